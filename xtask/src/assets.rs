@@ -23,10 +23,10 @@ const DOWNLOAD: (&str, &str) = (
 );
 
 /// One way to fill the cache: its name and its function.
-type Way = (&'static str, fn(&Path, &Path) -> anyhow::Result<()>);
+type AssetSource = (&'static str, fn(&Path, &Path) -> anyhow::Result<()>);
 
 /// The ways to fill the cache, in the order in which they are tried.
-const WAYS: [Way; 3] = [
+const SOURCES: [AssetSource; 3] = [
     ("the cluster for tests", unpack),
     ("a build from Go modules", build),
     ("the official test binaries", download),
@@ -49,8 +49,8 @@ pub(crate) fn find(root: &Path) -> anyhow::Result<Option<PathBuf>> {
     if is_complete(&cache) {
         return Ok(Some(cache));
     }
-    for (name, way) in WAYS {
-        match way(root, &cache) {
+    for (name, fill) in SOURCES {
+        match fill(root, &cache) {
             Ok(()) if is_complete(&cache) => return Ok(Some(cache)),
             Ok(()) => println!("== an API server from {name}: did not give all of {NAMES:?}"),
             Err(error) => println!("== an API server from {name}: {error:#}"),
@@ -116,14 +116,14 @@ fn download(_root: &Path, cache: &Path) -> anyhow::Result<()> {
         bail!("these are pinned for Linux on x86-64 only");
     }
     std::fs::create_dir_all(cache)?;
-    let (url, wanted) = DOWNLOAD;
+    let (url, expected_sum) = DOWNLOAD;
     let archive = cache.join("download.tar.gz");
     let mut curl = Command::new("curl");
     curl.args(["-fsSL", "--max-time", "600", "-o"]).arg(&archive).arg(url);
     step::run("download an API server for tests", &mut curl)?;
     let output = step::output(Command::new("sha256sum").arg(&archive))?;
     let sum = String::from_utf8_lossy(&output.stdout);
-    if sum.split_whitespace().next() != Some(wanted) {
+    if sum.split_whitespace().next() != Some(expected_sum) {
         bail!("{url} is not what was pinned: its SHA-256 is {sum}");
     }
     let mut tar = Command::new("tar");

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use crate::deploy::Set;
-use crate::tidy::Finding;
+use crate::deploy::DocumentSet;
+use crate::tidy::TidyFinding;
 use crate::{dashboards, deploy};
 
 /// The chart's folder for files that templates read.
@@ -15,15 +15,15 @@ const IN_CHART: &str = "deploy/helm/orderstream/files";
 /// The alerts, which are written by hand.
 const ALERTS: &str = "deploy/alerts/orderstream.rules.yaml";
 /// The references for users, each a file that the binary prints.
-const REFERENCES: [Set; 3] = [
-    Set { dir: "docs/reference/metrics.md", verb: "metrics" },
-    Set { dir: "docs/reference/openapi/processor.json", verb: "openapi processor" },
-    Set { dir: "docs/reference/openapi/requestor.json", verb: "openapi requestor" },
+const REFERENCES: [DocumentSet; 3] = [
+    DocumentSet { dir: "docs/reference/metrics.md", verb: "metrics" },
+    DocumentSet { dir: "docs/reference/openapi/processor.json", verb: "openapi processor" },
+    DocumentSet { dir: "docs/reference/openapi/requestor.json", verb: "openapi requestor" },
 ];
 const FIX: &str = "run `cargo xtask codegen`";
 
 /// A file that is generated: its path from the workspace's root, and its text.
-type File = (String, String);
+type GeneratedFile = (String, String);
 
 /// Writes all files.
 ///
@@ -45,16 +45,16 @@ pub(crate) fn write(root: &Path) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When something cannot be made.
-pub(crate) fn check(root: &Path) -> anyhow::Result<Vec<Finding>> {
-    let stale = |(path, text): &File| {
+pub(crate) fn check(root: &Path) -> anyhow::Result<Vec<TidyFinding>> {
+    let stale = |(path, text): &GeneratedFile| {
         fs::read_to_string(root.join(path)).ok().as_deref() != Some(text.as_str())
     };
     let files = files(root)?;
     let stale = files.iter().filter(|file| stale(file));
-    Ok(stale.map(|(path, _)| Finding::new(path, 1, "is missing or stale", FIX)).collect())
+    Ok(stale.map(|(path, _)| TidyFinding::new(path, 1, "is missing or stale", FIX)).collect())
 }
 
-fn files(root: &Path) -> anyhow::Result<Vec<File>> {
+fn files(root: &Path) -> anyhow::Result<Vec<GeneratedFile>> {
     let mut files = Vec::new();
     for (name, text) in dashboards::files() {
         files.push((format!("{IN_CHART}/dashboards/{name}"), text.clone()));
@@ -68,13 +68,13 @@ fn files(root: &Path) -> anyhow::Result<Vec<File>> {
         }
     }
     for reference in REFERENCES {
-        match reference.printed(root)? {
-            deploy::Printed::Text(text) => files.push((reference.dir.to_owned(), text)),
-            deploy::Printed::NoSubcommand => {
+        match reference.print(root)? {
+            deploy::PrintOutcome::Text(text) => files.push((reference.dir.to_owned(), text)),
+            deploy::PrintOutcome::NoSubcommand => {
                 anyhow::bail!("`orderstream {}` does not exist", reference.verb)
             }
-            deploy::Printed::Failed(why) => {
-                anyhow::bail!("`orderstream {}` failed: {why}", reference.verb)
+            deploy::PrintOutcome::Failed(cause) => {
+                anyhow::bail!("`orderstream {}` failed: {cause}", reference.verb)
             }
         }
     }

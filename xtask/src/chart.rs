@@ -91,10 +91,10 @@ fn cases(root: &Path) -> anyhow::Result<Vec<Value>> {
 /// them.
 fn judge(case: &Value, output: &std::process::Output) -> anyhow::Result<()> {
     let stderr = String::from_utf8_lossy(&output.stderr);
-    if let Some(wanted) = case["fails"].as_str() {
+    if let Some(expected) = case["fails"].as_str() {
         ensure!(!output.status.success(), "it does not fail");
-        let told = stderr.lines().any(|line| line.contains(wanted));
-        ensure!(told, "no line says '{wanted}': {stderr}");
+        let is_reported = stderr.lines().any(|line| line.contains(expected));
+        ensure!(is_reported, "no line says '{expected}': {stderr}");
         return Ok(());
     }
     ensure!(output.status.success(), "{stderr}");
@@ -111,8 +111,8 @@ fn judge(case: &Value, output: &std::process::Output) -> anyhow::Result<()> {
         }
         let object = object.with_context(|| format!("{claim}: no such object"))?;
         if claim["path"].is_string() {
-            let found = object.pointer(text("path")).unwrap_or(&Value::Null);
-            ensure!(*found == claim["is"], "{claim}: it is {found}");
+            let actual = object.pointer(text("path")).unwrap_or(&Value::Null);
+            ensure!(*actual == claim["is"], "{claim}: it is {actual}");
         }
     }
     Ok(())
@@ -197,19 +197,19 @@ mod tests {
     #[test]
     fn every_value_has_a_comment() {
         let values = include_str!("../../deploy/helm/orderstream/values.yaml");
-        let mut told = false;
+        let mut is_documented = false;
         for line in values.lines() {
             let text = line.trim();
             if text.starts_with('#') {
-                told |= text.starts_with("# -- ");
+                is_documented |= text.starts_with("# -- ");
                 continue;
             }
             // A key with text after it is a value, except below a key of `FREE`.
             let is_value = text.split_once(": ").is_some();
             let is_free = text.split(':').next().is_some_and(|key| FREE.contains(&key))
                 || ["requests", "limits"].contains(&text.split(':').next().unwrap_or_default());
-            assert!(!is_value || is_free || told, "no `# --` stands above: {line}");
-            told = false;
+            assert!(!is_value || is_free || is_documented, "no `# --` stands above: {line}");
+            is_documented = false;
         }
     }
 

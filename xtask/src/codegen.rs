@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
-use crate::deploy::{self, Set};
+use crate::deploy::{self, DocumentSet};
 use crate::{bundle, step};
 
 /// Writes the wire code from the proto files, and `deploy` from the binary's output.
@@ -22,29 +22,29 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
 }
 
 /// Writes the printed documents into the set's folder, and removes all others.
-fn write(root: &Path, set: Set) -> anyhow::Result<()> {
+fn write(root: &Path, set: DocumentSet) -> anyhow::Result<()> {
     let verb = set.verb;
     println!("== write {} from `orderstream {verb}`", set.dir);
-    let text = match set.printed(root)? {
-        deploy::Printed::Text(text) => text,
-        deploy::Printed::NoSubcommand => {
+    let text = match set.print(root)? {
+        deploy::PrintOutcome::Text(text) => text,
+        deploy::PrintOutcome::NoSubcommand => {
             bail!("`orderstream {verb}` does not exist or prints nothing")
         }
-        deploy::Printed::Failed(why) => bail!("`orderstream {verb}` failed: {why}"),
+        deploy::PrintOutcome::Failed(cause) => bail!("`orderstream {verb}` failed: {cause}"),
     };
-    let wanted = deploy::split(&text);
-    if wanted.is_empty() {
+    let documents = deploy::split(&text);
+    if documents.is_empty() {
         bail!("`orderstream {verb}` printed no document with a metadata.name");
     }
     let dir = root.join(set.dir);
     fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
     for (name, _) in set.stored(root)? {
-        if !wanted.iter().any(|(wanted, _)| *wanted == name) {
+        if !documents.iter().any(|(wanted, _)| *wanted == name) {
             fs::remove_file(dir.join(&name)).with_context(|| format!("remove {name}"))?;
             println!("   removed {name}");
         }
     }
-    for (name, text) in &wanted {
+    for (name, text) in &documents {
         fs::write(dir.join(name), text).with_context(|| format!("write {name}"))?;
         println!("   wrote {name}");
     }

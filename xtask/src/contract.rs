@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use self::piece::Piece;
 use crate::deploy;
-use crate::tidy::Finding;
+use crate::tidy::TidyFinding;
 
 /// The path of the file, from the workspace's root.
 const PATH: &str = "docs/reference/contract.txt";
@@ -57,7 +57,7 @@ pub(crate) fn write(root: &Path) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When something that it is written from cannot be read.
-pub(crate) fn check(root: &Path) -> anyhow::Result<Vec<Finding>> {
+pub(crate) fn check(root: &Path) -> anyhow::Result<Vec<TidyFinding>> {
     let stored = fs::read_to_string(root.join(PATH)).unwrap_or_default();
     Ok(compare(&stored, &fresh(root)?))
 }
@@ -68,9 +68,9 @@ fn text(contract: &Contract) -> String {
 }
 
 /// Returns the differences between the stored text and the fresh pieces.
-fn compare(stored: &str, fresh: &Contract) -> Vec<Finding> {
+fn compare(stored: &str, fresh: &Contract) -> Vec<TidyFinding> {
     let finding = |line, piece: &str, what: &str, fix: &str| {
-        Finding::new(PATH, line, &format!("{piece} {what}"), fix)
+        TidyFinding::new(PATH, line, &format!("{piece} {what}"), fix)
     };
     let restore = "restore what others rely on, or add beside it";
     let mut findings = Vec::new();

@@ -36,14 +36,14 @@ pub(crate) fn expressions() -> Vec<(String, String)> {
     for board in boards::all() {
         for panel in board.rows.iter().flat_map(|(_, panels)| panels) {
             for query in &panel.queries {
-                let place = format!("{} / {}", board.title, panel.title);
+                let label = format!("{} / {}", board.title, panel.title);
                 let expression = query
                     .expression
                     .replace("$namespace", ".*")
                     .replace("$pod", ".*")
                     .replace("$__rate_interval", "1m")
                     .replace("$__range", "5m");
-                all.push((place, expression));
+                all.push((label, expression));
             }
         }
     }

@@ -7,11 +7,11 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use crate::step;
-use crate::tidy::Finding;
+use crate::tidy::TidyFinding;
 
 /// A set of documents of one kind.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Set {
+pub(crate) struct DocumentSet {
     /// The path at which they are stored, from the workspace's root.
     pub(crate) dir: &'static str,
     /// The subcommand of the binary that prints them, with its arguments.
@@ -19,14 +19,16 @@ pub(crate) struct Set {
 }
 
 /// The custom resource definitions, and the controller's rights.
-pub(crate) const SETS: [Set; 2] =
-    [Set { dir: "deploy/crds", verb: "crd" }, Set { dir: "deploy/rbac", verb: "rbac" }];
+pub(crate) const SETS: [DocumentSet; 2] = [
+    DocumentSet { dir: "deploy/crds", verb: "crd" },
+    DocumentSet { dir: "deploy/rbac", verb: "rbac" },
+];
 
 const FIX: &str = "run `cargo xtask codegen`";
 
 /// The result of running the subcommand.
 #[derive(Debug)]
-pub(crate) enum Printed {
+pub(crate) enum PrintOutcome {
     /// It printed this YAML text.
     Text(String),
     /// The binary has no such subcommand.
@@ -35,17 +37,17 @@ pub(crate) enum Printed {
     Failed(String),
 }
 
-impl Set {
+impl DocumentSet {
     /// Builds the binary and runs the subcommand.
     ///
     /// # Errors
     /// When cargo cannot be started.
-    pub(crate) fn printed(self, root: &Path) -> anyhow::Result<Printed> {
+    pub(crate) fn print(self, root: &Path) -> anyhow::Result<PrintOutcome> {
         let args = ["run", "-q", "--locked", "-p", "orderstream", "--"];
         let output = step::output(step::cargo(root, &args).args(self.verb.split(' ')))?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        Ok(judge(text, (!output.status.success()).then_some(&complaint)))
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        Ok(judge(text, (!output.status.success()).then_some(&stderr)))
     }
 
     /// Reads the stored files: name and text, sorted by name.
@@ -74,8 +76,8 @@ impl Set {
     pub(crate) fn check(
         self,
         stored: &[(String, String)],
-        wanted: &[(String, String)],
-    ) -> Vec<Finding> {
+        printed: &[(String, String)],
+    ) -> Vec<TidyFinding> {
         let find = |files: &[(String, String)], name: &str| {
             files.iter().find(|(other, _)| other == name).map(|(_, text)| text.clone())
         };
@@ -83,34 +85,41 @@ impl Set {
         let mut findings = Vec::new();
         for (name, text) in stored {
             let path = path(name);
-            match find(wanted, name) {
-                None => findings.push(Finding::new(&path, 1, "belongs to nothing printed", FIX)),
+            match find(printed, name) {
+                None => {
+                    findings.push(TidyFinding::new(&path, 1, "belongs to nothing printed", FIX))
+                }
                 Some(fresh) if fresh != *text => {
                     let same = text.lines().zip(fresh.lines()).take_while(|(a, b)| a == b).count();
-                    findings.push(Finding::new(&path, same + 1, "is not what the code says", FIX));
+                    findings.push(TidyFinding::new(
+                        &path,
+                        same + 1,
+                        "is not what the code says",
+                        FIX,
+                    ));
                 }
                 Some(_) => {}
             }
         }
-        for (name, _) in wanted {
+        for (name, _) in printed {
             if find(stored, name).is_none() {
-                findings.push(Finding::new(&path(name), 1, "is missing", FIX));
+                findings.push(TidyFinding::new(&path(name), 1, "is missing", FIX));
             }
         }
         findings
     }
 }
 
-/// Distinguishes an absent subcommand from a broken one; `complaint` is present when the run
+/// Distinguishes an absent subcommand from a broken one; `stderr` is present when the run
 /// failed.
-fn judge(text: String, complaint: Option<&str>) -> Printed {
-    match complaint {
-        None if text.trim().is_empty() => Printed::NoSubcommand,
-        None => Printed::Text(text),
-        Some(complaint) if complaint.contains("unrecognized subcommand") => Printed::NoSubcommand,
-        Some(complaint) => {
-            let last = complaint.lines().rfind(|line| !line.trim().is_empty());
-            Printed::Failed(last.unwrap_or("no message").to_owned())
+fn judge(text: String, stderr: Option<&str>) -> PrintOutcome {
+    match stderr {
+        None if text.trim().is_empty() => PrintOutcome::NoSubcommand,
+        None => PrintOutcome::Text(text),
+        Some(stderr) if stderr.contains("unrecognized subcommand") => PrintOutcome::NoSubcommand,
+        Some(stderr) => {
+            let last = stderr.lines().rfind(|line| !line.trim().is_empty());
+            PrintOutcome::Failed(last.unwrap_or("no message").to_owned())
         }
     }
 }
@@ -162,30 +171,34 @@ mod tests {
     /// Stale, missing and foreign files are found.
     #[test]
     fn only_fresh_files_pass() {
-        let (set, wanted) = (SETS[0], split(TWO));
-        assert!(set.check(&wanted, &wanted).is_empty());
+        let (set, printed) = (SETS[0], split(TWO));
+        assert!(set.check(&printed, &printed).is_empty());
 
-        let mut stale = wanted.clone();
+        let mut stale = printed.clone();
         stale[1].1 = stale[1].1.replace("spec: 1", "spec: 2");
-        let found = set.check(&stale, &wanted);
+        let found = set.check(&stale, &printed);
         assert_eq!(
             found[0].to_string(),
             format!("deploy/crds/b.x.yaml:5: is not what the code says, {FIX}")
         );
 
-        assert!(set.check(&wanted[..1], &wanted)[0].to_string().contains("b.x.yaml:1: is missing"));
         assert!(
-            set.check(&wanted, &wanted[..1])[0].to_string().contains("belongs to nothing printed")
+            set.check(&printed[..1], &printed)[0].to_string().contains("b.x.yaml:1: is missing")
+        );
+        assert!(
+            set.check(&printed, &printed[..1])[0]
+                .to_string()
+                .contains("belongs to nothing printed")
         );
     }
 
     #[test]
     fn absent_subcommands_are_not_failures() {
-        assert!(matches!(judge("a: 1\n".to_owned(), None), Printed::Text(_)));
-        assert!(matches!(judge(String::new(), None), Printed::NoSubcommand));
+        assert!(matches!(judge("a: 1\n".to_owned(), None), PrintOutcome::Text(_)));
+        assert!(matches!(judge(String::new(), None), PrintOutcome::NoSubcommand));
         let unknown = "error: unrecognized subcommand 'crd'\n";
-        assert!(matches!(judge(String::new(), Some(unknown)), Printed::NoSubcommand));
+        assert!(matches!(judge(String::new(), Some(unknown)), PrintOutcome::NoSubcommand));
         let broken = judge(String::new(), Some("boom\n\n"));
-        assert!(matches!(broken, Printed::Failed(why) if why == "boom"));
+        assert!(matches!(broken, PrintOutcome::Failed(why) if why == "boom"));
     }
 }

@@ -30,7 +30,7 @@ use crate::{image, step};
 
 /// The options of a run, as on the command line.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Wanted {
+pub(crate) struct E2eOptions {
     pub(crate) image: Option<String>,
     pub(crate) keep: bool,
     pub(crate) only: Vec<String>,
@@ -38,7 +38,7 @@ pub(crate) struct Wanted {
 
 /// The network that this process runs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum NetworkLocation {
     /// Anywhere outside the cluster's network.
     Outside,
     /// In the cluster's network.
@@ -46,10 +46,10 @@ pub(crate) enum Place {
 }
 
 /// One step: its name and its function.
-type Step = (&'static str, fn(&Cluster) -> anyhow::Result<()>);
+type E2eStep = (&'static str, fn(&Cluster) -> anyhow::Result<()>);
 
 /// The steps in their order; each builds on those before it.
-const STEPS: [Step; 10] = [
+const STEPS: [E2eStep; 10] = [
     ("install", install::run),
     ("orders", orders::run),
     ("disruption", disruption::run),
@@ -66,20 +66,24 @@ const STEPS: [Step; 10] = [
 ///
 /// # Errors
 /// The first step that fails.
-pub(crate) fn run(root: &Path, wanted: &Wanted, place: Place) -> anyhow::Result<()> {
+pub(crate) fn run(
+    root: &Path,
+    options: &E2eOptions,
+    location: NetworkLocation,
+) -> anyhow::Result<()> {
     tools(root)?;
-    if place == Place::Inside || std::env::var_os("KUBECONFIG").is_some() {
-        let Some(image) = &wanted.image else {
+    if location == NetworkLocation::Inside || std::env::var_os("KUBECONFIG").is_some() {
+        let Some(image) = &options.image else {
             bail!("KUBECONFIG names a cluster: give --image, one that it can pull");
         };
-        return steps(root, wanted, image);
+        return steps(root, options, image);
     }
     let cluster = || {
         let none = || anyhow::anyhow!("no cluster: set {TEST_CLUSTER}, or KUBECONFIG and --image");
         test_cluster().ok_or_else(none)
     };
     cluster()?;
-    let image = match &wanted.image {
+    let image = match &options.image {
         Some(image) => image.clone(),
         None => {
             let archive = root.join("target/image/orderstream.tar");
@@ -89,16 +93,16 @@ pub(crate) fn run(root: &Path, wanted: &Wanted, place: Place) -> anyhow::Result<
             name
         }
     };
-    let mut again = cluster()?;
-    again.arg("run").arg(std::env::current_exe()?).args(["e2e", "--inside", "--image", &image]);
-    if wanted.keep {
-        again.arg("--keep");
+    let mut rerun = cluster()?;
+    rerun.arg("run").arg(std::env::current_exe()?).args(["e2e", "--inside", "--image", &image]);
+    if options.keep {
+        rerun.arg("--keep");
     }
-    if !wanted.only.is_empty() {
-        again.args(["--only", &wanted.only.join(",")]);
+    if !options.only.is_empty() {
+        rerun.args(["--only", &options.only.join(",")]);
     }
-    let result = step::run("run the steps in the cluster's network", &mut again);
-    if !wanted.keep {
+    let result = step::run("run the steps in the cluster's network", &mut rerun);
+    if !options.keep {
         step::run("stop the cluster", cluster()?.arg("down"))?;
     }
     result
@@ -112,18 +116,20 @@ fn tools(root: &Path) -> anyhow::Result<PathBuf> {
     Ok(dir)
 }
 
-fn steps(root: &Path, wanted: &Wanted, image: &str) -> anyhow::Result<()> {
+fn steps(root: &Path, options: &E2eOptions, image: &str) -> anyhow::Result<()> {
     let cluster = Cluster::connect(root, image)?;
     let began = Instant::now();
-    let is_wanted = |name: &str| wanted.only.is_empty() || wanted.only.iter().any(|w| w == name);
+    let is_selected =
+        |name: &str| options.only.is_empty() || options.only.iter().any(|w| w == name);
     for (name, step) in STEPS {
-        if !is_wanted(name) || (wanted.keep && ["removal", "namespaced", "docs"].contains(&name)) {
+        if !is_selected(name) || (options.keep && ["removal", "namespaced", "docs"].contains(&name))
+        {
             continue;
         }
         println!("== e2e {name}");
         let began = Instant::now();
         if let Err(error) = step(&cluster) {
-            cluster.tell_state();
+            cluster.print_state();
             return Err(error).with_context(|| format!("e2e {name}"));
         }
         println!("== e2e {name}: ok ({:.0} s)", began.elapsed().as_secs_f32());

@@ -21,7 +21,7 @@ pub(crate) const ANY_SEED: u32 = 0;
 /// The folder of the corpora.
 const CORPUS: &str = "crates/fuzz/corpus";
 /// The folder that a run writes to: new inputs, logs, and inputs that failed.
-const FOUND: &str = "target/fuzz";
+const OUTPUT: &str = "target/fuzz";
 /// A file system in memory, on which a target that writes files waits for no sync.
 const MEMORY_DISK: &str = "/dev/shm";
 /// The number of targets that run at the same time.
@@ -43,9 +43,9 @@ pub(crate) fn run(
 ) -> anyhow::Result<()> {
     let fuzzer = build(root)?;
     let targets = targets(root, only)?;
-    let mut broken = Vec::new();
-    for together in targets.chunks(AT_ONCE) {
-        let running: Vec<(&String, Child)> = together
+    let mut failures = Vec::new();
+    for batch in targets.chunks(AT_ONCE) {
+        let running: Vec<(&String, Child)> = batch
             .iter()
             .map(|target| Ok((target, start(root, &fuzzer, target, seconds_each, seed)?)))
             .collect::<anyhow::Result<_>>()?;
@@ -54,14 +54,14 @@ pub(crate) fn run(
             let log = fs::read_to_string(log(root, target))?;
             println!("   {target}: {}", last_line(&log));
             if !status.success() {
-                broken.push(complaint(target, &log));
+                failures.push(failure_report(target, &log));
             }
         }
     }
-    if broken.is_empty() {
+    if failures.is_empty() {
         return Ok(());
     }
-    bail!("{}", broken.join("\n\n"))
+    bail!("{}", failures.join("\n\n"))
 }
 
 /// Builds the fuzzer, with coverage in our own crates.
@@ -72,10 +72,10 @@ fn build(root: &Path) -> anyhow::Result<PathBuf> {
     step::run("build the fuzzer", &mut build)?;
     // The next build of the same crates without coverage does not overwrite it.
     let built = root.join("target/debug/examples/fuzz");
-    let kept = root.join(FOUND).join("fuzz");
-    fs::create_dir_all(root.join(FOUND))?;
-    fs::copy(&built, &kept).with_context(|| format!("copy {}", built.display()))?;
-    Ok(kept)
+    let copy = root.join(OUTPUT).join("fuzz");
+    fs::create_dir_all(root.join(OUTPUT))?;
+    fs::copy(&built, &copy).with_context(|| format!("copy {}", built.display()))?;
+    Ok(copy)
 }
 
 /// Returns the targets, all or those named: each has a corpus.
@@ -97,19 +97,19 @@ fn start(
     seconds: u64,
     seed: u32,
 ) -> anyhow::Result<Child> {
-    let found = root.join(FOUND).join(target);
-    fs::create_dir_all(&found)?;
+    let output = root.join(OUTPUT).join(target);
+    fs::create_dir_all(&output)?;
     let log = fs::File::create(log(root, target))?;
     let mut fuzz = Command::new(fuzzer);
     fuzz.env("ORDERSTREAM_FUZZ_TARGET", target)
         .current_dir(root)
-        .arg(&found)
+        .arg(&output)
         .arg(root.join(CORPUS).join(target))
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-seed={seed}"))
         .arg(format!("-timeout={INPUT_SECONDS_MAX}"))
         .arg(format!("-rss_limit_mb={MEMORY_MB_MAX}"))
-        .arg(format!("-artifact_prefix={FOUND}/{target}-"))
+        .arg(format!("-artifact_prefix={OUTPUT}/{target}-"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log);
@@ -120,7 +120,7 @@ fn start(
 }
 
 fn log(root: &Path, target: &str) -> PathBuf {
-    root.join(FOUND).join(format!("{target}.log"))
+    root.join(OUTPUT).join(format!("{target}.log"))
 }
 
 /// Returns the last line in which libFuzzer reports its progress.
@@ -133,18 +133,18 @@ fn last_line(log: &str) -> &str {
 
 /// Formats the report of an input that failed: the panic, the input's path, and the command that
 /// replays it.
-fn complaint(target: &str, log: &str) -> String {
+fn failure_report(target: &str, log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
     let panic = lines.iter().position(|line| line.contains("panicked at"));
-    let why = panic.map(|at| lines.get(at..).unwrap_or_default().iter().take(4));
-    let why: Vec<&str> = why.into_iter().flatten().copied().collect();
-    let written = lines.iter().find_map(|line| line.split("Test unit written to ").nth(1));
-    let input = written.unwrap_or("no input was written");
+    let excerpt = panic.map(|at| lines.get(at..).unwrap_or_default().iter().take(4));
+    let excerpt: Vec<&str> = excerpt.into_iter().flatten().copied().collect();
+    let artifact = lines.iter().find_map(|line| line.split("Test unit written to ").nth(1));
+    let input = artifact.unwrap_or("no input was written");
     format!(
         "{target} broke on {input}:\n{}\n\
          play it: cargo run -p orderstream-fuzz --example play -- {target} {input}\n\
          keep it: once it is mended, as a file in {CORPUS}/{target}",
-        why.join("\n")
+        excerpt.join("\n")
     )
 }
 
@@ -167,10 +167,10 @@ mod tests {
     fn failing_inputs_are_reported_with_replay() {
         let log = "#7 NEW cov: 3\nthread panicked at src/wire.rs:50:13:\nleft: 1\n\
                    artifact; Test unit written to target/fuzz/wire-crash-80\n";
-        let said = complaint("wire", log);
-        assert!(said.contains("wire broke on target/fuzz/wire-crash-80"), "{said}");
-        assert!(said.contains("--example play -- wire target/fuzz/wire-crash-80"), "{said}");
-        assert!(said.contains("left: 1"), "{said}");
+        let report = failure_report("wire", log);
+        assert!(report.contains("wire broke on target/fuzz/wire-crash-80"), "{report}");
+        assert!(report.contains("--example play -- wire target/fuzz/wire-crash-80"), "{report}");
+        assert!(report.contains("left: 1"), "{report}");
         assert_eq!(last_line(log), "#7 NEW cov: 3");
     }
 

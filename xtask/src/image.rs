@@ -11,7 +11,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
-use self::archive::{Entry, Image};
+use self::archive::{LayerEntry, OciImage};
 use crate::step;
 
 /// The image's name, to which the version is added where no tag is given.
@@ -57,7 +57,7 @@ pub(crate) fn run(root: &Path, output: &Path, name: &str, build: Build) -> anyho
         format!("{name}:{}", env!("CARGO_PKG_VERSION"))
     };
     let binary = build_binary(root, build)?;
-    let image = Image {
+    let image = OciImage {
         name: name.clone(),
         entries: entries(&binary)?,
         entrypoint: vec!["/orderstream".to_owned()],
@@ -86,10 +86,10 @@ fn build_binary(root: &Path, build: Build) -> anyhow::Result<PathBuf> {
     let installed = step::output(Command::new("rustc").args(["--print", "sysroot"]))?;
     let sysroot = PathBuf::from(String::from_utf8_lossy(&installed.stdout).trim());
     let compiles = |compiler: &str| Command::new(compiler).arg("--version").output().is_ok();
-    let is_there = |(target, compiler): &(&str, &str)| {
+    let is_installed = |(target, compiler): &(&str, &str)| {
         sysroot.join("lib/rustlib").join(target).is_dir() && compiles(compiler)
     };
-    let target = TARGETS.into_iter().find(is_there);
+    let target = TARGETS.into_iter().find(is_installed);
     let (target, _) = target
         .with_context(|| format!("none of these is installed, with its compiler: {TARGETS:?}"))?;
     let profile = build.profile();
@@ -99,22 +99,25 @@ fn build_binary(root: &Path, build: Build) -> anyhow::Result<PathBuf> {
     step::run("build the static binary", &mut cargo)?;
     let binary = root.join("target").join(target).join(profile).join("orderstream");
     let head = fs::read(&binary).with_context(|| format!("read {}", binary.display()))?;
-    if archive::wants_interpreter(&head) {
+    if archive::needs_interpreter(&head) {
         bail!("{} is not static: it wants a dynamic loader", binary.display());
     }
     Ok(binary)
 }
 
-fn entries(binary: &Path) -> anyhow::Result<Vec<Entry>> {
+fn entries(binary: &Path) -> anyhow::Result<Vec<LayerEntry>> {
     let mut entries = vec![
-        Entry::file("orderstream", fs::read(binary)?).executable(),
-        Entry::folder("data", USER),
-        Entry::file("etc/passwd", format!("orderstream:x:{USER}:{USER}::/:/none\n").into_bytes()),
-        Entry::file("etc/group", format!("orderstream:x:{USER}:\n").into_bytes()),
+        LayerEntry::file("orderstream", fs::read(binary)?).executable(),
+        LayerEntry::folder("data", USER),
+        LayerEntry::file(
+            "etc/passwd",
+            format!("orderstream:x:{USER}:{USER}::/:/none\n").into_bytes(),
+        ),
+        LayerEntry::file("etc/group", format!("orderstream:x:{USER}:\n").into_bytes()),
     ];
     let host = Path::new("/");
     let certificates = host.join(CERTIFICATES);
-    entries.push(Entry::file(
+    entries.push(LayerEntry::file(
         CERTIFICATES,
         fs::read(&certificates)
             .with_context(|| format!("read {}; install ca-certificates", certificates.display()))?,
@@ -129,7 +132,7 @@ fn entries(binary: &Path) -> anyhow::Result<Vec<Entry>> {
 }
 
 /// Adds the time zones, without the copies under `posix` and `right`.
-fn zones(host: &Path, dir: &Path, entries: &mut Vec<Entry>) -> anyhow::Result<()> {
+fn zones(host: &Path, dir: &Path, entries: &mut Vec<LayerEntry>) -> anyhow::Result<()> {
     for entry in fs::read_dir(host.join(dir))? {
         let entry = entry?;
         let path = dir.join(entry.file_name());
@@ -137,10 +140,12 @@ fn zones(host: &Path, dir: &Path, entries: &mut Vec<Entry>) -> anyhow::Result<()
         if is_copy {
             continue;
         }
-        let followed = fs::metadata(entry.path());
-        match followed {
+        let metadata = fs::metadata(entry.path());
+        match metadata {
             Ok(kind) if kind.is_dir() => zones(host, &path, entries)?,
-            Ok(_) => entries.push(Entry::file(&path.to_string_lossy(), fs::read(entry.path())?)),
+            Ok(_) => {
+                entries.push(LayerEntry::file(&path.to_string_lossy(), fs::read(entry.path())?))
+            }
             // A dangling link.
             Err(_) => {}
         }

@@ -35,7 +35,7 @@ use clap::Parser;
 /// The commands of CI and developers.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
-enum Command {
+enum XtaskCommand {
     /// Build the binary, then run every test of the workspace, doc tests included.
     Test {
         /// The number of seeds of the simulation; when absent, the tests' own number.
@@ -129,7 +129,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match run(Command::parse()) {
+    match run(XtaskCommand::parse()) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("xtask: {error:#}");
@@ -138,38 +138,41 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> anyhow::Result<ExitCode> {
+fn run(command: XtaskCommand) -> anyhow::Result<ExitCode> {
     let root = root()?;
     match command {
-        Command::Test { seeds } => test::run(&root, seeds).map(|()| ExitCode::SUCCESS),
-        Command::Tidy => tidy::run(&root),
-        Command::Bench { args } => bench::run(&root, &args).map(|()| ExitCode::SUCCESS),
-        Command::Torture { args } => torture::run(&root, &args).map(|()| ExitCode::SUCCESS),
-        Command::Chart => chart::run(&root).map(|()| ExitCode::SUCCESS),
-        Command::Image { output, name } => {
+        XtaskCommand::Test { seeds } => test::run(&root, seeds).map(|()| ExitCode::SUCCESS),
+        XtaskCommand::Tidy => tidy::run(&root),
+        XtaskCommand::Bench { args } => bench::run(&root, &args).map(|()| ExitCode::SUCCESS),
+        XtaskCommand::Torture { args } => torture::run(&root, &args).map(|()| ExitCode::SUCCESS),
+        XtaskCommand::Chart => chart::run(&root).map(|()| ExitCode::SUCCESS),
+        XtaskCommand::Image { output, name } => {
             image::run(&root, &root.join(output), &name, image::Build::Shipped)
                 .map(|_| ExitCode::SUCCESS)
         }
-        Command::E2e { image, keep, only, inside } => {
-            let wanted = e2e::Wanted { image, keep, only };
-            let place = if inside { e2e::Place::Inside } else { e2e::Place::Outside };
-            e2e::run(&root, &wanted, place).map(|()| ExitCode::SUCCESS)
+        XtaskCommand::E2e { image, keep, only, inside } => {
+            let options = e2e::E2eOptions { image, keep, only };
+            let location =
+                if inside { e2e::NetworkLocation::Inside } else { e2e::NetworkLocation::Outside };
+            e2e::run(&root, &options, location).map(|()| ExitCode::SUCCESS)
         }
-        Command::Powercut { cuts, seed } => {
+        XtaskCommand::Powercut { cuts, seed } => {
             powercut::run(&root, cuts, seed).map(|()| ExitCode::SUCCESS)
         }
-        Command::Fuzz { minutes, only } => {
+        XtaskCommand::Fuzz { minutes, only } => {
             let (seconds, seed) = match minutes {
                 Some(minutes) => (fuzz::share(&root, minutes, &only)?, fuzz::ANY_SEED),
                 None => (fuzz::SECONDS_EACH, fuzz::SEED),
             };
             fuzz::run(&root, seconds, seed, &only).map(|()| ExitCode::SUCCESS)
         }
-        Command::Mutants { list: true, .. } => mutants::print(&root),
-        Command::Mutants { only, list: false } => mutants::run(&root, &only),
-        Command::Nightly { minutes, seed } => nightly::run(&root, nightly::Night { minutes, seed }),
-        Command::Codegen => codegen::run(&root).map(|()| ExitCode::SUCCESS),
-        Command::Contract => contract::write(&root).map(|()| ExitCode::SUCCESS),
+        XtaskCommand::Mutants { list: true, .. } => mutants::print(&root),
+        XtaskCommand::Mutants { only, list: false } => mutants::run(&root, &only),
+        XtaskCommand::Nightly { minutes, seed } => {
+            nightly::run(&root, nightly::NightlyOptions { minutes, seed })
+        }
+        XtaskCommand::Codegen => codegen::run(&root).map(|()| ExitCode::SUCCESS),
+        XtaskCommand::Contract => contract::write(&root).map(|()| ExitCode::SUCCESS),
     }
 }
 

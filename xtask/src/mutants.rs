@@ -29,21 +29,21 @@ const TIMED_OUT: i32 = 124;
 const KILLED: i32 = 137;
 /// The factor on a test's time limit while nothing is planted: a busy machine does not break a
 /// promise.
-const PATIENCE: u32 = 4;
+const SLACK_FACTOR: u32 = 4;
 
 /// The result of one mutant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
-    Found,
+enum MutantOutcome {
+    Caught,
     Survived,
     TimedOut,
     DoesNotBuild,
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for MutantOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Self::Found => "found",
+            Self::Caught => "found",
             Self::Survived => "SURVIVED",
             Self::TimedOut => "TIMED OUT",
             Self::DoesNotBuild => "DOES NOT BUILD",
@@ -56,20 +56,24 @@ impl fmt::Display for Outcome {
 /// # Errors
 /// When the lists are wrong, or a test fails with nothing planted.
 pub(crate) fn run(root: &Path, only: &[String]) -> anyhow::Result<ExitCode> {
-    let mutants = chosen(root, only)?;
-    let copy = Copy::make(root)?;
+    let mutants = select(root, only)?;
+    let copy = TreeCopy::make(root)?;
     for tests in by_program(&mutants).values() {
         copy.must_pass(tests)?;
     }
-    let mut missed = 0_usize;
+    let mut uncaught = 0_usize;
     for mutant in &mutants {
-        let Tried { outcome, build_s, test_s } = copy.try_mutant(mutant)?;
+        let MutantRun { outcome, build_s, test_s } = copy.try_mutant(mutant)?;
         let (name, test) = (&mutant.name, &mutant.test.name);
         println!("{outcome:>14}  {build_s:>4} s to build, {test_s:>3} s  {name}  ({test})");
-        missed = missed.saturating_add(usize::from(outcome != Outcome::Found));
+        uncaught = uncaught.saturating_add(usize::from(outcome != MutantOutcome::Caught));
     }
-    println!("mutants: {} planted, {} found", mutants.len(), mutants.len().saturating_sub(missed));
-    Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    println!(
+        "mutants: {} planted, {} found",
+        mutants.len(),
+        mutants.len().saturating_sub(uncaught)
+    );
+    Ok(if uncaught == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Prints the lists.
@@ -77,21 +81,21 @@ pub(crate) fn run(root: &Path, only: &[String]) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// When they cannot be read.
 pub(crate) fn print(root: &Path) -> anyhow::Result<ExitCode> {
-    for mutant in chosen(root, &[])? {
+    for mutant in select(root, &[])? {
         println!("{}: {}\n    {} -> {}", mutant.name, mutant.breaks, mutant.file, mutant.test.name);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn chosen(root: &Path, only: &[String]) -> anyhow::Result<Vec<Mutant>> {
+fn select(root: &Path, only: &[String]) -> anyhow::Result<Vec<Mutant>> {
     let lists = list::read(root)?;
     let all: Vec<Mutant> = lists.into_iter().flat_map(|(_, mutants)| mutants).collect();
     let unknown = only.iter().find(|name| !all.iter().any(|mutant| mutant.name == **name));
     if let Some(name) = unknown {
         bail!("no mutant is named {name}; `cargo xtask mutants --list` names all");
     }
-    let is_wanted = |mutant: &Mutant| only.is_empty() || only.contains(&mutant.name);
-    Ok(all.into_iter().filter(is_wanted).collect())
+    let is_selected = |mutant: &Mutant| only.is_empty() || only.contains(&mutant.name);
+    Ok(all.into_iter().filter(is_selected).collect())
 }
 
 /// Groups the tests that find these mutants by the program that has them.
@@ -105,19 +109,19 @@ fn by_program(mutants: &[Mutant]) -> BTreeMap<Vec<String>, BTreeSet<&Test>> {
 
 /// The result of one mutant, and the seconds it took.
 #[derive(Debug)]
-struct Tried {
-    outcome: Outcome,
+struct MutantRun {
+    outcome: MutantOutcome,
     build_s: u64,
     test_s: u64,
 }
 
 /// A copy of the tree in which changes are planted.
 #[derive(Debug)]
-struct Copy {
+struct TreeCopy {
     dir: PathBuf,
 }
 
-impl Copy {
+impl TreeCopy {
     /// Makes the copy equal to the files that git knows, without writing files that are equal
     /// already.
     fn make(root: &Path) -> anyhow::Result<Self> {
@@ -133,8 +137,8 @@ impl Copy {
         let output = step::output(&mut git)?;
         ensure!(output.status.success(), "mutants need a git checkout, to know what to copy");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let wanted: BTreeSet<&str> = text.split_terminator('\0').collect();
-        for path in &wanted {
+        let tracked: BTreeSet<&str> = text.split_terminator('\0').collect();
+        for path in &tracked {
             let Ok(bytes) = fs::read(root.join(path)) else { continue };
             let to = dir.join(path);
             if fs::read(&to).ok().as_ref() != Some(&bytes) {
@@ -142,7 +146,7 @@ impl Copy {
                 fs::write(&to, bytes).with_context(|| format!("write {}", to.display()))?;
             }
         }
-        remove_surplus(&dir, &dir, &wanted)?;
+        remove_surplus(&dir, &dir, &tracked)?;
         Ok(Self { dir })
     }
 
@@ -155,38 +159,41 @@ impl Copy {
         let build_s = begin.elapsed().as_secs();
         let names: BTreeSet<&str> = tests.iter().map(|test| test.name.as_str()).collect();
         let seconds = tests.iter().map(|test| test.seconds).sum();
-        let limit = Duration::from_secs(seconds) * PATIENCE;
-        let (outcome, said) = self.run_tests(&program, (test, &names), limit)?;
-        ensure!(outcome == Outcome::Survived, "{what}: it fails with nothing planted:\n{said}");
+        let limit = Duration::from_secs(seconds) * SLACK_FACTOR;
+        let (outcome, output) = self.run_tests(&program, (test, &names), limit)?;
+        ensure!(
+            outcome == MutantOutcome::Survived,
+            "{what}: it fails with nothing planted:\n{output}"
+        );
         let test_s = begin.elapsed().as_secs().saturating_sub(build_s);
         println!("{what}: {build_s} s to build, {} tests pass in {test_s} s", names.len());
         Ok(())
     }
 
-    fn try_mutant(&self, mutant: &Mutant) -> anyhow::Result<Tried> {
+    fn try_mutant(&self, mutant: &Mutant) -> anyhow::Result<MutantRun> {
         let path = self.dir.join(&mutant.file);
         let text = fs::read_to_string(&path).with_context(|| mutant.file.clone())?;
         let Some(changed) = list::apply(mutant, &text) else {
             bail!("mutant {} is stale; `cargo xtask tidy` says why", mutant.name);
         };
         fs::write(&path, changed)?;
-        let tried = self.judge(&mutant.test);
+        let result = self.evaluate(&mutant.test);
         fs::write(&path, text)?;
-        tried
+        result
     }
 
-    fn judge(&self, test: &Test) -> anyhow::Result<Tried> {
+    fn evaluate(&self, test: &Test) -> anyhow::Result<MutantRun> {
         let begin = Instant::now();
         let program = self.build(test)?;
         let build_s = begin.elapsed().as_secs();
         let Some(program) = program else {
-            return Ok(Tried { outcome: Outcome::DoesNotBuild, build_s, test_s: 0 });
+            return Ok(MutantRun { outcome: MutantOutcome::DoesNotBuild, build_s, test_s: 0 });
         };
         let names = BTreeSet::from([test.name.as_str()]);
         let limit = Duration::from_secs(test.seconds);
         let (outcome, _) = self.run_tests(&program, (test, &names), limit)?;
         let test_s = begin.elapsed().as_secs().saturating_sub(build_s);
-        Ok(Tried { outcome, build_s, test_s })
+        Ok(MutantRun { outcome, build_s, test_s })
     }
 
     fn cargo(&self, args: &[&str]) -> Command {
@@ -219,7 +226,7 @@ impl Copy {
         program: &Path,
         (test, names): (&Test, &BTreeSet<&str>),
         limit: Duration,
-    ) -> anyhow::Result<(Outcome, String)> {
+    ) -> anyhow::Result<(MutantOutcome, String)> {
         let mut run = Command::new("timeout");
         run.arg("--kill-after=2").arg(limit.as_secs().to_string()).arg(program);
         run.arg("--exact").args(names).current_dir(self.dir.join(test.package_dir()));
@@ -228,9 +235,9 @@ impl Copy {
         let all = names.len();
         let has_begun = text.contains(&format!("running {all} test"));
         let outcome = match output.status.code() {
-            Some(TIMED_OUT | KILLED) => Outcome::TimedOut,
-            Some(0) if text.contains(&format!(" {all} passed")) => Outcome::Survived,
-            code if has_begun && code != Some(0) => Outcome::Found,
+            Some(TIMED_OUT | KILLED) => MutantOutcome::TimedOut,
+            Some(0) if text.contains(&format!(" {all} passed")) => MutantOutcome::Survived,
+            code if has_begun && code != Some(0) => MutantOutcome::Caught,
             code => bail!("{names:?} did not run as {all} tests (code {code:?}):\n{text}"),
         };
         Ok((outcome, text))
@@ -247,12 +254,12 @@ fn program(messages: &str) -> Option<PathBuf> {
 }
 
 /// Removes the files of the copy that are not in the tree.
-fn remove_surplus(copy: &Path, dir: &Path, wanted: &BTreeSet<&str>) -> anyhow::Result<()> {
+fn remove_surplus(copy: &Path, dir: &Path, tracked: &BTreeSet<&str>) -> anyhow::Result<()> {
     for entry in fs::read_dir(dir).with_context(|| format!("list {}", dir.display()))? {
         let path = entry?.path();
         if path.is_dir() {
-            remove_surplus(copy, &path, wanted)?;
-        } else if !wanted.contains(&*path.strip_prefix(copy)?.to_string_lossy()) {
+            remove_surplus(copy, &path, tracked)?;
+        } else if !tracked.contains(&*path.strip_prefix(copy)?.to_string_lossy()) {
             fs::remove_file(&path)?;
         }
     }

@@ -29,16 +29,16 @@ const SEEDS_VARIABLE: &str = "SEEDS";
 const FIRST_SEED_VARIABLE: &str = "SIM_FIRST_SEED";
 
 /// The work of a rig, and its failure where a promise was broken.
-struct Covered {
+struct RigReport {
     rig: &'static str,
     rounds: u64,
-    what: String,
-    failed: Option<anyhow::Error>,
+    scope: String,
+    failure: Option<anyhow::Error>,
 }
 
 /// The options of a run.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Night {
+pub(crate) struct NightlyOptions {
     /// The total time, minutes.
     pub(crate) minutes: u64,
     /// The first seed; drawn from the clock when absent.
@@ -49,12 +49,12 @@ pub(crate) struct Night {
 ///
 /// # Errors
 /// When the clock cannot be read. The exit code reports whether a rig found something.
-pub(crate) fn run(root: &Path, night: Night) -> anyhow::Result<ExitCode> {
-    let first = night.seed.map_or_else(drawn_seed, Ok)?;
+pub(crate) fn run(root: &Path, options: NightlyOptions) -> anyhow::Result<ExitCode> {
+    let first = options.seed.map_or_else(drawn_seed, Ok)?;
     let share =
-        |percent: u64| Duration::from_secs(night.minutes.saturating_mul(60) * percent / 100);
-    println!("== nightly: {} minutes from seed {first}", night.minutes);
-    let covered = [
+        |percent: u64| Duration::from_secs(options.minutes.saturating_mul(60) * percent / 100);
+    println!("== nightly: {} minutes from seed {first}", options.minutes);
+    let reports = [
         rounds("simulation", share(20), first, SIMULATED_IN_A_ROUND, |seed| simulate(root, seed)),
         rounds("power cuts", share(15), first, CUTS_IN_A_ROUND, |seed| {
             powercut::run(root, CUTS_IN_A_ROUND, seed)
@@ -63,17 +63,18 @@ pub(crate) fn run(root: &Path, night: Night) -> anyhow::Result<ExitCode> {
             let last = seed.saturating_add(TORTURED_IN_A_ROUND).saturating_sub(1);
             torture::run(root, &["--seeds".to_owned(), format!("{seed}-{last}")])
         }),
-        fuzzed(root, share(20)),
-        planted(root),
+        run_fuzz(root, share(20)),
+        run_mutants(root),
     ];
     println!("\n== nightly: what was covered");
-    for Covered { rig, rounds, what, failed } in &covered {
-        let verdict =
-            failed.as_ref().map_or_else(|| "held".to_owned(), |error| format!("BROKEN: {error:#}"));
-        println!("{rig}: {rounds} rounds, {what}: {verdict}");
+    for RigReport { rig, rounds, scope, failure } in &reports {
+        let verdict = failure
+            .as_ref()
+            .map_or_else(|| "held".to_owned(), |error| format!("BROKEN: {error:#}"));
+        println!("{rig}: {rounds} rounds, {scope}: {verdict}");
     }
-    let is_whole = covered.iter().all(|rig| rig.failed.is_none());
-    Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let passed = reports.iter().all(|rig| rig.failure.is_none());
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Draws a seed from the clock.
@@ -89,13 +90,13 @@ fn rounds(
     time: Duration,
     first: u64,
     step: u64,
-    play: impl Fn(u64) -> anyhow::Result<()>,
-) -> Covered {
+    run_round: impl Fn(u64) -> anyhow::Result<()>,
+) -> RigReport {
     let start = Instant::now();
     let mut seed = first;
     let mut rounds = 0_u64;
-    let failed = loop {
-        let outcome = play(seed);
+    let failure = loop {
+        let outcome = run_round(seed);
         rounds = rounds.saturating_add(1);
         seed = seed.saturating_add(step);
         if let Err(error) = outcome {
@@ -105,8 +106,8 @@ fn rounds(
             break None;
         }
     };
-    let what = format!("seeds {first} to {}", seed.saturating_sub(1));
-    Covered { rig, rounds, what, failed }
+    let scope = format!("seeds {first} to {}", seed.saturating_sub(1));
+    RigReport { rig, rounds, scope, failure }
 }
 
 fn simulate(root: &Path, seed: u64) -> anyhow::Result<()> {
@@ -118,24 +119,24 @@ fn simulate(root: &Path, seed: u64) -> anyhow::Result<()> {
     step::run("simulate whole lives", &mut test)
 }
 
-fn fuzzed(root: &Path, time: Duration) -> Covered {
+fn run_fuzz(root: &Path, time: Duration) -> RigReport {
     let minutes = time.as_secs().div_euclid(60).max(1);
     let outcome = fuzz::share(root, minutes, &[])
         .and_then(|seconds| fuzz::run(root, seconds, fuzz::ANY_SEED, &[]).map(|()| seconds));
-    let what = match &outcome {
+    let scope = match &outcome {
         Ok(seconds) => format!("{seconds} s for each target"),
         Err(_) => format!("{minutes} minutes for all targets"),
     };
-    Covered { rig: "fuzz", rounds: 1, what, failed: outcome.err() }
+    RigReport { rig: "fuzz", rounds: 1, scope, failure: outcome.err() }
 }
 
-fn planted(root: &Path) -> Covered {
-    let failed = match mutants::run(root, &[]) {
+fn run_mutants(root: &Path) -> RigReport {
+    let failure = match mutants::run(root, &[]) {
         Ok(code) if code == ExitCode::SUCCESS => None,
         Ok(_) => Some(anyhow::anyhow!("some were not found; see above")),
         Err(error) => Some(error),
     };
-    Covered { rig: "mutants", rounds: 1, what: "every one that is planted".to_owned(), failed }
+    RigReport { rig: "mutants", rounds: 1, scope: "every one that is planted".to_owned(), failure }
 }
 
 #[cfg(test)]
@@ -148,16 +149,16 @@ mod tests {
     #[test]
     fn rigs_play_new_seeds_until_stopped() {
         let seeds = RefCell::new(Vec::new());
-        let covered = rounds("r", Duration::ZERO, 7, 10, |seed| {
+        let report = rounds("r", Duration::ZERO, 7, 10, |seed| {
             seeds.borrow_mut().push(seed);
             Ok(())
         });
-        assert_eq!((covered.rounds, covered.what.as_str()), (1, "seeds 7 to 16"));
-        let covered = rounds("r", Duration::from_secs(3_600), 0, 10, |seed| {
+        assert_eq!((report.rounds, report.scope.as_str()), (1, "seeds 7 to 16"));
+        let report = rounds("r", Duration::from_secs(3_600), 0, 10, |seed| {
             anyhow::ensure!(seed < 20, "seed {seed} is broken");
             Ok(())
         });
-        assert_eq!((covered.rounds, covered.what.as_str()), (3, "seeds 0 to 29"));
-        assert_eq!(covered.failed.unwrap().to_string(), "seed 20 is broken");
+        assert_eq!((report.rounds, report.scope.as_str()), (3, "seeds 0 to 29"));
+        assert_eq!(report.failure.unwrap().to_string(), "seed 20 is broken");
     }
 }

@@ -35,12 +35,13 @@ impl Tool {
         if let Some(named) = std::env::var_os(self.variable) {
             return Ok(Some(PathBuf::from(named)));
         }
-        let wanted = root.join("xtask/python").join(format!("{}.txt", self.name));
-        let wanted = fs::read_to_string(&wanted).context("read the requirements")?;
+        let requirements_path = root.join("xtask/python").join(format!("{}.txt", self.name));
+        let requirements =
+            fs::read_to_string(&requirements_path).context("read the requirements")?;
         let environment = root.join("target/python").join(self.name);
         let program = environment.join("bin").join(self.program);
-        let mark = environment.join("installed.txt");
-        if program.exists() && fs::read_to_string(&mark).ok().as_deref() == Some(&wanted) {
+        let marker = environment.join("installed.txt");
+        if program.exists() && fs::read_to_string(&marker).ok().as_deref() == Some(&requirements) {
             return Ok(Some(program));
         }
         if Command::new("python3").args(["-c", "import ensurepip, venv"]).output().is_err() {
@@ -51,17 +52,17 @@ impl Tool {
             println!("== {}: SKIPPED, {text}", self.name);
             return Ok(None);
         }
-        self.install(&environment, &wanted)?;
-        fs::write(mark, &wanted).context("mark what is installed")?;
+        self.install(&environment, &requirements)?;
+        fs::write(marker, &requirements).context("mark what is installed")?;
         Ok(Some(program))
     }
 
-    fn install(self, environment: &Path, wanted: &str) -> anyhow::Result<()> {
+    fn install(self, environment: &Path, content: &str) -> anyhow::Result<()> {
         let mut make = Command::new("python3");
         make.args(["-m", "venv", "--clear"]).arg(environment);
         step::run(&format!("make a Python environment for {}", self.name), &mut make)?;
         let requirements = environment.join("requirements.txt");
-        fs::write(&requirements, wanted).context("write the requirements")?;
+        fs::write(&requirements, content).context("write the requirements")?;
         let mut pip = Command::new(environment.join("bin/pip"));
         pip.args(["install", "-q", "--disable-pip-version-check", "-r"]).arg(&requirements);
         step::run(&format!("install {} from PyPI", self.name), &mut pip)

@@ -17,8 +17,8 @@ pub(crate) fn cargo(root: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(cargo);
     command.current_dir(root).args(args);
     for (name, _) in std::env::vars_os() {
-        let shown = name.to_string_lossy();
-        if OF_THIS_PACKAGE.iter().any(|prefix| shown.starts_with(prefix)) {
+        let text = name.to_string_lossy();
+        if OF_THIS_PACKAGE.iter().any(|prefix| text.starts_with(prefix)) {
             command.env_remove(&name);
         }
     }

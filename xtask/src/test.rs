@@ -10,7 +10,7 @@ use crate::python::SCHEMATHESIS;
 use crate::{assets, step};
 
 /// The environment variable from which the simulation reads the number of seeds.
-const SEEDS_VAR: &str = "SEEDS";
+const SEEDS_VARIABLE: &str = "SEEDS";
 /// The environment variable from which the tests of NATS read the server's path.
 const NATS_VARIABLE: &str = "ORDERSTREAM_TEST_NATS";
 /// The environment variable from which the tests of HTTP/2 read h2spec's path.
@@ -27,7 +27,7 @@ pub(crate) fn run(root: &Path, seeds: Option<u64>) -> anyhow::Result<()> {
     let assets = assets::find(root)?;
     let mut test = step::cargo(root, &["test", "--workspace", "--locked", "--no-fail-fast"]);
     if let Some(seeds) = seeds {
-        test.env(SEEDS_VAR, seeds.to_string());
+        test.env(SEEDS_VARIABLE, seeds.to_string());
     }
     if let Some(assets) = assets {
         test.env(assets::VARIABLE, assets);

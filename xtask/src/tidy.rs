@@ -3,10 +3,10 @@
 
 mod arrows;
 mod changelog;
+mod contents;
 mod finding;
 mod language;
 mod size;
-mod words;
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-pub(crate) use self::finding::Finding;
+pub(crate) use self::finding::TidyFinding;
 use crate::{bundle, contract, deploy, mutants, step};
 
 /// Checks the whole tree and prints one line for each finding; any finding gives exit code 1.
@@ -42,7 +42,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-fn arrows(root: &Path) -> anyhow::Result<Vec<Finding>> {
+fn arrows(root: &Path) -> anyhow::Result<Vec<TidyFinding>> {
     let args = ["metadata", "--no-deps", "--offline", "--format-version", "1"];
     let output = step::output(&mut step::cargo(root, &args))?;
     anyhow::ensure!(
@@ -62,7 +62,7 @@ fn arrows(root: &Path) -> anyhow::Result<Vec<Finding>> {
 }
 
 /// Applies every rule about one file to every file of the tree.
-fn files(root: &Path) -> anyhow::Result<Vec<Finding>> {
+fn files(root: &Path) -> anyhow::Result<Vec<TidyFinding>> {
     let (mut findings, mut language) = (Vec::new(), language::Language::default());
     for path in paths(root)? {
         let full = root.join(&path);
@@ -74,7 +74,7 @@ fn files(root: &Path) -> anyhow::Result<Vec<Finding>> {
         if path.ends_with(".rs") && !path.contains("/src/gen/") {
             let text = fs::read_to_string(&full).with_context(|| format!("read {path}"))?;
             findings.extend(size::check_file(&path, &text));
-            findings.extend(words::check(&path, &text));
+            findings.extend(contents::check(&path, &text));
             language.add(&path, &text);
         }
     }
@@ -85,23 +85,23 @@ fn files(root: &Path) -> anyhow::Result<Vec<Finding>> {
 }
 
 /// Compares generated files with their sources. The wire code has its own test.
-fn generated(root: &Path, set: deploy::Set) -> anyhow::Result<Vec<Finding>> {
+fn generated(root: &Path, set: deploy::DocumentSet) -> anyhow::Result<Vec<TidyFinding>> {
     let (dir, verb) = (set.dir, set.verb);
     let stored = set.stored(root)?;
     if stored.is_empty() {
         println!("tidy: {dir} holds no file, nothing to compare");
         return Ok(Vec::new());
     }
-    match set.printed(root)? {
-        deploy::Printed::Text(text) => Ok(set.check(&stored, &deploy::split(&text))),
-        deploy::Printed::NoSubcommand => {
+    match set.print(root)? {
+        deploy::PrintOutcome::Text(text) => Ok(set.check(&stored, &deploy::split(&text))),
+        deploy::PrintOutcome::NoSubcommand => {
             println!("tidy: no `orderstream {verb}` yet, {dir} not compared");
             Ok(Vec::new())
         }
-        deploy::Printed::Failed(why) => {
-            let what = format!("cannot be compared: {why}");
+        deploy::PrintOutcome::Failed(cause) => {
+            let what = format!("cannot be compared: {cause}");
             let fix = format!("make `orderstream {verb}` work");
-            Ok(vec![Finding::new(dir, 1, &what, &fix)])
+            Ok(vec![TidyFinding::new(dir, 1, &what, &fix)])
         }
     }
 }

@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use orderstream_testbed::ApiServer;
 
-use self::bare::Wrote;
+use self::bare::BareStatus;
 use self::driver::{Driver, Latencies};
 use self::process::Process;
-use self::scrape::Figures;
+use self::scrape::ScrapedMetrics;
 
 /// The sizes of a run.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Settings {
+pub(crate) struct ClusterBenchSettings {
     /// Resources that exist before the second half.
     pub(crate) present: usize,
     /// Resources that are created at the rate and measured.
@@ -30,12 +30,12 @@ pub(crate) struct Settings {
 }
 
 /// The time limit of each awaited state.
-const PATIENCE: Duration = Duration::from_secs(300);
+const STATE_TIMEOUT: Duration = Duration::from_secs(300);
 /// The time between two reads of an awaited state.
-const LOOK: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Runs all measurements and prints the tables.
-pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
+pub(crate) async fn run(settings: ClusterBenchSettings) -> anyhow::Result<()> {
     let server = ApiServer::start().context("no API server: set KUBEBUILDER_ASSETS")?;
     server.install_crds();
     println!("{} resources at {}/s\n", settings.measured, settings.per_second);
@@ -55,11 +55,11 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
 /// The rows of the second table: a measure and its value.
 type Rows = Vec<(&'static str, String)>;
 
-fn print(what: &str, present: usize, latencies: &Latencies) {
+fn print(label: &str, present: usize, latencies: &Latencies) {
     let Latencies { watch, status } = latencies;
     let of = |index: usize| status[index] / watch[index];
     println!(
-        "| {what} | {present} | {:.1} / {:.1} | {:.1} / {:.1} | {:.2} / {:.2} |",
+        "| {label} | {present} | {:.1} / {:.1} | {:.1} / {:.1} | {:.2} / {:.2} |",
         watch[0],
         watch[1],
         status[0],
@@ -69,31 +69,31 @@ fn print(what: &str, present: usize, latencies: &Latencies) {
     );
 }
 
-async fn bare(server: &ApiServer, settings: Settings) -> anyhow::Result<Rows> {
+async fn bare(server: &ApiServer, settings: ClusterBenchSettings) -> anyhow::Result<Rows> {
     let namespace = "bare";
     server.kubectl(&["create", "namespace", namespace]);
     let kubeconfig = server.kubeconfig();
     let mut driver = Driver::start(&kubeconfig, namespace).await?;
-    let mut process = bare_process(&kubeconfig, namespace, Wrote::TwoFields)?;
+    let mut process = bare_process(&kubeconfig, namespace, BareStatus::TwoFields)?;
     let idle = process.memory()?;
     print("bare loop", 0, &driver.measure("few", settings).await?);
     process.kill()?;
-    let mut process = bare_process(&kubeconfig, namespace, Wrote::Whole)?;
+    let mut process = bare_process(&kubeconfig, namespace, BareStatus::Whole)?;
     print("bare loop, our status", 0, &driver.measure("whole", settings).await?);
     process.kill()?;
-    driver.make("many", settings.present).await?;
+    driver.create_all("many", settings.present).await?;
     let began = Instant::now();
-    let mut process_of_many = bare_process(&kubeconfig, namespace, Wrote::TwoFields)?;
-    driver.until_all_streaming(PATIENCE).await?;
-    let found = began.elapsed();
-    let memory = process_of_many.memory()?.over(idle);
+    let mut process_of_many = bare_process(&kubeconfig, namespace, BareStatus::TwoFields)?;
+    driver.until_all_streaming(STATE_TIMEOUT).await?;
+    let catch_up = began.elapsed();
+    let memory = process_of_many.memory()?.growth_since(idle);
     print("bare loop", settings.present, &driver.measure("more", settings).await?);
     process_of_many.kill()?;
     driver.end().await;
     let none = || "–".to_owned();
     Ok(vec![
         ("found at start, all streams up, s", none()),
-        ("found at start, all shown, s", format!("{:.1}", found.as_secs_f64())),
+        ("found at start, all shown, s", format!("{:.1}", catch_up.as_secs_f64())),
         ("memory over idle, MB", memory),
         ("status writes of these", settings.present.to_string()),
         ("restart after kill -9, all streams again, s", none()),
@@ -107,10 +107,10 @@ async fn bare(server: &ApiServer, settings: Settings) -> anyhow::Result<Rows> {
     ])
 }
 
-fn bare_process(kubeconfig: &Path, namespace: &str, wrote: Wrote) -> anyhow::Result<Process> {
+fn bare_process(kubeconfig: &Path, namespace: &str, status: BareStatus) -> anyhow::Result<Process> {
     let own = std::env::current_exe()?;
     let kubeconfig = kubeconfig.display().to_string();
-    Process::start(&own, &["bare", &kubeconfig, namespace, wrote.as_str()], None)
+    Process::start(&own, &["bare", &kubeconfig, namespace, status.as_str()], None)
 }
 
 /// The product's processor, with the settings of its controllers.
@@ -175,7 +175,7 @@ fn processor(binary: &Path, dir: &Path, grpc: &str) -> anyhow::Result<Process> {
     Process::start(binary, &args, Some(&dir.join("processor.addresses")))
 }
 
-async fn product(server: &ApiServer, settings: Settings) -> anyhow::Result<Rows> {
+async fn product(server: &ApiServer, settings: ClusterBenchSettings) -> anyhow::Result<Rows> {
     let namespace = "product";
     server.kubectl(&["create", "namespace", namespace]);
     let kubeconfig = server.kubeconfig();
@@ -187,16 +187,16 @@ async fn product(server: &ApiServer, settings: Settings) -> anyhow::Result<Rows>
     print("operator", 0, &driver.measure("few", settings).await?);
     controller.kill()?;
 
-    driver.make("many", settings.present).await?;
+    driver.create_all("many", settings.present).await?;
     let all = 1 + settings.present + settings.measured;
     let began = Instant::now();
     let mut controller = product.controller(namespace)?;
     until_streams(&controller, all).await?;
     let streaming = began.elapsed();
-    driver.until_all_streaming(PATIENCE).await?;
-    let found = began.elapsed();
-    let found_writes = Figures::of(&controller).await?.status_writes;
-    let memory = controller.memory()?.over(idle);
+    driver.until_all_streaming(STATE_TIMEOUT).await?;
+    let catch_up = began.elapsed();
+    let catch_up_writes = ScrapedMetrics::of(&controller).await?.status_writes;
+    let memory = controller.memory()?.growth_since(idle);
     print("operator", settings.present, &driver.measure("more", settings).await?);
     let all = all + settings.measured;
 
@@ -206,56 +206,58 @@ async fn product(server: &ApiServer, settings: Settings) -> anyhow::Result<Rows>
     until_streams(&controller, all).await?;
     let restarted = began.elapsed();
     let restart_cpu = controller.cpu_seconds()?;
-    let restart_memory = controller.memory()?.over(idle);
+    let restart_memory = controller.memory()?.growth_since(idle);
     tokio::time::sleep(Duration::from_secs(10)).await;
-    let restart_writes = Figures::of(&controller).await?.status_writes;
+    let restart_writes = ScrapedMetrics::of(&controller).await?.status_writes;
 
     product.processor.kill()?;
     tokio::time::sleep(Duration::from_secs(3)).await;
     product.processor = processor(&product.binary, product.dir.path(), &product.grpc)?;
     until_streams(&controller, all).await?;
     tokio::time::sleep(Duration::from_secs(10)).await;
-    let outage_writes = Figures::of(&controller).await?.status_writes - restart_writes;
+    let outage_writes = ScrapedMetrics::of(&controller).await?.status_writes - restart_writes;
 
-    let quiet = Figures::of(&controller).await?;
+    let quiet = ScrapedMetrics::of(&controller).await?;
     tokio::time::sleep(Duration::from_secs(60)).await;
-    let figures = Figures::of(&controller).await?;
-    let quiet_memory = controller.memory()?.over(idle);
+    let metrics = ScrapedMetrics::of(&controller).await?;
+    let quiet_memory = controller.memory()?.growth_since(idle);
     controller.kill()?;
     driver.end().await;
     Ok(vec![
         ("", format!("{:.1}", streaming.as_secs_f64())),
-        ("", format!("{:.1}", found.as_secs_f64())),
+        ("", format!("{:.1}", catch_up.as_secs_f64())),
         ("", memory),
-        ("", found_writes.to_string()),
+        ("", catch_up_writes.to_string()),
         ("", format!("{:.1}", restarted.as_secs_f64())),
         ("", format!("{restart_cpu:.1}")),
         ("", restart_memory),
         ("", restart_writes.to_string()),
         ("", outage_writes.to_string()),
-        ("", (figures.status_writes - quiet.status_writes).to_string()),
+        ("", (metrics.status_writes - quiet.status_writes).to_string()),
         ("", quiet_memory),
-        ("", format!("{:.2}", figures.looks_under_1_ms * 100.0)),
+        ("", format!("{:.2}", metrics.reconciles_under_1_ms * 100.0)),
     ])
 }
 
 async fn until_leading(controller: &Process) -> anyhow::Result<()> {
-    until("it leads", || async { Ok(Figures::of(controller).await?.leads) }).await
+    wait_until("it leads", || async { Ok(ScrapedMetrics::of(controller).await?.leads) }).await
 }
 
 async fn until_streams(controller: &Process, streams: usize) -> anyhow::Result<()> {
-    until("all streams are up", || async { Ok(Figures::of(controller).await?.streams == streams) })
-        .await
+    wait_until("all streams are up", || async {
+        Ok(ScrapedMetrics::of(controller).await?.streams == streams)
+    })
+    .await
 }
 
-async fn until<F>(what: &str, mut look: impl FnMut() -> F) -> anyhow::Result<()>
+async fn wait_until<F>(what: &str, mut check: impl FnMut() -> F) -> anyhow::Result<()>
 where
     F: Future<Output = anyhow::Result<bool>>,
 {
     let began = Instant::now();
-    while !look().await? {
-        anyhow::ensure!(began.elapsed() < PATIENCE, "did not come true: {what}");
-        tokio::time::sleep(LOOK).await;
+    while !check().await? {
+        anyhow::ensure!(began.elapsed() < STATE_TIMEOUT, "did not come true: {what}");
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     Ok(())
 }

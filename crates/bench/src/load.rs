@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::process::Server;
+use crate::process::PinnedServer;
 
 /// The fewest HTTP/2 connections that carry the streams.
 const CONNECTIONS_MIN: usize = 4;
@@ -32,7 +32,7 @@ pub(crate) struct Streams {
 }
 
 /// Makes the channels to a server for so many streams, one connection each.
-pub(crate) fn channels(server: &Server, streams: usize) -> anyhow::Result<Vec<Channel>> {
+pub(crate) fn channels(server: &PinnedServer, streams: usize) -> anyhow::Result<Vec<Channel>> {
     (0..streams.div_ceil(STREAMS_MAX).max(CONNECTIONS_MIN))
         .map(|_| {
             let endpoint = Endpoint::from_shared(server.grpc.clone())?.tcp_nodelay(true);
@@ -51,11 +51,11 @@ pub(crate) fn order_id(index: usize) -> String {
 
 impl Streams {
     /// Opens a stream for each order of a range, and waits until all are open. Each proposal that
-    /// arrives on `watched`, when given, is reported there.
+    /// arrives on `arrivals`, when given, is reported there.
     pub(crate) async fn open(
-        server: &Server,
+        server: &PinnedServer,
         orders: std::ops::Range<usize>,
-        watched: Option<mpsc::Sender<Instant>>,
+        arrivals: Option<mpsc::Sender<Instant>>,
     ) -> anyhow::Result<Self> {
         let channels = channels(server, orders.len())?;
         let delivered = Arc::new(AtomicU64::new(0));
@@ -65,9 +65,9 @@ impl Streams {
         for index in orders {
             let channel = channels[index % channels.len()].clone();
             let (delivered, opened) = (Arc::clone(&delivered), opened.clone());
-            let watched = watched.clone();
+            let arrivals = arrivals.clone();
             tasks.spawn(async move {
-                if let Err(error) = follow(channel, index, (delivered, opened, watched)).await {
+                if let Err(error) = follow(channel, index, (delivered, opened, arrivals)).await {
                     eprintln!("stream {index}: {error:#}");
                 }
             });
@@ -90,10 +90,10 @@ impl Streams {
     }
 }
 
-type Ends = (Arc<AtomicU64>, mpsc::Sender<()>, Option<mpsc::Sender<Instant>>);
+type FollowOutputs = (Arc<AtomicU64>, mpsc::Sender<()>, Option<mpsc::Sender<Instant>>);
 
-async fn follow(channel: Channel, index: usize, ends: Ends) -> anyhow::Result<()> {
-    let (delivered, opened, watched) = ends;
+async fn follow(channel: Channel, index: usize, outputs: FollowOutputs) -> anyhow::Result<()> {
+    let (delivered, opened, arrivals) = outputs;
     let mut client = OrderStreamingServiceClient::new(channel);
     let order = v1::OrderSpec { expires_in_ms: 3_600_000, ..v1::OrderSpec::default() };
     let request = v1::OrderStreamRequest {
@@ -107,8 +107,8 @@ async fn follow(channel: Channel, index: usize, ends: Ends) -> anyhow::Result<()
     while let Some(event) = stream.message().await? {
         if event.streaming_response_status == "NewProposal" {
             delivered.fetch_add(1, Ordering::Relaxed);
-            if let Some(watched) = &watched {
-                watched.send(Instant::now()).await?;
+            if let Some(arrivals) = &arrivals {
+                arrivals.send(Instant::now()).await?;
             }
         }
     }
@@ -125,7 +125,7 @@ pub(crate) struct Submitter {
 }
 
 impl Submitter {
-    pub(crate) async fn connect(server: &Server, name: usize) -> anyhow::Result<Self> {
+    pub(crate) async fn connect(server: &PinnedServer, name: usize) -> anyhow::Result<Self> {
         let stream = tokio::net::TcpStream::connect(&server.rest).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) =
@@ -171,7 +171,7 @@ pub(crate) struct Throughput {
 
 /// Measures the load of concurrent submitters, each of which posts to all orders in turn.
 pub(crate) async fn throughput(
-    server: &Server,
+    server: &PinnedServer,
     streams: &Streams,
     (orders, submitters): (usize, usize),
     time: Duration,
@@ -212,10 +212,10 @@ async fn wait(time: Duration) {
 }
 
 /// Measures the time from posting to arrival, one event at a time: p50 and p99, microseconds.
-pub(crate) async fn latency(server: &Server, orders: usize) -> anyhow::Result<(u64, u64)> {
-    let (watched, mut arrivals) = mpsc::channel(16);
+pub(crate) async fn latency(server: &PinnedServer, orders: usize) -> anyhow::Result<(u64, u64)> {
+    let (sender, mut arrivals) = mpsc::channel(16);
     let first = 5_000_000;
-    let streams = Streams::open(server, first..first + orders, Some(watched)).await?;
+    let streams = Streams::open(server, first..first + orders, Some(sender)).await?;
     let mut submitter = Submitter::connect(server, 9_999).await?;
     let mut histogram = hdrhistogram::Histogram::<u64>::new(3)?;
     for round in 0..2_000 {

@@ -20,9 +20,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Debug, Parser)]
 #[allow(clippy::struct_excessive_bools, reason = "two independent switches")]
-struct Cli {
+struct BenchCli {
     #[command(subcommand)]
-    role: Option<Role>,
+    command: Option<BenchCommand>,
     /// Seconds of each measured load
     #[arg(long, default_value_t = 4)]
     seconds: u64,
@@ -41,11 +41,11 @@ struct Cli {
 }
 
 #[derive(Clone, Debug, Subcommand)]
-enum Role {
+enum BenchCommand {
     /// Run one of the compared servers (started by the bench itself)
     Serve {
         /// The server to run
-        kind: Kind,
+        kind: ComparedServer,
         /// The folder of its file or journal
         dir: PathBuf,
     },
@@ -68,48 +68,57 @@ enum Role {
         /// The namespace to watch
         namespace: String,
         /// The status that it writes
-        wrote: cluster::bare::Wrote,
+        status: cluster::bare::BareStatus,
     },
 }
 
 /// The compared servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Kind {
+pub(crate) enum ComparedServer {
     /// A bare tonic server in memory.
-    T,
+    #[value(name = "t")]
+    Tonic,
     /// The same inside the interceptor layers and the bounded server.
-    TLayers,
+    #[value(name = "t-layers")]
+    TonicLayers,
     /// The bare server with a file, synced before each response.
-    Td,
+    #[value(name = "td")]
+    TonicDurable,
     /// The processor, with all features on.
     Processor,
 }
 
-impl Kind {
+impl ComparedServer {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
-            Self::T => "t",
-            Self::TLayers => "t-layers",
-            Self::Td => "td",
+            Self::Tonic => "t",
+            Self::TonicLayers => "t-layers",
+            Self::TonicDurable => "td",
             Self::Processor => "processor",
         }
     }
 }
 
 fn main() -> anyhow::Result<()> {
-    let cli = Cli::parse();
+    let cli = BenchCli::parse();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    match cli.role {
-        Some(Role::Serve { kind: Kind::Processor, dir }) => runtime.block_on(product::serve(&dir)),
-        Some(Role::Serve { kind, dir }) => runtime.block_on(yardstick::serve(kind, &dir)),
-        Some(Role::Cluster { present, measured, per_second }) => {
-            runtime.block_on(cluster::run(cluster::Settings { present, measured, per_second }))
+    match cli.command {
+        Some(BenchCommand::Serve { kind: ComparedServer::Processor, dir }) => {
+            runtime.block_on(product::serve(&dir))
         }
-        Some(Role::Bare { kubeconfig, namespace, wrote }) => {
-            runtime.block_on(cluster::bare::run(&kubeconfig, &namespace, wrote))
+        Some(BenchCommand::Serve { kind, dir }) => runtime.block_on(yardstick::serve(kind, &dir)),
+        Some(BenchCommand::Cluster { present, measured, per_second }) => {
+            runtime.block_on(cluster::run(cluster::ClusterBenchSettings {
+                present,
+                measured,
+                per_second,
+            }))
         }
-        None => runtime.block_on(report::run(&report::Settings {
+        Some(BenchCommand::Bare { kubeconfig, namespace, status }) => {
+            runtime.block_on(cluster::bare::run(&kubeconfig, &namespace, status))
+        }
+        None => runtime.block_on(report::run(&report::ServerBenchSettings {
             seconds: cli.seconds,
             streams: cli.streams,
             submitters: cli.submitters,

@@ -1,10 +1,10 @@
 //! The memory of an open stream and of a parked order.
 
 use crate::load::Streams;
-use crate::process::Server;
+use crate::process::PinnedServer;
 
 /// Returns the bytes per open stream, as the mean of so many.
-pub(crate) async fn per_stream(server: &Server, streams: usize) -> anyhow::Result<u64> {
+pub(crate) async fn per_stream(server: &PinnedServer, streams: usize) -> anyhow::Result<u64> {
     // The first streams bring connections, threads and pools into being.
     let warm = Streams::open(server, 8_000_000..8_000_200, None).await?;
     let before = server.rss_bytes()?;
@@ -17,7 +17,7 @@ pub(crate) async fn per_stream(server: &Server, streams: usize) -> anyhow::Resul
 
 /// Returns the bytes per parked order, which was opened and is no longer followed, as the mean of
 /// so many.
-pub(crate) async fn per_parked_order(server: &Server, orders: usize) -> anyhow::Result<u64> {
+pub(crate) async fn per_parked_order(server: &PinnedServer, orders: usize) -> anyhow::Result<u64> {
     const WAVE: usize = 2_000;
     let mut before = 0;
     for wave in 0..=orders / WAVE {

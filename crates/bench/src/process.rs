@@ -6,11 +6,11 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::Context as _;
 
-use crate::Kind;
+use crate::ComparedServer;
 
 /// A running server; killed when dropped.
 #[derive(Debug)]
-pub(crate) struct Server {
+pub(crate) struct PinnedServer {
     child: Child,
     /// The URL of gRPC.
     pub(crate) grpc: String,
@@ -18,9 +18,9 @@ pub(crate) struct Server {
     pub(crate) rest: String,
 }
 
-impl Server {
+impl PinnedServer {
     /// Starts a server on the first core and reads its addresses from its first line.
-    pub(crate) fn start(kind: Kind, dir: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn start(kind: ComparedServer, dir: &Path) -> anyhow::Result<Self> {
         let own = std::env::current_exe()?;
         let mut child = Command::new("taskset")
             .args(["-c", "0"])
@@ -61,7 +61,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for PinnedServer {
     fn drop(&mut self) {
         if let Err(error) = self.child.kill().and_then(|()| self.child.wait()) {
             eprintln!("the server could not be ended: {error}");

@@ -13,9 +13,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 #[derive(Debug)]
-struct WallClock;
+struct BenchClock;
 
-impl Clock for WallClock {
+impl Clock for BenchClock {
     fn now(&self) -> Timestamp {
         #[allow(clippy::disallowed_methods, reason = "the bench is its own shell")]
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -41,7 +41,7 @@ pub(crate) async fn serve(dir: &Path) -> anyhow::Result<()> {
     let parts = Parts {
         journal: Arc::new(journal),
         directory: Arc::new(NoSellers),
-        clock: Arc::new(WallClock),
+        clock: Arc::new(BenchClock),
         http_metrics: HttpMetrics::register(&metrics)?,
         metrics,
         peers: PeersConfig::alone("bench".to_owned()),

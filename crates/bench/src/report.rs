@@ -6,13 +6,13 @@ use orderstream_rpc::v1;
 use orderstream_rpc::v1::order_non_streaming_service_client::OrderNonStreamingServiceClient;
 
 use crate::load::{Streams, Throughput, channels, latency, order_id, throughput};
-use crate::process::{Server, pin_load};
-use crate::{Kind, memory};
+use crate::process::{PinnedServer, pin_load};
+use crate::{ComparedServer, memory};
 
 /// The sizes of a run.
 #[derive(Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "two independent switches")]
-pub(crate) struct Settings {
+pub(crate) struct ServerBenchSettings {
     /// The duration of each load, seconds.
     pub(crate) seconds: u64,
     /// The number of streams that are open under load.
@@ -25,20 +25,25 @@ pub(crate) struct Settings {
     pub(crate) memory: bool,
 }
 
-const KINDS: [Kind; 4] = [Kind::T, Kind::TLayers, Kind::Td, Kind::Processor];
+const SERVERS: [ComparedServer; 4] = [
+    ComparedServer::Tonic,
+    ComparedServer::TonicLayers,
+    ComparedServer::TonicDurable,
+    ComparedServer::Processor,
+];
 /// The number of proposals in one bulk call.
-const BULK: usize = 50_000;
+const BULK_PROPOSALS: usize = 50_000;
 
 /// Runs all measurements and prints the tables.
-pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
+pub(crate) async fn run(settings: &ServerBenchSettings) -> anyhow::Result<()> {
     pin_load()?;
     println!("streams {}, {} s each; server on one core\n", settings.streams, settings.seconds);
     println!("| server | submitters | events/s | CPU µs/event | of TD: events | of TD: CPU |");
     println!("|---|---|---|---|---|---|");
     for submitters in settings.submitters.iter().copied() {
         let mut rows = Vec::new();
-        for kind in KINDS {
-            rows.push((kind, one(kind, settings, submitters).await?));
+        for kind in SERVERS {
+            rows.push((kind, measure_load(kind, settings, submitters).await?));
         }
         let td = rows[2].1;
         for (kind, row) in rows {
@@ -56,22 +61,26 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
         return Ok(());
     }
     println!("\n| server | one event on an idle stream p50 µs | p99 µs |\n|---|---|---|");
-    for kind in KINDS {
+    for kind in SERVERS {
         let dir = tempfile::tempdir()?;
-        let server = Server::start(kind, dir.path())?;
+        let server = PinnedServer::start(kind, dir.path())?;
         let (p50, p99) = latency(&server, 100).await?;
         println!("| {} | {p50} | {p99} |", kind.as_str());
     }
-    bulk().await?;
+    measure_bulk().await?;
     if settings.memory {
         memory_table().await?;
     }
     Ok(())
 }
 
-async fn one(kind: Kind, settings: &Settings, submitters: usize) -> anyhow::Result<Throughput> {
+async fn measure_load(
+    kind: ComparedServer,
+    settings: &ServerBenchSettings,
+    submitters: usize,
+) -> anyhow::Result<Throughput> {
     let dir = tempfile::tempdir()?;
-    let server = Server::start(kind, dir.path())?;
+    let server = PinnedServer::start(kind, dir.path())?;
     let streams = Streams::open(&server, 0..settings.streams, None).await?;
     let time = Duration::from_secs(settings.seconds);
     let result = throughput(&server, &streams, (settings.streams, submitters), time).await?;
@@ -80,39 +89,40 @@ async fn one(kind: Kind, settings: &Settings, submitters: usize) -> anyhow::Resu
 }
 
 /// Measures many proposals in one call, then a restart over their events.
-async fn bulk() -> anyhow::Result<()> {
+async fn measure_bulk() -> anyhow::Result<()> {
     const ORDERS: usize = 100;
     let dir = tempfile::tempdir()?;
-    let server = Server::start(Kind::Processor, dir.path())?;
+    let server = PinnedServer::start(ComparedServer::Processor, dir.path())?;
     let streams = Streams::open(&server, 0..ORDERS, None).await?;
     let channel = channels(&server, 1)?.swap_remove(0);
-    let submissions = futures_util::stream::iter((0..BULK).map(|n| v1::ProposalSubmission {
-        order_req_id: order_id(n % ORDERS),
-        proposal: Some(v1::Proposal {
-            proposal_id: format!("b{n}"),
-            seller: "bulk".to_owned(),
-            price: "1249.50".to_owned(),
-            currency: "EUR".to_owned(),
-            ..v1::Proposal::default()
-        }),
-        ..v1::ProposalSubmission::default()
-    }));
+    let submissions =
+        futures_util::stream::iter((0..BULK_PROPOSALS).map(|n| v1::ProposalSubmission {
+            order_req_id: order_id(n % ORDERS),
+            proposal: Some(v1::Proposal {
+                proposal_id: format!("b{n}"),
+                seller: "bulk".to_owned(),
+                price: "1249.50".to_owned(),
+                currency: "EUR".to_owned(),
+                ..v1::Proposal::default()
+            }),
+            ..v1::ProposalSubmission::default()
+        }));
     let (cpu, began) = (server.cpu_us()?, Instant::now());
     let mut client = OrderNonStreamingServiceClient::new(channel);
     let summary = client.submit_proposals(submissions).await?.into_inner();
     let (cpu, time) = (server.cpu_us()? - cpu, began.elapsed());
-    anyhow::ensure!(summary.accepted == BULK as u64, "accepted {}", summary.accepted);
-    let per_event = cpu / BULK as u64;
+    anyhow::ensure!(summary.accepted == BULK_PROPOSALS as u64, "accepted {}", summary.accepted);
+    let per_event = cpu / BULK_PROPOSALS as u64;
     println!(
-        "\nbulk: {BULK} proposals in one call: {} ms, server CPU {per_event} µs per event",
+        "\nbulk: {BULK_PROPOSALS} proposals in one call: {} ms, server CPU {per_event} µs per event",
         time.as_millis()
     );
     streams.close().await;
     drop(server);
     let began = Instant::now();
-    let server = Server::start(Kind::Processor, dir.path())?;
+    let server = PinnedServer::start(ComparedServer::Processor, dir.path())?;
     println!(
-        "restart over {BULK} events: {} ms, process start included",
+        "restart over {BULK_PROPOSALS} events: {} ms, process start included",
         began.elapsed().as_millis()
     );
     drop(server);
@@ -121,16 +131,16 @@ async fn bulk() -> anyhow::Result<()> {
 
 async fn memory_table() -> anyhow::Result<()> {
     println!("\n| server | streams | bytes per stream |\n|---|---|---|");
-    for kind in [Kind::T, Kind::Processor] {
+    for kind in [ComparedServer::Tonic, ComparedServer::Processor] {
         for streams in [1_000, 10_000] {
             let dir = tempfile::tempdir()?;
-            let server = Server::start(kind, dir.path())?;
+            let server = PinnedServer::start(kind, dir.path())?;
             let bytes = memory::per_stream(&server, streams).await?;
             println!("| {} | {streams} | {bytes} |", kind.as_str());
         }
     }
     let dir = tempfile::tempdir()?;
-    let server = Server::start(Kind::Processor, dir.path())?;
+    let server = PinnedServer::start(ComparedServer::Processor, dir.path())?;
     let bytes = memory::per_parked_order(&server, 100_000).await?;
     println!("\nparked orders: {bytes} bytes per order, of 100 000");
     Ok(())

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::routing::post;
 use futures_util::{Stream, StreamExt as _};
-use orderstream_rpc::observe::{AllowAll, RpcMetrics, Side};
+use orderstream_rpc::observe::{AllowAll, RpcMetrics, RpcSide};
 use orderstream_rpc::server::{self, ServerLimits};
 use orderstream_rpc::v1;
 use orderstream_rpc::v1::order_streaming_service_server::{
@@ -26,29 +26,29 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::Kind;
+use crate::ComparedServer;
 
-type Answer = Result<v1::OrderStreamResponse, Status>;
+type StreamedResponse = Result<v1::OrderStreamResponse, Status>;
 
 /// An order's last sequence number, and its stream.
-type Order = (u64, mpsc::Sender<Answer>);
+type BareStream = (u64, mpsc::Sender<StreamedResponse>);
 
 #[derive(Clone, Debug, Default)]
-struct Bare {
-    streams: Arc<Mutex<HashMap<String, Order>>>,
-    file: Option<std::sync::mpsc::SyncSender<Line>>,
+struct BareServer {
+    streams: Arc<Mutex<HashMap<String, BareStream>>>,
+    file: Option<std::sync::mpsc::SyncSender<BaselineWrite>>,
 }
 
 #[derive(Debug)]
-struct Line {
+struct BaselineWrite {
     bytes: Vec<u8>,
     synced: oneshot::Sender<()>,
 }
 
 /// Serves until killed.
-pub(crate) async fn serve(kind: Kind, dir: &Path) -> anyhow::Result<()> {
-    let file = if kind == Kind::Td { Some(start_file(dir)?) } else { None };
-    let bare = Bare { file, ..Bare::default() };
+pub(crate) async fn serve(kind: ComparedServer, dir: &Path) -> anyhow::Result<()> {
+    let file = if kind == ComparedServer::TonicDurable { Some(start_file(dir)?) } else { None };
+    let bare = BareServer { file, ..BareServer::default() };
     let (grpc, rest) =
         (TcpListener::bind("127.0.0.1:0").await?, TcpListener::bind("127.0.0.1:0").await?);
     println!("{} {}", grpc.local_addr()?, rest.local_addr()?);
@@ -56,8 +56,8 @@ pub(crate) async fn serve(kind: Kind, dir: &Path) -> anyhow::Result<()> {
         axum::Router::new().route("/api/v1/proposals", post(submit)).with_state(bare.clone());
     let rest = async { axum::serve(rest, router).await.map_err(anyhow::Error::from) };
     let grpc = async {
-        if kind == Kind::TLayers {
-            let metrics = RpcMetrics::new(&prometheus::Registry::new(), Side::Server)?;
+        if kind == ComparedServer::TonicLayers {
+            let metrics = RpcMetrics::new(&prometheus::Registry::new(), RpcSide::Server)?;
             let routes = Routes::new(OrderStreamingServiceServer::new(bare));
             let stack = server::stack(routes, &metrics, Arc::new(AllowAll::default()));
             server::serve(grpc, stack, ServerLimits::default(), CancellationToken::new()).await;
@@ -80,12 +80,13 @@ pub(crate) async fn serve(kind: Kind, dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn start_file(dir: &Path) -> anyhow::Result<std::sync::mpsc::SyncSender<Line>> {
+fn start_file(dir: &Path) -> anyhow::Result<std::sync::mpsc::SyncSender<BaselineWrite>> {
     let mut file = std::fs::File::create(dir.join("lines"))?;
-    let (sender, receiver) = std::sync::mpsc::sync_channel::<Line>(16_384);
+    let (sender, receiver) = std::sync::mpsc::sync_channel::<BaselineWrite>(16_384);
     std::thread::Builder::new().name("file".to_owned()).spawn(move || {
         while let Ok(first) = receiver.recv() {
-            let lines: Vec<Line> = std::iter::once(first).chain(receiver.try_iter()).collect();
+            let lines: Vec<BaselineWrite> =
+                std::iter::once(first).chain(receiver.try_iter()).collect();
             let bytes: Vec<u8> = lines.iter().flat_map(|line| &line.bytes).copied().collect();
             if file.write_all(&bytes).and_then(|()| file.sync_data()).is_err() {
                 return;
@@ -101,20 +102,20 @@ fn start_file(dir: &Path) -> anyhow::Result<std::sync::mpsc::SyncSender<Line>> {
 }
 
 #[derive(Debug, Deserialize)]
-struct Submission {
+struct PostedProposal {
     order_req_id: String,
     seller: String,
     price: String,
     currency: String,
 }
 
-async fn submit(State(bare): State<Bare>, body: bytes::Bytes) -> http::StatusCode {
-    let Ok(submission) = serde_json::from_slice::<Submission>(&body) else {
+async fn submit(State(bare): State<BareServer>, body: bytes::Bytes) -> http::StatusCode {
+    let Ok(submission) = serde_json::from_slice::<PostedProposal>(&body) else {
         return http::StatusCode::BAD_REQUEST;
     };
     if let Some(file) = &bare.file {
         let (synced, done) = oneshot::channel();
-        let line = Line { bytes: body.to_vec(), synced };
+        let line = BaselineWrite { bytes: body.to_vec(), synced };
         if file.try_send(line).is_err() || done.await.is_err() {
             return http::StatusCode::SERVICE_UNAVAILABLE;
         }
@@ -133,7 +134,7 @@ async fn submit(State(bare): State<Bare>, body: bytes::Bytes) -> http::StatusCod
     http::StatusCode::CREATED
 }
 
-fn event(seq: u64, submission: Submission) -> v1::OrderStreamResponse {
+fn event(seq: u64, submission: PostedProposal) -> v1::OrderStreamResponse {
     let proposal = v1::Proposal {
         proposal_id: format!("p{seq}"),
         seller: submission.seller,
@@ -152,8 +153,8 @@ fn event(seq: u64, submission: Submission) -> v1::OrderStreamResponse {
 }
 
 #[tonic::async_trait]
-impl OrderStreamingService for Bare {
-    type ProcessOrderStreamStream = ReceiverStream<Answer>;
+impl OrderStreamingService for BareServer {
+    type ProcessOrderStreamStream = ReceiverStream<StreamedResponse>;
 
     async fn process_order_stream(
         &self,

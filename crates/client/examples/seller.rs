@@ -9,7 +9,8 @@
 use std::process::ExitCode;
 
 use orderstream_client::{
-    Client, Error, EventKind, Heard, OrderEvent, ProposalInput, Proposed, SellerId, SellerSession,
+    Client, Error, EventKind, OrderEvent, ProposalContent, ProposalInput, SellerId, SellerSession,
+    SessionItem,
 };
 
 const USAGE: &str = "usage: seller URL NAME [PRICE]";
@@ -35,34 +36,39 @@ async fn sell(url: &str, name: &str, price: &str) -> Result<(), Error> {
     let mut session = Client::new(url)?.seller(SellerId::new(name)?);
     loop {
         match session.next().await? {
-            Heard::Connected(connected) => println!("connected to {}", connected.processor),
-            Heard::Refused(refused) => println!("{refused}"),
-            Heard::Event(heard) => match quote(&mut session, &heard, price).await {
-                Ok(()) => session.acknowledge(&heard.order, heard.event.seq).await?,
+            SessionItem::Connected(connected) => println!("connected to {}", connected.processor),
+            SessionItem::Refused(refused) => println!("{refused}"),
+            SessionItem::Event(order_event) => match quote(&mut session, &order_event, price).await
+            {
+                Ok(()) => session.acknowledge(&order_event.order, order_event.event.seq).await?,
                 // The order ended in the meantime, or takes nothing at the moment.
-                Err(Error::Refused(refused)) => println!("{}: {refused}", heard.order),
+                Err(Error::Refused(refused)) => println!("{}: {refused}", order_event.order),
                 Err(error) => return Err(error),
             },
         }
     }
 }
 
-async fn quote(session: &mut SellerSession, heard: &OrderEvent, price: &str) -> Result<(), Error> {
-    println!("{} {} {}", heard.order, heard.event.seq, heard.event.kind.as_str());
-    if let EventKind::OrderOpened(_) = &heard.event.kind {
+async fn quote(
+    session: &mut SellerSession,
+    order_event: &OrderEvent,
+    price: &str,
+) -> Result<(), Error> {
+    println!("{} {} {}", order_event.order, order_event.event.seq, order_event.event.kind.as_str());
+    if let EventKind::OrderOpened(_) = &order_event.event.kind {
         let seller = session.seller().to_string();
-        let proposed = Proposed::try_from(ProposalInput {
+        let proposed = ProposalContent::try_from(ProposalInput {
             // An id of its own: after a restart of this program the same proposal is not made again.
-            proposal_id: Some(format!("{}-{seller}", heard.order.order_req_id)),
+            proposal_id: Some(format!("{}-{seller}", order_event.order.order_req_id)),
             seller,
             price: price.to_owned(),
             currency: "EUR".to_owned(),
             ..ProposalInput::default()
         })?;
-        session.propose(&heard.order, proposed).await?;
+        session.propose(&order_event.order, proposed).await?;
     }
-    if let EventKind::FollowUpAdded(follow_up) = &heard.event.kind {
-        session.answer(&heard.order, &follow_up.id, "As offered.").await?;
+    if let EventKind::FollowUpAdded(follow_up) = &order_event.event.kind {
+        session.answer(&order_event.order, &follow_up.id, "As offered.").await?;
     }
     Ok(())
 }

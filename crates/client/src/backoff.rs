@@ -35,7 +35,7 @@ impl RetryTimer {
     }
 
     /// Notes that the server drains: the next try comes later, maybe at another one.
-    pub(crate) fn told_to_leave(&mut self) {
+    pub(crate) fn server_draining(&mut self) {
         self.due = Instant::now().checked_add(jitter(AFTER_DRAIN));
     }
 

@@ -2,25 +2,25 @@
 
 use std::time::Duration;
 
-use orderstream_core::buyer::BuyerAct;
+use orderstream_core::buyer::BuyerCommand;
 use orderstream_core::spec::FollowUp;
-use orderstream_core::{Act, Command, IdempotencyKey, OrderKey, Seq, Timestamp};
-use orderstream_rpc::convert::{ActRequest, request_for, timestamp_from_wire};
+use orderstream_core::{Command, CommandKind, IdempotencyKey, OrderKey, Seq, Timestamp};
+use orderstream_rpc::convert::{CommandRequest, request_for, timestamp_from_wire};
 use orderstream_rpc::v1;
 use tonic::{Request, Status};
 
 use crate::backoff::RetryTimer;
-use crate::error::judged;
+use crate::error::classify_status;
 use crate::{Client, Error, fresh_key};
 
 /// The time for which a command is tried: well above a processor's restart.
-const GIVE_UP_AFTER: Duration = Duration::from_secs(60);
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest time of one try: a processor's wait for its disk, and the way there.
-const TRY_FOR: Duration = Duration::from_secs(15);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The result of a buyer's command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Acted {
+pub struct BuyerReceipt {
     /// The sequence number of the event that it caused.
     pub seq: Seq,
     /// The order's phase after it, as on the wire; empty for a follow-up.
@@ -53,13 +53,13 @@ impl Client {
     ///
     /// # Errors
     /// A refusal, or no reply in time.
-    pub async fn act(
+    pub async fn send_command(
         &self,
         order: &OrderKey,
-        act: BuyerAct,
+        command: BuyerCommand,
         key: Option<IdempotencyKey>,
-    ) -> Result<Acted, Error> {
-        self.say(order, act.into(), key).await
+    ) -> Result<BuyerReceipt, Error> {
+        self.send_until_reply(order, command.into(), key).await
     }
 
     /// Sends a follow-up to all of an order's sellers or to some, or answers a seller's question,
@@ -72,58 +72,60 @@ impl Client {
         order: &OrderKey,
         follow_up: FollowUp,
         key: Option<IdempotencyKey>,
-    ) -> Result<Acted, Error> {
-        self.say(order, Act::FollowUp(follow_up), key).await
+    ) -> Result<BuyerReceipt, Error> {
+        self.send_until_reply(order, CommandKind::FollowUp(follow_up), key).await
     }
 
-    async fn say(
+    async fn send_until_reply(
         &self,
         order: &OrderKey,
-        act: Act,
+        action: CommandKind,
         key: Option<IdempotencyKey>,
-    ) -> Result<Acted, Error> {
+    ) -> Result<BuyerReceipt, Error> {
         let key = key.map_or_else(|| IdempotencyKey::new(fresh_key()), Ok)?;
-        let command = Command { key: Some(key), ..Command::bare(act) };
+        let command = Command { key: Some(key), ..Command::bare(action) };
         let request = request_for(order, &command)?;
         let (began, mut backoff) = (tokio::time::Instant::now(), RetryTimer::default());
         loop {
-            let why = match tokio::time::timeout(TRY_FOR, self.send(request.clone())).await {
-                Ok(Ok(acted)) => return Ok(acted),
-                Ok(Err(status)) => match judged(&status) {
+            let cause = match tokio::time::timeout(ATTEMPT_TIMEOUT, self.send_once(request.clone()))
+                .await
+            {
+                Ok(Ok(receipt)) => return Ok(receipt),
+                Ok(Err(status)) => match classify_status(&status) {
                     Ok(refused) => return Err(refused.into()),
-                    Err(why) => why,
+                    Err(cause) => cause,
                 },
-                Err(_) => format!("nothing came for {TRY_FOR:?}"),
+                Err(_) => format!("nothing came for {ATTEMPT_TIMEOUT:?}"),
             };
-            if began.elapsed() >= GIVE_UP_AFTER {
-                return Err(Error::Unanswered(why));
+            if began.elapsed() >= COMMAND_TIMEOUT {
+                return Err(Error::Unanswered(cause));
             }
             backoff.failed();
             backoff.wait().await;
         }
     }
 
-    async fn send(&self, request: ActRequest) -> Result<Acted, Status> {
+    async fn send_once(&self, request: CommandRequest) -> Result<BuyerReceipt, Status> {
         let mut control = self.control();
-        let answer = match request {
-            ActRequest::FollowUp(request) => {
-                let answer = self.non_streaming().process_follow_up(request).await?.into_inner();
+        let response = match request {
+            CommandRequest::FollowUp(request) => {
+                let response = self.non_streaming().process_follow_up(request).await?.into_inner();
                 let (phase, expires_at) = (String::new(), None);
-                return Ok(Acted { seq: Seq(answer.seq), phase, expires_at });
+                return Ok(BuyerReceipt { seq: Seq(response.seq), phase, expires_at });
             }
-            ActRequest::Pause(request) => control.pause(Request::new(request)).await,
-            ActRequest::Resume(request) => control.resume(Request::new(request)).await,
-            ActRequest::Extend(request) => control.extend(Request::new(request)).await,
-            ActRequest::Award(request) => control.award(Request::new(request)).await,
-            ActRequest::UndoAward(request) => control.undo_award(Request::new(request)).await,
-            ActRequest::Close(request) => control.close(Request::new(request)).await,
-            ActRequest::Cancel(request) => control.cancel(Request::new(request)).await,
+            CommandRequest::Pause(request) => control.pause(Request::new(request)).await,
+            CommandRequest::Resume(request) => control.resume(Request::new(request)).await,
+            CommandRequest::Extend(request) => control.extend(Request::new(request)).await,
+            CommandRequest::Award(request) => control.award(Request::new(request)).await,
+            CommandRequest::UndoAward(request) => control.undo_award(Request::new(request)).await,
+            CommandRequest::Close(request) => control.close(Request::new(request)).await,
+            CommandRequest::Cancel(request) => control.cancel(Request::new(request)).await,
         };
-        Ok(acted(answer?.into_inner()))
+        Ok(receipt_from_wire(response?.into_inner()))
     }
 }
 
-fn acted(answer: v1::ActResponse) -> Acted {
-    let expires_at = answer.expires_at.as_ref().map(timestamp_from_wire);
-    Acted { seq: Seq(answer.seq), phase: answer.phase, expires_at }
+fn receipt_from_wire(response: v1::ActResponse) -> BuyerReceipt {
+    let expires_at = response.expires_at.as_ref().map(timestamp_from_wire);
+    BuyerReceipt { seq: Seq(response.seq), phase: response.phase, expires_at }
 }

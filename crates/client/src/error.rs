@@ -12,7 +12,7 @@ pub enum Error {
     Url(#[source] tonic::transport::Error),
     /// The request was refused, and would be again; correct it.
     #[error("{0}")]
-    Refused(#[from] Refused),
+    Refused(#[from] RequestRefusal),
     /// No reply came in time, and the effect is unknown. Repeat the call with the same key to find
     /// out.
     #[error("no answer: {0}")]
@@ -35,7 +35,7 @@ impl From<Refusal> for Error {
 /// A refusal of the server, or of a check before anything was sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}: {message}")]
-pub struct Refused {
+pub struct RequestRefusal {
     /// The stable reason, such as `ORDER_ENDED`. [`Reason::parse`] gives the known ones.
     pub reason: String,
     /// The fault and its fix, for people.
@@ -44,19 +44,19 @@ pub struct Refused {
     pub order: Option<orderstream_core::OrderKey>,
 }
 
-impl Refused {
+impl RequestRefusal {
     /// Returns the reason, where this version knows it.
-    pub fn known(&self) -> Option<Reason> {
+    pub fn known_reason(&self) -> Option<Reason> {
         Reason::parse(&self.reason)
     }
 
     /// Reports whether the same request may succeed later.
     pub fn is_retriable(&self) -> bool {
-        self.known().is_some_and(Reason::is_retriable)
+        self.known_reason().is_some_and(Reason::is_retriable)
     }
 }
 
-impl From<Refusal> for Refused {
+impl From<Refusal> for RequestRefusal {
     fn from(refusal: Refusal) -> Self {
         let message = refusal.to_string();
         Self { reason: refusal.reason.as_str().to_owned(), message, order: None }
@@ -64,7 +64,7 @@ impl From<Refusal> for Refused {
 }
 
 /// Returns a status as a final refusal, or else the cause for which to try again.
-pub(crate) fn judged(status: &Status) -> Result<Refused, String> {
+pub(crate) fn classify_status(status: &Status) -> Result<RequestRefusal, String> {
     use tonic::Code;
     if let Some(refusal) = refusal_from_status(status) {
         let is_retriable = refusal.reason.is_retriable();
@@ -82,5 +82,5 @@ pub(crate) fn judged(status: &Status) -> Result<Refused, String> {
         return Err(status.to_string());
     }
     let (reason, message) = (status.code().to_string(), status.message().to_owned());
-    Ok(Refused { reason, message, order: None })
+    Ok(RequestRefusal { reason, message, order: None })
 }

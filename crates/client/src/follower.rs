@@ -6,17 +6,17 @@ use orderstream_rpc::v1;
 use tonic::{Status, Streaming};
 
 use crate::backoff::RetryTimer;
-use crate::error::judged;
+use crate::error::classify_status;
 use crate::{Client, Error};
 
 /// The role in which an order is followed.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Start {
+pub enum FollowRole {
     /// As an observer. An unknown order is refused.
-    Watch,
+    Observer,
     /// As its one tracker, which opens it where it is not open. A stream with the same or a higher
     /// epoch takes over. A controller or a requestor, where one runs, has this role.
-    Track {
+    Tracker {
         /// The content of the order.
         spec: Box<OrderSpec>,
         /// The order's incarnation; absent for the current one, or a new one.
@@ -31,8 +31,8 @@ pub enum Start {
 pub struct OrderFollower {
     client: Client,
     key: OrderKey,
-    start: Start,
-    seen: Option<(Seq, Timestamp)>,
+    role: FollowRole,
+    cursor: Option<(Seq, Timestamp)>,
     stream: Option<Streaming<v1::OrderStreamResponse>>,
     backoff: RetryTimer,
     is_over: bool,
@@ -53,9 +53,9 @@ impl Client {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn follow(&self, key: OrderKey, start: Start) -> OrderFollower {
+    pub fn follow(&self, key: OrderKey, role: FollowRole) -> OrderFollower {
         let (client, backoff) = (self.clone(), RetryTimer::default());
-        OrderFollower { client, key, start, seen: None, stream: None, backoff, is_over: false }
+        OrderFollower { client, key, role, cursor: None, stream: None, backoff, is_over: false }
     }
 }
 
@@ -63,7 +63,7 @@ impl OrderFollower {
     /// Goes on after an event that was received before, given by its sequence number and its time.
     #[must_use]
     pub const fn after(mut self, seq: Seq, at: Timestamp) -> Self {
-        self.seen = Some((seq, at));
+        self.cursor = Some((seq, at));
         self
     }
 
@@ -76,7 +76,7 @@ impl OrderFollower {
         while !self.is_over {
             self.backoff.wait().await;
             let status = match self.read().await {
-                Ok(Some(response)) => match self.take(response)? {
+                Ok(Some(response)) => match self.handle_response(response)? {
                     Some(event) => return Ok(Some(event)),
                     None => continue,
                 },
@@ -90,7 +90,7 @@ impl OrderFollower {
             };
             self.stream = None;
             self.backoff.failed();
-            if let Ok(refused) = judged(&status) {
+            if let Ok(refused) = classify_status(&status) {
                 return Err(refused.into());
             }
         }
@@ -109,25 +109,28 @@ impl OrderFollower {
         }
     }
 
-    fn take(&mut self, response: v1::OrderStreamResponse) -> Result<Option<Event>, Error> {
+    fn handle_response(
+        &mut self,
+        response: v1::OrderStreamResponse,
+    ) -> Result<Option<Event>, Error> {
         if response.streaming_response_status == DRAINING {
             self.stream = None;
-            self.backoff.told_to_leave();
+            self.backoff.server_draining();
             return Ok(None);
         }
         let event = event_from_wire(response).map_err(Error::Unreadable)?;
-        let seen = self.seen.map_or(Seq(0), |(seq, _)| seq);
-        if event.seq <= seen {
+        let last_seq = self.cursor.map_or(Seq(0), |(seq, _)| seq);
+        if event.seq <= last_seq {
             return Ok(None);
         }
         self.backoff.succeeded();
-        self.seen = Some((event.seq, event.at));
+        self.cursor = Some((event.seq, event.at));
         self.is_over = event.kind.ends().is_some();
         Ok(Some(event))
     }
 
     fn request(&self) -> v1::OrderStreamRequest {
-        let (after, at) = self.seen.unwrap_or((Seq(0), Timestamp(0)));
+        let (after, at) = self.cursor.unwrap_or((Seq(0), Timestamp(0)));
         let request = v1::OrderStreamRequest {
             order_req_id: self.key.order_req_id.to_string(),
             tenant: self.key.tenant.to_string(),
@@ -135,9 +138,9 @@ impl OrderFollower {
             after_at_ms: at.0,
             ..v1::OrderStreamRequest::default()
         };
-        match &self.start {
-            Start::Watch => v1::OrderStreamRequest { observer: true, ..request },
-            Start::Track { spec, incarnation, epoch } => v1::OrderStreamRequest {
+        match &self.role {
+            FollowRole::Observer => v1::OrderStreamRequest { observer: true, ..request },
+            FollowRole::Tracker { spec, incarnation, epoch } => v1::OrderStreamRequest {
                 order: Some(spec_to_wire(spec)),
                 incarnation: incarnation.as_ref().map(ToString::to_string).unwrap_or_default(),
                 epoch: epoch.0,

@@ -43,11 +43,11 @@ use orderstream_rpc::v1::order_non_streaming_service_client::OrderNonStreamingSe
 use orderstream_rpc::v1::order_streaming_service_client::OrderStreamingServiceClient;
 use tonic::transport::Channel;
 
-pub use buyer::Acted;
-pub use error::{Error, Refused};
-pub use follower::{OrderFollower, Start};
-pub use orderstream_core::buyer::BuyerAct;
-pub use orderstream_core::command::{Award, Proposed};
+pub use buyer::BuyerReceipt;
+pub use error::{Error, RequestRefusal};
+pub use follower::{FollowRole, OrderFollower};
+pub use orderstream_core::buyer::BuyerCommand;
+pub use orderstream_core::command::{Award, ProposalContent};
 pub use orderstream_core::event::{Event, EventKind, ProposalUpdate};
 pub use orderstream_core::input::{ProposalInput, ProposalLineInput, SpecInput};
 pub use orderstream_core::spec::{FollowUp, Message};
@@ -55,9 +55,9 @@ pub use orderstream_core::{
     Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderSpec, Phase, Price, ProposalId,
     Reason, Refusal, SellerId, Seq, Tenant, Timestamp,
 };
-pub use seller::cursors::{Cursor, Cursors, InMemory};
-pub use seller::{Connected, Heard, OrderEvent, Receipt, SellerSession};
-pub use submit::{Submission, Summary};
+pub use seller::cursors::{Cursors, InMemory, SellerCursor};
+pub use seller::{ConnectedSession, OrderEvent, Receipt, SellerSession, SessionItem};
+pub use submit::{SubmissionSummary, SubmittedProposal};
 
 /// A connection to one processor, made with the first call and again after it broke. Cheap to clone;
 /// clones share it.

@@ -1,17 +1,17 @@
 //! Many proposals in one call.
 
 use futures_util::{Stream, StreamExt as _};
-use orderstream_core::command::Proposed;
+use orderstream_core::command::ProposalContent;
 use orderstream_core::{IdempotencyKey, Incarnation, OrderKey, Seq};
 use orderstream_rpc::convert::proposal_to_wire;
 use orderstream_rpc::v1;
 
 use crate::seller::{Receipt, receipt};
-use crate::{Client, Error, Refused, fresh_key};
+use crate::{Client, Error, RequestRefusal, fresh_key};
 
 /// One proposal for one order.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Submission {
+pub struct SubmittedProposal {
     /// The order's tenant and id.
     pub order: OrderKey,
     /// The order's incarnation; absent for the current one.
@@ -20,14 +20,14 @@ pub struct Submission {
     /// call.
     pub key: Option<IdempotencyKey>,
     /// The content of the proposal.
-    pub proposed: Proposed,
+    pub proposed: ProposalContent,
     /// The version that it amends; absent for a new proposal.
     pub amends: Option<u32>,
 }
 
-impl Submission {
+impl SubmittedProposal {
     /// Makes a new proposal for an order.
-    pub const fn new(order: OrderKey, proposed: Proposed) -> Self {
+    pub const fn new(order: OrderKey, proposed: ProposalContent) -> Self {
         Self { order, incarnation: None, key: None, proposed, amends: None }
     }
 
@@ -44,16 +44,16 @@ impl Submission {
 
 /// The result of many proposals.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
+pub struct SubmissionSummary {
     /// The number of proposals that are stored.
     pub accepted: u64,
     /// The number of proposals that were refused.
     pub refused: u64,
     /// The results by a proposal's place in the call, from 0: all of up to 1 000 proposals, beyond
     /// that the refused ones only, and never more than 2 000.
-    pub results: Vec<(u64, Result<Receipt, Refused>)>,
+    pub results: Vec<(u64, Result<Receipt, RequestRefusal>)>,
     /// Some results were left out.
-    pub is_cut: bool,
+    pub is_truncated: bool,
 }
 
 impl Client {
@@ -89,28 +89,29 @@ impl Client {
     /// The call broke; a refused proposal is not an error, but a result.
     pub async fn submit(
         &self,
-        submissions: impl Stream<Item = Submission> + Send + 'static,
-    ) -> Result<Summary, Error> {
-        let wire = submissions.map(Submission::into_wire);
+        submissions: impl Stream<Item = SubmittedProposal> + Send + 'static,
+    ) -> Result<SubmissionSummary, Error> {
+        let wire = submissions.map(SubmittedProposal::into_wire);
         let called = self.non_streaming().submit_proposals(wire).await;
-        let summary = called.map_err(|status| match crate::error::judged(&status) {
+        let summary = called.map_err(|status| match crate::error::classify_status(&status) {
             Ok(refused) => Error::Refused(refused),
-            Err(why) => Error::Unanswered(why),
+            Err(cause) => Error::Unanswered(cause),
         })?;
-        summarised(summary.into_inner())
+        summary_from_wire(summary.into_inner())
     }
 }
 
-fn summarised(summary: v1::SubmitProposalsSummary) -> Result<Summary, Error> {
+fn summary_from_wire(summary: v1::SubmitProposalsSummary) -> Result<SubmissionSummary, Error> {
     let mut results = Vec::with_capacity(summary.results.len());
-    for one in summary.results {
-        let result = if one.reason.is_empty() {
-            Ok(receipt(Seq(one.seq), one.proposal_id)?)
+    for entry in summary.results {
+        let result = if entry.reason.is_empty() {
+            Ok(receipt(Seq(entry.seq), entry.proposal_id)?)
         } else {
-            Err(Refused { reason: one.reason, message: one.message, order: None })
+            Err(RequestRefusal { reason: entry.reason, message: entry.message, order: None })
         };
-        results.push((one.index, result));
+        results.push((entry.index, result));
     }
-    let (accepted, refused, is_cut) = (summary.accepted, summary.refused, summary.results_cut);
-    Ok(Summary { accepted, refused, results, is_cut })
+    let (accepted, refused, is_truncated) =
+        (summary.accepted, summary.refused, summary.results_cut);
+    Ok(SubmissionSummary { accepted, refused, results, is_truncated })
 }

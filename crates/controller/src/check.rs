@@ -15,7 +15,7 @@ pub(crate) fn check(path: &str, value: &Value, schema: &Value) -> Result<(), Ref
 /// Returns all findings below `path`, in the order of the fields' names; at most `limit`.
 pub(crate) fn findings(path: &str, value: &Value, schema: &Value, limit: usize) -> Vec<Refusal> {
     let mut found = Findings { found: Vec::new(), limit };
-    found.look(path, value, schema);
+    found.check_value(path, value, schema);
     found.found
 }
 
@@ -38,7 +38,7 @@ impl Findings {
         }
     }
 
-    fn look(&mut self, path: &str, value: &Value, schema: &Value) {
+    fn check_value(&mut self, path: &str, value: &Value, schema: &Value) {
         if self.is_full() {
             return;
         }
@@ -56,7 +56,7 @@ impl Findings {
                 self.take(range(path, number.as_f64(), schema));
             }
             (Some("boolean"), Value::Bool(_)) | (None, _) => {}
-            (Some(wanted), _) => self.take(Err(wrong_type(path, wanted, value))),
+            (Some(expected), _) => self.take(Err(wrong_type(path, expected, value))),
         }
     }
 
@@ -68,7 +68,7 @@ impl Findings {
             match known.get(name) {
                 // A null counts as absent.
                 Some(_) if value.is_null() => {}
-                Some(schema) => self.look(&below, value, schema),
+                Some(schema) => self.check_value(&below, value, schema),
                 None => self.take(Err(unknown(&below, name, known))),
             }
         }
@@ -88,7 +88,7 @@ impl Findings {
             return self.take(Err(Refusal::field(path, text)));
         }
         for (index, entry) in entries.iter().enumerate() {
-            self.look(&format!("{path}[{index}]"), entry, &schema["items"]);
+            self.check_value(&format!("{path}[{index}]"), entry, &schema["items"]);
         }
         self.take(unique(path, entries, schema));
     }
@@ -118,7 +118,7 @@ fn unique(path: &str, entries: &[Value], schema: &Value) -> Result<(), Refusal> 
             if !seen.insert(value) {
                 return Err(Refusal::field(
                     format!("{path}[{index}].{key}"),
-                    format!("'{}' is used twice; give each its own", shown(value)),
+                    format!("'{}' is used twice; give each its own", escaped(value)),
                 ));
             }
         }
@@ -127,12 +127,12 @@ fn unique(path: &str, entries: &[Value], schema: &Value) -> Result<(), Refusal> 
 }
 
 fn string(path: &str, text: &str, schema: &Value) -> Result<(), Refusal> {
-    if let Some(words) = schema["enum"].as_array() {
-        let words: Vec<_> = words.iter().filter_map(Value::as_str).collect();
-        if !words.contains(&text) {
+    if let Some(values) = schema["enum"].as_array() {
+        let allowed: Vec<_> = values.iter().filter_map(Value::as_str).collect();
+        if !allowed.contains(&text) {
             return Err(Refusal::field(
                 path,
-                format!("'{}' is unknown; use {}", shown(text), either(&words)),
+                format!("'{}' is unknown; use {}", escaped(text), either(&allowed)),
             ));
         }
     }
@@ -187,7 +187,7 @@ fn int_or_string(path: &str, value: &Value) -> Result<(), Refusal> {
     }
 }
 
-fn wrong_type(path: &str, wanted: &str, value: &Value) -> Refusal {
+fn wrong_type(path: &str, expected: &str, value: &Value) -> Refusal {
     let got = match value {
         Value::Null => "empty",
         Value::Bool(_) => "a boolean",
@@ -196,7 +196,7 @@ fn wrong_type(path: &str, wanted: &str, value: &Value) -> Refusal {
         Value::Array(_) => "a list",
         Value::Object(_) => "a group of fields",
     };
-    let (wanted, fix) = match wanted {
+    let (expected, fix) = match expected {
         "object" => ("a group of fields", ""),
         "array" => ("a list", ""),
         "string" => ("a text", "; put it in quotes"),
@@ -205,17 +205,17 @@ fn wrong_type(path: &str, wanted: &str, value: &Value) -> Refusal {
         "number" => ("a number", " without quotes"),
         other => (other, ""),
     };
-    Refusal::field(path, format!("is {got}; give {wanted}{fix}"))
+    Refusal::field(path, format!("is {got}; give {expected}{fix}"))
 }
 
-fn either(words: &[&str]) -> String {
-    match words {
+fn either(options: &[&str]) -> String {
+    match options {
         [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
-        _ => words.concat(),
+        _ => options.concat(),
     }
 }
 
 /// Shortens and escapes a value for a message, so that it cannot control a terminal.
-pub(crate) fn shown(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     text.chars().take(40).flat_map(char::escape_default).collect()
 }

@@ -17,41 +17,41 @@
 pub mod bucket;
 mod buyer;
 pub mod cache;
-mod census;
-mod changes;
+mod change_notifiers;
 pub mod checks;
+mod compressed;
 mod config;
 pub mod edit;
 mod election;
-mod invited;
+mod guarded_request;
+mod in_flight_command;
+mod invitation_counts;
+mod last_applied;
 pub mod leadership;
 pub mod lease;
 mod listing;
 mod metrics;
-mod notes;
 mod operator;
 mod orphans;
 mod ownership;
-mod packed;
+mod phase_gauges;
 mod processors;
 pub mod publication;
 mod queue;
+mod reconcile_state;
 mod reporter;
 mod requests;
 pub mod resources;
 mod retry;
 mod rights;
-mod room;
 mod seller_statuses;
 mod sellers;
-mod sent;
 pub mod service_proxy;
+mod status_queue;
 mod steps;
-mod waiting;
+mod table_capacity;
 mod watch;
-mod watched;
 mod writer;
-mod written;
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -72,22 +72,22 @@ pub(crate) use self::buyer::tracked;
 pub use self::config::{Config, Error, LEASE_NAME, connect};
 pub use self::election::Election;
 pub use self::metrics::Metrics;
-pub use self::processors::{Processors, Source};
+pub use self::processors::{ProcessorSource, Processors};
 pub use self::requests::Requests;
 pub use self::sellers::ClusterSellers;
 pub use self::writer::FIELD_MANAGER;
 
-use self::cache::{Cache, Change, ObjectKey};
-use self::census::Census;
-use self::leadership::{Leadership, Standing};
+use self::cache::{Cache, CacheChange, ObjectKey};
+use self::leadership::{ElectionState, Leadership};
 use self::operator::Operator;
-use self::queue::Queue;
+use self::phase_gauges::PhaseGauges;
+use self::queue::ReconcileQueue;
 use self::reporter::Reporter;
 use self::seller_statuses::SellerStatuses;
-use self::writer::{Outcome, Writer};
+use self::writer::{StatusWriteOutcome, StatusWriter};
 
 /// Orders that are being located or cancelled at processors at once.
-const ASKING_MAX: usize = 64;
+const OWNER_CALLS_MAX: usize = 64;
 
 /// The parts of an operator.
 pub struct Parts {
@@ -98,7 +98,7 @@ pub struct Parts {
     /// The namespace that is watched; all when absent.
     pub namespace: Option<String>,
     /// The source of the processors: URLs, or a Service.
-    pub source: Source,
+    pub source: ProcessorSource,
     /// The processors that take orders, kept up to date from the source.
     pub processors: Processors,
     /// The election in which this process takes part.
@@ -146,13 +146,13 @@ impl Handle {
 }
 
 /// The task that publishes Events.
-type Reports = Pin<Box<dyn Future<Output = ()> + Send>>;
+type EventPublisher = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// An operator that is ready to run.
 pub struct Service {
     operator: Arc<Operator>,
     parts: Parts,
-    reports: Reports,
+    reports: EventPublisher,
 }
 
 /// Makes an operator. Must be called within a Tokio runtime.
@@ -162,22 +162,22 @@ pub struct Service {
 pub fn start(parts: Parts) -> Result<(Handle, Service), prometheus::Error> {
     let metrics = Arc::new(Metrics::register(&parts.metrics)?);
     let cache = Arc::new(RwLock::new(Cache::default()));
-    parts.metrics.register(Box::new(Census::new(Arc::clone(&cache))?))?;
+    parts.metrics.register(Box::new(PhaseGauges::new(Arc::clone(&cache))?))?;
     let leadership = Leadership::default();
-    let queue = Arc::new(Queue::new(Arc::clone(&metrics)));
+    let queue = Arc::new(ReconcileQueue::new(Arc::clone(&metrics)));
     let identity = parts.election.identity.clone();
     let stop = parts.shutdown.clone();
     let (reporter, reports) =
         Reporter::start(parts.client.clone(), identity, Arc::clone(&metrics), stop);
     let woken = Arc::clone(&queue);
-    let done = Box::new(move |object: &ObjectKey, outcome: Outcome| {
-        if outcome != Outcome::Gone {
+    let on_write = Box::new(move |object: &ObjectKey, outcome: StatusWriteOutcome| {
+        if outcome != StatusWriteOutcome::NotFound {
             woken.wake(object);
         }
     });
     let api = (parts.client.clone(), parts.requests.clone());
-    let told = (Arc::clone(&metrics), reporter.clone());
-    let writer = Writer::new(api, leadership.clone(), told, done);
+    let reporting = (Arc::clone(&metrics), reporter.clone());
+    let writer = StatusWriter::new(api, leadership.clone(), reporting, on_write);
     let operator = Arc::new(Operator {
         client: parts.client.clone(),
         namespace: parts.namespace.clone(),
@@ -192,10 +192,10 @@ pub fn start(parts: Parts) -> Result<(Handle, Service), prometheus::Error> {
         reporter,
         metrics,
         sellers: Arc::new(SellerStatuses::default()),
-        notes: Mutex::new(HashMap::new()),
+        reconcile_states: Mutex::new(HashMap::new()),
         unreadable: Mutex::new(HashMap::new()),
-        asking: Semaphore::new(ASKING_MAX),
-        began: Mutex::new(Timestamp(0)),
+        owner_calls: Semaphore::new(OWNER_CALLS_MAX),
+        leading_since: Mutex::new(Timestamp(0)),
         tasks: TaskTracker::new(),
         shutdown: parts.shutdown.clone(),
     });
@@ -207,10 +207,10 @@ pub fn start(parts: Parts) -> Result<(Handle, Service), prometheus::Error> {
 ///
 /// # Errors
 /// When a name is taken.
-pub fn register_figures(registry: &prometheus::Registry) -> Result<(), prometheus::Error> {
+pub fn register_metrics(registry: &prometheus::Registry) -> Result<(), prometheus::Error> {
     Metrics::register(registry)?;
     Requests::register(registry)?;
-    registry.register(Box::new(Census::new(Arc::default())?))
+    registry.register(Box::new(PhaseGauges::new(Arc::default())?))
 }
 
 impl std::fmt::Debug for Service {
@@ -230,18 +230,18 @@ impl Service {
             None => Api::all(client.clone()),
         };
         let mut tasks = JoinSet::new();
-        let sink: Arc<dyn watch::Sink> = Arc::new(Noticed(Arc::clone(&operator)));
+        let sink: Arc<dyn watch::WatchSink> = Arc::new(OperatorSink(Arc::clone(&operator)));
         let (cache, metrics) = (Arc::clone(&operator.cache), Arc::clone(&operator.metrics));
         tasks.spawn(watch::run(api, cache, metrics, sink, shutdown.clone()));
         tasks.spawn(reports);
         let (sellers, namespace) = (Arc::clone(&operator.sellers), parts.namespace.clone());
         tasks.spawn(sellers.follow(client.clone(), namespace, shutdown.clone()));
         let sellers = Arc::clone(&operator.sellers);
-        let (api_server, leads) =
+        let (api_server, leadership) =
             ((client.clone(), parts.requests.clone()), operator.leadership.clone());
         tasks.spawn(sellers.write(
             api_server,
-            leads,
+            leadership,
             Arc::clone(&operator.clock),
             shutdown.clone(),
         ));
@@ -249,10 +249,10 @@ impl Service {
         tasks.spawn(Arc::clone(&operator).run());
         tasks.spawn(Arc::clone(&operator).sweep());
         tasks.spawn(Arc::clone(&operator).follow_leadership());
-        let noticed = Arc::clone(&operator);
+        let waking = Arc::clone(&operator);
         let processors = operator.processors.clone();
         let (source, stop) = (parts.source, shutdown.clone());
-        let follow = processors.follow(source, client.clone(), stop, move || noticed.wake_all());
+        let follow = processors.follow(source, client.clone(), stop, move || waking.wake_all());
         tasks.spawn(follow);
         let (leadership, metrics) = (operator.leadership.clone(), Arc::clone(&operator.metrics));
         tasks.spawn(async move {
@@ -291,21 +291,21 @@ impl Operator {
         let mut changes = self.leadership.changes();
         let mut led: Option<Epoch> = None;
         loop {
-            let standing = *changes.borrow_and_update();
-            match standing {
-                Standing::Leads(epoch) => {
+            let state = *changes.borrow_and_update();
+            match state {
+                ElectionState::Leads(epoch) => {
                     if led.replace(epoch) != Some(epoch) {
-                        *self.began.lock() = self.clock.now();
-                        *self.notes.lock() = HashMap::new();
+                        *self.leading_since.lock() = self.clock.now();
+                        *self.reconcile_states.lock() = HashMap::new();
                         self.sellers.begin();
                         // Another process may have led, and written, since the last lead.
                         self.writer.forget_all();
-                        self.cache.write().age();
+                        self.cache.write().clear_live();
                     }
                     self.wake_all();
                 }
-                Standing::Unsure => self.writer.clear(),
-                Standing::Follows => self.stop_acting(),
+                ElectionState::Unsure => self.writer.clear(),
+                ElectionState::Follows => self.stop_leading(),
             }
             tokio::select! {
                 () = self.shutdown.cancelled() => return,
@@ -314,7 +314,7 @@ impl Operator {
         }
     }
 
-    fn stop_acting(&self) {
+    fn stop_leading(&self) {
         self.writer.forget_all();
         self.sellers.end();
         for key in self.streams.keys() {
@@ -326,19 +326,19 @@ impl Operator {
 }
 
 /// The operator as a sink of the watch.
-struct Noticed(Arc<Operator>);
+struct OperatorSink(Arc<Operator>);
 
-impl watch::Sink for Noticed {
-    fn changed(&self, changes: Vec<Change>) {
+impl watch::WatchSink for OperatorSink {
+    fn changed(&self, changes: Vec<CacheChange>) {
         for change in changes {
             match change {
-                Change::Look(object) => self.0.queue.wake(&object),
-                Change::Gone(gone) => self.0.gone(gone),
+                CacheChange::Reconcile(object) => self.0.queue.wake(&object),
+                CacheChange::Deleted(deleted) => self.0.handle_deleted(deleted),
             }
         }
     }
 
-    fn unreadable_gone(&self, object: &ObjectKey) {
+    fn unreadable_deleted(&self, object: &ObjectKey) {
         // Its order has no resource now: the sweep finds the order if the cache did not know it.
         self.0.unreadable.lock().remove(object);
     }
@@ -346,6 +346,6 @@ impl watch::Sink for Noticed {
     fn unreadable(&self, object: &ObjectKey, uid: Option<&str>, _error: &str) {
         let uid = uid.unwrap_or_default();
         self.0.unreadable.lock().insert(object.clone(), uid.to_owned());
-        self.0.reporter.unreadable(object, uid);
+        self.0.reporter.report_unreadable(object, uid);
     }
 }

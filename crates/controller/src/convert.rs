@@ -5,10 +5,10 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use orderstream_core::command::Award;
 use orderstream_core::input::{
     AwardInput, ChannelInput, ContactInput, DeliveryInput, FollowUpInput, ItemInput, MessageInput,
-    SellersInput, SpecInput, language, optional_text, place,
+    SellersInput, SpecInput, coordinates, language, optional_text,
 };
 use orderstream_core::limits::TEXT_CHARS_MAX;
-use orderstream_core::plan::{Closing, Decision, Desired};
+use orderstream_core::plan::{DesiredAward, DesiredClose, DesiredOrder};
 use orderstream_core::price::Currency;
 use orderstream_core::spec::{self, FollowUp, MessageType, NotificationType, OrderSpec};
 use orderstream_core::{Incarnation, OrderKey, Refusal, SellerId};
@@ -16,8 +16,8 @@ use orderstream_core::{Incarnation, OrderKey, Refusal, SellerId};
 use crate::duration;
 use crate::manifest::namespace_of;
 use crate::order_request::{
-    Channel, ContactSpec, DeliverySpec, FollowUpSpec, ItemSpec, MessageSpec, OrderRequest,
-    OrderRequestSpec, SellersSpec, TextType,
+    ContactSpec, DeliverySpec, FollowUpSpec, ItemSpec, MessageSpec, NotificationChannel,
+    OrderRequest, OrderRequestSpec, SellersSpec, TextType,
 };
 use crate::seller::{Seller, SellerChannel};
 
@@ -25,7 +25,7 @@ use crate::seller::{Seller, SellerChannel};
 ///
 /// # Errors
 /// Names the wrong field by its path in the manifest.
-pub fn desired(resource: &OrderRequest, incarnation: Incarnation) -> Result<Desired, Refusal> {
+pub fn desired(resource: &OrderRequest, incarnation: Incarnation) -> Result<DesiredOrder, Refusal> {
     Ok(read(resource)?(incarnation))
 }
 
@@ -46,23 +46,23 @@ pub fn check(resource: &OrderRequest) -> Result<(), Refusal> {
 /// Names `metadata.uid`, where it is absent too.
 pub fn incarnation(resource: &OrderRequest) -> Result<Incarnation, Refusal> {
     let uid = resource.metadata.uid.as_deref().unwrap_or_default();
-    Incarnation::new(uid).map_err(|refusal| at("metadata.uid", refusal))
+    Incarnation::new(uid).map_err(|refusal| with_field("metadata.uid", refusal))
 }
 
-fn read(resource: &OrderRequest) -> Result<impl FnOnce(Incarnation) -> Desired, Refusal> {
-    let wanted = &resource.spec;
-    let expires_in_ms = duration::expires_in_ms(&wanted.expires_in)?;
+fn read(resource: &OrderRequest) -> Result<impl FnOnce(Incarnation) -> DesiredOrder, Refusal> {
+    let desired_spec = &resource.spec;
+    let expires_in_ms = duration::expires_in_ms(&desired_spec.expires_in)?;
     let key = key(resource)?;
-    let spec = OrderSpec::try_from(spec_input(wanted, expires_in_ms)?).map_err(in_spec)?;
-    let follow_ups = follow_ups(&wanted.follow_ups)?;
-    let suspend = wanted.suspend;
-    let suspend_reason = why("", "suspend_reason", wanted.suspend_reason.as_ref())?;
-    let cancel = wanted.cancel;
-    let cancel_reason = why("", "cancel_reason", wanted.cancel_reason.as_ref())?;
-    let (close, award) = (closing(wanted)?, award(wanted)?);
+    let spec = OrderSpec::try_from(spec_input(desired_spec, expires_in_ms)?).map_err(in_spec)?;
+    let follow_ups = follow_ups(&desired_spec.follow_ups)?;
+    let suspend = desired_spec.suspend;
+    let suspend_reason = reason_text("", "suspend_reason", desired_spec.suspend_reason.as_ref())?;
+    let cancel = desired_spec.cancel;
+    let cancel_reason = reason_text("", "cancel_reason", desired_spec.cancel_reason.as_ref())?;
+    let (close, award) = (closing(desired_spec)?, award(desired_spec)?);
     let generation = resource.metadata.generation.unwrap_or(1);
-    let ttl_after_finished_ms = duration::ttl_ms(&wanted.ttl_after_finished)?;
-    Ok(move |incarnation| Desired {
+    let ttl_after_finished_ms = duration::ttl_ms(&desired_spec.ttl_after_finished)?;
+    Ok(move |incarnation| DesiredOrder {
         key,
         incarnation,
         spec,
@@ -90,11 +90,11 @@ pub fn key(resource: &OrderRequest) -> Result<OrderKey, Refusal> {
     };
     OrderKey::new(namespace_of(&resource.metadata), id).map_err(|refusal| {
         let is_tenant = refusal.field.as_deref() == Some("tenant");
-        at(if is_tenant { "metadata.namespace" } else { field }, refusal)
+        with_field(if is_tenant { "metadata.namespace" } else { field }, refusal)
     })
 }
 
-fn at(field: &str, refusal: Refusal) -> Refusal {
+fn with_field(field: &str, refusal: Refusal) -> Refusal {
     Refusal { field: Some(field.to_owned()), ..refusal }
 }
 
@@ -126,24 +126,24 @@ fn manifest_path(field: &str) -> String {
     path
 }
 
-fn spec_input(wanted: &OrderRequestSpec, expires_in_ms: u64) -> Result<SpecInput, Refusal> {
+fn spec_input(spec: &OrderRequestSpec, expires_in_ms: u64) -> Result<SpecInput, Refusal> {
     Ok(SpecInput {
-        title: wanted.title.clone(),
-        notification_type: Some(notification_type(wanted.notification_type).as_str().to_owned()),
-        session: wanted.session.clone(),
-        items: wanted.items.iter().map(item).collect(),
-        category: wanted.category.clone(),
-        delivery: wanted.delivery.as_ref().map(delivery).transpose()?,
-        sellers: wanted.sellers.as_ref().map(|sellers| SellersInput {
+        title: spec.title.clone(),
+        notification_type: Some(notification_type(spec.notification_type).as_str().to_owned()),
+        session: spec.session.clone(),
+        items: spec.items.iter().map(item).collect(),
+        category: spec.category.clone(),
+        delivery: spec.delivery.as_ref().map(delivery).transpose()?,
+        sellers: spec.sellers.as_ref().map(|sellers| SellersInput {
             max_count: Some(sellers.max_count),
             max_distance_km: sellers.max_distance_km,
             names: sellers.names.clone(),
             excluded: sellers.excluded.clone(),
         }),
-        message: wanted.message.as_ref().map(message),
+        message: spec.message.as_ref().map(message),
         expires_in_ms: Some(expires_in_ms),
-        sealed: wanted.sealed,
-        buyer: wanted.buyer.as_ref().map(|buyer| ContactInput {
+        sealed: spec.sealed,
+        buyer: spec.buyer.as_ref().map(|buyer| ContactInput {
             channels: buyer.channels.iter().map(channel).collect(),
             language: buyer.language.clone(),
         }),
@@ -167,10 +167,10 @@ fn item(item: &ItemSpec) -> ItemInput {
 fn delivery(delivery: &DeliverySpec) -> Result<DeliveryInput, Refusal> {
     if let Some(by) = &delivery.by {
         by.parse::<jiff::Timestamp>().map_err(|_| {
-            let shown = crate::check::shown(by);
+            let escaped = crate::check::escaped(by);
             Refusal::field(
                 "spec.delivery.by",
-                format!("'{shown}' is not a time; give RFC 3339, such as 2026-12-01T12:00:00Z"),
+                format!("'{escaped}' is not a time; give RFC 3339, such as 2026-12-01T12:00:00Z"),
             )
         })?;
     }
@@ -192,17 +192,17 @@ fn message(message: &MessageSpec) -> MessageInput {
     MessageInput { kind, message: message.message.clone(), urls: message.urls.clone() }
 }
 
-pub(crate) const fn notification_type(channel: Channel) -> NotificationType {
+pub(crate) const fn notification_type(channel: NotificationChannel) -> NotificationType {
     match channel {
-        Channel::GChat => NotificationType::GChat,
-        Channel::Email => NotificationType::Email,
-        Channel::Sms => NotificationType::Sms,
-        Channel::Webhook => NotificationType::Webhook,
+        NotificationChannel::GChat => NotificationType::GChat,
+        NotificationChannel::Email => NotificationType::Email,
+        NotificationChannel::Sms => NotificationType::Sms,
+        NotificationChannel::Webhook => NotificationType::Webhook,
     }
 }
 
-fn follow_ups(wanted: &[FollowUpSpec]) -> Result<Vec<FollowUp>, Refusal> {
-    wanted
+fn follow_ups(specs: &[FollowUpSpec]) -> Result<Vec<FollowUp>, Refusal> {
+    specs
         .iter()
         .enumerate()
         .map(|(index, follow_up)| {
@@ -217,36 +217,37 @@ fn follow_ups(wanted: &[FollowUpSpec]) -> Result<Vec<FollowUp>, Refusal> {
         .collect()
 }
 
-fn award(spec: &OrderRequestSpec) -> Result<Option<Decision>, Refusal> {
-    let Some(wanted) = &spec.award else { return Ok(None) };
+fn award(spec: &OrderRequestSpec) -> Result<Option<DesiredAward>, Refusal> {
+    let Some(award_spec) = &spec.award else { return Ok(None) };
     if spec.cancel {
         let message = "stands beside cancel; an order ends one way, remove one of the two";
         return Err(Refusal::field("spec.award", message));
     }
-    let lines = wanted.lines.iter().map(|line| (line.sku.clone(), line.proposal_id.clone()));
-    let input = AwardInput { proposal_id: wanted.proposal_id.clone(), lines: lines.collect() };
+    let lines = award_spec.lines.iter().map(|line| (line.sku.clone(), line.proposal_id.clone()));
+    let input = AwardInput { proposal_id: award_spec.proposal_id.clone(), lines: lines.collect() };
     let award = Option::<Award>::try_from(input).map_err(|e| in_spec(e.under("award")))?;
-    if award.is_some() == wanted.none {
+    if award.is_some() == award_spec.none {
         let message = "is not one decision; give proposalId, or lines, or none: true";
         return Err(Refusal::field("spec.award", message));
     }
-    let reason = why("award", "reason", wanted.reason.as_ref())?;
-    let undo_reason = why("award", "undo_reason", wanted.undo_reason.as_ref())?;
-    let undo_within_ms = wanted.undo_within.as_deref().map(duration::undo_within_ms).transpose()?;
-    Ok(Some(Decision { award, reason, undo_within_ms, undo: wanted.undo, undo_reason }))
+    let reason = reason_text("award", "reason", award_spec.reason.as_ref())?;
+    let undo_reason = reason_text("award", "undo_reason", award_spec.undo_reason.as_ref())?;
+    let undo_within_ms =
+        award_spec.undo_within.as_deref().map(duration::undo_within_ms).transpose()?;
+    Ok(Some(DesiredAward { award, reason, undo_within_ms, undo: award_spec.undo, undo_reason }))
 }
 
-fn closing(spec: &OrderRequestSpec) -> Result<Option<Closing>, Refusal> {
-    let Some(wanted) = &spec.close else { return Ok(None) };
+fn closing(spec: &OrderRequestSpec) -> Result<Option<DesiredClose>, Refusal> {
+    let Some(close_spec) = &spec.close else { return Ok(None) };
     if spec.cancel || spec.award.is_some() {
         let message = "stands beside another end; an order ends one way, remove one of them";
         return Err(Refusal::field("spec.close", message));
     }
-    Ok(Some(Closing { reason: why("close", "reason", wanted.reason.as_ref())? }))
+    Ok(Some(DesiredClose { reason: reason_text("close", "reason", close_spec.reason.as_ref())? }))
 }
 
 /// Checks the reason in a part of the spec; an empty `part` means the spec itself.
-fn why(part: &str, field: &str, text: Option<&String>) -> Result<Option<String>, Refusal> {
+fn reason_text(part: &str, field: &str, text: Option<&String>) -> Result<Option<String>, Refusal> {
     optional_text(field, text.cloned(), TEXT_CHARS_MAX)
         .map_err(|refusal| in_spec(if part.is_empty() { refusal } else { refusal.under(part) }))
 }
@@ -258,7 +259,7 @@ fn why(part: &str, field: &str, text: Option<&String>) -> Result<Option<String>,
 pub fn seller(resource: &Seller) -> Result<spec::Seller, Refusal> {
     let name = resource.metadata.name.as_deref().unwrap_or_default();
     let place = resource.spec.location.map(|location| {
-        place(location.latitude, location.longitude).map_err(|e| e.under("spec.location"))
+        coordinates(location.latitude, location.longitude).map_err(|e| e.under("spec.location"))
     });
     if let Some(currency) = &resource.spec.currency {
         let known = Currency::new(currency).map_err(|e| e.under("spec"))?;
@@ -268,7 +269,7 @@ pub fn seller(resource: &Seller) -> Result<spec::Seller, Refusal> {
         }
     }
     for (index, tag) in resource.spec.languages.iter().enumerate() {
-        language(tag.clone()).map_err(|e| at(&format!("spec.languages[{index}]"), e))?;
+        language(tag.clone()).map_err(|e| with_field(&format!("spec.languages[{index}]"), e))?;
     }
     let contact = spec::Contact::try_from(ContactInput {
         channels: resource.spec.channels.iter().map(channel).collect(),
@@ -277,7 +278,7 @@ pub fn seller(resource: &Seller) -> Result<spec::Seller, Refusal> {
     .map_err(in_spec)?;
     let currency = resource.spec.currency.as_deref().map(Currency::new).transpose();
     Ok(spec::Seller {
-        id: SellerId::new(name).map_err(|e| at("metadata.name", e))?,
+        id: SellerId::new(name).map_err(|e| with_field("metadata.name", e))?,
         place: place.transpose()?,
         categories: resource.spec.categories.clone(),
         contact,
@@ -325,12 +326,12 @@ pub fn spec_of(order_req_id: &str, order: &OrderSpec) -> OrderRequestSpec {
     }
 }
 
-const fn kind_of(kind: NotificationType) -> Channel {
+const fn kind_of(kind: NotificationType) -> NotificationChannel {
     match kind {
-        NotificationType::GChat => Channel::GChat,
-        NotificationType::Email => Channel::Email,
-        NotificationType::Sms => Channel::Sms,
-        NotificationType::Webhook => Channel::Webhook,
+        NotificationType::GChat => NotificationChannel::GChat,
+        NotificationType::Email => NotificationChannel::Email,
+        NotificationType::Sms => NotificationChannel::Sms,
+        NotificationType::Webhook => NotificationChannel::Webhook,
     }
 }
 

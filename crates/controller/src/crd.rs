@@ -38,7 +38,7 @@ pub fn value(crd: &CustomResourceDefinition) -> Value {
     let status = "/spec/versions/0/schema/openAPIV3Schema/properties/status";
     if let Some(status) = value.pointer_mut(status) {
         without_defaults(status);
-        parts_as_wholes(status);
+        make_parts_atomic(status);
     }
     let spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec";
     value.pointer_mut(spec).into_iter().for_each(not_nullable);
@@ -73,16 +73,16 @@ fn without_defaults(schema: &mut Value) {
 /// Makes each part of a status, and each condition, atomic: it is written as a whole and has one
 /// owner. With an owner for each number, the API server would store as many bytes about owners as
 /// of status, compare them at every write, and send them with every resource.
-fn parts_as_wholes(status: &mut Value) {
-    let whole = |schema: &mut Value| {
+fn make_parts_atomic(status: &mut Value) {
+    let make_atomic = |schema: &mut Value| {
         if schema["type"] == "object" {
             schema["x-kubernetes-map-type"] = "atomic".into();
         }
     };
     let parts = status.get_mut("properties").and_then(Value::as_object_mut);
     for part in parts.into_iter().flat_map(serde_json::Map::values_mut) {
-        whole(part);
-        part.get_mut("items").into_iter().for_each(whole);
+        make_atomic(part);
+        part.get_mut("items").into_iter().for_each(make_atomic);
     }
 }
 
@@ -189,11 +189,11 @@ mod tests {
         let fields = order_request_schema()["properties"]["spec"]["properties"].as_object();
         for field in fields.expect("fields").keys().filter(|f| !steered.contains(&f.as_str())) {
             let path = format!(".{field}");
-            let kept = rules.iter().any(|rule| {
+            let is_fixed = rules.iter().any(|rule| {
                 rule["fieldPath"] == *path
                     && rule["rule"].as_str().is_some_and(|text| text.contains("oldSelf"))
             });
-            assert!(kept, "{field} may change freely");
+            assert!(is_fixed, "{field} may change freely");
         }
     }
 

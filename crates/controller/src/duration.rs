@@ -80,15 +80,15 @@ pub fn undo_within_ms(text: &str) -> Result<u64, Refusal> {
 }
 
 fn bounded(field: &str, text: &str, (min, max): (u64, u64), limits: &str) -> Result<u64, Refusal> {
-    let shown: String = text.chars().take(32).flat_map(char::escape_default).collect();
+    let escaped: String = text.chars().take(32).flat_map(char::escape_default).collect();
     let ms = parse_ms(text).ok_or_else(|| {
         Refusal::field(
             field,
-            format!("'{shown}' is not a duration; give {limits}, such as 30m, 1h30m or 2d"),
+            format!("'{escaped}' is not a duration; give {limits}, such as 30m, 1h30m or 2d"),
         )
     })?;
     if !(min..=max).contains(&ms) {
-        return Err(Refusal::field(field, format!("is {shown}; give {limits}")));
+        return Err(Refusal::field(field, format!("is {escaped}; give {limits}")));
     }
     Ok(ms)
 }

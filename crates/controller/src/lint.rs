@@ -2,17 +2,17 @@
 //! and its CEL rules, and in the one conversion that the servers use. Each finding has its place in
 //! the text.
 
-mod place;
+mod span;
 
 use kube_cel::{ErrorKind, Validator, apply_defaults};
 use orderstream_core::{Reason, Refusal};
 use serde_json::{Value, json};
 
-pub use self::place::Place;
+pub use self::span::ManifestSpan;
 
 use crate::check;
 use crate::manifest::{self, DOCUMENTS_MAX, TEXT_BYTES_MAX, without_nulls};
-use place::{Part, Tree};
+use span::{FieldPart, Tree};
 
 /// The largest number of findings in one document.
 pub const FINDINGS_MAX: usize = 50;
@@ -21,26 +21,26 @@ pub const FINDINGS_OF_TEXT_MAX: usize = 1_000;
 
 /// One fault of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct ManifestFinding {
     /// The document's number in the text, from 1; absent when the text as a whole cannot be read.
     pub document: Option<usize>,
     /// The place in the text; absent where it is not known.
-    pub place: Option<Place>,
+    pub span: Option<ManifestSpan>,
     /// The refusal that a server would reply with.
     pub refusal: Refusal,
 }
 
 /// The result of checking a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct ManifestReport {
     /// The number of documents in the text; 0 when it cannot be read.
     pub documents: usize,
     /// The findings, in the order of the text.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<ManifestFinding>,
 }
 
 /// Checks every document of a text.
-pub fn lint(text: &str) -> Report {
+pub fn lint(text: &str) -> ManifestReport {
     if text.len() > TEXT_BYTES_MAX {
         let length = text.len();
         let message =
@@ -50,9 +50,9 @@ pub fn lint(text: &str) -> Report {
     let documents = match manifest::parsed(text) {
         Ok(documents) => documents,
         Err(error) => {
-            let (message, place) = place::of_error(text, &error);
+            let (message, span) = span::of_error(text, &error);
             let message = format!("is not YAML or JSON: {message}");
-            return unreadable(Refusal::new(Reason::InvalidRequest, message), place);
+            return unreadable(Refusal::new(Reason::InvalidRequest, message), span);
         }
     };
     if documents.is_empty() || documents.len() > DOCUMENTS_MAX {
@@ -60,31 +60,34 @@ pub fn lint(text: &str) -> Report {
         let message = format!("has {count} documents; give 1 to {DOCUMENTS_MAX}");
         return unreadable(Refusal::new(Reason::InvalidRequest, message), None);
     }
-    let trees = place::trees(text);
-    let mut report = Report { documents: documents.len(), findings: Vec::new() };
+    let trees = span::trees(text);
+    let mut report = ManifestReport { documents: documents.len(), findings: Vec::new() };
     for (index, document) in documents.iter().enumerate() {
         if report.findings.len() >= FINDINGS_OF_TEXT_MAX {
             break;
         }
         let number = index.saturating_add(1);
-        let mut found: Vec<Finding> = in_document(document)
+        let mut found: Vec<ManifestFinding> = in_document(document)
             .into_iter()
-            .map(|refusal| Finding {
+            .map(|refusal| ManifestFinding {
                 document: Some(number),
-                place: trees
+                span: trees
                     .get(index)
-                    .and_then(|tree| place_of(text, tree, &refusal, manifest::schema_of(document))),
+                    .and_then(|tree| span_of(text, tree, &refusal, manifest::schema_of(document))),
                 refusal,
             })
             .collect();
-        found.sort_by_key(|finding| finding.place.as_ref().map(|place| (place.line, place.column)));
+        found.sort_by_key(|finding| finding.span.as_ref().map(|place| (place.line, place.column)));
         report.findings.extend(found);
     }
     report
 }
 
-fn unreadable(refusal: Refusal, place: Option<Place>) -> Report {
-    Report { documents: 0, findings: vec![Finding { document: None, place, refusal }] }
+fn unreadable(refusal: Refusal, span: Option<ManifestSpan>) -> ManifestReport {
+    ManifestReport {
+        documents: 0,
+        findings: vec![ManifestFinding { document: None, span, refusal }],
+    }
 }
 
 /// Returns all findings in one document: those of the schema, then those of the rules and of the
@@ -139,15 +142,23 @@ fn leave_out(document: &mut Value, refusal: &Refusal) -> bool {
 }
 
 /// Returns the place of a refusal: the name of a field that is not known, else the value.
-fn place_of(text: &str, tree: &Tree, refusal: &Refusal, schema: Option<&Value>) -> Option<Place> {
+fn span_of(
+    text: &str,
+    tree: &Tree,
+    refusal: &Refusal,
+    schema: Option<&Value>,
+) -> Option<ManifestSpan> {
     let path = refusal.field.as_deref().unwrap_or_default();
-    let what =
-        if schema.is_none_or(|schema| knows(schema, path)) { Part::Value } else { Part::Name };
-    tree.find(text, path, what)
+    let part = if schema.is_none_or(|schema| has_field(schema, path)) {
+        FieldPart::Value
+    } else {
+        FieldPart::Name
+    };
+    tree.find(text, path, part)
 }
 
 /// Reports whether a schema has a field at a path.
-fn knows(schema: &Value, path: &str) -> bool {
+fn has_field(schema: &Value, path: &str) -> bool {
     let mut below = schema;
     for name in path.split('.') {
         let (name, indices) = name.split_once('[').unwrap_or((name, ""));
@@ -167,12 +178,12 @@ fn knows(schema: &Value, path: &str) -> bool {
 /// Returns the rules of the definition that a new resource breaks. Rules about edits need a former
 /// version, and are not evaluated.
 fn broken_rules(document: &Value, schema: &Value) -> Vec<Refusal> {
-    let mut kept = document.clone();
-    if let Some(spec) = kept.get_mut("spec") {
+    let mut cleaned = document.clone();
+    if let Some(spec) = cleaned.get_mut("spec") {
         without_nulls(spec);
     }
-    let kept = apply_defaults(schema, &kept);
-    let judged = Validator::new().validate(schema, &kept, None);
+    let with_defaults = apply_defaults(schema, &cleaned);
+    let judged = Validator::new().validate(schema, &with_defaults, None);
     // A rule that cannot be evaluated concerns a value that the conversion refuses with a clear
     // message.
     let broken = judged.err().into_iter().flatten();

@@ -11,7 +11,7 @@ mod buyer;
 mod reconcile;
 pub mod rest;
 mod store;
-mod wakes;
+mod wake_queue;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use orderstream_core::port::{Clock, OrderStreams};
-use orderstream_core::{Epoch, OrderKey, Reason, Refusal, Snapshot};
+use orderstream_core::{Epoch, OrderKey, Reason, Refusal, TrackerSnapshot};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -28,11 +28,11 @@ use tokio_util::task::TaskTracker;
 use crate::convert;
 use crate::manifest::namespace_of;
 use crate::order_request::{OrderRequest, OrderRequestSpec, OrderRequestStatus};
-use crate::status::{moment, status};
+use crate::status::{status, whole_seconds};
 use crate::update::check_update;
 pub use buyer::LocalBuyer;
-use store::Store;
-use wakes::{Due, Wakes};
+use store::ResourceFolder;
+use wake_queue::{DueOrders, OrderWakeQueue};
 
 /// The largest number of resources that are stored.
 pub const RESOURCES_MAX: usize = 10_000;
@@ -60,7 +60,7 @@ pub struct Parts {
 
 /// The result of an apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Applied {
+pub enum LocalApplyOutcome {
     /// The resource is new.
     Created,
     /// The resource was there and changed.
@@ -71,22 +71,22 @@ pub enum Applied {
 
 /// The applied order requests. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct LocalOrderRequests(Arc<Inner>);
+pub struct LocalOrderRequests(Arc<LocalReconciler>);
 
 #[derive(Debug)]
-struct Inner {
-    store: Store,
+struct LocalReconciler {
+    store: ResourceFolder,
     streams: Arc<dyn OrderStreams>,
     processors: Vec<String>,
     epoch: Epoch,
     clock: Arc<dyn Clock>,
     shutdown: CancellationToken,
     tasks: TaskTracker,
-    wakes: Arc<Wakes>,
+    wakes: Arc<OrderWakeQueue>,
     /// Locked while a resource is changed, also during disk writes.
     writer: Mutex<()>,
     /// The resources that readers see. Locked for moments only.
-    held: Mutex<BTreeMap<OrderKey, OrderRequest>>,
+    resources: Mutex<BTreeMap<OrderKey, OrderRequest>>,
 }
 
 impl LocalOrderRequests {
@@ -95,14 +95,14 @@ impl LocalOrderRequests {
     /// # Errors
     /// A folder that cannot be read or written.
     pub fn open(parts: Parts) -> Result<Self, Refusal> {
-        let (store, resources) = Store::open(&parts.dir)?;
-        let mut held = BTreeMap::new();
-        let wakes = Arc::new(Wakes::default());
+        let (store, resources) = ResourceFolder::open(&parts.dir)?;
+        let mut by_key = BTreeMap::new();
+        let wakes = Arc::new(OrderWakeQueue::default());
         for resource in resources {
             match convert::key(&resource) {
                 Ok(key) => {
                     wakes.wake(&key);
-                    held.insert(key, resource);
+                    by_key.insert(key, resource);
                 }
                 Err(refusal) => {
                     tracing::error!(%refusal, "a stored order request is damaged; it is left out");
@@ -111,7 +111,7 @@ impl LocalOrderRequests {
         }
         let woken = Arc::clone(&wakes);
         parts.streams.watch(Arc::new(move |key| woken.wake(key)));
-        Ok(Self(Arc::new(Inner {
+        Ok(Self(Arc::new(LocalReconciler {
             store,
             streams: parts.streams,
             processors: parts.processors,
@@ -121,14 +121,14 @@ impl LocalOrderRequests {
             tasks: TaskTracker::new(),
             wakes,
             writer: Mutex::new(()),
-            held: Mutex::new(held),
+            resources: Mutex::new(by_key),
         })))
     }
 
     /// Reconciles every resource once, so that each order is followed, and its status is not older
     /// than the one shown before. Blocks for the disk.
-    pub fn look_at_all(&self) {
-        self.0.pass(Due::All);
+    pub fn reconcile_all(&self) {
+        self.0.reconcile_due(DueOrders::All);
     }
 
     /// Reconciles the orders with their resources, until shutdown.
@@ -137,10 +137,10 @@ impl LocalOrderRequests {
         while !inner.shutdown.is_cancelled() {
             let now = inner.clock.now();
             let due = inner.wakes.take(now);
-            if due != Due::Some(std::collections::BTreeSet::new()) {
+            if due != DueOrders::Some(std::collections::BTreeSet::new()) {
                 let working = Arc::clone(&inner);
                 // A pass may sync the disk.
-                let pass = inner.tasks.spawn_blocking(move || working.pass(due));
+                let pass = inner.tasks.spawn_blocking(move || working.reconcile_due(due));
                 if let Err(error) = pass.await {
                     tracing::error!(%error, "looking at order requests failed");
                 }
@@ -163,7 +163,10 @@ impl LocalOrderRequests {
     ///
     /// # Errors
     /// Wrong content, a forbidden edit, an order id that is taken, a failed disk write.
-    pub fn apply(&self, resource: OrderRequest) -> Result<(Applied, OrderRequest), Refusal> {
+    pub fn apply(
+        &self,
+        resource: OrderRequest,
+    ) -> Result<(LocalApplyOutcome, OrderRequest), Refusal> {
         let inner = &*self.0;
         let _writing = inner.writer.lock();
         let namespace = namespace_of(&resource.metadata).to_owned();
@@ -182,11 +185,11 @@ impl LocalOrderRequests {
         };
         let Some((applied, new)) = new else {
             let old = inner.find(&namespace, &name).ok_or_else(|| not_found(&namespace, &name))?;
-            return Ok((Applied::Unchanged, old));
+            return Ok((LocalApplyOutcome::Unchanged, old));
         };
         let key = convert::key(&new)?;
         inner.store.write(&new)?;
-        inner.held.lock().insert(key.clone(), new.clone());
+        inner.resources.lock().insert(key.clone(), new.clone());
         inner.wakes.wake(&key);
         Ok((applied, new))
     }
@@ -207,12 +210,12 @@ impl LocalOrderRequests {
     /// REST, in the order of their names.
     pub fn list(&self, namespace: Option<&str>) -> Vec<OrderRequest> {
         let inner = &*self.0;
-        let mut all: Vec<OrderRequest> = inner.held.lock().values().cloned().collect();
+        let mut all: Vec<OrderRequest> = inner.resources.lock().values().cloned().collect();
         for key in inner.streams.keys() {
             all.extend(inner.initiated_over_rest(key.tenant.as_str(), key.order_req_id.as_str()));
         }
         all.retain(|resource| namespace.is_none_or(|n| n == namespace_of(&resource.metadata)));
-        all.sort_by(|a, b| place(a).cmp(&place(b)));
+        all.sort_by(|a, b| namespaced_name(a).cmp(&namespaced_name(b)));
         all
     }
 
@@ -233,33 +236,33 @@ impl LocalOrderRequests {
         };
         let key = convert::key(&resource)?;
         if resource.metadata.deletion_timestamp.is_none() {
-            resource.metadata.deletion_timestamp = Some(Time(moment(inner.clock.now())));
+            resource.metadata.deletion_timestamp = Some(Time(whole_seconds(inner.clock.now())));
             inner.store.write(&resource)?;
-            inner.held.lock().insert(key.clone(), resource.clone());
+            inner.resources.lock().insert(key.clone(), resource.clone());
         }
         inner.wakes.wake(&key);
         Ok(resource)
     }
 }
 
-fn place(resource: &OrderRequest) -> (&str, Option<&str>) {
+fn namespaced_name(resource: &OrderRequest) -> (&str, Option<&str>) {
     (namespace_of(&resource.metadata), resource.metadata.name.as_deref())
 }
 
 fn not_found(namespace: &str, name: &str) -> Refusal {
-    let name = crate::check::shown(&format!("{namespace}/{name}"));
+    let name = crate::check::escaped(&format!("{namespace}/{name}"));
     Refusal::new(Reason::OrderNotFound, format!("there is no OrderRequest {name}"))
 }
 
 /// Refuses an edit of an outdated resource: it would undo an edit that was made in between.
 fn check_unchanged(old: &OrderRequest, edited: &OrderRequest) -> Result<(), Refusal> {
-    let (is, was) = (&old.metadata, &edited.metadata);
-    let is_same_life = was.uid.is_none() || was.uid == is.uid;
-    let is_newest = was.generation.is_none() || was.generation == is.generation;
-    if is_same_life && (is_newest || edited.spec == old.spec) {
+    let (current, submitted) = (&old.metadata, &edited.metadata);
+    let is_same_incarnation = submitted.uid.is_none() || submitted.uid == current.uid;
+    let is_newest = submitted.generation.is_none() || submitted.generation == current.generation;
+    if is_same_incarnation && (is_newest || edited.spec == old.spec) {
         return Ok(());
     }
-    let message = match (is_same_life, is.generation) {
+    let message = match (is_same_incarnation, current.generation) {
         (true, Some(generation)) => format!(
             "the OrderRequest was edited since it was read, its generation is {generation}; read it \
              again, or leave metadata.generation out"
@@ -271,17 +274,20 @@ fn check_unchanged(old: &OrderRequest, edited: &OrderRequest) -> Result<(), Refu
     Err(Refusal::new(Reason::Changed, message))
 }
 
-impl Inner {
+impl LocalReconciler {
     fn find(&self, namespace: &str, name: &str) -> Option<OrderRequest> {
-        let held = self.held.lock();
-        held.values().find(|resource| place(resource) == (namespace, Some(name))).cloned()
+        let resources = self.resources.lock();
+        resources
+            .values()
+            .find(|resource| namespaced_name(resource) == (namespace, Some(name)))
+            .cloned()
     }
 
     fn created(
         &self,
         namespace: String,
         resource: OrderRequest,
-    ) -> Result<(Applied, OrderRequest), Refusal> {
+    ) -> Result<(LocalApplyOutcome, OrderRequest), Refusal> {
         let uid = uuid::Uuid::now_v7().to_string();
         let metadata = ObjectMeta {
             name: resource.metadata.name,
@@ -290,23 +296,23 @@ impl Inner {
             annotations: resource.metadata.annotations,
             uid: Some(uid),
             generation: Some(1),
-            creation_timestamp: Some(Time(moment(self.clock.now()))),
+            creation_timestamp: Some(Time(whole_seconds(self.clock.now()))),
             ..ObjectMeta::default()
         };
         let new = OrderRequest { metadata, spec: resource.spec, status: None };
         let desired = convert::desired(&new, convert::incarnation(&new)?)?;
         let key = &desired.key;
-        let held = self.held.lock();
-        if held.len() >= RESOURCES_MAX {
+        let resources = self.resources.lock();
+        if resources.len() >= RESOURCES_MAX {
             let message = format!("{RESOURCES_MAX} order requests are kept; delete some first");
             return Err(Refusal::new(Reason::LimitReached, message));
         }
-        let owner = held.get(key).map(|owner| owner.metadata.name.clone().unwrap_or_default());
-        drop(held);
+        let owner = resources.get(key).map(|owner| owner.metadata.name.clone().unwrap_or_default());
+        drop(resources);
         let owner = match owner {
             Some(name) => format!("by OrderRequest {name}"),
             None if self.streams.snapshot(key).is_some() => "over REST".to_owned(),
-            None => return Ok((Applied::Created, new)),
+            None => return Ok((LocalApplyOutcome::Created, new)),
         };
         let field = "spec.orderReqId";
         let id = &key.order_req_id;
@@ -319,7 +325,7 @@ impl Inner {
         &self,
         old: &OrderRequest,
         resource: OrderRequest,
-    ) -> Result<Option<(Applied, OrderRequest)>, Refusal> {
+    ) -> Result<Option<(LocalApplyOutcome, OrderRequest)>, Refusal> {
         if old.metadata.deletion_timestamp.is_some() {
             let message = "the OrderRequest is being deleted; apply it again when it is gone";
             return Err(Refusal::new(Reason::OrderExists, message));
@@ -338,19 +344,19 @@ impl Inner {
             new.metadata.generation = Some(generation.saturating_add(1));
         }
         convert::check(&new)?;
-        Ok(Some((Applied::Configured, new)))
+        Ok(Some((LocalApplyOutcome::Configured, new)))
     }
 
     fn initiated_over_rest(&self, namespace: &str, order_req_id: &str) -> Option<OrderRequest> {
         let key = OrderKey::new(namespace, order_req_id).ok()?;
-        if self.held.lock().contains_key(&key) {
+        if self.resources.lock().contains_key(&key) {
             return None;
         }
-        self.streams.snapshot(&key).map(|snapshot| self.shown(&key, &snapshot))
+        self.streams.snapshot(&key).map(|snapshot| self.read_only_resource(&key, &snapshot))
     }
 
     /// Returns the resource to show for an order without one.
-    fn shown(&self, key: &OrderKey, snapshot: &Snapshot) -> OrderRequest {
+    fn read_only_resource(&self, key: &OrderKey, snapshot: &TrackerSnapshot) -> OrderRequest {
         let order = snapshot.summary();
         let id = key.order_req_id.as_str();
         let spec = self.streams.spec(key).map_or_else(
@@ -362,7 +368,7 @@ impl Inner {
             namespace: Some(key.tenant.to_string()),
             uid: Some(snapshot.incarnation.to_string()),
             generation: Some(1),
-            creation_timestamp: order.as_ref().map(|order| Time(moment(order.opened_at))),
+            creation_timestamp: order.as_ref().map(|order| Time(whole_seconds(order.opened_at))),
             annotations: Some([(READ_ONLY_ANNOTATION.to_owned(), "true".to_owned())].into()),
             ..ObjectMeta::default()
         };

@@ -17,25 +17,25 @@ const SLOW: Duration = Duration::from_millis(200);
 const BASE: &str = "/apis/orderstream.dev/v1alpha1";
 const NAMED: &str = "/apis/orderstream.dev/v1alpha1/namespaces/default/orderrequests/chairs";
 
-struct Served {
+struct TestServer {
     rig: Rig,
     address: std::net::SocketAddr,
     _server: JoinSet<()>,
 }
 
-async fn serve() -> Served {
+async fn serve() -> TestServer {
     let rig = Rig::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     // As the binary serves it.
-    let router = problem::everywhere(rest::router(rig.local.clone()));
+    let router = problem::with_fallbacks(rest::router(rig.local.clone()));
     let mut server = JoinSet::new();
     let bounds = HttpLimits { body_read_timeout: SLOW, ..HttpLimits::default() };
     server.spawn(http::serve(listener, router, bounds, CancellationToken::new()));
-    Served { rig, address, _server: server }
+    TestServer { rig, address, _server: server }
 }
 
-impl Served {
+impl TestServer {
     /// Returns status, content type and body of a response.
     async fn call(&self, method: &str, path: &str, body: &str) -> (u16, String, Value) {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
@@ -45,10 +45,10 @@ impl Served {
              content-length: {length}\r\n\r\n{body}"
         );
         stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await.unwrap();
-        let answer = String::from_utf8(answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response).await.unwrap();
+        let response = String::from_utf8(response).unwrap();
+        let (head, body) = response.split_once("\r\n\r\n").expect("a head");
         let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a code");
         let kind = head.lines().find_map(|line| line.strip_prefix("content-type: "));
         let kind = kind.unwrap_or_default().to_owned();
@@ -125,8 +125,8 @@ async fn refusals_are_problem_documents() {
             assert!(problem[part].as_str().is_some_and(|text| !text.is_empty()), "{problem}");
         }
     }
-    let (_, _, kept) = served.call("GET", NAMED, "").await;
-    assert_eq!(kept["metadata"]["generation"], 1, "nothing of it was stored");
+    let (_, _, stored) = served.call("GET", NAMED, "").await;
+    assert_eq!(stored["metadata"]["generation"], 1, "nothing of it was stored");
 }
 
 #[tokio::test]
@@ -135,10 +135,10 @@ async fn slow_bodies_get_a_timeout_problem() {
     let mut stream = TcpStream::connect(served.address).await.unwrap();
     let head = format!("PUT {NAMED} HTTP/1.1\r\nhost: test\r\ncontent-length: 9\r\n\r\n{{");
     stream.write_all(head.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
-    assert!(answer.contains("application/problem+json"), "{answer}");
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    assert!(response.starts_with("HTTP/1.1 408 "), "{response}");
+    assert!(response.contains("application/problem+json"), "{response}");
 }
 
 #[tokio::test]
@@ -172,7 +172,7 @@ async fn statuses_that_cannot_survive_are_hidden() {
         assert_eq!((code, &refused["reason"]), (503, &Value::from("STORAGE_UNAVAILABLE")));
     }
     // The edit is carried out all the same.
-    let (code, _, told) = served.call("PUT", NAMED, &manifest(r#"{"suspend": true}"#)).await;
-    assert_eq!((code, &told["status"]), (200, &Value::Null));
-    assert_eq!(told["metadata"]["generation"], 2);
+    let (code, _, changed) = served.call("PUT", NAMED, &manifest(r#"{"suspend": true}"#)).await;
+    assert_eq!((code, &changed["status"]), (200, &Value::Null));
+    assert_eq!(changed["metadata"]["generation"], 2);
 }

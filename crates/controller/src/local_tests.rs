@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use orderstream_core::event::OrderOpened;
-use orderstream_core::port::{Answered, Assignment, act_name};
-use orderstream_core::tracker::{Input, Tracker};
+use orderstream_core::port::{Assignment, ReplyFuture, command_name};
+use orderstream_core::tracker::{Tracker, TrackerInput};
 use orderstream_core::{Command, Event, EventKind, Incarnation, OrderKey, Seq, Timestamp};
 
 use super::*;
@@ -32,7 +32,7 @@ struct Script {
     orders: Mutex<BTreeMap<OrderKey, (Tracker, u64)>>,
     calls: Mutex<Vec<String>>,
     refuse: Mutex<Option<Refusal>>,
-    /// The refusal of `keep`; absent while the disk takes writes.
+    /// The refusal of `persist`; absent while the disk takes writes.
     full: Mutex<Option<Refusal>>,
     wake: Mutex<Option<Wake>>,
 }
@@ -49,7 +49,7 @@ impl Script {
             *seq += 1;
             let at = Timestamp(T0).plus_ms(*seq);
             let event = Event { seq: Seq(*seq), at, cause: None, kind };
-            tracker.step(at, Input::Received(Arc::new(event)));
+            tracker.step(at, TrackerInput::Received(Arc::new(event)));
         }
         if let Some(wake) = self.wake.lock().as_ref() {
             wake(key);
@@ -72,7 +72,7 @@ impl OrderStreams for Script {
         }
         self.calls.lock().push(format!("ensure {key} at {processor}"));
         let mut tracker = Tracker::new(key.clone(), incarnation.clone());
-        tracker.step(Timestamp(T0), Input::Connected { processor: processor.into(), epoch });
+        tracker.step(Timestamp(T0), TrackerInput::Connected { processor: processor.into(), epoch });
         self.orders.lock().insert(key.clone(), (tracker, 0));
         // The first event is one millisecond later than the start.
         let expires_at = Timestamp(T0 + 1).plus_ms(spec.expires_in_ms);
@@ -81,9 +81,9 @@ impl OrderStreams for Script {
         Ok(())
     }
 
-    fn act(&self, key: &OrderKey, command: Command) -> Result<(), Refusal> {
-        self.calls.lock().push(act_name(&command.act).to_owned());
-        if matches!(command.act, orderstream_core::Act::Cancel { .. }) {
+    fn send_command(&self, key: &OrderKey, command: Command) -> Result<(), Refusal> {
+        self.calls.lock().push(command_name(&command.kind).to_owned());
+        if matches!(command.kind, orderstream_core::CommandKind::Cancel { .. }) {
             self.event(key, EventKind::OrderCancelled { reason: None });
         }
         Ok(())
@@ -94,7 +94,7 @@ impl OrderStreams for Script {
         self.orders.lock().remove(key);
     }
 
-    fn snapshot(&self, key: &OrderKey) -> Option<Arc<Snapshot>> {
+    fn snapshot(&self, key: &OrderKey) -> Option<Arc<TrackerSnapshot>> {
         self.orders.lock().get(key).map(|(tracker, _)| Arc::new(tracker.snapshot()))
     }
 
@@ -106,7 +106,7 @@ impl OrderStreams for Script {
         *self.wake.lock() = Some(wake);
     }
 
-    fn keep<'a>(&'a self, _: &'a [OrderKey]) -> Answered<'a, ()> {
+    fn persist<'a>(&'a self, _: &'a [OrderKey]) -> ReplyFuture<'a, ()> {
         Box::pin(std::future::ready(self.full.lock().clone().map_or(Ok(()), Err)))
     }
 }
@@ -132,15 +132,15 @@ impl Rig {
         let inner = &self.local.0;
         for _ in 0..20 {
             let due = inner.wakes.take(self.clock.now());
-            if due == Due::Some(std::collections::BTreeSet::new()) {
+            if due == DueOrders::Some(std::collections::BTreeSet::new()) {
                 return;
             }
-            inner.pass(due);
+            inner.reconcile_due(due);
         }
         panic!("looking at the orders never ends");
     }
 
-    fn apply(&self, spec: &str) -> Result<(Applied, OrderRequest), Refusal> {
+    fn apply(&self, spec: &str) -> Result<(LocalApplyOutcome, OrderRequest), Refusal> {
         self.local.apply(chairs(spec))
     }
 
@@ -148,7 +148,7 @@ impl Rig {
         self.local.get("default", "chairs").expect("the resource").status.and_then(|s| s.phase)
     }
 
-    /// Makes `keep` fail from now on.
+    /// Makes `persist` fail from now on.
     pub(super) fn fill(&self) {
         let full = Refusal::new(Reason::StorageUnavailable, "no space left");
         *self.script.full.lock() = Some(full);
@@ -193,13 +193,13 @@ fn key(id: &str) -> OrderKey {
 fn applied_orders_are_placed_and_followed() {
     let rig = Rig::new();
     let (applied, resource) = rig.apply("{orderReqId: A1}").unwrap();
-    assert_eq!(applied, Applied::Created);
+    assert_eq!(applied, LocalApplyOutcome::Created);
     assert_eq!(resource.metadata.generation, Some(1));
     rig.settle();
     assert_eq!(rig.script.calls(), [format!("ensure default/A1 at {PROCESSOR}")]);
     assert_eq!(rig.phase().as_deref(), Some("Streaming"));
-    let held = rig.local.get("default", "chairs").unwrap();
-    assert_eq!(held.status.as_ref().and_then(OrderRequestStatus::processor), Some(PROCESSOR));
+    let stored = rig.local.get("default", "chairs").unwrap();
+    assert_eq!(stored.status.as_ref().and_then(OrderRequestStatus::processor), Some(PROCESSOR));
     assert_eq!(rig.local.list(None).len(), 1);
     assert_eq!(rig.local.list(Some("other")).len(), 0);
 }
@@ -211,9 +211,9 @@ fn edits_reach_the_processor_once() {
     rig.apply("{}").unwrap();
     rig.settle();
     rig.script.calls();
-    assert_eq!(rig.apply("{}").unwrap().0, Applied::Unchanged);
+    assert_eq!(rig.apply("{}").unwrap().0, LocalApplyOutcome::Unchanged);
     let (applied, resource) = rig.apply("{suspend: true}").unwrap();
-    assert_eq!((applied, resource.metadata.generation), (Applied::Configured, Some(2)));
+    assert_eq!((applied, resource.metadata.generation), (LocalApplyOutcome::Configured, Some(2)));
     rig.settle();
     assert_eq!(rig.script.calls(), ["pause"]);
     let refusal = rig.apply("{category: other}").expect_err("fixed");
@@ -245,7 +245,7 @@ fn edits_after_the_end_are_observed() {
     rig.settle();
     let before = rig.local.get("default", "chairs").unwrap().status.unwrap();
     let (applied, _) = rig.apply("{cancel: true, ttlAfterFinished: 10m}").unwrap();
-    assert_eq!(applied, Applied::Configured);
+    assert_eq!(applied, LocalApplyOutcome::Configured);
     rig.settle();
     let after = rig.local.get("default", "chairs").unwrap().status.unwrap();
     assert_eq!(after, OrderRequestStatus { observed_generation: Some(2), ..before });
@@ -265,8 +265,8 @@ fn stale_edits_undo_no_newer_edit() {
     // What was read just now is edited; the same edit again, as after a lost answer, changes nothing.
     let mut longer = paused;
     longer.spec.expires_in = "2h".to_owned();
-    assert_eq!(rig.local.apply(longer.clone()).unwrap().0, Applied::Configured);
-    assert_eq!(rig.local.apply(longer).unwrap().0, Applied::Unchanged);
+    assert_eq!(rig.local.apply(longer.clone()).unwrap().0, LocalApplyOutcome::Configured);
+    assert_eq!(rig.local.apply(longer).unwrap().0, LocalApplyOutcome::Unchanged);
 }
 
 #[test]
@@ -297,9 +297,9 @@ fn applied_orders_survive_a_restart() {
     std::fs::write(rig.dir.path().join("orderrequests/cut.tmp"), "{").unwrap();
     let script = Arc::new(Script::default());
     let local = open(&rig.dir, &rig.clock, &script);
-    let held = local.get("default", "chairs").expect("stored");
-    assert_eq!(held.metadata.uid, resource.metadata.uid);
-    assert_eq!(held.status.as_ref().and_then(OrderRequestStatus::processor), Some(PROCESSOR));
+    let stored = local.get("default", "chairs").expect("stored");
+    assert_eq!(stored.metadata.uid, resource.metadata.uid);
+    assert_eq!(stored.status.as_ref().and_then(OrderRequestStatus::processor), Some(PROCESSOR));
     let rig = Rig { script, local, ..rig };
     rig.settle();
     assert_eq!(rig.script.calls(), [format!("ensure default/A1 at {PROCESSOR}")]);
@@ -314,23 +314,23 @@ fn shown_statuses_survive_a_restart() {
     rig.script.event(&key("A1"), EventKind::OrderPaused { expired: false, reason: None });
     rig.settle();
     let before = rig.local.get("default", "chairs").unwrap().status.unwrap();
-    let shown = rig.script.snapshot(&key("A1")).unwrap().to_show().unwrap();
+    let shown = rig.script.snapshot(&key("A1")).unwrap().next_published().unwrap();
 
     let script = Arc::new(Script::default());
-    let life = Incarnation::new(resource.metadata.uid.unwrap()).unwrap();
-    let mut tracker = Tracker::new(key("A1"), life);
-    tracker.step(Timestamp(T0), Input::Shown(Arc::new(shown)));
+    let incarnation = Incarnation::new(resource.metadata.uid.unwrap()).unwrap();
+    let mut tracker = Tracker::new(key("A1"), incarnation);
+    tracker.step(Timestamp(T0), TrackerInput::Published(Arc::new(shown)));
     script.orders.lock().insert(key("A1"), (tracker, 0));
     let local = open(&rig.dir, &rig.clock, &script);
-    local.look_at_all();
+    local.reconcile_all();
     let now = local.get("default", "chairs").unwrap().status.unwrap();
     assert_eq!(now.phase.as_deref(), Some("Reconnecting"));
-    let seen = |status: &OrderRequestStatus| {
+    let tracked = |status: &OrderRequestStatus| {
         let tracker = status.tracker.clone().unwrap();
         let epoch = status.stream.as_ref().unwrap().epoch;
         (tracker.last_seq, tracker.last_event, epoch, status.proposals.clone())
     };
-    assert_eq!(seen(&now), seen(&before));
+    assert_eq!(tracked(&now), tracked(&before));
     assert_eq!((now.start_time, now.expires_at), (before.start_time, before.expires_at));
 }
 
@@ -402,8 +402,8 @@ fn order_ids_belong_to_one_owner() {
     };
     rig.script.ensure(rest).unwrap();
     rig.settle();
-    let shown = rig.local.get("default", "SB1029436").expect("shown");
-    assert!(shown.metadata.annotations.is_some_and(|a| a.contains_key(READ_ONLY_ANNOTATION)));
+    let view = rig.local.get("default", "SB1029436").expect("shown");
+    assert!(view.metadata.annotations.is_some_and(|a| a.contains_key(READ_ONLY_ANNOTATION)));
     assert_eq!(rig.local.list(Some("default")).len(), 2);
     let refusal = rig.local.delete("default", "SB1029436").expect_err("it belongs to REST");
     assert_eq!(refusal.reason, Reason::NotAllowed);

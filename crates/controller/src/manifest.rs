@@ -8,7 +8,7 @@ use orderstream_core::{Reason, Refusal, spec};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::check::{check, shown, unknown};
+use crate::check::{check, escaped, unknown};
 use crate::convert;
 use crate::crd::{order_request_schema, seller_schema};
 use crate::order_request::OrderRequest;
@@ -154,15 +154,15 @@ pub fn manifest(document: Value) -> Result<Manifest, Refusal> {
         let message = "is not a resource; begin with apiVersion, kind, metadata and spec";
         return Err(Refusal::new(Reason::InvalidRequest, message));
     };
-    let version = word(fields, "apiVersion")?;
+    let version = text_field(fields, "apiVersion")?;
     if version != API_VERSION {
-        let version = shown(version);
+        let version = escaped(version);
         return Err(Refusal::field(
             "apiVersion",
             format!("'{version}' is unknown; use {API_VERSION}"),
         ));
     }
-    match word(fields, "kind")? {
+    match text_field(fields, "kind")? {
         "OrderRequest" => {
             envelope(fields, order_request_schema(), &ORDER_REQUEST_PARTS)?;
             let resource: OrderRequest = typed(document)?;
@@ -177,12 +177,12 @@ pub fn manifest(document: Value) -> Result<Manifest, Refusal> {
         }
         other => Err(Refusal::field(
             "kind",
-            format!("'{}' is unknown; use OrderRequest or Seller", shown(other)),
+            format!("'{}' is unknown; use OrderRequest or Seller", escaped(other)),
         )),
     }
 }
 
-fn word<'a>(fields: &'a Map<String, Value>, name: &str) -> Result<&'a str, Refusal> {
+fn text_field<'a>(fields: &'a Map<String, Value>, name: &str) -> Result<&'a str, Refusal> {
     match fields.get(name) {
         Some(Value::String(text)) => Ok(text),
         None => Err(Refusal::field(name, "is missing; give it")),
@@ -240,7 +240,7 @@ fn dns_name(field: &str, text: &str, chars_max: usize, inner: &str) -> Result<()
         format!(
             "'{}' is not a name; give 1 to {chars_max} of small letters, digits and{signs}, with a \
              letter or digit at both ends",
-            shown(text)
+            escaped(text)
         ),
     ))
 }

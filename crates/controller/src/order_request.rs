@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::seller::{LANGUAGE, SellerChannel};
 
 pub use crate::order_status::{
-    AwardStatus, Best, FollowUpsStatus, LastEvent, OrderRequestStatus, ProposalsStatus,
-    SellersStatus, StreamStatus, TrackerStatus,
+    AwardStatus, BestProposalStatus, FollowUpsStatus, LastEvent, OrderRequestStatus,
+    ProposalsStatus, SellersStatus, StreamStatus, TrackerStatus,
 };
 
 /// The desired order. Its content is fixed once written; `suspend`, `cancel`, `close`, `award`,
@@ -109,7 +109,7 @@ pub struct OrderRequestSpec {
     pub session: Option<String>,
     /// The preferred kind of channel to sellers.
     #[serde(default)]
-    pub notification_type: Channel,
+    pub notification_type: NotificationChannel,
     /// The title, one line for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
@@ -195,7 +195,7 @@ const OLD_SECONDS: &str = "(oldSelf.endsWith('d') ? \
 /// Returns the rule for a field that never changes once it is written. It is a rule of the whole
 /// spec: a rule of the field itself is not evaluated when the field appears or goes.
 fn immutable(field: &str) -> kube::core::Rule {
-    kept(
+    fixed_field(
         field,
         &format!(
             "has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
@@ -206,7 +206,7 @@ fn immutable(field: &str) -> kube::core::Rule {
 /// Returns the rule for a list that never changes once it is written; an empty list equals an
 /// absent one.
 fn immutable_list(field: &str) -> kube::core::Rule {
-    kept(
+    fixed_field(
         field,
         &format!(
             "(has(self.{field}) ? self.{field} : []) == (has(oldSelf.{field}) ? oldSelf.{field} : [])"
@@ -214,7 +214,7 @@ fn immutable_list(field: &str) -> kube::core::Rule {
     )
 }
 
-fn kept(field: &str, rule: &str) -> kube::core::Rule {
+fn fixed_field(field: &str, rule: &str) -> kube::core::Rule {
     let message =
         format!("{field} cannot change once sellers were asked; create a new OrderRequest");
     kube::core::Rule::new(rule).message(message.as_str()).field_path(format!(".{field}"))
@@ -237,7 +237,7 @@ impl Default for OrderRequestSpec {
         Self {
             order_req_id: None,
             session: None,
-            notification_type: Channel::default(),
+            notification_type: NotificationChannel::default(),
             title: None,
             items: Vec::new(),
             category: None,
@@ -261,7 +261,8 @@ impl Default for OrderRequestSpec {
 
 /// A kind of channel for notifications.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Channel {
+#[schemars(rename = "Channel")]
+pub enum NotificationChannel {
     /// Google Chat.
     GChat,
     /// An email.
@@ -387,7 +388,7 @@ pub struct AwardSpec {
     /// The lines, when they go to different proposals.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
-    pub lines: Vec<AwardLine>,
+    pub lines: Vec<AwardLineSpec>,
     /// Award to nobody.
     #[serde(default, skip_serializing_if = "is_false")]
     pub none: bool,
@@ -449,7 +450,8 @@ const fn is_false(value: &bool) -> bool {
 /// One line of an award.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct AwardLine {
+#[schemars(rename = "AwardLine")]
+pub struct AwardLineSpec {
     /// The article number of one of the order's items.
     #[schemars(length(min = 1, max = 256))]
     pub sku: String,

@@ -124,13 +124,14 @@ pub struct ProposalsStatus {
     pub closed: u32,
     /// The open proposal with the lowest price; absent until a sealed order is opened.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub best: Option<Best>,
+    pub best: Option<BestProposalStatus>,
 }
 
 /// The best proposal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Best {
+#[schemars(rename = "Best")]
+pub struct BestProposalStatus {
     /// The proposal's id.
     pub proposal_id: String,
     /// Its price, such as `1249.50 EUR`.

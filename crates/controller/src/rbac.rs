@@ -90,11 +90,11 @@ fn yaml(role: &impl Serialize) -> String {
     serde_saphyr::to_string(role).unwrap_or_default()
 }
 
-fn named(name: &str, note: &str) -> ObjectMeta {
-    let note = ("kubernetes.io/description".to_owned(), note.to_owned());
+fn named(name: &str, description: &str) -> ObjectMeta {
+    let annotation = ("kubernetes.io/description".to_owned(), description.to_owned());
     ObjectMeta {
         name: Some(name.to_owned()),
-        annotations: Some(BTreeMap::from([note])),
+        annotations: Some(BTreeMap::from([annotation])),
         ..ObjectMeta::default()
     }
 }
@@ -131,8 +131,8 @@ mod tests {
     #[test]
     fn no_right_has_a_wildcard() {
         for rule in orders().into_iter().chain(own()).chain(processor()) {
-            let words = rule.api_groups.iter().chain(&rule.resources).flatten();
-            assert!(words.chain(&rule.verbs).all(|word| word != "*"), "{rule:?}");
+            let names = rule.api_groups.iter().chain(&rule.resources).flatten();
+            assert!(names.chain(&rule.verbs).all(|word| word != "*"), "{rule:?}");
         }
         assert!(own().iter().all(|rule| !rule.verbs.contains(&"delete".to_owned())));
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use kube_cel::{Validator, apply_defaults};
-use orderstream_testbed::{Case, Rules, resource};
+use orderstream_testbed::{RuleCase, Rules, resource};
 use serde_json::Value;
 
 use crate::crd::{order_request_schema, seller_schema};
@@ -20,16 +20,16 @@ fn schema(kind: &str) -> &'static Value {
 }
 
 /// Returns a resource as an API server stores it: its spec without nulls, and with defaults.
-fn kept(kind: &str, spec: &Value) -> Value {
-    let mut kept = resource(kind, "case", spec);
-    without_nulls(&mut kept["spec"]);
-    apply_defaults(schema(kind), &kept)
+fn stored(kind: &str, spec: &Value) -> Value {
+    let mut stored = resource(kind, "case", spec);
+    without_nulls(&mut stored["spec"]);
+    apply_defaults(schema(kind), &stored)
 }
 
 /// Evaluates the rules for a case: returns the field and message of every refusal.
-fn judge(kind: &str, case: &Case) -> Vec<(String, String)> {
-    let mut to = kept(kind, &case.to);
-    let mut from = case.from.as_ref().map(|from| kept(kind, from));
+fn judge(kind: &str, case: &RuleCase) -> Vec<(String, String)> {
+    let mut to = stored(kind, &case.to);
+    let mut from = case.from.as_ref().map(|from| stored(kind, from));
     let lone = from.as_mut().map_or_else(Vec::new, |from| pair(from, &mut to, schema(kind)));
     let judged = Validator::new().validate(schema(kind), &to, from.as_ref());
     let refusals = judged.err().into_iter().flatten();
@@ -90,7 +90,7 @@ fn rules_judge_as_the_table_says() {
 #[test]
 fn local_checks_match_the_rules() {
     let read = |kind: &str, spec: &Value| manifest(resource(kind, "case", spec));
-    let judge = |kind: &str, case: &Case| {
+    let judge = |kind: &str, case: &RuleCase| {
         let to = read(kind, &case.to)?;
         let Some(from) = &case.from else { return Ok(()) };
         match (read(kind, from)?, to) {
@@ -121,15 +121,15 @@ fn every_rule_has_cases_both_ways() {
     for kind in ["OrderRequest", "Seller"] {
         for (field, rule) in rules("", schema(kind)) {
             let text = rule["message"].as_str().unwrap();
-            let told = table.iter().find(|told| {
+            let row = table.iter().find(|told| {
                 told.kind == kind && told.message == text && unnumbered(&told.field) == field
             });
-            let Some(told) = told else {
+            let Some(row) = row else {
                 missing.push(format!("{kind} {field}: {text}"));
                 continue;
             };
             let must_edit = is_transition(rule["rule"].as_str().unwrap());
-            for (what, cases) in [("accepts", &told.accepts), ("refuses", &told.refuses)] {
+            for (what, cases) in [("accepts", &row.accepts), ("refuses", &row.refuses)] {
                 if !cases.iter().any(|case| !must_edit || case.from.is_some()) {
                     missing.push(format!("{kind} {field}: {text}: {what}"));
                 }
@@ -188,31 +188,35 @@ fn bounds_are_inclusive() {
         let read = |spec: &Value| manifest(resource(&bound.kind, "case", spec));
         read(&bound.at).unwrap_or_else(|refusal| panic!("{}: {refusal}", bound.field));
         let refusal = read(&bound.over).unwrap_err();
-        let told = unnumbered(refusal.field.as_deref().unwrap_or_default());
-        assert!(told.starts_with(&field), "{} is told of {told}: {refusal}", bound.field);
-        assert_eq!(judge(&bound.kind, &Case { from: None, to: bound.at }), []);
+        let refused_at = unnumbered(refusal.field.as_deref().unwrap_or_default());
+        assert!(
+            refused_at.starts_with(&field),
+            "{} is told of {refused_at}: {refusal}",
+            bound.field
+        );
+        assert_eq!(judge(&bound.kind, &RuleCase { from: None, to: bound.at }), []);
     }
 }
 
 #[test]
 fn every_schema_bound_is_tabled() {
     let table = Rules::read().bounds;
-    let told = |kind: &str, path: &str| {
+    let is_tabled = |kind: &str, path: &str| {
         table.iter().any(|bound| bound.kind == kind && unnumbered(&bound.field) == path)
     };
     let mut missing = Vec::new();
     for kind in ["OrderRequest", "Seller"] {
         let bounded = bounded("spec", &schema(kind)["properties"]["spec"]);
-        missing.extend(bounded.into_iter().filter(|path| !told(kind, path)));
+        missing.extend(bounded.into_iter().filter(|path| !is_tabled(kind, path)));
     }
     assert!(missing.is_empty(), "without a case: {missing:?}");
 }
 
 /// Returns every path that has a bound of its own.
 fn bounded(path: &str, schema: &Value) -> Vec<String> {
-    let words = ["maxLength", "maxItems", "maximum", "minimum", "minLength", "pattern", "enum"];
+    let keywords = ["maxLength", "maxItems", "maximum", "minimum", "minLength", "pattern", "enum"];
     let mut found = Vec::new();
-    if words.iter().any(|word| !schema[word].is_null()) {
+    if keywords.iter().any(|word| !schema[word].is_null()) {
         found.push(path.to_owned());
     }
     for (name, below) in schema["properties"].as_object().into_iter().flatten() {
@@ -227,11 +231,11 @@ fn bounded(path: &str, schema: &Value) -> Vec<String> {
 #[test]
 fn absent_fields_get_the_servers_defaults() {
     for filled in Rules::read().defaults {
-        assert_eq!(kept(&filled.kind, &filled.given)["spec"], filled.gives);
-        let spec = match manifest(resource(&filled.kind, "case", &filled.given)).unwrap() {
+        assert_eq!(stored(&filled.kind, &filled.input)["spec"], filled.defaulted);
+        let spec = match manifest(resource(&filled.kind, "case", &filled.input)).unwrap() {
             Manifest::OrderRequest(resource) => serde_json::to_value(resource.spec),
             Manifest::Seller(resource) => serde_json::to_value(resource.spec),
         };
-        assert_eq!(spec.unwrap(), filled.gives, "the types and the schema differ");
+        assert_eq!(spec.unwrap(), filled.defaulted, "the types and the schema differ");
     }
 }

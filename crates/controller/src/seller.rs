@@ -8,7 +8,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::order_request::Channel;
+use crate::order_request::NotificationChannel;
 
 /// A seller: its place, its categories, its channels and its limits.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -116,7 +116,7 @@ pub struct Location {
 pub struct SellerChannel {
     /// The kind of channel.
     #[serde(rename = "type")]
-    pub kind: Channel,
+    pub kind: NotificationChannel,
     /// A mail address for `Email`, a telephone number for `SMS`, a URL for `GChat` and `Webhook`.
     #[schemars(length(min = 1, max = 2048))]
     pub address: String,

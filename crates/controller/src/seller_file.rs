@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::manifest::load_sellers;
 
 /// The interval at which the file is checked for changes.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The sellers of a file; the same for every tenant. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -33,18 +33,18 @@ impl FileDirectory {
     /// Reads the file again whenever it changes, until shutdown. The sellers stay as they were
     /// while the file has a mistake or is missing.
     pub async fn follow(self, path: PathBuf, shutdown: CancellationToken) {
-        let mut looked = tokio::time::interval(LOOK);
-        looked.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut interval = tokio::time::interval(POLL_INTERVAL);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // The first check always reads the file: it may have changed since the start.
         let mut known = None;
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                _ = looked.tick() => {}
+                _ = interval.tick() => {}
             }
             let (this, file, last) = (self.clone(), path.clone(), known.clone());
-            let look = tokio::task::spawn_blocking(move || this.look(&file, last.as_ref()));
-            match look.await {
+            let poll = tokio::task::spawn_blocking(move || this.poll(&file, last.as_ref()));
+            match poll.await {
                 Ok(state) => known = Some(state),
                 Err(error) => tracing::error!(%error, "the file of sellers was not read"),
             }
@@ -52,8 +52,8 @@ impl FileDirectory {
     }
 
     /// Checks the file once, and reads it if it changed since the last check.
-    fn look(&self, path: &Path, last: Option<&State>) -> State {
-        let state = State::of(path);
+    fn poll(&self, path: &Path, last: Option<&SellerFileState>) -> SellerFileState {
+        let state = SellerFileState::of(path);
         if last == Some(&state) {
             return state;
         }
@@ -77,17 +77,17 @@ impl FileDirectory {
 
 /// The state of a file, by which a change is found without reading it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum State {
+enum SellerFileState {
     /// Device, inode, length, and the time of the last change in seconds and nanoseconds.
-    There(u64, u64, u64, i64, i64),
-    Away,
+    Present(u64, u64, u64, i64, i64),
+    Missing,
 }
 
-impl State {
+impl SellerFileState {
     fn of(path: &Path) -> Self {
         // Links are followed: a mounted ConfigMap is updated by changing a link.
-        std::fs::metadata(path).map_or(Self::Away, |file| {
-            Self::There(file.dev(), file.ino(), file.len(), file.mtime(), file.mtime_nsec())
+        std::fs::metadata(path).map_or(Self::Missing, |file| {
+            Self::Present(file.dev(), file.ino(), file.len(), file.mtime(), file.mtime_nsec())
         })
     }
 }
@@ -134,24 +134,24 @@ mod tests {
         let path = dir.path().join("sellers.yaml");
         std::fs::write(&path, seller("a")).unwrap();
         let directory = FileDirectory::load(&path).unwrap();
-        let mut known = directory.look(&path, None);
+        let mut known = directory.poll(&path, None);
         assert_eq!(names(&directory), ["a"]);
 
         replace(&path, &(seller("b") + &seller("a")));
-        known = directory.look(&path, Some(&known));
+        known = directory.poll(&path, Some(&known));
         assert_eq!(names(&directory), ["a", "b"], "sorted by name");
 
         replace(&path, "kind: Seller\nspec: [");
-        known = directory.look(&path, Some(&known));
+        known = directory.poll(&path, Some(&known));
         assert_eq!(names(&directory), ["a", "b"]);
-        assert_eq!(directory.look(&path, Some(&known)), known, "it is read, and told, once");
+        assert_eq!(directory.poll(&path, Some(&known)), known, "it is read, and told, once");
 
         std::fs::remove_file(&path).unwrap();
-        known = directory.look(&path, Some(&known));
+        known = directory.poll(&path, Some(&known));
         assert_eq!(names(&directory), ["a", "b"]);
 
         replace(&path, &seller("c"));
-        directory.look(&path, Some(&known));
+        directory.poll(&path, Some(&known));
         assert_eq!(names(&directory), ["c"]);
     }
 
@@ -163,12 +163,12 @@ mod tests {
         let directory = FileDirectory::load(&path).unwrap();
         replace(&path, &seller("b"));
         let shutdown = CancellationToken::new();
-        let until_seen = async {
+        let until_read = async {
             while names(&directory) != ["b"] {
                 tokio::task::yield_now().await;
             }
             shutdown.cancel();
         };
-        tokio::join!(directory.clone().follow(path, shutdown.clone()), until_seen);
+        tokio::join!(directory.clone().follow(path, shutdown.clone()), until_read);
     }
 }

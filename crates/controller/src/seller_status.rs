@@ -5,14 +5,14 @@ use orderstream_core::{Refusal, Timestamp};
 
 use crate::conditions::{READY, STALLED, reasons};
 use crate::seller::SellerStatus;
-use crate::status::{Shown, condition};
+use crate::status::{UntimedCondition, condition};
 
 /// The types of the conditions that the controller writes. Others may add types of their own.
 const CONDITIONS: [&str; 2] = [READY, STALLED];
 
 /// The facts that a seller's status is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Facts {
+pub(crate) struct SellerFacts {
     /// The generation of the resource that they are about.
     pub(crate) generation: i64,
     /// The seller accepts no invitations now.
@@ -24,7 +24,7 @@ pub(crate) struct Facts {
 /// Returns the status of a seller that is invited to `open_orders` open orders; `None` keeps the
 /// number that was last applied.
 pub(crate) fn status(
-    facts: &Facts,
+    facts: &SellerFacts,
     open_orders: Option<u32>,
     previous: &SellerStatus,
     now: Timestamp,
@@ -40,12 +40,14 @@ pub(crate) fn status(
         Some(refusal) => {
             let field = refusal.field.as_deref().unwrap_or("spec");
             let message = format!("{field}: {}", refusal.message);
-            Shown(STALLED, true, refusal.reason.as_str(), message)
+            UntimedCondition(STALLED, true, refusal.reason.as_str(), message)
         }
-        None => Shown(STALLED, false, reasons::NOTHING_WRONG, String::new()),
+        None => UntimedCondition(STALLED, false, reasons::NOTHING_WRONG, String::new()),
     };
-    let ready = Shown(READY, facts.refusal.is_none(), phase, message.to_owned());
-    let made = |shown: &Shown<'_>| condition(shown, facts.generation, &previous.conditions, now);
+    let ready = UntimedCondition(READY, facts.refusal.is_none(), phase, message.to_owned());
+    let made = |shown: &UntimedCondition<'_>| {
+        condition(shown, facts.generation, &previous.conditions, now)
+    };
     SellerStatus {
         observed_generation: Some(facts.generation),
         phase: Some(phase.to_owned()),
@@ -57,9 +59,9 @@ pub(crate) fn status(
 /// Returns the controller's part of a status: its own conditions in their order, without those of
 /// others.
 pub(crate) fn own(mut status: SellerStatus) -> SellerStatus {
-    let place = |held: &Condition| CONDITIONS.iter().position(|kind| *kind == held.type_);
-    status.conditions.retain(|held| place(held).is_some());
-    status.conditions.sort_by_key(place);
+    let position = |held: &Condition| CONDITIONS.iter().position(|kind| *kind == held.type_);
+    status.conditions.retain(|held| position(held).is_some());
+    status.conditions.sort_by_key(position);
     status
 }
 
@@ -69,13 +71,13 @@ mod tests {
 
     const T0: Timestamp = Timestamp(1_800_000_000_000);
 
-    fn facts() -> Facts {
-        Facts { generation: 2, suspended: false, refusal: None }
+    fn facts() -> SellerFacts {
+        SellerFacts { generation: 2, suspended: false, refusal: None }
     }
 
     fn reason<'a>(status: &'a SellerStatus, kind: &str) -> (&'a str, &'a str) {
-        let held = status.conditions.iter().find(|held| held.type_ == kind).unwrap();
-        (held.status.as_str(), held.reason.as_str())
+        let condition = status.conditions.iter().find(|held| held.type_ == kind).unwrap();
+        (condition.status.as_str(), condition.reason.as_str())
     }
 
     #[test]
@@ -85,12 +87,12 @@ mod tests {
         assert_eq!(reason(&ready, "Ready"), ("True", "Ready"));
         assert_eq!(ready.observed_generation, Some(2));
 
-        let asleep = status(&Facts { suspended: true, ..facts() }, Some(3), &ready, T0);
+        let asleep = status(&SellerFacts { suspended: true, ..facts() }, Some(3), &ready, T0);
         assert_eq!(reason(&asleep, "Ready"), ("True", "Suspended"));
         assert_eq!(reason(&asleep, "Stalled"), ("False", "NothingWrong"));
 
         let refusal = Some(Refusal::field("spec.capacity", "\u{7}".repeat(9_000)));
-        let failed = status(&Facts { refusal, ..facts() }, None, &asleep, T0);
+        let failed = status(&SellerFacts { refusal, ..facts() }, None, &asleep, T0);
         assert_eq!(reason(&failed, "Ready"), ("False", "Failed"));
         assert_eq!(reason(&failed, "Stalled"), ("True", "INVALID_FIELD"));
         assert_eq!(failed.open_orders, Some(3), "what is not known stays as it was shown");

@@ -4,14 +4,16 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use orderstream_core::date::rfc3339_seconds;
 use orderstream_core::summary::SellerCounts;
-use orderstream_core::{Phase, Reason, Refusal, RequestPhase, Snapshot, Summary, Timestamp};
+use orderstream_core::{
+    OrderSummary, Phase, Reason, Refusal, RequestPhase, Timestamp, TrackerSnapshot,
+};
 
 use crate::conditions::{
     PROPOSALS_RECEIVED, READY, RECONCILING, SELLERS_NOTIFIED, STALLED, STREAMING, reasons,
 };
 use crate::order_request::{
-    AwardStatus, Best, FollowUpsStatus, LastEvent, OrderRequestStatus, ProposalsStatus,
-    SellersStatus, StreamStatus, TrackerStatus,
+    AwardStatus, BestProposalStatus, FollowUpsStatus, LastEvent, OrderRequestStatus,
+    ProposalsStatus, SellersStatus, StreamStatus, TrackerStatus,
 };
 
 /// The largest status, bytes of JSON.
@@ -28,13 +30,13 @@ const CONDITIONS: [&str; 6] =
 /// Returns the controller's part of a status: its own conditions in their order, without those of
 /// others.
 pub fn own(mut status: OrderRequestStatus) -> OrderRequestStatus {
-    let place = |held: &Condition| CONDITIONS.iter().position(|kind| *kind == held.type_);
-    status.conditions.retain(|held| place(held).is_some());
-    status.conditions.sort_by_key(place);
+    let position = |held: &Condition| CONDITIONS.iter().position(|kind| *kind == held.type_);
+    status.conditions.retain(|held| position(held).is_some());
+    status.conditions.sort_by_key(position);
     status
 }
 
-pub(crate) fn moment(at: Timestamp) -> jiff::Timestamp {
+pub(crate) fn whole_seconds(at: Timestamp) -> jiff::Timestamp {
     let seconds = at.0.div_euclid(1_000);
     jiff::Timestamp::from_second(seconds).unwrap_or(if seconds < 0 {
         jiff::Timestamp::MIN
@@ -48,11 +50,11 @@ pub(crate) fn moment(at: Timestamp) -> jiff::Timestamp {
 pub fn status(
     generation: i64,
     previous: &OrderRequestStatus,
-    snapshot: Option<&Snapshot>,
+    snapshot: Option<&TrackerSnapshot>,
     refusal: Option<&Refusal>,
     now: Timestamp,
 ) -> OrderRequestStatus {
-    let order = snapshot.and_then(Snapshot::summary);
+    let order = snapshot.and_then(TrackerSnapshot::summary);
     let order = order.as_ref();
     let keeps_its_end = previous.is_terminal() && !order.is_some_and(|o| o.phase.is_terminal());
     if keeps_its_end {
@@ -77,7 +79,7 @@ pub fn status(
     if refused {
         next.completion_time = Some(rfc3339_seconds(now));
     }
-    let facts = Facts { phase, snapshot, order, refusal };
+    let facts = ConditionFacts { phase, snapshot, order, refusal };
     next.conditions = facts
         .conditions()
         .into_iter()
@@ -97,7 +99,7 @@ pub fn ended(generation: i64, previous: &OrderRequestStatus) -> OrderRequestStat
 pub fn down(
     generation: i64,
     previous: &OrderRequestStatus,
-    snapshot: Option<&Snapshot>,
+    snapshot: Option<&TrackerSnapshot>,
     now: Timestamp,
 ) -> OrderRequestStatus {
     let mut next = previous.clone();
@@ -115,16 +117,16 @@ pub fn down(
         stream.connected_since = None;
         stream.attempts = snapshot.map_or(stream.attempts, |snapshot| snapshot.stream.attempts);
     }
-    let facts = Facts { phase, snapshot, order: None, refusal: None };
-    for shown in facts.conditions() {
-        let about_orders = matches!(shown.0, "SellersNotified" | "ProposalsReceived");
-        let held = next.conditions.iter().position(|held| held.type_ == shown.0);
-        if about_orders && held.is_some() {
+    let facts = ConditionFacts { phase, snapshot, order: None, refusal: None };
+    for untimed in facts.conditions() {
+        let about_orders = matches!(untimed.0, "SellersNotified" | "ProposalsReceived");
+        let index = next.conditions.iter().position(|held| held.type_ == untimed.0);
+        if about_orders && index.is_some() {
             continue;
         }
-        let made = condition(&shown, generation, &previous.conditions, now);
-        match held.and_then(|held| next.conditions.get_mut(held)) {
-            Some(held) => *held = made,
+        let made = condition(&untimed, generation, &previous.conditions, now);
+        match index.and_then(|held| next.conditions.get_mut(held)) {
+            Some(existing) => *existing = made,
             None => next.conditions.push(made),
         }
     }
@@ -157,8 +159,8 @@ pub fn uncontested(
     generation: i64,
     now: Timestamp,
 ) -> OrderRequestStatus {
-    let told = |held: &Condition| held.reason == Reason::StatusContested.as_str();
-    if next.conditions.iter().any(told) {
+    let is_contested = |held: &Condition| held.reason == Reason::StatusContested.as_str();
+    if next.conditions.iter().any(is_contested) {
         let previous = next.clone();
         set_stalled(&mut next, None, generation, (&previous, now));
     }
@@ -173,12 +175,16 @@ fn set_stalled(
 ) {
     let made = condition(&stalled(refusal), generation, &previous.conditions, now);
     match next.conditions.iter_mut().find(|held| held.type_ == made.type_) {
-        Some(held) => *held = made,
+        Some(existing) => *existing = made,
         None => next.conditions.push(made),
     }
 }
 
-fn copy_stream(next: &mut OrderRequestStatus, snapshot: &Snapshot, order: Option<&Summary>) {
+fn copy_stream(
+    next: &mut OrderRequestStatus,
+    snapshot: &TrackerSnapshot,
+    order: Option<&OrderSummary>,
+) {
     let stream = &snapshot.stream;
     let last_event = order.map(|order| LastEvent {
         kind: order.last_event.1.clone().into_owned(),
@@ -188,26 +194,26 @@ fn copy_stream(next: &mut OrderRequestStatus, snapshot: &Snapshot, order: Option
     let reconnects = next.tracker.as_ref().map_or(0, |before| before.reconnects);
     next.tracker = Some(TrackerStatus {
         stream_active: stream.active,
-        notes: count(snapshot.notes),
+        notes: count(snapshot.follow_up_count),
         last_seq: snapshot.last_seq().0,
         last_event,
         reconnects: stream.reconnects.max(reconnects),
     });
     let processor = stream.processor.as_deref().or_else(|| next.processor());
     next.stream = Some(StreamStatus {
-        processor: processor.map(|url| short(url, URL_BYTES_MAX)),
+        processor: processor.map(|url| truncated(url, URL_BYTES_MAX)),
         epoch: stream.epoch.0,
         attempts: stream.attempts,
         connected_since: stream.connected_since.filter(|_| stream.active).map(rfc3339_seconds),
     });
 }
 
-fn copy_order(next: &mut OrderRequestStatus, order: &Summary) {
+fn copy_order(next: &mut OrderRequestStatus, order: &OrderSummary) {
     let counts = &order.proposals;
-    let best = counts
-        .best
-        .as_ref()
-        .map(|(id, price)| Best { proposal_id: id.to_string(), price: price.to_string() });
+    let best = counts.best.as_ref().map(|(id, price)| BestProposalStatus {
+        proposal_id: id.to_string(),
+        price: price.to_string(),
+    });
     next.proposals = Some(ProposalsStatus {
         received: counts.received,
         open: counts.open,
@@ -243,23 +249,23 @@ fn count(number: usize) -> u32 {
 }
 
 /// The facts from which conditions are made.
-struct Facts<'a> {
+struct ConditionFacts<'a> {
     phase: RequestPhase,
-    snapshot: Option<&'a Snapshot>,
-    order: Option<&'a Summary>,
+    snapshot: Option<&'a TrackerSnapshot>,
+    order: Option<&'a OrderSummary>,
     refusal: Option<&'a Refusal>,
 }
 
 /// A condition before it has its times: type, status, reason, message.
-pub(crate) struct Shown<'a>(
+pub(crate) struct UntimedCondition<'a>(
     pub(crate) &'static str,
     pub(crate) bool,
     pub(crate) &'a str,
     pub(crate) String,
 );
 
-impl<'a> Facts<'a> {
-    fn conditions(&self) -> [Shown<'a>; 6] {
+impl<'a> ConditionFacts<'a> {
+    fn conditions(&self) -> [UntimedCondition<'a>; 6] {
         [
             self.ready(),
             self.reconciling(),
@@ -287,10 +293,10 @@ impl<'a> Facts<'a> {
         order.decide_until.map(|_| (reasons::PROPOSALS_OPENED, message))
     }
 
-    fn ready(&self) -> Shown<'a> {
+    fn ready(&self) -> UntimedCondition<'a> {
         let is_up = self.phase != RequestPhase::Reconnecting;
         if let Some((reason, message)) = self.awaited().filter(|_| is_up) {
-            return Shown(READY, true, reason, message.to_owned());
+            return UntimedCondition(READY, true, reason, message.to_owned());
         }
         let message = match self.phase {
             RequestPhase::Streaming => "the order takes proposals",
@@ -304,18 +310,18 @@ impl<'a> Facts<'a> {
             | RequestPhase::Cancelled => "the order reached its end",
         };
         let is_open = matches!(self.phase, RequestPhase::Streaming | RequestPhase::Paused);
-        Shown(READY, self.ended() || is_open, self.phase.as_str(), message.to_owned())
+        UntimedCondition(READY, self.ended() || is_open, self.phase.as_str(), message.to_owned())
     }
 
-    fn reconciling(&self) -> Shown<'a> {
+    fn reconciling(&self) -> UntimedCondition<'a> {
         let holds = matches!(self.phase, RequestPhase::Pending | RequestPhase::Reconnecting);
         let reason = if holds { self.phase.as_str() } else { reasons::SETTLED };
-        Shown(RECONCILING, holds, reason, String::new())
+        UntimedCondition(RECONCILING, holds, reason, String::new())
     }
 
-    fn sellers_notified(&self) -> Shown<'a> {
+    fn sellers_notified(&self) -> UntimedCondition<'a> {
         let Some(order) = self.order else {
-            return Shown(SELLERS_NOTIFIED, false, reasons::NOT_OPENED, String::new());
+            return UntimedCondition(SELLERS_NOTIFIED, false, reasons::NOT_OPENED, String::new());
         };
         let counts = &order.sellers;
         let (holds, reason) = match (counts.notified, counts.failed) {
@@ -325,26 +331,26 @@ impl<'a> Facts<'a> {
             (_, 0) => (true, reasons::NOTIFIED),
             (_, _) => (true, reasons::SOME_NOT_REACHED),
         };
-        Shown(SELLERS_NOTIFIED, holds, reason, String::new())
+        UntimedCondition(SELLERS_NOTIFIED, holds, reason, String::new())
     }
 
-    fn streaming(&self) -> Shown<'a> {
+    fn streaming(&self) -> UntimedCondition<'a> {
         if self.ended() {
-            return Shown(STREAMING, false, reasons::ORDER_ENDED, String::new());
+            return UntimedCondition(STREAMING, false, reasons::ORDER_ENDED, String::new());
         }
         match self.snapshot.map(|snapshot| &snapshot.stream) {
             Some(stream) if stream.active => {
-                Shown(STREAMING, true, reasons::STREAM_UP, String::new())
+                UntimedCondition(STREAMING, true, reasons::STREAM_UP, String::new())
             }
             Some(stream) => {
                 let why = stream.reason.as_deref().unwrap_or_default().to_owned();
-                Shown(STREAMING, false, reasons::STREAM_DOWN, why)
+                UntimedCondition(STREAMING, false, reasons::STREAM_DOWN, why)
             }
-            None => Shown(STREAMING, false, reasons::NOT_STARTED, String::new()),
+            None => UntimedCondition(STREAMING, false, reasons::NOT_STARTED, String::new()),
         }
     }
 
-    fn proposals_received(&self) -> Shown<'a> {
+    fn proposals_received(&self) -> UntimedCondition<'a> {
         let any = self.order.is_some_and(|order| order.proposals.received > 0);
         let reason = match self.order {
             _ if any => reasons::PROPOSALS_RECEIVED,
@@ -352,36 +358,36 @@ impl<'a> Facts<'a> {
             Some(_) => reasons::WAITING,
             None => reasons::NOT_OPENED,
         };
-        Shown(PROPOSALS_RECEIVED, any, reason, String::new())
+        UntimedCondition(PROPOSALS_RECEIVED, any, reason, String::new())
     }
 }
 
-fn stalled(refusal: Option<&Refusal>) -> Shown<'_> {
+fn stalled(refusal: Option<&Refusal>) -> UntimedCondition<'_> {
     match refusal {
         Some(refusal) => {
             let message = match &refusal.field {
                 Some(field) => format!("{field}: {}", refusal.message),
                 None => refusal.message.clone(),
             };
-            Shown(STALLED, true, refusal.reason.as_str(), message)
+            UntimedCondition(STALLED, true, refusal.reason.as_str(), message)
         }
-        None => Shown(STALLED, false, reasons::NOTHING_WRONG, String::new()),
+        None => UntimedCondition(STALLED, false, reasons::NOTHING_WRONG, String::new()),
     }
 }
 
 /// Returns a condition with its times: an unchanged one keeps its transition time.
 pub(crate) fn condition(
-    Shown(kind, holds, reason, message): &Shown<'_>,
+    UntimedCondition(kind, holds, reason, message): &UntimedCondition<'_>,
     generation: i64,
     previous: &[Condition],
     now: Timestamp,
 ) -> Condition {
     let status = if *holds { "True" } else { "False" };
-    let kept = previous.iter().find(|held| held.type_ == *kind && held.status == status);
+    let unchanged = previous.iter().find(|held| held.type_ == *kind && held.status == status);
     Condition {
-        last_transition_time: kept
-            .map_or_else(|| Time(moment(now)), |held| held.last_transition_time.clone()),
-        message: short(message, MESSAGE_BYTES_MAX),
+        last_transition_time: unchanged
+            .map_or_else(|| Time(whole_seconds(now)), |held| held.last_transition_time.clone()),
+        message: truncated(message, MESSAGE_BYTES_MAX),
         observed_generation: Some(generation),
         reason: (*reason).to_owned(),
         status: status.to_owned(),
@@ -391,15 +397,15 @@ pub(crate) fn condition(
 
 /// Returns at most `bytes_max` bytes of a text, without control characters, which JSON escapes at
 /// length.
-fn short(text: &str, bytes_max: usize) -> String {
-    let mut kept = String::new();
+fn truncated(text: &str, bytes_max: usize) -> String {
+    let mut shortened = String::new();
     for c in text.chars().map(|c| if c.is_control() { ' ' } else { c }) {
-        if kept.len().saturating_add(c.len_utf8()) > bytes_max {
+        if shortened.len().saturating_add(c.len_utf8()) > bytes_max {
             break;
         }
-        kept.push(c);
+        shortened.push(c);
     }
-    kept
+    shortened
 }
 
 #[cfg(test)]

@@ -3,10 +3,10 @@
 use orderstream_core::date::parse_rfc3339;
 use std::sync::Arc;
 
-use orderstream_core::command::{Award, Proposed};
+use orderstream_core::command::{Award, ProposalContent};
 use orderstream_core::event::{NotifyResult, OrderOpened, ProposalUpdate};
 use orderstream_core::spec::{FollowUp, Message, SellerChoice, Verdict};
-use orderstream_core::tracker::{Input, Tracker};
+use orderstream_core::tracker::{Tracker, TrackerInput};
 use orderstream_core::{
     Epoch, Event, EventKind, FollowUpId, Incarnation, OrderKey, OrderSpec, Price, ProposalId,
     SellerId, Seq,
@@ -17,33 +17,33 @@ use super::*;
 
 const T0: Timestamp = Timestamp(1_800_000_000_000);
 
-struct Life(Tracker, u64);
+struct ScriptedOrder(Tracker, u64);
 
-impl Life {
+impl ScriptedOrder {
     fn open(spec: OrderSpec, id: &str) -> Self {
         let key = OrderKey::new("default", id).unwrap();
         let incarnation = Incarnation::new("uid-1").unwrap();
-        let mut life = Self(Tracker::new(key.clone(), incarnation.clone()), 0);
+        let mut order = Self(Tracker::new(key.clone(), incarnation.clone()), 0);
         let processor = "http://127.0.0.1:50051".to_owned();
-        life.0.step(T0, Input::Connected { processor: processor.into(), epoch: Epoch(1) });
+        order.0.step(T0, TrackerInput::Connected { processor: processor.into(), epoch: Epoch(1) });
         let expires_at = T0.plus_ms(spec.expires_in_ms);
-        life.event(EventKind::OrderOpened(Box::new(OrderOpened {
+        order.event(EventKind::OrderOpened(Box::new(OrderOpened {
             key,
             incarnation,
             spec,
             expires_at,
         })));
-        life
+        order
     }
 
     fn event(&mut self, kind: EventKind) {
         self.1 += 1;
         let event = Event { seq: Seq(self.1), at: T0.plus_ms(self.1 * 1_000), cause: None, kind };
-        self.0.step(T0, Input::Received(Arc::new(event)));
+        self.0.step(T0, TrackerInput::Received(Arc::new(event)));
     }
 
     fn propose(&mut self, id: &str, price: &str) {
-        self.event(EventKind::NewProposal(Proposed {
+        self.event(EventKind::NewProposal(ProposalContent {
             proposal_id: Some(ProposalId::new(id).unwrap()),
             seller: SellerId::new("seller1").unwrap(),
             price: Price::parse(price, "EUR").unwrap(),
@@ -66,28 +66,28 @@ fn find<'a>(status: &'a OrderRequestStatus, kind: &str) -> &'a Condition {
 
 #[test]
 fn pending_orders_wait_for_their_processor() {
-    let shown = status(3, &OrderRequestStatus::default(), None, None, T0);
-    assert_eq!(shown.phase.as_deref(), Some("Pending"));
-    assert_eq!(shown.observed_generation, Some(3));
-    assert_eq!(find(&shown, "Ready").status, "False");
-    assert_eq!(find(&shown, "Reconciling").status, "True");
-    assert_eq!(shown.conditions.len(), 6);
+    let current = status(3, &OrderRequestStatus::default(), None, None, T0);
+    assert_eq!(current.phase.as_deref(), Some("Pending"));
+    assert_eq!(current.observed_generation, Some(3));
+    assert_eq!(find(&current, "Ready").status, "False");
+    assert_eq!(find(&current, "Reconciling").status, "True");
+    assert_eq!(current.conditions.len(), 6);
 }
 
 #[test]
 fn counts_price_and_times_are_shown() {
-    let mut life = Life::open(OrderSpec::default(), "SB1");
-    life.propose("p1", "1300");
-    life.propose("p2", "1249.50");
-    let shown = life.status(&OrderRequestStatus::default(), T0);
-    assert_eq!(shown.phase.as_deref(), Some("Streaming"));
-    assert_eq!(shown.expires_at.as_deref(), Some("2027-01-15T08:30:00Z"));
-    let proposals = shown.proposals.as_ref().expect("proposals");
+    let mut order = ScriptedOrder::open(OrderSpec::default(), "SB1");
+    order.propose("p1", "1300");
+    order.propose("p2", "1249.50");
+    let current = order.status(&OrderRequestStatus::default(), T0);
+    assert_eq!(current.phase.as_deref(), Some("Streaming"));
+    assert_eq!(current.expires_at.as_deref(), Some("2027-01-15T08:30:00Z"));
+    let proposals = current.proposals.as_ref().expect("proposals");
     assert_eq!((proposals.received, proposals.open), (2, 2));
     let best = proposals.best.as_ref().expect("a best");
     assert_eq!((best.proposal_id.as_str(), best.price.as_str()), ("p2", "1249.50 EUR"));
-    assert_eq!(shown.tracker.as_ref().map(|tracker| tracker.last_seq), Some(3));
-    assert_eq!(find(&shown, "ProposalsReceived").status, "True");
+    assert_eq!(current.tracker.as_ref().map(|tracker| tracker.last_seq), Some(3));
+    assert_eq!(find(&current, "ProposalsReceived").status, "True");
     assert_eq!(parse_rfc3339("2027-01-15T08:30:00Z"), Some(T0.plus_ms(1_800_000)));
 }
 
@@ -97,15 +97,15 @@ fn best(status: &OrderRequestStatus) -> Option<&str> {
 
 /// Returns a sealed order with three invited sellers, as a tracker has it that followed it from the
 /// start.
-fn sealed() -> Life {
-    let mut life = Life::open(OrderSpec { sealed: true, ..OrderSpec::default() }, "SB1");
+fn sealed() -> ScriptedOrder {
+    let mut order = ScriptedOrder::open(OrderSpec { sealed: true, ..OrderSpec::default() }, "SB1");
     let choice = |name: &str| SellerChoice {
         seller: SellerId::new(name).unwrap(),
         verdict: Verdict::Chosen,
         distance_m: None,
     };
-    life.event(EventKind::SellersSelected(["seller1", "seller2", "seller3"].map(choice).into()));
-    life
+    order.event(EventKind::SellersSelected(["seller1", "seller2", "seller3"].map(choice).into()));
+    order
 }
 
 fn declined(name: &str) -> EventKind {
@@ -116,26 +116,26 @@ fn declined(name: &str) -> EventKind {
 /// They show neither a price nor how many sellers opened, declined or proposed.
 #[test]
 fn sealed_orders_show_nothing_before_opening() {
-    let mut life = sealed();
-    life.propose("p1", "10");
-    life.event(declined("seller2"));
-    let shown = life.status(&OrderRequestStatus::default(), T0);
-    assert_eq!(best(&shown), None);
-    let sellers = shown.sellers.as_ref().expect("sellers");
+    let mut order = sealed();
+    order.propose("p1", "10");
+    order.event(declined("seller2"));
+    let current = order.status(&OrderRequestStatus::default(), T0);
+    assert_eq!(best(&current), None);
+    let sellers = current.sellers.as_ref().expect("sellers");
     assert_eq!((sellers.selected, sellers.seen, sellers.declined, sellers.proposed), (3, 0, 0, 0));
-    assert_eq!(shown.proposals.as_ref().map(|proposals| proposals.received), Some(1));
+    assert_eq!(current.proposals.as_ref().map(|proposals| proposals.received), Some(1));
 
     let decide_until = T0.plus_ms(30 * 86_400_000);
-    life.event(EventKind::ProposalsOpened { decide_until });
-    let shown = life.status(&shown, T0);
-    assert_eq!(best(&shown), Some("10 EUR"));
-    let sellers = shown.sellers.as_ref().expect("sellers");
+    order.event(EventKind::ProposalsOpened { decide_until });
+    let current = order.status(&current, T0);
+    assert_eq!(best(&current), Some("10 EUR"));
+    let sellers = current.sellers.as_ref().expect("sellers");
     assert_eq!((sellers.selected, sellers.seen, sellers.declined, sellers.proposed), (3, 2, 1, 1));
-    assert_eq!(shown.phase.as_deref(), Some("Paused"));
-    let ready = find(&shown, "Ready");
+    assert_eq!(current.phase.as_deref(), Some("Paused"));
+    let ready = find(&current, "Ready");
     assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("True", "ProposalsOpened"));
     assert!(ready.message.contains("a decision is awaited"), "{}", ready.message);
-    assert_eq!(shown.expires_at, Some(rfc3339_seconds(decide_until)));
+    assert_eq!(current.expires_at, Some(rfc3339_seconds(decide_until)));
 }
 
 /// They show none after their end either.
@@ -146,56 +146,56 @@ fn unopened_sealed_orders_show_no_price() {
         EventKind::OrderCancelled { reason: None },
         EventKind::OrderFinalised { award: None, reason: None },
     ] {
-        let mut life = sealed();
-        life.propose("p1", "10");
-        life.event(end);
-        let shown = life.status(&OrderRequestStatus::default(), T0);
-        assert!(shown.is_terminal());
-        assert_eq!(best(&shown), None);
-        assert_eq!(shown.sellers.map(|sellers| (sellers.seen, sellers.proposed)), Some((0, 0)));
+        let mut order = sealed();
+        order.propose("p1", "10");
+        order.event(end);
+        let current = order.status(&OrderRequestStatus::default(), T0);
+        assert!(current.is_terminal());
+        assert_eq!(best(&current), None);
+        assert_eq!(current.sellers.map(|sellers| (sellers.seen, sellers.proposed)), Some((0, 0)));
     }
 }
 
 /// The time is shown until the award is undone, or counts.
 #[test]
 fn pending_awards_show_their_time() {
-    let mut life = Life::open(OrderSpec::default(), "SB1");
-    life.propose("p1", "10");
+    let mut order = ScriptedOrder::open(OrderSpec::default(), "SB1");
+    order.propose("p1", "10");
     let award = Some(Award::Whole(ProposalId::new("p1").unwrap()));
     let effective_at = T0.plus_ms(600_000);
     let pending = EventKind::AwardPending { award: award.clone(), reason: None, effective_at };
-    life.event(pending.clone());
-    let shown = life.status(&OrderRequestStatus::default(), T0);
+    order.event(pending.clone());
+    let current = order.status(&OrderRequestStatus::default(), T0);
     let until = AwardStatus { pending_until: "2027-01-15T08:10:00Z".to_owned() };
-    assert_eq!(shown.award, Some(until));
-    assert_eq!(find(&shown, "Ready").reason, "AwardPending");
-    life.event(EventKind::AwardUndone { reason: None });
-    let shown = life.status(&shown, T0);
-    assert_eq!(shown.award, None);
-    assert_eq!(find(&shown, "Ready").reason, "Streaming");
-    life.event(pending);
-    life.event(EventKind::OrderFinalised { award, reason: None });
-    let shown = life.status(&shown, T0);
-    assert_eq!((shown.award.as_ref(), shown.phase.as_deref()), (None, Some("Finalised")));
+    assert_eq!(current.award, Some(until));
+    assert_eq!(find(&current, "Ready").reason, "AwardPending");
+    order.event(EventKind::AwardUndone { reason: None });
+    let current = order.status(&current, T0);
+    assert_eq!(current.award, None);
+    assert_eq!(find(&current, "Ready").reason, "Streaming");
+    order.event(pending);
+    order.event(EventKind::OrderFinalised { award, reason: None });
+    let current = order.status(&current, T0);
+    assert_eq!((current.award.as_ref(), current.phase.as_deref()), (None, Some("Finalised")));
 }
 
 #[test]
 fn unchanged_conditions_keep_their_times() {
-    let mut life = Life::open(OrderSpec::default(), "SB1");
-    let first = life.status(&OrderRequestStatus::default(), T0);
+    let mut order = ScriptedOrder::open(OrderSpec::default(), "SB1");
+    let first = order.status(&OrderRequestStatus::default(), T0);
     let later = T0.plus_ms(60_000);
-    assert_eq!(life.status(&first, later), first);
-    life.propose("p1", "10");
-    let second = life.status(&first, later);
-    assert_eq!(find(&second, "Ready").last_transition_time.0, moment(T0));
-    assert_eq!(find(&second, "ProposalsReceived").last_transition_time.0, moment(later));
+    assert_eq!(order.status(&first, later), first);
+    order.propose("p1", "10");
+    let second = order.status(&first, later);
+    assert_eq!(find(&second, "Ready").last_transition_time.0, whole_seconds(T0));
+    assert_eq!(find(&second, "ProposalsReceived").last_transition_time.0, whole_seconds(later));
 }
 
 #[test]
 fn ends_stay_without_a_tracker() {
-    let mut life = Life::open(OrderSpec::default(), "SB1");
-    life.event(EventKind::OrderCancelled { reason: None });
-    let ended = life.status(&OrderRequestStatus::default(), T0);
+    let mut order = ScriptedOrder::open(OrderSpec::default(), "SB1");
+    order.event(EventKind::OrderCancelled { reason: None });
+    let ended = order.status(&OrderRequestStatus::default(), T0);
     assert!(ended.is_terminal());
     assert_eq!(status(1, &ended, None, None, T0.plus_ms(5)), ended);
 }
@@ -203,9 +203,9 @@ fn ends_stay_without_a_tracker() {
 /// Such an edit is only observed.
 #[test]
 fn edits_after_the_end_change_nothing() {
-    let mut life = Life::open(OrderSpec::default(), "SB1");
-    life.event(EventKind::OrderCancelled { reason: None });
-    let ended = life.status(&OrderRequestStatus::default(), T0);
+    let mut order = ScriptedOrder::open(OrderSpec::default(), "SB1");
+    order.event(EventKind::OrderCancelled { reason: None });
+    let ended = order.status(&OrderRequestStatus::default(), T0);
     let edited = status(2, &ended, None, None, T0.plus_ms(5));
     assert_eq!(edited.observed_generation, Some(2));
     assert_eq!(edited.conditions, ended.conditions, "they say what was judged at the end");
@@ -216,30 +216,32 @@ fn edits_after_the_end_change_nothing() {
 #[test]
 fn invalid_orders_fail() {
     let refusal = Refusal::new(Reason::LimitReached, "too many streams");
-    let shown = status(1, &OrderRequestStatus::default(), None, Some(&refusal), T0);
-    assert_eq!(find(&shown, "Stalled").reason, "LIMIT_REACHED");
-    assert_eq!(shown.phase.as_deref(), Some("Pending"));
+    let current = status(1, &OrderRequestStatus::default(), None, Some(&refusal), T0);
+    assert_eq!(find(&current, "Stalled").reason, "LIMIT_REACHED");
+    assert_eq!(current.phase.as_deref(), Some("Pending"));
     let refusal = Refusal::field("spec.items", "is wrong");
-    let shown = status(1, &OrderRequestStatus::default(), None, Some(&refusal), T0);
-    assert_eq!(shown.phase.as_deref(), Some("Failed"));
-    assert_eq!(find(&shown, "Stalled").message, "spec.items: is wrong");
+    let current = status(1, &OrderRequestStatus::default(), None, Some(&refusal), T0);
+    assert_eq!(current.phase.as_deref(), Some("Failed"));
+    assert_eq!(find(&current, "Stalled").message, "spec.items: is wrong");
 }
 
 #[test]
 fn the_longest_status_fits() {
     let long = "x".repeat(128);
-    let mut life = Life::open(OrderSpec::default(), &long);
-    life.propose(&long, "1000000000000");
+    let mut order = ScriptedOrder::open(OrderSpec::default(), &long);
+    order.propose(&long, "1000000000000");
     let processor = format!("http://{}", "h".repeat(5_000));
-    life.0.step(T0, Input::Connected { processor: processor.into(), epoch: Epoch(u64::MAX) });
-    life.0.step(T0, Input::Disconnected { reason: "\"\u{1f4a5}\\\n".repeat(2_000) });
+    order
+        .0
+        .step(T0, TrackerInput::Connected { processor: processor.into(), epoch: Epoch(u64::MAX) });
+    order.0.step(T0, TrackerInput::Disconnected { reason: "\"\u{1f4a5}\\\n".repeat(2_000) });
     let refusal = Refusal::new(Reason::StorageUnavailable, "\"\u{7}".repeat(5_000));
     let (award, effective_at) = (None, T0.plus_ms(600_000));
-    life.event(EventKind::AwardPending { award, reason: None, effective_at });
-    let snapshot = life.0.snapshot();
-    let shown =
+    order.event(EventKind::AwardPending { award, reason: None, effective_at });
+    let snapshot = order.0.snapshot();
+    let current =
         status(i64::MAX, &OrderRequestStatus::default(), Some(&snapshot), Some(&refusal), T0);
-    let bytes = serde_json::to_vec(&shown).unwrap().len();
+    let bytes = serde_json::to_vec(&current).unwrap().len();
     assert!(bytes <= STATUS_BYTES_MAX, "{bytes} bytes");
 }
 
@@ -303,11 +305,11 @@ proptest! {
         generation in any::<i64>(),
         happenings in proptest::collection::vec(happenings(), 1..60),
     ) {
-        let mut life = Life::open(OrderSpec::default(), &id);
+        let mut life = ScriptedOrder::open(OrderSpec::default(), &id);
         let mut shown = OrderRequestStatus::default();
         for (step, happens) in (1..).zip(happenings) {
             let now = T0.plus_ms(step * 997);
-            let next = |shown: &OrderRequestStatus, life: &Life, refusal: Option<&Refusal>| {
+            let next = |shown: &OrderRequestStatus, life: &ScriptedOrder, refusal: Option<&Refusal>| {
                 status(generation, shown, Some(&life.0.snapshot()), refusal, now)
             };
             shown = match happens {
@@ -317,11 +319,11 @@ proptest! {
                     next(&shown, &life, None)
                 }
                 Happens::Connected(processor) => {
-                    life.0.step(now, Input::Connected { processor: processor.into(), epoch: Epoch(step) });
+                    life.0.step(now, TrackerInput::Connected { processor: processor.into(), epoch: Epoch(step) });
                     next(&shown, &life, None)
                 }
                 Happens::Disconnected(reason) => {
-                    life.0.step(now, Input::Disconnected { reason });
+                    life.0.step(now, TrackerInput::Disconnected { reason });
                     next(&shown, &life, None)
                 }
                 Happens::Forgotten => status(generation, &shown, None, None, now),
@@ -341,15 +343,15 @@ proptest! {
 /// The rest of such a status stays.
 #[test]
 fn contested_statuses_are_stalled_until_uncontested() {
-    let life = Life::open(OrderSpec::default(), "SB1");
-    let before = life.status(&OrderRequestStatus::default(), T0);
-    let told = contested(before.clone(), 1, &before, T0.plus_ms(5_000));
-    assert_eq!(find(&told, "Stalled").reason, "STATUS_CONTESTED");
-    assert_eq!(find(&told, "Stalled").status, "True");
-    assert_eq!(find(&told, "Ready"), find(&before, "Ready"));
-    let again = contested(before.clone(), 1, &told, T0.plus_ms(9_000));
-    assert_eq!(again, told, "it keeps its time");
-    let peace = uncontested(told, 1, T0.plus_ms(30_000));
+    let order = ScriptedOrder::open(OrderSpec::default(), "SB1");
+    let before = order.status(&OrderRequestStatus::default(), T0);
+    let contested_status = contested(before.clone(), 1, &before, T0.plus_ms(5_000));
+    assert_eq!(find(&contested_status, "Stalled").reason, "STATUS_CONTESTED");
+    assert_eq!(find(&contested_status, "Stalled").status, "True");
+    assert_eq!(find(&contested_status, "Ready"), find(&before, "Ready"));
+    let again = contested(before.clone(), 1, &contested_status, T0.plus_ms(9_000));
+    assert_eq!(again, contested_status, "it keeps its time");
+    let peace = uncontested(contested_status, 1, T0.plus_ms(30_000));
     assert_eq!(find(&peace, "Stalled").status, "False");
     assert_eq!(uncontested(before.clone(), 1, T0), before);
 
@@ -360,8 +362,8 @@ fn contested_statuses_are_stalled_until_uncontested() {
 
 #[test]
 fn foreign_conditions_and_sequence_are_ignored() {
-    let life = Life::open(OrderSpec::default(), "SB1");
-    let ours = life.status(&OrderRequestStatus::default(), T0);
+    let order = ScriptedOrder::open(OrderSpec::default(), "SB1");
+    let ours = order.status(&OrderRequestStatus::default(), T0);
     assert!(ours.conditions.iter().map(|held| held.type_.as_str()).eq(CONDITIONS));
     let mut mixed = ours.clone();
     let theirs = Condition { type_: "Approved".to_owned(), ..find(&ours, "Ready").clone() };

@@ -53,23 +53,23 @@ pub fn check_update(old: &OrderRequestSpec, new: &OrderRequestSpec) -> Result<()
 
 /// Reports whether an award may follow another: it has the same winners, or the former is to be
 /// undone.
-fn may_follow(held: &AwardSpec, new: Option<&AwardSpec>) -> bool {
+fn may_follow(current: &AwardSpec, new: Option<&AwardSpec>) -> bool {
     new.is_some_and(|new| {
-        held.undo
-            || (&held.proposal_id, &held.lines, held.none)
+        current.undo
+            || (&current.proposal_id, &current.lines, current.none)
                 == (&new.proposal_id, &new.lines, new.none)
     })
 }
 
 fn follow_ups(old: &OrderRequestSpec, new: &OrderRequestSpec) -> Result<(), Refusal> {
-    for held in &old.follow_ups {
-        let id = &held.id;
+    for former in &old.follow_ups {
+        let id = &former.id;
         match new.follow_ups.iter().position(|follow_up| follow_up.id == *id) {
             None => {
                 let message = format!("only grow; put the removed follow-up '{id}' back");
                 return Err(Refusal::field("spec.followUps", message));
             }
-            Some(index) if new.follow_ups.get(index) != Some(held) => {
+            Some(index) if new.follow_ups.get(index) != Some(former) => {
                 return Err(Refusal::field(
                     format!("spec.followUps[{index}]"),
                     format!("'{id}' cannot change once it was sent; add another with a new id"),

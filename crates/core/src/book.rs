@@ -6,17 +6,17 @@
 
 use std::borrow::Cow;
 
-use crate::command::{Act, Actor, Answer, Award, Command, Expected, Opening};
+use crate::command::{Actor, Award, Command, CommandKind, OrderOpening, Precondition, Reply};
 use crate::event::{Cause, Event, EventKind, OrderOpened};
 use crate::id::{Epoch, FollowUpId, Incarnation, OrderKey, ProposalId, Seq, Timestamp};
-use crate::limits::{DECIDE_IN_MS, EVENTS_MAX, EVENTS_OF_AN_END};
+use crate::limits::{DECIDE_IN_MS, END_EVENTS_RESERVED, EVENTS_MAX};
 use crate::order::{FoldError, Order, Phase};
 use crate::refusal::{Reason, Refusal};
 use crate::withheld::{ListHash, Withheld};
 
-use memory::{Memory, SELECTED, Taken};
+use idempotency::{IdempotencyRecords, KeyConflict, SELECTION_SEQ};
 
-mod memory;
+mod idempotency;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -29,17 +29,17 @@ pub struct Book {
     /// The highest epoch granted so far.
     floor: Epoch,
     /// The replies to repeated commands, kept for the whole incarnation.
-    memory: Memory,
+    idempotency: IdempotencyRecords,
 }
 
 /// The result of a step: events to make durable, and the reply that may leave after that.
 #[derive(Debug)]
-pub struct Output {
+pub struct BookOutput {
     /// The events to append, in one piece and before anything else happens. They are folded into
     /// the book already.
     pub events: Vec<Event>,
     /// The reply for the caller, released once the events (and all before them) are durable.
-    pub answer: Withheld<Result<Answer, Refusal>>,
+    pub reply: Withheld<Result<Reply, Refusal>>,
 }
 
 /// The inputs of a step besides the command: what core must not generate by itself.
@@ -47,14 +47,14 @@ pub struct Output {
 pub struct Context {
     /// The time by the owner's clock.
     pub now: Timestamp,
-    /// An id for a new proposal or question; needed where [`Act::needs_id`] is true.
+    /// An id for a new proposal or question; needed where [`CommandKind::needs_id`] is true.
     pub fresh_id: Option<ProposalId>,
 }
 
 impl Book {
     /// Creates a book without an order.
     pub fn new(key: OrderKey) -> Self {
-        Self { key, order: None, floor: Epoch(0), memory: Memory::default() }
+        Self { key, order: None, floor: Epoch(0), idempotency: IdempotencyRecords::default() }
     }
 
     /// Folds one stored event, at the owner's start.
@@ -62,10 +62,10 @@ impl Book {
     /// # Errors
     /// Refuses an event that does not follow the last one.
     pub fn replay(&mut self, event: &Event) -> Result<(), FoldError> {
-        let first = Memory::first_content(self.order.as_ref(), event);
+        let first = IdempotencyRecords::first_content(self.order.as_ref(), event);
         Order::fold(&mut self.order, event)?;
         if let Some(order) = &self.order {
-            self.memory.keep(order, event, first);
+            self.idempotency.record(order, event, first);
         }
         Ok(())
     }
@@ -124,11 +124,11 @@ impl Book {
     }
 
     /// Decides one command, after whatever is due by the clock.
-    pub fn step(&mut self, context: &Context, command: &Command) -> Output {
+    pub fn step(&mut self, context: &Context, command: &Command) -> BookOutput {
         let mut events = Vec::new();
         self.expire_if_due(context.now, &mut events);
         let result = self.decide(context, command, &mut events);
-        Output { events, answer: Withheld::new(result, self.list(), self.last_seq()) }
+        BookOutput { events, reply: Withheld::new(result, self.list(), self.last_seq()) }
     }
 
     /// Applies what is due by the clock: an award takes effect, a sealed order is opened, or an
@@ -138,7 +138,7 @@ impl Book {
         while let Some(order) =
             self.order.as_ref().filter(|order| order.next_deadline().is_some_and(|at| now >= at))
         {
-            for kind in due(order) {
+            for kind in due_events(order) {
                 self.append(now, None, kind, events);
             }
         }
@@ -149,28 +149,28 @@ impl Book {
         context: &Context,
         command: &Command,
         events: &mut Vec<Event>,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<Reply, Refusal> {
         // A key belongs to one incarnation.
-        self.check_incarnation(command.incarnation.as_ref(), &command.act)?;
+        self.check_incarnation(command.incarnation.as_ref(), &command.kind)?;
         let cause = self.cause(command);
-        if let Some(answer) = self.said_before(cause.as_ref(), &command.act)? {
-            return Ok(answer);
+        if let Some(reply) = self.repeated_reply(cause.as_ref(), &command.kind)? {
+            return Ok(reply);
         }
         self.check_epoch(command.epoch)?;
-        self.check_expected(command.expected, &command.act)?;
-        let act = self.named(context, command);
-        let mut kinds = self.kinds(context, &act)?;
+        self.check_precondition(command.precondition, &command.kind)?;
+        let kind = self.with_question_id(context, command);
+        let mut kinds = self.event_kinds(context, &kind)?;
         if kinds.is_empty() && cause.is_some() {
-            kinds.extend(self.order.as_ref().and_then(|order| rules::restate(order, &act)));
+            kinds.extend(self.order.as_ref().and_then(|order| rules::restate(order, &kind)));
         }
         // The last sequence numbers are reserved for the order's end, which must always be
         // possible.
-        let is_full = self.last_seq().0.saturating_add(EVENTS_OF_AN_END) >= EVENTS_MAX;
-        if is_full && !kinds.is_empty() && !act.is_end() {
+        let is_full = self.last_seq().0.saturating_add(END_EVENTS_RESERVED) >= EVENTS_MAX;
+        if is_full && !kinds.is_empty() && !kind.is_end() {
             return Err(too_many_events());
         }
         if kinds.is_empty() {
-            return Ok(self.nothing_to_do(&act));
+            return Ok(self.no_op_reply(&kind));
         }
         let last = kinds.len().saturating_sub(1);
         for (index, kind) in kinds.into_iter().enumerate() {
@@ -178,32 +178,36 @@ impl Book {
             let cause = cause.as_ref().filter(|_| index == last).cloned();
             self.append(context.now, cause, kind, events);
         }
-        let kind = events.last().map(|event| &event.kind);
-        let proposal_id = kind.and_then(EventKind::proposal_id).cloned();
-        let follow_up_id = kind.and_then(EventKind::follow_up_id).cloned();
-        Ok(self.memory.answer_at(self.last_seq(), (proposal_id, follow_up_id)))
+        let last_kind = events.last().map(|event| &event.kind);
+        let proposal_id = last_kind.and_then(EventKind::proposal_id).cloned();
+        let follow_up_id = last_kind.and_then(EventKind::follow_up_id).cloned();
+        Ok(self.idempotency.reply_at(self.last_seq(), (proposal_id, follow_up_id)))
     }
 
     /// Returns the command's key with its actor and fingerprint; `None` without a key or a known
     /// actor. Where the caller is unknown, a withdrawal's actor is the proposal's seller.
     fn cause(&self, command: &Command) -> Option<Cause> {
         let key = command.key.clone()?;
-        let named = || match (&command.act, &self.order) {
-            (Act::Withdraw { proposal_id, .. }, Some(order)) => {
-                let held = order.proposals.get(proposal_id)?;
-                Some(Actor::Seller(held.content.seller.clone()))
+        let named_actor = || match (&command.kind, &self.order) {
+            (CommandKind::Withdraw { proposal_id, .. }, Some(order)) => {
+                let proposal = order.proposals.get(proposal_id)?;
+                Some(Actor::Seller(proposal.content.seller.clone()))
             }
-            (act, _) => act.actor(),
+            (kind, _) => kind.actor(),
         };
-        let actor = command.actor.clone().or_else(named)?;
-        Some(Cause::new(key, &command.act).by(actor))
+        let actor = command.actor.clone().or_else(named_actor)?;
+        Some(Cause::new(key, &command.kind).by(actor))
     }
 
     /// Returns the command's body, with an id for a question that names none: the key where it is a
     /// free id, else the fresh id.
-    fn named<'a>(&self, context: &Context, command: &'a Command) -> Cow<'a, Act> {
-        let Act::Ask { seller, question_id: None, message } = &command.act else {
-            return Cow::Borrowed(&command.act);
+    fn with_question_id<'a>(
+        &self,
+        context: &Context,
+        command: &'a Command,
+    ) -> Cow<'a, CommandKind> {
+        let CommandKind::Ask { seller, question_id: None, message } = &command.kind else {
+            return Cow::Borrowed(&command.kind);
         };
         let is_free = |id: &FollowUpId| {
             self.order.as_ref().is_none_or(|order| !order.questions.contains_key(id))
@@ -212,24 +216,30 @@ impl Book {
         let by_key = command.key.as_ref().and_then(|key| as_id(key.as_str()));
         let fresh = || context.fresh_id.as_ref().and_then(|id| as_id(id.as_str()));
         let (seller, message) = (seller.clone(), message.clone());
-        Cow::Owned(Act::Ask { seller, question_id: by_key.or_else(fresh), message })
+        Cow::Owned(CommandKind::Ask { seller, question_id: by_key.or_else(fresh), message })
     }
 
     /// Returns the reply to a command that had nothing left to do; it still names the proposal or
     /// the follow-up.
-    fn nothing_to_do(&self, act: &Act) -> Answer {
-        let is_opening = matches!(act, Act::Open(_));
-        let seq = if is_opening { SELECTED.min(self.last_seq()) } else { self.last_seq() };
-        self.memory.answer_at(seq, (act.proposal_id().cloned(), act.follow_up_id().cloned()))
+    fn no_op_reply(&self, kind: &CommandKind) -> Reply {
+        let is_opening = matches!(kind, CommandKind::Open(_));
+        let seq = if is_opening { SELECTION_SEQ.min(self.last_seq()) } else { self.last_seq() };
+        self.idempotency.reply_at(seq, (kind.proposal_id().cloned(), kind.follow_up_id().cloned()))
     }
 
     /// Returns the events that a command causes now.
-    fn kinds(&self, context: &Context, act: &Act) -> Result<Vec<EventKind>, Refusal> {
-        match (act, &self.order) {
-            (Act::Open(opening), None) => Ok(open(&self.key, context.now, opening)),
-            (Act::Open(opening), Some(order)) => rules::reopen(order, opening),
+    fn event_kinds(
+        &self,
+        context: &Context,
+        kind: &CommandKind,
+    ) -> Result<Vec<EventKind>, Refusal> {
+        match (kind, &self.order) {
+            (CommandKind::Open(opening), None) => {
+                Ok(opening_events(&self.key, context.now, opening))
+            }
+            (CommandKind::Open(opening), Some(order)) => rules::reopen(order, opening),
             (_, None) => Err(not_found(&self.key)),
-            (act, Some(order)) => rules::decide(order, context, act),
+            (kind, Some(order)) => rules::decide(order, context, kind),
         }
     }
 
@@ -250,17 +260,23 @@ impl Book {
 
     /// Returns the first reply if the key is repeated, or if the command's effect is permanent and
     /// already in place.
-    fn said_before(&self, cause: Option<&Cause>, act: &Act) -> Result<Option<Answer>, Refusal> {
+    fn repeated_reply(
+        &self,
+        cause: Option<&Cause>,
+        kind: &CommandKind,
+    ) -> Result<Option<Reply>, Refusal> {
         let keyed = cause.and_then(|cause| Some((cause.actor.as_ref()?, cause)));
-        let answered = keyed.map(|(actor, cause)| self.memory.answered(actor, cause, act));
-        match answered.transpose() {
-            Ok(Some(Some(answer))) => return Ok(Some(answer)),
+        let first_reply =
+            keyed.map(|(actor, cause)| self.idempotency.first_reply(actor, cause, kind));
+        match first_reply.transpose() {
+            Ok(Some(Some(reply))) => return Ok(Some(reply)),
             Ok(Some(None) | None) => {}
-            Err(Taken) => return Err(key_is_taken()),
+            Err(KeyConflict) => return Err(key_conflict()),
         }
-        let done = self.order.as_ref().and_then(|order| self.memory.done_by(order, act));
-        let ids = || (act.proposal_id().cloned(), act.follow_up_id().cloned());
-        Ok(done.map(|seq| self.memory.answer_at(seq, ids())))
+        let effect_seq =
+            self.order.as_ref().and_then(|order| self.idempotency.effect_seq(order, kind));
+        let ids = || (kind.proposal_id().cloned(), kind.follow_up_id().cloned());
+        Ok(effect_seq.map(|seq| self.idempotency.reply_at(seq, ids())))
     }
 
     fn check_epoch(&self, epoch: Option<Epoch>) -> Result<(), Refusal> {
@@ -279,34 +295,40 @@ impl Book {
         }
     }
 
-    fn check_expected(&self, expected: Option<Expected>, act: &Act) -> Result<(), Refusal> {
-        let (seen, now) = match expected {
+    fn check_precondition(
+        &self,
+        precondition: Option<Precondition>,
+        kind: &CommandKind,
+    ) -> Result<(), Refusal> {
+        let (observed, current) = match precondition {
             None => return Ok(()),
-            Some(Expected::LastSeq(seen)) => (seen.0, self.last_seq().0),
-            Some(Expected::Version(seen)) => {
-                let held = act.proposal_id().zip(self.order.as_ref());
-                let held = held.and_then(|(id, order)| order.proposals.get(id));
-                (u64::from(seen), held.map_or(0, |held| u64::from(held.version)))
+            Some(Precondition::LastSeq(observed)) => (observed.0, self.last_seq().0),
+            Some(Precondition::Version(observed)) => {
+                let target = kind.proposal_id().zip(self.order.as_ref());
+                let proposal = target.and_then(|(id, order)| order.proposals.get(id));
+                (u64::from(observed), proposal.map_or(0, |held| u64::from(held.version)))
             }
         };
-        if seen == now {
+        if observed == current {
             return Ok(());
         }
         Err(Refusal::new(
             Reason::Changed,
-            format!("is at {now} and no longer at {seen}; read it again before you change it"),
+            format!(
+                "is at {current} and no longer at {observed}; read it again before you change it"
+            ),
         )
-        .with("current", now))
+        .with("current", current))
     }
 
     fn check_incarnation(
         &self,
         incarnation: Option<&Incarnation>,
-        act: &Act,
+        kind: &CommandKind,
     ) -> Result<(), Refusal> {
         match (incarnation, &self.order) {
             (Some(meant), Some(order))
-                if *meant != order.incarnation && !matches!(act, Act::Open(_)) =>
+                if *meant != order.incarnation && !matches!(kind, CommandKind::Open(_)) =>
             {
                 Err(not_found(&self.key).with("incarnation", &order.incarnation))
             }
@@ -320,62 +342,72 @@ impl Book {
 ///
 /// # Errors
 /// Refuses any other command, and names the order's phase.
-pub fn after_the_end(order: &Order, act: &Act) -> Result<(), Refusal> {
-    rules::after_the_end(order, act).map(|_| ())
+pub fn check_after_end(order: &Order, kind: &CommandKind) -> Result<(), Refusal> {
+    rules::decide_after_end(order, kind).map(|_| ())
 }
 
 /// Derives a command's outcome from the order's end, for a caller without the command's own reply;
 /// `None` where the end does not settle it and only the owner's record of the key would.
-pub fn settled_by_the_end(order: &Order, act: &Act) -> Option<Result<(), Refusal>> {
+pub fn outcome_after_end(order: &Order, kind: &CommandKind) -> Option<Result<(), Refusal>> {
     if !order.phase.is_terminal() {
         return None;
     }
-    let answer = after_the_end(order, act);
-    let is_in_list = match act {
-        Act::FollowUp(follow_up) => order.follow_ups.contains(&follow_up.id),
+    let result = check_after_end(order, kind);
+    let is_in_list = match kind {
+        CommandKind::FollowUp(follow_up) => order.follow_ups.contains(&follow_up.id),
         // An expiry only grows: one at least as late as this includes the extension.
-        Act::Extend { expires_in_ms } => {
+        CommandKind::Extend { expires_in_ms } => {
             order.expires_at >= order.opened_at.plus_ms(*expires_in_ms)
         }
-        Act::Close { .. } | Act::Cancel { .. } => answer.is_ok(),
+        CommandKind::Close { .. } | CommandKind::Cancel { .. } => result.is_ok(),
         // A pending award may have been accepted, and the order ended by something else since.
-        Act::Finalise { undo_within_ms, .. } => {
-            let waited = undo_within_ms.is_some_and(|ms| ms > 0) || order.awards_undone > 0;
-            if answer.is_err() && waited {
+        CommandKind::Finalise { undo_within_ms, .. } => {
+            let could_be_pending =
+                undo_within_ms.is_some_and(|ms| ms > 0) || order.awards_undone > 0;
+            if result.is_err() && could_be_pending {
                 return None;
             }
-            answer.is_ok()
+            result.is_ok()
         }
         // An effect that was undone since leaves no trace in the end.
-        Act::Pause { .. } | Act::Resume | Act::UndoAward { .. } => return None,
-        Act::Open(_)
-        | Act::Propose(_)
-        | Act::Amend(_)
-        | Act::Withdraw { .. }
-        | Act::Decline { .. }
-        | Act::Answer { .. }
-        | Act::Ask { .. }
-        | Act::See { .. }
-        | Act::Notified { .. }
-        | Act::Lock { .. }
-        | Act::Unlock { .. }
-        | Act::Tick => return None,
+        CommandKind::Pause { .. } | CommandKind::Resume | CommandKind::UndoAward { .. } => {
+            return None;
+        }
+        CommandKind::Open(_)
+        | CommandKind::Propose(_)
+        | CommandKind::Amend(_)
+        | CommandKind::Withdraw { .. }
+        | CommandKind::Decline { .. }
+        | CommandKind::Answer { .. }
+        | CommandKind::Ask { .. }
+        | CommandKind::See { .. }
+        | CommandKind::Notified { .. }
+        | CommandKind::Lock { .. }
+        | CommandKind::Unlock { .. }
+        | CommandKind::Tick => return None,
     };
-    Some(if is_in_list { Ok(()) } else { answer })
+    Some(if is_in_list { Ok(()) } else { result })
 }
 
 /// [`after_the_end`] for an order of which only the end and the award are known.
 ///
 /// # Errors
 /// Refuses any other command, and names the order's phase.
-pub fn after_an_end(end: (Phase, Option<&Award>), act: &Act) -> Result<(), Refusal> {
-    rules::after_an_end(end, act)
+pub fn check_after_end_phase(
+    end: (Phase, Option<&Award>),
+    kind: &CommandKind,
+) -> Result<(), Refusal> {
+    rules::check_after_end_phase(end, kind)
 }
 
 /// Returns the events that are due at an order's deadline. Folding them clears that deadline.
-fn due(order: &Order) -> Vec<EventKind> {
+fn due_events(order: &Order) -> Vec<EventKind> {
     if let Some(pending) = &order.pending_award {
-        return rules::decision::count(order, pending.award.as_ref(), pending.reason.as_ref());
+        return rules::decision::award_events(
+            order,
+            pending.award.as_ref(),
+            pending.reason.as_ref(),
+        );
     }
     if order.is_sealed() {
         let decide_until = order.expires_at.plus_ms(DECIDE_IN_MS);
@@ -385,7 +417,7 @@ fn due(order: &Order) -> Vec<EventKind> {
     vec![EventKind::OrderPaused { expired: true, reason }]
 }
 
-fn open(key: &OrderKey, now: Timestamp, opening: &Opening) -> Vec<EventKind> {
+fn opening_events(key: &OrderKey, now: Timestamp, opening: &OrderOpening) -> Vec<EventKind> {
     let opened = OrderOpened {
         key: key.clone(),
         incarnation: opening.incarnation.clone(),
@@ -402,7 +434,7 @@ fn not_found(key: &OrderKey) -> Refusal {
     Refusal::new(Reason::OrderNotFound, format!("order {key} is not known here"))
 }
 
-fn key_is_taken() -> Refusal {
+fn key_conflict() -> Refusal {
     Refusal {
         field: Some("idempotency_key".to_owned()),
         ..Refusal::new(

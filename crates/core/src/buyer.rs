@@ -4,7 +4,7 @@
 use std::fmt::Debug;
 use std::pin::Pin;
 
-use crate::command::{Act, Award};
+use crate::command::{Award, CommandKind};
 use crate::id::{
     Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, ProposalId, SellerId, Seq, Timestamp,
 };
@@ -13,7 +13,7 @@ use crate::refusal::Refusal;
 use crate::request_phase::RequestPhase;
 use crate::spec::{Message, NotificationType, OrderSpec};
 use crate::summary::SellerCounts;
-use crate::tracker::{Shown, Snapshot};
+use crate::tracker::{PublishedView, TrackerSnapshot};
 
 /// The reason that a buyer's command was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,7 +32,7 @@ pub enum BuyerError {
 
 /// The reply to a buyer's command that is not refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Acted {
+pub enum BuyerCommandReply {
     /// The command is in the order's list, and has its effect.
     Done,
     /// The command is stored and proceeds by itself. Its outcome can be read under this key.
@@ -41,7 +41,7 @@ pub enum Acted {
 
 /// The outcome of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum CommandOutcome {
     /// The command is not decided yet, and proceeds by itself.
     Pending,
     /// The command is in the order's list.
@@ -52,16 +52,16 @@ pub enum Outcome {
 
 /// A stored command and its outcome, which never changes once it is decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AskedAct {
+pub struct CommandStatus {
     /// The command's name, as [`crate::port::act_name`] returns it.
-    pub act: String,
+    pub name: String,
     /// The command's outcome so far.
-    pub outcome: Outcome,
+    pub outcome: CommandOutcome,
 }
 
 /// The result of opening an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Initiated {
+pub enum InitiateOutcome {
     /// The order is newly stored and followed.
     Started,
     /// The order was followed before.
@@ -70,7 +70,7 @@ pub enum Initiated {
 
 /// A buyer's follow-up before it has its id.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Note {
+pub struct FollowUpDraft {
     /// The caller's id: the same id twice has one effect. Absent where the caller gave none.
     pub id: Option<FollowUpId>,
     /// The recipients; empty means all sellers.
@@ -83,7 +83,7 @@ pub struct Note {
 
 /// A buyer's command on an order that exists.
 #[derive(Clone, Debug, PartialEq)]
-pub enum BuyerAct {
+pub enum BuyerCommand {
     /// End the order, with or without a winner.
     Finalise {
         /// The award; nobody wins where it is absent.
@@ -108,25 +108,25 @@ pub enum BuyerAct {
     Cancel(Option<String>),
 }
 
-impl From<BuyerAct> for Act {
-    fn from(act: BuyerAct) -> Self {
-        match act {
-            BuyerAct::Finalise { award, reason, undo_within_ms } => {
+impl From<BuyerCommand> for CommandKind {
+    fn from(command: BuyerCommand) -> Self {
+        match command {
+            BuyerCommand::Finalise { award, reason, undo_within_ms } => {
                 Self::Finalise { award, reason, undo_within_ms }
             }
-            BuyerAct::UndoAward(reason) => Self::UndoAward { reason },
-            BuyerAct::Pause(reason) => Self::Pause { reason },
-            BuyerAct::Resume => Self::Resume,
-            BuyerAct::Extend(expires_in_ms) => Self::Extend { expires_in_ms },
-            BuyerAct::Close(reason) => Self::Close { reason },
-            BuyerAct::Cancel(reason) => Self::Cancel { reason },
+            BuyerCommand::UndoAward(reason) => Self::UndoAward { reason },
+            BuyerCommand::Pause(reason) => Self::Pause { reason },
+            BuyerCommand::Resume => Self::Resume,
+            BuyerCommand::Extend(expires_in_ms) => Self::Extend { expires_in_ms },
+            BuyerCommand::Close(reason) => Self::Close { reason },
+            BuyerCommand::Cancel(reason) => Self::Cancel { reason },
         }
     }
 }
 
 /// The tracked orders: their counts and their keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
+pub struct TrackerTotals {
     /// The number of orders that are tracked.
     pub total_orders: usize,
     /// The number of orders with a stream that is up.
@@ -148,7 +148,7 @@ pub struct BestProposal {
 
 /// An order as a buyer sees it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Tracked {
+pub struct BuyerOrderView {
     /// The order's tenant and id.
     pub key: OrderKey,
     /// The order's incarnation; absent where its resource has no usable uid.
@@ -158,7 +158,7 @@ pub struct Tracked {
     /// The preferred kind of channel to sellers.
     pub notification_type: NotificationType,
     /// The number of known follow-ups: those forwarded, and those on their way.
-    pub notes: u64,
+    pub follow_up_count: u64,
     /// The order's stream is up.
     pub stream_active: bool,
     /// The order's phase as users see it.
@@ -193,13 +193,13 @@ pub struct Tracked {
     pub award: Option<Award>,
 }
 
-impl Tracked {
+impl BuyerOrderView {
     /// Returns the view of an order that users may be given: of the order itself only what survives
     /// a restart, of its stream the current state.
-    pub fn of(snapshot: &Snapshot, spec: &OrderSpec) -> Self {
-        let shown = snapshot.shown.as_deref();
-        let order = shown.and_then(|shown| shown.order.as_ref());
-        let phase = shown.and_then(|shown| shown.ended).or_else(|| Some(order?.phase));
+    pub fn of(snapshot: &TrackerSnapshot, spec: &OrderSpec) -> Self {
+        let published = snapshot.published.as_deref();
+        let order = published.and_then(|shown| shown.order.as_ref());
+        let phase = published.and_then(|shown| shown.ended).or_else(|| Some(order?.phase));
         let counts = order.map(|order| &order.proposals);
         let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         // Under seal the number of declines is hidden.
@@ -211,17 +211,20 @@ impl Tracked {
             incarnation: Some(snapshot.incarnation.clone()),
             session: spec.session.as_deref().map(ToOwned::to_owned),
             notification_type: spec.notification_type,
-            notes: shown.map_or_else(|| number(snapshot.notes), |shown| shown.notes),
+            follow_up_count: published
+                .map_or_else(|| number(snapshot.follow_up_count), |shown| shown.follow_up_count),
             stream_active: snapshot.stream.active,
             phase: snapshot.stream.phase(phase),
-            last_seq: shown.map_or(Seq(0), Shown::last_seq),
+            last_seq: published.map_or(Seq(0), PublishedView::last_seq),
             last_event: order.map(|order| order.last_event.1.clone().into_owned()),
             proposals: counts.map_or([0; 4], |c| [c.received, c.open, c.withdrawn, c.closed]),
             best: counts.and_then(|counts| counts.best.as_ref()).map(BestProposal::from),
             sellers: (u64::from(selected), u64::from(declined)),
-            processor: shown.and_then(|shown| shown.processor.as_deref()).map(ToOwned::to_owned),
-            epoch: shown.map_or(Epoch(0), |shown| shown.epoch),
-            reconnects: shown.map_or(0, |shown| shown.reconnects),
+            processor: published
+                .and_then(|shown| shown.processor.as_deref())
+                .map(ToOwned::to_owned),
+            epoch: published.map_or(Epoch(0), |shown| shown.epoch),
+            reconnects: published.map_or(0, |shown| shown.reconnects),
             attempts: snapshot.stream.attempts,
             reason: snapshot.stream.reason.as_deref().map(ToOwned::to_owned),
             opened_at: order.map(|order| order.opened_at),
@@ -233,7 +236,7 @@ impl Tracked {
 
     /// Returns this view as the order's resource holds it, which users read once the order is
     /// dropped: times in whole seconds, and no award.
-    pub fn told_by_its_resource(self) -> Self {
+    pub fn into_resource_view(self) -> Self {
         let seconds = |at: Timestamp| Timestamp(at.0.div_euclid(1_000).saturating_mul(1_000));
         Self {
             opened_at: self.opened_at.map(seconds),
@@ -256,30 +259,38 @@ impl From<&(ProposalId, Price)> for BestProposal {
 }
 
 /// The future of a reply that comes once the request is stored.
-pub type Stored<'a, T> = Pin<Box<dyn Future<Output = Result<T, BuyerError>> + Send + 'a>>;
+pub type BuyerFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BuyerError>> + Send + 'a>>;
 
 /// The future of a reply that comes once its content survives a restart.
-pub type Read<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub type ViewFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A service for buyers.
 pub trait Buyer: Send + Sync + Debug + 'static {
     /// Stores an order and follows it. A second call changes nothing, even a concurrent one.
-    fn initiate(&self, key: OrderKey, spec: OrderSpec) -> Stored<'_, Initiated>;
+    fn initiate(&self, key: OrderKey, spec: OrderSpec) -> BuyerFuture<'_, InitiateOutcome>;
 
     /// Stores a follow-up, forwards it, and waits a moment for its outcome; returns its id as well.
-    fn follow_up(&self, key: OrderKey, note: Note) -> Stored<'_, (FollowUpId, Acted)>;
-
-    /// Stores a command, forwards it, and waits a moment for its outcome. The same `repeat` has one
-    /// effect and one outcome.
-    fn buyer_act(
+    fn follow_up(
         &self,
         key: OrderKey,
-        act: BuyerAct,
-        repeat: Option<IdempotencyKey>,
-    ) -> Stored<'_, Acted>;
+        draft: FollowUpDraft,
+    ) -> BuyerFuture<'_, (FollowUpId, BuyerCommandReply)>;
+
+    /// Stores a command, forwards it, and waits a moment for its outcome. The same `idempotency_key` has one
+    /// effect and one outcome.
+    fn submit_command(
+        &self,
+        key: OrderKey,
+        command: BuyerCommand,
+        idempotency_key: Option<IdempotencyKey>,
+    ) -> BuyerFuture<'_, BuyerCommandReply>;
 
     /// Returns the command stored under this key, and its outcome; `None` where there was none.
-    fn asked_act(&self, key: OrderKey, act: IdempotencyKey) -> Stored<'_, Option<AskedAct>>;
+    fn command_status(
+        &self,
+        key: OrderKey,
+        idempotency_key: IdempotencyKey,
+    ) -> BuyerFuture<'_, Option<CommandStatus>>;
 
     /// Refuses an order whose records cannot be read, so that nobody takes it for an unknown one.
     ///
@@ -291,13 +302,13 @@ pub trait Buyer: Send + Sync + Debug + 'static {
 
     /// Returns the views of these orders, without those that are not tracked. Their content
     /// survives a restart.
-    fn tracked<'a>(&'a self, keys: &'a [OrderKey]) -> Read<'a, Vec<Tracked>>;
+    fn tracked<'a>(&'a self, keys: &'a [OrderKey]) -> ViewFuture<'a, Vec<BuyerOrderView>>;
 
     /// Returns an order's phase as users see it; for filtering, not for display.
     fn phase(&self, key: &OrderKey) -> Option<RequestPhase>;
 
     /// Returns the numbers of orders and of streams.
-    fn totals(&self) -> Totals;
+    fn totals(&self) -> TrackerTotals;
 }
 
 #[cfg(test)]
@@ -310,17 +321,17 @@ mod tests {
     fn resource_views_have_whole_seconds() {
         let key = OrderKey::new("team", "SB1").unwrap();
         let tracker = Tracker::new(key, Incarnation::new("uid-1").unwrap());
-        let tracked = Tracked {
+        let tracked = BuyerOrderView {
             opened_at: Some(Timestamp(1_001)),
             expires_at: Some(Timestamp(2_999)),
             ended_at: Some(Timestamp(-1)),
             award: Some(Award::Whole(ProposalId::new("p1").unwrap())),
-            ..Tracked::of(&tracker.snapshot(), &OrderSpec::default())
+            ..BuyerOrderView::of(&tracker.snapshot(), &OrderSpec::default())
         };
-        let told = tracked.clone().told_by_its_resource();
+        let view = tracked.clone().into_resource_view();
         let second = |at| Some(Timestamp(at));
-        let wanted = (second(1_000), second(2_000), second(-1_000), None);
-        assert_eq!((told.opened_at, told.expires_at, told.ended_at, told.award), wanted);
-        assert_eq!(told.last_seq, tracked.last_seq);
+        let expected = (second(1_000), second(2_000), second(-1_000), None);
+        assert_eq!((view.opened_at, view.expires_at, view.ended_at, view.award), expected);
+        assert_eq!(view.last_seq, tracked.last_seq);
     }
 }

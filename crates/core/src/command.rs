@@ -21,15 +21,15 @@ pub struct Command {
     /// The caller's epoch, where the command is to be fenced.
     pub epoch: Option<Epoch>,
     /// The state that the caller has observed; where it has changed since, nothing is done.
-    pub expected: Option<Expected>,
+    pub precondition: Option<Precondition>,
     /// The command's body.
-    pub act: Act,
+    pub kind: CommandKind,
 }
 
 impl Command {
     /// Returns a command that has a body and no guard.
-    pub const fn bare(act: Act) -> Self {
-        Self { key: None, actor: None, incarnation: None, epoch: None, expected: None, act }
+    pub const fn bare(kind: CommandKind) -> Self {
+        Self { key: None, actor: None, incarnation: None, epoch: None, precondition: None, kind }
     }
 }
 
@@ -46,7 +46,7 @@ pub enum Actor {
 /// The state that a caller has observed, so that its command does not overwrite a change that it
 /// does not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expected {
+pub enum Precondition {
     /// The order's last event.
     LastSeq(Seq),
     /// The version of the proposal that the command names.
@@ -55,13 +55,13 @@ pub enum Expected {
 
 /// The body of a command.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Act {
+pub enum CommandKind {
     /// Open the order, with the sellers that were considered for it.
-    Open(Box<Opening>),
+    Open(Box<OrderOpening>),
     /// A seller's new proposal.
-    Propose(Proposed),
+    Propose(ProposalContent),
     /// A seller's changed proposal.
-    Amend(Proposed),
+    Amend(ProposalContent),
     /// A seller withdraws a proposal.
     Withdraw {
         /// The proposal's id.
@@ -170,7 +170,7 @@ pub enum Act {
     Tick,
 }
 
-impl Act {
+impl CommandKind {
     /// Reports whether the command ends the order by itself.
     pub const fn is_end(&self) -> bool {
         matches!(self, Self::Close { .. } | Self::Finalise { .. } | Self::Cancel { .. })
@@ -180,7 +180,8 @@ impl Act {
     pub const fn needs_id(&self) -> bool {
         matches!(
             self,
-            Self::Propose(Proposed { proposal_id: None, .. }) | Self::Ask { question_id: None, .. }
+            Self::Propose(ProposalContent { proposal_id: None, .. })
+                | Self::Ask { question_id: None, .. }
         )
     }
 
@@ -188,8 +189,8 @@ impl Act {
     /// key, and for a withdrawal, which names a proposal.
     pub fn actor(&self) -> Option<Actor> {
         match self {
-            Self::Propose(Proposed { seller, .. })
-            | Self::Amend(Proposed { seller, .. })
+            Self::Propose(ProposalContent { seller, .. })
+            | Self::Amend(ProposalContent { seller, .. })
             | Self::Decline { seller, .. }
             | Self::Answer { seller, .. }
             | Self::Ask { seller, .. }
@@ -263,7 +264,7 @@ impl Act {
 
 /// The content of an order's opening.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Opening {
+pub struct OrderOpening {
     /// The order's incarnation.
     pub incarnation: Incarnation,
     /// The order's content.
@@ -274,7 +275,7 @@ pub struct Opening {
 
 /// A proposal as a seller sends it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Proposed {
+pub struct ProposalContent {
     /// The proposal's id; where it is absent, the owner assigns one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proposal_id: Option<ProposalId>,
@@ -325,7 +326,7 @@ pub enum Award {
 /// The reply to a command that was done, with the order's standing at that time. The same key of
 /// the same actor gets the same reply for the whole incarnation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
+pub struct Reply {
     /// The last event that the command caused. If it had already been done for good, the event that
     /// did it. If it found nothing to do and a later command could undo that, the last event of the
     /// list; a keyed command causes an event then.
@@ -351,7 +352,7 @@ mod tests {
     fn unnamed_proposals_need_an_id() {
         let seller = SellerId::new("seller1").unwrap();
         let propose = |proposal_id| {
-            Act::Propose(Proposed {
+            CommandKind::Propose(ProposalContent {
                 proposal_id,
                 seller: seller.clone(),
                 price: Price::parse("7", "EUR").unwrap(),
@@ -364,6 +365,6 @@ mod tests {
         };
         assert!(propose(None).needs_id());
         assert!(!propose(Some(ProposalId::new("p1").unwrap())).needs_id());
-        assert!(!Act::Tick.needs_id());
+        assert!(!CommandKind::Tick.needs_id());
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::command::{Award, Proposed};
+use crate::command::{Award, ProposalContent};
 use crate::date;
 use crate::id::{ProposalId, SellerId, Timestamp};
 use crate::limits::COMPARED_MAX;
@@ -47,7 +47,7 @@ pub struct Comparison {
     /// after them.
     pub skus: Vec<String>,
     /// The proposals, the best first; at most [`COMPARED_MAX`].
-    pub rows: Vec<Row>,
+    pub rows: Vec<ComparisonRow>,
     /// The number of proposals beyond that limit.
     pub omitted: usize,
     /// Set while the order is sealed, so that nothing can be shown.
@@ -57,7 +57,7 @@ pub struct Comparison {
 /// One proposal in a comparison.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[allow(clippy::struct_excessive_bools, reason = "independent marks")]
-pub struct Row {
+pub struct ComparisonRow {
     /// The proposal's id.
     pub proposal_id: ProposalId,
     /// The proposal's seller.
@@ -86,14 +86,14 @@ pub struct Row {
     pub lapsed: bool,
     /// Its lines, one for each of [`Comparison::skus`]; `None` where the article is not offered, or
     /// only within a whole.
-    pub lines: Vec<Option<Line>>,
+    pub lines: Vec<Option<ComparisonLine>>,
     /// The order's articles that it does not offer; empty where it offers only a whole.
     pub missing: Vec<String>,
 }
 
 /// One line of a proposal in a comparison.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Line {
+pub struct ComparisonLine {
     /// The quantity offered, a decimal.
     pub quantity: String,
     /// The price of the whole line, a decimal.
@@ -111,10 +111,11 @@ pub fn compare(order: &Order, by: Criterion, now: Timestamp) -> Comparison {
         order.proposals.iter().filter(|(_, held)| held.phase != ProposalPhase::Withdrawn).collect();
     compared.sort_by_cached_key(|(id, held)| rank(order, by, (id, held)));
     let omitted = compared.len().saturating_sub(COMPARED_MAX);
-    let shown = &compared[..compared.len().min(COMPARED_MAX)];
-    let skus = skus(order, shown);
-    let best = Best::of(order, &compared);
-    let rows = shown.iter().map(|(id, held)| row(order, &best, &skus, (id, held), now)).collect();
+    let displayed = &compared[..compared.len().min(COMPARED_MAX)];
+    let skus = skus(order, displayed);
+    let best = BestValues::of(order, &compared);
+    let rows =
+        displayed.iter().map(|(id, held)| row(order, &best, &skus, (id, held), now)).collect();
     Comparison { skus, rows, omitted, sealed: false }
 }
 
@@ -122,18 +123,20 @@ pub fn compare(order: &Order, by: Criterion, now: Timestamp) -> Comparison {
 fn rank(
     order: &Order,
     by: Criterion,
-    (id, held): (&ProposalId, &Proposal),
+    (id, proposal): (&ProposalId, &Proposal),
 ) -> (i64, String, Decimal, ProposalId) {
-    let price = &held.content.price;
+    let price = &proposal.content.price;
     let first = match by {
         Criterion::Total => 0,
-        Criterion::Delivery => delivery(&held.content).map_or(i64::MAX, |at| at.0),
-        Criterion::Distance => distance_m(order, &held.content.seller).map_or(i64::MAX, i64::from),
+        Criterion::Delivery => delivery(&proposal.content).map_or(i64::MAX, |at| at.0),
+        Criterion::Distance => {
+            distance_m(order, &proposal.content.seller).map_or(i64::MAX, i64::from)
+        }
     };
     (first, price.currency().as_str().to_owned(), price.amount(), id.clone())
 }
 
-fn delivery(content: &Proposed) -> Option<Timestamp> {
+fn delivery(content: &ProposalContent) -> Option<Timestamp> {
     content.delivery_date.as_deref().and_then(date::parse)
 }
 
@@ -152,27 +155,27 @@ fn skus(order: &Order, proposals: &[(&ProposalId, &Proposal)]) -> Vec<String> {
 }
 
 /// The lowest totals and line prices, per currency, and the earliest delivery.
-struct Best<'a> {
+struct BestValues<'a> {
     totals: BTreeMap<Currency, Decimal>,
     lines: BTreeMap<(&'a str, Currency), Decimal>,
     delivery: Option<Timestamp>,
 }
 
-impl<'a> Best<'a> {
+impl<'a> BestValues<'a> {
     fn of(order: &Order, proposals: &[(&ProposalId, &'a Proposal)]) -> Self {
         let mut best = Self { totals: BTreeMap::new(), lines: BTreeMap::new(), delivery: None };
-        for (_, held) in proposals {
-            let content = &held.content;
+        for (_, proposal) in proposals {
+            let content = &proposal.content;
             if missing(order, content).is_empty() {
-                keep_least(&mut best.totals, content.price.currency(), content.price.amount());
+                update_least(&mut best.totals, content.price.currency(), content.price.amount());
             }
             for line in &content.lines {
                 let key = (line.sku.as_str(), line.price.currency());
-                keep_least(&mut best.lines, key, line.price.amount());
+                update_least(&mut best.lines, key, line.price.amount());
             }
             best.delivery = match (best.delivery, delivery(content)) {
-                (Some(held), Some(new)) => Some(held.min(new)),
-                (held, new) => held.or(new),
+                (Some(earliest), Some(new)) => Some(earliest.min(new)),
+                (earliest, new) => earliest.or(new),
             };
         }
         best
@@ -183,53 +186,53 @@ impl<'a> Best<'a> {
     }
 }
 
-fn keep_least<K: Ord>(least: &mut BTreeMap<K, Decimal>, key: K, amount: Decimal) {
+fn update_least<K: Ord>(least: &mut BTreeMap<K, Decimal>, key: K, amount: Decimal) {
     least.entry(key).and_modify(|held| *held = (*held).min(amount)).or_insert(amount);
 }
 
 /// Returns the order's articles that a proposal does not offer. One without lines offers everything
 /// for one price.
-fn missing(order: &Order, content: &Proposed) -> Vec<String> {
+fn missing(order: &Order, content: &ProposalContent) -> Vec<String> {
     if content.lines.is_empty() {
         return Vec::new();
     }
     let offered = |sku: &str| content.lines.iter().any(|line| line.sku == sku);
-    let wanted = order.spec.items.iter().map(|item| &item.sku);
-    wanted.filter(|sku| !offered(sku)).cloned().collect()
+    let requested = order.spec.items.iter().map(|item| &item.sku);
+    requested.filter(|sku| !offered(sku)).cloned().collect()
 }
 
 fn row(
     order: &Order,
-    best: &Best<'_>,
+    best: &BestValues<'_>,
     skus: &[String],
-    (id, held): (&ProposalId, &Proposal),
+    (id, proposal): (&ProposalId, &Proposal),
     now: Timestamp,
-) -> Row {
-    let content = &held.content;
+) -> ComparisonRow {
+    let content = &proposal.content;
     let price = &content.price;
     let missing = missing(order, content);
     let line = |sku: &String| {
-        content.lines.iter().find(|line| line.sku == *sku).map(|line| Line {
+        content.lines.iter().find(|line| line.sku == *sku).map(|line| ComparisonLine {
             quantity: line.quantity.value().to_string(),
             price: line.price.amount().to_string(),
             best: best.line(sku, &line.price),
         })
     };
     let at = delivery(content);
-    let wanted = order.spec.delivery.as_ref().and_then(|delivery| delivery.by.as_deref());
+    let due_by = order.spec.delivery.as_ref().and_then(|delivery| delivery.by.as_deref());
     let least = best.totals.get(&price.currency());
-    Row {
+    ComparisonRow {
         proposal_id: id.clone(),
         seller: content.seller.clone(),
-        version: held.version,
-        open: held.phase == ProposalPhase::Open,
+        version: proposal.version,
+        open: proposal.phase == ProposalPhase::Open,
         awarded: wins(order, id),
         total: price.amount().to_string(),
         currency: price.currency().as_str().to_owned(),
         best_total: missing.is_empty() && least.is_some_and(|least| *least == price.amount()),
         delivery_date: content.delivery_date.clone(),
         best_delivery: at.is_some() && at == best.delivery,
-        in_time: at.zip(wanted.and_then(date::parse)).map(|(at, wanted)| at <= wanted),
+        in_time: at.zip(due_by.and_then(date::parse)).map(|(at, wanted)| at <= wanted),
         distance_m: distance_m(order, &content.seller),
         lapsed: content.valid_until.as_deref().and_then(date::parse).is_some_and(|end| end < now),
         lines: skus.iter().map(line).collect(),
@@ -247,7 +250,7 @@ fn wins(order: &Order, id: &ProposalId) -> bool {
 
 /// One field that differs between two versions of a proposal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Change {
+pub struct FieldChange {
     /// The field's name: `price`, `note`, `lines.SKU`, …
     pub field: String,
     /// Its former value; absent where there was none.
@@ -257,7 +260,7 @@ pub struct Change {
 }
 
 /// Returns the differences between two versions of a proposal, in the order of the fields.
-pub fn changes(from: &Proposed, to: &Proposed) -> Vec<Change> {
+pub fn changes(from: &ProposalContent, to: &ProposalContent) -> Vec<FieldChange> {
     let (before, after) = (fields(from), fields(to));
     let mut names: Vec<&String> = before.iter().map(|(name, _)| name).collect();
     names.extend(
@@ -271,13 +274,13 @@ pub fn changes(from: &Proposed, to: &Proposed) -> Vec<Change> {
     };
     let change = |name: &String| {
         let (from, to) = (value(&before, name), value(&after, name));
-        (from != to).then(|| Change { field: name.clone(), from, to })
+        (from != to).then(|| FieldChange { field: name.clone(), from, to })
     };
     names.into_iter().filter_map(change).collect()
 }
 
 /// Returns a proposal's fields as named texts, without those that are not given.
-fn fields(content: &Proposed) -> Vec<(String, String)> {
+fn fields(content: &ProposalContent) -> Vec<(String, String)> {
     let mut fields = vec![("price".to_owned(), content.price.to_string())];
     for line in &content.lines {
         let unit = line.unit.as_deref().map(|unit| format!(" {unit}")).unwrap_or_default();

@@ -10,7 +10,7 @@ use crate::spec::{Delivery, Item, OrderSpec, SellerChoice, Verdict};
 const NOW: Timestamp = Timestamp(1_790_000_000_000);
 
 /// A proposal: id, seller, total, lines, delivery.
-struct Offer(
+struct ProposalCase(
     &'static str,
     &'static str,
     &'static str,
@@ -23,27 +23,27 @@ fn price(text: &str) -> Price {
     Price::parse(amount, currency).unwrap()
 }
 
-fn content(offer: &Offer) -> Proposed {
+fn content(case: &ProposalCase) -> ProposalContent {
     let line = |(sku, text): &(&str, &str)| ProposalLine {
         sku: (*sku).to_owned(),
         quantity: Quantity::parse("2").unwrap(),
         unit: None,
         price: price(text),
     };
-    Proposed {
-        proposal_id: Some(ProposalId::new(offer.0).unwrap()),
-        seller: SellerId::new(offer.1).unwrap(),
-        price: price(offer.2),
-        lines: offer.3.iter().map(line).collect(),
+    ProposalContent {
+        proposal_id: Some(ProposalId::new(case.0).unwrap()),
+        seller: SellerId::new(case.1).unwrap(),
+        price: price(case.2),
+        lines: case.3.iter().map(line).collect(),
         note: None,
-        delivery_date: offer.4.map(ToOwned::to_owned),
+        delivery_date: case.4.map(ToOwned::to_owned),
         valid_until: None,
         attachments: Vec::new(),
     }
 }
 
 #[allow(clippy::fn_params_excessive_bools, reason = "a case of a test")]
-fn order(sealed: bool, offers: &[Offer]) -> Order {
+fn order(sealed: bool, cases: &[ProposalCase]) -> Order {
     let item = |sku: &str| Item {
         sku: sku.to_owned(),
         description: None,
@@ -71,7 +71,7 @@ fn order(sealed: bool, offers: &[Offer]) -> Order {
     let choices = ["near", "far"].into_iter().enumerate().map(choice).collect();
     let mut kinds =
         vec![EventKind::OrderOpened(Box::new(opened)), EventKind::SellersSelected(choices)];
-    kinds.extend(offers.iter().map(|offer| EventKind::NewProposal(content(offer))));
+    kinds.extend(cases.iter().map(|offer| EventKind::NewProposal(content(offer))));
     let mut order = None;
     for (index, kind) in kinds.into_iter().enumerate() {
         let seq = Seq(u64::try_from(index + 1).unwrap());
@@ -84,16 +84,28 @@ fn ids(comparison: &Comparison) -> Vec<&str> {
     comparison.rows.iter().map(|row| row.proposal_id.as_str()).collect()
 }
 
-const BOTH: [Offer; 3] = [
-    Offer("p1", "far", "100 EUR", &[("chair", "40 EUR"), ("desk", "60 EUR")], Some("2026-12-12")),
-    Offer("p2", "near", "110 EUR", &[("chair", "30 EUR"), ("desk", "80 EUR")], Some("2026-12-05")),
-    Offer("p3", "other", "20 EUR", &[("chair", "20 EUR")], None),
+const CASES: [ProposalCase; 3] = [
+    ProposalCase(
+        "p1",
+        "far",
+        "100 EUR",
+        &[("chair", "40 EUR"), ("desk", "60 EUR")],
+        Some("2026-12-12"),
+    ),
+    ProposalCase(
+        "p2",
+        "near",
+        "110 EUR",
+        &[("chair", "30 EUR"), ("desk", "80 EUR")],
+        Some("2026-12-05"),
+    ),
+    ProposalCase("p3", "other", "20 EUR", &[("chair", "20 EUR")], None),
 ];
 
 /// Unknown values come last.
 #[test]
 fn rows_are_sorted_by_criterion() {
-    let order = order(false, &BOTH);
+    let order = order(false, &CASES);
     let by = |criterion| compare(&order, criterion, NOW);
     assert_eq!(ids(&by(Criterion::Total)), ["p3", "p1", "p2"]);
     assert_eq!(ids(&by(Criterion::Delivery)), ["p2", "p1", "p3"]);
@@ -103,7 +115,7 @@ fn rows_are_sorted_by_criterion() {
 /// A cheaper proposal that lacks an article is not the best; its missing articles are named.
 #[test]
 fn best_total_offers_every_article() {
-    let compared = compare(&order(false, &BOTH), Criterion::Total, NOW);
+    let compared = compare(&order(false, &CASES), Criterion::Total, NOW);
     let best: Vec<_> = compared.rows.iter().map(|row| row.best_total).collect();
     assert_eq!(best, [false, true, false]);
     assert_eq!(compared.rows[0].missing, ["desk"]);
@@ -118,7 +130,7 @@ fn best_total_offers_every_article() {
 /// The order's date decides what is in time.
 #[test]
 fn rows_mark_early_and_timely_delivery() {
-    let compared = compare(&order(false, &BOTH), Criterion::Delivery, NOW);
+    let compared = compare(&order(false, &CASES), Criterion::Delivery, NOW);
     let marks: Vec<_> = compared.rows.iter().map(|r| (r.best_delivery, r.in_time)).collect();
     assert_eq!(marks, [(true, Some(true)), (false, Some(false)), (false, None)]);
     assert_eq!(compared.rows[0].distance_m, Some(1_000));
@@ -126,12 +138,12 @@ fn rows_mark_early_and_timely_delivery() {
 
 #[test]
 fn currencies_are_compared_separately() {
-    let offers = [
-        Offer("p1", "a", "100 EUR", &[], None),
-        Offer("p2", "b", "90 USD", &[], None),
-        Offer("p3", "c", "95 USD", &[], None),
+    let cases = [
+        ProposalCase("p1", "a", "100 EUR", &[], None),
+        ProposalCase("p2", "b", "90 USD", &[], None),
+        ProposalCase("p3", "c", "95 USD", &[], None),
     ];
-    let compared = compare(&order(false, &offers), Criterion::Total, NOW);
+    let compared = compare(&order(false, &cases), Criterion::Total, NOW);
     let best: Vec<_> =
         compared.rows.iter().filter(|r| r.best_total).map(|r| r.proposal_id.as_str()).collect();
     assert_eq!(best, ["p1", "p2"]);
@@ -140,17 +152,18 @@ fn currencies_are_compared_separately() {
 /// Their own articles are named.
 #[test]
 fn sealed_orders_have_no_rows() {
-    let compared = compare(&order(true, &BOTH), Criterion::Total, NOW);
+    let compared = compare(&order(true, &CASES), Criterion::Total, NOW);
     assert!(compared.sealed && compared.rows.is_empty());
     assert_eq!(compared.skus, ["chair", "desk"]);
 }
 
 #[test]
 fn changes_name_field_and_both_values() {
-    let from = content(&BOTH[0]);
-    let mut to = content(&Offer("p1", "far", "95 EUR", &[("chair", "35 EUR")], Some("2026-12-12")));
+    let from = content(&CASES[0]);
+    let mut to =
+        content(&ProposalCase("p1", "far", "95 EUR", &[("chair", "35 EUR")], Some("2026-12-12")));
     to.note = Some("from stock".to_owned());
-    let shown: Vec<_> = changes(&from, &to)
+    let actual: Vec<_> = changes(&from, &to)
         .into_iter()
         .map(|change| {
             (change.field, change.from.unwrap_or_default(), change.to.unwrap_or_default())
@@ -163,18 +176,18 @@ fn changes_name_field_and_both_values() {
         ("note", "", "from stock"),
     ];
     let expected = expected.map(|(a, b, c)| (a.to_owned(), b.to_owned(), c.to_owned()));
-    assert_eq!(shown, expected);
+    assert_eq!(actual, expected);
     assert!(changes(&from, &from).is_empty());
 }
 
 #[test]
 fn rows_mark_open_won_and_lapsed() {
-    let mut order = order(false, &BOTH);
+    let mut order = order(false, &CASES);
     let id = |text: &str| ProposalId::new(text).unwrap();
     let mut set = |text: &str, phase: ProposalPhase, valid_until: &str| {
-        let held = order.proposals.get_mut(&id(text)).unwrap();
-        held.phase = phase;
-        held.content.valid_until = Some(valid_until.to_owned());
+        let proposal = order.proposals.get_mut(&id(text)).unwrap();
+        proposal.phase = phase;
+        proposal.content.valid_until = Some(valid_until.to_owned());
     };
     set("p1", ProposalPhase::Open, "2026-09-21T14:13:20Z");
     set("p2", ProposalPhase::Closed, "2026-09-21T14:13:19Z");
@@ -201,7 +214,7 @@ fn articles_have_a_limit() {
             price: price("1 EUR"),
         })
         .collect();
-    let mut order = order(false, &BOTH);
+    let mut order = order(false, &CASES);
     order.proposals.values_mut().next().unwrap().content.lines = lines;
     let skus = compare(&order, Criterion::Total, NOW).skus;
     assert_eq!(skus.len(), COMPARED_MAX);

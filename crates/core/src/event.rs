@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::command::{Act, Actor, Award, Proposed};
+use crate::command::{Actor, Award, CommandKind, ProposalContent};
 use crate::hash::StableHasher;
 use crate::id::{
     FollowUpId, IdempotencyKey, Incarnation, OrderKey, ProposalId, SellerId, Seq, Timestamp,
@@ -40,8 +40,8 @@ pub struct Cause {
 
 impl Cause {
     /// Returns a key with the fingerprint of the command under it.
-    pub fn new(key: IdempotencyKey, act: &Act) -> Self {
-        Self { key, fingerprint: fingerprint(act), actor: None }
+    pub fn new(key: IdempotencyKey, kind: &CommandKind) -> Self {
+        Self { key, fingerprint: fingerprint(kind), actor: None }
     }
 
     /// Returns the same cause, as this actor's.
@@ -53,9 +53,9 @@ impl Cause {
 
 /// Returns the FNV-1a hash of the command's canonical JSON: stable across builds, and good enough
 /// to distinguish an honest repetition from a key used twice by mistake.
-pub(crate) fn fingerprint(act: &Act) -> u64 {
+pub(crate) fn fingerprint(kind: &CommandKind) -> u64 {
     let mut hasher = StableHasher::default();
-    match serde_json::to_writer(&mut hasher, act) {
+    match serde_json::to_writer(&mut hasher, kind) {
         Ok(()) => hasher.finish(),
         // A command is plain data and always serialises.
         Err(_) => 0,
@@ -82,7 +82,7 @@ pub enum EventKind {
         reason: Option<String>,
     },
     /// A seller made a proposal; the id is set.
-    NewProposal(Proposed),
+    NewProposal(ProposalContent),
     /// A proposal changed, or a seller declined, answered or asked.
     ProposalUpdate(ProposalUpdate),
     /// A proposal did not win.
@@ -202,7 +202,7 @@ pub enum ProposalUpdate {
     /// A seller amended a proposal (the first content is version 1).
     Amended {
         /// The new content.
-        proposal: Proposed,
+        proposal: ProposalContent,
         /// The version's number.
         version: u32,
     },
@@ -381,14 +381,14 @@ mod tests {
     #[test]
     fn ends_have_their_phase() {
         let paused = |expired| EventKind::OrderPaused { reason: None, expired };
-        for (kind, wanted) in [
+        for (kind, expected) in [
             (EventKind::OrderClosed { reason: None }, Some(Phase::Closed)),
             (EventKind::OrderCancelled { reason: None }, Some(Phase::Cancelled)),
             (paused(true), Some(Phase::Expired)),
             (paused(false), None),
             (EventKind::SellersSelected(Vec::new()), None),
         ] {
-            assert_eq!(kind.ends(), wanted, "{kind:?}");
+            assert_eq!(kind.ends(), expected, "{kind:?}");
         }
     }
 }

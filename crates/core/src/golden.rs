@@ -4,10 +4,10 @@
 //!
 //! `ORDERSTREAM_GOLDEN=write cargo test -p orderstream-core golden` writes the files anew.
 
-mod acts;
+mod commands;
 mod events;
 pub(crate) mod file;
 mod ids;
-mod shown;
+mod published_views;
+mod spellings;
 mod values;
-mod words;

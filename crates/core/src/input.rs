@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::buyer::Note;
+use crate::buyer::FollowUpDraft;
 use crate::command::Award;
 use crate::id::{FollowUpId, ProposalId, SellerId};
 use crate::limits::{
@@ -15,8 +15,8 @@ use crate::limits::{
 use crate::price::Quantity;
 use crate::refusal::Refusal;
 use crate::spec::{
-    Contact, Delivery, FollowUp, Item, Message, MessageType, NotificationType, OrderSpec, Place,
-    SellerLimits,
+    Contact, Coordinates, Delivery, FollowUp, Item, Message, MessageType, NotificationType,
+    OrderSpec, SellerLimits,
 };
 
 mod contact;
@@ -235,11 +235,11 @@ impl TryFrom<SpecInput> for OrderSpec {
 pub fn notification_type(value: Option<&str>) -> Result<NotificationType, Refusal> {
     match value {
         None | Some("") => Ok(NotificationType::default()),
-        Some(word) => NotificationType::parse(word).ok_or_else(|| {
-            let shown: String = word.chars().take(32).flat_map(char::escape_default).collect();
+        Some(name) => NotificationType::parse(name).ok_or_else(|| {
+            let escaped: String = name.chars().take(32).flat_map(char::escape_default).collect();
             Refusal::field(
                 "notification_type",
-                format!("'{shown}' is unknown; use GChat, Email, SMS or Webhook"),
+                format!("'{escaped}' is unknown; use GChat, Email, SMS or Webhook"),
             )
         }),
     }
@@ -296,7 +296,7 @@ impl TryFrom<DeliveryInput> for Delivery {
     fn try_from(input: DeliveryInput) -> Result<Self, Refusal> {
         let place = match (input.latitude, input.longitude) {
             (None, None) => None,
-            (Some(latitude), Some(longitude)) => Some(place(latitude, longitude)?),
+            (Some(latitude), Some(longitude)) => Some(coordinates(latitude, longitude)?),
             (Some(_), None) => {
                 return Err(Refusal::field("longitude", "is missing; give both or neither"));
             }
@@ -316,8 +316,8 @@ impl TryFrom<DeliveryInput> for Delivery {
 ///
 /// # Errors
 /// Refuses a coordinate that is out of its range or not a number, and names it.
-pub fn place(latitude: f64, longitude: f64) -> Result<Place, Refusal> {
-    Ok(Place {
+pub fn coordinates(latitude: f64, longitude: f64) -> Result<Coordinates, Refusal> {
+    Ok(Coordinates {
         latitude_udeg: microdegrees("latitude", latitude, 90.0)?,
         longitude_udeg: microdegrees("longitude", longitude, 180.0)?,
     })
@@ -377,7 +377,7 @@ impl TryFrom<MessageInput> for Message {
     fn try_from(input: MessageInput) -> Result<Self, Refusal> {
         let kind = match input.kind.as_deref() {
             None | Some("") => MessageType::default(),
-            Some(word) => MessageType::parse(word)
+            Some(name) => MessageType::parse(name)
                 .ok_or_else(|| Refusal::field("type", "is unknown; use text, html or markdown"))?,
         };
         let urls = each("urls", input.urls, URLS_MAX, |url| required_text("url", url))?;
@@ -393,14 +393,14 @@ impl TryFrom<FollowUpInput> for FollowUp {
             id: FollowUpId::new(input.id)?,
             audience: seller_names("audience", input.audience)?,
             message: message("message", input.message)?,
-            answers: answered(input.answers)?,
+            answers: answered_question(input.answers)?,
         })
     }
 }
 
 /// The buyer's follow-up, as received from a caller that may leave its id to the receiver.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct NoteInput {
+pub struct FollowUpDraftInput {
     /// The follow-up's id; absent or empty where the caller gives none.
     pub id: Option<String>,
     /// The recipients; empty means all sellers.
@@ -411,21 +411,21 @@ pub struct NoteInput {
     pub answers: Option<String>,
 }
 
-impl TryFrom<NoteInput> for Note {
+impl TryFrom<FollowUpDraftInput> for FollowUpDraft {
     type Error = Refusal;
 
-    fn try_from(input: NoteInput) -> Result<Self, Refusal> {
+    fn try_from(input: FollowUpDraftInput) -> Result<Self, Refusal> {
         Ok(Self {
             id: input.id.filter(|id| !id.is_empty()).map(FollowUpId::new).transpose()?,
             audience: seller_names("audience", input.audience)?,
             message: message("message", input.message)?,
-            answers: answered(input.answers)?,
+            answers: answered_question(input.answers)?,
         })
     }
 }
 
 /// Returns the id of the question that is answered; an empty one is none.
-fn answered(id: Option<String>) -> Result<Option<FollowUpId>, Refusal> {
+fn answered_question(id: Option<String>) -> Result<Option<FollowUpId>, Refusal> {
     let id = id.filter(|id| !id.is_empty()).map(FollowUpId::new).transpose();
     id.map_err(|refusal| Refusal { field: Some("answers".to_owned()), ..refusal })
 }

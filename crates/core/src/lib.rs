@@ -36,7 +36,7 @@ pub mod tracker;
 pub mod withheld;
 
 pub use book::Book;
-pub use command::{Act, Answer, Command};
+pub use command::{Command, CommandKind, Reply};
 pub use event::{Event, EventKind};
 pub use id::{
     Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderReqId, ProposalId, SellerId,
@@ -49,6 +49,6 @@ pub use refusal::{Reason, Refusal};
 pub use request_phase::RequestPhase;
 pub use spec::OrderSpec;
 pub use store_url::StoreUrl;
-pub use summary::Summary;
-pub use tracker::{Snapshot, Tracker};
+pub use summary::OrderSummary;
+pub use tracker::{Tracker, TrackerSnapshot};
 pub use withheld::{Durable, Withheld};

@@ -55,7 +55,7 @@ pub const COMPARED_MAX: usize = 500;
 pub const EVENTS_MAX: u64 = 100_000;
 /// Sequence numbers of a list that are reserved for its end: a sealed order's opening, a pending
 /// award, and the end itself.
-pub const EVENTS_OF_AN_END: u64 = 3;
+pub const END_EVENTS_RESERVED: u64 = 3;
 /// Shortest lifetime of an order, milliseconds (10 s).
 pub const EXPIRES_IN_MS_MIN: u64 = 10_000;
 /// Longest lifetime of an order, milliseconds (7 d).
@@ -75,7 +75,7 @@ pub const SCALE_MAX: u32 = 6;
 /// Refused commands of one order that its tracker shows; beyond it the oldest are dropped. More
 /// than a resource can ask for at once (32 follow-ups, an extension, an end, a pause), so that none
 /// of those is dropped and sent again for ever.
-pub const REFUSED_MAX: usize = 64;
+pub const REFUSALS_MAX: usize = 64;
 /// Recipients that are notified one by one of one event: ten times the sellers that an order may
 /// invite, as for the proposals that are closed one by one.
 pub const RECIPIENTS_MAX: usize = 1_000;
@@ -85,9 +85,9 @@ pub const SINKS_MAX: usize = 16;
 /// given up, so that a recipient that never responds does not hold up the others.
 pub const PENDING_MAX: usize = 2_048;
 /// Dead letters of one order, which can be sent again; beyond it the oldest are dropped.
-pub const DEAD_MAX: usize = 1_000;
+pub const DEAD_LETTERS_MAX: usize = 1_000;
 /// Notifications of one order that are being sent at one time.
-pub const UNDER_WAY_MAX: usize = 32;
+pub const IN_FLIGHT_MAX: usize = 32;
 /// Delivery attempts for one notification before it is given up: with the back-offs between them
 /// about four hours.
 pub const ATTEMPTS_MAX: u32 = 16;

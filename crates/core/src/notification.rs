@@ -16,7 +16,7 @@ use crate::spec::{Channel, NotificationType};
 
 pub use compose::compose;
 pub(crate) use due::due_for_failure;
-pub use due::{Audience, Due, due, has_listeners};
+pub use due::{Audience, DueNotification, due, has_recipients};
 pub use template::Template;
 
 /// The kinds of notification, by recipient and purpose, as the original system named its topics.
@@ -108,7 +108,7 @@ pub struct Notification {
 
 /// A notification that was given up, as the content of the notification that reports it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
+pub struct DeliveryFailure {
     /// The id of the notification that was given up.
     pub id: String,
     /// The template that it was to use.
@@ -154,7 +154,7 @@ pub enum Blame {
 }
 
 /// The future of one delivery attempt.
-pub type Delivery<'a> = Pin<Box<dyn Future<Output = Result<(), DeliveryError>> + Send + 'a>>;
+pub type DeliveryFuture<'a> = Pin<Box<dyn Future<Output = Result<(), DeliveryError>> + Send + 'a>>;
 
 /// Sends notifications over their channels. Each call is one attempt, and ends within the
 /// channel's own deadline.
@@ -170,16 +170,21 @@ pub trait Notifier: Send + Sync + Debug + 'static {
     fn destination(&self, channel: &Channel) -> String;
 
     /// Makes one delivery attempt.
-    fn deliver<'a>(&'a self, notification: &'a Notification) -> Delivery<'a>;
+    fn deliver<'a>(&'a self, notification: &'a Notification) -> DeliveryFuture<'a>;
 }
 
 /// The separator between the parts of a notification's id: no name holds it, and every URL may.
-const ID_MARK: char = '~';
+const ID_SEPARATOR: char = '~';
 
-/// Returns the id of the notification of one event to one recipient over one channel. `of` is the
+/// Returns the id of the notification of one event to one recipient over one channel. `given_up_id` is the
 /// id of the notification that was given up, where this one reports that.
-pub fn id(life: (&OrderKey, &Incarnation), seq: Seq, due: &Due, of: Option<&str>) -> String {
-    let (key, incarnation) = life;
+pub fn id(
+    order_incarnation: (&OrderKey, &Incarnation),
+    seq: Seq,
+    due: &DueNotification,
+    given_up_id: Option<&str>,
+) -> String {
+    let (key, incarnation) = order_incarnation;
     let (kind, seller) = match &due.recipient {
         Recipient::Buyer => ("buyer", ""),
         Recipient::Seller(seller) => ("seller", seller.as_str()),
@@ -192,17 +197,19 @@ pub fn id(life: (&OrderKey, &Incarnation), seq: Seq, due: &Due, of: Option<&str>
         seller,
         due.channel.kind.as_str(),
         &due.channel.address,
-        of.unwrap_or_default(),
+        given_up_id.unwrap_or_default(),
     ];
     let (tenant, order) = (&key.tenant, &key.order_req_id);
     let hash = StableHasher::default().texts(&parts).finish();
-    format!("{tenant}{ID_MARK}{order}{ID_MARK}{incarnation}{ID_MARK}{seq}{ID_MARK}{hash:016x}")
+    format!(
+        "{tenant}{ID_SEPARATOR}{order}{ID_SEPARATOR}{incarnation}{ID_SEPARATOR}{seq}{ID_SEPARATOR}{hash:016x}"
+    )
 }
 
 /// Returns the order and the incarnation that a notification's id names; `None` where it is
 /// malformed.
 pub fn order_of(id: &str) -> Option<(OrderKey, Incarnation)> {
-    let mut parts = id.split(ID_MARK);
+    let mut parts = id.split(ID_SEPARATOR);
     let key = OrderKey::new(parts.next()?, parts.next()?).ok()?;
     let incarnation = Incarnation::new(parts.next()?).ok()?;
     (parts.count() == 2).then_some((key, incarnation))

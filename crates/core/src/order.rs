@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::command::{Award, Proposed};
+use crate::command::{Award, ProposalContent};
 use crate::event::{Event, EventKind, ProposalUpdate};
 use crate::id::{FollowUpId, Incarnation, OrderKey, ProposalId, SellerId, Seq, Timestamp};
 use crate::price::Price;
@@ -87,7 +87,7 @@ pub enum ProposalPhase {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Proposal {
     /// The newest content.
-    pub content: Proposed,
+    pub content: ProposalContent,
     /// The number of the newest version; 1 is the first.
     pub version: u32,
     /// The proposal's phase.
@@ -156,7 +156,7 @@ pub struct Order {
     /// The time until which a sealed order waits for a decision; absent before it is opened.
     pub decide_until: Option<Timestamp>,
     /// The last event that paused or resumed it; 0 where none did.
-    pub steered_at: Seq,
+    pub suspension_seq: Seq,
     /// The last event.
     pub last_seq: Seq,
     /// The last event's time and name.
@@ -224,7 +224,7 @@ impl Order {
         }
         self.apply(event.seq, event.at, &event.kind);
         if matches!(event.kind, EventKind::OrderPaused { .. } | EventKind::OrderResumed) {
-            self.steered_at = event.seq;
+            self.suspension_seq = event.seq;
         }
         self.last_seq = event.seq;
         self.last_event = (event.at, event.kind.as_str());
@@ -250,7 +250,7 @@ impl Order {
             pending_award: None,
             awards_undone: 0,
             decide_until: None,
-            steered_at: Seq(0),
+            suspension_seq: Seq(0),
             last_seq: Seq(0),
             last_event: (at, "OrderOpened"),
         }
@@ -323,11 +323,11 @@ impl Order {
         reason: Option<&String>,
     ) {
         let found = self.invitations.binary_search_by(|held| held.seller.cmp(seller));
-        let Some(held) = found.ok().and_then(|index| self.invitations.get_mut(index)) else {
+        let Some(invitation) = found.ok().and_then(|index| self.invitations.get_mut(index)) else {
             return;
         };
-        if state > held.state {
-            *held = Invitation { seller: seller.clone(), state, at, reason: reason.cloned() };
+        if state > invitation.state {
+            *invitation = Invitation { seller: seller.clone(), state, at, reason: reason.cloned() };
         }
     }
 
@@ -337,7 +337,7 @@ impl Order {
         self.pending_award = None;
     }
 
-    fn add_proposal(&mut self, seq: Seq, at: Timestamp, content: &Proposed) {
+    fn add_proposal(&mut self, seq: Seq, at: Timestamp, content: &ProposalContent) {
         self.advance(&content.seller, at, InvitationState::Proposed, None);
         if let Some(id) = &content.proposal_id {
             let content = content.clone();
@@ -351,13 +351,13 @@ impl Order {
         match update {
             ProposalUpdate::Amended { proposal, version } => {
                 let id = proposal.proposal_id.as_ref();
-                if let Some(held) = id.and_then(|id| self.proposals.get_mut(id)) {
+                if let Some(existing) = id.and_then(|id| self.proposals.get_mut(id)) {
                     // An amendment to the current content is restated, and is not a version.
-                    if *version > held.version {
-                        held.versions.push(seq);
+                    if *version > existing.version {
+                        existing.versions.push(seq);
                     }
-                    held.content = proposal.clone();
-                    held.version = *version;
+                    existing.content = proposal.clone();
+                    existing.version = *version;
                 }
             }
             ProposalUpdate::Withdrawn { proposal_id, .. } => {
@@ -388,16 +388,16 @@ impl Order {
     }
 
     /// Returns the number of invited sellers.
-    pub const fn selected(&self) -> usize {
+    pub const fn invited_count(&self) -> usize {
         self.invitations.len()
     }
 
     /// Returns the number of invited sellers that were notified or acted by themselves, and the
     /// number of those that could not be notified.
     pub fn notified(&self) -> (usize, usize) {
-        let told = self.invitations.iter().filter(|held| held.state > InvitationState::Bounced);
+        let notified = self.invitations.iter().filter(|held| held.state > InvitationState::Bounced);
         let bounced = self.invitations.iter().filter(|held| held.state == InvitationState::Bounced);
-        (told.count(), bounced.count())
+        (notified.count(), bounced.count())
     }
 
     /// Reports whether the proposals are still hidden.
@@ -406,7 +406,7 @@ impl Order {
     }
 
     /// Reports whether it holds proposals, declines or questions that are redacted.
-    pub fn has_hidden(&self) -> bool {
+    pub fn has_redacted(&self) -> bool {
         self.proposals.values().any(|held| held.content.price.is_hidden())
             || self
                 .declined
@@ -441,21 +441,23 @@ impl Order {
             };
             *of_phase = of_phase.saturating_add(1);
             if proposal.phase == ProposalPhase::Open && !self.is_sealed() {
-                keep_best(&mut counts.best, id, &proposal.content.price);
+                update_best(&mut counts.best, id, &proposal.content.price);
             }
         }
         counts
     }
 }
 
-fn keep_best(best: &mut Option<(ProposalId, Price)>, id: &ProposalId, price: &Price) {
-    let better = match best {
+fn update_best(best: &mut Option<(ProposalId, Price)>, id: &ProposalId, price: &Price) {
+    let is_better = match best {
         // The price is hidden while the list of a sealed order that was opened is being read again.
         _ if price.is_hidden() => false,
         None => true,
-        Some((_, held)) => held.currency() == price.currency() && price.amount() < held.amount(),
+        Some((_, current)) => {
+            current.currency() == price.currency() && price.amount() < current.amount()
+        }
     };
-    if better {
+    if is_better {
         *best = Some((id.clone(), price.clone()));
     }
 }

@@ -6,7 +6,7 @@ use std::cell::Cell;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bug {
     /// Reply before the records are on disk.
-    AnswerBeforeSync,
+    ReplyBeforeSync,
     /// Resume one event too late.
     ResumeOffByOne,
     /// Accept commands and streams with a stale epoch.

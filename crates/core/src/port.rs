@@ -3,18 +3,20 @@
 
 mod order_projection;
 
-pub use order_projection::{Cursor, OrderLife, OrderProjection, Projected, ProjectionError};
+pub use order_projection::{
+    OrderIncarnation, OrderProjection, ProjectionCursor, ProjectionError, ProjectionFuture,
+};
 
 use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::command::{Act, Command};
+use crate::command::{Command, CommandKind};
 use crate::id::{Epoch, Incarnation, OrderKey, SellerId, Tenant, Timestamp};
 use crate::refusal::Refusal;
 use crate::spec::{OrderSpec, Seller};
-use crate::tracker::Snapshot;
+use crate::tracker::TrackerSnapshot;
 
 /// A source of wall-clock time.
 pub trait Clock: Send + Sync + Debug + 'static {
@@ -75,14 +77,14 @@ pub trait OrderStreams: Send + Sync + Debug + 'static {
     ///
     /// # Errors
     /// Refuses an order that is not followed, and when a limit is reached.
-    fn act(&self, key: &OrderKey, command: Command) -> Result<(), Refusal>;
+    fn send_command(&self, key: &OrderKey, command: Command) -> Result<(), Refusal>;
 
     /// Ends the stream of this incarnation of the order and drops its tracker. The order itself
     /// goes on, and so does the stream of another incarnation.
-    fn stop(&self, key: &OrderKey, life: &Incarnation);
+    fn stop(&self, key: &OrderKey, incarnation: &Incarnation);
 
     /// Returns the order as its tracker sees it now.
-    fn snapshot(&self, key: &OrderKey) -> Option<Arc<Snapshot>>;
+    fn snapshot(&self, key: &OrderKey) -> Option<Arc<TrackerSnapshot>>;
 
     /// Returns the keys of all orders that are followed.
     fn keys(&self) -> Vec<OrderKey>;
@@ -101,14 +103,14 @@ pub trait OrderStreams: Send + Sync + Debug + 'static {
     ///
     /// # Errors
     /// When the content does not survive; then it must not be shown.
-    fn keep<'a>(&'a self, _keys: &'a [OrderKey]) -> Answered<'a, ()> {
+    fn persist<'a>(&'a self, _keys: &'a [OrderKey]) -> ReplyFuture<'a, ()> {
         Box::pin(std::future::ready(Ok(())))
     }
 }
 
 /// An order as its processor knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct OwnedOrder {
     /// The order's tenant and id.
     pub key: OrderKey,
     /// The order's incarnation.
@@ -116,15 +118,15 @@ pub struct Held {
     /// The highest epoch that was granted.
     pub epoch: Epoch,
     /// The order has ended.
-    pub is_over: bool,
+    pub is_ended: bool,
 }
 
 /// The future of a reply that comes over the network, within a deadline.
-pub type Answered<'a, T> = Pin<Box<dyn Future<Output = Result<T, Refusal>> + Send + 'a>>;
+pub type ReplyFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Refusal>> + Send + 'a>>;
 
 /// The current addresses of processors, from a source that is ahead of DNS: for a while, a resolver
 /// may not know a name that is new or has moved.
-pub trait Addresses: Send + Sync + Debug + 'static {
+pub trait ProcessorAddresses: Send + Sync + Debug + 'static {
     /// Returns a processor's address; `None` when only its name is known.
     fn address(&self, processor: &str) -> Option<SocketAddr>;
 
@@ -136,9 +138,9 @@ pub trait Addresses: Send + Sync + Debug + 'static {
 
 /// A source without any address, so that every name is resolved.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct ByName;
+pub struct DnsAddresses;
 
-impl Addresses for ByName {
+impl ProcessorAddresses for DnsAddresses {
     fn address(&self, _processor: &str) -> Option<SocketAddr> {
         None
     }
@@ -148,43 +150,51 @@ impl Addresses for ByName {
 /// nobody wants any more. Each call is tried once.
 pub trait OrderOwners: Send + Sync + Debug + 'static {
     /// Returns the order if this processor holds it, whatever its incarnation.
-    fn locate<'a>(&'a self, processor: &'a str, key: &'a OrderKey) -> Answered<'a, Option<Held>>;
+    fn locate<'a>(
+        &'a self,
+        processor: &'a str,
+        key: &'a OrderKey,
+    ) -> ReplyFuture<'a, Option<OwnedOrder>>;
 
     /// Returns the orders at this processor that have not ended, of one tenant or of all.
-    fn held<'a>(&'a self, processor: &'a str, tenant: Option<&'a str>) -> Answered<'a, Vec<Held>>;
+    fn owned_orders<'a>(
+        &'a self,
+        processor: &'a str,
+        tenant: Option<&'a str>,
+    ) -> ReplyFuture<'a, Vec<OwnedOrder>>;
 
     /// Cancels one incarnation of an order. An order that does not exist, or has ended, is success.
     fn cancel<'a>(
         &'a self,
         processor: &'a str,
         key: &'a OrderKey,
-        life: &'a Incarnation,
+        incarnation: &'a Incarnation,
         epoch: Epoch,
-    ) -> Answered<'a, ()>;
+    ) -> ReplyFuture<'a, ()>;
 }
 
 /// Returns the stable name of a command.
-pub fn act_name(act: &Act) -> &'static str {
-    match act {
-        Act::Open(_) => "open",
-        Act::Propose(_) => "propose",
-        Act::Amend(_) => "amend",
-        Act::Withdraw { .. } => "withdraw",
-        Act::Decline { .. } => "decline",
-        Act::Answer { .. } => "answer",
-        Act::Ask { .. } => "ask",
-        Act::See { .. } => "see",
-        Act::Notified { .. } => "notified",
-        Act::UndoAward { .. } => "undo-award",
-        Act::FollowUp(_) => "follow-up",
-        Act::Lock { .. } => "lock",
-        Act::Unlock { .. } => "unlock",
-        Act::Pause { .. } => "pause",
-        Act::Resume => "resume",
-        Act::Extend { .. } => "extend",
-        Act::Close { .. } => "close",
-        Act::Finalise { .. } => "finalise",
-        Act::Cancel { .. } => "cancel",
-        Act::Tick => "tick",
+pub fn command_name(kind: &CommandKind) -> &'static str {
+    match kind {
+        CommandKind::Open(_) => "open",
+        CommandKind::Propose(_) => "propose",
+        CommandKind::Amend(_) => "amend",
+        CommandKind::Withdraw { .. } => "withdraw",
+        CommandKind::Decline { .. } => "decline",
+        CommandKind::Answer { .. } => "answer",
+        CommandKind::Ask { .. } => "ask",
+        CommandKind::See { .. } => "see",
+        CommandKind::Notified { .. } => "notified",
+        CommandKind::UndoAward { .. } => "undo-award",
+        CommandKind::FollowUp(_) => "follow-up",
+        CommandKind::Lock { .. } => "lock",
+        CommandKind::Unlock { .. } => "unlock",
+        CommandKind::Pause { .. } => "pause",
+        CommandKind::Resume => "resume",
+        CommandKind::Extend { .. } => "extend",
+        CommandKind::Close { .. } => "close",
+        CommandKind::Finalise { .. } => "finalise",
+        CommandKind::Cancel { .. } => "cancel",
+        CommandKind::Tick => "tick",
     }
 }

@@ -41,8 +41,8 @@ impl Currency {
 }
 
 fn wrong_currency(text: &str) -> Refusal {
-    let shown: String = text.chars().take(16).flat_map(char::escape_default).collect();
-    Refusal::field("currency", format!("'{shown}' is not an ISO 4217 code such as EUR or INR"))
+    let escaped: String = text.chars().take(16).flat_map(char::escape_default).collect();
+    Refusal::field("currency", format!("'{escaped}' is not an ISO 4217 code such as EUR or INR"))
 }
 
 impl TryFrom<Cow<'_, str>> for Currency {
@@ -121,19 +121,19 @@ impl Quantity {
 }
 
 fn decimal(field: &str, text: &str, max: i64) -> Result<Decimal, Refusal> {
-    let shown: String = text.chars().take(40).flat_map(char::escape_default).collect();
+    let escaped: String = text.chars().take(40).flat_map(char::escape_default).collect();
     let value = Decimal::from_str_exact(text.trim())
-        .map_err(|_| Refusal::field(field, format!("'{shown}' is not a decimal number")))?;
+        .map_err(|_| Refusal::field(field, format!("'{escaped}' is not a decimal number")))?;
     if value.is_sign_negative() && !value.is_zero() {
-        return Err(Refusal::field(field, format!("{shown} is negative; give 0 or more")));
+        return Err(Refusal::field(field, format!("{escaped} is negative; give 0 or more")));
     }
     if value > Decimal::from(max) {
-        return Err(Refusal::field(field, format!("{shown} is too large; at most {max}")));
+        return Err(Refusal::field(field, format!("{escaped} is too large; at most {max}")));
     }
     if value.normalize().scale() > SCALE_MAX {
         return Err(Refusal::field(
             field,
-            format!("{shown} has too many decimal places; at most {SCALE_MAX}"),
+            format!("{escaped} has too many decimal places; at most {SCALE_MAX}"),
         ));
     }
     Ok(value)
@@ -157,13 +157,13 @@ mod tests {
             assert_eq!(refusal.field.as_deref(), Some("quantity"), "{text}");
             assert!(refusal.message.contains(piece), "{text}: {refusal}");
         }
-        for (text, wanted) in [
+        for (text, expected) in [
             (" 12 ", "12"),
             ("0.123456", "0.123456"),
             ("0.1234560", "0.1234560"),
             ("1000000000", "1000000000"),
         ] {
-            assert_eq!(Quantity::parse(text).unwrap().value().to_string(), wanted);
+            assert_eq!(Quantity::parse(text).unwrap().value().to_string(), expected);
         }
     }
 

@@ -17,7 +17,7 @@ pub enum Reason {
     /// There is no such dead letter here.
     NotificationNotFound,
     /// No command was sent to the order under this key.
-    ActNotFound,
+    CommandNotFound,
     /// The id exists already with other content.
     ProposalExists,
     /// The order has ended; it accepts nothing more.
@@ -80,7 +80,7 @@ const fn row(reason: Reason) -> (&'static str, i32, u16) {
         Reason::OrderNotFound => ("ORDER_NOT_FOUND", 5, 404),
         Reason::ProposalNotFound => ("PROPOSAL_NOT_FOUND", 5, 404),
         Reason::NotificationNotFound => ("NOTIFICATION_NOT_FOUND", 5, 404),
-        Reason::ActNotFound => ("ACT_NOT_FOUND", 5, 404),
+        Reason::CommandNotFound => ("ACT_NOT_FOUND", 5, 404),
         Reason::ProposalExists => ("PROPOSAL_EXISTS", 6, 409),
         Reason::OrderEnded => ("ORDER_ENDED", 9, 409),
         Reason::OrderPaused => ("ORDER_PAUSED", 9, 409),
@@ -118,7 +118,7 @@ impl Reason {
         Self::OrderNotFound,
         Self::ProposalNotFound,
         Self::NotificationNotFound,
-        Self::ActNotFound,
+        Self::CommandNotFound,
         Self::ProposalExists,
         Self::OrderEnded,
         Self::OrderPaused,
@@ -245,9 +245,9 @@ mod tests {
     #[test]
     fn retriable_reasons_are_of_servers_that_come_back() {
         let retriable: Vec<_> = Reason::ALL.into_iter().filter(|it| it.is_retriable()).collect();
-        let wanted =
+        let expected =
             [Reason::Overloaded, Reason::Draining, Reason::StorageUnavailable, Reason::Unreachable];
-        assert_eq!(retriable, wanted);
+        assert_eq!(retriable, expected);
     }
 
     /// Clients act on these numbers.

@@ -52,16 +52,16 @@ impl RequestPhase {
     ];
 
     /// Returns the phase of an order, `None` before its first event, whose stream is up or down.
-    pub const fn of(order: Option<Phase>, stream: Stream) -> Self {
+    pub const fn of(order: Option<Phase>, stream: StreamConnectivity) -> Self {
         match (order, stream) {
             (None, _) => Self::Pending,
             (Some(Phase::Finalised), _) => Self::Finalised,
             (Some(Phase::Expired), _) => Self::Expired,
             (Some(Phase::Closed), _) => Self::Closed,
             (Some(Phase::Cancelled), _) => Self::Cancelled,
-            (Some(Phase::Open | Phase::Paused), Stream::Down) => Self::Reconnecting,
-            (Some(Phase::Paused), Stream::Up) => Self::Paused,
-            (Some(Phase::Open), Stream::Up) => Self::Streaming,
+            (Some(Phase::Open | Phase::Paused), StreamConnectivity::Down) => Self::Reconnecting,
+            (Some(Phase::Paused), StreamConnectivity::Up) => Self::Paused,
+            (Some(Phase::Open), StreamConnectivity::Up) => Self::Streaming,
         }
     }
 
@@ -116,7 +116,7 @@ impl fmt::Display for RequestPhase {
 
 /// The state of an order's stream, as far as the phase depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stream {
+pub enum StreamConnectivity {
     /// Events are received.
     Up,
     /// The stream is being opened, or was never.
@@ -130,21 +130,21 @@ mod tests {
     #[test]
     fn phases_follow_the_order_and_its_stream() {
         let ended = [Phase::Finalised, Phase::Expired, Phase::Closed, Phase::Cancelled];
-        for stream in [Stream::Up, Stream::Down] {
+        for stream in [StreamConnectivity::Up, StreamConnectivity::Down] {
             assert_eq!(RequestPhase::of(None, stream), RequestPhase::Pending);
             for end in ended {
                 let phase = RequestPhase::of(Some(end), stream);
                 assert_eq!((phase.as_str(), phase.is_terminal()), (end.as_str(), true));
             }
         }
-        for (order, stream, wanted) in [
-            (Phase::Open, Stream::Up, RequestPhase::Streaming),
-            (Phase::Paused, Stream::Up, RequestPhase::Paused),
-            (Phase::Open, Stream::Down, RequestPhase::Reconnecting),
-            (Phase::Paused, Stream::Down, RequestPhase::Reconnecting),
+        for (order, stream, expected) in [
+            (Phase::Open, StreamConnectivity::Up, RequestPhase::Streaming),
+            (Phase::Paused, StreamConnectivity::Up, RequestPhase::Paused),
+            (Phase::Open, StreamConnectivity::Down, RequestPhase::Reconnecting),
+            (Phase::Paused, StreamConnectivity::Down, RequestPhase::Reconnecting),
         ] {
             let phase = RequestPhase::of(Some(order), stream);
-            assert_eq!((phase, phase.is_terminal()), (wanted, false));
+            assert_eq!((phase, phase.is_terminal()), (expected, false));
         }
     }
 

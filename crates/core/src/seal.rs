@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
-use crate::command::Proposed;
+use crate::command::ProposalContent;
 use crate::event::{Event, EventKind, NotifyResult, ProposalUpdate};
 use crate::id::SellerId;
 use crate::order::{InvitationState, Order};
@@ -16,7 +16,7 @@ use crate::price::Price;
 /// The placeholder for a seller's name that is hidden.
 pub const SEALED: &str = "sealed";
 
-static NOBODY: LazyLock<Option<SellerId>> = LazyLock::new(|| SellerId::new(SEALED).ok());
+static REDACTED_SELLER: LazyLock<Option<SellerId>> = LazyLock::new(|| SellerId::new(SEALED).ok());
 
 /// Returns the name to show for a seller of this order.
 pub fn seller<'a>(order: &Order, seller: &'a SellerId) -> &'a str {
@@ -25,7 +25,7 @@ pub fn seller<'a>(order: &Order, seller: &'a SellerId) -> &'a str {
 
 /// The redaction of an order's proposals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Cover {
+pub enum Redaction {
     /// They may leave the owner.
     #[default]
     Open,
@@ -33,7 +33,7 @@ pub enum Cover {
     Sealed,
 }
 
-impl Cover {
+impl Redaction {
     /// Returns the redaction of an order; `Open` where there is no order.
     pub fn of(order: Option<&Order>) -> Self {
         if order.is_some_and(Order::is_sealed) { Self::Sealed } else { Self::Open }
@@ -41,10 +41,10 @@ impl Cover {
 }
 
 /// Returns an order's redaction after these events; `None` where they do not set it.
-pub fn after(events: &[Arc<Event>]) -> Option<Cover> {
+pub fn redaction_after(events: &[Arc<Event>]) -> Option<Redaction> {
     events.iter().rev().find_map(|event| match &event.kind {
-        EventKind::OrderOpened(opened) if opened.spec.sealed => Some(Cover::Sealed),
-        EventKind::OrderOpened(_) | EventKind::ProposalsOpened { .. } => Some(Cover::Open),
+        EventKind::OrderOpened(opened) if opened.spec.sealed => Some(Redaction::Sealed),
+        EventKind::OrderOpened(_) | EventKind::ProposalsOpened { .. } => Some(Redaction::Open),
         EventKind::SellersSelected(_)
         | EventKind::SellerNotified { .. }
         | EventKind::NewProposal(_)
@@ -64,16 +64,16 @@ pub fn after(events: &[Arc<Event>]) -> Option<Cover> {
 }
 
 /// Returns an event as it may leave the owner under this redaction.
-pub fn shown(cover: Cover, event: &Arc<Event>) -> Arc<Event> {
-    match cover {
-        Cover::Open => Arc::clone(event),
-        Cover::Sealed => self::event(event),
+pub fn apply(redaction: Redaction, event: &Arc<Event>) -> Arc<Event> {
+    match redaction {
+        Redaction::Open => Arc::clone(event),
+        Redaction::Sealed => self::event(event),
     }
 }
 
 /// Returns an event as it may leave the owner while the order is sealed.
 pub fn event(event: &Arc<Event>) -> Arc<Event> {
-    match hidden(&event.kind) {
+    match redacted_kind(&event.kind) {
         None => Arc::clone(event),
         Some(kind) => Arc::new(Event { seq: event.seq, at: event.at, cause: None, kind }),
     }
@@ -84,12 +84,13 @@ pub fn order(order: &Order) -> Cow<'_, Order> {
     if !order.is_sealed() {
         return Cow::Borrowed(order);
     }
-    let mut shown = order.clone();
-    for proposal in shown.proposals.values_mut() {
-        proposal.content = content(&proposal.content);
-        proposal.lock = proposal.lock.take().map(|(holder, until)| (nobody(&holder), until));
+    let mut redacted = order.clone();
+    for proposal in redacted.proposals.values_mut() {
+        proposal.content = redacted_content(&proposal.content);
+        proposal.lock =
+            proposal.lock.take().map(|(holder, until)| (redacted_seller(&holder), until));
     }
-    for invitation in &mut shown.invitations {
+    for invitation in &mut redacted.invitations {
         // Which seller opened the order, declined or proposed is as revealing as a price.
         if invitation.state > InvitationState::Notified {
             invitation.state = InvitationState::Notified;
@@ -97,22 +98,22 @@ pub fn order(order: &Order) -> Cow<'_, Order> {
             invitation.at = order.opened_at;
         }
     }
-    shown.declined.clear();
-    for asker in shown.questions.values_mut() {
-        *asker = nobody(asker);
+    redacted.declined.clear();
+    for asker in redacted.questions.values_mut() {
+        *asker = redacted_seller(asker);
     }
-    Cow::Owned(shown)
+    Cow::Owned(redacted)
 }
 
-fn nobody(otherwise: &SellerId) -> SellerId {
+fn redacted_seller(fallback: &SellerId) -> SellerId {
     // The name is a constant that fits the rules.
-    NOBODY.clone().unwrap_or_else(|| otherwise.clone())
+    REDACTED_SELLER.clone().unwrap_or_else(|| fallback.clone())
 }
 
-fn content(proposed: &Proposed) -> Proposed {
-    Proposed {
+fn redacted_content(proposed: &ProposalContent) -> ProposalContent {
+    ProposalContent {
         proposal_id: proposed.proposal_id.clone(),
-        seller: nobody(&proposed.seller),
+        seller: redacted_seller(&proposed.seller),
         price: Price::hidden(),
         lines: Vec::new(),
         note: None,
@@ -123,16 +124,19 @@ fn content(proposed: &Proposed) -> Proposed {
 }
 
 /// Returns the replacement for an event with hidden content; `None` where nothing in it is hidden.
-fn hidden(kind: &EventKind) -> Option<EventKind> {
+fn redacted_kind(kind: &EventKind) -> Option<EventKind> {
     let update = match kind {
-        EventKind::NewProposal(proposed) => return Some(EventKind::NewProposal(content(proposed))),
+        EventKind::NewProposal(proposed) => {
+            return Some(EventKind::NewProposal(redacted_content(proposed)));
+        }
         EventKind::EditLock { proposal_id, holder, until } => {
-            let (proposal_id, holder, until) = (proposal_id.clone(), nobody(holder), *until);
+            let (proposal_id, holder, until) =
+                (proposal_id.clone(), redacted_seller(holder), *until);
             return Some(EventKind::EditLock { proposal_id, holder, until });
         }
         EventKind::SellerNotified { seller, channel, result: NotifyResult::Seen, .. } => {
             return Some(EventKind::SellerNotified {
-                seller: nobody(seller),
+                seller: redacted_seller(seller),
                 channel: channel.clone(),
                 result: NotifyResult::Seen,
                 reason: None,
@@ -154,28 +158,28 @@ fn hidden(kind: &EventKind) -> Option<EventKind> {
         | EventKind::OrderClosed { .. }
         | EventKind::OrderCancelled { .. } => return None,
     };
-    Some(EventKind::ProposalUpdate(hidden_update(update)))
+    Some(EventKind::ProposalUpdate(redacted_update(update)))
 }
 
-fn hidden_update(update: &ProposalUpdate) -> ProposalUpdate {
+fn redacted_update(update: &ProposalUpdate) -> ProposalUpdate {
     match update {
         ProposalUpdate::Amended { proposal, version } => {
-            ProposalUpdate::Amended { proposal: content(proposal), version: *version }
+            ProposalUpdate::Amended { proposal: redacted_content(proposal), version: *version }
         }
         ProposalUpdate::Withdrawn { proposal_id, .. } => {
             ProposalUpdate::Withdrawn { proposal_id: proposal_id.clone(), reason: None }
         }
         ProposalUpdate::Declined { seller, .. } => {
-            ProposalUpdate::Declined { seller: nobody(seller), reason: None }
+            ProposalUpdate::Declined { seller: redacted_seller(seller), reason: None }
         }
         // Questions and answers may be read; their sellers' names may not.
         ProposalUpdate::Answered { seller, follow_up_id, message } => ProposalUpdate::Answered {
-            seller: nobody(seller),
+            seller: redacted_seller(seller),
             follow_up_id: follow_up_id.clone(),
             message: message.clone(),
         },
         ProposalUpdate::Asked { seller, question_id, message } => ProposalUpdate::Asked {
-            seller: nobody(seller),
+            seller: redacted_seller(seller),
             question_id: question_id.clone(),
             message: message.clone(),
         },

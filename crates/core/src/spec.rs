@@ -140,7 +140,7 @@ pub struct Item {
 pub struct Delivery {
     /// The place's coordinates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub place: Option<Place>,
+    pub place: Option<Coordinates>,
     /// The postal address, as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
@@ -151,7 +151,7 @@ pub struct Delivery {
 
 /// A point on the Earth, in millionths of a degree (about 11 cm), so that it compares exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct Coordinates {
     /// From -90 000 000 to 90 000 000.
     pub latitude_udeg: i32,
     /// From -180 000 000 to 180 000 000.
@@ -250,7 +250,7 @@ pub struct Seller {
     /// The seller's name.
     pub id: SellerId,
     /// The place that it delivers from; absent where it is not known.
-    pub place: Option<Place>,
+    pub place: Option<Coordinates>,
     /// The categories that it sells.
     pub categories: Vec<String>,
     /// The seller's channels and language.

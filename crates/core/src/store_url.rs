@@ -50,12 +50,12 @@ impl fmt::Display for StoreUrl {
             };
         };
         // The last `@`: a password with one of its own must not be cut in two.
-        let (credentials, place) = match rest.rsplit_once('@') {
-            Some((_, place)) => ("***@", place),
+        let (credentials, location) = match rest.rsplit_once('@') {
+            Some((_, location)) => ("***@", location),
             None => ("", rest),
         };
-        let place = place.split(['?', '&']).next().unwrap_or_default();
-        write!(f, "{scheme}://{credentials}{place}")
+        let location = location.split(['?', '&']).next().unwrap_or_default();
+        write!(f, "{scheme}://{credentials}{location}")
     }
 }
 
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn no_secret_is_shown() {
-        for (given, shown) in [
+        for (given, displayed) in [
             ("mongodb://db:27017/orders", "mongodb://db:27017/orders"),
             ("mongodb://ann:secret@a,b:1/orders?w=majority", "mongodb://***@a,b:1/orders"),
             ("mongodb://ann:se@cret@db/orders", "mongodb://***@db/orders"),
@@ -81,7 +81,7 @@ mod tests {
             ("embedded:/var/lib/orders", "embedded:/var/lib/orders"),
         ] {
             let url = StoreUrl::from(given);
-            assert_eq!(url.to_string(), shown);
+            assert_eq!(url.to_string(), displayed);
             assert!(!format!("{url:?}").contains("secret"), "{given}");
             assert_eq!(url.secret(), given);
         }

@@ -11,7 +11,7 @@ use crate::order::{InvitationState, Order, Phase, ProposalCounts};
 
 /// The summary of an order. Stored: fields are only ever added, each with a default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Summary {
+pub struct OrderSummary {
     /// The order's phase.
     pub phase: Phase,
     /// The sequence number of the last event.
@@ -64,7 +64,7 @@ pub struct SellerCounts {
     pub is_sealed: bool,
 }
 
-impl Summary {
+impl OrderSummary {
     /// Returns the summary of this order.
     pub fn of(order: &Order) -> Self {
         Self {
@@ -99,7 +99,7 @@ impl SellerCounts {
             count(invited.filter(|held| states.contains(&held.state)).count())
         };
         Self {
-            selected: count(order.selected()),
+            selected: count(order.invited_count()),
             notified: count(notified),
             failed: count(failed),
             seen: reached(&[

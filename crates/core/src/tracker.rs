@@ -9,22 +9,22 @@
 //!                       terminal event: Ended, for ever
 //! ```
 
-mod shown;
+mod published_view;
 
 use std::sync::Arc;
 
-pub use self::shown::Shown;
+pub use self::published_view::PublishedView;
 use crate::event::{Event, EventKind};
 use crate::id::{Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, Seq, Timestamp};
-use crate::limits::{FOLLOW_UPS_MAX, REFUSED_MAX};
+use crate::limits::{FOLLOW_UPS_MAX, REFUSALS_MAX};
 use crate::order::{FoldError, Order, Phase};
 use crate::refusal::Refusal;
-use crate::request_phase::{RequestPhase, Stream};
-use crate::summary::Summary;
+use crate::request_phase::{RequestPhase, StreamConnectivity};
+use crate::summary::OrderSummary;
 
 /// An input of a tracker.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Input {
+pub enum TrackerInput {
     /// A stream to the processor is up.
     Connected {
         /// The processor's URL.
@@ -42,11 +42,11 @@ pub enum Input {
     /// The processor knows a higher epoch than the stream's.
     Fenced(Epoch),
     /// This view, which users are shown, survives this process, or survived a former one.
-    Shown(Arc<Shown>),
+    Published(Arc<PublishedView>),
     /// The buyer's follow-up was stored and will be forwarded.
-    NoteAdded(FollowUpId),
+    FollowUpAdded(FollowUpId),
     /// The processor refused a command for good.
-    ActRefused {
+    CommandRefused {
         /// The command's idempotency key.
         key: IdempotencyKey,
         /// The processor's refusal.
@@ -56,7 +56,7 @@ pub enum Input {
 
 /// The result of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Output {
+pub enum TrackerOutput {
     /// Nothing changed.
     Ignored,
     /// The snapshot changed.
@@ -92,7 +92,7 @@ pub struct StreamState {
 
 /// A tracker's view of its order.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Snapshot {
+pub struct TrackerSnapshot {
     /// The order's tenant and id.
     pub key: OrderKey,
     /// The order's incarnation.
@@ -103,18 +103,18 @@ pub struct Snapshot {
     /// never copied.
     pub order: Option<Arc<Order>>,
     /// The view that users were shown, maybe by a former process that was ahead of the order here.
-    pub shown: Option<Arc<Shown>>,
+    pub published: Option<Arc<PublishedView>>,
     /// The number of known follow-ups: those forwarded, and those on their way.
-    pub notes: usize,
+    pub follow_up_count: usize,
     /// The commands that the processor refused for good, by key, oldest first.
     pub refused: Arc<[(IdempotencyKey, Refusal)]>,
 }
 
-impl Snapshot {
+impl TrackerSnapshot {
     /// Returns the last event handled, here or by a former process that showed it.
     pub fn last_seq(&self) -> Seq {
-        let shown = self.shown.as_ref().map_or(Seq(0), |shown| shown.last_seq());
-        self.order.as_ref().map_or(shown, |order| order.last_seq.max(shown))
+        let published = self.published.as_ref().map_or(Seq(0), |shown| shown.last_seq());
+        self.order.as_ref().map_or(published, |order| order.last_seq.max(published))
     }
 
     /// Reports whether the order has ended.
@@ -124,25 +124,25 @@ impl Snapshot {
 
     /// Returns the order's phase, as far as users were shown it; `None` before its first event.
     pub fn order_phase(&self) -> Option<Phase> {
-        phase(self.order.as_deref(), self.shown.as_deref())
+        phase(self.order.as_deref(), self.published.as_deref())
     }
 
     /// Returns the order's summary; where the list is still read up to what users were shown, it is
     /// what they were shown.
-    pub fn summary(&self) -> Option<Summary> {
-        let shown = self.shown.as_ref().and_then(|shown| shown.order.as_ref());
-        match (self.order.as_deref(), shown) {
-            (Some(order), shown) if shown.is_none_or(|s| s.last_seq <= order.last_seq) => {
-                Some(Summary::of(order))
+    pub fn summary(&self) -> Option<OrderSummary> {
+        let published = self.published.as_ref().and_then(|shown| shown.order.as_ref());
+        match (self.order.as_deref(), published) {
+            (Some(order), published) if published.is_none_or(|s| s.last_seq <= order.last_seq) => {
+                Some(OrderSummary::of(order))
             }
-            (_, shown) => shown.cloned(),
+            (_, published) => published.cloned(),
         }
     }
 
     /// Returns the view that may be shown once it survives this process; `None` before the order's
     /// first event.
-    pub fn to_show(&self) -> Option<Shown> {
-        Shown::next(self)
+    pub fn next_published(&self) -> Option<PublishedView> {
+        PublishedView::next(self)
     }
 
     /// Returns the phase as users see it: the order's end, `Paused`, or the stream's state.
@@ -154,15 +154,18 @@ impl Snapshot {
 impl StreamState {
     /// Returns the phase as the buyer sees it of an order that is read over this stream.
     pub(crate) const fn phase(&self, order: Option<Phase>) -> RequestPhase {
-        RequestPhase::of(order, if self.active { Stream::Up } else { Stream::Down })
+        RequestPhase::of(
+            order,
+            if self.active { StreamConnectivity::Up } else { StreamConnectivity::Down },
+        )
     }
 }
 
-fn phase(order: Option<&Order>, shown: Option<&Shown>) -> Option<Phase> {
-    if let Some(ended) = shown.and_then(|shown| shown.ended) {
+fn phase(order: Option<&Order>, published: Option<&PublishedView>) -> Option<Phase> {
+    if let Some(ended) = published.and_then(|shown| shown.ended) {
         return Some(ended);
     }
-    let before = shown.and_then(|shown| shown.order.as_ref());
+    let before = published.and_then(|shown| shown.order.as_ref());
     match (order, before) {
         (Some(order), Some(before)) if before.last_seq > order.last_seq => Some(before.phase),
         (Some(order), _) => Some(order.phase),
@@ -177,11 +180,11 @@ pub struct Tracker {
     incarnation: Incarnation,
     stream: StreamState,
     order: Option<Arc<Order>>,
-    shown: Option<Arc<Shown>>,
+    published: Option<Arc<PublishedView>>,
     /// A sealed order that was opened, as far as its list was read again; absent at other times.
     /// Users are shown the earlier view until this one has caught up.
     unsealing: Option<Box<Option<Order>>>,
-    pending_notes: Vec<FollowUpId>,
+    pending_follow_ups: Vec<FollowUpId>,
     refused: Arc<[(IdempotencyKey, Refusal)]>,
 }
 
@@ -189,9 +192,9 @@ impl Tracker {
     /// Makes a tracker that has received nothing.
     pub fn new(key: OrderKey, incarnation: Incarnation) -> Self {
         let stream = StreamState::default();
-        let (pending_notes, refused) = (Vec::new(), Arc::default());
-        let (order, shown, unsealing) = (None, None, None);
-        Self { key, incarnation, stream, order, shown, unsealing, pending_notes, refused }
+        let (pending_follow_ups, refused) = (Vec::new(), Arc::default());
+        let (order, published, unsealing) = (None, None, None);
+        Self { key, incarnation, stream, order, published, unsealing, pending_follow_ups, refused }
     }
 
     /// Returns the order's incarnation.
@@ -210,11 +213,11 @@ impl Tracker {
         if self.order.is_some() && crate::plant::is_planted(crate::plant::Bug::ResumeOffByOne) {
             return self.last_seq().next();
         }
-        self.heard()
+        self.received_seq()
     }
 
     /// Returns the time of the event at [`Tracker::resume_after`], for the owner to compare.
-    pub fn heard_at(&self) -> Option<Timestamp> {
+    pub fn resume_event_at(&self) -> Option<Timestamp> {
         match &self.unsealing {
             Some(again) => again.as_ref().as_ref().map(|order| order.last_event.0),
             None => self.order.as_ref().map(|order| order.last_event.0),
@@ -222,7 +225,7 @@ impl Tracker {
     }
 
     /// Returns the last event received in this reading of the list.
-    fn heard(&self) -> Seq {
+    fn received_seq(&self) -> Seq {
         match &self.unsealing {
             Some(again) => again.as_ref().as_ref().map_or(Seq(0), |order| order.last_seq),
             None => self.last_seq(),
@@ -235,35 +238,35 @@ impl Tracker {
     }
 
     /// Returns the view that users were shown.
-    pub const fn shown(&self) -> Option<&Arc<Shown>> {
-        self.shown.as_ref()
+    pub const fn published(&self) -> Option<&Arc<PublishedView>> {
+        self.published.as_ref()
     }
 
     /// Returns the phase in which the order ended; a former process may have shown it. `None` while
     /// the order goes on.
     pub fn end(&self) -> Option<Phase> {
-        phase(self.order(), self.shown.as_deref()).filter(|phase| phase.is_terminal())
+        phase(self.order(), self.published.as_deref()).filter(|phase| phase.is_terminal())
     }
 
     /// Takes one input and returns its result.
-    pub fn step(&mut self, now: Timestamp, input: Input) -> Output {
+    pub fn step(&mut self, now: Timestamp, input: TrackerInput) -> TrackerOutput {
         match input {
-            Input::Connected { processor, epoch } => self.connected(now, processor, epoch),
-            Input::Received(event) => self.received(&event),
-            Input::Disconnected { reason } => self.disconnected(now, reason),
-            Input::Fenced(floor) => {
+            TrackerInput::Connected { processor, epoch } => self.connected(now, processor, epoch),
+            TrackerInput::Received(event) => self.received(&event),
+            TrackerInput::Disconnected { reason } => self.disconnected(now, reason),
+            TrackerInput::Fenced(floor) => {
                 self.stream.fenced_by = Some(floor);
-                Output::Changed
+                TrackerOutput::Changed
             }
-            Input::Shown(shown) => self.keep(shown),
-            Input::NoteAdded(id) => self.note_added(id),
-            Input::ActRefused { key, refusal } => self.act_refused(key, refusal),
+            TrackerInput::Published(published) => self.adopt_published(published),
+            TrackerInput::FollowUpAdded(id) => self.follow_up_added(id),
+            TrackerInput::CommandRefused { key, refusal } => self.command_refused(key, refusal),
         }
     }
 
-    fn connected(&mut self, now: Timestamp, processor: Arc<str>, epoch: Epoch) -> Output {
+    fn connected(&mut self, now: Timestamp, processor: Arc<str>, epoch: Epoch) -> TrackerOutput {
         let was_up = self.order.is_some() || self.stream.connected_since.is_some();
-        let came_back = was_up || self.shown.is_some();
+        let came_back = was_up || self.published.is_some();
         let reconnects = self.stream.reconnects.saturating_add(u32::from(came_back));
         self.stream = StreamState {
             active: true,
@@ -276,53 +279,53 @@ impl Tracker {
             attempts: 0,
             reason: None,
         };
-        Output::Changed
+        TrackerOutput::Changed
     }
 
-    fn received(&mut self, event: &Event) -> Output {
-        if event.seq <= self.heard() {
-            return Output::Ignored;
+    fn received(&mut self, event: &Event) -> TrackerOutput {
+        if event.seq <= self.received_seq() {
+            return TrackerOutput::Ignored;
         }
         match self.fold(event) {
             Ok(()) => {}
             Err(FoldError::Gap { .. } | FoldError::NotOpened) => {
-                return Output::ResumeAfter(self.resume_after());
+                return TrackerOutput::ResumeAfter(self.resume_after());
             }
         }
         if self.unsealing.is_some() {
             if !self.catch_up() {
-                return Output::Ignored;
+                return TrackerOutput::Ignored;
             }
         } else if self.must_unseal(event) {
             self.unsealing = Some(Box::default());
-            return Output::ResumeAfter(Seq(0));
+            return TrackerOutput::ResumeAfter(Seq(0));
         }
         if let EventKind::FollowUpAdded(follow_up) = &event.kind {
-            self.pending_notes.retain(|pending| *pending != follow_up.id);
+            self.pending_follow_ups.retain(|pending| *pending != follow_up.id);
         }
         match &self.order {
             Some(order) if order.phase.is_terminal() => {
                 self.stream.active = false;
-                Output::Ended
+                TrackerOutput::Ended
             }
-            _ => Output::Changed,
+            _ => TrackerOutput::Changed,
         }
     }
 
     /// Reports whether earlier events were hidden, and can be read now because of this one.
     fn must_unseal(&self, event: &Event) -> bool {
         matches!(event.kind, EventKind::ProposalsOpened { .. })
-            && self.order.as_ref().is_some_and(|order| order.has_hidden())
+            && self.order.as_ref().is_some_and(|order| order.has_redacted())
     }
 
     /// Replaces the order with the one that is read again, once that has caught up. Reports whether
     /// it did.
     fn catch_up(&mut self) -> bool {
-        let shown = self.last_seq();
+        let published_seq = self.last_seq();
         match self.unsealing.take().map(|again| *again) {
-            Some(Some(mut order)) if order.last_seq >= shown => {
+            Some(Some(mut order)) if order.last_seq >= published_seq => {
                 order.choices = Vec::new();
-                self.order = Some(Arc::new(self.in_own_words(order)));
+                self.order = Some(Arc::new(self.with_shared_ids(order)));
                 true
             }
             again => {
@@ -346,7 +349,7 @@ impl Tracker {
             None => {
                 let mut first = None;
                 Order::fold(&mut first, event)?;
-                self.order = first.map(|order| Arc::new(self.in_own_words(order)));
+                self.order = first.map(|order| Arc::new(self.with_shared_ids(order)));
             }
         }
         Ok(())
@@ -354,7 +357,7 @@ impl Tracker {
 
     /// Replaces the order's key and incarnation by the tracker's own equal ones, which share
     /// memory.
-    fn in_own_words(&self, mut order: Order) -> Order {
+    fn with_shared_ids(&self, mut order: Order) -> Order {
         if order.key == self.key && order.incarnation == self.incarnation {
             order.key.clone_from(&self.key);
             order.incarnation.clone_from(&self.incarnation);
@@ -362,60 +365,65 @@ impl Tracker {
         order
     }
 
-    fn disconnected(&mut self, now: Timestamp, reason: String) -> Output {
+    fn disconnected(&mut self, now: Timestamp, reason: String) -> TrackerOutput {
         self.stream.active = false;
         self.stream.down_since = self.stream.down_since.or(Some(now));
         self.stream.attempts = self.stream.attempts.saturating_add(1);
         self.stream.reason = Some(reason.into());
-        Output::Changed
+        TrackerOutput::Changed
     }
 
     /// Takes a view that was stored as the least that is shown from now on. No user sees a change:
     /// they were shown it, or are about to be.
-    fn keep(&mut self, shown: Arc<Shown>) -> Output {
-        let is_older = |held: &Arc<Shown>| held.last_seq() > shown.last_seq();
-        if shown.incarnation != self.incarnation || self.shown.as_ref().is_some_and(is_older) {
-            return Output::Ignored;
+    fn adopt_published(&mut self, published: Arc<PublishedView>) -> TrackerOutput {
+        let is_older = |held: &Arc<PublishedView>| held.last_seq() > published.last_seq();
+        if published.incarnation != self.incarnation
+            || self.published.as_ref().is_some_and(is_older)
+        {
+            return TrackerOutput::Ignored;
         }
         let stream = &mut self.stream;
-        stream.epoch = stream.epoch.max(shown.epoch);
-        stream.reconnects = stream.reconnects.max(shown.reconnects);
-        let held = stream.processor.take();
-        stream.processor = held.or_else(|| shown.processor.as_deref().map(Into::into));
-        self.shown = Some(shown);
-        Output::Ignored
+        stream.epoch = stream.epoch.max(published.epoch);
+        stream.reconnects = stream.reconnects.max(published.reconnects);
+        let current = stream.processor.take();
+        stream.processor = current.or_else(|| published.processor.as_deref().map(Into::into));
+        self.published = Some(published);
+        TrackerOutput::Ignored
     }
 
-    fn note_added(&mut self, id: FollowUpId) -> Output {
+    fn follow_up_added(&mut self, id: FollowUpId) -> TrackerOutput {
         let known = self.order.as_ref().is_some_and(|order| order.follow_ups.contains(&id));
-        if known || self.pending_notes.contains(&id) || self.pending_notes.len() >= FOLLOW_UPS_MAX {
-            return Output::Ignored;
+        if known
+            || self.pending_follow_ups.contains(&id)
+            || self.pending_follow_ups.len() >= FOLLOW_UPS_MAX
+        {
+            return TrackerOutput::Ignored;
         }
-        self.pending_notes.push(id);
-        Output::Changed
+        self.pending_follow_ups.push(id);
+        TrackerOutput::Changed
     }
 
-    fn act_refused(&mut self, key: IdempotencyKey, refusal: Refusal) -> Output {
-        let mut kept: Vec<_> = self.refused.to_vec();
-        kept.retain(|(held, _)| *held != key);
-        kept.push((key, refusal));
-        let surplus = kept.len().saturating_sub(REFUSED_MAX);
-        self.refused = kept.into_iter().skip(surplus).collect();
-        Output::Changed
+    fn command_refused(&mut self, key: IdempotencyKey, refusal: Refusal) -> TrackerOutput {
+        let mut refusals: Vec<_> = self.refused.to_vec();
+        refusals.retain(|(held, _)| *held != key);
+        refusals.push((key, refusal));
+        let surplus = refusals.len().saturating_sub(REFUSALS_MAX);
+        self.refused = refusals.into_iter().skip(surplus).collect();
+        TrackerOutput::Changed
     }
 
     /// Returns the order as users may see it.
-    pub fn snapshot(&self) -> Snapshot {
+    pub fn snapshot(&self) -> TrackerSnapshot {
         let forwarded = self.order.as_ref().map_or(0, |order| order.follow_ups.len());
-        let known = forwarded.saturating_add(self.pending_notes.len());
-        let shown = self.shown.as_ref().map_or(0, |shown| shown.notes);
-        Snapshot {
+        let known = forwarded.saturating_add(self.pending_follow_ups.len());
+        let published = self.published.as_ref().map_or(0, |shown| shown.follow_up_count);
+        TrackerSnapshot {
             key: self.key.clone(),
             incarnation: self.incarnation.clone(),
             stream: self.stream.clone(),
             order: self.order.clone(),
-            shown: self.shown.clone(),
-            notes: known.max(usize::try_from(shown).unwrap_or(usize::MAX)),
+            published: self.published.clone(),
+            follow_up_count: known.max(usize::try_from(published).unwrap_or(usize::MAX)),
             refused: Arc::clone(&self.refused),
         }
     }

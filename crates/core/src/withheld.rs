@@ -66,7 +66,7 @@ impl<T> Withheld<T> {
     /// Returns the wrapper when the proof is of another list, or does not reach far enough.
     pub fn release(self, proof: &impl Durable) -> Result<T, Self> {
         #[cfg(feature = "plant-bugs")]
-        if crate::plant::is_planted(crate::plant::Bug::AnswerBeforeSync) {
+        if crate::plant::is_planted(crate::plant::Bug::ReplyBeforeSync) {
             return Ok(self.value);
         }
         let is_free = self.list.is_none_or(|list| proof.proves(list, self.until));

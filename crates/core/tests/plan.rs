@@ -2,20 +2,22 @@
 
 use std::sync::Arc;
 
-use orderstream_core::command::{Award, Opening, Proposed};
-use orderstream_core::plan::{self, Closing, Decision, Desired, Seen, Step, plan};
+use orderstream_core::command::{Award, OrderOpening, ProposalContent};
+use orderstream_core::plan::{
+    self, DesiredAward, DesiredClose, DesiredOrder, OrderObservation, ReconcileStep, plan,
+};
 use orderstream_core::spec::{FollowUp, Message};
 use orderstream_core::tracker::StreamState;
 use orderstream_core::{
-    Act, Book, Command, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderSpec, Price,
-    ProposalId, Reason, Refusal, SellerId, Snapshot, Timestamp,
+    Book, Command, CommandKind, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderSpec,
+    Price, ProposalId, Reason, Refusal, SellerId, Timestamp, TrackerSnapshot,
 };
 
 const NOW: Timestamp = Timestamp(1_000_000);
-const KEEPS_MS: u64 = 5_000;
+const TTL_MS: u64 = 5_000;
 
-fn desired() -> Desired {
-    Desired {
+fn desired() -> DesiredOrder {
+    DesiredOrder {
         key: OrderKey::new("", "SB1").unwrap(),
         incarnation: Incarnation::new("uid-1").unwrap(),
         spec: OrderSpec::default(),
@@ -27,31 +29,31 @@ fn desired() -> Desired {
         close: None,
         award: None,
         generation: 1,
-        ttl_after_finished_ms: KEEPS_MS,
+        ttl_after_finished_ms: TTL_MS,
     }
 }
 
 /// Returns the observed state of an order that is placed, followed, and had these commands.
-fn seen(acts: &[Act]) -> Seen {
-    let wanted = desired();
-    let mut book = Book::new(wanted.key.clone());
-    let (incarnation, spec) = (wanted.incarnation.clone(), wanted.spec);
-    let opening = Opening { incarnation, spec, choices: Vec::new() };
+fn observed(kinds: &[CommandKind]) -> OrderObservation {
+    let resource = desired();
+    let mut book = Book::new(resource.key.clone());
+    let (incarnation, spec) = (resource.incarnation.clone(), resource.spec);
+    let opening = OrderOpening { incarnation, spec, choices: Vec::new() };
     let fresh_id = ProposalId::new("fresh").ok();
     let context = orderstream_core::book::Context { now: NOW, fresh_id };
-    for act in std::iter::once(&Act::Open(Box::new(opening))).chain(acts) {
-        drop(book.step(&context, &Command::bare(act.clone())));
+    for kind in std::iter::once(&CommandKind::Open(Box::new(opening))).chain(kinds) {
+        drop(book.step(&context, &Command::bare(kind.clone())));
     }
-    let snapshot = Snapshot {
-        key: wanted.key,
-        incarnation: wanted.incarnation,
+    let snapshot = TrackerSnapshot {
+        key: resource.key,
+        incarnation: resource.incarnation,
         stream: StreamState::default(),
         order: book.order().cloned().map(Arc::new),
-        shown: None,
+        published: None,
         refused: Arc::default(),
-        notes: 0,
+        follow_up_count: 0,
     };
-    Seen {
+    OrderObservation {
         snapshot: Some(Arc::new(snapshot)),
         placement: Some("http://a".to_owned()),
         ready: vec!["http://b".to_owned()],
@@ -66,43 +68,48 @@ fn follow_up(id: &str) -> FollowUp {
 }
 
 /// Returns the keys of the planned commands.
-fn keys(desired: &Desired, seen: &Seen) -> Vec<String> {
+fn keys(desired: &DesiredOrder, observed: &OrderObservation) -> Vec<String> {
     let key = |step| match step {
-        Step::Act(command) => command.key.map(String::from),
+        ReconcileStep::SendCommand(command) => command.key.map(String::from),
         _ => None,
     };
-    plan(desired, seen, NOW).into_iter().filter_map(key).collect()
+    plan(desired, observed, NOW).into_iter().filter_map(key).collect()
 }
 
 #[test]
 fn new_orders_are_located_before_placement() {
     let ready = vec!["http://b".to_owned(), "http://a".to_owned()];
-    let unknown = Seen { ready, ..Seen::default() };
-    assert_eq!(plan(&desired(), &unknown, NOW), [Step::Locate, Step::Publish]);
-    let nowhere = Seen { located: true, ..unknown };
+    let unknown = OrderObservation { ready, ..OrderObservation::default() };
+    assert_eq!(plan(&desired(), &unknown, NOW), [ReconcileStep::Locate, ReconcileStep::Publish]);
+    let nowhere = OrderObservation { located: true, ..unknown };
     let b = "http://b".to_owned();
-    let wanted = [Step::Place(b.clone()), Step::Start(b), Step::Publish];
-    assert_eq!(plan(&desired(), &nowhere, NOW), wanted);
-    let none_ready = Seen { ready: Vec::new(), ..nowhere };
-    assert_eq!(plan(&desired(), &none_ready, NOW), [Step::Publish]);
+    let expected =
+        [ReconcileStep::Place(b.clone()), ReconcileStep::Start(b), ReconcileStep::Publish];
+    assert_eq!(plan(&desired(), &nowhere, NOW), expected);
+    let none_ready = OrderObservation { ready: Vec::new(), ..nowhere };
+    assert_eq!(plan(&desired(), &none_ready, NOW), [ReconcileStep::Publish]);
 }
 
 /// They are reconciled again when their time is over.
 #[test]
 fn placed_orders_stay_until_their_deadline() {
-    let seen = seen(&[]);
+    let observed = observed(&[]);
     let due = NOW.plus_ms(desired().spec.expires_in_ms);
-    let wanted = [Step::Start("http://a".to_owned()), Step::Publish, Step::RequeueAt(due)];
-    assert_eq!(plan(&desired(), &seen, NOW), wanted);
+    let expected = [
+        ReconcileStep::Start("http://a".to_owned()),
+        ReconcileStep::Publish,
+        ReconcileStep::RequeueAt(due),
+    ];
+    assert_eq!(plan(&desired(), &observed, NOW), expected);
 }
 
 #[test]
 fn each_difference_gives_one_command() {
-    let pause = Act::Pause { reason: None };
-    let with = |change: fn(&mut Desired)| {
-        let mut wanted = desired();
-        change(&mut wanted);
-        wanted
+    let pause = CommandKind::Pause { reason: None };
+    let with = |change: fn(&mut DesiredOrder)| {
+        let mut resource = desired();
+        change(&mut resource);
+        resource
     };
     let asks = with(|d| d.follow_ups = vec![follow_up("f1"), follow_up("f2")]);
     let longer = with(|d| d.spec.expires_in_ms += 1);
@@ -110,15 +117,15 @@ fn each_difference_gives_one_command() {
     let suspended = with(|d| d.suspend = true);
     let cancelled = with(|d| (d.cancel, d.suspend, d.award) = (true, true, Some(award())));
     let awarded = with(|d| (d.award, d.suspend) = (Some(award()), true));
-    let other_life = with(|d| {
+    let other_incarnation = with(|d| {
         d.cancel = true;
         d.incarnation = Incarnation::new("uid-2").unwrap();
     });
-    let asked = Act::FollowUp(follow_up("f1"));
-    let cases: [(&Desired, Vec<Act>, &[&str]); 10] = [
+    let sent = CommandKind::FollowUp(follow_up("f1"));
+    let cases: [(&DesiredOrder, Vec<CommandKind>, &[&str]); 10] = [
         (&desired(), vec![], &[]),
         (&asks, vec![], &["follow-up:f1", "follow-up:f2"]),
-        (&asks, vec![asked], &["follow-up:f2"]),
+        (&asks, vec![sent], &["follow-up:f2"]),
         (&longer, vec![], &["extend:1800001"]),
         (&shorter, vec![], &[]),
         (&suspended, vec![], &["suspend:0"]),
@@ -127,39 +134,41 @@ fn each_difference_gives_one_command() {
         (&cancelled, vec![], &["cancel"]),
         (&awarded, vec![], &["award:0:1"]),
     ];
-    for (wanted, acts, planned) in cases {
-        assert_eq!(keys(wanted, &seen(&acts)), planned, "{wanted:?}");
+    for (resource, kinds, planned) in cases {
+        assert_eq!(keys(resource, &observed(&kinds)), planned, "{resource:?}");
     }
-    assert_eq!(keys(&other_life, &seen(&[])), [""; 0], "another life is not touched");
+    assert_eq!(keys(&other_incarnation, &observed(&[])), [""; 0], "another life is not touched");
 }
 
 /// They are sent again after an edit of the resource.
 #[test]
 fn refused_commands_are_not_repeated() {
-    let wanted = Desired { award: Some(award()), follow_ups: vec![follow_up("f1")], ..desired() };
-    let mut seen = seen(&[]);
+    let resource =
+        DesiredOrder { award: Some(award()), follow_ups: vec![follow_up("f1")], ..desired() };
+    let mut observed = observed(&[]);
     let key = IdempotencyKey::new("award:0:1").unwrap();
     let refusal = Refusal::new(Reason::ProposalNotFound, "the order has no proposal p1");
-    let snapshot = seen.snapshot.as_deref().cloned().unwrap();
-    seen.snapshot = Some(Arc::new(Snapshot { refused: [(key, refusal)].into(), ..snapshot }));
-    assert_eq!(keys(&wanted, &seen), ["follow-up:f1"]);
-    let told = |wanted: &Desired| {
-        let snapshot = seen.snapshot.as_deref().unwrap();
-        plan::refusal(wanted, snapshot).map(|refusal| refusal.reason)
+    let snapshot = observed.snapshot.as_deref().cloned().unwrap();
+    observed.snapshot =
+        Some(Arc::new(TrackerSnapshot { refused: [(key, refusal)].into(), ..snapshot }));
+    assert_eq!(keys(&resource, &observed), ["follow-up:f1"]);
+    let refusal_reason = |resource: &DesiredOrder| {
+        let snapshot = observed.snapshot.as_deref().unwrap();
+        plan::refusal(resource, snapshot).map(|refusal| refusal.reason)
     };
-    assert_eq!(told(&wanted), Some(Reason::ProposalNotFound));
-    assert_eq!(told(&desired()), None, "what is wanted no more is no trouble");
-    let edited = Desired { generation: 2, ..wanted };
-    assert_eq!(keys(&edited, &seen), ["follow-up:f1", "award:0:2"], "an edit asks again");
-    assert_eq!(told(&edited), None);
+    assert_eq!(refusal_reason(&resource), Some(Reason::ProposalNotFound));
+    assert_eq!(refusal_reason(&desired()), None, "what is wanted no more is no trouble");
+    let edited = DesiredOrder { generation: 2, ..resource };
+    assert_eq!(keys(&edited, &observed), ["follow-up:f1", "award:0:2"], "an edit asks again");
+    assert_eq!(refusal_reason(&edited), None);
 }
 
 /// Returns the refusal on a resource whose order was ended by these commands.
-fn told_at_the_end(wanted: &Desired, acts: &[Act]) -> Option<(Reason, String)> {
-    let seen = seen(acts);
-    let snapshot = seen.snapshot.as_deref().unwrap();
+fn refusal_at_end(resource: &DesiredOrder, kinds: &[CommandKind]) -> Option<(Reason, String)> {
+    let observed = observed(kinds);
+    let snapshot = observed.snapshot.as_deref().unwrap();
     assert!(snapshot.is_terminal());
-    plan::refusal(wanted, snapshot).map(|refusal| (refusal.reason, refusal.message))
+    plan::refusal(resource, snapshot).map(|refusal| (refusal.reason, refusal.message))
 }
 
 /// The refusal names the wish that the order ended without.
@@ -167,59 +176,63 @@ fn told_at_the_end(wanted: &Desired, acts: &[Act]) -> Option<(Reason, String)> {
 fn wishes_missed_by_end_are_refused() {
     let other = Award::Whole(ProposalId::new("p2").unwrap());
     let finalised = |award: Option<Award>| {
-        let finalise = Act::Finalise { award, reason: None, undo_within_ms: None };
+        let finalise = CommandKind::Finalise { award, reason: None, undo_within_ms: None };
         [propose("p1"), propose("p2"), finalise]
     };
-    let wanted = Desired { award: Some(award()), ..desired() };
+    let resource = DesiredOrder { award: Some(award()), ..desired() };
     let won = award().award;
-    assert_eq!(told_at_the_end(&wanted, &finalised(won.clone())), None, "it is as it was wanted");
-    let (reason, text) = told_at_the_end(&wanted, &finalised(Some(other))).unwrap();
+    assert_eq!(refusal_at_end(&resource, &finalised(won.clone())), None, "it is as it was wanted");
+    let (reason, text) = refusal_at_end(&resource, &finalised(Some(other))).unwrap();
     assert_eq!(reason, Reason::AlreadyAwarded);
     assert!(text.starts_with("award: "), "{text}");
-    let (reason, text) = told_at_the_end(&wanted, &[Act::Cancel { reason: None }]).unwrap();
+    let (reason, text) =
+        refusal_at_end(&resource, &[CommandKind::Cancel { reason: None }]).unwrap();
     assert_eq!((reason, text.starts_with("award: ")), (Reason::OrderEnded, true), "{text}");
 
-    let asked = Desired { follow_ups: vec![follow_up("f1")], ..desired() };
-    let close = [Act::Close { reason: None }];
-    let (reason, text) = told_at_the_end(&asked, &close).unwrap();
+    let with_follow_up = DesiredOrder { follow_ups: vec![follow_up("f1")], ..desired() };
+    let close = [CommandKind::Close { reason: None }];
+    let (reason, text) = refusal_at_end(&with_follow_up, &close).unwrap();
     assert_eq!((reason, text.starts_with("follow-up f1: ")), (Reason::OrderEnded, true), "{text}");
-    let said = [Act::FollowUp(follow_up("f1")), Act::Close { reason: None }];
-    assert_eq!(told_at_the_end(&asked, &said), None);
-    assert_eq!(told_at_the_end(&desired(), &close), None, "nothing else was wanted");
+    let sent = [CommandKind::FollowUp(follow_up("f1")), CommandKind::Close { reason: None }];
+    assert_eq!(refusal_at_end(&with_follow_up, &sent), None);
+    assert_eq!(refusal_at_end(&desired(), &close), None, "nothing else was wanted");
 
-    let undone = Decision { undo: true, ..award() };
-    let wanted = Desired { award: Some(undone), ..desired() };
-    let (reason, text) = told_at_the_end(&wanted, &finalised(won)).unwrap();
+    let undone = DesiredAward { undo: true, ..award() };
+    let resource = DesiredOrder { award: Some(undone), ..desired() };
+    let (reason, text) = refusal_at_end(&resource, &finalised(won)).unwrap();
     assert_eq!((reason, text.starts_with("undo-award: ")), (Reason::AwardNotPending, true));
 }
 
 /// Returns the desired and the observed state of an order that was opened sealed, and had these
 /// commands and a tick at `now`.
-fn sealed(now: Timestamp, acts: &[Act]) -> (Desired, Seen) {
-    let wanted = desired();
-    let spec = OrderSpec { sealed: true, ..wanted.spec.clone() };
-    let mut book = Book::new(wanted.key.clone());
-    let opening =
-        Opening { incarnation: wanted.incarnation.clone(), spec: spec.clone(), choices: vec![] };
-    step(&mut book, NOW, Act::Open(Box::new(opening)));
+fn sealed(now: Timestamp, kinds: &[CommandKind]) -> (DesiredOrder, OrderObservation) {
+    let resource = desired();
+    let spec = OrderSpec { sealed: true, ..resource.spec.clone() };
+    let mut book = Book::new(resource.key.clone());
+    let opening = OrderOpening {
+        incarnation: resource.incarnation.clone(),
+        spec: spec.clone(),
+        choices: vec![],
+    };
+    step(&mut book, NOW, CommandKind::Open(Box::new(opening)));
     step(&mut book, NOW, propose("p1"));
-    acts.iter().for_each(|act| step(&mut book, now, act.clone()));
-    step(&mut book, now, Act::Tick);
-    let mut seen = seen(&[]);
-    let snapshot = seen.snapshot.as_deref().cloned().unwrap();
+    kinds.iter().for_each(|act| step(&mut book, now, act.clone()));
+    step(&mut book, now, CommandKind::Tick);
+    let mut observed = observed(&[]);
+    let snapshot = observed.snapshot.as_deref().cloned().unwrap();
     let order = book.order().cloned().map(Arc::new);
-    seen.snapshot = Some(Arc::new(Snapshot { order, ..snapshot }));
-    (Desired { spec, ..wanted }, seen)
+    observed.snapshot = Some(Arc::new(TrackerSnapshot { order, ..snapshot }));
+    (DesiredOrder { spec, ..resource }, observed)
 }
 
-fn step(book: &mut Book, now: Timestamp, act: Act) {
+fn step(book: &mut Book, now: Timestamp, kind: CommandKind) {
     let fresh_id = ProposalId::new("fresh").ok();
     let context = orderstream_core::book::Context { now, fresh_id };
-    drop(book.step(&context, &Command::bare(act)));
+    drop(book.step(&context, &Command::bare(kind)));
 }
 
-fn propose(id: &str) -> Act {
-    Act::Propose(Proposed {
+fn propose(id: &str) -> CommandKind {
+    CommandKind::Propose(ProposalContent {
         proposal_id: ProposalId::new(id).ok(),
         seller: SellerId::new("seller1").unwrap(),
         price: Price::parse("10", "EUR").unwrap(),
@@ -235,17 +248,18 @@ fn propose(id: &str) -> Act {
 #[test]
 fn opened_orders_can_only_be_awarded() {
     let due = NOW.plus_ms(desired().spec.expires_in_ms);
-    let (wanted, opened) = sealed(due, &[]);
+    let (resource, opened) = sealed(due, &[]);
     let order = opened.snapshot.as_deref().and_then(|seen| seen.order.as_deref()).unwrap();
     assert_eq!((order.phase.as_str(), order.decide_until.is_some()), ("Paused", true));
-    assert_eq!(keys(&wanted, &opened), [""; 0]);
-    assert_eq!(keys(&Desired { suspend: true, ..wanted.clone() }, &opened), [""; 0]);
-    let spec = OrderSpec { expires_in_ms: wanted.spec.expires_in_ms * 2, ..wanted.spec.clone() };
-    assert_eq!(keys(&Desired { spec, ..wanted.clone() }, &opened), [""; 0]);
-    let awarded = Desired { award: Some(award()), ..wanted.clone() };
+    assert_eq!(keys(&resource, &opened), [""; 0]);
+    assert_eq!(keys(&DesiredOrder { suspend: true, ..resource.clone() }, &opened), [""; 0]);
+    let spec =
+        OrderSpec { expires_in_ms: resource.spec.expires_in_ms * 2, ..resource.spec.clone() };
+    assert_eq!(keys(&DesiredOrder { spec, ..resource.clone() }, &opened), [""; 0]);
+    let awarded = DesiredOrder { award: Some(award()), ..resource.clone() };
     assert_eq!(keys(&awarded, &opened), ["award:0:1"]);
-    let steps = plan(&wanted, &opened, due);
-    assert_eq!(steps.last(), order.decide_until.map(Step::RequeueAt).as_ref());
+    let steps = plan(&resource, &opened, due);
+    assert_eq!(steps.last(), order.decide_until.map(ReconcileStep::RequeueAt).as_ref());
     let (_, before) = sealed(NOW, &[]);
     assert_eq!(keys(&awarded, &before), ["early-award:0:1"], "its refusal is not for ever");
 }
@@ -253,24 +267,24 @@ fn opened_orders_can_only_be_awarded() {
 /// Otherwise they count by themselves.
 #[test]
 fn undo_or_replacement_undoes_award() {
-    let undoable = Decision { undo_within_ms: Some(600_000), ..award() };
-    let given = Act::Finalise {
+    let undoable = DesiredAward { undo_within_ms: Some(600_000), ..award() };
+    let given = CommandKind::Finalise {
         award: undoable.award.clone(),
         reason: None,
         undo_within_ms: undoable.undo_within_ms,
     };
-    let undone = Act::UndoAward { reason: None };
+    let undone = CommandKind::UndoAward { reason: None };
     let other = Some(Award::Whole(ProposalId::new("p2").unwrap()));
-    let with = |award: Decision| Desired { award: Some(award), ..desired() };
+    let with = |award: DesiredAward| DesiredOrder { award: Some(award), ..desired() };
     let same = with(undoable.clone());
-    let undo = with(Decision { undo: true, ..undoable.clone() });
-    let another = with(Decision { award: other, ..undoable });
+    let undo = with(DesiredAward { undo: true, ..undoable.clone() });
+    let another = with(DesiredAward { award: other, ..undoable });
     let proposed = [propose("p1"), propose("p2")];
-    let after = |acts: &[&Act]| {
-        let acts = proposed.iter().chain(acts.iter().copied()).cloned();
-        seen(&acts.collect::<Vec<_>>())
+    let after = |kinds: &[&CommandKind]| {
+        let kinds = proposed.iter().chain(kinds.iter().copied()).cloned();
+        observed(&kinds.collect::<Vec<_>>())
     };
-    let cases: [(&Desired, &[&Act], &[&str]); 9] = [
+    let cases: [(&DesiredOrder, &[&CommandKind], &[&str]); 9] = [
         (&same, &[], &["award:0:1"]),
         (&same, &[&given], &[]),
         (&undo, &[], &[]),
@@ -279,63 +293,66 @@ fn undo_or_replacement_undoes_award() {
         (&another, &[&given], &["undo-award:0"]),
         (&another, &[&given, &undone], &["award:1:1"]),
         (&same, &[&given, &undone, &given], &[]),
-        (&Desired { suspend: true, ..same.clone() }, &[&given], &[]),
+        (&DesiredOrder { suspend: true, ..same.clone() }, &[&given], &[]),
     ];
-    for (wanted, acts, planned) in cases {
-        assert_eq!(keys(wanted, &after(acts)), planned, "{wanted:?} after {acts:?}");
+    for (resource, kinds, planned) in cases {
+        assert_eq!(keys(resource, &after(kinds)), planned, "{resource:?} after {kinds:?}");
     }
     let steps = plan(&same, &after(&[&given]), NOW);
-    assert_eq!(steps.last(), Some(&Step::RequeueAt(NOW.plus_ms(600_000))));
+    assert_eq!(steps.last(), Some(&ReconcileStep::RequeueAt(NOW.plus_ms(600_000))));
 }
 
 /// Its reason goes with it.
 #[test]
 fn close_ends_order_despite_pending_award() {
-    let close = Some(Closing { reason: Some("no budget".to_owned()) });
-    let wanted = Desired { close, suspend: true, ..desired() };
-    let steps = plan(&wanted, &seen(&[]), NOW);
-    let acts: Vec<_> = steps
+    let close = Some(DesiredClose { reason: Some("no budget".to_owned()) });
+    let resource = DesiredOrder { close, suspend: true, ..desired() };
+    let steps = plan(&resource, &observed(&[]), NOW);
+    let kinds: Vec<_> = steps
         .into_iter()
-        .filter_map(|step| if let Step::Act(command) = step { Some(command.act) } else { None })
+        .filter_map(|step| {
+            if let ReconcileStep::SendCommand(command) = step { Some(command.kind) } else { None }
+        })
         .collect();
-    assert_eq!(acts, [Act::Close { reason: Some("no budget".to_owned()) }]);
-    let given = Act::Finalise { award: None, reason: None, undo_within_ms: Some(600_000) };
-    assert_eq!(keys(&wanted, &seen(&[given])), ["close"]);
+    assert_eq!(kinds, [CommandKind::Close { reason: Some("no budget".to_owned()) }]);
+    let given = CommandKind::Finalise { award: None, reason: None, undo_within_ms: Some(600_000) };
+    assert_eq!(keys(&resource, &observed(&[given])), ["close"]);
 }
 
 #[test]
 fn manifest_reasons_go_with_their_commands() {
-    let why = |text: &str| Some(text.to_owned());
-    let undone = Decision { undo: true, undo_reason: why("typo"), ..award() };
-    let given = Act::Finalise { award: award().award, reason: None, undo_within_ms: Some(600_000) };
+    let reason = |text: &str| Some(text.to_owned());
+    let undone = DesiredAward { undo: true, undo_reason: reason("typo"), ..award() };
+    let given =
+        CommandKind::Finalise { award: award().award, reason: None, undo_within_ms: Some(600_000) };
     let cases = [
         (
-            Desired { suspend: true, suspend_reason: why("stocktaking"), ..desired() },
-            seen(&[]),
-            Act::Pause { reason: why("stocktaking") },
+            DesiredOrder { suspend: true, suspend_reason: reason("stocktaking"), ..desired() },
+            observed(&[]),
+            CommandKind::Pause { reason: reason("stocktaking") },
         ),
         (
-            Desired { cancel: true, cancel_reason: why("no budget"), ..desired() },
-            seen(&[]),
-            Act::Cancel { reason: why("no budget") },
+            DesiredOrder { cancel: true, cancel_reason: reason("no budget"), ..desired() },
+            observed(&[]),
+            CommandKind::Cancel { reason: reason("no budget") },
         ),
         (
-            Desired { award: Some(undone), ..desired() },
-            seen(&[propose("p1"), given]),
-            Act::UndoAward { reason: why("typo") },
+            DesiredOrder { award: Some(undone), ..desired() },
+            observed(&[propose("p1"), given]),
+            CommandKind::UndoAward { reason: reason("typo") },
         ),
     ];
-    for (wanted, seen, expected) in cases {
-        let act = plan(&wanted, &seen, NOW).into_iter().find_map(|step| match step {
-            Step::Act(command) => Some(command.act),
+    for (resource, observed, expected) in cases {
+        let kind = plan(&resource, &observed, NOW).into_iter().find_map(|step| match step {
+            ReconcileStep::SendCommand(command) => Some(command.kind),
             _ => None,
         });
-        assert_eq!(act, Some(expected));
+        assert_eq!(kind, Some(expected));
     }
 }
 
-fn award() -> Decision {
-    Decision {
+fn award() -> DesiredAward {
+    DesiredAward {
         award: Some(Award::Whole(ProposalId::new("p1").unwrap())),
         reason: None,
         undo_within_ms: None,
@@ -346,26 +363,29 @@ fn award() -> Decision {
 
 #[test]
 fn planning_again_gives_the_same_steps() {
-    let wanted = Desired { suspend: true, follow_ups: vec![follow_up("f1")], ..desired() };
-    let seen = seen(&[]);
-    assert_eq!(plan(&wanted, &seen, NOW), plan(&wanted, &seen, NOW));
+    let resource = DesiredOrder { suspend: true, follow_ups: vec![follow_up("f1")], ..desired() };
+    let observed = observed(&[]);
+    assert_eq!(plan(&resource, &observed, NOW), plan(&resource, &observed, NOW));
 }
 
 /// The stream stops once the end is published; the resource goes after its time to live.
 #[test]
 fn ended_orders_are_published_then_removed() {
-    let ended = seen(&[Act::Close { reason: None }]);
-    let wanted = Desired { cancel: true, ..desired() };
-    assert_eq!(plan(&wanted, &ended, NOW), [Step::Publish]);
-    let published = Seen { published_terminal: true, ..ended };
-    let due = NOW.plus_ms(KEEPS_MS);
+    let ended = observed(&[CommandKind::Close { reason: None }]);
+    let resource = DesiredOrder { cancel: true, ..desired() };
+    assert_eq!(plan(&resource, &ended, NOW), [ReconcileStep::Publish]);
+    let published = OrderObservation { published_terminal: true, ..ended };
+    let due = NOW.plus_ms(TTL_MS);
     let early = Timestamp(due.0 - 1);
-    assert_eq!(plan(&wanted, &published, early), [Step::Stop, Step::RequeueAt(due)]);
-    assert_eq!(plan(&wanted, &published, due), [Step::Stop, Step::Remove]);
+    assert_eq!(
+        plan(&resource, &published, early),
+        [ReconcileStep::Stop, ReconcileStep::RequeueAt(due)]
+    );
+    assert_eq!(plan(&resource, &published, due), [ReconcileStep::Stop, ReconcileStep::Remove]);
 }
 
 #[test]
 fn published_ends_start_no_stream() {
-    let seen = Seen { snapshot: None, published_terminal: true, ..seen(&[]) };
-    assert_eq!(plan(&desired(), &seen, NOW), vec![Step::Stop]);
+    let observed = OrderObservation { snapshot: None, published_terminal: true, ..observed(&[]) };
+    assert_eq!(plan(&desired(), &observed, NOW), vec![ReconcileStep::Stop]);
 }

@@ -3,16 +3,16 @@
 mod book;
 mod inputs;
 mod plan;
-mod shown;
+mod published_view;
 mod tracker;
 
 use orderstream_core::book::Context;
-use orderstream_core::command::{Actor, Award, Opening, Proposed};
+use orderstream_core::command::{Actor, Award, OrderOpening, ProposalContent};
 use orderstream_core::spec::{FollowUp, Message, NotificationType, SellerChoice, Verdict};
 use orderstream_core::withheld::ListHash;
 use orderstream_core::{
-    Act, Answer, Book, Command, Durable, Epoch, Event, FollowUpId, IdempotencyKey, Incarnation,
-    OrderKey, OrderSpec, Price, ProposalId, Refusal, SellerId, Seq, Timestamp,
+    Book, Command, CommandKind, Durable, Epoch, Event, FollowUpId, IdempotencyKey, Incarnation,
+    OrderKey, OrderSpec, Price, ProposalId, Refusal, Reply, SellerId, Seq, Timestamp,
 };
 use proptest::prelude::*;
 
@@ -42,9 +42,9 @@ fn reasons() -> impl Strategy<Value = Option<String>> {
     proptest::option::of("[a-z]{0,4}")
 }
 
-fn proposals() -> impl Strategy<Value = Proposed> {
+fn proposals() -> impl Strategy<Value = ProposalContent> {
     (proptest::option::weighted(0.8, proposal_ids()), sellers(), 0..3u8).prop_map(
-        |(proposal_id, seller, price)| Proposed {
+        |(proposal_id, seller, price)| ProposalContent {
             proposal_id,
             seller,
             price: Price::parse(&price.to_string(), "EUR").unwrap(),
@@ -57,12 +57,12 @@ fn proposals() -> impl Strategy<Value = Proposed> {
     )
 }
 
-fn openings() -> impl Strategy<Value = Act> {
+fn openings() -> impl Strategy<Value = CommandKind> {
     (0..8u8, 10_000..100_000u64, any::<bool>()).prop_map(|(n, expires_in_ms, sealed)| {
         // Mostly the same incarnation.
         let incarnation = Incarnation::new(if n == 0 { "uid-2" } else { "uid-1" }).unwrap();
         let spec = OrderSpec { expires_in_ms, sealed, ..OrderSpec::default() };
-        Act::Open(Box::new(Opening { incarnation, spec, choices: invited() }))
+        CommandKind::Open(Box::new(OrderOpening { incarnation, spec, choices: invited() }))
     })
 }
 
@@ -84,9 +84,9 @@ fn awards() -> impl Strategy<Value = Option<Award>> {
     ]
 }
 
-fn acts() -> impl Strategy<Value = Act> {
+fn command_kinds() -> impl Strategy<Value = CommandKind> {
     let follow_ups = follow_up_ids().prop_map(|id| {
-        Act::FollowUp(FollowUp {
+        CommandKind::FollowUp(FollowUp {
             id,
             audience: Vec::new(),
             message: Message::default(),
@@ -94,78 +94,78 @@ fn acts() -> impl Strategy<Value = Act> {
         })
     });
     let leases = prop_oneof![0..20_000u64, Just(u64::MAX)];
-    let lives = prop_oneof![0..200_000u64, Just(u64::MAX)];
+    let lifetimes = prop_oneof![0..200_000u64, Just(u64::MAX)];
     prop_oneof![
         4 => openings(),
-        8 => proposals().prop_map(Act::Propose),
-        6 => proposals().prop_map(Act::Amend),
+        8 => proposals().prop_map(CommandKind::Propose),
+        6 => proposals().prop_map(CommandKind::Amend),
         3 => (proposal_ids(), reasons())
-            .prop_map(|(proposal_id, reason)| Act::Withdraw { proposal_id, reason }),
-        2 => (sellers(), reasons()).prop_map(|(seller, reason)| Act::Decline { seller, reason }),
+            .prop_map(|(proposal_id, reason)| CommandKind::Withdraw { proposal_id, reason }),
+        2 => (sellers(), reasons()).prop_map(|(seller, reason)| CommandKind::Decline { seller, reason }),
         3 => (sellers(), follow_up_ids(), "[a-z]{0,4}").prop_map(
-            |(seller, follow_up_id, message)| Act::Answer { seller, follow_up_id, message }
+            |(seller, follow_up_id, message)| CommandKind::Answer { seller, follow_up_id, message }
         ),
         3 => follow_ups,
         4 => (proposal_ids(), sellers(), leases).prop_map(
-            |(proposal_id, holder, lease_ms)| Act::Lock { proposal_id, holder, lease_ms }
+            |(proposal_id, holder, lease_ms)| CommandKind::Lock { proposal_id, holder, lease_ms }
         ),
         3 => (proposal_ids(), sellers())
-            .prop_map(|(proposal_id, holder)| Act::Unlock { proposal_id, holder }),
-        2 => reasons().prop_map(|reason| Act::Pause { reason }),
-        3 => Just(Act::Resume),
-        2 => lives.prop_map(|expires_in_ms| Act::Extend { expires_in_ms }),
-        1 => reasons().prop_map(|reason| Act::Close { reason }),
+            .prop_map(|(proposal_id, holder)| CommandKind::Unlock { proposal_id, holder }),
+        2 => reasons().prop_map(|reason| CommandKind::Pause { reason }),
+        3 => Just(CommandKind::Resume),
+        2 => lifetimes.prop_map(|expires_in_ms| CommandKind::Extend { expires_in_ms }),
+        1 => reasons().prop_map(|reason| CommandKind::Close { reason }),
         1 => (awards(), reasons(), proptest::option::of(0..20_000u64)).prop_map(
-            |(award, reason, undo_within_ms)| Act::Finalise { award, reason, undo_within_ms }
+            |(award, reason, undo_within_ms)| CommandKind::Finalise { award, reason, undo_within_ms }
         ),
-        1 => reasons().prop_map(|reason| Act::UndoAward { reason }),
+        1 => reasons().prop_map(|reason| CommandKind::UndoAward { reason }),
         3 => (sellers(), proptest::option::of(follow_up_ids()), "[a-z]{0,4}").prop_map(
-            |(seller, question_id, message)| Act::Ask { seller, question_id, message }
+            |(seller, question_id, message)| CommandKind::Ask { seller, question_id, message }
         ),
-        2 => sellers().prop_map(|seller| Act::See { seller }),
-        2 => (sellers(), reasons()).prop_map(|(seller, failure)| Act::Notified {
+        2 => sellers().prop_map(|seller| CommandKind::See { seller }),
+        2 => (sellers(), reasons()).prop_map(|(seller, failure)| CommandKind::Notified {
             seller,
             channel: NotificationType::Email,
             failure,
         }),
-        1 => reasons().prop_map(|reason| Act::Cancel { reason }),
-        2 => Just(Act::Tick),
+        1 => reasons().prop_map(|reason| CommandKind::Cancel { reason }),
+        2 => Just(CommandKind::Tick),
     ]
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
     let keys = proptest::option::of(0..6u8);
     let epochs = proptest::option::weighted(0.2, 0..4u64);
-    let lives = proptest::option::weighted(0.2, 1..3u8);
+    let incarnations = proptest::option::weighted(0.2, 1..3u8);
     let jumps = prop_oneof![
         20 => 0..2_000i64,
         1 => Just(3_600_000i64),
         1 => Just(-3_600_000i64),
         1 => -5_000..60_000i64,
     ];
-    let one = (jumps, keys, epochs, lives, acts(), sellers());
-    let one = one.prop_map(|(jump_ms, key, epoch, life, act, speaker)| {
+    let one = (jumps, keys, epochs, incarnations, command_kinds(), sellers());
+    let one = one.prop_map(|(jump_ms, key, epoch, incarnation_number, kind, speaker)| {
         let key = key.map(|n| IdempotencyKey::new(format!("k{n}")).unwrap());
-        let incarnation = life.map(|n| Incarnation::new(format!("uid-{n}")).unwrap());
+        let incarnation = incarnation_number.map(|n| Incarnation::new(format!("uid-{n}")).unwrap());
         // A withdrawal names no seller: somebody speaks.
-        let is_named = !matches!(act, Act::Withdraw { .. });
+        let is_named = !matches!(kind, CommandKind::Withdraw { .. });
         let actor = if is_named { None } else { Some(Actor::Seller(speaker)) };
         let epoch = epoch.map(Epoch);
-        let command = Command { key, actor, incarnation, epoch, ..Command::bare(act) };
+        let command = Command { key, actor, incarnation, epoch, ..Command::bare(kind) };
         Move { jump_ms, command }
     });
     proptest::collection::vec(one, 1..60)
 }
 
-struct All;
+struct ProvesEverything;
 
-impl Durable for All {
+impl Durable for ProvesEverything {
     fn proves(&self, _: ListHash, _: Seq) -> bool {
         true
     }
 }
 
-type Said = Result<Answer, Refusal>;
+type StepResult = Result<Reply, Refusal>;
 
 /// A book with a clock, and the list of events that it gave.
 struct Owner {
@@ -185,20 +185,20 @@ impl Owner {
     fn open() -> Self {
         let mut owner = Self::new();
         let incarnation = Incarnation::new("uid-1").unwrap();
-        let opening = Opening { incarnation, spec: OrderSpec::default(), choices: Vec::new() };
-        owner.step(&Command::bare(Act::Open(Box::new(opening)))).unwrap();
+        let opening = OrderOpening { incarnation, spec: OrderSpec::default(), choices: Vec::new() };
+        owner.step(&Command::bare(CommandKind::Open(Box::new(opening)))).unwrap();
         owner
     }
 
-    fn step(&mut self, command: &Command) -> Said {
+    fn step(&mut self, command: &Command) -> StepResult {
         self.fresh += 1;
         let fresh_id = ProposalId::new(format!("fresh-{}", self.fresh)).ok();
         let output = self.book.step(&Context { now: self.now, fresh_id }, command);
         self.list.extend(output.events);
-        output.answer.release(&All).unwrap()
+        output.reply.release(&ProvesEverything).unwrap()
     }
 
-    fn play(&mut self, moved: &Move) -> Said {
+    fn play(&mut self, moved: &Move) -> StepResult {
         self.now = Timestamp(self.now.0 + moved.jump_ms);
         self.step(&moved.command)
     }

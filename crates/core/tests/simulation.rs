@@ -36,7 +36,9 @@ fn command(seed: u64) -> String {
 fn judge(seed: u64) -> Result<(), String> {
     match catch_unwind(AssertUnwindSafe(|| check::check(&world::play(seed)))) {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(broken)) => Err(format!("{} is broken: {}", broken.promise, broken.how)),
+        Ok(Err(violation)) => {
+            Err(format!("{} is broken: {}", violation.promise, violation.description))
+        }
         Err(_) => Err("a machine panicked".to_owned()),
     }
 }
@@ -57,8 +59,8 @@ fn every_seed_keeps_every_promise() {
         })
         .collect();
     let first = workers.into_iter().filter_map(|worker| worker.join().unwrap()).min();
-    if let Some((seed, why)) = first {
-        panic!("seed {seed}: {why}\nreplay: {}", command(seed));
+    if let Some((seed, violation)) = first {
+        panic!("seed {seed}: {violation}\nreplay: {}", command(seed));
     }
 }
 
@@ -75,8 +77,8 @@ fn replay() {
             println!("  {event:?}");
         }
     }
-    if let Err(broken) = check::check(&history) {
-        panic!("seed {seed}: {} is broken: {}", broken.promise, broken.how);
+    if let Err(violation) = check::check(&history) {
+        panic!("seed {seed}: {} is broken: {}", violation.promise, violation.description);
     }
 }
 
@@ -90,37 +92,39 @@ fn one_seed_gives_one_history() {
 }
 
 /// Returns the events, faults, reasons and phases of a history, as countable words.
-fn words(history: &history::History) -> std::collections::BTreeSet<String> {
-    let mut words = std::collections::BTreeSet::new();
-    let mut kept = [0, 0];
+fn coverage_labels(history: &history::History) -> std::collections::BTreeSet<String> {
+    let mut labels = std::collections::BTreeSet::new();
+    let mut appended = [0, 0];
     for entry in &history.entries {
         match entry {
-            history::Entry::Fault { what, .. } => words.insert((*what).to_owned()),
+            history::Entry::Fault { fault, .. } => labels.insert((*fault).to_owned()),
             history::Entry::Return { result: Err(reason), .. } => {
-                words.insert(reason.as_str().to_owned())
+                labels.insert(reason.as_str().to_owned())
             }
             history::Entry::Append { order, seq, .. } => {
-                kept[*order] = seq.0;
+                appended[*order] = seq.0;
                 true
             }
-            history::Entry::Crash { order, kept: through, .. } if through.0 < kept[*order] => {
-                words.insert("lost".to_owned())
+            history::Entry::Crash { order, durable_through: through, .. }
+                if through.0 < appended[*order] =>
+            {
+                labels.insert("lost".to_owned())
             }
             _ => true,
         };
     }
     for last in &history.finals {
-        words.extend(last.list.iter().map(|event| event.kind.as_str().to_owned()));
-        words.insert(if last.removed { "removed" } else { last.status.phase }.to_owned());
+        labels.extend(last.list.iter().map(|event| event.kind.as_str().to_owned()));
+        labels.insert(if last.removed { "removed" } else { last.status.phase }.to_owned());
     }
-    words
+    labels
 }
 
 #[test]
 fn runs_cover_every_event_and_fault() {
-    let seen: std::collections::BTreeSet<String> =
-        (0..400).flat_map(|seed| words(&world::play(seed))).collect();
-    let wanted = [
+    let covered: std::collections::BTreeSet<String> =
+        (0..400).flat_map(|seed| coverage_labels(&world::play(seed))).collect();
+    let expected = [
         "processor crash",
         "operator crash",
         "take-over",
@@ -153,8 +157,8 @@ fn runs_cover_every_event_and_fault() {
         "PROPOSAL_ENDED",
         "LOCKED",
     ];
-    for word in wanted {
-        assert!(seen.contains(word), "no life has {word:?}: {seen:?}");
+    for label in expected {
+        assert!(covered.contains(label), "no life has {label:?}: {covered:?}");
     }
 }
 
@@ -171,18 +175,18 @@ fn found_after(bug: Bug, budget: u64, promises: &[&str]) -> (u64, String) {
 
 #[test]
 fn reply_before_sync_is_found() {
-    let (seeds, why) = found_after(Bug::AnswerBeforeSync, 500, &["P1"]);
-    println!("AnswerBeforeSync: found after {seeds} seeds: {why}");
+    let (seeds, violation) = found_after(Bug::ReplyBeforeSync, 500, &["P1"]);
+    println!("AnswerBeforeSync: found after {seeds} seeds: {violation}");
 }
 
 #[test]
 fn resume_off_by_one_is_found() {
-    let (seeds, why) = found_after(Bug::ResumeOffByOne, 100, &["P2b"]);
-    println!("ResumeOffByOne: found after {seeds} seeds: {why}");
+    let (seeds, violation) = found_after(Bug::ResumeOffByOne, 100, &["P2b"]);
+    println!("ResumeOffByOne: found after {seeds} seeds: {violation}");
 }
 
 #[test]
 fn a_missing_epoch_check_is_found() {
-    let (seeds, why) = found_after(Bug::NoEpochCheck, 200, &["P4", "P5"]);
-    println!("NoEpochCheck: found after {seeds} seeds: {why}");
+    let (seeds, violation) = found_after(Bug::NoEpochCheck, 200, &["P4", "P5"]);
+    println!("NoEpochCheck: found after {seeds} seeds: {violation}");
 }

@@ -7,7 +7,7 @@ use http::{HeaderMap, Request};
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 
-use crate::owner;
+use crate::processor;
 
 /// The methods that accept messages of strangers.
 const METHODS: [&str; 14] = [
@@ -29,11 +29,11 @@ const METHODS: [&str; 14] = [
 /// The streams without an end of their own, which are dropped after a moment.
 const ENDLESS: [&str; 2] = [METHODS[0], METHODS[1]];
 /// The longest wait for a reply; nothing in memory takes this long.
-const STUCK: Duration = Duration::from_secs(10);
+const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest wait for the next message of an endless stream.
 const NEXT_MESSAGE: Duration = Duration::from_millis(2);
 /// The codes of a fault of the server itself: `UNKNOWN`, `INTERNAL`, `DATA_LOSS`.
-const OWN_FAULTS: [&str; 3] = ["2", "13", "15"];
+const SERVER_FAULTS: [&str; 3] = ["2", "13", "15"];
 
 /// Calls the method that the first byte names; the rest is its messages, each behind two bytes of
 /// length.
@@ -45,20 +45,20 @@ pub(crate) fn any_method(data: &[u8]) {
         .header("te", "trailers")
         .body(tonic::body::Body::new(Body::from(framed(data))))
         .expect("a request");
-    owner::ask(|_, grpc| {
+    processor::call(|_, grpc| {
         let grpc = grpc.clone();
         async move {
-            let answer = tokio::time::timeout(STUCK, grpc.oneshot(request)).await;
-            let answer = answer.unwrap_or_else(|_| panic!("{method}: no answer"));
-            let (head, mut body) = answer.expect("infallible").into_parts();
-            judge(method, &head.headers);
-            let wait = if ENDLESS.contains(&method) { NEXT_MESSAGE } else { STUCK };
+            let reply = tokio::time::timeout(REPLY_TIMEOUT, grpc.oneshot(request)).await;
+            let reply = reply.unwrap_or_else(|_| panic!("{method}: no answer"));
+            let (head, mut body) = reply.expect("infallible").into_parts();
+            assert_no_server_fault(method, &head.headers);
+            let wait = if ENDLESS.contains(&method) { NEXT_MESSAGE } else { REPLY_TIMEOUT };
             loop {
                 match tokio::time::timeout(wait, body.frame()).await {
                     Ok(Some(frame)) => {
                         let frame = frame.unwrap_or_else(|error| panic!("{method}: {error}"));
                         if let Some(trailers) = frame.trailers_ref() {
-                            return judge(method, trailers);
+                            return assert_no_server_fault(method, trailers);
                         }
                     }
                     Ok(None) => return,
@@ -84,10 +84,10 @@ fn framed(mut data: &[u8]) -> Bytes {
     Bytes::from(frames)
 }
 
-fn judge(method: &str, headers: &HeaderMap) {
+fn assert_no_server_fault(method: &str, headers: &HeaderMap) {
     let Some(code) = headers.get("grpc-status") else { return };
     let code = code.to_str().expect("a code is text");
     let text = headers.get("grpc-message").map(|text| text.to_str().unwrap_or("?"));
-    assert!(!OWN_FAULTS.contains(&code), "{method}: {code} {text:?}");
+    assert!(!SERVER_FAULTS.contains(&code), "{method}: {code} {text:?}");
     assert!(code == "0" || text.is_some_and(|text| !text.is_empty()), "{method}: {code}, no text");
 }

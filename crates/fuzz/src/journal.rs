@@ -10,23 +10,23 @@ use orderstream_journal::{Embedded, Journal as _, Options, append};
 
 /// A journal's folder, made once for each thread, and its log without the space that is laid out
 /// behind it.
-struct Folder {
+struct JournalTemplate {
     dir: tempfile::TempDir,
     log: PathBuf,
 }
 
 thread_local! {
-    static WHOLE: RefCell<Option<Folder>> = const { RefCell::new(None) };
+    static TEMPLATE: RefCell<Option<JournalTemplate>> = const { RefCell::new(None) };
 }
 
 /// Checks that a folder with any log is verified and opened, or refused with a reason, and that its
 /// readable lists have no gap.
 pub(crate) fn any_log(data: &[u8]) {
     let copy = tempfile::tempdir().expect("a directory is made");
-    let log = WHOLE.with_borrow_mut(|held| {
-        let whole = held.get_or_insert_with(Folder::make);
-        copy_tree(whole.dir.path(), copy.path());
-        whole.log.clone()
+    let log = TEMPLATE.with_borrow_mut(|slot| {
+        let template = slot.get_or_insert_with(JournalTemplate::make);
+        copy_tree(template.dir.path(), copy.path());
+        template.log.clone()
     });
     fs::write(copy.path().join(log), data).expect("the log is written");
     match verify(copy.path()) {
@@ -47,7 +47,7 @@ pub(crate) fn any_log(data: &[u8]) {
     }
 }
 
-impl Folder {
+impl JournalTemplate {
     fn make() -> Self {
         let dir = tempfile::tempdir().expect("a directory is made");
         let journal = Embedded::open(dir.path(), Options::default()).expect("a journal opens");

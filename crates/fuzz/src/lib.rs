@@ -17,24 +17,24 @@ mod grpc;
 mod journal;
 mod manifest;
 mod memory;
-mod owner;
+mod processor;
 mod records;
 mod rest;
 mod wire;
 
 /// A target: the name, which is that of its corpus, and the function that takes an input.
-pub type Target = (&'static str, fn(&[u8]));
+pub type FuzzTarget = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: &[Target] = &[
-    ("buyers_rest", rest::of_buyers),
+pub const TARGETS: &[FuzzTarget] = &[
+    ("buyers_rest", rest::buyers_rest),
     ("grpc", grpc::any_method),
     ("journal_log", journal::any_log),
-    ("manifest", manifest::linted_and_read),
+    ("manifest", manifest::lint_and_read),
     ("parameters", rest::parameters),
-    ("records", records::replayed),
-    ("sellers_rest", rest::of_sellers),
-    ("wire", wire::converted),
+    ("records", records::replay),
+    ("sellers_rest", rest::sellers_rest),
+    ("wire", wire::convert),
 ];
 
 /// Returns the target of this name.

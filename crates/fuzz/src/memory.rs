@@ -4,22 +4,24 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use orderstream_journal::engine::{Engine, EngineError, Op, Opening, Place, Visit};
+use orderstream_journal::engine::{
+    Engine, EngineError, EntryVisitor, OpenReason, StoreLocation, WriteOp,
+};
 use orderstream_journal::{Embedded, Options};
 use parking_lot::Mutex;
 
 /// The keys and their values.
 #[derive(Clone, Debug, Default)]
-struct Memory(Arc<Mutex<BTreeMap<Vec<u8>, Vec<u8>>>>);
+struct MemoryEngine(Arc<Mutex<BTreeMap<Vec<u8>, Vec<u8>>>>);
 
 /// Opens an empty journal in memory. The directory holds nothing but its lock.
 pub(crate) fn journal(dir: &Path) -> Embedded {
-    Embedded::open_place(dir, Options::default(), Box::new(Memory::default()))
+    Embedded::open_at(dir, Options::default(), Box::new(MemoryEngine::default()))
         .expect("a journal in memory opens")
 }
 
-impl Place for Memory {
-    fn open(&self, _: Opening) -> Result<Box<dyn Engine>, EngineError> {
+impl StoreLocation for MemoryEngine {
+    fn open(&self, _: OpenReason) -> Result<Box<dyn Engine>, EngineError> {
         Ok(Box::new(self.clone()))
     }
 
@@ -28,19 +30,24 @@ impl Place for Memory {
     }
 }
 
-impl Engine for Memory {
-    fn commit(&self, ops: Vec<Op>) -> Result<(), EngineError> {
+impl Engine for MemoryEngine {
+    fn commit(&self, ops: Vec<WriteOp>) -> Result<(), EngineError> {
         let mut map = self.0.lock();
         for op in ops {
             match op {
-                Op::Put(key, value) => map.insert(key, value),
-                Op::Delete(key) => map.remove(&key),
+                WriteOp::Put(key, value) => map.insert(key, value),
+                WriteOp::Delete(key) => map.remove(&key),
             };
         }
         Ok(())
     }
 
-    fn range(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), EngineError> {
+    fn range(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut EntryVisitor<'_>,
+    ) -> Result<(), EngineError> {
         let map = self.0.lock().clone();
         for (key, value) in map.range(from.to_vec()..to.to_vec()) {
             if visit(key, value).is_break() {

@@ -4,13 +4,13 @@ use orderstream_core::{Book, Event, OrderKey};
 
 /// Replays each line as an event in the journal's form, or refuses it with a reason; checks that a
 /// replayed order can be read.
-pub(crate) fn replayed(data: &[u8]) {
+pub(crate) fn replay(data: &[u8]) {
     let mut book = Book::new(OrderKey::new("", "SB1").expect("a key"));
     for line in data.split(|byte| *byte == b'\n') {
         let Ok(event) = serde_json::from_slice::<Event>(line) else { continue };
-        let again = serde_json::to_vec(&event).expect("an event that was read can be written");
-        let again: Event = serde_json::from_slice(&again).expect("and read again");
-        assert_eq!(again, event, "an event is the same after it was written and read");
+        let encoded = serde_json::to_vec(&event).expect("an event that was read can be written");
+        let decoded: Event = serde_json::from_slice(&encoded).expect("and read again");
+        assert_eq!(decoded, event, "an event is the same after it was written and read");
         if let Err(error) = book.replay(&event) {
             assert!(!error.to_string().is_empty());
             return;

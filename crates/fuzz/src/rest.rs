@@ -12,28 +12,30 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-use crate::owner;
+use crate::processor;
 
 mod buyer;
 
 /// The size of the longest reply that is read.
-const ANSWER_BYTES_MAX: usize = 4 << 20;
+const REPLY_BYTES_MAX: usize = 4 << 20;
 /// The longest wait for a reply; nothing in memory takes this long.
-const STUCK: Duration = Duration::from_secs(10);
+const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest wait for the next event of a stream that may have none.
 const NEXT_EVENT: Duration = Duration::from_millis(2);
 
 /// Sends any request to the sellers' REST.
-pub(crate) fn of_sellers(data: &[u8]) {
+pub(crate) fn sellers_rest(data: &[u8]) {
     let Some(request) = request(data) else { return };
-    owner::ask(|orders, _| checked(orderstream_processor::rest::router(orders.clone()), request));
+    processor::call(|orders, _| {
+        check_reply(orderstream_processor::rest::router(orders.clone()), request)
+    });
 }
 
 /// Sends any request to the buyers' REST.
-pub(crate) fn of_buyers(data: &[u8]) {
+pub(crate) fn buyers_rest(data: &[u8]) {
     let Some(request) = request(data) else { return };
-    let router = orderstream_requestor::rest::router(Arc::new(buyer::Agreeable));
-    owner::ask(|_, _| checked(router, request));
+    let router = orderstream_requestor::rest::router(Arc::new(buyer::AcceptingBuyer));
+    processor::call(|_, _| check_reply(router, request));
 }
 
 /// Sends any query and any `Last-Event-ID` to pages and streams: the first byte names the path, the
@@ -59,7 +61,9 @@ pub(crate) fn parameters(data: &[u8]) {
         request = request.header("last-event-id", last);
     }
     let Ok(request) = request.body(Body::empty()) else { return };
-    owner::ask(|orders, _| checked(orderstream_processor::rest::router(orders.clone()), request));
+    processor::call(|orders, _| {
+        check_reply(orderstream_processor::rest::router(orders.clone()), request)
+    });
 }
 
 /// Reads `METHOD path`, headers, an empty line and a body; `None` where HTTP itself would refuse
@@ -81,44 +85,46 @@ fn request(data: &[u8]) -> Option<Request<Body>> {
     request.body(Body::from(Bytes::copy_from_slice(body))).ok()
 }
 
-async fn checked(router: Router, request: Request<Body>) {
-    let shown = format!("{} {}", request.method(), request.uri());
+async fn check_reply(router: Router, request: Request<Body>) {
+    let request_line = format!("{} {}", request.method(), request.uri());
     let is_head = request.method() == Method::HEAD;
-    let answer = tokio::time::timeout(STUCK, router.oneshot(request)).await;
-    let answer = answer.unwrap_or_else(|_| panic!("{shown}: no answer")).expect("infallible");
-    let status = answer.status();
-    assert_ne!(status, StatusCode::INTERNAL_SERVER_ERROR, "{shown}");
-    if kind(&answer).starts_with("text/event-stream") {
-        return events(&shown, answer).await;
+    let reply = tokio::time::timeout(REPLY_TIMEOUT, router.oneshot(request)).await;
+    let reply = reply.unwrap_or_else(|_| panic!("{request_line}: no answer")).expect("infallible");
+    let status = reply.status();
+    assert_ne!(status, StatusCode::INTERNAL_SERVER_ERROR, "{request_line}");
+    if kind(&reply).starts_with("text/event-stream") {
+        return events(&request_line, reply).await;
     }
-    let kind = kind(&answer).to_owned();
-    let body =
-        tokio::time::timeout(STUCK, axum::body::to_bytes(answer.into_body(), ANSWER_BYTES_MAX));
-    let body = body.await.unwrap_or_else(|_| panic!("{shown}: the answer does not end"));
-    let body = body.unwrap_or_else(|error| panic!("{shown}: {error}"));
+    let kind = kind(&reply).to_owned();
+    let body = tokio::time::timeout(
+        REPLY_TIMEOUT,
+        axum::body::to_bytes(reply.into_body(), REPLY_BYTES_MAX),
+    );
+    let body = body.await.unwrap_or_else(|_| panic!("{request_line}: the answer does not end"));
+    let body = body.unwrap_or_else(|error| panic!("{request_line}: {error}"));
     if (status.is_client_error() || status.is_server_error()) && !is_head {
-        assert_eq!(kind, "application/problem+json", "{shown}: {status}");
+        assert_eq!(kind, "application/problem+json", "{request_line}: {status}");
         let problem: Value = serde_json::from_slice(&body).expect("a problem is JSON");
-        let said = |field: &str| problem[field].as_str().is_some_and(|text| !text.is_empty());
-        assert!(said("reason") && said("detail"), "{shown}: {problem}");
+        let has_text = |field: &str| problem[field].as_str().is_some_and(|text| !text.is_empty());
+        assert!(has_text("reason") && has_text("detail"), "{request_line}: {problem}");
     }
 }
 
-fn kind(answer: &Response<Body>) -> &str {
-    let kind = answer.headers().get(http::header::CONTENT_TYPE);
+fn kind(reply: &Response<Body>) -> &str {
+    let kind = reply.headers().get(http::header::CONTENT_TYPE);
     kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default()
 }
 
 /// Reads the events that a stream has now, and checks that each number follows the one before.
-async fn events(shown: &str, answer: Response<Body>) {
-    let mut body = answer.into_body();
+async fn events(request_line: &str, reply: Response<Body>) {
+    let mut body = reply.into_body();
     let mut text = Vec::new();
     while let Ok(Some(frame)) = tokio::time::timeout(NEXT_EVENT, body.frame()).await {
-        let frame = frame.unwrap_or_else(|error| panic!("{shown}: {error}"));
+        let frame = frame.unwrap_or_else(|error| panic!("{request_line}: {error}"));
         text.extend_from_slice(frame.data_ref().map(AsRef::as_ref).unwrap_or_default());
     }
     let text = String::from_utf8(text).expect("events are text");
     let ids = text.lines().filter_map(|line| line.strip_prefix("id:"));
     let ids: Vec<u64> = ids.map(|id| id.trim().parse().expect("an id is a number")).collect();
-    assert!(ids.windows(2).all(|pair| pair[1] == pair[0] + 1), "{shown}: {ids:?}");
+    assert!(ids.windows(2).all(|pair| pair[1] == pair[0] + 1), "{request_line}: {ids:?}");
 }

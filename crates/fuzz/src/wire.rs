@@ -10,7 +10,7 @@ use orderstream_rpc::v1;
 use prost::Message as _;
 
 /// Converts the message whose type the first byte names, and whose content is the rest.
-pub(crate) fn converted(data: &[u8]) {
+pub(crate) fn convert(data: &[u8]) {
     let Some((kind, data)) = data.split_first() else { return };
     match kind % 3 {
         0 => spec(data),
@@ -23,10 +23,10 @@ fn spec(data: &[u8]) {
     let Ok(message) = v1::OrderSpec::decode(data) else { return };
     match spec_from_wire(message) {
         Ok(spec) => {
-            let again = spec_from_wire(spec_to_wire(&spec));
-            assert_eq!(again.as_ref(), Ok(&spec), "what was taken once is taken again");
+            let round_trip = spec_from_wire(spec_to_wire(&spec));
+            assert_eq!(round_trip.as_ref(), Ok(&spec), "what was taken once is taken again");
         }
-        Err(refusal) => explained(&refusal),
+        Err(refusal) => assert_explained(&refusal),
     }
 }
 
@@ -34,10 +34,10 @@ fn proposal(data: &[u8]) {
     let Ok(message) = v1::Proposal::decode(data) else { return };
     match proposal_from_wire(message) {
         Ok(proposal) => {
-            let again = proposal_from_wire(proposal_to_wire(&proposal, 1));
-            assert_eq!(again.as_ref(), Ok(&proposal), "what was taken once is taken again");
+            let round_trip = proposal_from_wire(proposal_to_wire(&proposal, 1));
+            assert_eq!(round_trip.as_ref(), Ok(&proposal), "what was taken once is taken again");
         }
-        Err(refusal) => explained(&refusal),
+        Err(refusal) => assert_explained(&refusal),
     }
 }
 
@@ -49,15 +49,15 @@ fn event(data: &[u8]) {
             let opened =
                 if let EventKind::OrderOpened(opened) = &event.kind { Some(opened) } else { None };
             let key = opened.map_or_else(any, |opened| opened.key.clone());
-            let again = event_from_wire(event_to_wire(&key, &event));
-            assert_eq!(again.as_ref(), Ok(&event), "an event is the same behind the wire");
+            let round_trip = event_from_wire(event_to_wire(&key, &event));
+            assert_eq!(round_trip.as_ref(), Ok(&event), "an event is the same behind the wire");
         }
-        Err(refusal) => explained(&refusal),
+        Err(refusal) => assert_explained(&refusal),
     }
 }
 
 /// Checks that a refusal has a reason and a text.
-pub(crate) fn explained(refusal: &Refusal) {
+pub(crate) fn assert_explained(refusal: &Refusal) {
     assert!(!refusal.message.is_empty(), "{refusal:?}");
     assert!(!refusal.reason.as_str().is_empty(), "{refusal:?}");
 }

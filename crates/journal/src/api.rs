@@ -40,7 +40,7 @@ pub trait Journal: Send + Sync + Debug + 'static {
     ///
     /// # Errors
     /// [`ReadError::Damaged`] when one of those records is missing or damaged.
-    fn read(&self, list: &[u8], after: u64, limit: usize) -> Result<Vec<Record>, ReadError>;
+    fn read(&self, list: &[u8], after: u64, limit: usize) -> Result<Vec<JournalRecord>, ReadError>;
 
     /// Returns the key and the last number of every list, in no particular order.
     ///
@@ -61,14 +61,14 @@ pub trait Journal: Send + Sync + Debug + 'static {
     ///
     /// # Errors
     /// When the store cannot be read at all.
-    fn scan(&self, visit: &mut Visit<'_>) -> Result<(), ReadError>;
+    fn scan(&self, visit: &mut RecordVisitor<'_>) -> Result<(), ReadError>;
 }
 
 /// The callback of [`Journal::scan`]; it receives a list's key and one record of it.
-pub type Visit<'a> = dyn FnMut(&[u8], Result<Record, ReadError>) + 'a;
+pub type RecordVisitor<'a> = dyn FnMut(&[u8], Result<JournalRecord, ReadError>) + 'a;
 
 /// The callback that receives an append's outcome.
-pub type Done = Box<dyn FnOnce(Result<Appended, AppendError>) + Send>;
+pub type AppendCallback = Box<dyn FnOnce(Result<AppendReceipt, AppendError>) + Send>;
 
 /// Records to add to the end of a list, all or none.
 pub struct Append {
@@ -79,7 +79,7 @@ pub struct Append {
     /// The payloads, each at most [`RECORD_BYTES_MAX`](crate::limits::RECORD_BYTES_MAX) bytes.
     pub records: Vec<Bytes>,
     /// Called once with the outcome.
-    pub done: Done,
+    pub done: AppendCallback,
 }
 
 impl Debug for Append {
@@ -94,12 +94,12 @@ impl Debug for Append {
 
 /// A proof that a list is on disk up to a number. Made by a journal's writer only, after the sync.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Appended {
+pub struct AppendReceipt {
     list: Bytes,
     last: u64,
 }
 
-impl Appended {
+impl AppendReceipt {
     pub(crate) const fn new(list: Bytes, last: u64) -> Self {
         Self { list, last }
     }
@@ -116,8 +116,8 @@ impl Appended {
     }
 }
 
-impl From<&Appended> for DurableProof {
-    fn from(appended: &Appended) -> Self {
+impl From<&AppendReceipt> for DurableProof {
+    fn from(appended: &AppendReceipt) -> Self {
         Self { list: ListHash::of(&appended.list), last: appended.last }
     }
 }
@@ -145,7 +145,7 @@ impl Durable for DurableProof {
 
 /// A record of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
+pub struct JournalRecord {
     /// The record's number in its list, from 1.
     pub seq: u64,
     /// The bytes as they were appended.
@@ -153,14 +153,14 @@ pub struct Record {
     list: ListHash,
 }
 
-impl Record {
+impl JournalRecord {
     pub(crate) fn read(list: &[u8], seq: u64, payload: &[u8]) -> Self {
         Self { seq, payload: Bytes::copy_from_slice(payload), list: ListHash::of(list) }
     }
 }
 
-impl From<&Record> for DurableProof {
-    fn from(record: &Record) -> Self {
+impl From<&JournalRecord> for DurableProof {
+    fn from(record: &JournalRecord) -> Self {
         Self { list: record.list, last: record.seq }
     }
 }
@@ -174,9 +174,9 @@ pub async fn append(
     list: Bytes,
     expected: u64,
     records: Vec<Bytes>,
-) -> Result<Appended, AppendError> {
+) -> Result<AppendReceipt, AppendError> {
     let (sender, receiver) = oneshot::channel();
-    let done: Done = Box::new(move |outcome| {
+    let done: AppendCallback = Box::new(move |outcome| {
         // The caller may have stopped waiting.
         drop(sender.send(outcome));
     });

@@ -11,18 +11,18 @@ pub struct FileDamage {
     /// The file.
     pub file: PathBuf,
     /// The first damaged byte; absent where it is not known.
-    pub at: Option<u64>,
+    pub offset: Option<u64>,
     /// The fault, for people.
-    pub what: String,
+    pub reason: String,
 }
 
 impl fmt::Display for FileDamage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.file.display())?;
-        if let Some(at) = self.at {
+        if let Some(at) = self.offset {
             write!(f, " at byte {at}")?;
         }
-        write!(f, ": {}", self.what)
+        write!(f, ": {}", self.reason)
     }
 }
 
@@ -43,7 +43,7 @@ pub struct ListDamage {
 
 /// The damage of a journal, as it was found when it was opened.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Damage {
+pub struct DamageReport {
     /// Damaged files.
     pub files: Vec<FileDamage>,
     /// Lists that are refused, by key.
@@ -52,7 +52,7 @@ pub struct Damage {
     pub read_only: Option<String>,
 }
 
-impl Damage {
+impl DamageReport {
     /// Reports whether there is no damage.
     pub const fn is_none(&self) -> bool {
         self.files.is_empty() && self.lists.is_empty() && self.read_only.is_none()

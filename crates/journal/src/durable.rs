@@ -10,14 +10,14 @@ use std::path::Path;
 /// # Errors
 /// When it cannot be made or synced.
 pub(crate) fn create_folder(dir: &Path) -> io::Result<()> {
-    let missing = dir.ancestors().take_while(|above| !above.exists()).count();
+    let missing = dir.ancestors().take_while(|ancestor| !ancestor.exists()).count();
     fs::create_dir_all(dir)?;
     // A process that was killed may have made folders and not synced them: those above are synced
     // too, as far up as this process has access.
-    for (place, above) in dir.ancestors().enumerate().skip(1) {
-        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
-        match sync(above) {
-            Err(error) if place <= missing => return Err(error),
+    for (depth, ancestor) in dir.ancestors().enumerate().skip(1) {
+        let ancestor = if ancestor.as_os_str().is_empty() { Path::new(".") } else { ancestor };
+        match sync(ancestor) {
+            Err(error) if depth <= missing => return Err(error),
             Err(_) => break,
             Ok(()) => {}
         }
@@ -30,7 +30,7 @@ pub(crate) fn create_folder(dir: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// When it cannot be laid out, synced or moved.
-pub(crate) fn create_whole<E: From<io::Error>>(
+pub(crate) fn create_atomically<E: From<io::Error>>(
     dir: &Path,
     lay_out: impl FnOnce(&Path) -> Result<(), E>,
 ) -> Result<(), E> {

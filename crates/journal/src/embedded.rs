@@ -13,17 +13,17 @@ use std::thread::{self, JoinHandle};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 
-use crate::api::{Append, Journal, Record, Visit};
-use crate::damage::{Damage, DamageCounts};
+use crate::api::{Append, Journal, JournalRecord, RecordVisitor};
+use crate::damage::{DamageCounts, DamageReport};
 use crate::durable;
-use crate::engine::fjall::FjallPlace;
-use crate::engine::{Engine, Place};
+use crate::engine::fjall::FjallLocation;
+use crate::engine::{Engine, StoreLocation};
 use crate::error::{OpenError, ReadError, SubmitError};
 use crate::limits;
-use crate::queue::{Bounds, Health, Queue, Work};
-use crate::reader::{self, Pass};
+use crate::queue::{BatchLimits, Health, WriteQueue, WriteRequest};
+use crate::reader::{self, StoreScan};
 use crate::stats::Stats;
-use crate::writer::{Shared, Writer, close};
+use crate::writer::{BatchWriter, JournalState, close};
 
 /// The file whose lock is held while a process has the journal open. The system releases the lock
 /// when the process ends, however it ends.
@@ -56,11 +56,11 @@ impl Default for Options {
 /// is dropped, waiting appends are written and the store is closed.
 #[derive(Clone)]
 pub struct Embedded {
-    owner: Arc<Owner>,
+    inner: Arc<JournalInner>,
 }
 
-struct Owner {
-    shared: Arc<Shared>,
+struct JournalInner {
+    shared: Arc<JournalState>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -72,8 +72,8 @@ impl Embedded {
     /// # Errors
     /// As [`OpenError`] lists.
     pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
-        let place = FjallPlace::new(dir.join(STORE_DIR));
-        Self::open_place(dir, options, Box::new(place))
+        let location = FjallLocation::new(dir.join(STORE_DIR));
+        Self::open_at(dir, options, Box::new(location))
     }
 
     /// Opens a journal whose lock is in `dir` and whose store is `place`; for stores that are
@@ -81,15 +81,15 @@ impl Embedded {
     ///
     /// # Errors
     /// As [`OpenError`] lists.
-    pub fn open_place(
+    pub fn open_at(
         dir: &Path,
         options: Options,
-        place: Box<dyn Place>,
+        location: Box<dyn StoreLocation>,
     ) -> Result<Self, OpenError> {
         let lock = lock(dir)?;
-        let opened = open::open(dir, place.as_ref())?;
-        let shared = Arc::new(Shared {
-            queue: Queue::new(options.queue_len_max),
+        let opened = open::open(dir, location.as_ref())?;
+        let shared = Arc::new(JournalState {
+            queue: WriteQueue::new(options.queue_len_max),
             stats: Stats::default(),
             engine: RwLock::new(Some(opened.engine)),
             heads: RwLock::new(opened.heads),
@@ -98,11 +98,11 @@ impl Embedded {
         });
         let writer = match opened.marks {
             Ok(marks) => {
-                let bounds = Bounds {
+                let bounds = BatchLimits {
                     records_max: options.batch_records_max,
                     bytes_max: options.batch_bytes_max,
                 };
-                let writer = Writer::new(Arc::clone(&shared), place, bounds, marks);
+                let writer = BatchWriter::new(Arc::clone(&shared), location, bounds, marks);
                 let writer = thread::Builder::new()
                     .name("journal".to_owned())
                     .spawn(move || writer.run())
@@ -117,28 +117,28 @@ impl Embedded {
                 None
             }
         };
-        let owner = Owner { shared, writer: Mutex::new(writer) };
-        Ok(Self { owner: Arc::new(owner) })
+        let inner = JournalInner { shared, writer: Mutex::new(writer) };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Returns the damage, as it was found when the store was last opened.
-    pub fn damage(&self) -> Damage {
+    pub fn damage(&self) -> DamageReport {
         let read_only = self.read_only();
-        let files = self.owner.shared.files.read().clone();
-        Damage { files, lists: self.owner.shared.heads.read().damage(), read_only }
+        let files = self.inner.shared.files.read().clone();
+        DamageReport { files, lists: self.inner.shared.heads.read().damage(), read_only }
     }
 
     /// Reports whether the journal takes appends.
     pub fn health(&self) -> Health {
-        self.owner.shared.queue.health()
+        self.inner.shared.queue.health()
     }
 
     /// Returns the amount of damage, for metrics.
     pub fn damage_counts(&self) -> DamageCounts {
-        let heads = self.owner.shared.heads.read();
+        let heads = self.inner.shared.heads.read();
         let missing = heads.damaged.values().map(|damaged| damaged.missing);
         DamageCounts {
-            files: self.owner.shared.files.read().len() as u64,
+            files: self.inner.shared.files.read().len() as u64,
             lists: heads.damaged.len() as u64,
             missing_records: missing.fold(0, u64::saturating_add),
             is_read_only: self.read_only().is_some(),
@@ -147,20 +147,20 @@ impl Embedded {
 
     /// Returns the writer's counters since the journal was opened.
     pub fn stats(&self) -> &Stats {
-        &self.owner.shared.stats
+        &self.inner.shared.stats
     }
 
     /// Takes no more appends, writes those that wait, and closes the store. Must not be called from
     /// `done`.
     pub fn close(self) {
-        self.owner.close();
+        self.inner.close();
     }
 
     fn with_engine<T>(
         &self,
         read: impl FnOnce(&dyn Engine) -> Result<T, ReadError>,
     ) -> Result<T, ReadError> {
-        let engine = self.owner.shared.engine.read();
+        let engine = self.inner.shared.engine.read();
         let Some(engine) = engine.as_deref() else {
             return Err(io::Error::other("the store is closed").into());
         };
@@ -186,21 +186,21 @@ impl Journal for Embedded {
                 return Err(SubmitError::TooLarge("a record is over its limit"));
             }
         }
-        let (stats, count) = (&self.owner.shared.stats, appends.len());
-        let work = appends.into_iter().enumerate();
-        let work =
-            work.map(|(place, append)| Work::Append { append, with_next: place + 1 < count });
-        let submitted = self.owner.shared.queue.submit(work, stats);
+        let (stats, count) = (&self.inner.shared.stats, appends.len());
+        let requests = appends.into_iter().enumerate();
+        let requests = requests
+            .map(|(index, append)| WriteRequest::Append { append, with_next: index + 1 < count });
+        let submitted = self.inner.shared.queue.submit(requests, stats);
         if submitted.is_err() {
             stats.refused_appends.fetch_add(count as u64, Ordering::Relaxed);
         }
         submitted
     }
 
-    fn read(&self, list: &[u8], after: u64, limit: usize) -> Result<Vec<Record>, ReadError> {
+    fn read(&self, list: &[u8], after: u64, limit: usize) -> Result<Vec<JournalRecord>, ReadError> {
         self.with_engine(|engine| {
             let head = {
-                let heads = self.owner.shared.heads.read();
+                let heads = self.inner.shared.heads.read();
                 if let Some(damaged) = heads.damaged.get(list) {
                     return Err(damaged.error(list));
                 }
@@ -208,12 +208,12 @@ impl Journal for Embedded {
             };
             let Some(head) = head else { return Ok(Vec::new()) };
             let records = reader::read(engine, (list, head), after, limit);
-            let promised = head.last.saturating_sub(after).min(limit as u64);
-            if matches!(&records, Ok(records) if records.len() as u64 == promised) {
+            let expected = head.last.saturating_sub(after).min(limit as u64);
+            if matches!(&records, Ok(records) if records.len() as u64 == expected) {
                 return records;
             }
             // The list is damaged, or was removed while it was read.
-            let now = self.owner.shared.heads.read().lists.get(list).map(|head| head.id);
+            let now = self.inner.shared.heads.read().lists.get(list).map(|head| head.id);
             if now != Some(head.id) {
                 return Ok(Vec::new());
             }
@@ -224,7 +224,7 @@ impl Journal for Embedded {
     }
 
     fn lists(&self) -> Result<Vec<(Vec<u8>, u64)>, ReadError> {
-        let heads = self.owner.shared.heads.read();
+        let heads = self.inner.shared.heads.read();
         let lists = heads.lists.iter().map(|(list, head)| (list.to_vec(), head.last));
         let lost = heads.damaged.keys().filter(|list| !heads.lists.contains_key(*list));
         Ok(lists.chain(lost.map(|list| (list.to_vec(), 0))).collect())
@@ -237,17 +237,17 @@ impl Journal for Embedded {
             // The caller waits for it, so the channel is open.
             drop(sender.send(outcome));
         });
-        let shared = &self.owner.shared;
+        let shared = &self.inner.shared;
         shared
             .queue
-            .submit(std::iter::once(Work::Remove { list, done }), &shared.stats)
+            .submit(std::iter::once(WriteRequest::Remove { list, done }), &shared.stats)
             .map_err(io::Error::other)?;
         receiver.recv().map_err(io::Error::other)?
     }
 
-    fn scan(&self, visit: &mut Visit<'_>) -> Result<(), ReadError> {
+    fn scan(&self, visit: &mut RecordVisitor<'_>) -> Result<(), ReadError> {
         self.with_engine(|engine| {
-            let pass = Pass::new(&self.owner.shared.heads.read());
+            let pass = StoreScan::new(&self.inner.shared.heads.read());
             pass.run(engine, visit);
             Ok(())
         })
@@ -260,7 +260,7 @@ impl std::fmt::Debug for Embedded {
     }
 }
 
-impl Owner {
+impl JournalInner {
     fn close(&self) {
         self.shared.queue.stop();
         let writer = self.writer.lock().take();
@@ -272,7 +272,7 @@ impl Owner {
     }
 }
 
-impl Drop for Owner {
+impl Drop for JournalInner {
     fn drop(&mut self) {
         self.close();
     }

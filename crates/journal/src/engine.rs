@@ -12,7 +12,7 @@ use crate::damage::FileDamage;
 
 /// A change of one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Op {
+pub enum WriteOp {
     /// Sets the value of a key.
     Put(Vec<u8>, Vec<u8>),
     /// Removes a key.
@@ -20,7 +20,7 @@ pub enum Op {
 }
 
 /// The callback of [`Engine::range`]; it receives a key and its value.
-pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+pub type EntryVisitor<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 
 /// An open store: keys in byte order, each with a value.
 pub trait Engine: Send + Sync + Debug {
@@ -28,13 +28,18 @@ pub trait Engine: Send + Sync + Debug {
     ///
     /// # Errors
     /// After any error the changes may be on disk or not, and the store is not written again.
-    fn commit(&self, ops: Vec<Op>) -> Result<(), EngineError>;
+    fn commit(&self, ops: Vec<WriteOp>) -> Result<(), EngineError>;
 
     /// Visits keys from `from` up to and without `to`, in order, as they were at one moment.
     ///
     /// # Errors
     /// When a key or value cannot be read.
-    fn range(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), EngineError>;
+    fn range(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut EntryVisitor<'_>,
+    ) -> Result<(), EngineError>;
 
     /// Returns the last key from `from` up to and without `to`.
     ///
@@ -50,12 +55,12 @@ pub trait Engine: Send + Sync + Debug {
 }
 
 /// A place that holds a store and can be opened more than once, but never twice at a time.
-pub trait Place: Send + Sync + Debug {
+pub trait StoreLocation: Send + Sync + Debug {
     /// Opens the store, or makes it. All that readers see afterwards is on disk.
     ///
     /// # Errors
     /// When the store cannot be opened, or is open already.
-    fn open(&self, opening: Opening) -> Result<Box<dyn Engine>, EngineError>;
+    fn open(&self, reason: OpenReason) -> Result<Box<dyn Engine>, EngineError>;
 
     /// Checks that the place would take writes now, without touching the store.
     ///
@@ -67,7 +72,7 @@ pub trait Place: Send + Sync + Debug {
     ///
     /// # Errors
     /// When nothing of it can be read.
-    fn rescue(&self, _known: &dyn Known) -> Result<Rescued, EngineError> {
+    fn rescue(&self, _catalog: &dyn ListCatalog) -> Result<RescuedStore, EngineError> {
         Err(EngineError::Failed("this store has no way to read what is whole of it".to_owned()))
     }
 
@@ -76,13 +81,13 @@ pub trait Place: Send + Sync + Debug {
     ///
     /// # Errors
     /// When they cannot be removed.
-    fn forget_cuts(&self) -> Result<(), EngineError> {
+    fn purge_quarantine(&self) -> Result<(), EngineError> {
         Ok(())
     }
 }
 
 /// Facts about lists that do not come from the store.
-pub trait Known {
+pub trait ListCatalog {
     /// Returns the key of a list by its id.
     fn name(&self, id: u32) -> Option<Bytes>;
 
@@ -92,7 +97,7 @@ pub trait Known {
 
 /// The whole parts of a damaged store.
 #[derive(Debug)]
-pub struct Rescued {
+pub struct RescuedStore {
     /// The store to read; every commit fails.
     pub engine: Box<dyn Engine>,
     /// The damaged files.
@@ -101,9 +106,9 @@ pub struct Rescued {
 
 /// The occasion on which a store is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Opening {
+pub enum OpenReason {
     /// The start of a process.
-    First,
+    Startup,
     /// A write or a sync failed before. The system may have dropped data that it could not write
     /// and still return it, so everything found in the log is written again.
     AfterFailure,
@@ -125,16 +130,16 @@ pub enum EngineError {
 
 impl From<io::Error> for EngineError {
     fn from(error: io::Error) -> Self {
-        let no_room = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
-        let of_the_place = [
+        let out_of_space = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        let location_errors = [
             io::ErrorKind::PermissionDenied,
             io::ErrorKind::ReadOnlyFilesystem,
             io::ErrorKind::NotADirectory,
         ];
         let reason = error.to_string();
         match error.kind() {
-            kind if no_room.contains(&kind) => Self::Full(reason),
-            kind if of_the_place.contains(&kind) => Self::Failed(reason),
+            kind if out_of_space.contains(&kind) => Self::Full(reason),
+            kind if location_errors.contains(&kind) => Self::Failed(reason),
             // An unreadable sector, a premature end, or a missing file.
             _ => Self::Damaged(reason),
         }

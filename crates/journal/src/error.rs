@@ -51,7 +51,7 @@ pub enum AppendError {
     Stopped,
     /// The append was not taken into the queue.
     #[error(transparent)]
-    NotTaken(#[from] SubmitError),
+    NotQueued(#[from] SubmitError),
 }
 
 /// The reason that records cannot be read.

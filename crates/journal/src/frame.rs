@@ -15,7 +15,7 @@ pub(crate) const HEADER_LEN: usize = 5;
 
 /// The reason that bytes are not a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Damage {
+pub(crate) enum FrameError {
     #[error("it is shorter than its header")]
     Short,
     #[error("its version {0} is unknown")]
@@ -33,14 +33,14 @@ pub(crate) fn encode(list: &[u8], seq: u64, payload: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Verifies a frame and returns its payload.
-pub(crate) fn decode<'a>(list: &[u8], seq: u64, frame: &'a [u8]) -> Result<&'a [u8], Damage> {
-    let (header, payload) = frame.split_first_chunk::<HEADER_LEN>().ok_or(Damage::Short)?;
+pub(crate) fn decode<'a>(list: &[u8], seq: u64, frame: &'a [u8]) -> Result<&'a [u8], FrameError> {
+    let (header, payload) = frame.split_first_chunk::<HEADER_LEN>().ok_or(FrameError::Short)?;
     let [version, crc @ ..] = *header;
     if version != VERSION {
-        return Err(Damage::Version(version));
+        return Err(FrameError::Version(version));
     }
     if u32::from_le_bytes(crc) != checksum(list, seq, payload) {
-        return Err(Damage::Checksum);
+        return Err(FrameError::Checksum);
     }
     Ok(payload)
 }
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn short_frames_are_damage() {
         for len in 0..HEADER_LEN {
-            assert_eq!(decode(b"l", 1, &framed(b"l", 1, b"x")[..len]), Err(Damage::Short));
+            assert_eq!(decode(b"l", 1, &framed(b"l", 1, b"x")[..len]), Err(FrameError::Short));
         }
     }
 

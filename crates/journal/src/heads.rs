@@ -7,28 +7,28 @@ use std::collections::HashMap;
 use bytes::Bytes;
 
 use crate::damage::ListDamage;
-use crate::engine::{Engine, EngineError, Known};
+use crate::engine::{Engine, EngineError, ListCatalog};
 use crate::error::ReadError;
 use crate::keys::{self, ListId};
 use crate::marks::Marks;
 
 /// A list's id in the store and the number of its last record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Head {
+pub(crate) struct ListHead {
     pub(crate) id: ListId,
     pub(crate) last: u64,
 }
 
 /// A damaged record or, with number 0, a damaged list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Damaged {
+pub(crate) struct RecordDamage {
     pub(crate) seq: u64,
     /// The number of records that are known to be missing.
     pub(crate) missing: u64,
     pub(crate) reason: String,
 }
 
-impl Damaged {
+impl RecordDamage {
     /// Makes the damage of one record, for this reason.
     pub(crate) const fn at(seq: u64, reason: String) -> Self {
         Self { seq, missing: 0, reason }
@@ -48,69 +48,69 @@ impl Damaged {
 /// The lists of a store.
 #[derive(Debug, Default)]
 pub(crate) struct Heads {
-    pub(crate) lists: HashMap<Bytes, Head>,
+    pub(crate) lists: HashMap<Bytes, ListHead>,
     /// Lists that are refused, with the damage that was found when the store was opened.
-    pub(crate) damaged: HashMap<Bytes, Damaged>,
+    pub(crate) damaged: HashMap<Bytes, RecordDamage>,
     pub(crate) next_id: ListId,
     /// Removed lists that the store still records as removed.
-    pub(crate) gone: Vec<ListId>,
+    pub(crate) tombstones: Vec<ListId>,
     /// The store records that there is a file of marks.
-    pub(crate) is_marked: bool,
+    pub(crate) has_marks: bool,
     /// The reason that a part of the store cannot be read; absent while all of it can.
     pub(crate) unreadable: Option<String>,
 }
 
 /// A list as it was acknowledged: its id, its key, and the number of its last record.
-pub(crate) type Acknowledged = (ListId, Bytes, u64);
+pub(crate) type AcknowledgedList = (ListId, Bytes, u64);
 
 impl Heads {
     /// Loads the ends of all lists of a store, and compares them with its marks.
     pub(crate) fn of(engine: &dyn Engine, marks: &Marks) -> Result<Self, EngineError> {
-        let mut heads = if marks.doubted.is_empty() {
+        let mut heads = if marks.uncertain.is_empty() {
             Self::load(engine, &marks.lists)?
         } else {
             let mut names = marks.lists.clone();
-            names.retain(|id, _| !marks.doubted.contains(id) || has_records(engine, *id));
+            names.retain(|id, _| !marks.uncertain.contains(id) || has_records(engine, *id));
             Self::load(engine, &names)?
         };
         heads.next_id = heads.next_id.max(marks.next_id);
         let acknowledged = marks.acknowledged(&heads);
-        heads.judge(acknowledged.into_iter());
+        heads.verify_ends(acknowledged.into_iter());
         Ok(heads)
     }
 
     /// Returns each list as it was acknowledged.
-    pub(crate) fn acknowledged(&self) -> impl Iterator<Item = Acknowledged> + '_ {
+    pub(crate) fn acknowledged(&self) -> impl Iterator<Item = AcknowledgedList> + '_ {
         self.lists.iter().map(|(list, head)| (head.id, list.clone(), head.last))
     }
 
     /// Returns the keys and last numbers of all lists, by id.
-    pub(crate) fn names(&self) -> HashMap<ListId, (Bytes, u64)> {
+    pub(crate) fn catalog(&self) -> HashMap<ListId, (Bytes, u64)> {
         self.acknowledged().map(|(id, list, last)| (id, (list, last))).collect()
     }
 
     /// Refuses every list that ends before its last acknowledged record. Its end stays at that
     /// record, so that no number is used twice.
-    pub(crate) fn judge(&mut self, acknowledged: impl Iterator<Item = Acknowledged>) {
+    pub(crate) fn verify_ends(&mut self, acknowledged: impl Iterator<Item = AcknowledgedList>) {
         for (id, list, last) in acknowledged {
             self.next_id = self.next_id.max(id.saturating_add(1));
             let found = match self.lists.get(&list) {
                 // The list was removed, and made again.
                 Some(head) if head.id > id => continue,
                 Some(head) if head.id == id => head.last,
-                None if self.gone.contains(&id) => continue,
+                None if self.tombstones.contains(&id) => continue,
                 // The list that is there is an earlier one of that key.
                 Some(_) | None => 0,
             };
             if found < last {
-                self.lose(list, Head { id, last }, found);
+                self.record_loss(list, ListHead { id, last }, found);
             }
         }
     }
 
-    fn lose(&mut self, list: Bytes, head: Head, found: u64) {
+    fn record_loss(&mut self, list: Bytes, head: ListHead, found: u64) {
         let missing = head.last.saturating_sub(found);
-        let damaged = self.damaged.entry(list.clone()).or_insert_with(|| Damaged {
+        let damaged = self.damaged.entry(list.clone()).or_insert_with(|| RecordDamage {
             seq: found.saturating_add(1),
             missing: 0,
             reason: String::new(),
@@ -141,7 +141,7 @@ impl Heads {
     }
 }
 
-impl Known for HashMap<ListId, (Bytes, u64)> {
+impl ListCatalog for HashMap<ListId, (Bytes, u64)> {
     fn name(&self, id: u32) -> Option<Bytes> {
         self.get(&id).map(|(list, _)| list.clone())
     }

@@ -17,18 +17,18 @@ pub(crate) type ListId = u32;
 /// The length of a record's key, bytes.
 const RECORD_KEY_LEN: usize = 13;
 
-const GONE: u8 = b'g';
+const TOMBSTONE: u8 = b'g';
 const LIST: u8 = b'l';
 const RECORD: u8 = b'r';
 
-/// The first key of removed lists, which end before [`GONE_END`].
-pub(crate) const GONE_BEGIN: &[u8] = b"g";
+/// The first key of removed lists, which end before [`TOMBSTONES_END`].
+pub(crate) const TOMBSTONES_BEGIN: &[u8] = b"g";
 /// The first key after those of removed lists.
-pub(crate) const GONE_END: &[u8] = b"h";
+pub(crate) const TOMBSTONES_END: &[u8] = b"h";
 /// The key that records that there is a file of marks.
-pub(crate) const MARKED: &[u8] = b"m";
-/// The first key after [`MARKED`].
-pub(crate) const MARKED_END: &[u8] = b"n";
+pub(crate) const MARKS_KEY: &[u8] = b"m";
+/// The first key after [`MARKS_KEY`].
+pub(crate) const MARKS_KEY_END: &[u8] = b"n";
 /// The first key of lists, which end before [`LISTS_END`].
 pub(crate) const LISTS_BEGIN: &[u8] = b"l";
 /// The first key after those of lists.
@@ -37,13 +37,13 @@ pub(crate) const LISTS_END: &[u8] = b"m";
 pub(crate) const RECORDS_END: &[u8] = b"s";
 
 /// Returns the store's key for a list that was removed.
-pub(crate) fn gone(id: ListId) -> Vec<u8> {
-    [&[GONE][..], &id.to_be_bytes()].concat()
+pub(crate) fn tombstone(id: ListId) -> Vec<u8> {
+    [&[TOMBSTONE][..], &id.to_be_bytes()].concat()
 }
 
 /// Returns the list's id from the store's key for a list that was removed.
-pub(crate) fn gone_of(stored: &[u8]) -> Option<ListId> {
-    Some(ListId::from_be_bytes(stored.strip_prefix(&[GONE])?.try_into().ok()?))
+pub(crate) fn tombstone_of(stored: &[u8]) -> Option<ListId> {
+    Some(ListId::from_be_bytes(stored.strip_prefix(&[TOMBSTONE])?.try_into().ok()?))
 }
 
 /// Returns the store's key for a list.
@@ -85,7 +85,7 @@ mod tests {
         assert!(record(1, u64::MAX) < record(2, 0));
         assert!(record(1, 255) < record(1, 256));
         assert!(list(&[0xff; 8]).as_slice() < LISTS_END);
-        assert_eq!(gone_of(&gone(7)), Some(7));
+        assert_eq!(tombstone_of(&tombstone(7)), Some(7));
         assert!(record(u32::MAX, u64::MAX).as_slice() < RECORDS_END);
     }
 

@@ -34,8 +34,11 @@ pub mod salvage;
 mod stats;
 mod writer;
 
-pub use api::{Append, Appended, Done, DurableProof, Journal, Record, Visit, append};
-pub use damage::{Damage, DamageCounts, FileDamage, ListDamage};
+pub use api::{
+    Append, AppendCallback, AppendReceipt, DurableProof, Journal, JournalRecord, RecordVisitor,
+    append,
+};
+pub use damage::{DamageCounts, DamageReport, FileDamage, ListDamage};
 pub use embedded::{Embedded, Options};
 pub use error::{AppendError, OpenError, ReadError, SubmitError};
 pub use queue::Health;

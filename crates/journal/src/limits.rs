@@ -21,13 +21,13 @@ pub const BATCH_RECORDS_MAX: usize = 4_096;
 pub const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// The first back-off before a failed store is opened again.
-pub const REOPEN_PAUSE_MIN: Duration = Duration::from_millis(250);
+pub const REOPEN_BACKOFF_MIN: Duration = Duration::from_millis(250);
 
 /// The longest back-off before a failed store is opened again; it doubles up to here.
-pub const REOPEN_PAUSE_MAX: Duration = Duration::from_secs(2);
+pub const REOPEN_BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// The number of retries for a store that appears damaged after a failure, before the journal
 /// becomes read only.
-pub const REOPENS_OF_DAMAGED_MAX: u32 = 3;
+pub const DAMAGED_REOPENS_MAX: u32 = 3;
 
 /// The size of the store's cache of decoded blocks, bytes.
 pub const CACHE_BYTES: u64 = 16 * 1024 * 1024;
@@ -56,7 +56,7 @@ pub const TABLES_POLL: Duration = Duration::from_millis(5);
 /// The longest time for which the mark of an acknowledged append is not synced. After a power cut
 /// in that time, damage to the bytes of that append cannot be distinguished from a write that was
 /// cut short.
-pub const MARKS_SYNC_PAUSE: Duration = Duration::from_secs(1);
+pub const MARKS_SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The growth, beyond twice its former size, at which the file of marks is written anew, bytes. At
 /// 16 bytes for each list that a batch changes, it is half a million changes.
@@ -70,4 +70,4 @@ pub const MARKS_ENTRY_BYTES: usize = 64 * 1024;
 pub const PAGE_BYTES: usize = 4096;
 
 /// The largest number of removed lists that one batch forgets.
-pub const GONE_BATCH_MAX: usize = 1_024;
+pub const TOMBSTONES_BATCH_MAX: usize = 1_024;

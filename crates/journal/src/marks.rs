@@ -18,7 +18,7 @@
 //! ```
 //!
 //! The file is written after the store's sync, so a mark is never ahead of the store. It is synced
-//! itself at most once in [`limits::MARKS_SYNC_PAUSE`] and when the journal is closed: no append
+//! itself at most once in [`limits::MARKS_SYNC_INTERVAL`] and when the journal is closed: no append
 //! waits for it. A power cut may leave a part of its last entry, which is skipped. It is written
 //! anew, into another file first, where it has grown or was damaged.
 
@@ -32,8 +32,8 @@ use std::time::Instant;
 use bytes::Bytes;
 
 pub(crate) use self::read::Marks;
-use self::read::State;
-use crate::heads::{Head, Heads};
+use self::read::MarksIntegrity;
+use crate::heads::{Heads, ListHead};
 use crate::keys::ListId;
 use crate::limits;
 
@@ -47,13 +47,13 @@ const SYNCED: u8 = 4;
 
 /// A batch's change of a list.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Change<'a> {
-    End(Head),
-    New(Head, &'a [u8]),
+pub(crate) enum MarkUpdate<'a> {
+    End(ListHead),
+    New(ListHead, &'a [u8]),
     Removed(ListId),
 }
 
-impl Change<'_> {
+impl MarkUpdate<'_> {
     /// Appends the change to `out`.
     pub(crate) fn encode(self, out: &mut Vec<u8>) {
         let (kind, id) = match self {
@@ -81,13 +81,13 @@ pub(crate) struct MarksFile {
     file: Option<File>,
     len: u64,
     /// The length when it was last written anew, or opened.
-    base: u64,
+    base_len: u64,
     /// The length that is on disk; absent once the file has an entry for it.
-    synced: Option<u64>,
+    synced_len: Option<u64>,
     /// The time of the first write that is not on disk; absent while all is.
-    dirty: Option<Instant>,
+    dirty_since: Option<Instant>,
     /// The time of the last attempt to write it anew.
-    tried: Option<Instant>,
+    last_attempt: Option<Instant>,
 }
 
 impl MarksFile {
@@ -97,59 +97,60 @@ impl MarksFile {
             dir: dir.to_owned(),
             file: None,
             len: 0,
-            base: 0,
-            synced: None,
-            dirty: None,
-            tried: None,
+            base_len: 0,
+            synced_len: None,
+            dirty_since: None,
+            last_attempt: None,
         };
-        if let State::Whole(len) = marks.state {
+        if let MarksIntegrity::Whole(len) = marks.integrity {
             this.file = Some(File::options().append(true).open(dir.join(FILE))?);
-            (this.len, this.base) = (len, len);
-            this.write(&behind(marks, heads))?;
+            (this.len, this.base_len) = (len, len);
+            this.write(&diff(marks, heads))?;
             return Ok(this);
         }
-        if let State::Damaged(_) = marks.state {
+        if let MarksIntegrity::Damaged(_) = marks.integrity {
             fs::rename(dir.join(FILE), dir.join(format!("{FILE}.damaged")))?;
         }
-        this.write_anew(heads)?;
+        this.rewrite(heads)?;
         Ok(this)
     }
 
     /// Marks the changes of a batch that is on disk, encoded one after the other. `heads` are the
     /// ends after the batch. A failed write is repeated later; the batch is on disk in any case.
     pub(crate) fn mark(&mut self, changes: &[u8], heads: &Heads) {
-        let has_grown = self.len > self.base.saturating_mul(2) + limits::MARKS_GROWTH_BYTES;
+        let has_grown = self.len > self.base_len.saturating_mul(2) + limits::MARKS_GROWTH_BYTES;
         let outcome = if self.file.is_none() || has_grown {
-            let is_early = self.tried.is_some_and(|at| at.elapsed() < limits::MARKS_SYNC_PAUSE);
-            if is_early && self.file.is_none() { Ok(()) } else { self.write_anew(heads) }
+            let is_early =
+                self.last_attempt.is_some_and(|at| at.elapsed() < limits::MARKS_SYNC_INTERVAL);
+            if is_early && self.file.is_none() { Ok(()) } else { self.rewrite(heads) }
         } else {
             self.write(changes)
         };
-        self.judge(outcome);
+        self.handle_failure(outcome);
     }
 
     /// Makes the next sync write the file anew, because the store's lists are no longer those that
     /// were marked last.
-    pub(crate) fn are_behind(&mut self) {
-        (self.file, self.dirty, self.tried) = (None, None, None);
+    pub(crate) fn invalidate(&mut self) {
+        (self.file, self.dirty_since, self.last_attempt) = (None, None, None);
     }
 
     /// Returns the time at which the file is to be synced or written anew; `None` while all of it
     /// is on disk.
     pub(crate) fn due(&self) -> Option<Instant> {
-        match (&self.file, self.tried) {
-            (Some(_), _) => self.dirty.map(|since| since + limits::MARKS_SYNC_PAUSE),
-            (None, Some(tried)) => Some(tried + limits::MARKS_SYNC_PAUSE),
+        match (&self.file, self.last_attempt) {
+            (Some(_), _) => self.dirty_since.map(|since| since + limits::MARKS_SYNC_INTERVAL),
+            (None, Some(tried)) => Some(tried + limits::MARKS_SYNC_INTERVAL),
             (None, None) => Some(Instant::now()),
         }
     }
 
     /// Syncs the file, or writes it anew after a failed write. Reports whether all of it is on
     /// disk.
-    pub(crate) fn catch_up(&mut self, heads: &Heads) -> bool {
-        let outcome = if self.file.is_some() { self.sync() } else { self.write_anew(heads) };
+    pub(crate) fn sync_or_rewrite(&mut self, heads: &Heads) -> bool {
+        let outcome = if self.file.is_some() { self.sync() } else { self.rewrite(heads) };
         let is_synced = outcome.is_ok();
-        self.judge(outcome);
+        self.handle_failure(outcome);
         is_synced
     }
 
@@ -161,111 +162,113 @@ impl MarksFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        let Some(file) = self.file.as_ref().filter(|_| self.dirty.is_some()) else { return Ok(()) };
+        let Some(file) = self.file.as_ref().filter(|_| self.dirty_since.is_some()) else {
+            return Ok(());
+        };
         file.sync_data()?;
-        (self.synced, self.dirty) = (Some(self.len), None);
+        (self.synced_len, self.dirty_since) = (Some(self.len), None);
         Ok(())
     }
 
-    fn judge(&mut self, outcome: io::Result<()>) {
+    fn handle_failure(&mut self, outcome: io::Result<()>) {
         if let Err(error) = outcome {
             tracing::warn!(%error, "the journal's marks cannot be written; they are written anew");
-            (self.file, self.dirty) = (None, None);
+            (self.file, self.dirty_since) = (None, None);
         }
     }
 
     fn write(&mut self, changes: &[u8]) -> io::Result<()> {
         let Some(file) = &mut self.file else { return Ok(()) };
         let mut out = Vec::new();
-        if let Some(place) = self.synced.take() {
+        if let Some(offset) = self.synced_len.take() {
             let mut body = vec![SYNCED];
-            body.extend_from_slice(&place.to_le_bytes());
-            put(self.len, &body, &mut out);
+            body.extend_from_slice(&offset.to_le_bytes());
+            put_entry(self.len, &body, &mut out);
         }
         if !changes.is_empty() {
-            put(self.len + out.len() as u64, changes, &mut out);
+            put_entry(self.len + out.len() as u64, changes, &mut out);
         }
         if out.is_empty() {
             return Ok(());
         }
-        self.dirty = self.dirty.or_else(|| Some(Instant::now()));
+        self.dirty_since = self.dirty_since.or_else(|| Some(Instant::now()));
         file.write_all(&out)?;
         self.len += out.len() as u64;
         Ok(())
     }
 
     /// Writes the ends of all lists into a new file, which then replaces the old one.
-    fn write_anew(&mut self, heads: &Heads) -> io::Result<()> {
-        self.tried = Some(Instant::now());
-        let (path, fresh) = (self.dir.join(FILE), self.dir.join(format!("{FILE}.new")));
+    fn rewrite(&mut self, heads: &Heads) -> io::Result<()> {
+        self.last_attempt = Some(Instant::now());
+        let (path, new_path) = (self.dir.join(FILE), self.dir.join(format!("{FILE}.new")));
         let mut out = Vec::new();
-        put(0, LAYOUT, &mut out);
+        put_entry(0, LAYOUT, &mut out);
         let mut body = Vec::new();
         for (list, head) in &heads.lists {
-            Change::New(*head, list).encode(&mut body);
+            MarkUpdate::New(*head, list).encode(&mut body);
             if body.len() >= limits::MARKS_ENTRY_BYTES {
-                put(out.len() as u64, &body, &mut out);
+                put_entry(out.len() as u64, &body, &mut out);
                 body.clear();
             }
         }
         if !body.is_empty() {
-            put(out.len() as u64, &body, &mut out);
+            put_entry(out.len() as u64, &body, &mut out);
         }
-        let synced = out.len() as u64;
+        let synced_len = out.len() as u64;
         let mut body = vec![SYNCED];
-        body.extend_from_slice(&synced.to_le_bytes());
-        put(synced, &body, &mut out);
-        fs::write(&fresh, &out)?;
-        let file = File::options().append(true).open(&fresh)?;
+        body.extend_from_slice(&synced_len.to_le_bytes());
+        put_entry(synced_len, &body, &mut out);
+        fs::write(&new_path, &out)?;
+        let file = File::options().append(true).open(&new_path)?;
         file.sync_all()?;
-        fs::rename(&fresh, path)?;
+        fs::rename(&new_path, path)?;
         File::open(&self.dir)?.sync_all()?;
         self.file = Some(file);
-        (self.len, self.base) = (out.len() as u64, out.len() as u64);
-        (self.synced, self.dirty) = (None, None);
+        (self.len, self.base_len) = (out.len() as u64, out.len() as u64);
+        (self.synced_len, self.dirty_since) = (None, None);
         Ok(())
     }
 }
 
 /// Marks that lists of a closed journal had more records than it holds.
-pub(crate) fn raise(dir: &Path, ends: &[(Bytes, u64)]) -> io::Result<()> {
+pub(crate) fn raise_ends(dir: &Path, ends: &[(Bytes, u64)]) -> io::Result<()> {
     let marks = Marks::read(dir)?;
     let mut heads = Heads::default();
     for (id, (list, last)) in &marks.lists {
-        heads.lists.insert(list.clone(), Head { id: *id, last: *last });
+        heads.lists.insert(list.clone(), ListHead { id: *id, last: *last });
     }
     let mut next_id = marks.next_id;
     for (list, last) in ends {
-        let head = heads.lists.entry(list.clone()).or_insert(Head { id: next_id, last: *last });
+        let head = heads.lists.entry(list.clone()).or_insert(ListHead { id: next_id, last: *last });
         head.last = *last;
         next_id = next_id.max(head.id.saturating_add(1));
     }
-    MarksFile::open(dir, &marks, &heads)?.write_anew(&heads)
+    MarksFile::open(dir, &marks, &heads)?.rewrite(&heads)
 }
 
 /// Returns the changes that lead from the file's lists to the store's.
-fn behind(marks: &Marks, heads: &Heads) -> Vec<u8> {
+fn diff(marks: &Marks, heads: &Heads) -> Vec<u8> {
     let mut changes = Vec::new();
     for (id, (list, _)) in &marks.lists {
         if heads.lists.get(list).is_none_or(|head| head.id != *id) {
-            Change::Removed(*id).encode(&mut changes);
+            MarkUpdate::Removed(*id).encode(&mut changes);
         }
     }
     for (list, head) in &heads.lists {
         match marks.lists.get(&head.id) {
             Some((_, last)) if *last == head.last => {}
-            Some(_) => Change::End(*head).encode(&mut changes),
-            None => Change::New(*head, list).encode(&mut changes),
+            Some(_) => MarkUpdate::End(*head).encode(&mut changes),
+            None => MarkUpdate::New(*head, list).encode(&mut changes),
         }
     }
     changes
 }
 
 /// Appends an entry for this place of the file to `out`.
-fn put(place: u64, body: &[u8], out: &mut Vec<u8>) {
-    let place = usize::try_from(place).unwrap_or(usize::MAX);
+fn put_entry(offset: u64, body: &[u8], out: &mut Vec<u8>) {
+    let offset = usize::try_from(offset).unwrap_or(usize::MAX);
     out.extend_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
-    out.extend_from_slice(&checksum_of(place, body).to_le_bytes());
+    out.extend_from_slice(&checksum_of(offset, body).to_le_bytes());
     out.extend_from_slice(body);
 }
 

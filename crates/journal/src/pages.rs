@@ -10,11 +10,11 @@ use crate::limits;
 
 /// The system's errors for a file that is there and cannot be read: EIO, EISDIR, ENODATA, EBADMSG,
 /// EUCLEAN and EREMOTEIO.
-const OF_THE_DISK: [i32; 6] = [5, 21, 61, 74, 117, 121];
+const DISK_ERRNOS: [i32; 6] = [5, 21, 61, 74, 117, 121];
 
 /// The readable pages of a file.
 #[derive(Debug, Default)]
-pub(crate) struct Pages {
+pub(crate) struct ReadablePages {
     /// The bytes of the file, with zeros for the pages that cannot be read.
     pub(crate) bytes: Vec<u8>,
     /// The first page that cannot be read; absent where all can.
@@ -25,26 +25,26 @@ pub(crate) struct Pages {
 ///
 /// # Errors
 /// When it is missing, or cannot be read for another reason.
-pub(crate) fn read(path: &Path) -> io::Result<Pages> {
+pub(crate) fn read(path: &Path) -> io::Result<ReadablePages> {
     let error = match fs::read(path) {
-        Ok(bytes) => return Ok(Pages { bytes, damage: None }),
+        Ok(bytes) => return Ok(ReadablePages { bytes, damage: None }),
         Err(error) => error,
     };
-    if !error.raw_os_error().is_some_and(|code| OF_THE_DISK.contains(&code)) {
+    if !error.raw_os_error().is_some_and(|code| DISK_ERRNOS.contains(&code)) {
         return Err(error);
     }
     // A folder, or a file that cannot be opened, has no readable page.
     let file = File::open(path).and_then(|file| Ok((file.metadata()?, file)));
     let file = file.ok().filter(|(about, _)| about.is_file() && about.len() > 0);
     let (bytes, unreadable) = match file {
-        Some((about, file)) => by_page(about.len(), |page, at| file.read_exact_at(page, at)),
+        Some((about, file)) => read_by_page(about.len(), |page, at| file.read_exact_at(page, at)),
         None => (Vec::new(), Some((0, error))),
     };
     let damage = unreadable.map(|(at, error)| {
         let what = format!("it cannot be read: {error}");
-        FileDamage { file: path.to_owned(), at: Some(at), what }
+        FileDamage { file: path.to_owned(), offset: Some(at), reason: what }
     });
-    Ok(Pages { bytes, damage })
+    Ok(ReadablePages { bytes, damage })
 }
 
 /// Copies a file, with zeros for the pages that cannot be read.
@@ -57,7 +57,7 @@ pub(crate) fn copy(from: &Path, to: &Path) -> io::Result<()> {
 
 /// Reads a file of this length page by page; returns its bytes, and the first page that cannot be
 /// read.
-fn by_page(
+fn read_by_page(
     len: u64,
     mut read: impl FnMut(&mut [u8], u64) -> io::Result<()>,
 ) -> (Vec<u8>, Option<(u64, io::Error)>) {
@@ -79,7 +79,7 @@ mod tests {
 
     /// Reads a file of ones, of which some pages cannot be read.
     fn read_without(pages: &[u64], len: u64) -> (Vec<u8>, Option<u64>) {
-        let (bytes, unreadable) = by_page(len, |page, at| {
+        let (bytes, unreadable) = read_by_page(len, |page, at| {
             page.fill(1);
             if pages.contains(&(at / limits::PAGE_BYTES as u64)) {
                 return Err(io::Error::from_raw_os_error(5));

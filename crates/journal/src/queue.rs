@@ -24,10 +24,10 @@ pub enum Health {
 }
 
 /// The callback that receives the outcome of a removal.
-pub(crate) type Removed = Box<dyn FnOnce(Result<(), ReadError>) + Send>;
+pub(crate) type RemovalCallback = Box<dyn FnOnce(Result<(), ReadError>) + Send>;
 
 /// A request to the writer.
-pub(crate) enum Work {
+pub(crate) enum WriteRequest {
     Append {
         append: Append,
         /// The next one is to be in the same batch.
@@ -35,15 +35,15 @@ pub(crate) enum Work {
     },
     Remove {
         list: Bytes,
-        done: Removed,
+        done: RemovalCallback,
     },
 }
 
 /// The result of waiting for work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Taken {
+pub(crate) enum DequeueOutcome {
     /// There is work.
-    Work,
+    Ready,
     /// There is none, and the wait is over.
     Idle,
     /// There is none and there will be none.
@@ -52,34 +52,35 @@ pub(crate) enum Taken {
 
 /// The limits of one batch.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Bounds {
+pub(crate) struct BatchLimits {
     pub(crate) records_max: usize,
     pub(crate) bytes_max: usize,
 }
 
 /// The queue; filled by many threads, emptied by one.
-pub(crate) struct Queue {
-    state: Mutex<State>,
+pub(crate) struct WriteQueue {
+    state: Mutex<WriteQueueState>,
     changed: Condvar,
     len_max: usize,
 }
 
-struct State {
-    waiting: VecDeque<Work>,
+struct WriteQueueState {
+    pending: VecDeque<WriteRequest>,
     health: Health,
     stopped: bool,
 }
 
-impl Queue {
+impl WriteQueue {
     pub(crate) fn new(len_max: usize) -> Self {
-        let state = State { waiting: VecDeque::new(), health: Health::Healthy, stopped: false };
+        let state =
+            WriteQueueState { pending: VecDeque::new(), health: Health::Healthy, stopped: false };
         Self { state: Mutex::new(state), changed: Condvar::new(), len_max }
     }
 
     /// Queues all of this or nothing.
     pub(crate) fn submit(
         &self,
-        work: impl ExactSizeIterator<Item = Work>,
+        requests: impl ExactSizeIterator<Item = WriteRequest>,
         stats: &Stats,
     ) -> Result<(), SubmitError> {
         let mut state = self.state.lock();
@@ -91,10 +92,10 @@ impl Queue {
             Health::Unhealthy(reason) => return Err(SubmitError::Unhealthy(reason.clone())),
             Health::ReadOnly(reason) => return Err(SubmitError::ReadOnly(reason.clone())),
         }
-        if state.waiting.len().saturating_add(work.len()) > self.len_max {
+        if state.pending.len().saturating_add(requests.len()) > self.len_max {
             return Err(SubmitError::Full);
         }
-        state.waiting.extend(work);
+        state.pending.extend(requests);
         state.count(stats);
         drop(state);
         self.changed.notify_one();
@@ -103,21 +104,21 @@ impl Queue {
 
     /// Waits for work, until a time if one is given, and takes all there is, up to the limits. A
     /// removal is taken alone: its batch must not change a key twice.
-    pub(crate) fn take(
+    pub(crate) fn dequeue(
         &self,
-        (bounds, until): (Bounds, Option<Instant>),
+        (bounds, until): (BatchLimits, Option<Instant>),
         stats: &Stats,
-        into: &mut Vec<Work>,
-    ) -> Taken {
+        into: &mut Vec<WriteRequest>,
+    ) -> DequeueOutcome {
         let mut state = self.state.lock();
-        while state.waiting.is_empty() {
+        while state.pending.is_empty() {
             if state.stopped {
-                return Taken::Stopped;
+                return DequeueOutcome::Stopped;
             }
             match until {
                 None => self.changed.wait(&mut state),
                 Some(until) if self.changed.wait_until(&mut state, until).timed_out() => {
-                    return Taken::Idle;
+                    return DequeueOutcome::Idle;
                 }
                 Some(_) => {}
             }
@@ -127,34 +128,34 @@ impl Queue {
         MutexGuard::unlocked(&mut state, std::thread::yield_now);
         let (mut records, mut bytes, mut is_joined) = (0, 0, false);
         while is_joined || (records < bounds.records_max && bytes < bounds.bytes_max) {
-            match state.waiting.front() {
+            match state.pending.front() {
                 None => break,
-                Some(Work::Remove { .. }) if !into.is_empty() => break,
-                Some(Work::Remove { .. }) => records = bounds.records_max,
-                Some(Work::Append { append, with_next }) => {
+                Some(WriteRequest::Remove { .. }) if !into.is_empty() => break,
+                Some(WriteRequest::Remove { .. }) => records = bounds.records_max,
+                Some(WriteRequest::Append { append, with_next }) => {
                     is_joined = *with_next;
                     // An append without records still counts, so that the loop ends.
                     records += append.records.len().max(1);
                     bytes += append.records.iter().map(Bytes::len).sum::<usize>();
                 }
             }
-            into.extend(state.waiting.pop_front());
+            into.extend(state.pending.pop_front());
         }
         state.count(stats);
-        Taken::Work
+        DequeueOutcome::Ready
     }
 
     /// Refuses more work until the queue is healed, and returns the work that waits.
-    pub(crate) fn fail(&self, health: Health, stats: &Stats) -> VecDeque<Work> {
+    pub(crate) fn fail(&self, health: Health, stats: &Stats) -> VecDeque<WriteRequest> {
         let mut state = self.state.lock();
         state.health = health;
-        let waiting = std::mem::take(&mut state.waiting);
+        let pending = std::mem::take(&mut state.pending);
         state.count(stats);
-        waiting
+        pending
     }
 
     /// Takes work again, after [`Self::fail`].
-    pub(crate) fn heal(&self) {
+    pub(crate) fn resume(&self) {
         self.state.lock().health = Health::Healthy;
     }
 
@@ -169,8 +170,8 @@ impl Queue {
     }
 
     /// Waits for the given time or until the queue is stopped; reports whether it is stopped.
-    pub(crate) fn stopped_within(&self, pause: Duration) -> bool {
-        let until = Instant::now() + pause;
+    pub(crate) fn wait_for_stop(&self, timeout: Duration) -> bool {
+        let until = Instant::now() + timeout;
         let mut state = self.state.lock();
         while !state.stopped {
             if self.changed.wait_until(&mut state, until).timed_out() {
@@ -181,8 +182,8 @@ impl Queue {
     }
 }
 
-impl State {
+impl WriteQueueState {
     fn count(&self, stats: &Stats) {
-        stats.queue_len.store(self.waiting.len() as u64, Ordering::Relaxed);
+        stats.queue_len.store(self.pending.len() as u64, Ordering::Relaxed);
     }
 }

@@ -5,11 +5,11 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
-use crate::api::{Record, Visit};
+use crate::api::{JournalRecord, RecordVisitor};
 use crate::engine::{Engine, EngineError};
 use crate::error::ReadError;
 use crate::frame;
-use crate::heads::{Damaged, Head, Heads};
+use crate::heads::{Heads, ListHead, RecordDamage};
 use crate::keys::{self, ListId};
 
 impl From<EngineError> for ReadError {
@@ -22,10 +22,10 @@ impl From<EngineError> for ReadError {
 /// promises only when the list ends early, which the caller judges.
 pub(crate) fn read(
     engine: &dyn Engine,
-    (list, head): (&[u8], Head),
+    (list, head): (&[u8], ListHead),
     after: u64,
     limit: usize,
-) -> Result<Vec<Record>, ReadError> {
+) -> Result<Vec<JournalRecord>, ReadError> {
     let mut records = Vec::new();
     let mut damaged = None;
     let (from, to) = (after.saturating_add(1), head.last.saturating_add(1));
@@ -46,35 +46,40 @@ pub(crate) fn read(
         if records.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
     if let Err(error) = read {
-        damaged = Some(Damaged::at(expected, error.to_string()));
+        damaged = Some(RecordDamage::at(expected, error.to_string()));
     }
     damaged.map_or(Ok(records), |damaged| Err(damaged.error(list)))
 }
 
 /// Makes a record from a stored key and value; fails with the damage when it is not the expected
 /// one.
-fn verify(list: &[u8], expected: u64, key: &[u8], value: &[u8]) -> Result<Record, Damaged> {
+fn verify(
+    list: &[u8],
+    expected: u64,
+    key: &[u8],
+    value: &[u8],
+) -> Result<JournalRecord, RecordDamage> {
     let seq = keys::record_of(key).map_or(0, |(_, seq)| seq);
     if seq != expected {
-        return Err(Damaged::missing(expected));
+        return Err(RecordDamage::missing(expected));
     }
     match frame::decode(list, seq, value) {
-        Ok(payload) => Ok(Record::read(list, seq, payload)),
-        Err(damage) => Err(Damaged::at(seq, damage.to_string())),
+        Ok(payload) => Ok(JournalRecord::read(list, seq, payload)),
+        Err(damage) => Err(RecordDamage::at(seq, damage.to_string())),
     }
 }
 
 /// All lists at one moment, in the order of the store.
-pub(crate) struct Pass {
+pub(crate) struct StoreScan {
     lists: Vec<(ListId, Bytes, u64)>,
-    damaged: Vec<(Bytes, Damaged)>,
+    damaged: Vec<(Bytes, RecordDamage)>,
 }
 
-impl Pass {
+impl StoreScan {
     pub(crate) fn new(heads: &Heads) -> Self {
-        let fine = heads.lists.iter().filter(|(list, _)| !heads.damaged.contains_key(*list));
+        let undamaged = heads.lists.iter().filter(|(list, _)| !heads.damaged.contains_key(*list));
         let mut lists: Vec<_> =
-            fine.map(|(list, head)| (head.id, list.clone(), head.last)).collect();
+            undamaged.map(|(list, head)| (head.id, list.clone(), head.last)).collect();
         lists.sort_unstable_by_key(|(id, ..)| *id);
         let damaged = heads.damaged.iter();
         let damaged = damaged.map(|(list, damaged)| (list.clone(), damaged.clone())).collect();
@@ -82,26 +87,31 @@ impl Pass {
     }
 
     /// Visits all records of all lists, and one error for each damaged list.
-    pub(crate) fn run(&self, engine: &dyn Engine, visit: &mut Visit<'_>) {
+    pub(crate) fn run(&self, engine: &dyn Engine, visit: &mut RecordVisitor<'_>) {
         for (list, damaged) in &self.damaged {
             visit(list, Err(damaged.error(list)));
         }
-        let mut walk = Walk { lists: &self.lists, at: 0, seq: 0, refused: false };
+        let mut cursor = ScanCursor { lists: &self.lists, index: 0, seq: 0, refused: false };
         let begin = keys::record(0, 0);
-        let ended = engine.range(&begin, keys::RECORDS_END, &mut |key, value| {
-            walk.step(key, value, visit);
+        let result = engine.range(&begin, keys::RECORDS_END, &mut |key, value| {
+            cursor.step(key, value, visit);
             ControlFlow::Continue(())
         });
-        let Err(error) = ended else { return walk.finish(visit) };
+        let Err(error) = result else { return cursor.finish(visit) };
         tracing::error!(%error, "the store cannot be read in one pass, going on list by list");
-        self.run_one_by_one(engine, &walk, visit);
+        self.run_one_by_one(engine, &cursor, visit);
     }
 
     /// Continues after a place that cannot be read: only the lists that touch it are refused.
-    fn run_one_by_one(&self, engine: &dyn Engine, walk: &Walk<'_>, visit: &mut Visit<'_>) {
-        let mut after = if walk.refused { u64::MAX } else { walk.seq };
-        for (id, list, last) in self.lists.iter().skip(walk.at) {
-            let head = Head { id: *id, last: *last };
+    fn run_one_by_one(
+        &self,
+        engine: &dyn Engine,
+        cursor: &ScanCursor<'_>,
+        visit: &mut RecordVisitor<'_>,
+    ) {
+        let mut after = if cursor.refused { u64::MAX } else { cursor.seq };
+        for (id, list, last) in self.lists.iter().skip(cursor.index) {
+            let head = ListHead { id: *id, last: *last };
             match read(engine, (list, head), after, usize::MAX) {
                 Ok(records) => records.into_iter().for_each(|record| visit(list, Ok(record))),
                 Err(error) => visit(list, Err(error)),
@@ -112,20 +122,20 @@ impl Pass {
 }
 
 /// A place in a pass: the list, its last visited record, and whether the rest of it is refused.
-struct Walk<'a> {
+struct ScanCursor<'a> {
     lists: &'a [(ListId, Bytes, u64)],
-    at: usize,
+    index: usize,
     seq: u64,
     refused: bool,
 }
 
-impl Walk<'_> {
-    fn step(&mut self, key: &[u8], value: &[u8], visit: &mut Visit<'_>) {
+impl ScanCursor<'_> {
+    fn step(&mut self, key: &[u8], value: &[u8], visit: &mut RecordVisitor<'_>) {
         let Some((id, seq)) = keys::record_of(key) else { return };
-        while self.lists.get(self.at).is_some_and(|(known, ..)| *known < id) {
-            self.leave(visit);
+        while self.lists.get(self.index).is_some_and(|(known, ..)| *known < id) {
+            self.finish_list(visit);
         }
-        let Some((known, list, last)) = self.lists.get(self.at) else { return };
+        let Some((known, list, last)) = self.lists.get(self.index) else { return };
         // Records of refused lists, and what was appended since the pass began, are passed over.
         if *known != id || seq > *last || self.refused {
             return;
@@ -143,22 +153,22 @@ impl Walk<'_> {
     }
 
     /// Ends the current list. One that stopped short was removed meanwhile, or has lost its end.
-    fn leave(&mut self, visit: &mut Visit<'_>) {
-        if let Some((_, list, last)) = self.lists.get(self.at)
+    fn finish_list(&mut self, visit: &mut RecordVisitor<'_>) {
+        if let Some((_, list, last)) = self.lists.get(self.index)
             && self.seq < *last
             && !self.refused
         {
-            let damaged = Damaged::missing(self.seq + 1);
+            let damaged = RecordDamage::missing(self.seq + 1);
             visit(list, Err(damaged.error(list)));
         }
-        self.at += 1;
+        self.index += 1;
         self.seq = 0;
         self.refused = false;
     }
 
-    fn finish(&mut self, visit: &mut Visit<'_>) {
-        while self.at < self.lists.len() {
-            self.leave(visit);
+    fn finish(&mut self, visit: &mut RecordVisitor<'_>) {
+        while self.index < self.lists.len() {
+            self.finish_list(visit);
         }
     }
 }

@@ -9,21 +9,21 @@ use std::sync::mpsc;
 
 use bytes::Bytes;
 
-use crate::api::{Append, Appended, Journal as _, Record};
-use crate::damage::{Damage, FileDamage, ListDamage};
+use crate::api::{Append, AppendReceipt, Journal as _, JournalRecord};
+use crate::damage::{DamageReport, FileDamage, ListDamage};
 use crate::embedded::{self, Embedded, Options};
-use crate::engine::fjall::FjallPlace;
-use crate::engine::{Engine, Place as _};
+use crate::engine::fjall::FjallLocation;
+use crate::engine::{Engine, StoreLocation as _};
 use crate::error::{AppendError, OpenError, ReadError};
-use crate::heads::{Head, Heads};
+use crate::heads::{Heads, ListHead};
 use crate::marks::{self, Marks};
-use crate::reader::{self, Pass};
-use crate::writer::caught;
+use crate::reader::{self, StoreScan};
+use crate::writer::catch_panics;
 
 /// The number of records that are read at once.
 const PAGE_RECORDS: usize = 64;
 /// The largest number of appends that wait for the disk at once.
-const APPENDS_WAITING_MAX: usize = 1_024;
+const APPENDS_IN_FLIGHT_MAX: usize = 1_024;
 
 /// The reason that a journal cannot be verified or salvaged.
 #[derive(Debug, thiserror::Error)]
@@ -56,10 +56,10 @@ pub enum SalvageError {
 
 /// The result of verifying a journal.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Verified {
+pub struct VerifyReport {
     /// The damage. A processor opens the journal read only if a file is damaged, except for damaged
     /// marks or a missing log.
-    pub damage: Damage,
+    pub damage: DamageReport,
     /// The number of whole lists.
     pub lists: u64,
     /// The number of records that are not damaged, those of damaged lists included.
@@ -68,9 +68,9 @@ pub struct Verified {
 
 /// The treatment of damaged lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Damaged {
+pub enum SalvagePolicy {
     /// They are left out, and their numbers can be used again.
-    LeaveBehind,
+    Skip,
     /// Their records up to the damage are copied, and their ends are marked: they stay refused, and
     /// no number is given twice.
     Keep,
@@ -78,21 +78,21 @@ pub enum Damaged {
 
 /// The result of salvaging a journal.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Salvaged {
+pub struct SalvageReport {
     /// The state of the journal.
-    pub found: Verified,
+    pub verification: VerifyReport,
     /// The number of lists that were copied whole.
     pub lists: u64,
     /// The number of records that were copied.
     pub records: u64,
     /// The number of damaged lists of which the records up to the damage were copied.
-    pub kept: u64,
+    pub truncated_lists: u64,
     /// The damaged lists of which nothing was copied.
-    pub left_behind: Vec<ListDamage>,
+    pub skipped_lists: Vec<ListDamage>,
 }
 
 /// A journal that is open for verification.
-struct Source {
+struct SourceJournal {
     engine: Box<dyn Engine>,
     heads: Heads,
     files: Vec<FileDamage>,
@@ -100,7 +100,7 @@ struct Source {
     lock: File,
 }
 
-impl Source {
+impl SourceJournal {
     fn open(dir: &Path) -> Result<Self, SalvageError> {
         let store = dir.join(embedded::STORE_DIR);
         if !store.is_dir() && !Marks::path(dir).is_file() {
@@ -108,8 +108,8 @@ impl Source {
         }
         let lock = embedded::lock(dir)?;
         let marks = Marks::read(dir)?;
-        let opened = caught(|| {
-            let rescued = FjallPlace::new(store).rescue(&marks)?;
+        let opened = catch_panics(|| {
+            let rescued = FjallLocation::new(store).rescue(&marks)?;
             let heads = Heads::of(rescued.engine.as_ref(), &marks)?;
             Ok((rescued, heads))
         });
@@ -120,11 +120,11 @@ impl Source {
     }
 
     /// Verifies every record.
-    fn verify(&self) -> Verified {
+    fn verify(&self) -> VerifyReport {
         let mut damaged: BTreeMap<Bytes, ListDamage> =
             self.heads.damage().into_iter().map(|damage| (damage.list.clone(), damage)).collect();
         let mut records = 0_u64;
-        let pass = Pass::new(&self.heads);
+        let pass = StoreScan::new(&self.heads);
         pass.run(self.engine.as_ref(), &mut |list, record| match record {
             Ok(_) => records = records.saturating_add(1),
             Err(ReadError::Damaged { list, seq, reason }) => {
@@ -144,8 +144,8 @@ impl Source {
         }
         let all = self.heads.lists.keys().filter(|list| !damaged.contains_key(*list)).count();
         let lists = damaged.into_values().collect();
-        let damage = Damage { files: self.files.clone(), lists, read_only: None };
-        Verified { damage, lists: all as u64, records }
+        let damage = DamageReport { files: self.files.clone(), lists, read_only: None };
+        VerifyReport { damage, lists: all as u64, records }
     }
 
     /// Returns the last readable record before the damage of a list, and the number of its records
@@ -166,13 +166,13 @@ impl Source {
     fn page(
         &self,
         list: &[u8],
-        head: Head,
+        head: ListHead,
         after: u64,
         until: u64,
-    ) -> Result<Vec<Record>, ReadError> {
+    ) -> Result<Vec<JournalRecord>, ReadError> {
         let last = if until > 0 { head.last.min(until.saturating_sub(1)) } else { head.last };
         let limit = usize::try_from(last.saturating_sub(after)).unwrap_or(usize::MAX);
-        let head = Head { last, ..head };
+        let head = ListHead { last, ..head };
         reader::read(self.engine.as_ref(), (list, head), after, limit.min(PAGE_RECORDS))
     }
 }
@@ -181,16 +181,20 @@ impl Source {
 ///
 /// # Errors
 /// When there is no journal, a process has it open, or nothing of it can be read.
-pub fn verify(dir: &Path) -> Result<Verified, SalvageError> {
-    Ok(Source::open(dir)?.verify())
+pub fn verify(dir: &Path) -> Result<VerifyReport, SalvageError> {
+    Ok(SourceJournal::open(dir)?.verify())
 }
 
-/// Writes all whole lists into a new journal, and treats damaged ones as `damaged` selects. It is
+/// Writes all whole lists into a new journal, and treats damaged ones as `policy` selects. It is
 /// durable on return.
 ///
 /// # Errors
 /// As [`verify`], and when the new journal cannot be written; it is not to be used then.
-pub fn salvage(dir: &Path, to: &Path, damaged: Damaged) -> Result<Salvaged, SalvageError> {
+pub fn salvage(
+    dir: &Path,
+    to: &Path,
+    policy: SalvagePolicy,
+) -> Result<SalvageReport, SalvageError> {
     let is_empty = match fs::read_dir(to) {
         Ok(mut entries) => entries.next().is_none(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => true,
@@ -199,23 +203,23 @@ pub fn salvage(dir: &Path, to: &Path, damaged: Damaged) -> Result<Salvaged, Salv
     if !is_empty {
         return Err(SalvageError::NotEmpty { to: to.to_owned() });
     }
-    let source = Source::open(dir)?;
+    let source = SourceJournal::open(dir)?;
     let found = source.verify();
     let journal = Embedded::open(to, Options::default())?;
-    let mut target = Target { journal: &journal, waiting: VecDeque::new() };
-    let mut salvaged = Salvaged { found, ..Salvaged::default() };
+    let mut target = TargetJournal { journal: &journal, in_flight: VecDeque::new() };
+    let mut salvaged = SalvageReport { verification: found, ..SalvageReport::default() };
     let mut ends = Vec::new();
     for (list, head) in &source.heads.lists {
-        let damage = salvaged.found.damage.lists.iter().find(|damage| damage.list == *list);
+        let damage = salvaged.verification.damage.lists.iter().find(|damage| damage.list == *list);
         match damage {
             None => {
                 salvaged.records += target.copy(&source, (list, *head), 0)?;
                 salvaged.lists += 1;
             }
-            Some(damage) if damaged == Damaged::Keep && head.last > 0 => {
+            Some(damage) if policy == SalvagePolicy::Keep && head.last > 0 => {
                 let until = source.prefix_of(damage).0.saturating_add(1);
                 salvaged.records += target.copy(&source, (list, *head), until)?;
-                salvaged.kept += 1;
+                salvaged.truncated_lists += 1;
                 ends.push((list.clone(), head.last));
             }
             Some(_) => {}
@@ -223,25 +227,25 @@ pub fn salvage(dir: &Path, to: &Path, damaged: Damaged) -> Result<Salvaged, Salv
     }
     target.finish()?;
     journal.close();
-    marks::raise(to, &ends)?;
-    let is_left = |damage: &&ListDamage| !ends.iter().any(|(list, _)| *list == damage.list);
-    let left = salvaged.found.damage.lists.iter().filter(is_left).cloned().collect();
-    Ok(Salvaged { left_behind: left, ..salvaged })
+    marks::raise_ends(to, &ends)?;
+    let is_skipped = |damage: &&ListDamage| !ends.iter().any(|(list, _)| *list == damage.list);
+    let skipped = salvaged.verification.damage.lists.iter().filter(is_skipped).cloned().collect();
+    Ok(SalvageReport { skipped_lists: skipped, ..salvaged })
 }
 
 /// The new journal, with a bounded number of appends in flight.
-struct Target<'a> {
+struct TargetJournal<'a> {
     journal: &'a Embedded,
-    waiting: VecDeque<mpsc::Receiver<Result<Appended, AppendError>>>,
+    in_flight: VecDeque<mpsc::Receiver<Result<AppendReceipt, AppendError>>>,
 }
 
-impl Target<'_> {
+impl TargetJournal<'_> {
     /// Copies a list up to and without a number, 0 for all of it; returns the number of records
     /// copied.
     fn copy(
         &mut self,
-        source: &Source,
-        (list, head): (&Bytes, Head),
+        source: &SourceJournal,
+        (list, head): (&Bytes, ListHead),
         until: u64,
     ) -> Result<u64, SalvageError> {
         let mut after = 0;
@@ -259,22 +263,22 @@ impl Target<'_> {
                     drop(sender.send(outcome));
                 }),
             };
-            if self.waiting.len() >= APPENDS_WAITING_MAX {
+            if self.in_flight.len() >= APPENDS_IN_FLIGHT_MAX {
                 self.wait()?;
             }
             self.journal.submit(append).map_err(AppendError::from)?;
-            self.waiting.push_back(receiver);
+            self.in_flight.push_back(receiver);
             after = last;
         }
     }
 
     fn wait(&mut self) -> Result<(), AppendError> {
-        let Some(first) = self.waiting.pop_front() else { return Ok(()) };
+        let Some(first) = self.in_flight.pop_front() else { return Ok(()) };
         first.recv().unwrap_or(Err(AppendError::Stopped)).map(drop)
     }
 
     fn finish(mut self) -> Result<(), AppendError> {
-        while !self.waiting.is_empty() {
+        while !self.in_flight.is_empty() {
             self.wait()?;
         }
         Ok(())

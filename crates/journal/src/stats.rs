@@ -35,17 +35,17 @@ pub struct Stats {
 }
 
 impl Stats {
-    pub(crate) fn batch_is_durable(&self, records: u64, bytes: u64, took: Duration) {
-        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+    pub(crate) fn record_batch(&self, records: u64, bytes: u64, elapsed: Duration) {
+        let nanos = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
         self.batches.fetch_add(1, Ordering::Relaxed);
         self.syncs.fetch_add(1, Ordering::Relaxed);
         self.records.fetch_add(records, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.sync_nanos_total.fetch_add(nanos, Ordering::Relaxed);
         self.last_sync_nanos.store(nanos, Ordering::Relaxed);
-        let seconds = took.as_secs_f64();
-        let place = SYNC_BOUNDS.iter().position(|bound| seconds <= *bound);
-        if let Some(bucket) = self.sync_buckets.get(place.unwrap_or(SYNC_BOUNDS.len())) {
+        let seconds = elapsed.as_secs_f64();
+        let index = SYNC_BOUNDS.iter().position(|bound| seconds <= *bound);
+        if let Some(bucket) = self.sync_buckets.get(index.unwrap_or(SYNC_BOUNDS.len())) {
             bucket.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -11,7 +11,7 @@ use orderstream_journal::{Append, AppendError, Embedded, Journal, Options, Submi
 use parking_lot::Mutex;
 
 use crate::faulty::Disk;
-use crate::support::{PATIENCE, append, pending, submit};
+use crate::support::{STEP_TIMEOUT, append, pending, submit};
 
 #[test]
 fn appends_during_a_sync_share_the_next() {
@@ -37,7 +37,7 @@ fn appends_during_a_sync_share_the_next() {
 fn batches_and_queue_are_bounded() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
     let options = Options { batch_records_max: 3, batch_bytes_max: 10, queue_len_max: 8 };
-    let journal = Embedded::open_place(dir.path(), options, Box::new(disk.clone())).unwrap();
+    let journal = Embedded::open_at(dir.path(), options, Box::new(disk.clone())).unwrap();
     append(&journal, "a", 0, &["made"]).unwrap();
     disk.hold();
     let mut pending = vec![submit(&journal, "a", 1, &["x"]).unwrap()];
@@ -73,7 +73,7 @@ fn each_grouped_append_has_an_outcome() {
 fn batch_limits_never_split_groups() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
     let options = Options { batch_records_max: 1, batch_bytes_max: 1, ..Options::default() };
-    let journal = Embedded::open_place(dir.path(), options, Box::new(disk.clone())).unwrap();
+    let journal = Embedded::open_at(dir.path(), options, Box::new(disk.clone())).unwrap();
     let together = [pending("a", 0, &["x"]), pending("b", 0, &["y"])];
     let (appends, outcomes): (Vec<_>, Vec<_>) = together.into_iter().unzip();
     journal.submit_all(appends).unwrap();
@@ -88,7 +88,7 @@ fn batch_limits_never_split_groups() {
 fn grouped_appends_are_taken_as_one() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
     let options = Options { queue_len_max: 2, ..Options::default() };
-    let journal = Embedded::open_place(dir.path(), options, Box::new(disk.clone())).unwrap();
+    let journal = Embedded::open_at(dir.path(), options, Box::new(disk.clone())).unwrap();
     disk.hold();
     let first = submit(&journal, "first", 0, &["x"]).unwrap();
     disk.wait_for_commit();
@@ -111,30 +111,30 @@ fn outcomes_follow_the_sync_in_order() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
     let journal = disk.open(dir.path());
     disk.hold();
-    let answers = Arc::new(Mutex::new(Vec::new()));
+    let acknowledged = Arc::new(Mutex::new(Vec::new()));
     let (sender, receiver) = mpsc::channel();
     for seq in 0..100 {
-        let (answers, sender) = (Arc::clone(&answers), sender.clone());
+        let (acknowledged, sender) = (Arc::clone(&acknowledged), sender.clone());
         journal
             .submit(Append {
                 list: Bytes::from_static(b"a"),
                 expected: seq,
                 records: vec![Bytes::from_static(b"x")],
                 done: Box::new(move |outcome| {
-                    answers.lock().push(outcome.expect("it is written").last());
+                    acknowledged.lock().push(outcome.expect("it is written").last());
                     sender.send(()).expect("the test waits");
                 }),
             })
             .unwrap();
     }
     disk.wait_for_commit();
-    assert!(answers.lock().is_empty(), "nothing is answered before the sync");
+    assert!(acknowledged.lock().is_empty(), "nothing is answered before the sync");
     assert_eq!(journal.lists().unwrap(), [], "nothing is shown before the sync");
     disk.release();
     for _ in 0..100 {
-        receiver.recv_timeout(PATIENCE).unwrap();
+        receiver.recv_timeout(STEP_TIMEOUT).unwrap();
     }
-    assert_eq!(*answers.lock(), (1..=100).collect::<Vec<u64>>());
+    assert_eq!(*acknowledged.lock(), (1..=100).collect::<Vec<u64>>());
 }
 
 #[test]

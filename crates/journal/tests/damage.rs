@@ -167,7 +167,7 @@ fn failed_writes_leave_whole_lists_readable() {
     assert!(append(&journal, "c", 4, &["5"]).is_err());
     assert!(matches!(journal.health(), Health::ReadOnly(_)), "{:?}", journal.health());
     let refused = append(&journal, "c", 4, &["5"]);
-    let refused = matches!(refused, Err(AppendError::NotTaken(SubmitError::ReadOnly(_))));
+    let refused = matches!(refused, Err(AppendError::NotQueued(SubmitError::ReadOnly(_))));
     assert!(refused, "a store that cannot be merged fails again and again");
     assert_eq!(payloads(&journal, "c", 0), ["1", "2", "3", "4"]);
 }

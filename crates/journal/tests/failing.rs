@@ -6,20 +6,20 @@ use std::sync::mpsc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use orderstream_journal::engine::Opening;
+use orderstream_journal::engine::OpenReason;
 use orderstream_journal::{
     Append, AppendError, Embedded, Health, Journal, OpenError, Options, SubmitError,
 };
 
-use crate::faulty::{Disk, Fault, Room};
+use crate::faulty::{Disk, DiskSpace, Fault};
 use crate::support::{
-    PATIENCE, append, append_until_removals_are_forgotten, lists, payloads, submit,
+    STEP_TIMEOUT, append, append_until_tombstones_are_purged, lists, payloads, submit,
 };
 
 fn wait_until_healthy(journal: &Embedded) {
     let started = Instant::now();
     while journal.health() != Health::Healthy {
-        assert!(started.elapsed() < PATIENCE, "service resumes: {:?}", journal.health());
+        assert!(started.elapsed() < STEP_TIMEOUT, "service resumes: {:?}", journal.health());
         std::thread::yield_now();
     }
 }
@@ -35,7 +35,7 @@ fn with_three_records(disk: &Disk, dir: &Path) -> Embedded {
 fn service_resumes_after_a_full_disk() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
     let journal = with_three_records(&disk, dir.path());
-    disk.set_room(Room::None);
+    disk.set_space(DiskSpace::None);
     disk.hold();
     let first = submit(&journal, "a", 3, &["lost"]).unwrap();
     disk.wait_for_commit();
@@ -48,9 +48,9 @@ fn service_resumes_after_a_full_disk() {
     assert!(matches!(refused, Err(SubmitError::Unhealthy(_))), "{refused:?}");
     assert!(journal.remove(b"a").is_err());
     assert_eq!(payloads(&journal, "a", 0), ["1", "2", "3"], "reads go on");
-    disk.set_room(Room::Enough);
+    disk.set_space(DiskSpace::Enough);
     wait_until_healthy(&journal);
-    assert_eq!(disk.opened(), [Opening::First, Opening::AfterFailure]);
+    assert_eq!(disk.open_reasons(), [OpenReason::Startup, OpenReason::AfterFailure]);
     assert_eq!(append(&journal, "a", 3, &["4"]), Ok(4));
     assert_eq!(payloads(&journal, "a", 0), ["1", "2", "3", "4"]);
     assert_eq!(payloads(&journal, "b", 0), [""; 0]);
@@ -58,7 +58,7 @@ fn service_resumes_after_a_full_disk() {
 
 #[test]
 fn failed_writes_are_never_acknowledged() {
-    for fault in [Fault::WriteFails, Fault::SyncFails, Fault::NoRoom, Fault::Panics] {
+    for fault in [Fault::WriteFails, Fault::SyncFails, Fault::DiskFull, Fault::Panics] {
         let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
         let journal = with_three_records(&disk, dir.path());
         disk.fail_after(2, fault);
@@ -84,7 +84,7 @@ fn failed_durable_removals_are_not_losses() {
     disk.fail_after(0, Fault::SyncFails);
     assert!(journal.remove(b"a").is_err());
     wait_until_healthy(&journal);
-    let last = append_until_removals_are_forgotten(&journal, &disk);
+    let last = append_until_tombstones_are_purged(&journal, &disk);
     journal.close();
     let journal = disk.open(dir.path());
     assert!(journal.damage().is_none(), "{:?}", journal.damage());
@@ -134,22 +134,22 @@ fn refused_durable_records_are_missed_later() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
     let journal = with_a_refused_record_on_disk(&disk, dir.path());
     let marks = dir.path().join("journal.marks");
-    let killed = std::fs::read(&marks).unwrap();
+    let marks_at_kill = std::fs::read(&marks).unwrap();
     journal.close();
-    std::fs::write(&marks, killed).unwrap();
+    std::fs::write(&marks, marks_at_kill).unwrap();
     assert_eq!(missing_without_record_4(&disk, dir.path()), 1);
 }
 
 #[test]
 fn closing_writes_outstanding_marks() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
-    let in_the_way = dir.path().join("journal.marks.new");
+    let obstacle = dir.path().join("journal.marks.new");
     let journal = with_three_records(&disk, dir.path());
-    std::fs::create_dir(&in_the_way).unwrap();
+    std::fs::create_dir(&obstacle).unwrap();
     disk.fail_after(0, Fault::SyncFails);
     assert!(append(&journal, "a", 3, &["4"]).is_err());
     wait_until_healthy(&journal);
-    std::fs::remove_dir(&in_the_way).unwrap();
+    std::fs::remove_dir(&obstacle).unwrap();
     journal.close();
     assert_eq!(missing_without_record_4(&disk, dir.path()), 1);
 }
@@ -158,10 +158,10 @@ fn closing_writes_outstanding_marks() {
 fn failed_journals_can_be_closed() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
     let journal = with_three_records(&disk, dir.path());
-    disk.set_room(Room::None);
+    disk.set_space(DiskSpace::None);
     assert!(matches!(append(&journal, "a", 3, &["4"]), Err(AppendError::Full(_))));
     journal.close();
-    disk.set_room(Room::Enough);
+    disk.set_space(DiskSpace::Enough);
     let journal = disk.open(dir.path());
     assert_eq!(payloads(&journal, "a", 0), ["1", "2", "3"]);
 }
@@ -173,17 +173,17 @@ fn journals_stay_locked_until_closed() {
     let journal = disk.open(dir.path());
     disk.hold();
     let (sender, receiver) = mpsc::channel();
-    let (last, path, again) = (journal.clone(), dir.path().to_owned(), disk.clone());
+    let (last, path, same_disk) = (journal.clone(), dir.path().to_owned(), disk.clone());
     let done = Box::new(move |_| {
         drop(last);
-        let opened = Embedded::open_place(&path, Options::default(), Box::new(again));
+        let opened = Embedded::open_at(&path, Options::default(), Box::new(same_disk));
         sender.send(opened.map(drop)).unwrap();
     });
     let (list, records) = (Bytes::from_static(b"a"), vec![Bytes::from_static(b"1")]);
     journal.submit(Append { list, expected: 0, records, done }).unwrap();
     drop(journal);
     disk.release();
-    let opened = receiver.recv_timeout(PATIENCE).unwrap();
+    let opened = receiver.recv_timeout(STEP_TIMEOUT).unwrap();
     assert!(matches!(opened, Err(OpenError::Locked { .. })), "{opened:?}");
 }
 

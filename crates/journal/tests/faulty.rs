@@ -5,7 +5,9 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use orderstream_journal::engine::{Engine, EngineError, Op, Opening, Place, Visit};
+use orderstream_journal::engine::{
+    Engine, EngineError, EntryVisitor, OpenReason, StoreLocation, WriteOp,
+};
 use orderstream_journal::{Embedded, Options};
 use parking_lot::{Condvar, Mutex};
 
@@ -13,7 +15,7 @@ use parking_lot::{Condvar, Mutex};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// The disk is full; nothing is written.
-    NoRoom,
+    DiskFull,
     /// The write fails; nothing is written.
     WriteFails,
     /// All is written and then the sync fails.
@@ -37,18 +39,18 @@ struct State {
     map: BTreeMap<Vec<u8>, Vec<u8>>,
     /// The failures of the next commits; one with none succeeds.
     script: VecDeque<Option<Fault>>,
-    room: Room,
+    space: DiskSpace,
     held: bool,
     commits: Vec<usize>,
-    waiting: usize,
-    opened: Vec<Opening>,
-    stores: usize,
+    blocked_commits: usize,
+    open_reasons: Vec<OpenReason>,
+    open_stores: usize,
     unreadable: Option<Vec<u8>>,
 }
 
 impl Disk {
     pub(crate) fn open(&self, dir: &Path) -> Embedded {
-        Embedded::open_place(dir, Options::default(), Box::new(self.clone())).expect("it opens")
+        Embedded::open_at(dir, Options::default(), Box::new(self.clone())).expect("it opens")
     }
 
     /// Makes the commit after `fine` more fail.
@@ -58,8 +60,8 @@ impl Disk {
     }
 
     /// Makes the disk full, or gives it space, from now on.
-    pub(crate) fn set_room(&self, room: Room) {
-        self.0.state.lock().room = room;
+    pub(crate) fn set_space(&self, space: DiskSpace) {
+        self.0.state.lock().space = space;
     }
 
     /// Makes commits wait from now on.
@@ -70,7 +72,7 @@ impl Disk {
     /// Waits until a commit waits.
     pub(crate) fn wait_for_commit(&self) {
         let mut state = self.0.state.lock();
-        self.0.changed.wait_while(&mut state, |state| state.waiting == 0);
+        self.0.changed.wait_while(&mut state, |state| state.blocked_commits == 0);
     }
 
     pub(crate) fn release(&self) {
@@ -82,7 +84,7 @@ impl Disk {
     #[allow(dead_code, reason = "the processor's tests use it")]
     pub(crate) fn wait_until_closed(&self) {
         let mut state = self.0.state.lock();
-        self.0.changed.wait_while(&mut state, |state| state.stores > 0);
+        self.0.changed.wait_while(&mut state, |state| state.open_stores > 0);
     }
 
     /// Returns the number of changes in each commit so far.
@@ -90,8 +92,8 @@ impl Disk {
         self.0.state.lock().commits.clone()
     }
 
-    pub(crate) fn opened(&self) -> Vec<Opening> {
-        self.0.state.lock().opened.clone()
+    pub(crate) fn open_reasons(&self) -> Vec<OpenReason> {
+        self.0.state.lock().open_reasons.clone()
     }
 
     /// Changes what is stored behind the journal's back.
@@ -107,27 +109,27 @@ impl Disk {
 
 /// The free space of a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Room {
+pub(crate) enum DiskSpace {
     None,
     #[default]
     Enough,
 }
 
-impl Place for Disk {
-    fn open(&self, opening: Opening) -> Result<Box<dyn Engine>, EngineError> {
+impl StoreLocation for Disk {
+    fn open(&self, reason: OpenReason) -> Result<Box<dyn Engine>, EngineError> {
         let mut state = self.0.state.lock();
-        assert_eq!(state.stores, 0, "the failed store is closed first");
-        state.stores += 1;
-        state.opened.push(opening);
+        assert_eq!(state.open_stores, 0, "the failed store is closed first");
+        state.open_stores += 1;
+        state.open_reasons.push(reason);
         Ok(Box::new(Store(Arc::clone(&self.0))))
     }
 
     fn probe(&self) -> Result<(), EngineError> {
-        if self.0.state.lock().room == Room::None { Err(no_room()) } else { Ok(()) }
+        if self.0.state.lock().space == DiskSpace::None { Err(disk_full_error()) } else { Ok(()) }
     }
 }
 
-fn no_room() -> EngineError {
+fn disk_full_error() -> EngineError {
     std::io::Error::from(std::io::ErrorKind::StorageFull).into()
 }
 
@@ -136,25 +138,25 @@ struct Store(Arc<Inner>);
 
 impl Drop for Store {
     fn drop(&mut self) {
-        self.0.state.lock().stores -= 1;
+        self.0.state.lock().open_stores -= 1;
         self.0.changed.notify_all();
     }
 }
 
 impl Engine for Store {
-    fn commit(&self, ops: Vec<Op>) -> Result<(), EngineError> {
+    fn commit(&self, ops: Vec<WriteOp>) -> Result<(), EngineError> {
         let mut state = self.0.state.lock();
-        state.waiting += 1;
+        state.blocked_commits += 1;
         self.0.changed.notify_all();
         self.0.changed.wait_while(&mut state, |state| state.held);
-        state.waiting -= 1;
-        let fault = if state.room == Room::None {
-            Some(Fault::NoRoom)
+        state.blocked_commits -= 1;
+        let fault = if state.space == DiskSpace::None {
+            Some(Fault::DiskFull)
         } else {
             state.script.pop_front().flatten()
         };
         match fault {
-            Some(Fault::NoRoom) => return Err(no_room()),
+            Some(Fault::DiskFull) => return Err(disk_full_error()),
             Some(Fault::WriteFails) => return Err(EngineError::Failed("EIO".to_owned())),
             Some(Fault::Panics) => panic!("a bug in the store"),
             Some(Fault::SyncFails) | None => {}
@@ -162,14 +164,19 @@ impl Engine for Store {
         state.commits.push(ops.len());
         for op in ops {
             match op {
-                Op::Put(key, value) => state.map.insert(key, value),
-                Op::Delete(key) => state.map.remove(&key),
+                WriteOp::Put(key, value) => state.map.insert(key, value),
+                WriteOp::Delete(key) => state.map.remove(&key),
             };
         }
         if fault.is_some() { Err(EngineError::Failed("EIO".to_owned())) } else { Ok(()) }
     }
 
-    fn range(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), EngineError> {
+    fn range(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut EntryVisitor<'_>,
+    ) -> Result<(), EngineError> {
         let (map, unreadable) = {
             let state = self.0.state.lock();
             (state.map.clone(), state.unreadable.clone())

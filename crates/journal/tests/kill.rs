@@ -55,13 +55,13 @@ fn child() {
 fn append_next(journal: &Arc<Embedded>, list: usize, last: u64) {
     // One, two or three records at a time.
     let records = (last + 1..).take(1 + list % 3).map(|seq| payload(list, seq)).collect();
-    let again = Arc::clone(journal);
-    let done = Box::new(move |outcome: Result<orderstream_journal::Appended, _>| {
+    let handle = Arc::clone(journal);
+    let done = Box::new(move |outcome: Result<orderstream_journal::AppendReceipt, _>| {
         let last = outcome.expect("the disk is fine").last();
         let mut out = std::io::stdout().lock();
         // One write: the judge must not see half of a number.
         out.write_all(format!("acked {list} {last} .\n").as_bytes()).expect("the judge reads");
-        append_next(&again, list, last);
+        append_next(&handle, list, last);
     });
     journal.submit(Append { list: name(list), expected: last, records, done }).unwrap();
 }
@@ -69,19 +69,19 @@ fn append_next(journal: &Arc<Embedded>, list: usize, last: u64) {
 #[test]
 fn killed_process_loses_nothing_it_acknowledged() {
     let dir = tempfile::tempdir().unwrap();
-    let mut known = BTreeMap::new();
+    let mut acknowledged = BTreeMap::new();
     for kill in 0..KILLS {
         let acks = 1 + (kill * 53) % 150;
-        run_and_kill(dir.path(), acks, &mut known);
-        judge(dir.path(), &mut known);
+        run_and_kill(dir.path(), acks, &mut acknowledged);
+        verify_lists(dir.path(), &mut acknowledged);
     }
-    let records: u64 = known.values().sum();
+    let records: u64 = acknowledged.values().sum();
     assert!(records > u64::from(KILLS), "there was load: {records}");
 }
 
 /// Runs the child until it has acknowledged `acks` appends, kills it, and records all that it
 /// acknowledged.
-fn run_and_kill(dir: &Path, acks: u32, known: &mut BTreeMap<usize, u64>) {
+fn run_and_kill(dir: &Path, acks: u32, acknowledged: &mut BTreeMap<usize, u64>) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child", "--nocapture", "--test-threads=1"])
         .env(DIR, dir)
@@ -89,31 +89,31 @@ fn run_and_kill(dir: &Path, acks: u32, known: &mut BTreeMap<usize, u64>) {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let mut seen = 0;
+    let mut acked = 0;
     for line in BufReader::new(child.stdout.take().unwrap()).lines() {
         let line = line.unwrap();
-        let mut words = line.split(' ');
+        let mut fields = line.split(' ');
         let (Some("acked"), Some(list), Some(last), Some(".")) =
-            (words.next(), words.next(), words.next(), words.next())
+            (fields.next(), fields.next(), fields.next(), fields.next())
         else {
             continue;
         };
         let (list, last): (usize, u64) = (list.parse().unwrap(), last.parse().unwrap());
-        let before = known.insert(list, last).unwrap_or(0);
+        let before = acknowledged.insert(list, last).unwrap_or(0);
         assert!(last > before, "list {list} goes on after {before}, not at {last}");
-        seen += 1;
-        if seen == acks {
+        acked += 1;
+        if acked == acks {
             child.kill().unwrap();
         }
     }
     child.wait().unwrap();
-    assert!(seen >= acks, "the child lived until it was killed");
+    assert!(acked >= acks, "the child lived until it was killed");
 }
 
 /// Checks that every acknowledged record is there with its bytes and without a gap, and that
 /// nothing else is there but, at most, the one append in flight. The records found are expected
 /// from then on.
-fn judge(dir: &Path, known: &mut BTreeMap<usize, u64>) {
+fn verify_lists(dir: &Path, acknowledged: &mut BTreeMap<usize, u64>) {
     let journal = Embedded::open(dir, Options::default()).unwrap();
     for list in 0..LISTS {
         let records = journal.read(&name(list), 0, usize::MAX).unwrap();
@@ -122,12 +122,16 @@ fn judge(dir: &Path, known: &mut BTreeMap<usize, u64>) {
             assert_eq!(record.seq, seq, "list {list} has a gap");
             assert_eq!(record.payload, payload(list, seq), "list {list} record {seq}");
         }
-        let known = known.entry(list).or_default();
-        assert!(found >= *known, "list {list} lost {} acknowledged records", *known - found);
-        let beyond = found - *known;
+        let acknowledged = acknowledged.entry(list).or_default();
+        assert!(
+            found >= *acknowledged,
+            "list {list} lost {} acknowledged records",
+            *acknowledged - found
+        );
+        let beyond = found - *acknowledged;
         let in_flight = 1 + list as u64 % 3;
         assert!(beyond == 0 || beyond == in_flight, "list {list} has {beyond} records too many");
-        *known = found;
+        *acknowledged = found;
     }
     journal.close();
 }

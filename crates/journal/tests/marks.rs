@@ -8,12 +8,12 @@ use std::sync::mpsc;
 use std::thread;
 
 use orderstream_journal::Journal as _;
-use orderstream_journal::engine::fjall::FjallPlace;
-use orderstream_journal::engine::{Op, Opening, Place as _};
+use orderstream_journal::engine::fjall::FjallLocation;
+use orderstream_journal::engine::{OpenReason, StoreLocation as _, WriteOp};
 
 use crate::faulty::Disk;
-use crate::on_disk::{ROUNDS, cannot_be_read, files, in_the_log, open, refused, restore};
-use crate::support::{PATIENCE, append, append_until_removals_are_forgotten, lists, payloads};
+use crate::on_disk::{ROUNDS, files, journal_in_log, make_unreadable, open, refused, restore};
+use crate::support::{STEP_TIMEOUT, append, append_until_tombstones_are_purged, lists, payloads};
 use orderstream_journal::salvage::verify;
 
 /// The length of the first entry of the marks, bytes; after it, nothing of a small file is known to
@@ -23,16 +23,16 @@ const LAYOUT_LEN: usize = 17;
 /// They are reported, and written anew.
 #[test]
 fn missing_or_damaged_marks_stop_nothing() {
-    let dir = in_the_log();
+    let dir = journal_in_log();
     let pristine = files(dir.path());
     let marks = dir.path().join("journal.marks");
     let bytes = fs::read(&marks).unwrap();
     fs::remove_file(&marks).unwrap();
     let journal = open(dir.path());
     assert_eq!(refused(&journal, "no marks"), [""; 0]);
-    let told = journal.damage().files;
-    assert_eq!(told.len(), 1);
-    assert_eq!(told[0].to_string(), format!("{}: it is missing", marks.display()));
+    let reported = journal.damage().files;
+    assert_eq!(reported.len(), 1);
+    assert_eq!(reported[0].to_string(), format!("{}: it is missing", marks.display()));
     journal.close();
     assert!(open(dir.path()).damage().is_none(), "they were written anew");
     for at in 0..bytes.len() {
@@ -51,10 +51,10 @@ fn missing_or_damaged_marks_stop_nothing() {
 /// Earlier releases wrote none.
 #[test]
 fn journals_without_marks_open() {
-    let dir = in_the_log();
+    let dir = journal_in_log();
     fs::remove_file(dir.path().join("journal.marks")).unwrap();
-    let store = FjallPlace::new(dir.path().join("store")).open(Opening::First).unwrap();
-    store.commit(vec![Op::Delete(b"m".to_vec())]).unwrap();
+    let store = FjallLocation::new(dir.path().join("store")).open(OpenReason::Startup).unwrap();
+    store.commit(vec![WriteOp::Delete(b"m".to_vec())]).unwrap();
     drop(store);
     let journal = open(dir.path());
     assert!(journal.damage().is_none(), "{:?}", journal.damage());
@@ -66,7 +66,7 @@ fn journals_without_marks_open() {
 
 #[test]
 fn removed_lists_are_not_losses() {
-    let dir = in_the_log();
+    let dir = journal_in_log();
     let stale = fs::read(dir.path().join("journal.marks")).unwrap();
     let journal = open(dir.path());
     journal.remove(b"b").unwrap();
@@ -89,14 +89,14 @@ fn removed_lists_are_not_losses() {
 /// They are reported, and written anew.
 #[test]
 fn unreadable_marks_stop_nothing() {
-    let dir = in_the_log();
+    let dir = journal_in_log();
     let marks = dir.path().join("journal.marks");
-    cannot_be_read(&marks);
+    make_unreadable(&marks);
     assert_eq!(verify(dir.path()).unwrap().damage.files.len(), 1);
     let journal = open(dir.path());
     assert_eq!(refused(&journal, "unreadable marks"), [""; 0]);
-    let told = journal.damage().files;
-    assert!(told[0].what.starts_with("it cannot be read: "), "{told:?}");
+    let reported = journal.damage().files;
+    assert!(reported[0].reason.starts_with("it cannot be read: "), "{reported:?}");
     assert_eq!(append(&journal, "a", ROUNDS, &["3"]), Ok(ROUNDS + 1));
     journal.close();
     assert!(open(dir.path()).damage().is_none(), "they were written anew");
@@ -104,7 +104,7 @@ fn unreadable_marks_stop_nothing() {
 
 #[test]
 fn damaged_large_marks_do_not_delay_opening() {
-    let dir = in_the_log();
+    let dir = journal_in_log();
     let path = dir.path().join("journal.marks");
     let mut marks = fs::read(&path).unwrap();
     // What a long time adds, of which every id can be taken for the length of an entry.
@@ -117,19 +117,19 @@ fn damaged_large_marks_do_not_delay_opening() {
     let (sender, receiver) = mpsc::channel();
     let from = dir.path().to_owned();
     let opening = thread::spawn(move || sender.send(refused(&open(&from), "large marks")));
-    assert_eq!(receiver.recv_timeout(PATIENCE), Ok(vec![]));
+    assert_eq!(receiver.recv_timeout(STEP_TIMEOUT), Ok(vec![]));
     opening.join().unwrap().unwrap();
 }
 
 /// A journal on a disk in memory, and its file of marks.
-struct Kept {
+struct JournalSnapshot {
     dir: tempfile::TempDir,
     disk: Disk,
     map: BTreeMap<Vec<u8>, Vec<u8>>,
     marks: Vec<u8>,
 }
 
-impl Kept {
+impl JournalSnapshot {
     /// Takes the content of the disk now.
     fn of(dir: tempfile::TempDir, disk: Disk) -> Self {
         let marks = fs::read(dir.path().join("journal.marks")).unwrap();
@@ -151,7 +151,7 @@ impl Kept {
 /// Makes a journal in which list `a` has two records and `c` one, `gone` was made between them and
 /// removed, and `b` has many that came last; the store has forgotten the removal. Returns the place
 /// where its marks end.
-fn with_a_removed_list() -> (Kept, usize) {
+fn with_a_removed_list() -> (JournalSnapshot, usize) {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
     let journal = disk.open(dir.path());
     append(&journal, "a", 0, &["1"]).unwrap();
@@ -160,19 +160,19 @@ fn with_a_removed_list() -> (Kept, usize) {
     journal.remove(b"gone").unwrap();
     let removed = fs::metadata(dir.path().join("journal.marks")).unwrap().len();
     append(&journal, "a", 1, &["2"]).unwrap();
-    append_until_removals_are_forgotten(&journal, &disk);
+    append_until_tombstones_are_purged(&journal, &disk);
     journal.close();
-    (Kept::of(dir, disk), usize::try_from(removed).unwrap())
+    (JournalSnapshot::of(dir, disk), usize::try_from(removed).unwrap())
 }
 
 /// A list that was removed is not reported as lost.
 #[test]
 fn damaged_marks_report_no_removed_list() {
-    let (kept, removed) = with_a_removed_list();
+    let (snapshot, removed) = with_a_removed_list();
     for at in 0..removed {
-        let dir = kept.with_damage_at(at);
+        let dir = snapshot.with_damage_at(at);
         for start in 0..2 {
-            let journal = kept.disk.open(dir);
+            let journal = snapshot.disk.open(dir);
             let damage = journal.damage();
             assert_eq!(damage.lists, [], "byte {at}");
             assert_eq!(damage.files.len(), 1 - start, "byte {at}: it is told once");
@@ -181,24 +181,24 @@ fn damaged_marks_report_no_removed_list() {
             assert_eq!(names, [("a".to_owned(), 2), ("c".to_owned(), 1)], "byte {at}");
             journal.close();
         }
-        let journal = kept.disk.open(dir);
+        let journal = snapshot.disk.open(dir);
         assert_eq!(append(&journal, "gone", 0, &["again"]), Ok(1));
     }
 }
 
 #[test]
 fn marks_after_damage_still_report_losses() {
-    let (kept, removed) = with_a_removed_list();
+    let (snapshot, removed) = with_a_removed_list();
     for at in 0..removed {
-        let dir = kept.with_damage_at(at);
+        let dir = snapshot.with_damage_at(at);
         // All of `b`, which is new behind the damage, and the end of `a`.
-        kept.disk.tamper(|stored| {
+        snapshot.disk.tamper(|stored| {
             let last_of_a = b"r\0\0\0\0\0\0\0\0\0\0\0\x02";
             stored.retain(|key, _| {
                 key != last_of_a && key != b"lb" && !key.starts_with(b"r\0\0\0\x03")
             });
         });
-        let journal = kept.disk.open(dir);
+        let journal = snapshot.disk.open(dir);
         let lost: Vec<_> = journal.damage().lists.into_iter().map(|lost| lost.list).collect();
         assert_eq!(lost, ["a", "b"], "byte {at}");
         assert!(append(&journal, "a", 1, &["another"]).is_err(), "byte {at}");

@@ -4,9 +4,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use orderstream_journal::engine::fjall::FjallPlace;
-use orderstream_journal::engine::{Opening, Place as _};
-use orderstream_journal::salvage::{Damaged, salvage, verify};
+use orderstream_journal::engine::fjall::FjallLocation;
+use orderstream_journal::engine::{OpenReason, StoreLocation as _};
+use orderstream_journal::salvage::{SalvagePolicy, salvage, verify};
 use orderstream_journal::{AppendError, Embedded, Health, Journal, Options, ReadError};
 
 use crate::support::{append, lists, payloads};
@@ -35,7 +35,7 @@ fn append_rounds(journal: &Embedded, from: u64, to: u64) {
 
 /// Makes a journal with two records in each of three lists, all of them in its log, which is cut to
 /// its content.
-pub(crate) fn in_the_log() -> tempfile::TempDir {
+pub(crate) fn journal_in_log() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path());
     append_rounds(&journal, 0, ROUNDS);
@@ -45,12 +45,12 @@ pub(crate) fn in_the_log() -> tempfile::TempDir {
 }
 
 /// Makes the same, with the first record of each list in a table and the second in the log.
-fn in_tables_and_log() -> tempfile::TempDir {
+fn journal_in_tables_and_log() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path());
     append_rounds(&journal, 0, 1);
     journal.close();
-    drop(FjallPlace::new(dir.path().join("store")).open(Opening::AfterFailure).unwrap());
+    drop(FjallLocation::new(dir.path().join("store")).open(OpenReason::AfterFailure).unwrap());
     let journal = open(dir.path());
     append_rounds(&journal, 1, ROUNDS);
     journal.close();
@@ -96,7 +96,7 @@ fn log_of(files: &[(PathBuf, Vec<u8>)]) -> (PathBuf, Vec<u8>) {
 }
 
 /// Replaces a file by one of which every read fails with EIO.
-pub(crate) fn cannot_be_read(path: &Path) {
+pub(crate) fn make_unreadable(path: &Path) {
     fs::remove_file(path).unwrap();
     std::os::unix::fs::symlink("/proc/self/mem", path).unwrap();
     assert_eq!(fs::read(path).unwrap_err().raw_os_error(), Some(5));
@@ -110,11 +110,11 @@ fn ends(log: &[u8]) -> Vec<usize> {
 
 /// Checks a journal against the acknowledged records: each list is read whole and right, or refused
 /// with a reason. Returns the refused ones.
-pub(crate) fn refused(journal: &Embedded, what: &str) -> Vec<&'static str> {
+pub(crate) fn refused(journal: &Embedded, context: &str) -> Vec<&'static str> {
     let mut refused = Vec::new();
     let names = lists(journal);
     for list in LISTS {
-        assert!(names.iter().any(|(name, _)| name == list), "{what}: list {list} is not known");
+        assert!(names.iter().any(|(name, _)| name == list), "{context}: list {list} is not known");
         match journal.read(list.as_bytes(), 0, usize::MAX) {
             Ok(records) => {
                 let found: Vec<_> = records
@@ -122,63 +122,63 @@ pub(crate) fn refused(journal: &Embedded, what: &str) -> Vec<&'static str> {
                     .map(|record| String::from_utf8(record.payload.to_vec()).unwrap())
                     .collect();
                 let expected: Vec<_> = (1..=ROUNDS).map(|seq| text(list, seq)).collect();
-                assert_eq!(found, expected, "{what}: {list}");
+                assert_eq!(found, expected, "{context}: {list}");
             }
             Err(ReadError::Damaged { reason, .. }) => {
-                assert!(!reason.is_empty(), "{what}");
+                assert!(!reason.is_empty(), "{context}");
                 refused.push(list);
             }
-            Err(error) => panic!("{what}: {error}"),
+            Err(error) => panic!("{context}: {error}"),
         }
     }
     refused
 }
 
 /// Checks that no number of a refused list is given again, whatever the caller expects.
-fn no_number_is_given_twice(journal: &Embedded, list: &str, what: &str) {
+fn assert_numbers_not_reused(journal: &Embedded, list: &str, context: &str) {
     for expected in 0..5 {
         let outcome = append(journal, list, expected, &["another"]);
         let is_refused = matches!(
             outcome,
-            Err(AppendError::Damaged(_) | AppendError::Conflict { .. } | AppendError::NotTaken(_))
+            Err(AppendError::Damaged(_) | AppendError::Conflict { .. } | AppendError::NotQueued(_))
         );
-        assert!(is_refused, "{what}: {outcome:?}");
+        assert!(is_refused, "{context}: {outcome:?}");
     }
 }
 
 #[test]
 fn cuts_of_acknowledged_bytes_are_losses() {
-    let dir = in_the_log();
+    let dir = journal_in_log();
     let pristine = files(dir.path());
     let (path, log) = log_of(&pristine);
     let ends = ends(&log);
     for cut in ends[ends.len() - 3]..log.len() {
-        let what = format!("cut at {cut}");
+        let context = format!("cut at {cut}");
         restore(dir.path(), &pristine);
         fs::write(&path, &log[..cut]).unwrap();
         let lost = ends.iter().filter(|end| **end > cut).count();
         let journal = open(dir.path());
         let damage = journal.damage();
-        assert_eq!((damage.missing_records(), damage.read_only), (lost as u64, None), "{what}");
-        let hit = refused(&journal, &what);
-        assert_eq!(hit, LISTS[LISTS.len() - lost..], "{what}");
+        assert_eq!((damage.missing_records(), damage.read_only), (lost as u64, None), "{context}");
+        let hit = refused(&journal, &context);
+        assert_eq!(hit, LISTS[LISTS.len() - lost..], "{context}");
         for list in hit {
-            no_number_is_given_twice(&journal, list, &what);
+            assert_numbers_not_reused(&journal, list, &context);
         }
-        assert_eq!(append(&journal, "new", 0, &["x"]), Ok(1), "{what}");
+        assert_eq!(append(&journal, "new", 0, &["x"]), Ok(1), "{context}");
     }
 }
 
 /// Each start reports them.
 #[test]
 fn losses_are_reported_until_removed() {
-    let dir = in_the_log();
+    let dir = journal_in_log();
     let (path, log) = log_of(&files(dir.path()));
     fs::write(&path, &log[..log.len() - 1]).unwrap();
     for other in 0..2 {
         let journal = open(dir.path());
         assert_eq!(refused(&journal, "again"), ["c"]);
-        no_number_is_given_twice(&journal, "c", "again");
+        assert_numbers_not_reused(&journal, "c", "again");
         assert_eq!(append(&journal, "new", other, &["x"]), Ok(other + 1));
         assert!(dir.path().join("store.cut").exists(), "what was cut off is kept");
         journal.close();
@@ -192,29 +192,29 @@ fn losses_are_reported_until_removed() {
 
 #[test]
 fn cuts_of_unacknowledged_bytes_lose_nothing() {
-    let dir = in_the_log();
+    let dir = journal_in_log();
     let before = files(dir.path());
     let unanswered = open(dir.path());
     append(&unanswered, "b", ROUNDS, &["not told", "nor this"]).unwrap();
     unanswered.close();
     let (path, longer) = log_of(&files(dir.path()));
     let begin = log_of(&before).1.len();
-    let written = longer.iter().rposition(|byte| *byte != 0).unwrap() + 1;
-    for cut in begin..written {
+    let written_len = longer.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    for cut in begin..written_len {
         restore(dir.path(), &before);
         fs::write(&path, [&longer[..cut], &[0; 64][..]].concat()).unwrap();
-        let what = format!("cut at {cut}");
+        let context = format!("cut at {cut}");
         let journal = open(dir.path());
-        assert!(journal.damage().is_none(), "{what}: {:?}", journal.damage());
-        assert_eq!(refused(&journal, &what), [""; 0]);
-        assert_eq!(append(&journal, "b", ROUNDS, &["3"]), Ok(ROUNDS + 1), "{what}");
+        assert!(journal.damage().is_none(), "{context}: {:?}", journal.damage());
+        assert_eq!(refused(&journal, &context), [""; 0]);
+        assert_eq!(append(&journal, "b", ROUNDS, &["3"]), Ok(ROUNDS + 1), "{context}");
         journal.close();
-        assert!(!dir.path().join("store.cut").exists(), "{what}: nothing is missing of it");
+        assert!(!dir.path().join("store.cut").exists(), "{context}: nothing is missing of it");
     }
     // The middle of it is missing, and its end is there: pages reach the disk in any order.
-    for at in begin..written - 1 {
+    for at in begin..written_len - 1 {
         restore(dir.path(), &before);
-        let mut torn = longer[..written].to_vec();
+        let mut torn = longer[..written_len].to_vec();
         torn[at] ^= 0x55;
         fs::write(&path, &torn).unwrap();
         let journal = open(dir.path());
@@ -237,10 +237,10 @@ fn torn_first_batches_lose_nothing() {
     append(&unanswered, "b", 0, &["not told", "nor this"]).unwrap();
     unanswered.close();
     let (path, log) = log_of(&files(dir.path()));
-    let written = log.iter().rposition(|byte| *byte != 0).unwrap() + 1;
-    for at in (0..written - 1).step_by(3) {
+    let written_len = log.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    for at in (0..written_len - 1).step_by(3) {
         restore(dir.path(), &before);
-        let mut torn = log[..written].to_vec();
+        let mut torn = log[..written_len].to_vec();
         torn[at] ^= 0x55;
         fs::write(&path, &torn).unwrap();
         let journal = open(dir.path());
@@ -257,7 +257,7 @@ fn torn_first_batches_lose_nothing() {
 #[test]
 fn zeroed_log_ends_are_losses() {
     for len in [1, 87, 200] {
-        let dir = in_the_log();
+        let dir = journal_in_log();
         let (path, mut log) = log_of(&files(dir.path()));
         let begin = log.len() - len;
         log[begin..].fill(0);
@@ -269,8 +269,8 @@ fn zeroed_log_ends_are_losses() {
         let journal = open(dir.path());
         assert_eq!(journal.damage().missing_records(), lost as u64);
         assert_eq!(journal.health(), Health::Healthy);
-        let kept = fs::read_dir(dir.path().join("store.cut")).unwrap().count();
-        assert_eq!(kept, 1, "what was cut off is kept");
+        let quarantined = fs::read_dir(dir.path().join("store.cut")).unwrap().count();
+        assert_eq!(quarantined, 1, "what was cut off is kept");
     }
 }
 
@@ -293,30 +293,33 @@ fn damaged_only_batches_are_kept() {
 /// The journal opens read only, and its tables can be salvaged.
 #[test]
 fn unreadable_logs_leave_tables_to_salvage() {
-    let (dir, to) = (in_tables_and_log(), tempfile::tempdir().unwrap());
+    let (dir, to) = (journal_in_tables_and_log(), tempfile::tempdir().unwrap());
     let (path, _) = log_of(&files(dir.path()));
-    cannot_be_read(&path);
+    make_unreadable(&path);
     let journal = open(dir.path());
     assert_eq!(refused(&journal, "unreadable"), LISTS);
     let reason = journal.damage().read_only.unwrap();
     assert!(reason.starts_with(&format!("{} at byte 0: it cannot be read", path.display())));
     assert!(append(&journal, "new", 0, &["x"]).is_err());
     journal.close();
-    let salvaged = salvage(dir.path(), to.path(), Damaged::Keep).unwrap();
-    assert_eq!((salvaged.found.damage.files[0].file.as_path(), salvaged.kept), (&*path, 3));
+    let salvaged = salvage(dir.path(), to.path(), SalvagePolicy::Keep).unwrap();
+    assert_eq!(
+        (salvaged.verification.damage.files[0].file.as_path(), salvaged.truncated_lists),
+        (&*path, 3)
+    );
     assert_eq!(verify(to.path()).unwrap().records, 3, "the first of each list");
 }
 
 #[test]
 fn missing_logs_are_losses() {
-    let dir = in_the_log();
+    let dir = journal_in_log();
     let (path, _) = log_of(&files(dir.path()));
     fs::remove_file(path).unwrap();
     let journal = open(dir.path());
     assert_eq!(refused(&journal, "no log"), LISTS);
     assert_eq!(journal.damage().missing_records(), 6);
     for list in LISTS {
-        no_number_is_given_twice(&journal, list, "no log");
+        assert_numbers_not_reused(&journal, list, "no log");
     }
     assert_eq!(append(&journal, "new", 0, &["x"]), Ok(1));
     assert_eq!(payloads(&journal, "new", 0), ["x"]);
@@ -324,14 +327,14 @@ fn missing_logs_are_losses() {
 
 #[test]
 fn appends_after_a_missing_log_survive() {
-    for make in [in_the_log, in_tables_and_log] {
+    for make in [journal_in_log, journal_in_tables_and_log] {
         let dir = make();
         let (path, _) = log_of(&files(dir.path()));
         fs::remove_file(path).unwrap();
         let journal = open(dir.path());
-        let told: Vec<_> = journal.damage().files.iter().map(ToString::to_string).collect();
+        let reported: Vec<_> = journal.damage().files.iter().map(ToString::to_string).collect();
         let store = dir.path().join("store");
-        assert_eq!(told, [format!("{}: its log is missing", store.display())]);
+        assert_eq!(reported, [format!("{}: its log is missing", store.display())]);
         assert_eq!(journal.health(), Health::Healthy);
         for other in 0..3 {
             assert_eq!(append(&journal, "new", other, &["x"]), Ok(other + 1));
@@ -349,34 +352,34 @@ fn appends_after_a_missing_log_survive() {
 
 #[test]
 fn flipped_log_bytes_refuse_their_lists_only() {
-    let dir = in_the_log();
+    let dir = journal_in_log();
     let pristine = files(dir.path());
     let (path, log) = log_of(&pristine);
     let ends = ends(&log);
     let last = ends[ends.len() - 2];
     for at in ends[1]..log.len() {
-        let what = format!("byte {at}");
+        let context = format!("byte {at}");
         restore(dir.path(), &pristine);
         let mut flipped = log.clone();
         flipped[at] ^= 1 << (at % 8);
         fs::write(&path, &flipped).unwrap();
         let journal = open(dir.path());
-        let hit = refused(&journal, &what);
-        assert!(hit.len() <= 1, "{what}: {hit:?}");
+        let hit = refused(&journal, &context);
+        assert!(hit.len() <= 1, "{context}: {hit:?}");
         for list in hit {
-            no_number_is_given_twice(&journal, list, &what);
+            assert_numbers_not_reused(&journal, list, &context);
         }
         let damage = journal.damage();
         if at < last {
-            let reason = damage.read_only.expect(&what);
-            assert!(reason.contains("0.jnl at byte "), "{what}: {reason}");
-            assert!(append(&journal, "new", 0, &["x"]).is_err(), "{what}");
+            let reason = damage.read_only.expect(&context);
+            assert!(reason.contains("0.jnl at byte "), "{context}: {reason}");
+            assert!(append(&journal, "new", 0, &["x"]).is_err(), "{context}");
             journal.close();
-            assert_eq!(fs::read(&path).unwrap(), flipped, "{what}: the log is not touched");
-            assert!(!dir.path().join("store.read").exists(), "{what}: the copy is gone");
+            assert_eq!(fs::read(&path).unwrap(), flipped, "{context}: the log is not touched");
+            assert!(!dir.path().join("store.read").exists(), "{context}: the copy is gone");
         } else {
-            assert_eq!(damage.read_only, None, "{what}");
-            assert_eq!(append(&journal, "new", 0, &["x"]), Ok(1), "{what}");
+            assert_eq!(damage.read_only, None, "{context}");
+            assert_eq!(append(&journal, "new", 0, &["x"]), Ok(1), "{context}");
         }
     }
 }
@@ -384,7 +387,7 @@ fn flipped_log_bytes_refuse_their_lists_only() {
 /// The records that they then serve are right.
 #[test]
 fn journals_open_whatever_is_damaged() {
-    let dir = in_tables_and_log();
+    let dir = journal_in_tables_and_log();
     let pristine = files(dir.path());
     assert!(
         pristine.iter().any(|(path, _)| path.ends_with("keyspaces/1/tables/1")),
@@ -392,31 +395,31 @@ fn journals_open_whatever_is_damaged() {
     );
     for (path, bytes) in &pristine {
         let name = path.strip_prefix(dir.path()).unwrap().display().to_string();
-        for (what, damaged) in damages(bytes) {
-            let what = format!("{name}: {what}");
+        for (damage_kind, damaged) in damages(bytes) {
+            let context = format!("{name}: {damage_kind}");
             restore(dir.path(), &pristine);
             match &damaged {
                 Some(bytes) => fs::write(path, bytes).unwrap(),
                 None => fs::remove_file(path).unwrap(),
             }
             let journal = open(dir.path());
-            let hit = refused(&journal, &what);
+            let hit = refused(&journal, &context);
             for list in &hit {
-                no_number_is_given_twice(&journal, list, &what);
+                assert_numbers_not_reused(&journal, list, &context);
             }
             let damage = journal.damage();
-            assert!(hit.is_empty() || !damage.is_none(), "{what}");
+            assert!(hit.is_empty() || !damage.is_none(), "{context}");
             if let Some(reason) = damage.read_only {
-                assert!(reason.contains("store/"), "{what} names no file: {reason}");
+                assert!(reason.contains("store/"), "{context} names no file: {reason}");
                 journal.close();
-                assert_eq!(fs::read(path).ok(), damaged, "{what}: nothing is repaired");
+                assert_eq!(fs::read(path).ok(), damaged, "{context}: nothing is repaired");
                 continue;
             }
-            assert_eq!(append(&journal, "new", 0, &["x"]), Ok(1), "{what}");
+            assert_eq!(append(&journal, "new", 0, &["x"]), Ok(1), "{context}");
             journal.close();
             let journal = open(dir.path());
-            assert_eq!(payloads(&journal, "new", 0), ["x"], "{what}");
-            assert_eq!(refused(&journal, &what), hit, "{what}");
+            assert_eq!(payloads(&journal, "new", 0), ["x"], "{context}");
+            assert_eq!(refused(&journal, &context), hit, "{context}");
             journal.close();
         }
     }
@@ -451,7 +454,7 @@ fn damages(bytes: &[u8]) -> Vec<(String, Option<Vec<u8>>)> {
 
 #[test]
 fn removed_lost_lists_can_begin_again() {
-    let dir = in_the_log();
+    let dir = journal_in_log();
     let (path, _) = log_of(&files(dir.path()));
     fs::remove_file(path).unwrap();
     let journal = open(dir.path());
@@ -483,10 +486,10 @@ fn reopened_stores_use_new_files() {
     append_rounds(&journal, 0, ROUNDS);
     journal.close();
     let (log, _) = log_of(&files(dir.path()));
-    let place = FjallPlace::new(dir.path().join("store"));
-    place.probe().unwrap();
-    drop(place.open(Opening::AfterFailure).unwrap());
-    drop(place);
+    let location = FjallLocation::new(dir.path().join("store"));
+    location.probe().unwrap();
+    drop(location.open(OpenReason::AfterFailure).unwrap());
+    drop(location);
     assert!(!log.exists() || fs::metadata(&log).unwrap().len() == 0, "the old log is given up");
     let journal = Embedded::open(dir.path(), Options::default()).unwrap();
     assert_eq!(payloads(&journal, "a", 0).len(), 2);

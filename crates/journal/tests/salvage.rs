@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use orderstream_journal::salvage::{Damaged, SalvageError, salvage, verify};
+use orderstream_journal::salvage::{SalvageError, SalvagePolicy, salvage, verify};
 use orderstream_journal::{Embedded, Journal, OpenError, Options, ReadError};
 
 use crate::support::{append, lists, payloads, pending};
@@ -55,7 +55,7 @@ fn verify_names_file_byte_and_lists() {
     let verified = verify(dir.path()).unwrap();
     let file = &verified.damage.files[0];
     assert_eq!(file.file, log);
-    let at = usize::try_from(file.at.unwrap()).unwrap();
+    let at = usize::try_from(file.offset.unwrap()).unwrap();
     let batch = &bytes[at..];
     assert!(batch.windows(2).position(|found| found == b"b2").unwrap() < 80, "it is that batch");
     let hit: Vec<_> = verified.damage.lists.iter().map(|list| (&list.list[..], list.seq)).collect();
@@ -70,10 +70,10 @@ fn salvage_copies_whole_lists() {
     let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (log, bytes) = filled(dir.path());
     damage(&log, &bytes, "b2");
-    let salvaged = salvage(dir.path(), to.path(), Damaged::LeaveBehind).unwrap();
-    assert_eq!((salvaged.lists, salvaged.records, salvaged.kept), (2, 6, 0));
-    let left: Vec<_> = salvaged.left_behind.iter().map(|list| &list.list[..]).collect();
-    assert_eq!(left, [b"b"]);
+    let salvaged = salvage(dir.path(), to.path(), SalvagePolicy::Skip).unwrap();
+    assert_eq!((salvaged.lists, salvaged.records, salvaged.truncated_lists), (2, 6, 0));
+    let skipped: Vec<_> = salvaged.skipped_lists.iter().map(|list| &list.list[..]).collect();
+    assert_eq!(skipped, [b"b"]);
     let journal = open(to.path());
     assert!(journal.damage().is_none());
     assert_eq!(lists(&journal), [("a".to_owned(), 3), ("c".to_owned(), 3)]);
@@ -87,9 +87,9 @@ fn salvage_can_keep_damaged_lists() {
     let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (log, bytes) = filled(dir.path());
     damage(&log, &bytes, "b2");
-    let salvaged = salvage(dir.path(), to.path(), Damaged::Keep).unwrap();
-    assert_eq!((salvaged.lists, salvaged.records, salvaged.kept), (2, 7, 1));
-    assert_eq!(salvaged.left_behind, []);
+    let salvaged = salvage(dir.path(), to.path(), SalvagePolicy::Keep).unwrap();
+    assert_eq!((salvaged.lists, salvaged.records, salvaged.truncated_lists), (2, 7, 1));
+    assert_eq!(salvaged.skipped_lists, []);
     let journal = open(to.path());
     assert_eq!(journal.damage().read_only, None);
     let error = journal.read(b"b", 0, 9).unwrap_err();
@@ -103,14 +103,14 @@ fn salvage_can_keep_damaged_lists() {
 
 /// Makes a journal whose log ended in a batch of two records of `d` and one of `e`; a bit of `d2`
 /// was flipped, and opening the journal cut the batch off.
-fn with_a_damaged_batch_cut_off(dir: &Path) -> Embedded {
+fn with_quarantined_batch(dir: &Path) -> Embedded {
     filled(dir);
     let journal = open(dir);
-    let (first, first_told) = pending("d", 0, &["d1", "d2"]);
-    let (second, second_told) = pending("e", 0, &["e1"]);
+    let (first, first_pending) = pending("d", 0, &["d1", "d2"]);
+    let (second, second_pending) = pending("e", 0, &["e1"]);
     journal.submit_all(vec![first, second]).unwrap();
-    first_told.wait().unwrap();
-    second_told.wait().unwrap();
+    first_pending.wait().unwrap();
+    second_pending.wait().unwrap();
     journal.close();
     let log = dir.join("store/0.jnl");
     damage(&log, &fs::read(&log).unwrap(), "d2");
@@ -123,11 +123,11 @@ fn with_a_damaged_batch_cut_off(dir: &Path) -> Embedded {
 #[test]
 fn salvage_copies_proven_records_cut_off() {
     let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let journal = with_a_damaged_batch_cut_off(dir.path());
+    let journal = with_quarantined_batch(dir.path());
     assert_eq!(append(&journal, "a", 3, &["a4"]), Ok(4), "it goes on behind what was cut off");
     journal.close();
-    let salvaged = salvage(dir.path(), to.path(), Damaged::Keep).unwrap();
-    assert_eq!((salvaged.lists, salvaged.records, salvaged.kept), (4, 12, 1));
+    let salvaged = salvage(dir.path(), to.path(), SalvagePolicy::Keep).unwrap();
+    assert_eq!((salvaged.lists, salvaged.records, salvaged.truncated_lists), (4, 12, 1));
     let journal = open(to.path());
     assert_eq!(payloads(&journal, "e", 0), ["e1"]);
     let error = journal.read(b"d", 0, 9).unwrap_err();
@@ -138,7 +138,7 @@ fn salvage_copies_proven_records_cut_off() {
 #[test]
 fn salvage_skips_removed_lists() {
     let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let journal = with_a_damaged_batch_cut_off(dir.path());
+    let journal = with_quarantined_batch(dir.path());
     // The mark of the first removal is on disk; the store alone knows of the second.
     journal.remove(b"e").unwrap();
     journal.close();
@@ -148,8 +148,8 @@ fn salvage_skips_removed_lists() {
     journal.remove(b"d").unwrap();
     journal.close();
     fs::write(&marks, before).unwrap();
-    let salvaged = salvage(dir.path(), to.path(), Damaged::Keep).unwrap();
-    assert_eq!((salvaged.lists, salvaged.records, salvaged.kept), (3, 9, 0));
+    let salvaged = salvage(dir.path(), to.path(), SalvagePolicy::Keep).unwrap();
+    assert_eq!((salvaged.lists, salvaged.records, salvaged.truncated_lists), (3, 9, 0));
     let names: Vec<_> = lists(&open(to.path())).into_iter().map(|(list, _)| list).collect();
     assert_eq!(names, ["a", "b", "c"]);
 }
@@ -175,8 +175,8 @@ fn salvaged_lost_lists_stay_refused() {
     let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (log, _) = filled(dir.path());
     fs::remove_file(log).unwrap();
-    let salvaged = salvage(dir.path(), to.path(), Damaged::Keep).unwrap();
-    assert_eq!((salvaged.lists, salvaged.kept), (0, 3));
+    let salvaged = salvage(dir.path(), to.path(), SalvagePolicy::Keep).unwrap();
+    assert_eq!((salvaged.lists, salvaged.truncated_lists), (0, 3));
     let journal = open(to.path());
     assert_eq!(journal.damage().missing_records(), 9);
     assert!(append(&journal, "a", 0, &["again"]).is_err());
@@ -190,13 +190,14 @@ fn salvage_refuses_unfit_folders_by_name() {
     assert!(matches!(error, SalvageError::NotAJournal { .. }), "{error}");
     assert!(fs::read_dir(dir.path()).unwrap().next().is_none(), "nothing is made");
     filled(dir.path());
-    let error = salvage(dir.path(), dir.path(), Damaged::Keep).unwrap_err();
+    let error = salvage(dir.path(), dir.path(), SalvagePolicy::Keep).unwrap_err();
     assert!(matches!(error, SalvageError::NotEmpty { .. }), "{error}");
     let journal = open(dir.path());
     append(&journal, "a", 3, &["a4"]).unwrap();
-    for error in
-        [verify(dir.path()).map(drop), salvage(dir.path(), to.path(), Damaged::Keep).map(drop)]
-    {
+    for error in [
+        verify(dir.path()).map(drop),
+        salvage(dir.path(), to.path(), SalvagePolicy::Keep).map(drop),
+    ] {
         let error = error.unwrap_err();
         assert!(matches!(error, SalvageError::Open(OpenError::Locked { .. })), "{error}");
         assert!(error.to_string().contains(&dir.path().display().to_string()), "{error}");

@@ -4,22 +4,22 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use orderstream_journal::{Append, AppendError, Appended, Journal, SubmitError};
+use orderstream_journal::{Append, AppendError, AppendReceipt, Journal, SubmitError};
 
 use crate::faulty::Disk;
 
 /// The longest step of a test; one that takes longer hangs.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const STEP_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The interval of polling.
-const PAUSE: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A pending outcome.
-pub(crate) struct Pending(mpsc::Receiver<Result<Appended, AppendError>>);
+pub(crate) struct Pending(mpsc::Receiver<Result<AppendReceipt, AppendError>>);
 
 impl Pending {
-    pub(crate) fn wait(self) -> Result<Appended, AppendError> {
-        self.0.recv_timeout(PATIENCE).expect("done is called")
+    pub(crate) fn wait(self) -> Result<AppendReceipt, AppendError> {
+        self.0.recv_timeout(STEP_TIMEOUT).expect("done is called")
     }
 }
 
@@ -78,18 +78,18 @@ pub(crate) fn lists(journal: &dyn Journal) -> Vec<(String, u64)> {
 
 /// Appends to list `b` until the store no longer records removals, because the marks have them on
 /// disk. Returns the number of its records.
-pub(crate) fn append_until_removals_are_forgotten(journal: &dyn Journal, disk: &Disk) -> u64 {
-    let says_so = || {
-        let mut says_so = false;
-        disk.tamper(|map| says_so = map.keys().any(|key| key.starts_with(b"g")));
-        says_so
+pub(crate) fn append_until_tombstones_are_purged(journal: &dyn Journal, disk: &Disk) -> u64 {
+    let has_tombstones = || {
+        let mut found = false;
+        disk.tamper(|map| found = map.keys().any(|key| key.starts_with(b"g")));
+        found
     };
-    assert!(says_so());
+    assert!(has_tombstones());
     let mut last = 0;
-    while says_so() {
+    while has_tombstones() {
         last = append(journal, "b", last, &["1"]).unwrap();
         // The file of marks stays small.
-        let next = Instant::now() + PAUSE;
+        let next = Instant::now() + POLL_INTERVAL;
         while Instant::now() < next {
             std::thread::yield_now();
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mongodb::bson::{Bson, DateTime, Document, doc};
 use orderstream_core::command::Award;
 use orderstream_core::event::{OrderOpened, ProposalUpdate};
-use orderstream_core::port::OrderLife;
+use orderstream_core::port::OrderIncarnation;
 use orderstream_core::spec::FollowUp;
 use orderstream_core::{Event, EventKind, Phase, Seq, Timestamp};
 
@@ -21,13 +21,13 @@ pub(crate) const FINALISED: &str = "OrderFinalised";
 pub(crate) const PAUSED: &str = "OrderPaused";
 
 /// The collections that are written before the cursor moves.
-pub(crate) const BESIDE: [&str; 3] = [FOLLOW_UPS, FINALISED, PAUSED];
+pub(crate) const EVENT_COLLECTIONS: [&str; 3] = [FOLLOW_UPS, FINALISED, PAUSED];
 
 /// The writes of a run of events.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Writes {
     /// Whole documents, each with its collection. Writing one twice changes nothing.
-    pub(crate) beside: Vec<(&'static str, Document)>,
+    pub(crate) upserts: Vec<(&'static str, Document)>,
     /// The filter for the one status document: it matches only while the cursor is where the events
     /// begin.
     pub(crate) filter: Document,
@@ -37,7 +37,7 @@ pub(crate) struct Writes {
 
 /// The changes of a status document by a run of events.
 #[derive(Debug, Default)]
-struct Status {
+struct StatusDelta {
     set: Document,
     received: i64,
     withdrawn: i64,
@@ -46,27 +46,27 @@ struct Status {
 }
 
 /// Returns the id of an incarnation's status document. No part of it can hold a slash.
-pub(crate) fn id_of(life: &OrderLife) -> String {
-    let OrderLife { key, incarnation } = life;
+pub(crate) fn id_of(order: &OrderIncarnation) -> String {
+    let OrderIncarnation { key, incarnation } = order;
     format!("{}/{}/{incarnation}", key.tenant, key.order_req_id)
 }
 
 /// Returns the writes for the events that follow number `after`.
-pub(crate) fn writes(life: &OrderLife, after: Seq, events: &[Arc<Event>]) -> Writes {
-    let mut beside = Vec::new();
-    let mut status = Status::default();
+pub(crate) fn writes(order: &OrderIncarnation, after: Seq, events: &[Arc<Event>]) -> Writes {
+    let mut upserts = Vec::new();
+    let mut status = StatusDelta::default();
     for event in events {
-        status.lay(life, event);
-        beside.extend(document_of(life, event));
+        status.apply(order, event);
+        upserts.extend(document_of(order, event));
     }
-    let filter = doc! { "_id": id_of(life), "last_seq": number(after) };
-    Writes { beside, filter, update: status.update() }
+    let filter = doc! { "_id": id_of(order), "last_seq": number(after) };
+    Writes { upserts, filter, update: status.update() }
 }
 
-impl Status {
-    fn lay(&mut self, life: &OrderLife, event: &Event) {
+impl StatusDelta {
+    fn apply(&mut self, order: &OrderIncarnation, event: &Event) {
         match &event.kind {
-            EventKind::OrderOpened(opened) => self.open(life, event.at, opened),
+            EventKind::OrderOpened(opened) => self.open(order, event.at, opened),
             EventKind::NewProposal(_) => self.received += 1,
             EventKind::ProposalUpdate(ProposalUpdate::Withdrawn { .. }) => self.withdrawn += 1,
             EventKind::ProposalClosed { .. } => self.closed += 1,
@@ -99,8 +99,8 @@ impl Status {
         self.set.insert("updated_at", date(event.at));
     }
 
-    fn open(&mut self, life: &OrderLife, at: Timestamp, opened: &OrderOpened) {
-        self.set.extend(named(life));
+    fn open(&mut self, order: &OrderIncarnation, at: Timestamp, opened: &OrderOpened) {
+        self.set.extend(order_fields(order));
         self.set.extend(doc! {
             "session_id": opened.spec.session.as_deref(),
             "notification_type": opened.spec.notification_type.as_str(),
@@ -136,19 +136,19 @@ impl Status {
 }
 
 /// Returns the document that an event becomes beside the order's status, with its collection.
-fn document_of(life: &OrderLife, event: &Event) -> Option<(&'static str, Document)> {
-    let life_id = id_of(life);
+fn document_of(order: &OrderIncarnation, event: &Event) -> Option<(&'static str, Document)> {
+    let incarnation_id = id_of(order);
     let (collection, id, content) = match &event.kind {
         EventKind::FollowUpAdded(follow_up) => {
-            (FOLLOW_UPS, format!("{life_id}/{}", follow_up.id), follow_up_of(follow_up))
+            (FOLLOW_UPS, format!("{incarnation_id}/{}", follow_up.id), follow_up_of(follow_up))
         }
         EventKind::OrderFinalised { award, reason } => {
             let content = doc! { "award": award.as_ref().map(award_of), "reason": reason.clone() };
-            (FINALISED, life_id, content)
+            (FINALISED, incarnation_id, content)
         }
         EventKind::OrderPaused { expired, reason } => {
             let content = doc! { "expired": *expired, "reason": reason.clone() };
-            (PAUSED, format!("{life_id}/{}", event.seq), content)
+            (PAUSED, format!("{incarnation_id}/{}", event.seq), content)
         }
         EventKind::OrderOpened(_)
         | EventKind::SellersSelected(_)
@@ -166,18 +166,18 @@ fn document_of(life: &OrderLife, event: &Event) -> Option<(&'static str, Documen
         | EventKind::OrderCancelled { .. } => return None,
     };
     let mut document = doc! { "_id": id };
-    document.extend(named(life));
+    document.extend(order_fields(order));
     document.extend(content);
     document.insert("seq", number(event.seq));
     document.insert("created_at", date(event.at));
     Some((collection, document))
 }
 
-fn named(life: &OrderLife) -> Document {
+fn order_fields(order: &OrderIncarnation) -> Document {
     doc! {
-        "order_req_id": life.key.order_req_id.as_str(),
-        "tenant": life.key.tenant.as_str(),
-        "incarnation": life.incarnation.as_str(),
+        "order_req_id": order.key.order_req_id.as_str(),
+        "tenant": order.key.tenant.as_str(),
+        "incarnation": order.incarnation.as_str(),
     }
 }
 

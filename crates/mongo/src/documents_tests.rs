@@ -6,8 +6,8 @@ use orderstream_core::{FollowUpId, Incarnation, OrderKey, OrderSpec, ProposalId,
 
 use super::*;
 
-fn life() -> OrderLife {
-    OrderLife {
+fn order() -> OrderIncarnation {
+    OrderIncarnation {
         key: OrderKey::new("shop", "SB1029436").unwrap(),
         incarnation: Incarnation::new("life-1").unwrap(),
     }
@@ -28,7 +28,7 @@ fn opened() -> EventKind {
         notification_type: NotificationType::Sms,
         ..OrderSpec::default()
     };
-    let OrderLife { key, incarnation } = life();
+    let OrderIncarnation { key, incarnation } = order();
     let expires_at = Timestamp(99_000);
     EventKind::OrderOpened(Box::new(OrderOpened { key, incarnation, spec, expires_at }))
 }
@@ -52,8 +52,8 @@ fn at(seconds: i64) -> DateTime {
 
 #[test]
 fn opened_orders_have_every_field() {
-    let writes = writes(&life(), Seq(0), &[event(1, opened())]);
-    assert_eq!(writes.beside, []);
+    let writes = writes(&order(), Seq(0), &[event(1, opened())]);
+    assert_eq!(writes.upserts, []);
     assert_eq!(writes.filter, doc! { "_id": "shop/SB1029436/life-1", "last_seq": 0_i64 });
     let expected = doc! {
         "$set": {
@@ -84,7 +84,7 @@ fn opened_orders_have_every_field() {
 /// The document has the audience and the message.
 #[test]
 fn follow_ups_are_documents_and_counted() {
-    let writes = writes(&life(), Seq(4), &[event(5, follow_up("f-1", &["acme"]))]);
+    let writes = writes(&order(), Seq(4), &[event(5, follow_up("f-1", &["acme"]))]);
     let expected = doc! {
         "_id": "shop/SB1029436/life-1/f-1",
         "order_req_id": "SB1029436",
@@ -100,7 +100,7 @@ fn follow_ups_are_documents_and_counted() {
         "seq": 5_i64,
         "created_at": at(5),
     };
-    assert_eq!(writes.beside, [(FOLLOW_UPS, expected)]);
+    assert_eq!(writes.upserts, [(FOLLOW_UPS, expected)]);
     assert_eq!(writes.filter.get("last_seq"), Some(&bson!(4_i64)), "only where the cursor is at 4");
     let update = &writes.update;
     assert_eq!(update.get_document("$inc").unwrap().get("follow_ups"), Some(&bson!(1_i64)));
@@ -117,9 +117,9 @@ fn pauses_and_end_are_documents() {
         event(3, EventKind::OrderResumed),
         event(4, EventKind::OrderFinalised { award, reason: None }),
     ];
-    let writes = writes(&life(), Seq(1), &events);
-    let [(paused_in, paused), (finalised_in, finalised)] = writes.beside.as_slice() else {
-        panic!("{:?}", writes.beside)
+    let writes = writes(&order(), Seq(1), &events);
+    let [(paused_in, paused), (finalised_in, finalised)] = writes.upserts.as_slice() else {
+        panic!("{:?}", writes.upserts)
     };
     assert_eq!((*paused_in, *finalised_in), (PAUSED, FINALISED));
     assert_eq!(paused.get("_id"), Some(&bson!("shop/SB1029436/life-1/2")));
@@ -142,7 +142,7 @@ fn every_end_has_its_status() {
         (EventKind::OrderClosed { reason: None }, "Closed"),
         (EventKind::OrderCancelled { reason: None }, "Cancelled"),
     ] {
-        let writes = writes(&life(), Seq(1), &[event(2, kind)]);
+        let writes = writes(&order(), Seq(1), &[event(2, kind)]);
         let set = writes.update.get_document("$set").unwrap();
         assert_eq!(set.get("status"), Some(&bson!(status)));
         assert_eq!(set.get("ended_at"), Some(&Bson::DateTime(at(2))), "{status}");
@@ -152,12 +152,12 @@ fn every_end_has_its_status() {
 #[test]
 fn any_split_gives_same_documents() {
     let events = [event(1, opened()), event(2, follow_up("a", &[])), event(3, follow_up("b", &[]))];
-    let whole = writes(&life(), Seq(0), &events);
+    let whole = writes(&order(), Seq(0), &events);
     let (first, rest) = events.split_at(2);
-    let mut beside = writes(&life(), Seq(0), first).beside;
-    let last = writes(&life(), Seq(2), rest);
-    beside.extend(last.beside);
-    assert_eq!(beside, whole.beside);
+    let mut upserts = writes(&order(), Seq(0), first).upserts;
+    let last = writes(&order(), Seq(2), rest);
+    upserts.extend(last.upserts);
+    assert_eq!(upserts, whole.upserts);
     assert_eq!(last.filter.get("last_seq"), Some(&bson!(2_i64)));
     let end = |update: &Document| update.get_document("$set").unwrap().get("last_seq").cloned();
     assert_eq!(end(&last.update), end(&whole.update));

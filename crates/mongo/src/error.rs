@@ -3,13 +3,13 @@
 use mongodb::error::{Error as DriverError, ErrorKind, WriteFailure};
 use orderstream_core::port::ProjectionError;
 
-use crate::place::Place;
+use crate::endpoint::MongoEndpoint;
 
 /// The code of a second document under one id.
 const DUPLICATE_KEY: i32 = 11_000;
 /// The codes of documents that are refused however often they are sent: bad value, failed to parse,
 /// type mismatch, path not viable, validation failed, too large, not storable as an index key.
-const NOT_TAKEN: [i32; 7] = [2, 9, 14, 28, 121, 10_334, 17_280];
+const REJECTION_CODES: [i32; 7] = [2, 9, 14, 28, 121, 10_334, 17_280];
 
 /// A fault in the URL. Its text shows no part of the URL that may be secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,31 +18,32 @@ pub struct Error(pub(crate) String);
 
 /// Returns the fault in a URL's options. The driver's own text is left out: it may hold parts of
 /// the URL.
-pub(crate) fn wrong_options(place: &Place, error: &DriverError) -> Error {
-    let is_of_file = matches!(&*error.kind, ErrorKind::InvalidTlsConfig { .. } | ErrorKind::Io(_));
-    let text = match is_of_file {
+pub(crate) fn options_error(endpoint: &MongoEndpoint, error: &DriverError) -> Error {
+    let is_file_error =
+        matches!(&*error.kind, ErrorKind::InvalidTlsConfig { .. } | ErrorKind::Io(_));
+    let text = match is_file_error {
         true => "names a file that cannot be used as tlsCAFile or tlsCertificateKeyFile",
         false => "has options that do not go together",
     };
-    Error(format!("'{place}' {text}"))
+    Error(format!("'{endpoint}' {text}"))
 }
 
 /// Returns the meaning of the driver's error. An error that is not known to be final is tried
 /// again.
-pub(crate) fn meaning(error: &DriverError) -> ProjectionError {
+pub(crate) fn projection_error(error: &DriverError) -> ProjectionError {
     let code = code_of(error);
     match code {
         Some(DUPLICATE_KEY) => return ProjectionError::Moved,
-        Some(code) if NOT_TAKEN.contains(&code) => {
+        Some(code) if REJECTION_CODES.contains(&code) => {
             return ProjectionError::Refused(error.kind.to_string());
         }
         Some(_) | None => {}
     }
-    let is_ours = matches!(
+    let is_permanent = matches!(
         &*error.kind,
         ErrorKind::InvalidArgument { .. } | ErrorKind::BsonSerialization(_) | ErrorKind::Bson(_)
     );
-    match is_ours {
+    match is_permanent {
         true => ProjectionError::Refused(error.kind.to_string()),
         false => ProjectionError::Unavailable(error.kind.to_string()),
     }

@@ -3,10 +3,10 @@
 //! project what.
 
 mod documents;
+mod endpoint;
 mod error;
-mod place;
 mod store;
 
+pub use endpoint::MongoEndpoint;
 pub use error::Error;
-pub use place::Place;
 pub use store::MongoProjection;

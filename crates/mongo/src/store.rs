@@ -9,12 +9,14 @@ use futures_util::TryStreamExt as _;
 use mongodb::bson::{Document, doc};
 use mongodb::options::{ClientOptions, IndexOptions, ReplaceOptions, UpdateOptions};
 use mongodb::{Client, Collection, Database, IndexModel};
-use orderstream_core::port::{Cursor, OrderLife, OrderProjection, Projected, ProjectionError};
+use orderstream_core::port::{
+    OrderIncarnation, OrderProjection, ProjectionCursor, ProjectionError, ProjectionFuture,
+};
 use orderstream_core::{Event, Seq, Timestamp};
 
-use crate::documents::{self, BESIDE, FINALISED, FOLLOW_UPS, PAUSED, SUBMISSIONS};
-use crate::error::{Error, meaning, wrong_options};
-use crate::place::Place;
+use crate::documents::{self, EVENT_COLLECTIONS, FINALISED, FOLLOW_UPS, PAUSED, SUBMISSIONS};
+use crate::endpoint::MongoEndpoint;
+use crate::error::{Error, options_error, projection_error};
 
 /// The deadline of one operation; the driver waits less for a server, so that its error shows.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(5);
@@ -43,15 +45,15 @@ impl MongoProjection {
     ///
     /// # Errors
     /// When the driver does not accept the URL's options together, or a file that they name.
-    pub async fn new(place: &Place) -> Result<Self, Error> {
-        let wrong = |error| wrong_options(place, &error);
-        let mut options = ClientOptions::parse(place.connection.clone()).await.map_err(wrong)?;
+    pub async fn new(endpoint: &MongoEndpoint) -> Result<Self, Error> {
+        let wrong = |error| options_error(endpoint, &error);
+        let mut options = ClientOptions::parse(endpoint.connection.clone()).await.map_err(wrong)?;
         options.app_name.get_or_insert_with(|| "orderstream".to_owned());
         options.server_selection_timeout.get_or_insert(SELECTION_TIMEOUT);
         options.connect_timeout.get_or_insert(CONNECT_TIMEOUT);
         options.max_pool_size.get_or_insert(CONNECTIONS_MAX);
         let client = Client::with_options(options).map_err(wrong)?;
-        let database = client.database(&place.database);
+        let database = client.database(&endpoint.database);
         Ok(Self { client, database })
     }
 
@@ -71,8 +73,11 @@ impl MongoProjection {
         Ok(())
     }
 
-    async fn read_cursors(&self, lives: &[OrderLife]) -> Result<Vec<Cursor>, ProjectionError> {
-        let ids: Vec<String> = lives.iter().map(documents::id_of).collect();
+    async fn read_cursors(
+        &self,
+        orders: &[OrderIncarnation],
+    ) -> Result<Vec<ProjectionCursor>, ProjectionError> {
+        let ids: Vec<String> = orders.iter().map(documents::id_of).collect();
         let submissions = self.collection(SUBMISSIONS);
         let found = async {
             let found = submissions
@@ -88,12 +93,12 @@ impl MongoProjection {
 
     async fn write(
         &self,
-        life: &OrderLife,
+        order: &OrderIncarnation,
         after: Seq,
         events: &[Arc<Event>],
     ) -> Result<(), ProjectionError> {
-        let writes = documents::writes(life, after, events);
-        for (name, document) in writes.beside {
+        let writes = documents::writes(order, after, events);
+        for (name, document) in writes.upserts {
             let filter = doc! { "_id": document.get("_id").cloned() };
             let options = ReplaceOptions::builder().upsert(true).build();
             let collection = self.collection(name);
@@ -104,28 +109,28 @@ impl MongoProjection {
         // has another cursor, and its id is taken.
         let options = UpdateOptions::builder().upsert(after == Seq(0)).build();
         let submissions = self.collection(SUBMISSIONS);
-        let moved = submissions.update_one(writes.filter, writes.update).with_options(options);
-        let result = within(OPERATION_TIMEOUT, moved.into_future()).await?;
+        let updated = submissions.update_one(writes.filter, writes.update).with_options(options);
+        let result = within(OPERATION_TIMEOUT, updated.into_future()).await?;
         match result.matched_count == 0 && result.upserted_id.is_none() {
             true => Err(ProjectionError::Moved),
             false => Ok(()),
         }
     }
 
-    async fn remove(&self, life: &OrderLife) -> Result<(), ProjectionError> {
-        let named = doc! {
-            "order_req_id": life.key.order_req_id.as_str(),
-            "tenant": life.key.tenant.as_str(),
-            "incarnation": life.incarnation.as_str(),
+    async fn remove(&self, order: &OrderIncarnation) -> Result<(), ProjectionError> {
+        let filter = doc! {
+            "order_req_id": order.key.order_req_id.as_str(),
+            "tenant": order.key.tenant.as_str(),
+            "incarnation": order.incarnation.as_str(),
         };
         // The cursor goes last: until then a reader of it finds the same fault and comes here.
-        for name in BESIDE {
+        for name in EVENT_COLLECTIONS {
             let collection = self.collection(name);
-            let removed = collection.delete_many(named.clone());
+            let removed = collection.delete_many(filter.clone());
             within(OPERATION_TIMEOUT, removed.into_future()).await?;
         }
         let submissions = self.collection(SUBMISSIONS);
-        let removed = submissions.delete_one(doc! { "_id": documents::id_of(life) });
+        let removed = submissions.delete_one(doc! { "_id": documents::id_of(order) });
         within(OPERATION_TIMEOUT, removed.into_future()).await?;
         Ok(())
     }
@@ -133,12 +138,12 @@ impl MongoProjection {
 
 /// Returns the id and the cursor of a status document. A document without a readable number counts
 /// as beyond every list, and so it is removed and made anew.
-fn cursor_of(document: &Document) -> Option<(&str, Cursor)> {
+fn cursor_of(document: &Document) -> Option<(&str, ProjectionCursor)> {
     let id = document.get_str("_id").ok()?;
     let number = document.get_i64("last_seq").unwrap_or(i64::MAX);
     let seq = u64::try_from(number).unwrap_or(i64::MAX.unsigned_abs());
     let at = document.get_datetime("updated_at").ok().map(|at| Timestamp(at.timestamp_millis()));
-    Some((id, Cursor { seq: Seq(seq), at }))
+    Some((id, ProjectionCursor { seq: Seq(seq), at }))
 }
 
 async fn within<T>(
@@ -146,7 +151,7 @@ async fn within<T>(
     work: impl Future<Output = mongodb::error::Result<T>>,
 ) -> Result<T, ProjectionError> {
     match tokio::time::timeout(limit, work).await {
-        Ok(done) => done.map_err(|error| meaning(&error)),
+        Ok(result) => result.map_err(|error| projection_error(&error)),
         Err(_) => {
             let text = format!("MongoDB did not answer within {} s", limit.as_secs());
             Err(ProjectionError::Unavailable(text))
@@ -155,34 +160,37 @@ async fn within<T>(
 }
 
 impl OrderProjection for MongoProjection {
-    fn prepare(&self) -> Projected<'_, ()> {
+    fn prepare(&self) -> ProjectionFuture<'_, ()> {
         Box::pin(self.create_indexes())
     }
 
-    fn cursors<'a>(&'a self, lives: &'a [OrderLife]) -> Projected<'a, Vec<Cursor>> {
-        Box::pin(self.read_cursors(lives))
+    fn cursors<'a>(
+        &'a self,
+        orders: &'a [OrderIncarnation],
+    ) -> ProjectionFuture<'a, Vec<ProjectionCursor>> {
+        Box::pin(self.read_cursors(orders))
     }
 
     fn project<'a>(
         &'a self,
-        life: &'a OrderLife,
+        order: &'a OrderIncarnation,
         after: Seq,
         events: &'a [Arc<Event>],
-    ) -> Projected<'a, ()> {
-        Box::pin(self.write(life, after, events))
+    ) -> ProjectionFuture<'a, ()> {
+        Box::pin(self.write(order, after, events))
     }
 
-    fn forget<'a>(&'a self, life: &'a OrderLife) -> Projected<'a, ()> {
-        Box::pin(self.remove(life))
+    fn remove<'a>(&'a self, order: &'a OrderIncarnation) -> ProjectionFuture<'a, ()> {
+        Box::pin(self.remove(order))
     }
 
-    fn close(&self) -> Projected<'_, ()> {
+    fn close(&self) -> ProjectionFuture<'_, ()> {
         Box::pin(async {
-            let goodbye = async {
+            let shutdown = async {
                 self.client.clone().shutdown().immediate(true).await;
                 Ok(())
             };
-            within(CLOSE_TIMEOUT, goodbye).await
+            within(CLOSE_TIMEOUT, shutdown).await
         })
     }
 }

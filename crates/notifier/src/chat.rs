@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::http::Http;
 use crate::limits::CHAT_BYTES_MAX;
-use crate::templates::{Templates, shortened};
+use crate::templates::{Templates, truncated};
 
 /// Sends to Google Chat.
 #[derive(Debug)]
@@ -25,9 +25,9 @@ impl Chat {
     }
 
     pub(crate) async fn send(&self, notification: &Notification) -> Result<(), DeliveryError> {
-        let said = self.templates.render(notification)?;
-        let text = format!("*{}*\n{}", said.subject, said.text);
-        let body = json!({ "text": shortened(&text, CHAT_BYTES_MAX) }).to_string();
+        let rendered = self.templates.render(notification)?;
+        let text = format!("*{}*\n{}", rendered.subject, rendered.text);
+        let body = json!({ "text": truncated(&text, CHAT_BYTES_MAX) }).to_string();
         let request = Request::builder()
             .method(Method::POST)
             .uri(&notification.channel.address)

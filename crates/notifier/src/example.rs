@@ -1,11 +1,11 @@
 //! One example of every notification, made by the same code that makes the real ones: for the check
 //! of templates and for previews.
 
-use orderstream_core::command::{Award, Proposed};
+use orderstream_core::command::{Award, ProposalContent};
 use orderstream_core::event::{EventKind, OrderOpened, ProposalUpdate};
 use orderstream_core::input::{ProposalInput, ProposalLineInput};
 use orderstream_core::notification::{
-    Due, Failure, Notification, Recipient, Template, Topic, compose,
+    DeliveryFailure, DueNotification, Notification, Recipient, Template, Topic, compose,
 };
 use orderstream_core::price::Quantity;
 use orderstream_core::spec::{
@@ -29,10 +29,10 @@ pub fn notification(template: Template, channel: NotificationType, language: &st
     let order = order().expect("the example is an order");
     let kind = event(template).expect("the example has such an event");
     let event = Event { seq: Seq(7), at: LATER, cause: None, kind };
-    let (topic, recipient) = told(template);
+    let (topic, recipient) = topic_and_recipient(template);
     let channel = Channel { kind: channel, address: address(channel).to_owned() };
     let language = Some(language.to_owned());
-    let due = Due { topic, template, recipient, channel, language };
+    let due = DueNotification { topic, template, recipient, channel, language };
     let failed = matches!(template, Template::SellerNotReached | Template::BuyerNotReached);
     compose(&order, &event, &due, failed.then(failure).as_ref())
 }
@@ -50,7 +50,7 @@ fn seller() -> Option<SellerId> {
     SellerId::new("stahl-nord").ok()
 }
 
-fn told(template: Template) -> (Topic, Recipient) {
+fn topic_and_recipient(template: Template) -> (Topic, Recipient) {
     let to_seller = seller().map_or(Recipient::Buyer, Recipient::Seller);
     match template {
         Template::Acknowledgement => (Topic::BuyerAcknowledgements, Recipient::Buyer),
@@ -75,8 +75,8 @@ fn told(template: Template) -> (Topic, Recipient) {
     }
 }
 
-fn failure() -> Failure {
-    Failure {
+fn failure() -> DeliveryFailure {
+    DeliveryFailure {
         id: "default~A-2026-17~example~2~0123456789abcdef".to_owned(),
         template: Template::Invitation,
         channel: NotificationType::Email,
@@ -130,7 +130,7 @@ fn order() -> Option<Order> {
     order
 }
 
-fn proposed() -> Option<Proposed> {
+fn proposed() -> Option<ProposalContent> {
     let input = ProposalInput {
         proposal_id: Some("P-1".to_owned()),
         seller: "stahl-nord".to_owned(),
@@ -147,7 +147,7 @@ fn proposed() -> Option<Proposed> {
         valid_until: Some("2026-03-31T00:00:00Z".to_owned()),
         attachments: Vec::new(),
     };
-    Proposed::try_from(input).ok()
+    ProposalContent::try_from(input).ok()
 }
 
 fn event(template: Template) -> Option<EventKind> {

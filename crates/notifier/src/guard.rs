@@ -16,14 +16,14 @@ const METADATA: [Ipv6Addr; 1] = [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x2
 
 /// The addresses that may be connected to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Guard {
+pub enum AddressPolicy {
     /// All except those that only this machine or its link should reach.
     Strict,
     /// All of them.
     Open,
 }
 
-impl Guard {
+impl AddressPolicy {
     /// Returns the cause for which an address is refused; `None` when it is allowed.
     pub fn refusal(self, address: IpAddr) -> Option<&'static str> {
         match (self, address) {
@@ -82,37 +82,38 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
 
 /// Resolves names and leaves out addresses that are not allowed.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct GuardedResolver(pub(crate) Guard);
+pub(crate) struct GuardedResolver(pub(crate) AddressPolicy);
 
 /// A name or an address that stands only for what is not allowed.
 #[derive(Debug, thiserror::Error)]
 #[error("the address is {0}; --webhook-allow-local lets it be asked")]
-pub(crate) struct Refused(pub(crate) &'static str);
+pub(crate) struct RefusedAddress(pub(crate) &'static str);
 
-type Resolving = Pin<Box<dyn Future<Output = io::Result<std::vec::IntoIter<SocketAddr>>> + Send>>;
+type ResolveFuture =
+    Pin<Box<dyn Future<Output = io::Result<std::vec::IntoIter<SocketAddr>>> + Send>>;
 
 impl Service<Name> for GuardedResolver {
     type Response = std::vec::IntoIter<SocketAddr>;
     type Error = io::Error;
-    type Future = Resolving;
+    type Future = ResolveFuture;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, name: Name) -> Resolving {
-        let guard = self.0;
+    fn call(&mut self, name: Name) -> ResolveFuture {
+        let policy = self.0;
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
             let (mut allowed, mut refused) = (Vec::new(), None);
             for address in found {
-                match guard.refusal(address.ip()) {
+                match policy.refusal(address.ip()) {
                     None => allowed.push(address),
-                    Some(why) => refused = Some(why),
+                    Some(cause) => refused = Some(cause),
                 }
             }
             match refused {
-                Some(why) if allowed.is_empty() => Err(io::Error::other(Refused(why))),
+                Some(cause) if allowed.is_empty() => Err(io::Error::other(RefusedAddress(cause))),
                 _ => Ok(allowed.into_iter()),
             }
         })
@@ -126,7 +127,7 @@ mod tests {
     /// Also those of the link and of metadata services, in every form.
     #[test]
     fn local_addresses_are_refused() {
-        for (address, wanted) in [
+        for (address, expected) in [
             ("127.0.0.1", Some("loopback")),
             ("127.9.9.9", Some("loopback")),
             ("::1", Some("loopback")),
@@ -150,8 +151,8 @@ mod tests {
             ("2606:4700::1111", None),
         ] {
             let address: IpAddr = address.parse().unwrap();
-            assert_eq!(Guard::Strict.refusal(address), wanted, "{address}");
-            assert_eq!(Guard::Open.refusal(address), None);
+            assert_eq!(AddressPolicy::Strict.refusal(address), expected, "{address}");
+            assert_eq!(AddressPolicy::Open.refusal(address), None);
         }
     }
 }

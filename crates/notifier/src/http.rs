@@ -19,8 +19,8 @@ use orderstream_core::port::Clock;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::config::ConfigError;
-use crate::guard::{Guard, GuardedResolver, Refused};
-use crate::limits::{ANSWER_BYTES_MAX, CONNECT_TIMEOUT, IDLE_CONNECTIONS_MAX, IDLE_TIMEOUT};
+use crate::guard::{AddressPolicy, GuardedResolver, RefusedAddress};
+use crate::limits::{CONNECT_TIMEOUT, IDLE_CONNECTIONS_MAX, IDLE_TIMEOUT, RESPONSE_BYTES_MAX};
 
 type Connector = HttpsConnector<HttpConnector<GuardedResolver>>;
 
@@ -28,14 +28,14 @@ type Connector = HttpsConnector<HttpConnector<GuardedResolver>>;
 #[derive(Clone, Debug)]
 pub(crate) struct Http {
     client: Client<Connector, Full<Bytes>>,
-    guard: Guard,
+    policy: AddressPolicy,
     clock: Arc<dyn Clock>,
 }
 
 impl Http {
     /// Makes a client that trusts the system's certificates.
-    pub(crate) fn new(guard: Guard, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
-        let mut http = HttpConnector::new_with_resolver(GuardedResolver(guard));
+    pub(crate) fn new(policy: AddressPolicy, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
+        let mut http = HttpConnector::new_with_resolver(GuardedResolver(policy));
         http.enforce_http(false);
         http.set_nodelay(true);
         http.set_connect_timeout(Some(CONNECT_TIMEOUT));
@@ -49,16 +49,17 @@ impl Http {
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
             .build(connector);
-        Ok(Self { client, guard, clock })
+        Ok(Self { client, policy, clock })
     }
 
     /// Sends a request once. The caller bounds the time.
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<(), DeliveryError> {
         self.check(&request)?;
-        let response = self.client.request(request).await.map_err(|error| unreached(&error))?;
+        let response =
+            self.client.request(request).await.map_err(|error| connection_error(&error))?;
         let (head, body) = response.into_parts();
         // Read, so that the connection can be used again; an endless reply ends the connection.
-        let read = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+        let read = Limited::new(body, RESPONSE_BYTES_MAX).collect().await;
         if let Err(error) = read {
             tracing::debug!(%error, "an answer was not read to its end");
         }
@@ -69,9 +70,11 @@ impl Http {
     fn check(&self, request: &Request<Full<Bytes>>) -> Result<(), DeliveryError> {
         let host = request.uri().host().unwrap_or_default();
         let literal = host.trim_start_matches('[').trim_end_matches(']');
-        let refused = literal.parse::<IpAddr>().ok().and_then(|ip| self.guard.refusal(ip));
+        let refused = literal.parse::<IpAddr>().ok().and_then(|ip| self.policy.refusal(ip));
         match refused {
-            Some(why) => Err(DeliveryError::Bounced { reason: Refused(why).to_string() }),
+            Some(cause) => {
+                Err(DeliveryError::Bounced { reason: RefusedAddress(cause).to_string() })
+            }
             None => Ok(()),
         }
     }
@@ -101,16 +104,16 @@ pub(crate) fn destination(url: &str) -> String {
     }
 }
 
-fn unreached(error: &hyper_util::client::legacy::Error) -> DeliveryError {
+fn connection_error(error: &hyper_util::client::legacy::Error) -> DeliveryError {
     let mut cause: Option<&dyn Error> = Some(error);
     let mut last = error.to_string();
-    while let Some(held) = cause {
-        let inner = held.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if let Some(refused) = inner.and_then(|inner| inner.downcast_ref::<Refused>()) {
+    while let Some(source) = cause {
+        let inner = source.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if let Some(refused) = inner.and_then(|inner| inner.downcast_ref::<RefusedAddress>()) {
             return DeliveryError::Bounced { reason: refused.to_string() };
         }
-        last = held.to_string();
-        cause = held.source();
+        last = source.to_string();
+        cause = source.source();
     }
     let reason = format!("cannot be reached: {last}");
     DeliveryError::TryAgain { reason, after_ms: None, blame: Blame::Destination }
@@ -163,27 +166,27 @@ mod tests {
     fn replies_accept_retry_or_bounce() {
         let mut headers = HeaderMap::new();
         headers.insert(RETRY_AFTER, "7".parse().unwrap());
-        let said = |status: u16| {
+        let outcome = |status: u16| {
             let status = StatusCode::from_u16(status).unwrap();
             verdict(status, &headers, Timestamp(0))
         };
         for status in [200, 201, 202, 204, 299] {
-            assert_eq!(said(status), Ok(()), "{status}");
+            assert_eq!(outcome(status), Ok(()), "{status}");
         }
         for status in [301, 302, 307, 400, 404, 410, 413, 422] {
-            assert!(matches!(said(status), Err(DeliveryError::Bounced { .. })), "{status}");
+            assert!(matches!(outcome(status), Err(DeliveryError::Bounced { .. })), "{status}");
         }
-        for (status, whose) in [
+        for (status, expected) in [
             (401, Blame::Recipient),
             (408, Blame::Recipient),
             (429, Blame::Destination),
             (500, Blame::Destination),
             (503, Blame::Destination),
         ] {
-            let Err(DeliveryError::TryAgain { after_ms, blame, .. }) = said(status) else {
+            let Err(DeliveryError::TryAgain { after_ms, blame, .. }) = outcome(status) else {
                 panic!("{status}")
             };
-            assert_eq!((after_ms, blame), (Some(7_000), whose), "{status}");
+            assert_eq!((after_ms, blame), (Some(7_000), expected), "{status}");
         }
     }
 

@@ -19,7 +19,9 @@ mod webhook;
 
 use std::sync::Arc;
 
-use orderstream_core::notification::{Blame, Delivery, DeliveryError, Notification, Notifier};
+use orderstream_core::notification::{
+    Blame, DeliveryError, DeliveryFuture, Notification, Notifier,
+};
 use orderstream_core::port::Clock;
 use orderstream_core::spec::{Channel, NotificationType};
 
@@ -27,7 +29,7 @@ pub use config::{Config, ConfigError};
 pub use webhook::cloud_event;
 
 use crate::chat::Chat;
-use crate::guard::Guard;
+use crate::guard::AddressPolicy;
 use crate::http::Http;
 use crate::limits::ATTEMPT_TIMEOUT;
 use crate::mail::Mail;
@@ -37,7 +39,7 @@ use crate::webhook::Webhook;
 
 /// Every channel that is set up.
 #[derive(Debug)]
-pub struct Channels {
+pub struct NotificationChannels {
     mail: Option<Mail>,
     sms: Option<Sms>,
     chat: Chat,
@@ -47,15 +49,16 @@ pub struct Channels {
     sinks: Vec<Channel>,
 }
 
-impl Channels {
+impl NotificationChannels {
     /// Sets up the channels; nothing is connected yet.
     ///
     /// # Errors
     /// Settings that cannot be used, with the name of the field.
     pub fn new(config: Config, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
         let templates = Arc::new(Templates::load(config.templates.as_deref())?);
-        let guard = if config.webhook.allow_local { Guard::Open } else { Guard::Strict };
-        let http = Http::new(guard, Arc::clone(&clock))?;
+        let policy =
+            if config.webhook.allow_local { AddressPolicy::Open } else { AddressPolicy::Strict };
+        let http = Http::new(policy, Arc::clone(&clock))?;
         let mail = config.smtp.map(|smtp| Mail::new(&smtp, Arc::clone(&templates))).transpose()?;
         let sms = config
             .sms
@@ -87,16 +90,16 @@ impl Channels {
         match notification.channel.kind {
             NotificationType::Email => match &self.mail {
                 Some(mail) => mail.send(notification).await,
-                None => Err(is_off("mail")),
+                None => Err(not_configured("mail")),
             },
             NotificationType::Sms => match &self.sms {
                 Some(sms) => sms.send(notification).await,
-                None => Err(is_off("text message")),
+                None => Err(not_configured("text message")),
             },
             NotificationType::GChat => self.chat.send(notification).await,
             NotificationType::Webhook => {
                 #[cfg(feature = "nats")]
-                if nats::is_ours(&notification.channel.address) {
+                if nats::is_nats_url(&notification.channel.address) {
                     return self.nats.send(notification).await;
                 }
                 self.webhook.send(notification).await
@@ -105,7 +108,7 @@ impl Channels {
     }
 }
 
-fn is_off(what: &str) -> DeliveryError {
+fn not_configured(what: &str) -> DeliveryError {
     // It was set up when the notification became due; it may be again.
     DeliveryError::TryAgain {
         reason: format!("{what} is not set up now"),
@@ -114,7 +117,7 @@ fn is_off(what: &str) -> DeliveryError {
     }
 }
 
-impl Notifier for Channels {
+impl Notifier for NotificationChannels {
     fn serves(&self, kind: NotificationType) -> bool {
         match kind {
             NotificationType::Email => self.mail.is_some(),
@@ -137,7 +140,7 @@ impl Notifier for Channels {
         }
     }
 
-    fn deliver<'a>(&'a self, notification: &'a Notification) -> Delivery<'a> {
+    fn deliver<'a>(&'a self, notification: &'a Notification) -> DeliveryFuture<'a> {
         Box::pin(async move {
             let attempt = tokio::time::timeout(ATTEMPT_TIMEOUT, self.attempt(notification));
             attempt.await.unwrap_or_else(|_| {

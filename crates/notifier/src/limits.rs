@@ -9,7 +9,7 @@ pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The bytes of a reply that are read, so that the connection can be used again; the rest is
 /// dropped with the connection.
-pub const ANSWER_BYTES_MAX: usize = 16 * 1024;
+pub const RESPONSE_BYTES_MAX: usize = 16 * 1024;
 /// The connections to one host that are held for the next message.
 pub const IDLE_CONNECTIONS_MAX: usize = 4;
 /// The time for which an unused connection is held.

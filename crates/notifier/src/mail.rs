@@ -49,7 +49,7 @@ impl Mail {
     }
 
     fn message(&self, notification: &Notification) -> Result<Message, DeliveryError> {
-        let said = self.templates.render(notification)?;
+        let rendered = self.templates.render(notification)?;
         let address: Address = notification
             .channel
             .address
@@ -57,20 +57,20 @@ impl Mail {
             .map_err(|_| bounced("the address is not one that mail can be sent to"))?;
         let domain = self.from.email.domain();
         // One order is one conversation, and a repetition is the same message.
-        let (id, life) = (&notification.id, &notification.incarnation);
+        let (id, incarnation) = (&notification.id, &notification.incarnation);
         let raw = |name: &'static str, value: String| {
             HeaderValue::new(HeaderName::new_from_ascii_str(name), value)
         };
-        let html = self.templates.html(&said, notification.language.as_deref())?;
+        let html = self.templates.html(&rendered, notification.language.as_deref())?;
         Message::builder()
             .from(self.from.clone())
             .to(Mailbox::new(None, address))
-            .subject(said.subject.clone())
+            .subject(rendered.subject.clone())
             .message_id(Some(format!("<{id}@{domain}>")))
-            .references(format!("<{life}@{domain}>"))
+            .references(format!("<{incarnation}@{domain}>"))
             .raw_header(raw("Auto-Submitted", "auto-generated".to_owned()))
             .raw_header(raw("X-Orderstream-Notification", id.clone()))
-            .multipart(MultiPart::alternative_plain_html(said.text, html))
+            .multipart(MultiPart::alternative_plain_html(rendered.text, html))
             .map_err(|error| bounced(&format!("cannot be written as mail: {error}")))
     }
 }
@@ -84,8 +84,8 @@ fn transport(config: &SmtpConfig) -> Result<Transport, ConfigError> {
     let url = Url::parse(config.url.expose())
         .map_err(|_| wrong("is not a URL; write smtp://user@host:587?tls=required"))?;
     let host = url.host_str().ok_or_else(|| wrong("names no host"))?;
-    let wanted = url.query_pairs().find(|(name, _)| name == "tls").map(|(_, value)| value);
-    let (tls, port) = match (url.scheme(), wanted.as_deref()) {
+    let tls_mode = url.query_pairs().find(|(name, _)| name == "tls").map(|(_, value)| value);
+    let (tls, port) = match (url.scheme(), tls_mode.as_deref()) {
         ("smtps", None) => (Tls::Wrapper(parameters(config, host)?), 465),
         ("smtp", None | Some("required")) => (Tls::Required(parameters(config, host)?), 587),
         ("smtp", Some("optional")) => (Tls::Opportunistic(parameters(config, host)?), 587),
@@ -131,7 +131,7 @@ fn parameters(config: &SmtpConfig, host: &str) -> Result<TlsParameters, ConfigEr
 /// fault of the address.
 fn verdict(error: &Error) -> DeliveryError {
     let reason = match (error.status(), std::error::Error::source(error)) {
-        (Some(code), Some(said)) => format!("the mail server said {code} {said}"),
+        (Some(code), Some(source)) => format!("the mail server said {code} {source}"),
         (_, Some(cause)) => format!("the mail server cannot be used: {cause}"),
         (_, None) => format!("the mail server cannot be used: {error}"),
     };

@@ -21,7 +21,7 @@ pub(crate) struct Nats {
 }
 
 /// Reports whether a sink is a NATS server.
-pub(crate) fn is_ours(address: &str) -> bool {
+pub(crate) fn is_nats_url(address: &str) -> bool {
     address.starts_with("nats://")
 }
 
@@ -36,7 +36,7 @@ impl Nats {
         headers.insert("content-type", "application/cloudevents+json; charset=utf-8");
         let body = cloud_event(notification).to_string();
         let subject = subject(&url, notification);
-        sent(&client, subject, headers, body).await
+        publish_acknowledged(&client, subject, headers, body).await
     }
 
     async fn client(&self, url: &Url) -> Result<Client, DeliveryError> {
@@ -47,7 +47,7 @@ impl Nats {
             return Ok(client.clone());
         }
         let options = ConnectOptions::new().connection_timeout(CONNECT_TIMEOUT);
-        let client = options.connect(&server).await.map_err(|error| unreached(&error))?;
+        let client = options.connect(&server).await.map_err(|error| connection_error(&error))?;
         self.clients.lock().await.insert(server, client.clone());
         Ok(client)
     }
@@ -56,7 +56,7 @@ impl Nats {
 /// Publishes, and waits until the server has the message. A server does not acknowledge messages,
 /// but handles those of one connection in turn: when a message to this client's own inbox is back,
 /// the one before it has arrived. A flush would only show that it left this process.
-async fn sent(
+async fn publish_acknowledged(
     client: &Client,
     subject: String,
     headers: HeaderMap,
@@ -64,16 +64,16 @@ async fn sent(
 ) -> Result<(), DeliveryError> {
     // What is published meanwhile would wait in this process, and be sent on top of the next attempt.
     if client.connection_state() != State::Connected {
-        return Err(unreached(&"the connection is lost, and being made again"));
+        return Err(connection_error(&"the connection is lost, and being made again"));
     }
     let echo = client.new_inbox();
     let echoed = client.subscribe(echo.clone()).await;
-    let mut echoed = echoed.map_err(|error| unreached(&error))?;
+    let mut echoed = echoed.map_err(|error| connection_error(&error))?;
     let published = client.publish_with_headers(subject, headers, body.into()).await;
-    published.map_err(|error| unreached(&error))?;
-    let asked = client.publish(echo, Bytes::new()).await;
-    asked.map_err(|error| unreached(&error))?;
-    echoed.next().await.map(drop).ok_or_else(|| unreached(&"the connection ended"))
+    published.map_err(|error| connection_error(&error))?;
+    let echo_published = client.publish(echo, Bytes::new()).await;
+    echo_published.map_err(|error| connection_error(&error))?;
+    echoed.next().await.map(drop).ok_or_else(|| connection_error(&"the connection ended"))
 }
 
 fn subject(url: &Url, notification: &Notification) -> String {
@@ -84,7 +84,7 @@ fn subject(url: &Url, notification: &Notification) -> String {
     format!("{prefix}.{}.{}", notification.topic.as_str(), notification.key.tenant)
 }
 
-fn unreached(error: &dyn std::fmt::Display) -> DeliveryError {
+fn connection_error(error: &dyn std::fmt::Display) -> DeliveryError {
     DeliveryError::TryAgain {
         reason: format!("NATS cannot be reached: {error}"),
         after_ms: None,

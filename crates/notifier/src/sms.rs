@@ -63,8 +63,8 @@ impl Sms {
     }
 
     pub(crate) async fn send(&self, notification: &Notification) -> Result<(), DeliveryError> {
-        let said = self.templates.render(notification)?;
-        let text: String = said.text.chars().take(SMS_CHARS_MAX).collect();
+        let rendered = self.templates.render(notification)?;
+        let text: String = rendered.text.chars().take(SMS_CHARS_MAX).collect();
         let (to, id) = (&notification.channel.address, &notification.id);
         let body = self.body(to, &text, id).map_err(|reason| DeliveryError::Bounced { reason })?;
         let mut request = Request::new(Full::new(Bytes::from(body)));

@@ -41,7 +41,7 @@ const CHANNELS: [NotificationType; 4] = [
 
 /// The rendered text of a notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Said {
+pub struct RenderedMessage {
     /// The subject, one line; empty for none.
     pub subject: String,
     /// The text; equal to the subject where the template has no other.
@@ -93,24 +93,25 @@ impl Templates {
             names.insert(name);
         }
         let templates = Self { environment, names };
-        templates.try_all()?;
+        templates.render_examples()?;
         Ok(templates)
     }
 
     /// Renders every template with example data.
-    fn try_all(&self) -> Result<(), ConfigError> {
+    fn render_examples(&self) -> Result<(), ConfigError> {
         for name in &self.names {
             let (language, file) = name.split_once('/').unwrap_or_default();
-            let (template, only) = file.split_once('.').unwrap_or((file, ""));
+            let (template, only_channel) = file.split_once('.').unwrap_or((file, ""));
             let Some(template) = Template::parse(template) else { continue };
-            let channels =
-                CHANNELS.into_iter().filter(|held| only.is_empty() || held.as_str() == only);
+            let channels = CHANNELS
+                .into_iter()
+                .filter(|held| only_channel.is_empty() || held.as_str() == only_channel);
             for channel in channels {
                 let example = example::notification(template, channel, language);
-                let said = self.render_named(name, &example).map_err(|error| {
-                    ConfigError::field(format!("templates: {name}.j2"), described(&error))
+                let rendered = self.render_named(name, &example).map_err(|error| {
+                    ConfigError::field(format!("templates: {name}.j2"), with_causes(&error))
                 })?;
-                if said.subject.is_empty() {
+                if rendered.subject.is_empty() {
                     let text = "has no subject; write it into the first line";
                     return Err(ConfigError::field(format!("templates: {name}.j2"), text));
                 }
@@ -123,10 +124,10 @@ impl Templates {
     ///
     /// # Errors
     /// A template that cannot be rendered with it; the failure is final.
-    pub fn render(&self, notification: &Notification) -> Result<Said, DeliveryError> {
+    pub fn render(&self, notification: &Notification) -> Result<RenderedMessage, DeliveryError> {
         let name = self.name(notification);
         self.render_named(&name, notification).map_err(|error| DeliveryError::Bounced {
-            reason: format!("template {name} cannot be rendered: {}", described(&error)),
+            reason: format!("template {name} cannot be rendered: {}", with_causes(&error)),
         })
     }
 
@@ -134,18 +135,22 @@ impl Templates {
     ///
     /// # Errors
     /// A text that is too long.
-    pub fn html(&self, said: &Said, language: Option<&str>) -> Result<String, DeliveryError> {
+    pub fn html(
+        &self,
+        message: &RenderedMessage,
+        language: Option<&str>,
+    ) -> Result<String, DeliveryError> {
         let language = language.unwrap_or(FALLBACK);
-        let paragraphs: Vec<Vec<&str>> = said
+        let paragraphs: Vec<Vec<&str>> = message
             .text
             .split("\n\n")
             .map(|paragraph| paragraph.lines().collect())
             .filter(|lines: &Vec<&str>| !lines.is_empty())
             .collect();
-        let subject = &said.subject;
+        let subject = &message.subject;
         let values = context! { subject, paragraphs, language };
-        self.bounded(LAYOUT.0, values).map_err(|error| DeliveryError::Bounced {
-            reason: format!("the mail cannot be written: {}", described(&error)),
+        self.render_bounded(LAYOUT.0, values).map_err(|error| DeliveryError::Bounced {
+            reason: format!("the mail cannot be written: {}", with_causes(&error)),
         })
     }
 
@@ -167,19 +172,23 @@ impl Templates {
         format!("{FALLBACK}/{template}")
     }
 
-    fn render_named(&self, name: &str, notification: &Notification) -> Result<Said, Error> {
+    fn render_named(
+        &self,
+        name: &str,
+        notification: &Notification,
+    ) -> Result<RenderedMessage, Error> {
         let full = with_channel(name, notification.channel.kind);
-        let text = self.bounded(&full, values(notification))?;
+        let text = self.render_bounded(&full, values(notification))?;
         let (subject, text) = text.split_once('\n').unwrap_or((text.as_str(), ""));
         let subject: String = subject.trim().chars().take(SUBJECT_CHARS_MAX).collect();
         let text = text.trim().to_owned();
         // A text message has no subject: it is the text, where there is no other.
         let text = if text.is_empty() { subject.clone() } else { text };
-        Ok(Said { subject, text })
+        Ok(RenderedMessage { subject, text })
     }
 
-    fn bounded(&self, name: &str, values: Value) -> Result<String, Error> {
-        let mut text = Bounded(Vec::new());
+    fn render_bounded(&self, name: &str, values: Value) -> Result<String, Error> {
+        let mut text = BoundedBuffer(Vec::new());
         self.environment.get_template(name)?.render_captured_to(values, &mut text)?;
         String::from_utf8(text.0)
             .map_err(|_| Error::new(ErrorKind::InvalidOperation, "gave no text"))
@@ -198,7 +207,7 @@ impl Templates {
 }
 
 /// Returns the first bytes of a text, to the last whole letter.
-pub(crate) fn shortened(text: &str, bytes_max: usize) -> &str {
+pub(crate) fn truncated(text: &str, bytes_max: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes_max)).unwrap_or(text)
 }
 
@@ -319,20 +328,20 @@ fn is_known(name: &str) -> bool {
 }
 
 /// Returns an error's text with its causes: the innermost one names what the operator can mend.
-fn described(error: &Error) -> String {
+fn with_causes(error: &Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
-    while let Some(held) = cause {
-        text = format!("{text}: {held}");
-        cause = held.source();
+    while let Some(source) = cause {
+        text = format!("{text}: {source}");
+        cause = source.source();
     }
     text
 }
 
 /// A buffer that accepts only so many bytes.
-struct Bounded(Vec<u8>);
+struct BoundedBuffer(Vec<u8>);
 
-impl io::Write for Bounded {
+impl io::Write for BoundedBuffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.0.len().saturating_add(bytes.len()) > TEXT_BYTES_MAX {
             return Err(io::Error::other(format!("is longer than {TEXT_BYTES_MAX} bytes")));

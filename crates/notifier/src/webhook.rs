@@ -134,9 +134,9 @@ mod tests {
 
     /// A clock that is never read.
     #[derive(Debug)]
-    struct Still;
+    struct UnreadClock;
 
-    impl Clock for Still {
+    impl Clock for UnreadClock {
         fn now(&self) -> orderstream_core::Timestamp {
             orderstream_core::Timestamp(0)
         }
@@ -146,8 +146,8 @@ mod tests {
     fn signature_matches_standards_example() {
         // From the reference libraries of Standard Webhooks.
         let secret = key("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(Still);
-        let http = Http::new(crate::guard::Guard::Strict, Arc::clone(&clock)).unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(UnreadClock);
+        let http = Http::new(crate::guard::AddressPolicy::Strict, Arc::clone(&clock)).unwrap();
         let webhook = Webhook { http, clock, secrets: vec![secret] };
         let body = r#"{"test": 2432232314}"#;
         assert_eq!(

@@ -33,9 +33,9 @@ fn base64(bytes: &[u8]) -> String {
     for chunk in bytes.chunks(3) {
         let word = chunk.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte));
         let word = word << (8 * (3 - chunk.len()));
-        for place in 0..4 {
-            let sign = SIGNS[(word >> (18 - 6 * place) & 63) as usize];
-            text.push(if place > chunk.len() { '=' } else { char::from(sign) });
+        for index in 0..4 {
+            let sign = SIGNS[(word >> (18 - 6 * index) & 63) as usize];
+            text.push(if index > chunk.len() { '=' } else { char::from(sign) });
         }
     }
     text
@@ -55,20 +55,20 @@ async fn every_secret_signs_webhook_event() {
     }
     let channels = channels(&settings);
     assert!(channels.summary().contains("(signed)"));
-    let told = example(Template::Proposal, NotificationType::Webhook, peer.url("/rfq"));
-    assert_eq!(send(&channels, &told).await, Ok(()));
-    let came = peer.came().await;
-    assert_eq!((came.method.as_str(), came.path.as_str()), ("POST", "/rfq"));
-    let (id, time) = (came.header("webhook-id"), came.header("webhook-timestamp"));
-    assert_eq!((id, time), (told.id.as_str(), (NOW.0 / 1_000).to_string().as_str()));
-    let signed = format!("{id}.{time}.{}", came.body);
-    let wanted = secrets.map(|key| format!("v1,{}", base64(&hmac(&key, signed.as_bytes()))));
-    assert_eq!(came.header("webhook-signature"), wanted.join(" "));
-    assert!(came.header("content-type").starts_with("application/cloudevents+json"));
-    let event: Value = serde_json::from_str(&came.body).unwrap();
-    for (field, wanted) in [
+    let notification = example(Template::Proposal, NotificationType::Webhook, peer.url("/rfq"));
+    assert_eq!(send(&channels, &notification).await, Ok(()));
+    let request = peer.next_request().await;
+    assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/rfq"));
+    let (id, time) = (request.header("webhook-id"), request.header("webhook-timestamp"));
+    assert_eq!((id, time), (notification.id.as_str(), (NOW.0 / 1_000).to_string().as_str()));
+    let signed = format!("{id}.{time}.{}", request.body);
+    let expected = secrets.map(|key| format!("v1,{}", base64(&hmac(&key, signed.as_bytes()))));
+    assert_eq!(request.header("webhook-signature"), expected.join(" "));
+    assert!(request.header("content-type").starts_with("application/cloudevents+json"));
+    let event: Value = serde_json::from_str(&request.body).unwrap();
+    for (field, expected) in [
         ("specversion", "1.0"),
-        ("id", told.id.as_str()),
+        ("id", notification.id.as_str()),
         ("source", "/orderstream/default/A-2026-17"),
         ("type", "dev.orderstream.BUYER_NOTIFY"),
         ("subject", "A-2026-17"),
@@ -76,14 +76,14 @@ async fn every_secret_signs_webhook_event() {
         ("datacontenttype", "application/json"),
         ("template", "proposal"),
     ] {
-        assert_eq!(event[field], wanted, "{field}");
+        assert_eq!(event[field], expected, "{field}");
     }
     assert_eq!(event["data"]["event"]["price"], "18400.00");
 }
 
 #[tokio::test]
 async fn peer_replies_decide_about_retry() {
-    let peer = Peer::start(|came| match came.path.as_str() {
+    let peer = Peer::start(|request| match request.path.as_str() {
         "/gone" => StatusCode::GONE.into_response(),
         "/moved" => (StatusCode::FOUND, [("location", "/elsewhere")]).into_response(),
         "/busy" => (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "30")]).into_response(),
@@ -96,26 +96,26 @@ async fn peer_replies_decide_about_retry() {
     })
     .await;
     let channels = channels("webhook: {allow-local: true}");
-    let said = async |path: &str| {
-        let told = example(Template::Pause, NotificationType::Webhook, peer.url(path));
-        send(&channels, &told).await
+    let deliver = async |path: &str| {
+        let notification = example(Template::Pause, NotificationType::Webhook, peer.url(path));
+        send(&channels, &notification).await
     };
-    assert!(matches!(said("/gone").await, Err(DeliveryError::Bounced { .. })));
-    let Err(DeliveryError::Bounced { reason }) = said("/moved").await else { panic!() };
+    assert!(matches!(deliver("/gone").await, Err(DeliveryError::Bounced { .. })));
+    let Err(DeliveryError::Bounced { reason }) = deliver("/moved").await else { panic!() };
     assert!(reason.contains("redirects are not followed"), "{reason}");
-    let Err(DeliveryError::TryAgain { after_ms, blame, .. }) = said("/busy").await else {
+    let Err(DeliveryError::TryAgain { after_ms, blame, .. }) = deliver("/busy").await else {
         panic!()
     };
     assert_eq!((after_ms, blame), (Some(30_000), Blame::Destination));
     assert!(matches!(
-        said("/broken").await,
+        deliver("/broken").await,
         Err(DeliveryError::TryAgain { after_ms: None, blame: Blame::Destination, .. })
     ));
-    assert_eq!(said("/endless").await, Ok(()), "what was taken is taken, its answer is cut");
-    for wanted in ["/gone", "/moved", "/busy", "/broken", "/endless"] {
-        assert_eq!(peer.came().await.path, wanted);
+    assert_eq!(deliver("/endless").await, Ok(()), "what was taken is taken, its answer is cut");
+    for expected in ["/gone", "/moved", "/busy", "/broken", "/endless"] {
+        assert_eq!(peer.next_request().await.path, expected);
     }
-    assert!(peer.is_alone().await, "nobody went /elsewhere");
+    assert!(peer.is_drained().await, "nobody went /elsewhere");
 }
 
 fn futures_stream<T: Send + 'static>(
@@ -142,7 +142,7 @@ async fn local_servers_receive_nothing() {
             assert!(reason.contains("--webhook-allow-local"), "{host}: {reason}");
         }
     }
-    assert!(peer.is_alone().await);
+    assert!(peer.is_drained().await);
 }
 
 #[tokio::test]
@@ -161,19 +161,22 @@ async fn chat_and_sms_send_own_forms() {
     let channels = channels(&settings);
     let chat = example(Template::Question, NotificationType::GChat, peer.url("/space?key=k"));
     assert_eq!(send(&channels, &chat).await, Ok(()));
-    let came = peer.came().await;
-    let text: Value = serde_json::from_str(&came.body).unwrap();
+    let request = peer.next_request().await;
+    let text: Value = serde_json::from_str(&request.body).unwrap();
     assert_eq!(
         text["text"],
         "*Frage: Steel beams for hall 4 (A-2026-17)*\nstahl-nord fragt:\n\nCan you deliver in two lots?"
     );
     let sms = example(Template::Invitation, NotificationType::Sms, "+491711234567");
     assert_eq!(send(&channels, &sms).await, Ok(()));
-    let came = peer.came().await;
-    assert_eq!((came.method.as_str(), came.path.as_str()), ("PUT", "/sms"));
-    assert_eq!(came.header("authorization"), "Bearer secret");
-    assert_eq!((came.header("x-brand"), came.header("idempotency-key")), ("acme", sms.id.as_str()));
-    let sent: Value = serde_json::from_str(&came.body).unwrap();
+    let request = peer.next_request().await;
+    assert_eq!((request.method.as_str(), request.path.as_str()), ("PUT", "/sms"));
+    assert_eq!(request.header("authorization"), "Bearer secret");
+    assert_eq!(
+        (request.header("x-brand"), request.header("idempotency-key")),
+        ("acme", sms.id.as_str())
+    );
+    let sent: Value = serde_json::from_str(&request.body).unwrap();
     assert_eq!(sent["to"], "+491711234567");
     assert_eq!(
         sent["text"],
@@ -189,8 +192,8 @@ async fn silent_peers_cost_one_deadline() {
     let address = format!("http://{}/", listener.local_addr().unwrap());
     let channels = channels("webhook: {allow-local: true}");
     let began = tokio::time::Instant::now();
-    let told = example(Template::Pause, NotificationType::Webhook, address);
-    let refused = send(&channels, &told).await;
+    let notification = example(Template::Pause, NotificationType::Webhook, address);
+    let refused = send(&channels, &notification).await;
     assert!(
         matches!(refused, Err(DeliveryError::TryAgain { blame: Blame::Destination, .. })),
         "{refused:?}"

@@ -80,9 +80,9 @@ impl Server {
     fn start() -> Option<Self> {
         let python = match python() {
             Ok(python) => python,
-            Err(why) => {
-                assert!(std::env::var_os("CI").is_none(), "{why}");
-                println!("skipped: {why}");
+            Err(cause) => {
+                assert!(std::env::var_os("CI").is_none(), "{cause}");
+                println!("skipped: {cause}");
                 return None;
             }
         };
@@ -134,18 +134,18 @@ impl Server {
 
 /// Returns a Python with aiosmtpd, made once under `target/`, by the first test that needs it.
 fn python() -> Result<PathBuf, String> {
-    static MADE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    MADE.get_or_init(make_python).clone()
+    static VENV: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    VENV.get_or_init(make_python).clone()
 }
 
 fn make_python() -> Result<PathBuf, String> {
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/aiosmtpd");
     let python = target.join("bin/python");
-    let has_it = || {
+    let is_installed = || {
         let import = Command::new(&python).args(["-c", "import aiosmtpd"]).output();
         import.is_ok_and(|output| output.status.success())
     };
-    if has_it() {
+    if is_installed() {
         return Ok(python);
     }
     let run = |command: &mut Command, what: &str| {
@@ -159,7 +159,7 @@ fn make_python() -> Result<PathBuf, String> {
     let mut install = Command::new(&python);
     install.args(["-m", "pip", "install", "--quiet", "aiosmtpd==1.4.6"]);
     run(&mut install, "cannot install aiosmtpd")?;
-    if has_it() { Ok(python) } else { Err("aiosmtpd cannot be used".to_owned()) }
+    if is_installed() { Ok(python) } else { Err("aiosmtpd cannot be used".to_owned()) }
 }
 
 fn to(address: &str) -> orderstream_core::notification::Notification {
@@ -173,7 +173,7 @@ async fn mail_uses_starttls_and_classifies_failures() {
     assert_eq!(send(&channels, &to("sales@north.example")).await, Ok(()));
     let mail = server.mails();
     let id = to("x").id;
-    for wanted in [
+    for expected in [
         "=== tls buyer@acme rfq@acme.example sales@north.example",
         "Subject: Preisanfrage: Steel beams for hall 4 (A-2026-17)",
         "From: Purchasing <rfq@acme.example>",
@@ -182,7 +182,7 @@ async fn mail_uses_starttls_and_classifies_failures() {
         "multipart/alternative",
         "text/html",
     ] {
-        assert!(mail.contains(wanted), "{wanted} is not in {mail}");
+        assert!(mail.contains(expected), "{expected} is not in {mail}");
     }
     let unfolded = mail.replace("\r\n ", " ");
     assert!(unfolded.contains(&format!("Message-ID: <{id}@acme.example>")), "{mail}");

@@ -21,26 +21,26 @@ use orderstream_core::Timestamp;
 use orderstream_core::notification::{DeliveryError, Notification, Notifier as _, Template};
 use orderstream_core::port::Clock;
 use orderstream_core::spec::NotificationType;
-use orderstream_notifier::{Channels, Config, example};
+use orderstream_notifier::{Config, NotificationChannels, example};
 
 /// The clock of all channels: 2026-03-02T10:00:00Z.
 pub(crate) const NOW: Timestamp = Timestamp(1_772_445_600_000);
 
 #[derive(Debug)]
-struct Still;
+struct FixedClock;
 
-impl Clock for Still {
+impl Clock for FixedClock {
     fn now(&self) -> Timestamp {
         NOW
     }
 }
 
 /// Makes channels with these settings, from a file as an operator would write it.
-pub(crate) fn channels(settings: &str) -> Channels {
+pub(crate) fn channels(settings: &str) -> NotificationChannels {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("notify.yaml");
     std::fs::write(&file, settings).unwrap();
-    Channels::new(Config::load(&file).unwrap(), Arc::new(Still)).unwrap()
+    NotificationChannels::new(Config::load(&file).unwrap(), Arc::new(FixedClock)).unwrap()
 }
 
 /// Returns a template's example notification, to an address.
@@ -55,7 +55,7 @@ pub(crate) fn example(
 }
 
 pub(crate) async fn send(
-    channels: &Channels,
+    channels: &NotificationChannels,
     notification: &Notification,
 ) -> Result<(), DeliveryError> {
     channels.deliver(notification).await

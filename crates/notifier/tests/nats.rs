@@ -15,7 +15,7 @@ use crate::{channels, example, send};
 /// The environment variable with the server's program.
 const VARIABLE: &str = "ORDERSTREAM_TEST_NATS";
 /// The longest wait for anything.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A server, killed when dropped.
 struct Server {
@@ -35,7 +35,7 @@ impl Server {
         command.args(["-a", "127.0.0.1", "-p", port, "--ports_file_dir"]).arg(dir);
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let file = dir.join(format!("nats-server_{}.ports", child.id()));
-        let ports = timeout(PATIENCE, async {
+        let ports = timeout(TIMEOUT, async {
             loop {
                 let text = std::fs::read_to_string(&file).unwrap_or_default();
                 if let Ok(ports) = serde_json::from_str::<Value>(&text) {
@@ -61,7 +61,7 @@ impl Drop for Server {
     }
 }
 
-fn shown(message: &Message) -> (String, String, Value) {
+fn parse_message(message: &Message) -> (String, String, Value) {
     let id = message.headers.as_ref().unwrap().get("Nats-Msg-Id").unwrap().to_string();
     (message.subject.to_string(), id, serde_json::from_slice(&message.payload).unwrap())
 }
@@ -72,29 +72,32 @@ async fn topics_are_published_after_server_restart() {
     let Some(mut server) = Server::start(dir.path(), "-1").await else { return };
     let channels = channels("{}");
     let address = format!("{}/rfq", server.url);
-    let told = example(Template::Proposal, NotificationType::Webhook, address.as_str());
+    let notification = example(Template::Proposal, NotificationType::Webhook, address.as_str());
     let reader = async_nats::connect(&server.url).await.unwrap();
-    let mut heard = reader.subscribe("rfq.>").await.unwrap();
+    let mut subscription = reader.subscribe("rfq.>").await.unwrap();
     reader.flush().await.unwrap();
 
-    assert_eq!(send(&channels, &told).await, Ok(()));
-    let message = timeout(PATIENCE, heard.next()).await.unwrap().unwrap();
-    let (subject, id, event) = shown(&message);
-    assert_eq!(subject, format!("rfq.{}.{}", told.topic.as_str(), told.key.tenant));
-    assert_eq!((id.as_str(), &event["id"]), (told.id.as_str(), &Value::from(told.id.as_str())));
+    assert_eq!(send(&channels, &notification).await, Ok(()));
+    let message = timeout(TIMEOUT, subscription.next()).await.unwrap().unwrap();
+    let (subject, id, event) = parse_message(&message);
+    assert_eq!(subject, format!("rfq.{}.{}", notification.topic.as_str(), notification.key.tenant));
+    assert_eq!(
+        (id.as_str(), &event["id"]),
+        (notification.id.as_str(), &Value::from(notification.id.as_str()))
+    );
     assert_eq!(event["specversion"], "1.0");
 
     let port = server.url.rsplit(':').next().unwrap().to_owned();
     server.kill();
-    let refused = timeout(PATIENCE, send(&channels, &told)).await.expect("an attempt ends");
+    let refused = timeout(TIMEOUT, send(&channels, &notification)).await.expect("an attempt ends");
     assert!(matches!(refused, Err(DeliveryError::TryAgain { .. })), "{refused:?}");
     let _again = Server::start(dir.path(), &port).await.unwrap();
-    let sent = timeout(PATIENCE, async {
-        while send(&channels, &told).await.is_err() {
+    let sent = timeout(TIMEOUT, async {
+        while send(&channels, &notification).await.is_err() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     });
     sent.await.expect("it is reached again");
-    let again = timeout(PATIENCE, heard.next()).await.unwrap().unwrap();
-    assert_eq!(shown(&again), (subject, id, event), "the same id");
+    let redelivered = timeout(TIMEOUT, subscription.next()).await.unwrap().unwrap();
+    assert_eq!(parse_message(&redelivered), (subject, id, event), "the same id");
 }

@@ -16,7 +16,7 @@ use prometheus::{Encoder as _, Registry, TextEncoder};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::exit::Failure;
+use crate::exit::CliError;
 
 /// The limit of connections to the admin port: a few scrapers and probes, each with one or two.
 const CONNECTIONS_MAX: usize = 64;
@@ -35,7 +35,7 @@ impl Admin {
     }
 
     /// Makes `/readyz` report those of these journals that are read only.
-    pub(crate) fn of(self, journals: Vec<Embedded>) -> Self {
+    pub(crate) fn with_journals(self, journals: Vec<Embedded>) -> Self {
         Self { journals, ..self }
     }
 
@@ -49,9 +49,9 @@ impl Admin {
         self,
         listener: TcpListener,
         shutdown: CancellationToken,
-    ) -> Result<(), Failure> {
-        let bounds = HttpLimits { connections_max: CONNECTIONS_MAX, ..HttpLimits::default() };
-        http::serve(listener, self.router(shutdown.clone()), bounds, shutdown).await;
+    ) -> Result<(), CliError> {
+        let limits = HttpLimits { connections_max: CONNECTIONS_MAX, ..HttpLimits::default() };
+        http::serve(listener, self.router(shutdown.clone()), limits, shutdown).await;
         Ok(())
     }
 
@@ -60,21 +60,21 @@ impl Admin {
             .route("/metrics", get(metrics))
             .route("/healthz", get(async || "ok\n"))
             .route("/readyz", get(ready));
-        problem::everywhere(router).with_state(Shown { admin: self, shutdown })
+        problem::with_fallbacks(router).with_state(AdminState { admin: self, shutdown })
     }
 }
 
 #[derive(Clone, Debug)]
-struct Shown {
+struct AdminState {
     admin: Admin,
     shutdown: CancellationToken,
 }
 
 /// Serves `/readyz`. A server whose journal is read only counts as ready: its orders can be read,
 /// and only from it.
-async fn ready(State(shown): State<Shown>) -> Result<String, Problem> {
-    if shown.admin.is_ready.load(Ordering::Relaxed) && !shown.shutdown.is_cancelled() {
-        let read_only = shown.admin.journals.iter().find_map(Embedded::read_only);
+async fn ready(State(state): State<AdminState>) -> Result<String, Problem> {
+    if state.admin.is_ready.load(Ordering::Relaxed) && !state.shutdown.is_cancelled() {
+        let read_only = state.admin.journals.iter().find_map(Embedded::read_only);
         return Ok(read_only.map_or_else(
             || "ok\n".to_owned(),
             |reason| format!("ok, but read only: the journal is damaged: {reason}\n"),
@@ -83,10 +83,10 @@ async fn ready(State(shown): State<Shown>) -> Result<String, Problem> {
     Err(Refusal::new(Reason::Draining, "not ready: the server is starting or stopping").into())
 }
 
-async fn metrics(State(shown): State<Shown>) -> Response {
+async fn metrics(State(state): State<AdminState>) -> Response {
     let encoder = TextEncoder::new();
     let mut text = Vec::new();
-    match encoder.encode(&shown.admin.registry.gather(), &mut text) {
+    match encoder.encode(&state.admin.registry.gather(), &mut text) {
         Ok(()) => {
             ([(header::CONTENT_TYPE, encoder.format_type().to_owned())], text).into_response()
         }
@@ -107,12 +107,12 @@ mod tests {
 
     use super::*;
 
-    async fn ask(
+    async fn send(
         admin: &Admin,
         shutdown: &CancellationToken,
         method: Method,
         path: &str,
-    ) -> Answer {
+    ) -> StatusAndBody {
         let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
         let router = admin.clone().router(shutdown.clone());
         let (head, body) = router.oneshot(request).await.unwrap().into_parts();
@@ -121,12 +121,12 @@ mod tests {
     }
 
     /// A response's status and body.
-    type Answer = (u16, String);
+    type StatusAndBody = (u16, String);
 
     #[tokio::test]
     async fn ready_from_start_to_stop_only() {
         let (admin, shutdown) = (Admin::new(Registry::new()), CancellationToken::new());
-        let ready = async || ask(&admin, &shutdown, Method::GET, "/readyz").await;
+        let ready = async || send(&admin, &shutdown, Method::GET, "/readyz").await;
         assert_eq!(ready().await.0, 503);
         admin.set_ready();
         assert_eq!(ready().await, (200, "ok\n".to_owned()));
@@ -134,7 +134,7 @@ mod tests {
         let (status, body) = ready().await;
         assert_eq!(status, 503);
         assert!(body.contains("DRAINING"), "{body}");
-        assert_eq!(ask(&admin, &shutdown, Method::GET, "/healthz").await.0, 200);
+        assert_eq!(send(&admin, &shutdown, Method::GET, "/healthz").await.0, 200);
     }
 
     #[tokio::test]
@@ -143,8 +143,8 @@ mod tests {
         for (method, path, status) in
             [(Method::GET, "/metric", 404), (Method::POST, "/metrics", 405)]
         {
-            let (got, body) = ask(&admin, &shutdown, method, path).await;
-            assert_eq!(got, status, "{path}");
+            let (actual, body) = send(&admin, &shutdown, method, path).await;
+            assert_eq!(actual, status, "{path}");
             assert!(body.contains("\"reason\":\"INVALID_REQUEST\""), "{path}: {body}");
         }
     }

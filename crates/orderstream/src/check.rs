@@ -4,13 +4,15 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use orderstream_controller::cluster::checks::{self, Finding, Group, Mark, Question};
+use orderstream_controller::cluster::checks::{
+    self, CheckStatus, FactSelection, Group, InstallationFinding,
+};
 use orderstream_controller::cluster::resources::Resources;
 use orderstream_controller::duration::parse_ms;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::exit::Failure;
+use crate::exit::CliError;
 use crate::output;
 
 /// The page that has a heading for each check's id.
@@ -18,11 +20,11 @@ const PAGE: &str = "https://github.com/orderstream/orderstream/blob/main/docs/ch
 /// The widest text column, characters; the id follows directly after a longer text.
 const TEXT_WIDTH_MAX: usize = 90;
 /// The time between two rounds of checks with `--wait`.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The format of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
+enum CheckFormat {
     /// A table for people.
     Table,
     /// One JSON document.
@@ -31,7 +33,7 @@ enum Format {
 
 /// `orderstream check`
 #[derive(Debug, clap::Args)]
-pub(crate) struct Check {
+pub(crate) struct CheckArgs {
     /// Check only the preconditions of an installation, before it exists
     #[arg(long)]
     pre: bool,
@@ -46,7 +48,7 @@ pub(crate) struct Check {
     skip: Vec<Group>,
     /// The intended count of processors: with `--only stranding`, check whether the others can be
     /// removed
-    #[arg(long, value_name = "SET=COUNT", value_parser = wanted)]
+    #[arg(long, value_name = "SET=COUNT", value_parser = processor_count)]
     processors: Option<(String, u32)>,
     /// Namespace of the installation; with `--only stranding`, the namespace of the orders
     #[arg(long, short, value_name = "NAME")]
@@ -59,7 +61,7 @@ pub(crate) struct Check {
     context: Option<String>,
     /// Output format
     #[arg(long, short, default_value = "table")]
-    output: Format,
+    output: CheckFormat,
 }
 
 fn group(text: &str) -> Result<Group, String> {
@@ -68,80 +70,86 @@ fn group(text: &str) -> Result<Group, String> {
     known.ok_or_else(|| format!("no such group; give some of {}", names()))
 }
 
-fn wanted(text: &str) -> Result<(String, u32), String> {
+fn processor_count(text: &str) -> Result<(String, u32), String> {
     let wrong = || "give the StatefulSet's name and a count, such as processor=3".to_owned();
     let (set, count) = text.split_once('=').ok_or_else(wrong)?;
     Ok((set.to_owned(), count.parse().map_err(|_| wrong())?))
 }
 
-impl Check {
+impl CheckArgs {
     /// Runs the checks and prints the report.
-    pub(crate) async fn run(self) -> Result<(), Failure> {
-        let patience = match &self.wait {
+    pub(crate) async fn run(self) -> Result<(), CliError> {
+        let timeout = match &self.wait {
             None => Duration::ZERO,
             Some(text) => parse_ms(text).map(Duration::from_millis).ok_or_else(|| {
-                Failure::input(format!("--wait '{text}' is not a duration such as 60s or 5m"))
+                CliError::input(format!("--wait '{text}' is not a duration such as 60s or 5m"))
             })?,
         };
         let resources = Resources::connect(self.kubeconfig.as_deref(), self.context.as_deref())
             .await
-            .map_err(|error| Failure::input(error.to_string()))?;
-        let question = self.question(resources.namespace())?;
+            .map_err(|error| CliError::input(error.to_string()))?;
+        let request = self.check_request(resources.namespace())?;
         let began = Instant::now();
-        let mut looked = Instant::now();
-        let mut findings = self.look(&resources, &question).await;
-        while has_failed(&findings) && began.elapsed() < patience {
-            tokio::time::sleep(LOOK).await;
-            looked = Instant::now();
-            findings = self.look(&resources, &question).await;
+        let mut started = Instant::now();
+        let mut findings = self.run_checks(&resources, &request).await;
+        while has_failed(&findings) && began.elapsed() < timeout {
+            tokio::time::sleep(POLL_INTERVAL).await;
+            started = Instant::now();
+            findings = self.run_checks(&resources, &request).await;
         }
         match self.output {
-            Format::Table => output::line(&table(&findings, looked.elapsed())),
-            Format::Json => {
+            CheckFormat::Table => output::line(&table(&findings, started.elapsed())),
+            CheckFormat::Json => {
                 let document = serde_json::to_string(&document(&findings));
-                output::line(&document.map_err(|error| Failure::unexpected(error.to_string()))?);
+                output::line(&document.map_err(|error| CliError::unexpected(error.to_string()))?);
             }
         }
-        let failed = findings.iter().filter(|finding| finding.mark == Mark::Failed).count();
-        if failed == 0 { Ok(()) } else { Err(Failure::checks(format!("{failed} checks failed"))) }
+        let failed =
+            findings.iter().filter(|finding| finding.status == CheckStatus::Failed).count();
+        if failed == 0 { Ok(()) } else { Err(CliError::checks(format!("{failed} checks failed"))) }
     }
 
-    fn question(&self, default: &str) -> Result<Question, Failure> {
-        let is_wanted = |group: &Group| match self.only.as_slice() {
+    fn check_request(&self, default: &str) -> Result<FactSelection, CliError> {
+        let is_selected = |group: &Group| match self.only.as_slice() {
             [] => *group != Group::Stranding,
             only => only.contains(group),
         };
         let groups: Vec<_> = Group::ALL
             .into_iter()
-            .filter(is_wanted)
+            .filter(is_selected)
             .filter(|group| !self.skip.contains(group))
             .collect();
         if groups.contains(&Group::Stranding) && self.processors.is_none() {
             let text = "--only stranding needs --processors SET=COUNT, how many there are to be";
-            return Err(Failure::input(text.to_owned()));
+            return Err(CliError::input(text.to_owned()));
         }
-        Ok(Question {
+        Ok(FactSelection {
             groups,
             namespace: self.namespace.as_deref().unwrap_or(default).to_owned(),
             before_install: self.pre,
             orders_of: self.namespace.clone(),
-            wanted_processors: self.processors.clone(),
+            desired_processors: self.processors.clone(),
         })
     }
 
-    async fn look(&self, resources: &Resources, question: &Question) -> Vec<Finding> {
-        let facts = checks::gather(resources, question).await;
-        let judged = checks::judge(&facts, &question.groups);
-        let before = |finding: &Finding| !self.pre || finding.group == Group::Kubernetes;
-        judged.into_iter().filter(before).collect()
+    async fn run_checks(
+        &self,
+        resources: &Resources,
+        request: &FactSelection,
+    ) -> Vec<InstallationFinding> {
+        let facts = checks::gather(resources, request).await;
+        let findings = checks::judge(&facts, &request.groups);
+        let is_relevant =
+            |finding: &InstallationFinding| !self.pre || finding.group == Group::Kubernetes;
+        findings.into_iter().filter(is_relevant).collect()
     }
 }
 
-fn has_failed(findings: &[Finding]) -> bool {
-    findings.iter().any(|finding| finding.mark == Mark::Failed)
+fn has_failed(findings: &[InstallationFinding]) -> bool {
+    findings.iter().any(|finding| finding.status == CheckStatus::Failed)
 }
 
-fn table(findings: &[Finding], took: Duration) -> String {
+fn table(findings: &[InstallationFinding], elapsed: Duration) -> String {
     let mut lines = Vec::new();
     let mut group = None;
     let width = findings.iter().map(|finding| finding.text.chars().count()).max();
@@ -151,10 +159,10 @@ fn table(findings: &[Finding], took: Duration) -> String {
             group = Some(finding.group);
             lines.push(finding.group.as_str().to_owned());
         }
-        let mark = match finding.mark {
-            Mark::Good => '√',
-            Mark::Warning => '‼',
-            Mark::Failed => '×',
+        let mark = match finding.status {
+            CheckStatus::Good => '√',
+            CheckStatus::Warning => '‼',
+            CheckStatus::Failed => '×',
         };
         lines.push(format!("  {mark} {:<width$}  {}", finding.text, finding.id));
         if let Some(advice) = &finding.advice {
@@ -163,29 +171,32 @@ fn table(findings: &[Finding], took: Duration) -> String {
             lines.push(format!("      see:   {PAGE}#{}", finding.id));
         }
     }
-    let count = |mark: Mark| findings.iter().filter(|finding| finding.mark == mark).count();
-    let (failed, warnings) = (count(Mark::Failed), count(Mark::Warning));
+    let count =
+        |mark: CheckStatus| findings.iter().filter(|finding| finding.status == mark).count();
+    let (failed, warnings) = (count(CheckStatus::Failed), count(CheckStatus::Warning));
     let status = if failed > 0 { "failed" } else { "ok" };
     lines.push(format!(
         "Status: {status}, {failed} failed, {warnings} to look at ({} checks, {:.1} s)",
         findings.len(),
-        took.as_secs_f32()
+        elapsed.as_secs_f32()
     ));
     lines.join("\n")
 }
 
 /// The JSON output of `check`.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Document {
+#[schemars(rename = "Document")]
+pub(crate) struct InstallationReport {
     /// `ok` or `failed`.
     status: &'static str,
     /// Every check, in the order of the groups.
-    checks: Vec<Checked>,
+    checks: Vec<InstallationCheck>,
 }
 
 /// The result of one check.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Checked {
+#[schemars(rename = "Checked")]
+pub(crate) struct InstallationCheck {
     /// The check's group.
     group: &'static str,
     /// Its stable id.
@@ -202,18 +213,18 @@ pub(crate) struct Checked {
     page: Option<String>,
 }
 
-fn document(findings: &[Finding]) -> Document {
-    let mark = |mark: Mark| match mark {
-        Mark::Good => "ok",
-        Mark::Warning => "warning",
-        Mark::Failed => "failed",
+fn document(findings: &[InstallationFinding]) -> InstallationReport {
+    let mark = |mark: CheckStatus| match mark {
+        CheckStatus::Good => "ok",
+        CheckStatus::Warning => "warning",
+        CheckStatus::Failed => "failed",
     };
-    let shown = |finding: &Finding| {
+    let to_check = |finding: &InstallationFinding| {
         let advice = finding.advice.as_ref();
-        Checked {
+        InstallationCheck {
             group: finding.group.as_str(),
             id: finding.id.to_string(),
-            mark: mark(finding.mark),
+            mark: mark(finding.status),
             text: finding.text.to_string(),
             cause: advice.map(|advice| advice.cause.to_string()),
             fix: advice.map(|advice| advice.fix.to_string()),
@@ -221,5 +232,5 @@ fn document(findings: &[Finding]) -> Document {
         }
     };
     let status = if has_failed(findings) { "failed" } else { "ok" };
-    Document { status, checks: findings.iter().map(shown).collect() }
+    InstallationReport { status, checks: findings.iter().map(to_check).collect() }
 }

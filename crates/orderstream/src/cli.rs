@@ -6,25 +6,25 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory as _, Parser, Subcommand};
 
-use crate::check::Check;
-use crate::completion::{Completion, ManPages};
+use crate::check::CheckArgs;
+use crate::completion::{CompletionArgs, ManArgs};
 use crate::config::merged;
-use crate::exit::Failure;
-use crate::explain::Explain;
-use crate::journal::Journal;
-use crate::lint::Lint;
-use crate::notify::Notify;
-use crate::prove::Prove;
-use crate::schema::SchemaOf;
+use crate::exit::CliError;
+use crate::explain::ExplainArgs;
+use crate::journal::JournalCommand;
+use crate::lint::LintArgs;
+use crate::notify::NotifyArgs;
+use crate::prove::ProveArgs;
+use crate::schema::SchemaArgs;
 use crate::telemetry::{CommandKind, LogFormat};
-use crate::{figures, output, roles, verbs};
+use crate::{metrics, output, roles, verbs};
 
 /// Requests for quotation: a buyer asks, sellers propose, and every event is numbered and durable.
 #[derive(Debug, Parser)]
 #[command(name = "orderstream", version, propagate_version = true)]
 #[command(after_help = "Exit codes: 0 done, 1 unexpected, 2 wrong input, 3 expired or timed out, \
                         4 refused, 5 server not reached, 6 checks failed.")]
-pub(crate) struct Cli {
+pub(crate) struct OrderstreamCli {
     /// Log format
     #[arg(long, global = true, env = "ORDERSTREAM_LOG_FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
@@ -33,12 +33,12 @@ pub(crate) struct Cli {
     pub(crate) config: Option<PathBuf>,
     /// The command to run
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: CliCommand,
 }
 
 /// The commands of the binary.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub(crate) enum CliCommand {
     /// Own orders: decide, store, stream
     Processor {
         /// The role's settings.
@@ -46,7 +46,7 @@ pub(crate) enum Command {
         config: orderstream_processor::Config,
         /// The flags for scripts.
         #[command(flatten)]
-        common: Common,
+        common: CommonArgs,
     },
     /// Serve buyers and follow their orders, without Kubernetes
     Requestor {
@@ -55,7 +55,7 @@ pub(crate) enum Command {
         config: orderstream_requestor::Config,
         /// The flags for scripts.
         #[command(flatten)]
-        common: Common,
+        common: CommonArgs,
     },
     /// Reconcile the orders of a cluster with their OrderRequest resources
     Controller {
@@ -64,7 +64,7 @@ pub(crate) enum Command {
         config: orderstream_controller::cluster::Config,
         /// The flags for scripts.
         #[command(flatten)]
-        common: Common,
+        common: CommonArgs,
     },
     /// Run everything in one process, on a laptop
     Dev {
@@ -73,17 +73,17 @@ pub(crate) enum Command {
         config: roles::dev::Config,
         /// The flags for scripts.
         #[command(flatten)]
-        common: Common,
+        common: CommonArgs,
     },
     /// Check an installation on a cluster
-    Check(Check),
+    Check(CheckArgs),
     /// Run one whole order on a cluster, from apply to award
-    Prove(Prove),
+    Prove(ProveArgs),
     /// Preview notifications and their templates
-    Notify(Notify),
+    Notify(NotifyArgs),
     /// Verify a journal that no process has open, and salvage what is whole
     #[command(subcommand)]
-    Journal(Journal),
+    Journal(JournalCommand),
     /// Print the custom resource definitions
     Crd,
     /// Print the reference of all metrics
@@ -94,39 +94,39 @@ pub(crate) enum Command {
     #[command(name = "openapi")]
     OpenApi {
         /// The service whose REST API is described
-        service: Service,
+        service: OpenApiService,
     },
     /// Create or change order requests from manifests
-    Apply(verbs::Apply),
+    Apply(verbs::ApplyArgs),
     /// Show one order request
-    Get(verbs::Get),
+    Get(verbs::GetArgs),
     /// Show all order requests
-    List(verbs::List),
+    List(verbs::ListArgs),
     /// Follow an order request until its end
-    Watch(verbs::Watch),
+    Watch(verbs::WatchArgs),
     /// Wait until an order request reaches a state
-    Wait(verbs::Wait),
+    Wait(verbs::WaitArgs),
     /// Delete an order request, which cancels its order
-    Delete(verbs::Delete),
+    Delete(verbs::DeleteArgs),
     #[command(flatten)]
     Buyer(verbs::BuyerVerb),
     #[command(flatten)]
     Seller(verbs::SellerVerb),
     /// Check manifests without a server, with line and column
-    Lint(Lint),
+    Lint(LintArgs),
     /// Explain a reason and its fix
-    Explain(Explain),
+    Explain(ExplainArgs),
     /// Print the JSON Schema of a verb's output with `-o json`
-    Schema(SchemaOf),
+    Schema(SchemaArgs),
     /// Print the completions for a shell
-    Completion(Completion),
+    Completion(CompletionArgs),
     /// Print the man page, or write one for each command
-    Man(ManPages),
+    Man(ManArgs),
 }
 
 /// A service with a REST API.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub(crate) enum Service {
+pub(crate) enum OpenApiService {
     /// The sellers' API
     Processor,
     /// The buyers' API
@@ -135,20 +135,20 @@ pub(crate) enum Service {
 
 /// The flags for scripts that every role has.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Common {
+pub(crate) struct CommonArgs {
     /// File to which the bound addresses are written, as JSON
     #[arg(long, env = "ORDERSTREAM_ADDR_FILE")]
     pub(crate) addr_file: Option<PathBuf>,
 }
 
-impl Command {
+impl CliCommand {
     /// Returns the kind of the command: a role, `dev`, or a verb.
     pub(crate) const fn kind(&self) -> CommandKind {
         match self {
             Self::Processor { .. } | Self::Requestor { .. } | Self::Controller { .. } => {
                 CommandKind::Role
             }
-            Self::Dev { .. } => CommandKind::Laptop,
+            Self::Dev { .. } => CommandKind::Dev,
             Self::Check(_)
             | Self::Prove(_)
             | Self::Notify(_)
@@ -178,7 +178,7 @@ impl Command {
         self,
         file: Option<&Path>,
         matches: &ArgMatches,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CliError> {
         match self {
             Self::Processor { config, common } => {
                 roles::processor::run(merged(config, file, matches)?, &common).await
@@ -201,8 +201,8 @@ impl Command {
                 Ok(())
             }
             Self::Metrics => {
-                let page = figures::reference();
-                let page = page.map_err(|error| Failure::unexpected(error.to_string()))?;
+                let page = metrics::reference();
+                let page = page.map_err(|error| CliError::unexpected(error.to_string()))?;
                 output::line(page.trim_end());
                 Ok(())
             }
@@ -212,10 +212,10 @@ impl Command {
             }
             Self::OpenApi { service } => {
                 let document = match service {
-                    Service::Processor => orderstream_processor::rest::document(),
-                    Service::Requestor => orderstream_requestor::rest::document(),
+                    OpenApiService::Processor => orderstream_processor::rest::document(),
+                    OpenApiService::Requestor => orderstream_requestor::rest::document(),
                 };
-                output::line(orderstream_rpc::problem::printed(&document).trim_end());
+                output::line(orderstream_rpc::problem::pretty_json(&document).trim_end());
                 Ok(())
             }
             Self::Apply(verb) => verb.run().await,
@@ -230,21 +230,21 @@ impl Command {
             Self::Explain(verb) => verb.run(),
             Self::Schema(verb) => verb.run(),
             Self::Completion(verb) => {
-                verb.run(Cli::command());
+                verb.run(OrderstreamCli::command());
                 Ok(())
             }
-            Self::Man(verb) => verb.run(Cli::command()),
+            Self::Man(verb) => verb.run(OrderstreamCli::command()),
         }
     }
 }
 
 /// Prints the fault of a command line, or the requested help. A terminal gets the full text; a
 /// pod's log and termination message get one line.
-pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
+pub(crate) fn report_parse_error(error: &clap::Error) -> ExitCode {
     let text = error.to_string();
     match text.strip_prefix("error: ") {
         Some(text) if !std::io::stderr().is_terminal() => {
-            let failure = Failure::input(in_one_line(text));
+            let failure = CliError::input(in_one_line(text));
             output::error(&failure);
             failure.exit_code()
         }
@@ -256,8 +256,8 @@ pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
 fn in_one_line(text: &str) -> String {
     let is_usage =
         |line: &&str| line.starts_with("Usage:") || line.starts_with("For more information");
-    let told = text.lines().take_while(|line| !is_usage(line)).map(str::trim);
-    told.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+    let lines = text.lines().take_while(|line| !is_usage(line)).map(str::trim);
+    lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]
@@ -269,7 +269,7 @@ mod tests {
     /// The line has clap's tip about the right flag, and no usage text.
     #[test]
     fn wrong_flags_take_one_line() {
-        let error = super::Cli::command()
+        let error = super::OrderstreamCli::command()
             .try_get_matches_from(["orderstream", "processor", "--data-dri", "x"])
             .unwrap_err();
         assert_eq!(
@@ -281,6 +281,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        super::Cli::command().debug_assert();
+        super::OrderstreamCli::command().debug_assert();
     }
 }

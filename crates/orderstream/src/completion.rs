@@ -6,19 +6,19 @@ use clap::Command;
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use crate::exit::Failure;
+use crate::exit::CliError;
 use crate::output;
 
 /// `orderstream completion SHELL`
 #[derive(Debug, clap::Args)]
-pub(crate) struct Completion {
+pub(crate) struct CompletionArgs {
     /// The shell; `source <(orderstream completion bash)` tries it at once
-    shell: Known,
+    shell: SupportedShell,
 }
 
 /// The supported shells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Known {
+enum SupportedShell {
     /// Into `~/.local/share/bash-completion/completions/orderstream`
     Bash,
     /// Into a folder of `$fpath`, as `_orderstream`
@@ -27,12 +27,12 @@ enum Known {
     Fish,
 }
 
-impl Completion {
+impl CompletionArgs {
     pub(crate) fn run(self, mut command: Command) {
         let shell = match self.shell {
-            Known::Bash => Shell::Bash,
-            Known::Zsh => Shell::Zsh,
-            Known::Fish => Shell::Fish,
+            SupportedShell::Bash => Shell::Bash,
+            SupportedShell::Zsh => Shell::Zsh,
+            SupportedShell::Fish => Shell::Fish,
         };
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut command, "orderstream", &mut script);
@@ -42,24 +42,24 @@ impl Completion {
 
 /// `orderstream man [DIR]`
 #[derive(Debug, clap::Args)]
-pub(crate) struct ManPages {
+pub(crate) struct ManArgs {
     /// Folder for one page per command; when absent, the page of `orderstream` itself is printed
     dir: Option<PathBuf>,
 }
 
-impl ManPages {
-    pub(crate) fn run(self, mut command: Command) -> Result<(), Failure> {
+impl ManArgs {
+    pub(crate) fn run(self, mut command: Command) -> Result<(), CliError> {
         command.build();
         let Some(dir) = self.dir else {
             output::bytes(&page(&command)?);
             return Ok(());
         };
         let wrong = |path: &Path, error: std::io::Error| {
-            Failure::input(format!("{} cannot be written: {error}", path.display()))
+            CliError::input(format!("{} cannot be written: {error}", path.display()))
         };
         std::fs::create_dir_all(&dir).map_err(|error| wrong(&dir, error))?;
         let mut count = 0_usize;
-        for (name, command) in all(&command) {
+        for (name, command) in all_pages(&command) {
             let path = dir.join(format!("{name}.1"));
             std::fs::write(&path, page(&command)?).map_err(|error| wrong(&path, error))?;
             count = count.saturating_add(1);
@@ -70,7 +70,7 @@ impl ManPages {
 }
 
 /// Returns the command and each of its subcommands, under the names of their pages.
-fn all(command: &Command) -> Vec<(String, Command)> {
+fn all_pages(command: &Command) -> Vec<(String, Command)> {
     let mut pages = vec![("orderstream".to_owned(), command.clone())];
     for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
         let name = format!("orderstream-{}", verb.get_name());
@@ -79,9 +79,9 @@ fn all(command: &Command) -> Vec<(String, Command)> {
     pages
 }
 
-fn page(command: &Command) -> Result<Vec<u8>, Failure> {
+fn page(command: &Command) -> Result<Vec<u8>, CliError> {
     let mut page = Vec::new();
-    let written = Man::new(command.clone()).render(&mut page);
-    written.map_err(|error| Failure::unexpected(error.to_string()))?;
+    let rendered = Man::new(command.clone()).render(&mut page);
+    rendered.map_err(|error| CliError::unexpected(error.to_string()))?;
     Ok(page)
 }

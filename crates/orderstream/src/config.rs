@@ -8,30 +8,30 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::exit::Failure;
+use crate::exit::CliError;
 
 /// Returns the effective settings: the flags, and the file for what no flag or variable gives.
 pub(crate) fn merged<T: Serialize + DeserializeOwned>(
     flags: T,
     file: Option<&Path>,
     matches: &ArgMatches,
-) -> Result<T, Failure> {
+) -> Result<T, CliError> {
     let Some(file) = file else { return Ok(flags) };
-    let wrong = |what: String| Failure::input(format!("--config {}: {what}", file.display()));
+    let wrong = |what: String| CliError::input(format!("--config {}: {what}", file.display()));
     let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
-    let given: Value =
+    let settings: Value =
         serde_saphyr::from_str(&text).map_err(|error| wrong(one_line(&error.to_string())))?;
-    let Value::Object(given) = given else {
+    let Value::Object(settings) = settings else {
         return Err(wrong("is not a map of keys to values".to_owned()));
     };
     // The file alone must be valid: an unknown key or a wrong value is named here.
-    serde_json::from_value::<T>(Value::Object(given.clone()))
+    serde_json::from_value::<T>(Value::Object(settings.clone()))
         .map_err(|error| wrong(error.to_string()))?;
     let mut merged = match serde_json::to_value(&flags) {
         Ok(Value::Object(flags)) => flags,
         Ok(_) | Err(_) => Map::new(),
     };
-    for (key, value) in given {
+    for (key, value) in settings {
         if !is_given(matches, &key) {
             merged.insert(key, value);
         }

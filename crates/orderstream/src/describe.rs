@@ -20,7 +20,7 @@ pub(crate) fn winners(award: Option<&Award>) -> String {
 
 /// Describes an event's content, without its type.
 pub(crate) fn detail(kind: &EventKind) -> String {
-    let said = |reason: &Option<String>| reason.clone().unwrap_or_default();
+    let reason_text = |reason: &Option<String>| reason.clone().unwrap_or_default();
     match kind {
         EventKind::OrderOpened(opened) => {
             opened.spec.title.as_deref().unwrap_or_default().to_owned()
@@ -43,7 +43,7 @@ pub(crate) fn detail(kind: &EventKind) -> String {
             }
             ProposalUpdate::Withdrawn { proposal_id, .. } => format!("{proposal_id} withdrawn"),
             ProposalUpdate::Declined { seller, reason } => {
-                format!("{seller} declined {}", said(reason))
+                format!("{seller} declined {}", reason_text(reason))
             }
             ProposalUpdate::Answered { seller, follow_up_id, message } => {
                 format!("{seller} answers {follow_up_id}: {message}")
@@ -70,7 +70,7 @@ pub(crate) fn detail(kind: &EventKind) -> String {
         EventKind::OrderPaused { reason, .. }
         | EventKind::AwardUndone { reason }
         | EventKind::OrderClosed { reason }
-        | EventKind::OrderCancelled { reason } => said(reason),
+        | EventKind::OrderCancelled { reason } => reason_text(reason),
         EventKind::OrderResumed => String::new(),
         EventKind::OrderExtended { expires_at } => rfc3339_seconds(*expires_at),
         EventKind::ProposalsOpened { decide_until } => {
@@ -81,7 +81,7 @@ pub(crate) fn detail(kind: &EventKind) -> String {
             format!("{}, counts from {at}", winners(award.as_ref()))
         }
         EventKind::OrderFinalised { award, reason } => {
-            format!("{} {}", winners(award.as_ref()), said(reason))
+            format!("{} {}", winners(award.as_ref()), reason_text(reason))
         }
     }
 }

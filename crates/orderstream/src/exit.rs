@@ -8,7 +8,7 @@ use orderstream_core::{Reason, Refusal};
 
 /// The failure of a CLI command: its message and exit code.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub(crate) struct CliError {
     code: u8,
     message: String,
     /// The reason of a server's refusal, where it has a known one.
@@ -19,7 +19,7 @@ pub(crate) struct Failure {
     is_in_doubt: bool,
 }
 
-impl Failure {
+impl CliError {
     const fn new(code: u8, message: String) -> Self {
         Self { code, message, reason: None, retry_after_ms: None, is_in_doubt: false }
     }
@@ -105,7 +105,7 @@ impl Failure {
 
     /// Reports whether the order's processor was not reached, directly or by the server that was
     /// called.
-    pub(crate) fn is_for_want_of_an_answer(&self) -> bool {
+    pub(crate) fn is_processor_unreachable(&self) -> bool {
         self.is_not_reached() || self.reason == Some(Reason::Unreachable)
     }
 
@@ -123,7 +123,7 @@ impl Failure {
 
     /// Adds to a failure in doubt the idempotency key with which the command can be repeated
     /// safely.
-    pub(crate) fn of_act(self, key: &str) -> Self {
+    pub(crate) fn with_key(self, key: &str) -> Self {
         if !self.is_in_doubt {
             return self;
         }
@@ -153,14 +153,14 @@ impl Failure {
 }
 
 /// Converts a refusal of the user's input, before any server was asked.
-impl From<Refusal> for Failure {
+impl From<Refusal> for CliError {
     fn from(refusal: Refusal) -> Self {
         let field = refusal.field.map(|field| format!("{field} ")).unwrap_or_default();
         Self::input(format!("{field}{}", refusal.message))
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
@@ -174,31 +174,31 @@ mod tests {
     #[test]
     fn only_doubtful_failures_name_their_key() {
         let reason = |reason: Reason| {
-            Failure::from_server(Some(reason), format!("no [{}]", reason.as_str()))
+            CliError::from_server(Some(reason), format!("no [{}]", reason.as_str()))
         };
         let known = [
-            Failure::not_reached("no".to_owned()),
+            CliError::not_reached("no".to_owned()),
             reason(Reason::Locked),
             reason(Reason::Draining),
             reason(Reason::Locked).after_doubt(),
         ];
         for failure in known {
-            let said = failure.to_string();
-            assert_eq!(failure.of_act("k1").to_string(), said);
+            let text = failure.to_string();
+            assert_eq!(failure.with_key("k1").to_string(), text);
         }
         let open = [
-            Failure::unanswered("no".to_owned()),
+            CliError::unanswered("no".to_owned()),
             reason(Reason::Unreachable),
             reason(Reason::StorageUnavailable),
             reason(Reason::Draining).after_doubt(),
-            Failure::not_reached("no".to_owned()).after_doubt(),
+            CliError::not_reached("no".to_owned()).after_doubt(),
         ];
         for failure in open {
-            let failure = failure.of_act("k1");
-            let said = failure.to_string();
-            assert!(said.contains("is not known") && said.contains("--key k1"), "{said}");
-            let word = failure.reason().unwrap().as_str();
-            assert!(said.ends_with(&format!("no [{word}]")), "{said}");
+            let failure = failure.with_key("k1");
+            let text = failure.to_string();
+            assert!(text.contains("is not known") && text.contains("--key k1"), "{text}");
+            let reason_text = failure.reason().unwrap().as_str();
+            assert!(text.ends_with(&format!("no [{reason_text}]")), "{text}");
             assert_eq!(failure.exit_code(), ExitCode::from(3));
         }
     }

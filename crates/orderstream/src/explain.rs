@@ -5,11 +5,11 @@ use orderstream_core::Reason;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::exit::Failure;
+use crate::exit::CliError;
 use crate::output::{self, Style, styled};
 use crate::verbs::nearest::nearest;
 use crate::verbs::print::{self, Column};
-use crate::verbs::show::Format;
+use crate::verbs::show::OutputFormat;
 
 mod code;
 mod pages;
@@ -18,12 +18,12 @@ pub(crate) use pages::page;
 
 /// `orderstream explain [REASON]`
 #[derive(Debug, clap::Args)]
-pub(crate) struct Explain {
+pub(crate) struct ExplainArgs {
     /// A reason such as `ORDER_SEALED`; all of them are listed when absent
     reason: Option<String>,
     /// Output format
     #[arg(long, short, default_value = "table")]
-    output: Format,
+    output: OutputFormat,
 }
 
 /// The JSON output of `explain` for one reason.
@@ -44,19 +44,19 @@ pub(crate) struct Explanation {
     page: Option<&'static str>,
 }
 
-impl Explain {
-    pub(crate) fn run(self) -> Result<(), Failure> {
+impl ExplainArgs {
+    pub(crate) fn run(self) -> Result<(), CliError> {
         let Some(text) = self.reason else { return list(self.output) };
-        let reason = known(&text)?;
-        if self.output != Format::Table {
+        let reason = parse_reason(&text)?;
+        if self.output != OutputFormat::Table {
             let page = Some(page(reason));
             return print::structured(&Explanation { page, ..explanation(reason) }, self.output);
         }
-        let mut was_told = false;
+        let mut is_printed = false;
         for line in page(reason).trim_end().lines() {
             if !line.starts_with('|') {
-                output::line(&shown(line));
-            } else if !std::mem::replace(&mut was_told, true) {
+                output::line(&styled_line(line));
+            } else if !std::mem::replace(&mut is_printed, true) {
                 output::line(&facts(reason));
             }
         }
@@ -65,16 +65,16 @@ impl Explain {
 }
 
 /// Parses a reason in any case, with dashes, spaces or brackets.
-fn known(text: &str) -> Result<Reason, Failure> {
+fn parse_reason(text: &str) -> Result<Reason, CliError> {
     let spelled = text.trim().to_ascii_uppercase().replace(['-', ' '], "_");
     let spelled = spelled.trim_matches(|c| c == '[' || c == ']');
     Reason::parse(spelled).ok_or_else(|| {
-        let meant = nearest(text, Reason::ALL.into_iter().map(Reason::as_str));
-        let meant = meant.map_or_else(
+        let suggestion = nearest(text, Reason::ALL.into_iter().map(Reason::as_str));
+        let suggestion = suggestion.map_or_else(
             || "`orderstream explain` lists all".to_owned(),
-            |meant| format!("did you mean {meant}?"),
+            |suggestion| format!("did you mean {suggestion}?"),
         );
-        Failure::input(format!("'{}' is no reason; {meant}", print::one_line(text)))
+        CliError::input(format!("'{}' is no reason; {suggestion}", print::one_line(text)))
     })
 }
 
@@ -89,9 +89,9 @@ fn explanation(reason: Reason) -> Explanation {
     }
 }
 
-fn list(format: Format) -> Result<(), Failure> {
+fn list(format: OutputFormat) -> Result<(), CliError> {
     let all: Vec<Explanation> = Reason::ALL.into_iter().map(explanation).collect();
-    if format != Format::Table {
+    if format != OutputFormat::Table {
         return print::structured(&all, format);
     }
     let row = |one: &Explanation| {
@@ -99,10 +99,10 @@ fn list(format: Format) -> Result<(), Failure> {
         vec![one.reason.to_owned(), one.http.to_string(), one.grpc.to_owned(), summary]
     };
     let columns = [
-        Column::Words("REASON"),
+        Column::Text("REASON"),
         Column::Numbers("HTTP"),
-        Column::Words("GRPC"),
-        Column::Words("MEANS"),
+        Column::Text("GRPC"),
+        Column::Text("MEANS"),
     ];
     print::table(&columns, all.iter().map(row).collect());
     output::line("");
@@ -118,7 +118,7 @@ fn facts(reason: Reason) -> String {
 }
 
 /// Formats a line of a page for a terminal: headings are styled.
-fn shown(line: &str) -> String {
+fn styled_line(line: &str) -> String {
     let heading = line.trim_start_matches('#');
     if heading.len() < line.len() {
         return styled(Style::Heading, heading.trim_start());

@@ -4,17 +4,19 @@
 use std::path::PathBuf;
 
 use comfy_table::{Table, presets};
-use orderstream_journal::salvage::{self, Damaged, SalvageError, Salvaged, Verified};
+use orderstream_journal::salvage::{
+    self, SalvageError, SalvagePolicy, SalvageReport, VerifyReport,
+};
 use orderstream_journal::{FileDamage, ListDamage, OpenError};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::exit::Failure;
+use crate::exit::CliError;
 use crate::output;
 
 /// The format of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Format {
+pub(crate) enum JournalFormat {
     /// A table for people.
     Table,
     /// One JSON document.
@@ -23,7 +25,7 @@ pub(crate) enum Format {
 
 /// `orderstream journal`
 #[derive(Debug, clap::Subcommand)]
-pub(crate) enum Journal {
+pub(crate) enum JournalCommand {
     /// Read all of a journal and report damage; nothing is changed
     Verify {
         /// The journal's folder, as in `--data-dir` or `--store embedded:`, with `journal.lock` in
@@ -31,7 +33,7 @@ pub(crate) enum Journal {
         dir: PathBuf,
         /// Output format
         #[arg(long, short, default_value = "table")]
-        output: Format,
+        output: JournalFormat,
     },
     /// Write every list that is whole into a new journal; the old one is not changed
     Salvage {
@@ -46,36 +48,36 @@ pub(crate) enum Journal {
         with_damaged: bool,
         /// Output format
         #[arg(long, short, default_value = "table")]
-        output: Format,
+        output: JournalFormat,
     },
 }
 
-impl Journal {
+impl JournalCommand {
     /// Runs the command and prints the report.
-    pub(crate) fn run(self) -> Result<(), Failure> {
-        let (found, taken, format) = match self {
+    pub(crate) fn run(self) -> Result<(), CliError> {
+        let (verified, salvage_output, format) = match self {
             Self::Verify { dir, output } => {
                 (salvage::verify(&dir).map_err(|error| failure(&error))?, None, output)
             }
             Self::Salvage { dir, to, with_damaged, output } => {
-                let damaged = if with_damaged { Damaged::Keep } else { Damaged::LeaveBehind };
+                let damaged = if with_damaged { SalvagePolicy::Keep } else { SalvagePolicy::Skip };
                 let salvaged =
                     salvage::salvage(&dir, &to, damaged).map_err(|error| failure(&error))?;
-                (salvaged.found.clone(), Some((to, salvaged)), output)
+                (salvaged.verification.clone(), Some((to, salvaged)), output)
             }
         };
         match format {
-            Format::Table => output::line(&table(&found, taken.as_ref())),
-            Format::Json => {
-                let document = serde_json::to_string(&document(&found, taken.as_ref()));
-                output::line(&document.map_err(|error| Failure::unexpected(error.to_string()))?);
+            JournalFormat::Table => output::line(&table(&verified, salvage_output.as_ref())),
+            JournalFormat::Json => {
+                let document = serde_json::to_string(&document(&verified, salvage_output.as_ref()));
+                output::line(&document.map_err(|error| CliError::unexpected(error.to_string()))?);
             }
         }
-        let (files, lists) = (found.damage.files.len(), found.damage.lists.len());
-        if found.damage.is_none() {
+        let (files, lists) = (verified.damage.files.len(), verified.damage.lists.len());
+        if verified.damage.is_none() {
             return Ok(());
         }
-        Err(Failure::checks(format!(
+        Err(CliError::checks(format!(
             "{} and {} are damaged",
             counted(files, "file"),
             counted(lists, "list")
@@ -83,23 +85,23 @@ impl Journal {
     }
 }
 
-fn failure(error: &SalvageError) -> Failure {
+fn failure(error: &SalvageError) -> CliError {
     match error {
         SalvageError::NotAJournal { .. } | SalvageError::NotEmpty { .. } => {
-            Failure::input(error.to_string())
+            CliError::input(error.to_string())
         }
         SalvageError::Open(OpenError::Locked { .. }) => {
-            Failure::refused(format!("{error}; stop that process first"))
+            CliError::refused(format!("{error}; stop that process first"))
         }
         SalvageError::Open(_)
         | SalvageError::Unreadable(_)
         | SalvageError::NotWritten(_)
-        | SalvageError::Io(_) => Failure::unexpected(error.to_string()),
+        | SalvageError::Io(_) => CliError::unexpected(error.to_string()),
     }
 }
 
 /// Formats a list's key for people: its parts, which have no slash, joined by slashes.
-fn named(list: &[u8]) -> String {
+fn list_name(list: &[u8]) -> String {
     list.split(|byte| *byte == b'\n')
         .map(|part| part.escape_ascii().to_string())
         .collect::<Vec<_>>()
@@ -110,27 +112,27 @@ fn counted(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
-type Taken = (PathBuf, Salvaged);
+type SalvageOutput = (PathBuf, SalvageReport);
 
-fn table(found: &Verified, taken: Option<&Taken>) -> String {
+fn table(verified: &VerifyReport, salvage_output: Option<&SalvageOutput>) -> String {
     let mut blocks = Vec::new();
-    let damage = &found.damage;
+    let damage = &verified.damage;
     if !damage.files.is_empty() {
-        let mut table = plain(&["FILE", "AT BYTE", "WHAT"]);
-        for FileDamage { file, at, what } in &damage.files {
+        let mut table = new_table(&["FILE", "AT BYTE", "WHAT"]);
+        for FileDamage { file, offset: at, reason: what } in &damage.files {
             let at = at.map_or_else(|| "-".to_owned(), |at| at.to_string());
             table.add_row([file.display().to_string(), at, what.clone()]);
         }
         blocks.push(trimmed(&table));
     }
     if !damage.lists.is_empty() {
-        let mut table = plain(&["LIST", "FROM RECORD", "OF", "MISSING", "WHAT"]);
+        let mut table = new_table(&["LIST", "FROM RECORD", "OF", "MISSING", "WHAT"]);
         for ListDamage { list, seq, last, missing, reason } in &damage.lists {
             let number = |number: &u64| {
                 if *number == 0 { "-".to_owned() } else { number.to_string() }
             };
             table.add_row([
-                named(list),
+                list_name(list),
                 number(seq),
                 number(last),
                 number(missing),
@@ -145,24 +147,24 @@ fn table(found: &Verified, taken: Option<&Taken>) -> String {
          they were written",
         damage.files.len(),
         damage.lists.len(),
-        found.lists,
-        found.records
+        verified.lists,
+        verified.records
     ));
-    if let Some((to, salvaged)) = taken {
+    if let Some((to, salvaged)) = salvage_output {
         blocks.push(format!(
             "Taken to {}: {} whole lists and {} damaged ones up to the damage, {} records; {} lists \
              are left behind",
             to.display(),
             salvaged.lists,
-            salvaged.kept,
+            salvaged.truncated_lists,
             salvaged.records,
-            salvaged.left_behind.len()
+            salvaged.skipped_lists.len()
         ));
     }
     blocks.join("\n\n")
 }
 
-fn plain(head: &[&str]) -> Table {
+fn new_table(head: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(head.iter().copied());
     table
@@ -174,24 +176,26 @@ fn trimmed(table: &Table) -> String {
 
 /// The JSON output of `journal verify` and `journal salvage`.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Document {
+#[schemars(rename = "Document")]
+pub(crate) struct JournalDamageReport {
     /// `whole` or `damaged`.
     status: &'static str,
     /// The damaged files.
-    files: Vec<FileFound>,
+    files: Vec<DamagedFileEntry>,
     /// The damaged lists, which are refused.
-    lists: Vec<ListFound>,
+    lists: Vec<DamagedListEntry>,
     /// The number of whole lists.
     whole_lists: u64,
     /// The number of undamaged records, including those of damaged lists.
     records: u64,
     /// The result of `salvage`; absent for `verify`.
-    taken: Option<TakenOut>,
+    taken: Option<NewJournalSummary>,
 }
 
 /// A damaged file.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct FileFound {
+#[schemars(rename = "FileFound")]
+pub(crate) struct DamagedFileEntry {
     /// The file's path.
     file: String,
     /// The offset of the first damaged byte; absent where it is not known.
@@ -202,7 +206,8 @@ pub(crate) struct FileFound {
 
 /// A damaged list.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct ListFound {
+#[schemars(rename = "ListFound")]
+pub(crate) struct DamagedListEntry {
     /// Its name: kind, tenant, order and incarnation of an order's list.
     list: String,
     /// The first record that is missing or damaged; 0 where the list as a whole is damaged.
@@ -219,7 +224,8 @@ pub(crate) struct ListFound {
 
 /// The content of the new journal.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct TakenOut {
+#[schemars(rename = "TakenOut")]
+pub(crate) struct NewJournalSummary {
     /// The new journal's folder.
     to: String,
     /// The number of whole lists.
@@ -230,30 +236,33 @@ pub(crate) struct TakenOut {
     records: u64,
 }
 
-fn document(found: &Verified, taken: Option<&Taken>) -> Document {
-    let file = |FileDamage { file, at, what }: &FileDamage| FileFound {
+fn document(
+    verified: &VerifyReport,
+    salvage_output: Option<&SalvageOutput>,
+) -> JournalDamageReport {
+    let file = |FileDamage { file, offset: at, reason: what }: &FileDamage| DamagedFileEntry {
         file: file.display().to_string(),
         at: *at,
         what: what.clone(),
     };
-    let list = |damage: &ListDamage| ListFound {
-        list: named(&damage.list),
+    let list = |damage: &ListDamage| DamagedListEntry {
+        list: list_name(&damage.list),
         from_record: damage.seq,
         last_record: damage.last,
         missing: damage.missing,
         what: damage.reason.clone(),
-        left_behind: taken.map(|(_, salvaged)| salvaged.left_behind.contains(damage)),
+        left_behind: salvage_output.map(|(_, salvaged)| salvaged.skipped_lists.contains(damage)),
     };
-    Document {
-        status: if found.damage.is_none() { "whole" } else { "damaged" },
-        files: found.damage.files.iter().map(file).collect(),
-        lists: found.damage.lists.iter().map(list).collect(),
-        whole_lists: found.lists,
-        records: found.records,
-        taken: taken.map(|(to, salvaged)| TakenOut {
+    JournalDamageReport {
+        status: if verified.damage.is_none() { "whole" } else { "damaged" },
+        files: verified.damage.files.iter().map(file).collect(),
+        lists: verified.damage.lists.iter().map(list).collect(),
+        whole_lists: verified.lists,
+        records: verified.records,
+        taken: salvage_output.map(|(to, salvaged)| NewJournalSummary {
             to: to.display().to_string(),
             lists: salvaged.lists,
-            damaged_lists: salvaged.kept,
+            damaged_lists: salvaged.truncated_lists,
             records: salvaged.records,
         }),
     }

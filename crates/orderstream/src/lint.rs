@@ -3,25 +3,25 @@
 
 use std::io::Read as _;
 
-use orderstream_controller::lint::{self, Finding, Place};
+use orderstream_controller::lint::{self, ManifestFinding, ManifestSpan};
 use orderstream_controller::manifest::TEXT_BYTES_MAX;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::exit::Failure;
+use crate::exit::CliError;
 use crate::output::{self, Style, styled};
 use crate::verbs::print;
-use crate::verbs::show::Format;
+use crate::verbs::show::OutputFormat;
 
 /// `orderstream lint FILE…`
 #[derive(Debug, clap::Args)]
-pub(crate) struct Lint {
+pub(crate) struct LintArgs {
     /// Manifests; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
     /// Output format
     #[arg(long, short, default_value = "table")]
-    output: Format,
+    output: OutputFormat,
 }
 
 /// The JSON output of `lint`.
@@ -56,35 +56,35 @@ pub(crate) struct LintFinding {
     message: String,
 }
 
-impl Lint {
-    pub(crate) fn run(self) -> Result<(), Failure> {
+impl LintArgs {
+    pub(crate) fn run(self) -> Result<(), CliError> {
         let mut report = LintReport { files: self.files.len(), documents: 0, findings: Vec::new() };
         for file in &self.files {
             let found = lint::lint(&text(file)?);
             report.documents = report.documents.saturating_add(found.documents);
             for finding in &found.findings {
-                if self.output == Format::Table {
-                    show(file, finding);
+                if self.output == OutputFormat::Table {
+                    print_finding(file, finding);
                 }
                 report.findings.push(finding_of(file, finding));
             }
         }
         let count = print::count(report.findings.len(), "finding");
-        let looked = print::count(report.documents, "document");
+        let documents = print::count(report.documents, "document");
         let files = print::count(report.files, "file");
-        if self.output != Format::Table {
+        if self.output != OutputFormat::Table {
             print::structured(&report, self.output)?;
         } else if report.findings.is_empty() {
-            output::line(&format!("{looked} in {files}: nothing wrong"));
+            output::line(&format!("{documents} in {files}: nothing wrong"));
         }
         if report.findings.is_empty() {
             return Ok(());
         }
-        Err(Failure::input(format!("{count} in {looked} of {files}")))
+        Err(CliError::input(format!("{count} in {documents} of {files}")))
     }
 }
 
-fn text(file: &str) -> Result<String, Failure> {
+fn text(file: &str) -> Result<String, CliError> {
     let read = if file == "-" {
         // One byte more than allowed, so that a longer text is reported as too long.
         let mut text = String::new();
@@ -93,11 +93,11 @@ fn text(file: &str) -> Result<String, Failure> {
     } else {
         std::fs::read_to_string(file)
     };
-    read.map_err(|error| Failure::input(format!("{file} cannot be read: {error}")))
+    read.map_err(|error| CliError::input(format!("{file} cannot be read: {error}")))
 }
 
-fn finding_of(file: &str, finding: &Finding) -> LintFinding {
-    let place = finding.place.as_ref();
+fn finding_of(file: &str, finding: &ManifestFinding) -> LintFinding {
+    let place = finding.span.as_ref();
     LintFinding {
         file: file.to_owned(),
         document: finding.document,
@@ -111,18 +111,18 @@ fn finding_of(file: &str, finding: &Finding) -> LintFinding {
 }
 
 /// Prints a finding as compilers do: its place, the line, and a mark under the fault.
-fn show(file: &str, finding: &Finding) {
+fn print_finding(file: &str, finding: &ManifestFinding) {
     let field =
         finding.refusal.field.as_deref().map(|field| format!("{field} ")).unwrap_or_default();
     let message = format!("{field}{}", finding.refusal.message);
-    let Some(place) = &finding.place else {
+    let Some(place) = &finding.span else {
         output::line(&format!("{} {message}", styled(Style::Error, &format!("{file}:"))));
         output::line("");
         return;
     };
     let at = format!("{file}:{}:{}:", place.line, place.column);
     output::line(&format!("{} {message}", styled(Style::Error, &at)));
-    marked(place).iter().for_each(|line| output::line(line));
+    marked_source(place).iter().for_each(|line| output::line(line));
     output::line("");
 }
 
@@ -131,7 +131,7 @@ const LINE_CHARS_MAX: usize = 100;
 
 /// Returns the line, and the mark under it. A long line is cut on the left so that the mark is
 /// visible.
-fn marked(place: &Place) -> [String; 2] {
+fn marked_source(place: &ManifestSpan) -> [String; 2] {
     let begin = place.column.saturating_sub(1);
     let cut = begin.saturating_sub(LINE_CHARS_MAX / 2);
     let cut = if place.source.chars().count() > LINE_CHARS_MAX { cut } else { 0 };
@@ -149,20 +149,20 @@ fn marked(place: &Place) -> [String; 2] {
 mod tests {
     use super::*;
 
-    fn place(source: &str, column: usize, length: usize) -> Place {
-        Place { line: 9, column, length, source: source.to_owned() }
+    fn place(source: &str, column: usize, length: usize) -> ManifestSpan {
+        ManifestSpan { line: 9, column, length, source: source.to_owned() }
     }
 
     #[test]
     fn the_mark_is_under_the_fault() {
-        let lines = marked(&place("  quantity: -1", 13, 2));
+        let lines = marked_source(&place("  quantity: -1", 13, 2));
         assert_eq!(lines, [" 9 |   quantity: -1", "   |             ^^"]);
     }
 
     #[test]
     fn long_lines_keep_their_mark_visible() {
         let long = format!("{}bad", "x".repeat(500));
-        let [source, mark] = marked(&place(&long, 501, 3));
+        let [source, mark] = marked_source(&place(&long, 501, 3));
         assert!(source.ends_with("bad") && source.len() < 120, "{source}");
         assert_eq!(mark.find('^'), source.find("bad"));
     }

@@ -9,14 +9,14 @@ use std::path::Path;
 use orderstream_rpc::limits::ACCEPT_BACKLOG;
 use tokio::net::{TcpListener, TcpSocket};
 
-use crate::exit::Failure;
+use crate::exit::CliError;
 
 /// The number of ports that are tried after the wanted one.
 const TRIES: u16 = 50;
 
 /// The reaction to an occupied port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WhenOccupied {
+pub(crate) enum OccupiedPortPolicy {
     /// Return an error.
     Fail,
     /// Take the next free port, and log that.
@@ -25,13 +25,13 @@ pub(crate) enum WhenOccupied {
 
 /// The bound addresses, by name.
 #[derive(Debug)]
-pub(crate) struct Addresses {
+pub(crate) struct ListenAddresses {
     bound: BTreeMap<&'static str, SocketAddr>,
-    when_occupied: WhenOccupied,
+    when_occupied: OccupiedPortPolicy,
 }
 
-impl Addresses {
-    pub(crate) const fn new(when_occupied: WhenOccupied) -> Self {
+impl ListenAddresses {
+    pub(crate) const fn new(when_occupied: OccupiedPortPolicy) -> Self {
         Self { bound: BTreeMap::new(), when_occupied }
     }
 
@@ -40,26 +40,27 @@ impl Addresses {
         &mut self,
         name: &'static str,
         flag: &str,
-        wanted: SocketAddr,
-    ) -> Result<TcpListener, Failure> {
-        let listener = match listen(wanted) {
+        requested: SocketAddr,
+    ) -> Result<TcpListener, CliError> {
+        let listener = match listen(requested) {
             Ok(listener) => listener,
-            Err(error) if self.may_take_next(&error) => next_free(wanted, flag)?,
-            Err(error) => return Err(cannot_bind(wanted, flag, &error)),
+            Err(error) if self.may_take_next(&error) => next_free(requested, flag)?,
+            Err(error) => return Err(cannot_bind(requested, flag, &error)),
         };
-        let bound = listener.local_addr().map_err(|error| cannot_bind(wanted, flag, &error))?;
+        let bound = listener.local_addr().map_err(|error| cannot_bind(requested, flag, &error))?;
         tracing::info!(address = %bound, "{name} listens");
         self.bound.insert(name, bound);
         Ok(listener)
     }
 
     fn may_take_next(&self, error: &io::Error) -> bool {
-        self.when_occupied == WhenOccupied::TakeNext && error.kind() == io::ErrorKind::AddrInUse
+        self.when_occupied == OccupiedPortPolicy::TakeNext
+            && error.kind() == io::ErrorKind::AddrInUse
     }
 
     /// Writes all addresses as one JSON object, for scripts that let the system choose ports. Does
     /// nothing without a file.
-    pub(crate) fn write(&self, file: Option<&Path>) -> Result<(), Failure> {
+    pub(crate) fn write(&self, file: Option<&Path>) -> Result<(), CliError> {
         let Some(file) = file else { return Ok(()) };
         let bound: BTreeMap<_, _> =
             self.bound.iter().map(|(name, address)| (name, address.to_string())).collect();
@@ -67,7 +68,7 @@ impl Addresses {
         // Written to another file and renamed, so that a reader sees all of it or nothing.
         let aside = file.with_extension("part");
         std::fs::write(&aside, text).and_then(|()| std::fs::rename(&aside, file)).map_err(|error| {
-            Failure::unexpected(format!("cannot write --addr-file {}: {error}", file.display()))
+            CliError::unexpected(format!("cannot write --addr-file {}: {error}", file.display()))
         })
     }
 }
@@ -90,29 +91,29 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(ACCEPT_BACKLOG)
 }
 
-fn next_free(wanted: SocketAddr, flag: &str) -> Result<TcpListener, Failure> {
+fn next_free(requested: SocketAddr, flag: &str) -> Result<TcpListener, CliError> {
     for step in 1..=TRIES {
-        let Some(port) = wanted.port().checked_add(step) else { break };
-        let address = SocketAddr::new(wanted.ip(), port);
+        let Some(port) = requested.port().checked_add(step) else { break };
+        let address = SocketAddr::new(requested.ip(), port);
         if let Ok(listener) = listen(address) {
-            let occupied = wanted.port();
+            let occupied = requested.port();
             tracing::warn!(occupied, port, flag, "the port is in use; took the next free one");
             return Ok(listener);
         }
     }
-    let port = wanted.port();
-    Err(Failure::unexpected(format!("{port} and the {TRIES} ports after it are in use ({flag})")))
+    let port = requested.port();
+    Err(CliError::unexpected(format!("{port} and the {TRIES} ports after it are in use ({flag})")))
 }
 
-fn cannot_bind(wanted: SocketAddr, flag: &str, error: &io::Error) -> Failure {
+fn cannot_bind(requested: SocketAddr, flag: &str, error: &io::Error) -> CliError {
     if error.kind() == io::ErrorKind::AddrInUse {
-        let owner = owner_of(wanted.port()).map(|who| format!(" by {who}")).unwrap_or_default();
-        let port = wanted.port();
-        return Failure::unexpected(format!(
+        let owner = owner_of(requested.port()).map(|who| format!(" by {who}")).unwrap_or_default();
+        let port = requested.port();
+        return CliError::unexpected(format!(
             "port {port} is in use{owner}; stop it, or give another address with {flag}"
         ));
     }
-    Failure::unexpected(format!("cannot listen on {wanted} ({flag}): {error}"))
+    CliError::unexpected(format!("cannot listen on {requested} ({flag}): {error}"))
 }
 
 /// Returns the process that listens on a port, as far as this one may see.
@@ -121,17 +122,18 @@ fn owner_of(port: u16) -> Option<String> {
         let text = std::fs::read_to_string(table).ok()?;
         text.lines().find_map(|line| listening_inode(line, port))
     })?;
-    let wanted = format!("socket:[{inode}]");
+    let socket_link = format!("socket:[{inode}]");
     for process in std::fs::read_dir("/proc").ok()?.flatten() {
         let id = process.file_name().to_string_lossy().into_owned();
         if id.parse::<u32>().is_err() {
             continue;
         }
         let Ok(files) = std::fs::read_dir(process.path().join("fd")) else { continue };
-        let holds = |file: &std::fs::DirEntry| {
-            std::fs::read_link(file.path()).is_ok_and(|link| link.as_os_str() == wanted.as_str())
+        let has_socket = |file: &std::fs::DirEntry| {
+            std::fs::read_link(file.path())
+                .is_ok_and(|link| link.as_os_str() == socket_link.as_str())
         };
-        if files.flatten().any(|file| holds(&file)) {
+        if files.flatten().any(|file| has_socket(&file)) {
             let name = std::fs::read_to_string(process.path().join("comm")).ok()?;
             return Some(format!("{} (process {id})", name.trim()));
         }
@@ -147,8 +149,8 @@ fn listening_inode(line: &str, port: u16) -> Option<String> {
     let state = fields.nth(1)?;
     let inode = fields.nth(5)?;
     let (_, hex) = local.rsplit_once(':')?;
-    let is_it = state == LISTEN && u16::from_str_radix(hex, 16) == Ok(port);
-    is_it.then(|| inode.to_owned())
+    let is_match = state == LISTEN && u16::from_str_radix(hex, 16) == Ok(port);
+    is_match.then(|| inode.to_owned())
 }
 
 #[cfg(test)]
@@ -168,9 +170,9 @@ mod tests {
 
     #[tokio::test]
     async fn occupied_ports_name_flag_and_process() {
-        let held = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = held.local_addr().unwrap();
-        let mut addresses = Addresses::new(WhenOccupied::Fail);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut addresses = ListenAddresses::new(OccupiedPortPolicy::Fail);
         let error = addresses.bind("rest", "--rest-addr", address).unwrap_err().to_string();
         let own = std::process::id().to_string();
         for part in [address.port().to_string().as_str(), "--rest-addr", own.as_str()] {

@@ -10,10 +10,10 @@ mod config;
 mod describe;
 mod exit;
 mod explain;
-mod figures;
 mod journal;
 mod lint;
 mod listen;
+mod metrics;
 mod notify;
 mod output;
 mod prove;
@@ -32,13 +32,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     // A wrong flag ends here with code 2: clap names it, and suggests the right one.
-    let matches = match cli::Cli::command().try_get_matches() {
+    let matches = match cli::OrderstreamCli::command().try_get_matches() {
         Ok(matches) => matches,
-        Err(error) => return cli::refuse(&error),
+        Err(error) => return cli::report_parse_error(&error),
     };
-    let cli = match cli::Cli::from_arg_matches(&matches) {
+    let cli = match cli::OrderstreamCli::from_arg_matches(&matches) {
         Ok(cli) => cli,
-        Err(error) => return cli::refuse(&error),
+        Err(error) => return cli::report_parse_error(&error),
     };
     match run(cli, &matches) {
         Ok(()) => ExitCode::SUCCESS,
@@ -49,12 +49,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: cli::Cli, matches: &clap::ArgMatches) -> Result<(), exit::Failure> {
+fn run(cli: cli::OrderstreamCli, matches: &clap::ArgMatches) -> Result<(), exit::CliError> {
     telemetry::start(cli.log_format, cli.command.kind())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| exit::Failure::unexpected(format!("cannot start: {error}")))?;
+        .map_err(|error| exit::CliError::unexpected(format!("cannot start: {error}")))?;
     let matches = matches.subcommand().map_or(matches, |(_, matches)| matches);
     runtime.block_on(cli.command.run(cli.config.as_deref(), matches))
 }

@@ -8,20 +8,20 @@ use orderstream_core::spec::NotificationType;
 use orderstream_notifier::example;
 use orderstream_notifier::templates::Templates;
 
-use crate::exit::Failure;
+use crate::exit::CliError;
 use crate::output;
 
 /// Preview notifications and their templates
 #[derive(Debug, Args)]
-pub(crate) struct Notify {
+pub(crate) struct NotifyArgs {
     #[command(subcommand)]
-    command: Command,
+    command: NotifyCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum NotifyCommand {
     /// Print one template, rendered with example data
-    Preview(Preview),
+    Preview(PreviewArgs),
     /// Print the names of all templates
     List,
     /// Write the built-in templates into a folder, to be changed there
@@ -32,7 +32,7 @@ enum Command {
 }
 
 #[derive(Debug, Args)]
-struct Preview {
+struct PreviewArgs {
     /// The template, such as invitation
     template: String,
     /// The channel
@@ -46,11 +46,11 @@ struct Preview {
     templates: Option<PathBuf>,
     /// The part of a mail that is printed
     #[arg(long, default_value = "text")]
-    part: Part,
+    part: MailPart,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Part {
+enum MailPart {
     Text,
     Html,
 }
@@ -60,19 +60,19 @@ fn channel(text: &str) -> Result<NotificationType, String> {
         .ok_or_else(|| "is unknown; use GChat, Email, SMS or Webhook".to_owned())
 }
 
-impl Notify {
-    pub(crate) fn run(&self) -> Result<(), Failure> {
+impl NotifyArgs {
+    pub(crate) fn run(&self) -> Result<(), CliError> {
         match &self.command {
-            Command::Preview(preview) => preview.run(),
-            Command::List => {
+            NotifyCommand::Preview(preview) => preview.run(),
+            NotifyCommand::List => {
                 Template::ALL.iter().for_each(|template| output::line(template.as_str()));
                 Ok(())
             }
-            Command::Export { folder } => {
+            NotifyCommand::Export { folder } => {
                 for (name, text) in Templates::built_in() {
                     let path = folder.join(name);
                     write_new(&path, text)
-                        .map_err(|error| Failure::input(format!("{}: {error}", path.display())))?;
+                        .map_err(|error| CliError::input(format!("{}: {error}", path.display())))?;
                 }
                 Ok(())
             }
@@ -92,13 +92,13 @@ fn write_new(path: &std::path::Path, text: &str) -> std::io::Result<()> {
     }
 }
 
-impl Preview {
-    fn run(&self) -> Result<(), Failure> {
+impl PreviewArgs {
+    fn run(&self) -> Result<(), CliError> {
         let template = Template::parse(&self.template).ok_or_else(|| {
             let name = &self.template;
-            Failure::input(format!("{name} is no template; see `orderstream notify list`"))
+            CliError::input(format!("{name} is no template; see `orderstream notify list`"))
         })?;
-        let wrong = |text: &dyn std::fmt::Display| Failure::input(text.to_string());
+        let wrong = |text: &dyn std::fmt::Display| CliError::input(text.to_string());
         let templates =
             Templates::load(self.templates.as_deref()).map_err(|error| wrong(&error))?;
         let example = example::notification(template, self.channel, &self.language);
@@ -107,15 +107,15 @@ impl Preview {
             output::line(&format!("{event:#}"));
             return Ok(());
         }
-        let said = templates.render(&example).map_err(|error| wrong(&error))?;
+        let message = templates.render(&example).map_err(|error| wrong(&error))?;
         match (self.part, self.channel) {
-            (Part::Html, NotificationType::Email) => {
-                let html = templates.html(&said, Some(&self.language));
+            (MailPart::Html, NotificationType::Email) => {
+                let html = templates.html(&message, Some(&self.language));
                 output::line(html.map_err(|error| wrong(&error))?.trim_end());
             }
-            (Part::Text | Part::Html, NotificationType::Sms) => output::line(&said.text),
-            (Part::Text | Part::Html, _) => {
-                output::line(&format!("{}\n\n{}", said.subject, said.text));
+            (MailPart::Text | MailPart::Html, NotificationType::Sms) => output::line(&message.text),
+            (MailPart::Text | MailPart::Html, _) => {
+                output::line(&format!("{}\n\n{}", message.subject, message.text));
             }
         }
         Ok(())

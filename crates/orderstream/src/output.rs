@@ -5,26 +5,26 @@ use std::io::{IsTerminal, Write as _};
 
 use orderstream_core::Reason;
 
-use crate::exit::Failure;
+use crate::exit::CliError;
 
 /// Prints a line of the command's result. A closed pipe (`| head`) is not an error.
 pub(crate) fn line(text: &str) {
-    let mut out = std::io::stdout().lock();
-    if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
+    let mut stdout = std::io::stdout().lock();
+    if writeln!(stdout, "{text}").and_then(|()| stdout.flush()).is_err() {
         tracing::debug!("nobody reads the output any more");
     }
 }
 
 /// Prints bytes unchanged: a man page, a script.
 pub(crate) fn bytes(bytes: &[u8]) {
-    let mut out = std::io::stdout().lock();
-    if out.write_all(bytes).and_then(|()| out.flush()).is_err() {
+    let mut stdout = std::io::stdout().lock();
+    if stdout.write_all(bytes).and_then(|()| stdout.flush()).is_err() {
         tracing::debug!("nobody reads the output any more");
     }
 }
 
 /// Prints the failure of a command, and a hint at its page.
-pub(crate) fn error(failure: &Failure) {
+pub(crate) fn error(failure: &CliError) {
     let head = paint(Style::Error, "error:", &std::io::stderr());
     eprintln!("{head} {failure}");
     // The message already has the fault of a field; the page of the reason adds nothing.

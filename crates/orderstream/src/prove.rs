@@ -4,23 +4,25 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use orderstream_controller::cluster::resources::{Conflicts, Failure as Refused, Kind, Resources};
+use orderstream_controller::cluster::resources::{
+    ApiServerError as Refused, Conflicts, ResourceKind, Resources,
+};
 use orderstream_controller::duration::parse_ms;
 use orderstream_core::RequestPhase;
 use serde_json::{Value, json};
 
-use crate::exit::Failure;
+use crate::exit::CliError;
 use crate::output;
 use crate::verbs::plain::PlainServer;
 
 /// The interval between two reads of the resource.
-const LOOK: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// The proposed price, EUR.
 const PRICE: &str = "1249.50";
 
 /// `orderstream prove`
 #[derive(Debug, clap::Args)]
-pub(crate) struct Prove {
+pub(crate) struct ProveArgs {
     /// The sellers' REST, such as `http://orderstream-processor:8005`
     #[arg(long, value_name = "URL")]
     sellers_rest: String,
@@ -35,21 +37,21 @@ pub(crate) struct Prove {
     kubeconfig: Option<PathBuf>,
 }
 
-impl Prove {
+impl ProveArgs {
     /// Runs the order and reports each step.
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+    pub(crate) async fn run(self) -> Result<(), CliError> {
         let timeout = parse_ms(&self.timeout).map(Duration::from_millis).ok_or_else(|| {
             let given = &self.timeout;
-            Failure::input(format!("--timeout '{given}' is not a duration such as 60s or 5m"))
+            CliError::input(format!("--timeout '{given}' is not a duration such as 60s or 5m"))
         })?;
         let sellers = PlainServer::new("--sellers-rest", &self.sellers_rest)?;
         let resources = Resources::connect(self.kubeconfig.as_deref(), None)
             .await
-            .map_err(|error| Failure::input(error.to_string()))?;
+            .map_err(|error| CliError::input(error.to_string()))?;
         let namespace = self.namespace.unwrap_or_else(|| resources.namespace().to_owned());
         let name = format!("prove-{:08x}", fastrand::u32(..));
         let proof = Proof { resources, sellers, namespace, name, timeout };
-        let result = proof.hold().await;
+        let result = proof.run_order().await;
         let cleaned = proof.clean_up().await;
         result.and(cleaned)
     }
@@ -64,13 +66,15 @@ struct Proof {
 }
 
 impl Proof {
-    async fn hold(&self) -> Result<(), Failure> {
+    async fn run_order(&self) -> Result<(), CliError> {
         let (name, namespace) = (&self.name, &self.namespace);
         let began = Instant::now();
         self.apply(&Value::Null).await?;
-        self.until("is Streaming", |status| status["phase"] == RequestPhase::Streaming.as_str())
-            .await?;
-        say("order", &format!("{namespace}/{name} streams"), began);
+        self.wait_until("is Streaming", |status| {
+            status["phase"] == RequestPhase::Streaming.as_str()
+        })
+        .await?;
+        print_step("order", &format!("{namespace}/{name} streams"), began);
 
         let began = Instant::now();
         let proposal = json!({
@@ -78,24 +82,26 @@ impl Proof {
             "seller": "prover", "price": PRICE, "currency": "EUR",
         });
         let accepted = self.sellers.post("/api/v1/proposals", &proposal).await?;
-        say("proposal", &format!("accepted as event {}", accepted["seq"]), began);
+        print_step("proposal", &format!("accepted as event {}", accepted["seq"]), began);
 
         let began = Instant::now();
-        self.until("shows the proposal", |status| {
+        self.wait_until("shows the proposal", |status| {
             status["proposals"]["best"]["proposalId"] == "proof"
         })
         .await?;
-        say("status", &format!("shows {PRICE} EUR as the best"), began);
+        print_step("status", &format!("shows {PRICE} EUR as the best"), began);
 
         let began = Instant::now();
         self.apply(&json!({"proposalId": "proof"})).await?;
-        self.until("is Finalised", |status| status["phase"] == RequestPhase::Finalised.as_str())
-            .await?;
-        say("award", "the order is finalised", began);
+        self.wait_until("is Finalised", |status| {
+            status["phase"] == RequestPhase::Finalised.as_str()
+        })
+        .await?;
+        print_step("award", "the order is finalised", began);
         Ok(())
     }
 
-    async fn apply(&self, award: &Value) -> Result<(), Failure> {
+    async fn apply(&self, award: &Value) -> Result<(), CliError> {
         let mut spec = json!({
             "title": "A proof that orders work", "expiresIn": "10m", "ttlAfterFinished": "1m",
         });
@@ -107,48 +113,52 @@ impl Proof {
             "metadata": {"name": self.name, "namespace": self.namespace},
             "spec": spec,
         });
-        let place = (Kind::OrderRequest, self.namespace.as_str(), self.name.as_str());
-        let applied = self.resources.apply(place, &document, Conflicts::Refuse).await;
+        let object = (ResourceKind::OrderRequest, self.namespace.as_str(), self.name.as_str());
+        let applied = self.resources.apply(object, &document, Conflicts::Refuse).await;
         applied.map(drop).map_err(failure)
     }
 
-    async fn until(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Result<(), Failure> {
+    async fn wait_until(
+        &self,
+        what: &str,
+        is_met: impl Fn(&Value) -> bool,
+    ) -> Result<(), CliError> {
         let began = Instant::now();
         loop {
             let resource =
-                self.resources.get(Kind::OrderRequest, &self.namespace, &self.name).await;
+                self.resources.get(ResourceKind::OrderRequest, &self.namespace, &self.name).await;
             let status = resource.map_err(failure)?["status"].take();
-            if holds(&status) {
+            if is_met(&status) {
                 return Ok(());
             }
             if began.elapsed() > self.timeout {
                 let (name, seconds) = (&self.name, self.timeout.as_secs());
-                return Err(Failure::checks(format!(
+                return Err(CliError::checks(format!(
                     "{name} is not so after {seconds} s: {what}; its status is {status}"
                 )));
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    async fn clean_up(&self) -> Result<(), Failure> {
+    async fn clean_up(&self) -> Result<(), CliError> {
         let began = Instant::now();
         self.resources
-            .delete(Kind::OrderRequest, &self.namespace, &self.name)
+            .delete(ResourceKind::OrderRequest, &self.namespace, &self.name)
             .await
             .map_err(failure)?;
-        say("clean up", "the order is deleted", began);
+        print_step("clean up", "the order is deleted", began);
         Ok(())
     }
 }
 
-fn say(step: &str, what: &str, began: Instant) {
+fn print_step(step: &str, what: &str, began: Instant) {
     output::line(&format!("ok  {step:<9} {what} ({:.1} s)", began.elapsed().as_secs_f32()));
 }
 
-fn failure(refused: Refused) -> Failure {
-    match refused {
-        Refused::Refused(refusal) => Failure::from_server(Some(refusal.reason), refusal.message),
-        Refused::NotReached(why) => Failure::not_reached(why),
+fn failure(error: Refused) -> CliError {
+    match error {
+        Refused::Refused(refusal) => CliError::from_server(Some(refusal.reason), refusal.message),
+        Refused::NotReached(why) => CliError::not_reached(why),
     }
 }

@@ -25,13 +25,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SystemClock;
-use crate::exit::Failure;
-use crate::figures::JournalFigures;
+use crate::exit::CliError;
+use crate::metrics::JournalCollector;
 
 /// The tasks of a role. When one fails, the others are stopped.
 #[derive(Debug)]
 struct Tasks {
-    set: JoinSet<Result<(), Failure>>,
+    set: JoinSet<Result<(), CliError>>,
     shutdown: CancellationToken,
 }
 
@@ -40,16 +40,16 @@ impl Tasks {
         Self { set: JoinSet::new(), shutdown }
     }
 
-    fn start(&mut self, task: impl Future<Output = Result<(), Failure>> + Send + 'static) {
+    fn start(&mut self, task: impl Future<Output = Result<(), CliError>> + Send + 'static) {
         self.set.spawn(task);
     }
 
     /// Waits for all tasks and returns the first failure.
-    async fn join(mut self) -> Result<(), Failure> {
+    async fn join(mut self) -> Result<(), CliError> {
         let mut first = Ok(());
         while let Some(ended) = self.set.join_next().await {
             let result = ended
-                .unwrap_or_else(|error| Err(Failure::unexpected(format!("a task died: {error}"))));
+                .unwrap_or_else(|error| Err(CliError::unexpected(format!("a task died: {error}"))));
             if result.is_err() {
                 self.shutdown.cancel();
                 first = first.and(result);
@@ -60,25 +60,29 @@ impl Tasks {
 }
 
 /// Opens a journal, on a thread that may block for the disk.
-async fn open_journal(dir: &Path, flag: &str) -> Result<Embedded, Failure> {
+async fn open_journal(dir: &Path, flag: &str) -> Result<Embedded, CliError> {
     let (dir, flag) = (dir.to_path_buf(), flag.to_owned());
     blocking(move || {
         Embedded::open(&dir, Options::default())
-            .map_err(|error| Failure::unexpected(format!("{flag}: {error}")))
+            .map_err(|error| CliError::unexpected(format!("{flag}: {error}")))
     })
     .await
 }
 
 /// Registers a journal's metrics.
-fn watch_journal(registry: &Registry, journal: &Embedded, dir: &Path) -> Result<(), Failure> {
-    let figures = JournalFigures::of(journal.clone(), dir);
-    figures
-        .and_then(|figures| registry.register(Box::new(figures)))
-        .map_err(|error| Failure::unexpected(error.to_string()))
+fn register_journal_metrics(
+    registry: &Registry,
+    journal: &Embedded,
+    dir: &Path,
+) -> Result<(), CliError> {
+    let collector = JournalCollector::of(journal.clone(), dir);
+    collector
+        .and_then(|collector| registry.register(Box::new(collector)))
+        .map_err(|error| CliError::unexpected(error.to_string()))
 }
 
 /// Closes a journal, after all that used it has ended.
-async fn close_journal(journal: Embedded) -> Result<(), Failure> {
+async fn close_journal(journal: Embedded) -> Result<(), CliError> {
     blocking(move || {
         journal.close();
         Ok(())
@@ -88,11 +92,11 @@ async fn close_journal(journal: Embedded) -> Result<(), Failure> {
 
 /// Runs blocking work on a thread that may block.
 async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
-) -> Result<T, Failure> {
+    work: impl FnOnce() -> Result<T, CliError> + Send + 'static,
+) -> Result<T, CliError> {
     tokio::task::spawn_blocking(work)
         .await
-        .unwrap_or_else(|error| Err(Failure::unexpected(format!("a task died: {error}"))))
+        .unwrap_or_else(|error| Err(CliError::unexpected(format!("a task died: {error}"))))
 }
 
 /// Opens the order requests that are applied without Kubernetes, beside a requestor.
@@ -100,7 +104,7 @@ async fn open_local(
     dir: &Path,
     handle: &Handle,
     shutdown: CancellationToken,
-) -> Result<LocalOrderRequests, Failure> {
+) -> Result<LocalOrderRequests, CliError> {
     let streams: Arc<dyn OrderStreams> = Arc::new(handle.clone());
     let parts = local::Parts {
         dir: dir.to_path_buf(),
@@ -112,7 +116,7 @@ async fn open_local(
     };
     blocking(move || {
         let local = LocalOrderRequests::open(parts)?;
-        local.look_at_all();
+        local.reconcile_all();
         Ok(local)
     })
     .await
@@ -122,14 +126,14 @@ async fn open_local(
 fn buyer_router(handle: &Handle, local: &LocalOrderRequests) -> Router {
     let buyer = LocalBuyer::new(Arc::new(handle.clone()), local.clone());
     let buyers = orderstream_requestor::rest::router(Arc::new(buyer));
-    problem::everywhere(buyers.merge(local::rest::router(local.clone())))
+    problem::with_fallbacks(buyers.merge(local::rest::router(local.clone())))
 }
 
 async fn serve(
     listener: TcpListener,
     router: Router,
     shutdown: CancellationToken,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     http::serve(listener, router, HttpLimits::default(), shutdown).await;
     Ok(())
 }

@@ -6,24 +6,24 @@ use schemars::Schema;
 use serde_json::{Value, json};
 
 use crate::check;
-use crate::exit::Failure;
+use crate::exit::CliError;
 use crate::explain::Explanation;
 use crate::journal;
 use crate::lint::LintReport;
 use crate::output;
-use crate::verbs::model::{Comparison, Conversation, Done, StatusReport, WhyReport};
+use crate::verbs::model::{CommandReport, Comparison, Conversation, StatusReport, WhyReport};
 use crate::verbs::nearest::nearest;
 
 /// `orderstream schema [VERB]`
 #[derive(Debug, clap::Args)]
-pub(crate) struct SchemaOf {
+pub(crate) struct SchemaArgs {
     /// The verb whose output is described; the verbs are listed when absent
     verb: Option<String>,
 }
 
 /// The outputs, and the verbs that print each.
 const OUTPUTS: [(&str, &[&str]); 11] = [
-    ("act", &ACTS),
+    ("act", &COMMAND_VERBS),
     ("check", &["check"]),
     ("compare", &["compare"]),
     ("conversation", &["conversation"]),
@@ -37,7 +37,7 @@ const OUTPUTS: [(&str, &[&str]); 11] = [
 ];
 
 /// The verbs that print the result of a command on an order.
-const ACTS: [&str; 17] = [
+const COMMAND_VERBS: [&str; 17] = [
     "amend",
     "answer",
     "ask",
@@ -57,8 +57,8 @@ const ACTS: [&str; 17] = [
     "withdraw",
 ];
 
-impl SchemaOf {
-    pub(crate) fn run(self) -> Result<(), Failure> {
+impl SchemaArgs {
+    pub(crate) fn run(self) -> Result<(), CliError> {
         let verbs = || OUTPUTS.iter().flat_map(|(_, verbs)| verbs.iter().copied());
         let Some(verb) = self.verb else {
             let mut all: Vec<&str> = verbs().collect();
@@ -68,9 +68,11 @@ impl SchemaOf {
         };
         let found = OUTPUTS.iter().find(|(_, verbs)| verbs.contains(&verb.as_str()));
         let (name, _) = found.ok_or_else(|| {
-            let meant = nearest(&verb, verbs()).map(|meant| format!("; did you mean {meant}?"));
-            let meant = meant.unwrap_or_else(|| "; `orderstream schema` lists them".to_owned());
-            Failure::input(format!("no JSON output of '{verb}' is known{meant}"))
+            let suggestion =
+                nearest(&verb, verbs()).map(|meant| format!("; did you mean {meant}?"));
+            let suggestion =
+                suggestion.unwrap_or_else(|| "; `orderstream schema` lists them".to_owned());
+            CliError::input(format!("no JSON output of '{verb}' is known{suggestion}"))
         })?;
         output::line(text(name)?.trim_end());
         Ok(())
@@ -78,17 +80,17 @@ impl SchemaOf {
 }
 
 /// Returns the schema of an output as it is checked in.
-fn text(name: &str) -> Result<String, Failure> {
+fn text(name: &str) -> Result<String, CliError> {
     let schema = match name {
-        "act" => typed(&schemars::schema_for!(Done)),
-        "check" => typed(&schemars::schema_for!(check::Document)),
+        "act" => typed(&schemars::schema_for!(CommandReport)),
+        "check" => typed(&schemars::schema_for!(check::InstallationReport)),
         "compare" => typed(&schemars::schema_for!(Comparison)),
         "conversation" => typed(&schemars::schema_for!(Conversation)),
         "explain" => {
             let one = typed(&schemars::schema_for!(Explanation));
             one_or_list(&one)
         }
-        "journal" => typed(&schemars::schema_for!(journal::Document)),
+        "journal" => typed(&schemars::schema_for!(journal::JournalDamageReport)),
         "lint" => typed(&schemars::schema_for!(LintReport)),
         "order-request" => resource(),
         "order-request-list" => list(),
@@ -96,7 +98,7 @@ fn text(name: &str) -> Result<String, Failure> {
         _ => typed(&schemars::schema_for!(WhyReport)),
     };
     let text = serde_json::to_string_pretty(&schema);
-    Ok(format!("{}\n", text.map_err(|error| Failure::unexpected(error.to_string()))?))
+    Ok(format!("{}\n", text.map_err(|error| CliError::unexpected(error.to_string()))?))
 }
 
 fn typed(schema: &Schema) -> Value {
@@ -172,12 +174,12 @@ mod tests {
     #[test]
     fn verbs_with_json_have_a_schema() {
         use clap::CommandFactory as _;
-        let command = crate::cli::Cli::command();
+        let command = crate::cli::OrderstreamCli::command();
         let has_output =
             |verb: &clap::Command| verb.get_arguments().any(|arg| arg.get_id() == "output");
         let prints = command.get_subcommands().filter(|verb| {
-            let is_asked = has_output(verb) || verb.get_subcommands().any(has_output);
-            is_asked && !matches!(verb.get_name(), "delete" | "wait")
+            let prints_json = has_output(verb) || verb.get_subcommands().any(has_output);
+            prints_json && !matches!(verb.get_name(), "delete" | "wait")
         });
         let mut printing: Vec<&str> = prints.map(clap::Command::get_name).collect();
         printing.sort_unstable();

@@ -3,11 +3,11 @@
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::exit::Failure;
+use crate::exit::CliError;
 
 /// Waits for SIGTERM or Ctrl-C, or for the token, and then cancels the token.
-pub(crate) async fn on_signal(token: CancellationToken) -> Result<(), Failure> {
-    let cannot = |error| Failure::unexpected(format!("cannot wait for signals: {error}"));
+pub(crate) async fn on_signal(token: CancellationToken) -> Result<(), CliError> {
+    let cannot = |error| CliError::unexpected(format!("cannot wait for signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
     // Cancel-safe: signals are kept until they are received.

@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::exit::Failure;
+use crate::exit::CliError;
 
 /// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -17,16 +17,16 @@ pub(crate) enum LogFormat {
 
 /// Starts logging. `ORDERSTREAM_LOG` filters as `RUST_LOG` does; by default roles log at info
 /// level, verbs warnings and errors only.
-pub(crate) fn start(format: LogFormat, kind: CommandKind) -> Result<(), Failure> {
+pub(crate) fn start(format: LogFormat, kind: CommandKind) -> Result<(), CliError> {
     let default = match kind {
         // Failures of the Kubernetes client are logged by our own code, with their purpose.
         CommandKind::Role => "info,kube_client=off,kube_runtime=off",
-        CommandKind::Laptop => "info,orderstream_rpc=warn",
+        CommandKind::Dev => "info,orderstream_rpc=warn",
         CommandKind::Verb => "warn,kube_client=off",
     };
     let filter = match std::env::var("ORDERSTREAM_LOG") {
         Ok(text) => EnvFilter::try_new(&text)
-            .map_err(|error| Failure::input(format!("ORDERSTREAM_LOG '{text}': {error}")))?,
+            .map_err(|error| CliError::input(format!("ORDERSTREAM_LOG '{text}': {error}")))?,
         Err(_) => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default)),
     };
     // Colours are for people at a terminal, not for files and log collectors.
@@ -41,7 +41,7 @@ pub(crate) fn start(format: LogFormat, kind: CommandKind) -> Result<(), Failure>
         LogFormat::Text => logs.with_target(false).try_init(),
         LogFormat::Json => logs.json().try_init(),
     };
-    started.map_err(|error| Failure::unexpected(format!("cannot log: {error}")))
+    started.map_err(|error| CliError::unexpected(format!("cannot log: {error}")))
 }
 
 /// The kind of command, which decides what is logged.
@@ -50,7 +50,7 @@ pub(crate) enum CommandKind {
     /// A role that runs until it is stopped.
     Role,
     /// `dev`, which prints events in place of logging calls.
-    Laptop,
+    Dev,
     /// A command that does one thing and ends.
     Verb,
 }

@@ -1,16 +1,17 @@
 //! The verbs of buyers and sellers: the buyer's against `dev`, a requestor or a cluster, the
 //! seller's against any processor.
 
-mod acts;
 mod award;
 mod compare;
 mod conversation;
+mod execution;
 mod market;
 pub(crate) mod model;
 pub(crate) mod nearest;
-mod offers;
+mod order_commands;
 pub(crate) mod plain;
 pub(crate) mod print;
+mod proposals;
 mod rest;
 mod seller;
 mod server;
@@ -22,32 +23,31 @@ mod timeline;
 mod tracked;
 mod verb;
 mod why;
-mod wish;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use orderstream_controller::cluster::resources::{Applied, Conflicts, Kind};
+use orderstream_controller::cluster::resources::{ApplyOutcome, Conflicts, ResourceKind};
 use orderstream_controller::duration::parse_ms;
 use orderstream_controller::manifest::{self, Manifest};
 use orderstream_core::request_phase::{end_reason, is_end};
 use orderstream_core::{Reason, RequestPhase};
 use serde_json::Value;
 
-use crate::exit::Failure;
+use crate::exit::CliError;
 use crate::output;
-use server::{Scope, Target};
-use show::Format;
+use server::{ListScope, ResourceArgs};
+use show::OutputFormat;
 
 pub(crate) use verb::{BuyerVerb, SellerVerb};
 
 /// The interval between two reads of a resource.
-const LOOK: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// `orderstream apply -f FILE…`
 #[derive(Debug, clap::Args)]
-pub(crate) struct Apply {
+pub(crate) struct ApplyArgs {
     /// The manifests to apply
     #[arg(long = "filename", short = 'f', required = true, num_args = 1.., value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -55,56 +55,56 @@ pub(crate) struct Apply {
     #[arg(long)]
     force_conflicts: bool,
     #[command(flatten)]
-    target: Target,
+    target: ResourceArgs,
 }
 
-impl Apply {
+impl ApplyArgs {
     /// Reads and checks all files, then applies one resource after the other.
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+    pub(crate) async fn run(self) -> Result<(), CliError> {
         let server = self.target.connect().await?;
         let conflicts = if self.force_conflicts { Conflicts::TakeOver } else { Conflicts::Refuse };
         let mut documents = Vec::new();
         for file in &self.files {
             documents.extend(manifest::read_documents(file)?);
         }
-        if let Some((wrong, _)) = documents.iter().find(|(manifest, _)| !server.takes(manifest)) {
+        if let Some((wrong, _)) = documents.iter().find(|(manifest, _)| !server.accepts(manifest)) {
             return server.apply((wrong, &Value::Null), Conflicts::Refuse).await.map(drop);
         }
         for (manifest, document) in &documents {
             let (how, applied) = server.apply((manifest, document), conflicts).await?;
             match self.target.output {
-                Format::Table => output::line(&said(manifest, how)),
-                format @ (Format::Json | Format::Yaml) => show::one(&applied, format)?,
+                OutputFormat::Table => output::line(&applied_message(manifest, how)),
+                format @ (OutputFormat::Json | OutputFormat::Yaml) => show::one(&applied, format)?,
             }
         }
         Ok(())
     }
 }
 
-fn said(manifest: &Manifest, how: Applied) -> String {
+fn applied_message(manifest: &Manifest, how: ApplyOutcome) -> String {
     let (kind, metadata) = match manifest {
-        Manifest::OrderRequest(request) => (Kind::OrderRequest, &request.metadata),
-        Manifest::Seller(seller) => (Kind::Seller, &seller.metadata),
+        Manifest::OrderRequest(request) => (ResourceKind::OrderRequest, &request.metadata),
+        Manifest::Seller(seller) => (ResourceKind::Seller, &seller.metadata),
     };
     let how = match how {
-        Applied::Created => "created",
-        Applied::Configured => "configured",
-        Applied::Unchanged => "unchanged",
+        ApplyOutcome::Created => "created",
+        ApplyOutcome::Configured => "configured",
+        ApplyOutcome::Unchanged => "unchanged",
     };
     format!("{}/{} {how}", kind.as_str(), metadata.name.as_deref().unwrap_or_default())
 }
 
 /// `orderstream get NAME`
 #[derive(Debug, clap::Args)]
-pub(crate) struct Get {
+pub(crate) struct GetArgs {
     /// Name of the order request
     name: String,
     #[command(flatten)]
-    target: Target,
+    target: ResourceArgs,
 }
 
-impl Get {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+impl GetArgs {
+    pub(crate) async fn run(self) -> Result<(), CliError> {
         let resource = self.target.connect().await?.get(&self.name).await?;
         show::one(&resource, self.target.output)
     }
@@ -112,17 +112,18 @@ impl Get {
 
 /// `orderstream list`
 #[derive(Debug, clap::Args)]
-pub(crate) struct List {
+pub(crate) struct ListArgs {
     /// List all namespaces
     #[arg(long, short = 'A')]
     all_namespaces: bool,
     #[command(flatten)]
-    target: Target,
+    target: ResourceArgs,
 }
 
-impl List {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
-        let scope = if self.all_namespaces { Scope::AllNamespaces } else { Scope::Namespace };
+impl ListArgs {
+    pub(crate) async fn run(self) -> Result<(), CliError> {
+        let scope =
+            if self.all_namespaces { ListScope::AllNamespaces } else { ListScope::Namespace };
         let resources = self.target.connect().await?.list(scope).await?;
         show::list(&resources, self.target.output)
     }
@@ -130,15 +131,15 @@ impl List {
 
 /// `orderstream delete NAME`
 #[derive(Debug, clap::Args)]
-pub(crate) struct Delete {
+pub(crate) struct DeleteArgs {
     /// Name of the order request
     name: String,
     #[command(flatten)]
-    target: Target,
+    target: ResourceArgs,
 }
 
-impl Delete {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+impl DeleteArgs {
+    pub(crate) async fn run(self) -> Result<(), CliError> {
         self.target.connect().await?.delete(&self.name).await?;
         output::line(&format!("orderrequest/{} deleted", self.name));
         Ok(())
@@ -147,20 +148,20 @@ impl Delete {
 
 /// `orderstream watch NAME`
 #[derive(Debug, clap::Args)]
-pub(crate) struct Watch {
+pub(crate) struct WatchArgs {
     /// Name of the order request
     name: String,
     /// Show only changes after the event with this sequence number
     #[arg(long, default_value_t = 0, value_name = "SEQ")]
     after: u64,
     #[command(flatten)]
-    target: Target,
+    target: ResourceArgs,
 }
 
-impl Watch {
+impl WatchArgs {
     /// Prints a line for every change until the order's end: code 0 when it was finalised or
     /// closed, 3 when it expired, 4 when it was cancelled or failed.
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+    pub(crate) async fn run(self) -> Result<(), CliError> {
         let server = self.target.connect().await?;
         let mut last = None;
         let mut header = true;
@@ -170,18 +171,20 @@ impl Watch {
             let seq = show::last_seq(&resource);
             if seq > self.after && last.as_ref() != Some(&(seq, row.clone())) {
                 match self.target.output {
-                    Format::Table => show::watched(&resource, &mut header),
-                    format @ (Format::Json | Format::Yaml) => show::one(&resource, format)?,
+                    OutputFormat::Table => show::print_change(&resource, &mut header),
+                    format @ (OutputFormat::Json | OutputFormat::Yaml) => {
+                        show::one(&resource, format)?
+                    }
                 }
                 last = Some((seq, row));
             }
             match RequestPhase::parse(show::phase(&resource)) {
                 Some(RequestPhase::Finalised | RequestPhase::Closed) => return Ok(()),
                 Some(RequestPhase::Expired) => {
-                    return Err(Failure::too_late(format!("{} expired", self.name)));
+                    return Err(CliError::too_late(format!("{} expired", self.name)));
                 }
                 Some(phase @ (RequestPhase::Cancelled | RequestPhase::Failed)) => {
-                    return Err(Failure::refused(format!("{} is {phase}", self.name)));
+                    return Err(CliError::refused(format!("{} is {phase}", self.name)));
                 }
                 Some(
                     RequestPhase::Pending
@@ -189,7 +192,7 @@ impl Watch {
                     | RequestPhase::Paused
                     | RequestPhase::Reconnecting,
                 )
-                | None => tokio::time::sleep(LOOK).await,
+                | None => tokio::time::sleep(POLL_INTERVAL).await,
             }
         }
     }
@@ -197,45 +200,45 @@ impl Watch {
 
 /// `orderstream wait NAME --for …`
 #[derive(Debug, clap::Args)]
-pub(crate) struct Wait {
+pub(crate) struct WaitArgs {
     /// Name of the order request
     name: String,
     /// The state to wait for: `phase=Finalised`, `proposals=3`, `condition=Ready`, or `delete`
     #[arg(long = "for", value_name = "STATE")]
-    wanted: String,
+    state: String,
     /// The longest wait
     #[arg(long, default_value = "60s", value_name = "DURATION")]
     timeout: String,
     #[command(flatten)]
-    target: Target,
+    target: ResourceArgs,
 }
 
-impl Wait {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
-        let wanted = Wanted::parse(&self.wanted)?;
+impl WaitArgs {
+    pub(crate) async fn run(self) -> Result<(), CliError> {
+        let condition = WaitCondition::parse(&self.state)?;
         let timeout = parse_ms(&self.timeout).map(Duration::from_millis).ok_or_else(|| {
             let given = &self.timeout;
-            Failure::input(format!("--timeout '{given}' is not a duration such as 60s or 5m"))
+            CliError::input(format!("--timeout '{given}' is not a duration such as 60s or 5m"))
         })?;
         let server = self.target.connect().await?;
-        let looking = async {
+        let polling = async {
             loop {
                 match server.get(&self.name).await {
-                    Ok(resource) if wanted.holds(&resource) => return Ok(()),
-                    Ok(resource) => wanted.still_possible(&self.name, &resource)?,
-                    Err(failure) if matches!(wanted, Wanted::Delete) => {
+                    Ok(resource) if condition.is_met(&resource) => return Ok(()),
+                    Ok(resource) => condition.check_still_possible(&self.name, &resource)?,
+                    Err(failure) if matches!(condition, WaitCondition::Delete) => {
                         return if failure.is_refused() { Ok(()) } else { Err(failure) };
                     }
                     Err(failure) => return Err(failure),
                 }
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
         };
-        let (name, state, limit) = (&self.name, &self.wanted, &self.timeout);
-        match tokio::time::timeout(timeout, looking).await {
+        let (name, state, limit) = (&self.name, &self.state, &self.timeout);
+        match tokio::time::timeout(timeout, polling).await {
             Ok(result) => result?,
             Err(_) => {
-                return Err(Failure::too_late(format!("{name}: {state} not reached in {limit}")));
+                return Err(CliError::too_late(format!("{name}: {state} not reached in {limit}")));
             }
         }
         output::line(&format!("orderrequest/{name} {state}"));
@@ -245,17 +248,17 @@ impl Wait {
 
 /// A state that can be waited for.
 #[derive(Debug)]
-enum Wanted {
+enum WaitCondition {
     Phase(String),
     Proposals(u64),
     Condition(String),
     Delete,
 }
 
-impl Wanted {
-    fn parse(text: &str) -> Result<Self, Failure> {
+impl WaitCondition {
+    fn parse(text: &str) -> Result<Self, CliError> {
         let wrong = || {
-            Failure::input(format!(
+            CliError::input(format!(
                 "--for '{text}' is unknown; give phase=NAME, proposals=N, condition=NAME or delete"
             ))
         };
@@ -268,7 +271,7 @@ impl Wanted {
         }
     }
 
-    fn holds(&self, resource: &Value) -> bool {
+    fn is_met(&self, resource: &Value) -> bool {
         match self {
             Self::Phase(name) => show::phase(resource).eq_ignore_ascii_case(name),
             Self::Proposals(count) => show::proposals(resource) >= *count,
@@ -278,14 +281,14 @@ impl Wanted {
     }
 
     /// Fails if the order has ended in another state: it will not change any more.
-    fn still_possible(&self, name: &str, resource: &Value) -> Result<(), Failure> {
+    fn check_still_possible(&self, name: &str, resource: &Value) -> Result<(), CliError> {
         let phase = show::phase(resource);
         if is_end(phase) && !matches!(self, Self::Delete | Self::Condition(_)) {
             let message = format!("{name} is {phase}; it will not come to that any more");
             return Err(if end_reason(phase) == Reason::DeadlinePassed {
-                Failure::too_late(message)
+                CliError::too_late(message)
             } else {
-                Failure::refused(message)
+                CliError::refused(message)
             });
         }
         Ok(())

@@ -7,14 +7,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use orderstream_client::{
-    Award, BuyerAct, Client, Cursor, Cursors, Epoch, Event, EventKind, FollowUp, FollowUpId, Heard,
-    InMemory, Message, OrderFollower, OrderKey, OrderSpec, ProposalId, ProposalInput,
-    ProposalUpdate, Proposed, SellerId, SellerSession, Seq, SpecInput, Start, Submission,
+    Award, BuyerCommand, Client, Cursors, Epoch, Event, EventKind, FollowRole, FollowUp,
+    FollowUpId, InMemory, Message, OrderFollower, OrderKey, OrderSpec, ProposalContent, ProposalId,
+    ProposalInput, ProposalUpdate, SellerCursor, SellerId, SellerSession, Seq, SessionItem,
+    SpecInput, SubmittedProposal,
 };
 use orderstream_core::input::MessageInput;
 use parking_lot::Mutex;
 
-use crate::process::{PATIENCE, Role, pause};
+use crate::process::{Role, WAIT_TIMEOUT, pause};
 
 /// The number of times the processor is killed.
 const KILLS: usize = 5;
@@ -37,7 +38,7 @@ pub(crate) fn processor(dir: &Path, seller: &str) -> Role {
 
 pub(crate) fn block_on<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { tokio::time::timeout(PATIENCE * 2, test).await.expect("in time") })
+    runtime.block_on(async { tokio::time::timeout(WAIT_TIMEOUT * 2, test).await.expect("in time") })
 }
 
 pub(crate) fn order() -> OrderKey {
@@ -47,7 +48,7 @@ pub(crate) fn order() -> OrderKey {
 /// Opens the order as its tracker, and returns a follower of its events.
 pub(crate) fn track(client: &Client) -> OrderFollower {
     let spec = Box::new(OrderSpec::try_from(SpecInput::default()).unwrap());
-    client.follow(order(), Start::Track { spec, incarnation: None, epoch: Epoch(1) })
+    client.follow(order(), FollowRole::Tracker { spec, incarnation: None, epoch: Epoch(1) })
 }
 
 pub(crate) fn follow_up(id: &str, text: &str, answers: Option<&FollowUpId>) -> FollowUp {
@@ -56,8 +57,8 @@ pub(crate) fn follow_up(id: &str, text: &str, answers: Option<&FollowUpId>) -> F
     FollowUp { id, audience, message: Message::try_from(input).unwrap(), answers: answers.cloned() }
 }
 
-fn proposed(id: &str, price: &str) -> Proposed {
-    Proposed::try_from(ProposalInput {
+fn proposed(id: &str, price: &str) -> ProposalContent {
+    ProposalContent::try_from(ProposalInput {
         proposal_id: Some(id.to_owned()),
         seller: "works".to_owned(),
         price: price.to_owned(),
@@ -70,9 +71,9 @@ fn proposed(id: &str, price: &str) -> Proposed {
 async fn event(session: &mut SellerSession) -> Event {
     loop {
         match session.next().await.unwrap() {
-            Heard::Event(heard) => return heard.event,
-            Heard::Connected(_) => {}
-            Heard::Refused(refused) => panic!("{refused}"),
+            SessionItem::Event(received) => return received.event,
+            SessionItem::Connected(_) => {}
+            SessionItem::Refused(refused) => panic!("{refused}"),
         }
     }
 }
@@ -89,28 +90,28 @@ async fn events_to_the_end(mut follower: OrderFollower) -> Vec<Event> {
 /// Sends follow-ups, receives, acknowledges and answers them, and proposes, until the processor was
 /// killed [`KILLS`] times. Returns the sequence numbers that the session received, and the number
 /// of rounds.
-async fn talk(
+async fn exchange_messages(
     client: &Client,
     session: &mut SellerSession,
     kills: &AtomicUsize,
 ) -> (Vec<u64>, usize) {
-    let (mut heard, mut round) = (Vec::new(), 0);
+    let (mut received, mut round) = (Vec::new(), 0);
     while kills.load(Ordering::Relaxed) < KILLS && round < 900 {
         round += 1;
-        let asked = follow_up(&format!("q-{round}"), "when?", None);
-        client.follow_up(&order(), asked.clone(), None).await.unwrap();
+        let question = follow_up(&format!("q-{round}"), "when?", None);
+        client.follow_up(&order(), question.clone(), None).await.unwrap();
         loop {
             let event = event(session).await;
-            heard.push(event.seq.0);
-            if matches!(&event.kind, EventKind::FollowUpAdded(added) if added.id == asked.id) {
+            received.push(event.seq.0);
+            if matches!(&event.kind, EventKind::FollowUpAdded(added) if added.id == question.id) {
                 session.acknowledge(&order(), event.seq).await.unwrap();
                 break;
             }
         }
-        session.answer(&order(), &asked.id, "tomorrow").await.unwrap();
+        session.answer(&order(), &question.id, "tomorrow").await.unwrap();
         session.propose(&order(), proposed(&format!("p-{round}"), "10.50")).await.unwrap();
     }
-    (heard, round)
+    (received, round)
 }
 
 /// The session has no gap and no repeat, and each command has one effect.
@@ -130,41 +131,42 @@ fn sessions_resume_exactly_after_kills() {
         }
         processor
     });
-    let (heard, rounds, events) = block_on(async {
+    let (received, rounds, events) = block_on(async {
         let client = Client::new(&url).unwrap();
         let mut tracker = track(&client);
         assert_eq!(tracker.next().await.unwrap().unwrap().seq.0, 1);
         let mut session = client.seller(SellerId::new("works").unwrap());
-        let (mut heard, rounds) = talk(&client, &mut session, &kills).await;
+        let (mut received, rounds) = exchange_messages(&client, &mut session, &kills).await;
         is_done.store(true, Ordering::Relaxed);
-        let award = BuyerAct::Finalise {
+        let award = BuyerCommand::Finalise {
             award: Some(Award::Whole(ProposalId::new("p-1").unwrap())),
             reason: None,
             undo_within_ms: None,
         };
-        client.act(&order(), award, None).await.unwrap();
+        client.send_command(&order(), award, None).await.unwrap();
         loop {
             let event = event(&mut session).await;
-            heard.push(event.seq.0);
+            received.push(event.seq.0);
             if matches!(event.kind, EventKind::OrderFinalised { .. }) {
                 break;
             }
         }
-        (heard, rounds, events_to_the_end(client.follow(order(), Start::Watch)).await)
+        (received, rounds, events_to_the_end(client.follow(order(), FollowRole::Observer)).await)
     });
     drop(killer.join().unwrap());
     assert!(kills.load(Ordering::Relaxed) >= KILLS, "the processor was not killed often enough");
-    let count = |fits: fn(&EventKind) -> bool| events.iter().filter(|e| fits(&e.kind)).count();
+    let count =
+        |fits: fn(&EventKind) -> bool| events.iter().filter(|event| fits(&event.kind)).count();
     assert_eq!(count(|kind| matches!(kind, EventKind::NewProposal(_))), rounds);
     assert_eq!(count(|kind| matches!(kind, EventKind::FollowUpAdded(_))), rounds);
-    let is_answer = |kind: &EventKind| {
+    let is_answered = |kind: &EventKind| {
         matches!(kind, EventKind::ProposalUpdate(ProposalUpdate::Answered { .. }))
     };
-    assert_eq!(count(is_answer), rounds, "each act once");
+    assert_eq!(count(is_answered), rounds, "each act once");
     assert_eq!(count(|kind| matches!(kind, EventKind::SellerNotified { .. })), 1, "seen once");
     // All that concerns the one seller there is: everything but the list of sellers.
     let all: Vec<u64> = events.iter().map(|event| event.seq.0).filter(|seq| *seq != 2).collect();
-    assert_eq!(heard, all);
+    assert_eq!(received, all);
 }
 
 /// Each refusal has its index and its reason; the rest of the call is accepted.
@@ -177,11 +179,14 @@ fn bulk_calls_report_each_refusal() {
         let client = Client::new(&url).unwrap();
         let mut tracker = track(&client);
         tracker.next().await.unwrap().unwrap();
-        let many = (0..3_000).map(|n| Submission::new(order(), proposed(&format!("p-{n}"), "9")));
-        let stale =
-            Submission { amends: Some(7), ..Submission::new(order(), proposed("p-1", "8")) };
-        let elsewhere = OrderKey::new("default", "nobody").unwrap();
-        let unknown = Submission::new(elsewhere, proposed("p", "9"));
+        let many =
+            (0..3_000).map(|n| SubmittedProposal::new(order(), proposed(&format!("p-{n}"), "9")));
+        let stale = SubmittedProposal {
+            amends: Some(7),
+            ..SubmittedProposal::new(order(), proposed("p-1", "8"))
+        };
+        let other_order = OrderKey::new("default", "nobody").unwrap();
+        let unknown = SubmittedProposal::new(other_order, proposed("p", "9"));
         let all: Vec<_> = many.chain([stale, unknown]).collect();
         let summary = client.submit(futures_util::stream::iter(all)).await.unwrap();
         assert_eq!((summary.accepted, summary.refused), (3_000, 2));
@@ -191,24 +196,24 @@ fn bulk_calls_report_each_refusal() {
             .filter_map(|(index, result)| Some((*index, result.as_ref().err()?.reason.as_str())))
             .collect();
         assert_eq!(reasons, [(3_000, "CHANGED"), (3_001, "ORDER_NOT_FOUND")]);
-        client.act(&order(), BuyerAct::Close(None), None).await.unwrap();
-        let events = events_to_the_end(client.follow(order(), Start::Watch)).await;
+        client.send_command(&order(), BuyerCommand::Close(None), None).await.unwrap();
+        let events = events_to_the_end(client.follow(order(), FollowRole::Observer)).await;
         assert_eq!(events.len(), 3_003);
-        let late = client.act(&order(), BuyerAct::Resume, None).await.unwrap_err();
+        let late = client.send_command(&order(), BuyerCommand::Resume, None).await.unwrap_err();
         assert!(late.to_string().starts_with("ORDER_ENDED"), "{late}");
     });
 }
 
 /// Cursors that outlive the session, as in a file.
 #[derive(Clone, Debug, Default)]
-struct Kept(Arc<Mutex<InMemory>>);
+struct SharedCursors(Arc<Mutex<InMemory>>);
 
-impl Cursors for Kept {
-    fn load(&self) -> Vec<Cursor> {
+impl Cursors for SharedCursors {
+    fn load(&self) -> Vec<SellerCursor> {
         self.0.lock().load()
     }
 
-    fn store(&mut self, cursor: &Cursor) {
+    fn store(&mut self, cursor: &SellerCursor) {
         self.0.lock().store(cursor);
     }
 
@@ -222,9 +227,10 @@ fn restarted_programs_resume_after_acknowledged_events() {
     let dir = tempfile::tempdir().unwrap();
     let processor = processor(dir.path(), "works");
     let url = format!("http://{}", processor.address("grpc"));
-    let kept = Kept::default();
-    let start =
-        |client: &Client| client.seller(SellerId::new("works").unwrap()).with_cursors(kept.clone());
+    let cursors = SharedCursors::default();
+    let start = |client: &Client| {
+        client.seller(SellerId::new("works").unwrap()).with_cursors(cursors.clone())
+    };
     block_on(async {
         let client = Client::new(&url).unwrap();
         track(&client).next().await.unwrap().unwrap();
@@ -239,11 +245,11 @@ fn restarted_programs_resume_after_acknowledged_events() {
             assert_eq!(event(&mut again).await.seq.0, seq, "4 is that it was seen");
         }
         again.acknowledge(&order(), Seq(4)).await.unwrap();
-        assert_eq!(kept.load()[0].seq, Seq(4));
-        client.act(&order(), BuyerAct::Cancel(None), None).await.unwrap();
+        assert_eq!(cursors.load()[0].seq, Seq(4));
+        client.send_command(&order(), BuyerCommand::Cancel(None), None).await.unwrap();
         let last = event(&mut again).await;
         again.acknowledge(&order(), last.seq).await.unwrap();
-        assert_eq!(kept.load(), [], "nothing comes after the end");
+        assert_eq!(cursors.load(), [], "nothing comes after the end");
     });
 }
 
@@ -261,13 +267,13 @@ fn refusals_carry_reasons_and_are_final() {
         let mut sessions = Vec::new();
         for _ in 0..15 {
             let mut one = client.seller(SellerId::new("works").unwrap());
-            assert!(matches!(one.next().await, Ok(Heard::Connected(_))));
+            assert!(matches!(one.next().await, Ok(SessionItem::Connected(_))));
             sessions.push(one);
         }
         let mut one_more = client.seller(SellerId::new("works").unwrap());
         let refused = one_more.next().await.unwrap_err();
         assert!(refused.to_string().starts_with("LIMIT_REACHED"), "{refused}");
-        let missing = client.follow(order(), Start::Watch).next().await.unwrap_err();
+        let missing = client.follow(order(), FollowRole::Observer).next().await.unwrap_err();
         assert!(missing.to_string().starts_with("ORDER_NOT_FOUND"), "{missing}");
     });
 }

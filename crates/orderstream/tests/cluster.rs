@@ -7,7 +7,7 @@ mod contested;
 mod deletes;
 mod kills;
 mod leaders;
-mod life;
+mod lifecycle;
 mod many;
 mod market;
 mod rbac;

@@ -24,7 +24,7 @@ const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_co
                       unsupported_method,allow_header_conformance";
 
 /// Checks one service against its document.
-fn hold_to_its_document(service: &str, address: SocketAddr) {
+fn check_against_document(service: &str, address: SocketAddr) {
     let Some(program) = std::env::var_os(VARIABLE) else {
         println!("SKIPPED: {VARIABLE} is not set; `cargo xtask test` sets it");
         return;
@@ -42,56 +42,56 @@ fn hold_to_its_document(service: &str, address: SocketAddr) {
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    let complaints = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{service}: {said}\n{complaints}");
-    println!("{service}: {said}");
-    let cases = said.lines().find(|line| line.contains("generated"));
-    assert!(cases.is_some(), "it says how many cases it made: {said}");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{service}: {stdout}\n{stderr}");
+    println!("{service}: {stdout}");
+    let cases = stdout.lines().find(|line| line.contains("generated"));
+    assert!(cases.is_some(), "it says how many cases it made: {stdout}");
 }
 
-fn ask(address: SocketAddr, path: &str, body: &Value) {
-    let answer = post(address, path, &body.to_string()).unwrap();
-    assert!(answer.status < 300, "{path}: {answer:?}");
+fn post_ok(address: SocketAddr, path: &str, body: &Value) {
+    let response = post(address, path, &body.to_string()).unwrap();
+    assert!(response.status < 300, "{path}: {response:?}");
 }
 
 /// Opens orders with proposals, questions and follow-ups, under the ids of the documents' examples.
-fn furnish(pair: &Pair) {
+fn populate(pair: &Pair) {
     let (buyers, sellers) = (pair.requestor.address("requestor"), pair.processor.address("rest"));
     for (id, sealed) in [("SB1029436", false), ("SB2", false), ("sealed", true)] {
         let order = json!({ "order_req_id": id, "sealed": sealed,
                             "items": [{ "sku": "A4-80", "quantity": "100" }] });
-        ask(buyers, "/api/v1/orders/initiate", &order);
+        post_ok(buyers, "/api/v1/orders/initiate", &order);
         until("the order is at its processor", || {
-            let shown = get(sellers, &format!("/api/v1/orders/{id}")).unwrap();
-            (shown.status == 200).then_some(())
+            let response = get(sellers, &format!("/api/v1/orders/{id}")).unwrap();
+            (response.status == 200).then_some(())
         });
         for (number, price) in [("P-1", "10"), ("P-2", "12.5")] {
             let proposal = json!({ "order_req_id": id, "proposal_id": number, "seller": "seller1",
                                    "price": price, "currency": "EUR",
                                    "attachments": ["https://seller1.example/offer.pdf"] });
-            ask(sellers, "/api/v1/proposals", &proposal);
+            post_ok(sellers, "/api/v1/proposals", &proposal);
         }
         let question = json!({ "seller": "seller1", "question_id": "q-1", "message": "which?" });
-        ask(sellers, &format!("/api/v1/orders/{id}/questions"), &question);
+        post_ok(sellers, &format!("/api/v1/orders/{id}/questions"), &question);
         let follow_up = json!({ "order_req_id": id, "follow_up_id": "f-1", "answers": "q-1",
                                 "message": "any" });
-        ask(buyers, "/api/v1/orders/followup", &follow_up);
+        post_ok(buyers, "/api/v1/orders/followup", &follow_up);
     }
 }
 
 #[test]
 fn processor_keeps_to_its_openapi_document() {
     let pair = Pair::start();
-    furnish(&pair);
-    hold_to_its_document("processor", pair.processor.address("rest"));
+    populate(&pair);
+    check_against_document("processor", pair.processor.address("rest"));
 }
 
 #[test]
 fn requestor_keeps_to_its_openapi_document() {
     let pair = Pair::start();
-    furnish(&pair);
-    hold_to_its_document("requestor", pair.requestor.address("requestor"));
+    populate(&pair);
+    check_against_document("requestor", pair.requestor.address("requestor"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::http::{get, post, send};
 use crate::process::{Pair, dev};
 
-pub(crate) fn hold_conversation(requestor: SocketAddr) {
+pub(crate) fn run_conversation(requestor: SocketAddr) {
     let orders = "/api/v1/orders";
     let status = || get(requestor, &format!("{orders}/tracking/status")).unwrap();
     let empty = json!({ "total_orders": 0, "active_streams": 0, "tracked_order_ids": [] });
@@ -15,8 +15,8 @@ pub(crate) fn hold_conversation(requestor: SocketAddr) {
 
     let initiate = r#"{"order_req_id": "SB1029436", "session_id": "sess_123",
                        "notification_type": "email"}"#;
-    let answer = post(requestor, &format!("{orders}/initiate"), initiate).unwrap();
-    assert_eq!((answer.status, &answer.json()["success"]), (200, &json!(true)));
+    let response = post(requestor, &format!("{orders}/initiate"), initiate).unwrap();
+    assert_eq!((response.status, &response.json()["success"]), (200, &json!(true)));
     let one = json!({ "total_orders": 1, "active_streams": 1, "tracked_order_ids": ["SB1029436"] });
     assert_eq!(status().json(), one);
 
@@ -26,8 +26,8 @@ pub(crate) fn hold_conversation(requestor: SocketAddr) {
 
     let follow_up = r#"{"order_req_id": "SB1029436", "audience": ["seller1"],
                         "message": {"message": "Can you deliver by Friday?", "urls": []}}"#;
-    let answer = post(requestor, &format!("{orders}/followup"), follow_up).unwrap();
-    assert_eq!((answer.status, &answer.json()["success"]), (200, &json!(true)));
+    let response = post(requestor, &format!("{orders}/followup"), follow_up).unwrap();
+    assert_eq!((response.status, &response.json()["success"]), (200, &json!(true)));
     assert_eq!(tracking()["notes_count"], 1);
 
     let form = ["content-type: application/x-www-form-urlencoded"];
@@ -43,11 +43,11 @@ pub(crate) fn hold_conversation(requestor: SocketAddr) {
 fn dev_holds_the_original_conversation() {
     let dir = tempfile::tempdir().unwrap();
     let dev = dev(dir.path(), &[]);
-    hold_conversation(dev.address("requestor"));
+    run_conversation(dev.address("requestor"));
 }
 
 #[test]
 fn separate_processes_hold_the_original_conversation() {
     let pair = Pair::start();
-    hold_conversation(pair.requestor.address("requestor"));
+    run_conversation(pair.requestor.address("requestor"));
 }

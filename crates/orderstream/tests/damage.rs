@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::http::{Answer, get, post};
+use crate::http::{HttpResponse, get, post};
 use crate::process::{Pair, Role, run, until};
 
 const PROPOSALS: u64 = 120;
@@ -21,7 +21,9 @@ fn filled() -> Pair {
         let requestor = pair.requestor.address("requestor");
         assert_eq!(post(requestor, "/api/v1/orders/initiate", &body).unwrap().status, 200);
         let rest = pair.processor.address("rest");
-        until("the order is open", || order_of(rest, order).filter(|answer| answer.status == 200));
+        until("the order is open", || {
+            order_of(rest, order).filter(|response| response.status == 200)
+        });
         for serial in 0..proposals {
             assert_eq!(propose(rest, order, serial).status, 201);
         }
@@ -29,7 +31,7 @@ fn filled() -> Pair {
     pair
 }
 
-fn propose(rest: SocketAddr, order: &str, serial: u64) -> Answer {
+fn propose(rest: SocketAddr, order: &str, serial: u64) -> HttpResponse {
     let body = format!(
         r#"{{"order_req_id":"{order}","proposal_id":"{order}-{serial}","seller":"a",
             "price":"10.50","currency":"EUR"}}"#
@@ -37,7 +39,7 @@ fn propose(rest: SocketAddr, order: &str, serial: u64) -> Answer {
     post(rest, "/api/v1/proposals", &body).unwrap()
 }
 
-fn order_of(rest: SocketAddr, order: &str) -> Option<Answer> {
+fn order_of(rest: SocketAddr, order: &str) -> Option<HttpResponse> {
     get(rest, &format!("/api/v1/orders/{order}")).ok()
 }
 
@@ -74,21 +76,21 @@ fn flip_first(log: &Path, text: &str) {
 }
 
 fn ready(role: &Role) -> String {
-    let answer = until("the role is ready", || {
-        get(role.address("metrics"), "/readyz").ok().filter(|answer| answer.status == 200)
+    let response = until("the role is ready", || {
+        get(role.address("metrics"), "/readyz").ok().filter(|response| response.status == 200)
     });
-    answer.text
+    response.text
 }
 
 /// Returns the value of a role's metric, by the name of its series.
-fn figure(role: &Role, series: &str) -> f64 {
+fn metric_value(role: &Role, series: &str) -> f64 {
     let page = get(role.address("metrics"), "/metrics").unwrap().text;
     let line = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("no {series}")).parse().unwrap()
 }
 
-fn reason(answer: &Answer) -> String {
-    answer.json()["reason"].as_str().unwrap().to_owned()
+fn reason(response: &HttpResponse) -> String {
+    response.json()["reason"].as_str().unwrap().to_owned()
 }
 
 /// The refusal counts the missing events, none of whose sequence numbers is reused.
@@ -102,13 +104,13 @@ fn zeroed_log_tails_refuse_their_order_only() {
         pair.processor.restart();
         assert_eq!(ready(&pair.processor), "ok\n", "{len} bytes");
         let rest = pair.processor.address("rest");
-        let missing = figure(&pair.processor, "orderstream_journal_damaged{kind=\"record\"}");
+        let missing = metric_value(&pair.processor, "orderstream_journal_damaged{kind=\"record\"}");
         assert!(missing >= 1.0, "{len} bytes: {missing} are told");
-        assert_eq!(figure(&pair.processor, "orderstream_journal_read_only"), 0.0);
-        let answer = order_of(rest, "BUSY").unwrap();
-        assert_eq!((answer.status, reason(&answer).as_str()), (500, "RECORDS_DAMAGED"));
-        let told = format!("{missing} of its ");
-        assert!(answer.text.contains(&told), "{len} bytes: {told}: {}", answer.text);
+        assert_eq!(metric_value(&pair.processor, "orderstream_journal_read_only"), 0.0);
+        let response = order_of(rest, "BUSY").unwrap();
+        assert_eq!((response.status, reason(&response).as_str()), (500, "RECORDS_DAMAGED"));
+        let expected = format!("{missing} of its ");
+        assert!(response.text.contains(&expected), "{len} bytes: {expected}: {}", response.text);
         let refused = propose(rest, "BUSY", PROPOSALS);
         assert_eq!(reason(&refused), "RECORDS_DAMAGED", "{}", refused.text);
         assert_eq!(order_of(rest, "QUIET").unwrap().status, 200);
@@ -122,25 +124,25 @@ fn flipped_bits_make_processors_read_only() {
     let mut pair = filled();
     let dir = pair.processor_dir();
     let journal = dir.to_str().unwrap();
-    let held = run(&["journal", "verify", journal]);
-    assert_eq!(held.status.code(), Some(4), "a process has it open: {held:?}");
+    let output = run(&["journal", "verify", journal]);
+    assert_eq!(output.status.code(), Some(4), "a process has it open: {output:?}");
     pair.processor.terminate();
     pair.processor.wait();
     let log = log_of(&dir);
     flip(&log, "BUSY-7\"");
     pair.processor.restart();
-    let told = ready(&pair.processor);
-    assert!(told.contains("read only") && told.contains(".jnl at byte "), "{told}");
-    assert_eq!(figure(&pair.processor, "orderstream_journal_read_only"), 1.0);
-    assert_eq!(figure(&pair.processor, "orderstream_journal_damaged{kind=\"file\"}"), 1.0);
+    let readiness = ready(&pair.processor);
+    assert!(readiness.contains("read only") && readiness.contains(".jnl at byte "), "{readiness}");
+    assert_eq!(metric_value(&pair.processor, "orderstream_journal_read_only"), 1.0);
+    assert_eq!(metric_value(&pair.processor, "orderstream_journal_damaged{kind=\"file\"}"), 1.0);
     let rest = pair.processor.address("rest");
     let busy = order_of(rest, "BUSY").unwrap();
     assert_eq!(reason(&busy), "RECORDS_DAMAGED");
     assert_eq!(order_of(rest, "QUIET").unwrap().status, 200, "reads go on");
     let refused = propose(rest, "QUIET", 1);
     assert_eq!((refused.status, reason(&refused).as_str()), (503, "STORAGE_UNAVAILABLE"));
-    for word in ["read only", ".jnl at byte ", "orderstream journal salvage"] {
-        assert!(refused.text.contains(word), "{word}: {}", refused.text);
+    for part in ["read only", ".jnl at byte ", "orderstream journal salvage"] {
+        assert!(refused.text.contains(part), "{part}: {}", refused.text);
     }
     pair.processor.terminate();
     assert!(pair.processor.wait().success());
@@ -151,8 +153,8 @@ fn flipped_bits_make_processors_read_only() {
     assert_eq!(found["files"][0]["file"].as_str(), log.to_str());
     assert!(found["lists"][0]["list"].as_str().unwrap().starts_with("e/default/BUSY/"), "{found}");
     let fresh = dir.with_extension("salvaged");
-    let taken = run(&["journal", "salvage", journal, "--to", fresh.to_str().unwrap()]);
-    assert_eq!(taken.status.code(), Some(6), "{taken:?}");
+    let salvaged = run(&["journal", "salvage", journal, "--to", fresh.to_str().unwrap()]);
+    assert_eq!(salvaged.status.code(), Some(6), "{salvaged:?}");
     let again = run(&["journal", "salvage", journal, "--to", fresh.to_str().unwrap()]);
     assert_eq!(again.status.code(), Some(2), "it holds a journal already: {again:?}");
     assert!(run(&["journal", "verify", fresh.to_str().unwrap()]).status.success());
@@ -172,8 +174,8 @@ fn flipped_bits_make_requestors_read_only() {
     let store = pair.requestor_dir();
     flip_first(&log_of(&store), "QUIET");
     pair.requestor.restart();
-    let told = ready(&pair.requestor);
-    assert!(told.contains("read only") && told.contains(".jnl at byte "), "{told}");
+    let readiness = ready(&pair.requestor);
+    assert!(readiness.contains("read only") && readiness.contains(".jnl at byte "), "{readiness}");
     let requestor = pair.requestor.address("requestor");
     until("the whole order is followed", || {
         let tracked = get(requestor, "/api/v1/orders/tracking/BUSY").ok()?;

@@ -25,9 +25,9 @@ fn draining_cuts_nothing_and_streams_resume() {
             );
             let began = Instant::now();
             match post(rest, "/api/v1/proposals", &body) {
-                Ok(answer) if answer.status == 201 => acknowledged += 1,
+                Ok(response) if response.status == 201 => acknowledged += 1,
                 // Refused in words while draining, refused by the system in the gap.
-                Ok(answer) => assert!(matches!(answer.status, 404 | 503), "{answer:?}"),
+                Ok(response) => assert!(matches!(response.status, 404 | 503), "{response:?}"),
                 Err(_) => pause(Duration::from_millis(5)),
             }
             slowest = slowest.max(began.elapsed());

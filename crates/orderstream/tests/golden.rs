@@ -47,7 +47,7 @@ enum Mode {
     /// Compares with them.
     Compare,
     /// Writes the transcript, the records, and the replies about the existing folders.
-    Answers,
+    Replies,
     /// Writes the folders and the requests too.
     All,
 }
@@ -55,7 +55,7 @@ enum Mode {
 impl Mode {
     fn of_variable() -> Self {
         match std::env::var("ORDERSTREAM_GOLDEN").as_deref() {
-            Ok("write") => Self::Answers,
+            Ok("write") => Self::Replies,
             Ok("folders") => Self::All,
             Ok(other) => panic!("ORDERSTREAM_GOLDEN is '{other}'; give write or folders"),
             Err(_) => Self::Compare,
@@ -70,21 +70,21 @@ fn live() {
     let mut stage = Stage::fresh(dir.path(), &receiver);
     script::play(&mut stage, &receiver);
     stage.stop();
-    receiver.tell(&mut stage.transcript);
+    receiver.append_webhooks(&mut stage.transcript);
     for role in stored::ROLES {
         stage.verb(&format!("journal verify {{dir}}/{role} -o json"));
     }
     if mode == Mode::All {
-        keep(&stage);
+        replace_folders(&stage);
     }
-    let mut records = stage.transcript.followed();
+    let mut records = stage.transcript.successor();
     for role in stored::ROLES {
-        disk::tell(&mut records, role, &dir.path().join(role));
+        disk::append_lists(&mut records, role, &dir.path().join(role));
     }
-    stage.transcript.hold_against("transcript.jsonl", mode);
-    records.hold_against("records.jsonl", mode);
+    stage.transcript.compare_with("transcript.jsonl", mode);
+    records.compare_with("records.jsonl", mode);
     if mode == Mode::All {
-        stored::read().hold_against(STORED, mode);
+        stored::read().compare_with(STORED, mode);
     }
 }
 
@@ -93,19 +93,20 @@ fn stored() {
     match Mode::of_variable() {
         // The folders are being written.
         Mode::All => eprintln!("`live` writes what is stored"),
-        mode @ (Mode::Compare | Mode::Answers) => stored::read().hold_against(STORED, mode),
+        mode @ (Mode::Compare | Mode::Replies) => stored::read().compare_with(STORED, mode),
     }
 }
 
 /// Replaces the checked-in folders, and the requests that were made under keys.
-fn keep(stage: &Stage) {
+fn replace_folders(stage: &Stage) {
     for role in stored::ROLES {
-        let kept = folder().join(role);
-        if kept.exists() {
-            fs::remove_dir_all(&kept).unwrap();
+        let target = folder().join(role);
+        if target.exists() {
+            fs::remove_dir_all(&target).unwrap();
         }
-        disk::keep(&stage.dir().join(role), &kept);
+        disk::save_folder(&stage.dir().join(role), &target);
     }
-    let notes = stage.noted().iter().map(|note| format!("{note}\n")).collect::<String>();
-    fs::write(folder().join(stored::REQUESTS), notes).unwrap();
+    let requests =
+        stage.repeatable().iter().map(|request| format!("{request}\n")).collect::<String>();
+    fs::write(folder().join(stored::REQUESTS), requests).unwrap();
 }

@@ -71,8 +71,8 @@ fn run(program: &Path, address: SocketAddr, case: Option<&str>) -> (usize, Vec<F
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let report = std::fs::read_to_string(&report).unwrap_or_else(|_| panic!("no report: {said}"));
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    let report = std::fs::read_to_string(&report).unwrap_or_else(|_| panic!("no report: {stdout}"));
     read(&report)
 }
 

@@ -12,14 +12,14 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A response of a server.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct HttpResponse {
     pub(crate) status: u16,
     /// The status line and the headers, in lower case.
     pub(crate) head: String,
     pub(crate) text: String,
 }
 
-impl Answer {
+impl HttpResponse {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
     }
@@ -31,7 +31,7 @@ pub(crate) fn send(
     request: &str,
     headers: &[&str],
     body: &str,
-) -> io::Result<Answer> {
+) -> io::Result<HttpResponse> {
     let mut bytes = Vec::new();
     begin(address, request, headers, body)?.read_to_end(&mut bytes)?;
     parse(&bytes).ok_or_else(|| io::Error::other("the answer was cut"))
@@ -58,15 +58,15 @@ pub(crate) fn begin(
     Ok(stream)
 }
 
-pub(crate) fn get(address: SocketAddr, path: &str) -> io::Result<Answer> {
+pub(crate) fn get(address: SocketAddr, path: &str) -> io::Result<HttpResponse> {
     send(address, &format!("GET {path}"), &[], "")
 }
 
-pub(crate) fn post(address: SocketAddr, path: &str, body: &str) -> io::Result<Answer> {
+pub(crate) fn post(address: SocketAddr, path: &str, body: &str) -> io::Result<HttpResponse> {
     send(address, &format!("POST {path}"), &["content-type: application/json"], body)
 }
 
-fn parse(bytes: &[u8]) -> Option<Answer> {
+fn parse(bytes: &[u8]) -> Option<HttpResponse> {
     let text = String::from_utf8_lossy(bytes);
     let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
@@ -78,7 +78,7 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
             lower.split("content-length: ").nth(1)?.split("\r\n").next()?.parse().ok()?;
         body.get(..length)?.to_owned()
     };
-    Some(Answer { status, head: lower, text })
+    Some(HttpResponse { status, head: lower, text })
 }
 
 fn unchunk(mut rest: &str) -> Option<String> {

@@ -13,7 +13,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use crate::http::{get, post};
-use crate::peers::Town;
+use crate::peers::ProcessorGroup;
 use crate::process::{Pair, Role, dev, root, run, until};
 
 /// A buyer's program, which opens orders and awards them over gRPC.
@@ -65,15 +65,15 @@ fn propose(rest: SocketAddr, id: &str, proposal_id: &str) {
         r#"{{"order_req_id":"{id}","proposal_id":"{proposal_id}","seller":"a","price":"7",
             "currency":"EUR"}}"#
     );
-    let answer = post(rest, "/api/v1/proposals", &body).unwrap();
-    assert_eq!(answer.status, 201, "{answer:?}");
+    let response = post(rest, "/api/v1/proposals", &body).unwrap();
+    assert_eq!(response.status, 201, "{response:?}");
 }
 
 /// Returns the proposal that won an order, or an incarnation of it, and the number of its events.
 fn winner(rest: SocketAddr, id: &str, query: &str) -> (String, u64) {
-    let answer = get(rest, &format!("/api/v1/orders/{id}{query}")).unwrap();
-    assert_eq!(answer.status, 200, "{id}{query}: {answer:?}");
-    let order = answer.json();
+    let response = get(rest, &format!("/api/v1/orders/{id}{query}")).unwrap();
+    assert_eq!(response.status, 200, "{id}{query}: {response:?}");
+    let order = response.json();
     let whole = order["award"]["Whole"].as_str().unwrap_or_default();
     (whole.to_owned(), order["last_seq"].as_u64().unwrap())
 }
@@ -98,7 +98,7 @@ fn awards_outlive_full_disks_and_reopened_ids() {
         assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
         assert_eq!(winner(rest, "T1", ""), ("p1".to_owned(), 4), "while there is no room");
     }
-    processor.make_room();
+    processor.free_disk();
     until("records are taken again", || buyer.open("T2", "uid-3").ok());
     assert_eq!(winner(rest, "T1", ""), ("p1".to_owned(), 4), "with room again");
     processor.kill();
@@ -133,11 +133,11 @@ fn recreated_resources_have_two_readable_orders() {
             r#"{{"order_req_id":"steel-coils","proposal_id":"{proposal_id}",
                 "seller":"saar-coils","price":"1","currency":"EUR"}}"#
         );
-        let answer = post(rest, "/api/v1/proposals", &body).unwrap();
-        assert_eq!(answer.status, 201, "{answer:?}");
+        let response = post(rest, "/api/v1/proposals", &body).unwrap();
+        assert_eq!(response.status, 201, "{response:?}");
         let question = r#"{"seller":"saar-coils","question_id":"q-1","message":"How wide?"}"#;
-        let answer = post(rest, "/api/v1/orders/steel-coils/questions", question).unwrap();
-        assert_eq!(answer.status, 201, "{answer:?}");
+        let response = post(rest, "/api/v1/orders/steel-coils/questions", question).unwrap();
+        assert_eq!(response.status, 201, "{response:?}");
         let order = get(rest, "/api/v1/orders/steel-coils").unwrap().json();
         incarnations.push(order["incarnation"].as_str().unwrap().to_owned());
         verb(&["delete", "steel-coils"]);
@@ -155,7 +155,7 @@ fn recreated_resources_have_two_readable_orders() {
         let path = format!("/api/v1/orders/steel-coils/proposals?incarnation={incarnation}");
         let page = get(rest, &path).unwrap().json();
         let proposals = page["proposals"].as_array().unwrap();
-        let ids: Vec<&Value> = proposals.iter().map(|held| &held["proposal_id"]).collect();
+        let ids: Vec<&Value> = proposals.iter().map(|proposal| &proposal["proposal_id"]).collect();
         assert_eq!(ids, [proposal_id], "{page}");
         let status = status_of(&server, rest, &["--incarnation", incarnation]);
         assert_eq!(status["incarnation"], **incarnation);
@@ -163,15 +163,15 @@ fn recreated_resources_have_two_readable_orders() {
         assert!(!status["timeline"].as_array().unwrap().is_empty(), "{status}");
     }
     only_reads_a_former_one(&server, rest, &incarnations[0]);
-    let shown = status_of(&server, rest, &[]);
-    assert_eq!(shown["former_incarnations"][0]["incarnation"], *incarnations[0], "{shown}");
+    let status = status_of(&server, rest, &[]);
+    assert_eq!(status["former_incarnations"][0]["incarnation"], *incarnations[0], "{status}");
 }
 
 /// Checks that the CLI labels a former incarnation, and suggests no command for it: that would be
 /// done to the newest.
 fn only_reads_a_former_one(server: &str, rest: SocketAddr, incarnation: &str) {
     let rest = format!("http://{rest}");
-    let shown = |verb: &str, more: &[&str]| {
+    let run_verb = |verb: &str, more: &[&str]| {
         let args = [verb, "steel-coils", "--server", server, "--processor-rest", &rest];
         let output = run(&[&args, more].concat());
         assert!(output.status.success(), "{verb} {more:?}: {output:?}");
@@ -179,11 +179,11 @@ fn only_reads_a_former_one(server: &str, rest: SocketAddr, incarnation: &str) {
     };
     let label = "\n  a former incarnation, which can only be read\n";
     let named = ["--incarnation", incarnation];
-    let (newest, former) = (shown("status", &[]), shown("status", &named));
+    let (newest, former) = (run_verb("status", &[]), run_verb("status", &named));
     assert!(newest.contains(incarnation) && !newest.contains(label), "{newest}");
     assert!(former.contains(label), "{former}");
     assert!(!former.contains("--incarnation") && !former.contains("next:"), "{former}");
-    let (newest, former) = (shown("conversation", &[]), shown("conversation", &named));
+    let (newest, former) = (run_verb("conversation", &[]), run_verb("conversation", &named));
     assert!(newest.contains("next: orderstream ask steel-coils --answers q-1"), "{newest}");
     assert!(former.contains("How wide?") && !former.contains("next:"), "{former}");
 }
@@ -201,19 +201,19 @@ fn status_of(server: &str, rest: SocketAddr, args: &[&str]) -> Value {
 /// This holds also where the newest incarnation has another owner.
 #[test]
 fn every_processor_reads_former_incarnations() {
-    let town = Town::build();
-    town.introduce();
-    propose(town.rest(0), "SB1", "p1");
-    let buyer = |number: usize| Buyer::of(town.processors[number].address("grpc"));
+    let group = ProcessorGroup::build();
+    group.introduce();
+    propose(group.rest(0), "SB1", "p1");
+    let buyer = |number: usize| Buyer::of(group.processors[number].address("grpc"));
     buyer(0).award("SB1", "p1");
-    let first = get(town.rest(0), "/api/v1/orders/SB1").unwrap().json();
+    let first = get(group.rest(0), "/api/v1/orders/SB1").unwrap().json();
     let query = format!("?incarnation={}", first["incarnation"].as_str().unwrap());
     buyer(1).open("SB1", "uid-2").unwrap();
-    assert_eq!(winner(town.rest(1), "SB1", ""), (String::new(), 2), "it has the newer one");
+    assert_eq!(winner(group.rest(1), "SB1", ""), (String::new(), 2), "it has the newer one");
     for number in 0..3 {
-        assert_eq!(winner(town.rest(number), "SB1", &query), ("p1".to_owned(), 4), "{number}");
-        assert_eq!(winner(town.rest(number), "SB1", "?incarnation=uid-2").1, 2, "{number}");
-        let unknown = get(town.rest(number), "/api/v1/orders/SB1?incarnation=uid-3").unwrap();
+        assert_eq!(winner(group.rest(number), "SB1", &query), ("p1".to_owned(), 4), "{number}");
+        assert_eq!(winner(group.rest(number), "SB1", "?incarnation=uid-2").1, 2, "{number}");
+        let unknown = get(group.rest(number), "/api/v1/orders/SB1?incarnation=uid-3").unwrap();
         assert_eq!((unknown.status, &unknown.json()["reason"]), (404, &"ORDER_NOT_FOUND".into()));
     }
 }
@@ -221,19 +221,19 @@ fn every_processor_reads_former_incarnations() {
 /// The former owner lost its disk.
 #[test]
 fn proposals_follow_orders_to_new_owners() {
-    let mut town = Town::build();
-    town.introduce();
-    let open = |town: &Town, number: usize, incarnation: &str| {
-        Buyer::of(town.processors[number].address("grpc")).open("T2", incarnation).unwrap();
+    let mut group = ProcessorGroup::build();
+    group.introduce();
+    let open = |group: &ProcessorGroup, number: usize, incarnation: &str| {
+        Buyer::of(group.processors[number].address("grpc")).open("T2", incarnation).unwrap();
     };
-    open(&town, 0, "uid-1");
-    propose(town.rest(2), "T2", "p1");
-    town.processors[0].kill();
-    town.lose_disk(0);
-    town.processors[0].restart();
-    open(&town, 1, "uid-2");
-    propose(town.rest(2), "T2", "p2");
-    assert_eq!(winner(town.rest(1), "T2", "").1, 3, "it is the third event there");
+    open(&group, 0, "uid-1");
+    propose(group.rest(2), "T2", "p1");
+    group.processors[0].kill();
+    group.lose_disk(0);
+    group.processors[0].restart();
+    open(&group, 1, "uid-2");
+    propose(group.rest(2), "T2", "p2");
+    assert_eq!(winner(group.rest(1), "T2", "").1, 3, "it is the third event there");
 }
 
 /// A requestor and `dev` refuse it, also after restarts.
@@ -248,23 +248,23 @@ fn ended_orders_cannot_be_initiated_again() {
                 role.restart();
             }
         }
-        let places = [
+        let endpoints = [
             (pair.requestor.address("requestor"), pair.processor.address("rest")),
             (dev.address("requestor"), dev.address("rest")),
         ];
-        for (requestor, rest) in places {
+        for (requestor, rest) in endpoints {
             let initiate = r#"{"order_req_id":"T1","session_id":"s","notification_type":"email"}"#;
             if !is_restarted {
-                let answer = post(requestor, "/api/v1/orders/initiate", initiate).unwrap();
-                assert_eq!(answer.status, 200, "{answer:?}");
+                let response = post(requestor, "/api/v1/orders/initiate", initiate).unwrap();
+                assert_eq!(response.status, 200, "{response:?}");
                 until("the order is open", || {
-                    get(rest, "/api/v1/orders/T1").ok().filter(|answer| answer.status == 200)
+                    get(rest, "/api/v1/orders/T1").ok().filter(|response| response.status == 200)
                 });
                 propose(rest, "T1", "p1");
                 until("it is awarded", || {
                     let body = r#"{"proposal_id":"p1"}"#;
-                    let answer = post(requestor, "/api/v1/orders/award/T1", body).ok()?;
-                    (answer.status == 200).then_some(())
+                    let response = post(requestor, "/api/v1/orders/award/T1", body).ok()?;
+                    (response.status == 200).then_some(())
                 });
                 until("the end is known", || {
                     let order = get(rest, "/api/v1/orders/T1").ok()?.json();
@@ -272,8 +272,9 @@ fn ended_orders_cannot_be_initiated_again() {
                 });
             }
             until("the name is refused", || {
-                let answer = post(requestor, "/api/v1/orders/initiate", initiate).ok()?;
-                (answer.status == 409).then(|| assert_eq!(answer.json()["reason"], "ORDER_ENDED"))
+                let response = post(requestor, "/api/v1/orders/initiate", initiate).ok()?;
+                (response.status == 409)
+                    .then(|| assert_eq!(response.json()["reason"], "ORDER_ENDED"))
             });
             assert_eq!(winner(rest, "T1", "").0, "p1");
         }

@@ -19,7 +19,7 @@ const ORDER: &str = "SB1029436";
 
 /// The proposals of one submitter: all that it sent, and those that were acknowledged.
 #[derive(Debug, Default)]
-struct Done {
+struct SubmittedProposals {
     sent: BTreeSet<String>,
     acknowledged: BTreeSet<String>,
 }
@@ -29,24 +29,24 @@ fn submitter(
     name: &'static str,
     stop: Arc<AtomicBool>,
     mut post: impl FnMut(&str) -> bool + Send + 'static,
-) -> JoinHandle<Done> {
+) -> JoinHandle<SubmittedProposals> {
     std::thread::spawn(move || {
-        let mut done = Done::default();
+        let mut submitted = SubmittedProposals::default();
         for serial in 0.. {
             let id = format!("{name}-{serial}");
-            done.sent.insert(id.clone());
+            submitted.sent.insert(id.clone());
             while !post(&id) {
                 if stop.load(Ordering::Relaxed) {
-                    return done;
+                    return submitted;
                 }
                 pause(Duration::from_millis(5));
             }
-            done.acknowledged.insert(id);
+            submitted.acknowledged.insert(id);
             if stop.load(Ordering::Relaxed) {
-                return done;
+                return submitted;
             }
         }
-        done
+        submitted
     })
 }
 
@@ -56,7 +56,7 @@ fn over_rest(processor: SocketAddr) -> impl FnMut(&str) -> bool + Send + 'static
             r#"{{"order_req_id":"{ORDER}","proposal_id":"{id}","seller":"rest",
                 "price":"10.50","currency":"EUR"}}"#
         );
-        post(processor, "/api/v1/proposals", &body).is_ok_and(|answer| answer.status == 201)
+        post(processor, "/api/v1/proposals", &body).is_ok_and(|response| response.status == 201)
     }
 }
 
@@ -82,8 +82,8 @@ fn over_grpc(processor: SocketAddr) -> impl FnMut(&str) -> bool + Send + 'static
         };
         let call = client.submit_proposals(futures_util::stream::iter([submission]));
         let in_time = async { tokio::time::timeout(Duration::from_secs(10), call).await };
-        let answer = runtime.block_on(in_time);
-        matches!(answer, Ok(Ok(summary)) if summary.get_ref().accepted == 1)
+        let response = runtime.block_on(in_time);
+        matches!(response, Ok(Ok(summary)) if summary.get_ref().accepted == 1)
     }
 }
 
@@ -112,10 +112,10 @@ fn survive(rounds: u32, victims: &[&str], seed: u64) {
     let rest = pair.processor.address("rest");
     let body =
         format!(r#"{{"order_req_id":"{ORDER}","session_id":"s","notification_type":"SMS"}}"#);
-    let answer = post(requestor, "/api/v1/orders/initiate", &body).unwrap();
-    assert_eq!(answer.status, 200, "{answer:?}");
+    let response = post(requestor, "/api/v1/orders/initiate", &body).unwrap();
+    assert_eq!(response.status, 200, "{response:?}");
     until("the order is open", || {
-        get(rest, &format!("/api/v1/orders/{ORDER}")).ok().filter(|answer| answer.status == 200)
+        get(rest, &format!("/api/v1/orders/{ORDER}")).ok().filter(|response| response.status == 200)
     });
 
     let stop = Arc::new(AtomicBool::new(false));
@@ -136,23 +136,24 @@ fn survive(rounds: u32, victims: &[&str], seed: u64) {
     }
     pause(Duration::from_millis(moments.next_ms()));
     stop.store(true, Ordering::Relaxed);
-    let done: Vec<Done> = submitters.into_iter().map(|one| one.join().unwrap()).collect();
-    judge(&pair, &done, seed);
+    let submitted: Vec<SubmittedProposals> =
+        submitters.into_iter().map(|one| one.join().unwrap()).collect();
+    judge(&pair, &submitted, seed);
 }
 
-fn judge(pair: &Pair, done: &[Done], seed: u64) {
+fn judge(pair: &Pair, submitted: &[SubmittedProposals], seed: u64) {
     let (requestor, rest) = (pair.requestor.address("requestor"), pair.processor.address("rest"));
-    let answer = post(requestor, &format!("/api/v1/orders/finalize/{ORDER}"), "").unwrap();
+    let response = post(requestor, &format!("/api/v1/orders/finalize/{ORDER}"), "").unwrap();
     // Where the processor has only just come back it may not be decided yet.
-    assert!(matches!(answer.status, 200 | 202), "{answer:?}");
+    assert!(matches!(response.status, 200 | 202), "{response:?}");
     let tracked = until("the tracker has seen the end", || {
-        let answer = get(requestor, &format!("/api/v1/orders/tracking/{ORDER}")).ok()?;
-        let tracked = answer.json();
+        let response = get(requestor, &format!("/api/v1/orders/tracking/{ORDER}")).ok()?;
+        let tracked = response.json();
         (tracked["phase"] == "Finalised").then_some(tracked)
     });
     let events = events(rest);
-    for (place, event) in events.iter().enumerate() {
-        assert_eq!(event["seq"], place + 1, "seed {seed}: the list has a gap or a repeat");
+    for (index, event) in events.iter().enumerate() {
+        assert_eq!(event["seq"], index + 1, "seed {seed}: the list has a gap or a repeat");
     }
     let listed: Vec<String> = events
         .iter()
@@ -161,8 +162,9 @@ fn judge(pair: &Pair, done: &[Done], seed: u64) {
         .collect();
     let once: BTreeSet<String> = listed.iter().cloned().collect();
     assert_eq!(once.len(), listed.len(), "seed {seed}: a proposal is in the list twice");
-    let acknowledged: BTreeSet<_> = done.iter().flat_map(|d| d.acknowledged.clone()).collect();
-    let sent: BTreeSet<_> = done.iter().flat_map(|d| d.sent.clone()).collect();
+    let acknowledged: BTreeSet<_> =
+        submitted.iter().flat_map(|submitter| submitter.acknowledged.clone()).collect();
+    let sent: BTreeSet<_> = submitted.iter().flat_map(|submitter| submitter.sent.clone()).collect();
     assert!(acknowledged.len() > 30, "seed {seed}: the load did not flow: {}", acknowledged.len());
     let lost: Vec<_> = acknowledged.difference(&once).collect();
     assert!(lost.is_empty(), "seed {seed}: acknowledged, but lost: {lost:?}");

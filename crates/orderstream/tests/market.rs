@@ -50,7 +50,7 @@ impl Market {
 
     /// Runs a command that has to succeed; returns its output.
     fn ok(&self, line: &str) -> String {
-        self.ok_args(&words(line))
+        self.ok_args(&split_args(line))
     }
 
     fn ok_args(&self, args: &[&str]) -> String {
@@ -61,29 +61,29 @@ impl Market {
     }
 
     fn json(&self, line: &str) -> Value {
-        let mut args = words(line);
+        let mut args = split_args(line);
         args.extend(["-o", "json"]);
         serde_json::from_str(&self.ok_args(&args)).unwrap()
     }
 
     /// Runs a command; returns its exit code and its error.
     fn refused(&self, line: &str) -> (i32, String) {
-        let output = self.run(&words(line));
+        let output = self.run(&split_args(line));
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         (output.status.code().unwrap(), error)
     }
 
     fn submit(&self) {
-        let said = self.ok("submit -f examples/office-chairs.yaml");
+        let output = self.ok("submit -f examples/office-chairs.yaml");
         assert!(
-            said.starts_with("order office-chairs (OR-2041) submitted: 2 items, open for 30m\n")
+            output.starts_with("order office-chairs (OR-2041) submitted: 2 items, open for 30m\n")
         );
         self.ok("wait office-chairs --for phase=Streaming");
     }
 }
 
 /// Splits a line at blanks; a text in single quotes is one word.
-pub(crate) fn words(line: &str) -> Vec<&str> {
+pub(crate) fn split_args(line: &str) -> Vec<&str> {
     let parts = line.split('\'').enumerate();
     parts
         .flat_map(|(index, part)| match index % 2 {
@@ -106,11 +106,14 @@ const BERLIN: &str = "--seller office-world-berlin";
 
 /// Proposes for three sellers: one for each line, one for one line, one as a whole.
 fn propose(market: &Market) {
-    let said = market.ok(&format!(
+    let output = market.ok(&format!(
         "propose OR-2041 --proposal-id p-1 {ROSENHEIM} --currency EUR --delivery-date 2027-01-15 \
          --line CHAIR-ERGO-01:40:pieces=5200.00 --line MAT-FLOOR-120:40:pieces=1400.00"
     ));
-    assert!(said.starts_with("proposal p-1 of chairs-rosenheim is in: 6600.00 EUR\n"), "{said}");
+    assert!(
+        output.starts_with("proposal p-1 of chairs-rosenheim is in: 6600.00 EUR\n"),
+        "{output}"
+    );
     market.ok(&format!(
         "propose OR-2041 --proposal-id p-2 {AUGSBURG} --currency EUR --note 'from stock' \
          --line CHAIR-ERGO-01:40:pieces=4900.00"
@@ -134,16 +137,19 @@ fn verbs_alone_complete_an_order() {
     market.ok(&format!("seen OR-2041 {BERLIN}"));
     propose(&market);
 
-    let said = market
+    let output = market
         .ok(&format!("question OR-2041 'Is assembly included?' --question-id q-1 {AUGSBURG}"));
-    assert_eq!(said, "question q-1 of moebel-augsburg sent to the buyer\n");
-    let talk = market.ok("conversation office-chairs --open");
-    assert!(talk.contains("Is assembly included?"), "{talk}");
-    assert!(talk.contains("next: orderstream ask office-chairs --answers q-1"), "{talk}");
-    let said = market.ok("ask office-chairs 'Yes, by you.' --answers q-1 --key f-1");
-    assert_eq!(said, "question q-1 answered to all 3 sellers (follow-up f-1)\n");
+    assert_eq!(output, "question q-1 of moebel-augsburg sent to the buyer\n");
+    let conversation = market.ok("conversation office-chairs --open");
+    assert!(conversation.contains("Is assembly included?"), "{conversation}");
+    assert!(
+        conversation.contains("next: orderstream ask office-chairs --answers q-1"),
+        "{conversation}"
+    );
+    let output = market.ok("ask office-chairs 'Yes, by you.' --answers q-1 --key f-1");
+    assert_eq!(output, "question q-1 answered to all 3 sellers (follow-up f-1)\n");
     let again = market.ok("ask office-chairs 'Yes, by you.' --answers q-1 --key f-1");
-    assert_eq!(again, said, "the same key, the same answer");
+    assert_eq!(again, output, "the same key, the same answer");
     assert_eq!(
         market.ok("conversation office-chairs --open"),
         "order office-chairs has no open question\n"
@@ -172,8 +178,8 @@ fn verbs_alone_complete_an_order() {
     assert!(text.contains("[LOCKED]\n hint: orderstream explain LOCKED\n"), "{text}");
     market.ok(&format!("unlock OR-2041 p-2 {AUGSBURG}"));
 
-    let said = market.ok("extend office-chairs --by 30m");
-    assert!(said.contains("(in 59m ") || said.contains("(in 1h"), "{said}");
+    let output = market.ok("extend office-chairs --by 30m");
+    assert!(output.contains("(in 59m ") || output.contains("(in 1h"), "{output}");
     decide(&market);
 }
 
@@ -182,30 +188,33 @@ fn decide(market: &Market) {
     let (code, text) = market.refused("award office-chairs p1");
     assert_eq!(code, 4);
     assert!(text.contains("has no proposal p1; did you mean p-1? [PROPOSAL_NOT_FOUND]"), "{text}");
-    let said = market.ok("award office-chairs p-1 --undo-within 10m");
+    let output = market.ok("award office-chairs p-1 --undo-within 10m");
     assert!(
-        said.starts_with("awarded p-1 of chairs-rosenheim for 6600.00 EUR; it counts from "),
-        "{said}"
+        output.starts_with("awarded p-1 of chairs-rosenheim for 6600.00 EUR; it counts from "),
+        "{output}"
     );
-    assert!(said.ends_with("undo: orderstream undo-award office-chairs\n"), "{said}");
+    assert!(output.ends_with("undo: orderstream undo-award office-chairs\n"), "{output}");
     let (code, text) = market.refused("award office-chairs p-2");
     assert!(code == 4 && text.contains("[AWARD_PENDING]"), "{text}");
     // An order request knows no keys: what is done again is done again.
     for _ in 0..2 {
-        let said = market.ok("undo-award office-chairs --key u1");
-        assert_eq!(said, "award of order office-chairs undone; nobody was notified\n");
-        let said = market.ok("award office-chairs p-1 --undo-within 10m --key aw1");
-        assert!(said.starts_with("awarded p-1 of chairs-rosenheim"), "{said}");
+        let output = market.ok("undo-award office-chairs --key u1");
+        assert_eq!(output, "award of order office-chairs undone; nobody was notified\n");
+        let output = market.ok("award office-chairs p-1 --undo-within 10m --key aw1");
+        assert!(output.starts_with("awarded p-1 of chairs-rosenheim"), "{output}");
     }
     for verb in ["award", "undo-award", "ask", "pause", "extend", "cancel"] {
         let help = market.ok(&format!("{verb} --help"));
-        let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(words.contains("an order request is edited again, whatever the key"), "{help}");
+        let normalized = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            normalized.contains("an order request is edited again, whatever the key"),
+            "{help}"
+        );
     }
     market.ok("undo-award office-chairs");
-    let said = market.ok("award office-chairs --line CHAIR-ERGO-01=p-2 --line MAT-FLOOR-120=p-1");
+    let output = market.ok("award office-chairs --line CHAIR-ERGO-01=p-2 --line MAT-FLOOR-120=p-1");
     assert_eq!(
-        said,
+        output,
         "awarded CHAIR-ERGO-01 to p-2 of moebel-augsburg for 4900.00 EUR, MAT-FLOOR-120 to p-1 of \
          chairs-rosenheim for 1400.00 EUR; 1 other proposal closed, all who took part are notified\n"
     );
@@ -265,24 +274,24 @@ fn json_output_matches_its_schema() {
 
 /// Checks at each level that a value has every field that the schema requires, and no field that it
 /// does not define.
-fn check_required(place: &str, root: &Value, schema: &Value, value: &Value) {
+fn check_required(context: &str, root: &Value, schema: &Value, value: &Value) {
     let schema = match schema["$ref"].as_str() {
         Some(path) => root.pointer(path.trim_start_matches('#')).unwrap(),
         None => schema,
     };
     if let Some(choice) = schema["anyOf"].as_array() {
-        return check_required(place, root, &choice[0], value);
+        return check_required(context, root, &choice[0], value);
     }
     for name in schema["required"].as_array().into_iter().flatten() {
-        assert!(value.get(name.as_str().unwrap()).is_some(), "{place} lacks {name}: {value}");
+        assert!(value.get(name.as_str().unwrap()).is_some(), "{context} lacks {name}: {value}");
     }
     for (name, below) in value.as_object().into_iter().flatten() {
         let known = &schema["properties"][name];
-        assert!(!known.is_null(), "{place}.{name} is not in the schema");
-        check_required(&format!("{place}.{name}"), root, known, below);
+        assert!(!known.is_null(), "{context}.{name} is not in the schema");
+        check_required(&format!("{context}.{name}"), root, known, below);
     }
     for below in value.as_array().into_iter().flatten() {
-        check_required(place, root, &schema["items"], below);
+        check_required(context, root, &schema["items"], below);
     }
 }
 
@@ -300,9 +309,9 @@ fn orders_initiated_over_rest_obey_verbs() {
     market.ok("ask SB:7 'Can you deliver today?' --to saar-coils --key f-1");
     let paused = market.json("pause SB:7 --reason 'stock-taking'");
     assert_eq!((&paused["phase"], &paused["order_req_id"]), (&"Paused".into(), &"SB:7".into()));
-    let said = market.ok("award SB:7 p-1");
+    let output = market.ok("award SB:7 p-1");
     assert_eq!(
-        said,
+        output,
         "awarded p-1 of acme for 12.50 EUR; 0 other proposals closed, all who took part are notified\n"
     );
     let status = market.ok("status SB:7");
@@ -321,7 +330,7 @@ fn repeated_verbs_repeat_their_outcome() {
         let price = "--seller acme --price 12.50 --currency EUR";
         market.ok(&format!("propose SB-8 --proposal-id {id} {price}"));
     }
-    let acts = [
+    let commands = [
         "ask SB-8 'Can you deliver today?' --key k-1",
         "pause SB-8 --reason lunch --key k-2",
         "pause SB-8 --reason lunch --key k-0",
@@ -332,38 +341,38 @@ fn repeated_verbs_repeat_their_outcome() {
         "undo-award SB-8 --key k-7",
         "award SB-8 p-2 --key k-8",
     ];
-    let again = |done: &[&str]| {
+    let again = |sent: &[&str]| {
         let before = market.json("status SB-8")["stream"]["last_seq"].clone();
-        for act in done {
-            let repeated = market.json(act);
-            assert_eq!(repeated["last_seq"], before, "{act}");
+        for command in sent {
+            let repeated = market.json(command);
+            assert_eq!(repeated["last_seq"], before, "{command}");
         }
     };
-    for (place, act) in acts.iter().enumerate() {
-        market.ok(act);
-        if *act == "undo-award SB-8 --key k-7" {
+    for (index, command) in commands.iter().enumerate() {
+        market.ok(command);
+        if *command == "undo-award SB-8 --key k-7" {
             market.ok("withdraw SB-8 p-1");
         }
-        again(&acts[..=place]);
+        again(&commands[..=index]);
     }
-    let said = market.ok(acts[6]);
-    assert!(said.starts_with("awarded p-1 of acme for 12.50 EUR"), "{said}");
-    let (code, said) = market.refused("pause SB-8 --reason lunch --key k-9");
-    assert!(code == 4 && said.contains("[ORDER_ENDED]"), "{code}: {said}");
-    let (code, said) = market.refused("cancel SB-8 --key k-2");
-    assert!(code == 4 && said.contains("[IDEMPOTENCY_CONFLICT]"), "{code}: {said}");
+    let output = market.ok(commands[6]);
+    assert!(output.starts_with("awarded p-1 of acme for 12.50 EUR"), "{output}");
+    let (code, text) = market.refused("pause SB-8 --reason lunch --key k-9");
+    assert!(code == 4 && text.contains("[ORDER_ENDED]"), "{code}: {text}");
+    let (code, text) = market.refused("cancel SB-8 --key k-2");
+    assert!(code == 4 && text.contains("[IDEMPOTENCY_CONFLICT]"), "{code}: {text}");
 }
 
 #[test]
 fn sealed_orders_show_counts_without_prices() {
     let market = Market::start();
-    let said = market.ok(
+    let output = market.ok(
         "submit --name sealed-chairs --title 'Sealed chairs' --item CHAIR:40 --category furniture \
          --sealed --expires-in 10m",
     );
     assert!(
-        said.starts_with("order sealed-chairs submitted: 1 item, open for 10m, sealed\n"),
-        "{said}"
+        output.starts_with("order sealed-chairs submitted: 1 item, open for 10m, sealed\n"),
+        "{output}"
     );
     market.ok("wait sealed-chairs --for phase=Streaming");
     market.ok(&format!(
@@ -411,8 +420,8 @@ fn mistyped_commands_change_nothing() {
         ("schema comparison", 2, "did you mean compare?"),
         ("lint nowhere.yaml", 2, "nowhere.yaml cannot be read"),
     ] {
-        let (got, text) = market.refused(line);
-        assert_eq!(got, code, "{line}: {text}");
+        let (actual, text) = market.refused(line);
+        assert_eq!(actual, code, "{line}: {text}");
         assert!(text.contains(part), "{line}: '{text}' lacks '{part}'");
     }
     let counts = &market.json("status office-chairs")["proposal_counts"];

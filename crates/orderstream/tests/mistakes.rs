@@ -14,8 +14,8 @@ fn check(args: &[&str], code: i32, parts: &[&str]) {
     let text = error_of(&output);
     assert_eq!(output.status.code(), Some(code), "{args:?}: {text}");
     // Behind what was logged before, one line.
-    let told = text.lines().skip_while(|line| !line.starts_with("error: ")).count();
-    assert_eq!(told, 1, "{args:?}: not one line: {text}");
+    let error_lines = text.lines().skip_while(|line| !line.starts_with("error: ")).count();
+    assert_eq!(error_lines, 1, "{args:?}: not one line: {text}");
     for part in parts {
         assert!(text.contains(part), "{args:?}: '{text}' lacks '{part}'");
     }
@@ -24,9 +24,9 @@ fn check(args: &[&str], code: i32, parts: &[&str]) {
 /// The holder is the process that has the port.
 #[test]
 fn occupied_ports_name_flag_and_holder() {
-    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = held.local_addr().unwrap().to_string();
-    let port = held.local_addr().unwrap().port().to_string();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let port = listener.local_addr().unwrap().port().to_string();
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let data = data.to_str().unwrap();

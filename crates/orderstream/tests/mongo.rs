@@ -26,7 +26,7 @@ const COLLECTIONS: [&str; 4] =
     ["RequestSubmissions", "RequestFollowUp", "OrderFinalised", "OrderPaused"];
 /// The limit of a buyer's or a seller's request while MongoDB is away: far less than any of its
 /// deadlines.
-const UNHINDERED: Duration = Duration::from_secs(2);
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// A client that reads the collections, as other programs do.
 pub(crate) struct Reader {
@@ -112,32 +112,32 @@ impl Market {
         self.processor.address("rest")
     }
 
-    fn timed(&mut self, ask: impl FnOnce(&Self) -> Value) -> Value {
+    fn timed(&mut self, request: impl FnOnce(&Self) -> Value) -> Value {
         let began = Instant::now();
-        let answer = ask(self);
+        let response = request(self);
         self.slowest = self.slowest.max(began.elapsed());
-        answer
+        response
     }
 
     fn buyer(&mut self, path: &str, body: &str) -> Value {
         self.timed(|market| {
             let requestor = market.requestor.address("requestor");
-            let answer = post(requestor, &format!("/api/v1/orders/{path}"), body).unwrap();
-            assert_eq!(answer.status, 200, "{path}: {answer:?}");
-            answer.json()
+            let response = post(requestor, &format!("/api/v1/orders/{path}"), body).unwrap();
+            assert_eq!(response.status, 200, "{path}: {response:?}");
+            response.json()
         })
     }
 
     fn seller(&mut self, path: &str, body: &str) {
         self.timed(|market| {
-            let answer = post(market.rest(), &format!("/api/v1/proposals{path}"), body).unwrap();
-            assert!(answer.status < 300, "{path}: {answer:?}");
-            answer.json()
+            let response = post(market.rest(), &format!("/api/v1/proposals{path}"), body).unwrap();
+            assert!(response.status < 300, "{path}: {response:?}");
+            response.json()
         });
     }
 
     /// Sends proposals, a withdrawal and a follow-up for each of these orders.
-    fn trade(&mut self, orders: std::ops::Range<usize>, round: usize) {
+    fn send_round(&mut self, orders: std::ops::Range<usize>, round: usize) {
         let ids = self.orders[orders].to_vec();
         for id in ids {
             for seller in ["acme", "best"] {
@@ -191,9 +191,9 @@ impl Market {
         Some(text.iter().map(|data| serde_json::from_str(data).unwrap()).collect())
     }
 
-    fn until_listed(&self, id: &str, word: &str) {
-        until(&format!("{id} has {word}"), || {
-            self.events(id)?.iter().any(|event| event["status"] == word).then_some(())
+    fn until_listed(&self, id: &str, event_type: &str) {
+        until(&format!("{id} has {event_type}"), || {
+            self.events(id)?.iter().any(|event| event["status"] == event_type).then_some(())
         });
     }
 
@@ -234,7 +234,7 @@ impl Market {
     }
 
     /// Returns the value of one of the requestor's metrics.
-    fn figure(&self, name: &str) -> Option<f64> {
+    fn metric(&self, name: &str) -> Option<f64> {
         let text = get(self.requestor.address("metrics"), "/metrics").ok()?.text;
         let line = text.lines().find(|line| line.starts_with(&format!("{name} ")))?;
         line.rsplit(' ').next()?.parse().ok()
@@ -242,7 +242,7 @@ impl Market {
 
     fn until_down(&self, down: f64) {
         until("the metric tells whether MongoDB is reached", || {
-            (self.figure("orderstream_requestor_projection_down")? == down).then_some(())
+            (self.metric("orderstream_requestor_projection_down")? == down).then_some(())
         });
     }
 }
@@ -265,11 +265,11 @@ fn collections_equal_lists_after_kills() {
     let dir = tempfile::tempdir().unwrap();
     let Some(mut server) = Server::start(dir.path()) else { return };
     let mut market = Market::open(dir.path(), &server, 8);
-    market.trade(0..8, 1);
+    market.send_round(0..8, 1);
     market.until_equal();
 
     server.stall();
-    market.trade(0..8, 2);
+    market.send_round(0..8, 2);
     market.until_tracked(0..8);
     server.kill();
     market.pause(0);
@@ -281,22 +281,22 @@ fn collections_equal_lists_after_kills() {
     market.finalise(3, "");
     market.requestor.kill();
     market.requestor.restart();
-    market.trade(4..8, 3);
+    market.send_round(4..8, 3);
     market.until_tracked(4..8);
-    assert!(market.slowest < UNHINDERED, "somebody waited for MongoDB: {:?}", market.slowest);
+    assert!(market.slowest < REQUEST_TIME_MAX, "somebody waited for MongoDB: {:?}", market.slowest);
 
     server.start_again();
-    market.trade(4..8, 4);
+    market.send_round(4..8, 4);
     market.requestor.kill();
     server.kill();
     server.start_again();
     market.requestor.restart();
-    market.trade(4..6, 5);
+    market.send_round(4..6, 5);
     market.finalise(4, r#"{"award":{"proposal_id":"acme-5"}}"#);
     market.until_equal();
     market.until_down(0.0);
     until("no order waits any more", || {
-        let waiting = market.figure("orderstream_requestor_projection_orders_waiting")?;
+        let waiting = market.metric("orderstream_requestor_projection_orders_waiting")?;
         (waiting == 0.0).then_some(())
     });
 
@@ -316,8 +316,8 @@ fn dev_projects_too() {
     let dev = dev(dir.path(), &["--store", &server.url()]);
     let reader = Reader::of(&server);
     let body = r#"{"order_req_id":"SB1","session_id":"s","notification_type":"email"}"#;
-    let answer = post(dev.address("requestor"), "/api/v1/orders/initiate", body).unwrap();
-    assert_eq!(answer.status, 200, "{answer:?}");
+    let response = post(dev.address("requestor"), "/api/v1/orders/initiate", body).unwrap();
+    assert_eq!(response.status, 200, "{response:?}");
     let found = until("the order is projected", || reader.all().filter(|all| !all.is_empty()));
     let document = found.values().next().unwrap();
     assert_eq!(document.get_str("order_req_id").unwrap(), "SB1");
@@ -331,7 +331,7 @@ fn requestors_serve_without_mongodb() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let began = Instant::now();
     let dev = dev(dir.path(), &["--store", &format!("mongodb://ann:secret@{free}/orders")]);
-    crate::conversation::hold_conversation(dev.address("requestor"));
+    crate::conversation::run_conversation(dev.address("requestor"));
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     dev.terminate();
     let mut dev = dev;

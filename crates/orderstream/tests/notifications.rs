@@ -21,45 +21,45 @@ const ORDER: &str = "SB-77";
 
 /// One request that a server received.
 #[derive(Clone, Debug)]
-struct Heard {
+struct ReceivedRequest {
     path: String,
     id: String,
     body: Value,
-    is_taken: bool,
+    is_accepted: bool,
 }
 
 #[derive(Debug, Default)]
-struct Peered {
-    heard: Mutex<Vec<Heard>>,
+struct RecipientState {
+    requests: Mutex<Vec<ReceivedRequest>>,
     count: AtomicU64,
     is_down: AtomicBool,
 }
 
 /// An HTTP server of a recipient: it refuses every fifth request, and all while it is down.
-struct Peer {
+struct RecipientServer {
     address: SocketAddr,
-    state: Arc<Peered>,
+    state: Arc<RecipientState>,
     _runtime: tokio::runtime::Runtime,
 }
 
-impl Peer {
+impl RecipientServer {
     fn start() -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .unwrap();
-        let state = Arc::new(Peered::default());
-        let router = Router::new().fallback(hear).with_state(Arc::clone(&state));
+        let state = Arc::new(RecipientState::default());
+        let router = Router::new().fallback(receive).with_state(Arc::clone(&state));
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         runtime.spawn(async move { axum_serve(listener, router).await });
         Self { address, state, _runtime: runtime }
     }
 
-    fn taken(&self) -> Vec<Heard> {
-        let heard = self.state.heard.lock();
-        heard.iter().filter(|heard| heard.is_taken).cloned().collect()
+    fn accepted(&self) -> Vec<ReceivedRequest> {
+        let requests = self.state.requests.lock();
+        requests.iter().filter(|heard| heard.is_accepted).cloned().collect()
     }
 }
 
@@ -73,8 +73,8 @@ async fn axum_serve(listener: tokio::net::TcpListener, router: Router) {
     .await;
 }
 
-async fn hear(
-    State(state): State<Arc<Peered>>,
+async fn receive(
+    State(state): State<Arc<RecipientState>>,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
@@ -82,22 +82,22 @@ async fn hear(
     let count = state.count.fetch_add(1, Ordering::SeqCst);
     let is_taken = count % 5 != 4 && !state.is_down.load(Ordering::SeqCst);
     let id = headers.get("webhook-id").map(|id| id.to_str().unwrap().to_owned());
-    state.heard.lock().push(Heard {
+    state.requests.lock().push(ReceivedRequest {
         path: uri.path().to_owned(),
         id: id.unwrap_or_default(),
         body: serde_json::from_slice(&body).unwrap(),
-        is_taken,
+        is_accepted: is_taken,
     });
     if is_taken { StatusCode::NO_CONTENT } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 
 /// Starts a processor with two sellers, notified at a server, and with these settings.
-fn processor(dir: &Path, peer: SocketAddr, settings: &str) -> Role {
+fn processor(dir: &Path, recipient: SocketAddr, settings: &str) -> Role {
     let sellers: String = ["north", "south"]
         .map(|name| {
             format!(
                 "---\napiVersion: orderstream.dev/v1alpha1\nkind: Seller\nmetadata:\n  name: {name}\n\
-                 spec:\n  channels:\n    - type: Webhook\n      address: http://{peer}/{name}\n"
+                 spec:\n  channels:\n    - type: Webhook\n      address: http://{recipient}/{name}\n"
             )
         })
         .concat();
@@ -128,7 +128,7 @@ fn propose(rest: SocketAddr, id: &str, seller: &str) -> bool {
         r#"{{"order_req_id":"{ORDER}","proposal_id":"{id}","seller":"{seller}",
             "price":"10.50","currency":"EUR"}}"#
     );
-    post(rest, "/api/v1/proposals", &body).is_ok_and(|answer| answer.status == 201)
+    post(rest, "/api/v1/proposals", &body).is_ok_and(|response| response.status == 201)
 }
 
 /// Returns the events of the order, as its owner has them.
@@ -172,13 +172,13 @@ fn due(events: &[Value]) -> BTreeSet<String> {
     due
 }
 
-fn named(heard: &Heard) -> String {
-    let text = |field: &str| heard.body[field].as_str().unwrap().to_owned();
-    format!("{} {} {}", heard.path, text("type"), text("sequence"))
+fn named(request: &ReceivedRequest) -> String {
+    let text = |field: &str| request.body[field].as_str().unwrap().to_owned();
+    format!("{} {} {}", request.path, text("type"), text("sequence"))
 }
 
 /// Waits until both sellers are notified: one that proposes before needs no invitation any more.
-fn until_sellers_are_told(rest: SocketAddr) {
+fn until_sellers_are_notified(rest: SocketAddr) {
     until("the order knows that its sellers were told", || {
         let order = get(rest, &format!("/api/v1/orders/{ORDER}")).ok()?.json();
         let invited = order["invitations"].as_array()?;
@@ -189,19 +189,19 @@ fn until_sellers_are_told(rest: SocketAddr) {
 /// Each arrives under one id.
 #[test]
 fn notifications_survive_kills_in_order() {
-    let (dir, peer) = (tempfile::tempdir().unwrap(), Peer::start());
-    let sink = peer.address;
+    let (dir, recipient) = (tempfile::tempdir().unwrap(), RecipientServer::start());
+    let sink = recipient.address;
     let settings = format!("sinks: ['http://{sink}/sink']\nwebhook: {{allow-local: true}}\n");
-    let mut owner = processor(dir.path(), peer.address, &settings);
+    let mut owner = processor(dir.path(), recipient.address, &settings);
     let buyer = requestor(dir.path(), &owner);
     let rest = owner.address("rest");
     let body = format!(r#"{{"order_req_id":"{ORDER}","session_id":"s"}}"#);
-    let answer = post(buyer.address("requestor"), "/api/v1/orders/initiate", &body).unwrap();
-    assert_eq!(answer.status, 200, "{answer:?}");
+    let response = post(buyer.address("requestor"), "/api/v1/orders/initiate", &body).unwrap();
+    assert_eq!(response.status, 200, "{response:?}");
     until("the order is open", || {
-        get(rest, &format!("/api/v1/orders/{ORDER}")).ok().filter(|answer| answer.status == 200)
+        get(rest, &format!("/api/v1/orders/{ORDER}")).ok().filter(|response| response.status == 200)
     });
-    until_sellers_are_told(rest);
+    until_sellers_are_notified(rest);
     for round in 0..6_u32 {
         for number in 0..4 {
             let (id, seller) = (format!("p{round}-{number}"), ["north", "south"][number % 2]);
@@ -214,7 +214,9 @@ fn notifications_survive_kills_in_order() {
     let award = r#"{"proposal_id":"p0-0","reason":"the best"}"#;
     let finalised = || {
         let path = format!("/api/v1/orders/finalize/{ORDER}");
-        post(buyer.address("requestor"), &path, award).ok().filter(|answer| answer.status == 200)
+        post(buyer.address("requestor"), &path, award)
+            .ok()
+            .filter(|response| response.status == 200)
     };
     until("the order is awarded", finalised);
     let ended = || {
@@ -225,19 +227,19 @@ fn notifications_survive_kills_in_order() {
     let events = until("the order is over", ended);
     let due = due(&events);
     until("all was heard", || {
-        let heard: BTreeSet<String> = peer.taken().iter().map(named).collect();
-        due.is_subset(&heard).then_some(())
+        let received: BTreeSet<String> = recipient.accepted().iter().map(named).collect();
+        due.is_subset(&received).then_some(())
     });
     let mut ids: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut firsts: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut seen = BTreeSet::new();
-    for heard in peer.taken() {
-        assert!(due.contains(&named(&heard)), "{heard:?} is not due");
-        assert_eq!(heard.body["id"], heard.id.as_str());
-        ids.entry(named(&heard)).or_default().insert(heard.id.clone());
-        if seen.insert(heard.id.clone()) {
-            let sequence = heard.body["sequence"].as_str().unwrap().to_owned();
-            firsts.entry(heard.path).or_default().push(sequence);
+    for request in recipient.accepted() {
+        assert!(due.contains(&named(&request)), "{request:?} is not due");
+        assert_eq!(request.body["id"], request.id.as_str());
+        ids.entry(named(&request)).or_default().insert(request.id.clone());
+        if seen.insert(request.id.clone()) {
+            let sequence = request.body["sequence"].as_str().unwrap().to_owned();
+            firsts.entry(request.path).or_default().push(sequence);
         }
     }
     for (what, ids) in &ids {
@@ -263,8 +265,8 @@ fn status_lists_undelivered_notifications() {
     let requestor = requestor(dir.path(), &processor);
     let body = format!(r#"{{"order_req_id":"{ORDER}","notification_type":"Webhook"}}"#);
     let initiate = "/api/v1/orders/initiate";
-    let answer = post(requestor.address("requestor"), initiate, &body).unwrap();
-    assert_eq!(answer.status, 200, "{answer:?}");
+    let response = post(requestor.address("requestor"), initiate, &body).unwrap();
+    assert_eq!(response.status, 200, "{response:?}");
     let rest = processor.address("rest");
     until("both are given up", || {
         let listed = get(rest, &format!("/api/v1/orders/{ORDER}/notifications")).ok()?.json();
@@ -278,14 +280,14 @@ fn status_lists_undelivered_notifications() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };
-    let shown = status(&[]);
+    let table = status(&[]);
     for seller in ["north", "south"] {
-        let is_told =
-            |line: &str| ["SELLER_NOTIFY", seller, "dead"].iter().all(|w| line.contains(w));
-        assert!(shown.lines().any(is_told), "{shown}");
+        let is_listed =
+            |line: &str| ["SELLER_NOTIFY", seller, "dead"].iter().all(|part| line.contains(part));
+        assert!(table.lines().any(is_listed), "{table}");
     }
-    let shown: Value = serde_json::from_str(&status(&["-o", "json"])).unwrap();
-    let first = &shown["notifications"][0];
+    let report: Value = serde_json::from_str(&status(&["-o", "json"])).unwrap();
+    let first = &report["notifications"][0];
     assert_eq!(
         (&first["seller"], &first["channel"]),
         (&"north".into(), &"Webhook".into()),
@@ -298,7 +300,7 @@ fn status_lists_undelivered_notifications() {
 #[test]
 fn wrong_settings_are_refused_at_start() {
     let dir = tempfile::tempdir().unwrap();
-    for (settings, wanted) in [
+    for (settings, expected) in [
         ("smpt: {}", "unknown field `smpt`"),
         ("sinks: ['ftp://x']", "sinks[0]: is not http, https or nats"),
         ("smtp: {url: 'smtp://u@h', from: 'a@b.c'}", "give password-file too"),
@@ -313,36 +315,36 @@ fn wrong_settings_are_refused_at_start() {
         for role in ["processor", "dev"] {
             let args = [role, "--data-dir", data.to_str().unwrap(), "--notify-config"];
             let output = crate::process::run(&[&args[..], &[file.to_str().unwrap()]].concat());
-            let said = String::from_utf8_lossy(&output.stderr);
-            assert_eq!(output.status.code(), Some(2), "{settings}: {said}");
-            assert!(said.contains(wanted), "{settings}: {said}");
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{settings}: {stderr}");
+            assert!(stderr.contains(expected), "{settings}: {stderr}");
             // All of it fits a pod's message of termination.
-            assert_eq!(said.trim().lines().count(), 1, "{settings}: {said}");
+            assert_eq!(stderr.trim().lines().count(), 1, "{settings}: {stderr}");
         }
     }
 }
 
 #[test]
 fn dev_notifies_local_programs_if_allowed() {
-    let (dir, peer) = (tempfile::tempdir().unwrap(), Peer::start());
+    let (dir, recipient) = (tempfile::tempdir().unwrap(), RecipientServer::start());
     let file = dir.path().join("notify.yaml");
-    std::fs::write(&file, format!("sinks: ['http://{}/sink']", peer.address)).unwrap();
+    std::fs::write(&file, format!("sinks: ['http://{}/sink']", recipient.address)).unwrap();
     let more = ["--notify-config", file.to_str().unwrap(), "--webhook-allow-local"];
     let dev = crate::process::dev(dir.path(), &more);
     let body = format!(r#"{{"order_req_id":"{ORDER}","session_id":"s"}}"#);
-    let answer = post(dev.address("requestor"), "/api/v1/orders/initiate", &body).unwrap();
-    assert_eq!(answer.status, 200, "{answer:?}");
-    let wanted = "/sink dev.orderstream.BUYER_ACKNOWLEDGEMENTS 00000000000000000001";
+    let response = post(dev.address("requestor"), "/api/v1/orders/initiate", &body).unwrap();
+    assert_eq!(response.status, 200, "{response:?}");
+    let expected = "/sink dev.orderstream.BUYER_ACKNOWLEDGEMENTS 00000000000000000001";
     until("the sink is told", || {
-        peer.taken().iter().any(|heard| named(heard) == wanted).then_some(())
+        recipient.accepted().iter().any(|request| named(request) == expected).then_some(())
     });
 }
 
 /// A clock that stands still at 0; nothing here reads it.
 #[derive(Debug)]
-struct Still;
+struct FrozenClock;
 
-impl orderstream_core::port::Clock for Still {
+impl orderstream_core::port::Clock for FrozenClock {
     fn now(&self) -> orderstream_core::Timestamp {
         orderstream_core::Timestamp(0)
     }
@@ -368,15 +370,17 @@ async fn chart_settings_set_up_channels() {
     let texts = claims.filter(|claim| claim["path"] == "/data/notify.yaml");
     let texts: Vec<_> = texts.map(|claim| claim["is"].as_str().unwrap()).collect();
     assert!(texts.len() >= 3, "{texts:?}");
-    let here = |name: &str| dir.path().join(name).display().to_string();
+    let path_of = |name: &str| dir.path().join(name).display().to_string();
     for text in texts {
         let text = text
-            .replace("/etc/orderstream-notification-secrets", &here("secrets"))
-            .replace("/etc/orderstream-templates", &here("templates"));
+            .replace("/etc/orderstream-notification-secrets", &path_of("secrets"))
+            .replace("/etc/orderstream-templates", &path_of("templates"));
         let file = dir.path().join("notify.yaml");
         std::fs::write(&file, &text).unwrap();
         let settings = orderstream_notifier::Config::load(&file).unwrap();
-        let channels = orderstream_notifier::Channels::new(settings, Arc::new(Still)).unwrap();
+        let channels =
+            orderstream_notifier::NotificationChannels::new(settings, Arc::new(FrozenClock))
+                .unwrap();
         assert_eq!(channels.summary().contains("Email on, SMS on"), text.contains("smtp:"));
     }
 }
@@ -393,9 +397,9 @@ fn previews_print_rendered_notifications() {
         "de-AT",
     ]);
     let text = String::from_utf8_lossy(&output.stdout);
-    let wanted = "Angehalten: Steel beams for hall 4 (A-2026-17)\n\n\
+    let expected = "Angehalten: Steel beams for hall 4 (A-2026-17)\n\n\
                   Zurzeit werden keine Angebote angenommen.\n\nThe budget is set.\n";
-    assert_eq!(text, wanted);
+    assert_eq!(text, expected);
     let output = crate::process::run(&["notify", "preview", "nothing"]);
     assert_eq!(output.status.code(), Some(2));
 }

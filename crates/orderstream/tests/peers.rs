@@ -6,18 +6,18 @@ use orderstream_rpc::v1;
 use orderstream_rpc::v1::order_non_streaming_service_client::OrderNonStreamingServiceClient;
 use serde_json::{Value, json};
 
-use crate::http::{Answer, get, post, send};
+use crate::http::{HttpResponse, get, post, send};
 use crate::process::{Role, until};
 
 /// Three processors that can be made known to each other, and a requestor that places its orders on
 /// the first.
-pub(crate) struct Town {
+pub(crate) struct ProcessorGroup {
     pub(crate) processors: Vec<Role>,
     pub(crate) requestor: Role,
     dir: tempfile::TempDir,
 }
 
-impl Town {
+impl ProcessorGroup {
     pub(crate) fn build() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let sellers = dir.path().join("sellers.yaml");
@@ -47,18 +47,21 @@ impl Town {
         let initiate =
             json!({"order_req_id": "SB1", "session_id": "s", "notification_type": "email"});
         let path = "/api/v1/orders/initiate";
-        let answer = post(requestor.address("requestor"), path, &initiate.to_string()).unwrap();
-        assert_eq!(answer.status, 200, "{answer:?}");
-        let town = Self { processors, requestor, dir };
+        let response = post(requestor.address("requestor"), path, &initiate.to_string()).unwrap();
+        assert_eq!(response.status, 200, "{response:?}");
+        let group = Self { processors, requestor, dir };
         until("the order is at its processor", || {
-            (get(town.rest(0), "/api/v1/orders/SB1").unwrap().status == 200).then_some(())
+            (get(group.rest(0), "/api/v1/orders/SB1").unwrap().status == 200).then_some(())
         });
-        town
+        group
     }
 
     /// Makes all processors known to each other.
     pub(crate) fn introduce(&self) {
-        let lines = self.processors.iter().map(|p| format!("http://{}\n", p.address("grpc")));
+        let lines = self
+            .processors
+            .iter()
+            .map(|processor| format!("http://{}\n", processor.address("grpc")));
         std::fs::write(self.dir.path().join("peers"), lines.collect::<String>()).unwrap();
         for number in 0..self.processors.len() {
             until("the owner is found", || {
@@ -77,7 +80,7 @@ impl Town {
         self.processors[number].address("rest")
     }
 
-    fn propose(&self, number: usize, order: &str, id: &str) -> Answer {
+    fn propose(&self, number: usize, order: &str, id: &str) -> HttpResponse {
         let body = json!({"order_req_id": order, "proposal_id": id, "seller": "acme",
                           "price": "10", "currency": "EUR"});
         post(self.rest(number), "/api/v1/proposals", &body.to_string()).unwrap()
@@ -90,27 +93,27 @@ impl Town {
 
 #[test]
 fn sellers_may_call_any_processor() {
-    let town = Town::build();
-    assert_eq!(town.propose(1, "SB1", "p-early").status, 404, "nobody else is known yet");
-    town.introduce();
-    let first = town.propose(1, "SB1", "p-1");
+    let group = ProcessorGroup::build();
+    assert_eq!(group.propose(1, "SB1", "p-early").status, 404, "nobody else is known yet");
+    group.introduce();
+    let first = group.propose(1, "SB1", "p-1");
     assert_eq!(first.status, 201, "{first:?}");
     assert_eq!(first.json()["proposal_id"], "p-1");
-    assert_eq!(town.propose(2, "SB1", "p-1").json(), first.json(), "one effect, one answer");
-    assert_eq!(town.proposals(2), town.proposals(0));
-    assert_eq!(town.proposals(0).as_array().unwrap().len(), 1);
+    assert_eq!(group.propose(2, "SB1", "p-1").json(), first.json(), "one effect, one answer");
+    assert_eq!(group.proposals(2), group.proposals(0));
+    assert_eq!(group.proposals(0).as_array().unwrap().len(), 1);
 
     let lock = json!({"order_req_id": "SB1", "holder": "acme"}).to_string();
-    let locked = post(town.rest(2), "/api/v1/proposals/p-1/edit-lock", &lock).unwrap();
+    let locked = post(group.rest(2), "/api/v1/proposals/p-1/edit-lock", &lock).unwrap();
     assert_eq!(locked.status, 200, "{locked:?}");
     let path = "PUT /api/v1/proposals/p-1";
     let wrong = json!({"order_req_id": "SB1", "seller": "acme", "price": "-1", "currency": "EUR"});
-    let refused = send(town.rest(2), path, &[], &wrong.to_string()).unwrap();
+    let refused = send(group.rest(2), path, &[], &wrong.to_string()).unwrap();
     assert_eq!((refused.status, &refused.json()["field"]), (422, &json!("price")));
 
-    let unknown = town.propose(1, "nowhere", "p-1");
+    let unknown = group.propose(1, "nowhere", "p-1");
     assert_eq!((unknown.status, &unknown.json()["reason"]), (404, &json!("ORDER_NOT_FOUND")));
-    let page = get(town.processors[1].address("metrics"), "/metrics").unwrap().text;
+    let page = get(group.processors[1].address("metrics"), "/metrics").unwrap().text;
     let forwarded = page.lines().find(|line| line.contains("forwards_total{result=\"ok\"}"));
     assert_ne!(forwarded.and_then(|line| line.rsplit(' ').next()), Some("0"), "{page}");
 }
@@ -118,47 +121,47 @@ fn sellers_may_call_any_processor() {
 /// They are not reported as unknown: a processor that does not reply may own them.
 #[test]
 fn silent_peers_make_orders_unreachable() {
-    let mut town = Town::build();
-    town.introduce();
-    assert_eq!(town.propose(1, "SB1", "p-1").status, 201);
-    town.processors[0].kill();
+    let mut group = ProcessorGroup::build();
+    group.introduce();
+    assert_eq!(group.propose(1, "SB1", "p-1").status, 201);
+    group.processors[0].kill();
     for (through, order) in [(1, "SB1"), (2, "SB1"), (2, "nowhere")] {
-        let answer = town.propose(through, order, "p-2");
-        assert_eq!((answer.status, &answer.json()["reason"]), (503, &json!("UNREACHABLE")));
+        let response = group.propose(through, order, "p-2");
+        assert_eq!((response.status, &response.json()["reason"]), (503, &json!("UNREACHABLE")));
     }
-    town.processors[0].restart();
-    until("the owner is back", || (town.propose(2, "SB1", "p-2").status == 201).then_some(()));
-    assert_eq!(town.propose(2, "nowhere", "p-2").status, 404);
-    assert_eq!(town.proposals(1).as_array().unwrap().len(), 2);
+    group.processors[0].restart();
+    until("the owner is back", || (group.propose(2, "SB1", "p-2").status == 201).then_some(()));
+    assert_eq!(group.propose(2, "nowhere", "p-2").status, 404);
+    assert_eq!(group.proposals(1).as_array().unwrap().len(), 2);
 }
 
 /// An order of a peer is never reported as unknown, from the first moment after a restart.
 #[test]
 fn restarted_processors_deny_no_peers_order() {
-    let mut town = Town::build();
-    town.introduce();
-    let rest = town.rest(2);
+    let mut group = ProcessorGroup::build();
+    group.introduce();
+    let rest = group.rest(2);
     for round in 0..4 {
-        town.processors[2].kill();
+        group.processors[2].kill();
         // Asked from the first moment at which it listens.
-        let asker = std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             until("the order is found again", || {
-                let answer = get(rest, "/api/v1/orders/SB1").ok()?;
-                assert_ne!(answer.status, 404, "round {round}: {answer:?}");
-                (answer.status == 200).then_some(())
+                let response = get(rest, "/api/v1/orders/SB1").ok()?;
+                assert_ne!(response.status, 404, "round {round}: {response:?}");
+                (response.status == 200).then_some(())
             });
         });
-        town.processors[2].restart();
-        asker.join().unwrap();
+        group.processors[2].restart();
+        reader.join().unwrap();
     }
 }
 
 #[test]
 fn any_processor_passes_events_and_bulk_calls() {
-    let town = Town::build();
-    town.introduce();
-    assert_eq!(town.propose(1, "SB1", "p-0").status, 201);
-    let url = format!("http://{}", town.processors[2].address("grpc"));
+    let group = ProcessorGroup::build();
+    group.introduce();
+    assert_eq!(group.propose(1, "SB1", "p-0").status, 201);
+    let url = format!("http://{}", group.processors[2].address("grpc"));
     let submission = |order: &str, id: &str| v1::ProposalSubmission {
         order_req_id: order.to_owned(),
         proposal: Some(v1::Proposal {
@@ -187,11 +190,12 @@ fn any_processor_passes_events_and_bulk_calls() {
     });
     assert_eq!((summary.accepted, summary.refused), (202, 1), "{:?}", summary.results);
     assert_eq!(summary.results.last().unwrap().reason, "ORDER_NOT_FOUND");
-    assert_eq!(town.proposals(1).as_array().unwrap().len(), 200);
+    assert_eq!(group.proposals(1).as_array().unwrap().len(), 200);
     let end = json!({"proposal_id": "p-7"}).to_string();
     let path = "/api/v1/orders/finalize/SB1";
-    assert_eq!(post(town.requestor.address("requestor"), path, &end).unwrap().status, 200);
-    let events = |number| get(town.rest(number), "/api/v1/orders/SB1/events?after=1").unwrap().text;
+    assert_eq!(post(group.requestor.address("requestor"), path, &end).unwrap().status, 200);
+    let events =
+        |number| get(group.rest(number), "/api/v1/orders/SB1/events?after=1").unwrap().text;
     assert_eq!(events(2), events(0));
     assert_eq!(events(2).matches("event: NewProposal").count(), 200);
 }
@@ -199,18 +203,18 @@ fn any_processor_passes_events_and_bulk_calls() {
 /// Conversation, versions and comparisons are the same at every processor.
 #[test]
 fn any_processor_gives_the_owners_views() {
-    let town = Town::build();
-    town.introduce();
+    let group = ProcessorGroup::build();
+    group.introduce();
     // An id that is also a part of other paths.
-    assert_eq!(town.propose(1, "SB1", "orders").status, 201);
+    assert_eq!(group.propose(1, "SB1", "orders").status, 201);
     let question = json!({"seller": "acme", "question_id": "q1", "message": "which?"}).to_string();
-    let asked = post(town.rest(2), "/api/v1/orders/SB1/questions", &question).unwrap();
-    assert_eq!(asked.status, 201, "{asked:?}");
-    let seen = json!({"seller": "acme"}).to_string();
-    assert_eq!(post(town.rest(1), "/api/v1/orders/SB1/seen", &seen).unwrap().status, 200);
+    let response = post(group.rest(2), "/api/v1/orders/SB1/questions", &question).unwrap();
+    assert_eq!(response.status, 201, "{response:?}");
+    let seen_body = json!({"seller": "acme"}).to_string();
+    assert_eq!(post(group.rest(1), "/api/v1/orders/SB1/seen", &seen_body).unwrap().status, 200);
     let amended = json!({"order_req_id": "SB1", "seller": "acme", "price": "9", "currency": "EUR"});
     let put = "PUT /api/v1/proposals/orders";
-    let amend = |etag: &str| send(town.rest(2), put, &[etag], &amended.to_string()).unwrap();
+    let amend = |etag: &str| send(group.rest(2), put, &[etag], &amended.to_string()).unwrap();
     assert_eq!(amend("if-match: \"1\"").status, 200);
     let late = amend("if-match: \"1\"");
     assert_eq!((late.status, &late.json()["reason"]), (412, &json!("CHANGED")));
@@ -222,10 +226,10 @@ fn any_processor_gives_the_owners_views() {
         "/api/v1/proposals/orders?order_req_id=SB1",
         "/api/v1/proposals/orders/versions?order_req_id=SB1",
     ] {
-        let owner = get(town.rest(0), path).unwrap();
+        let owner = get(group.rest(0), path).unwrap();
         assert_eq!(owner.status, 200, "{path}: {owner:?}");
         for other in [1, 2] {
-            assert_eq!(get(town.rest(other), path).unwrap().text, owner.text, "{path}");
+            assert_eq!(get(group.rest(other), path).unwrap().text, owner.text, "{path}");
         }
     }
 }

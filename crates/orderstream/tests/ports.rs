@@ -6,12 +6,12 @@ use std::net::{SocketAddr, TcpStream};
 
 use serde_json::Value;
 
-use crate::http::{Answer, send};
-use crate::process::{PATIENCE, dev};
+use crate::http::{HttpResponse, send};
+use crate::process::{WAIT_TIMEOUT, dev};
 
-fn check(answer: &Answer, status: u16, reason: &str, field: Option<&str>) {
-    let problem = answer.json();
-    assert_eq!(answer.status, status, "{answer:?}");
+fn check(response: &HttpResponse, status: u16, reason: &str, field: Option<&str>) {
+    let problem = response.json();
+    assert_eq!(response.status, status, "{response:?}");
     assert_eq!(problem["type"], format!("https://orderstream.dev/problems/{reason}"), "{problem}");
     assert_eq!(problem["reason"], reason, "{problem}");
     assert_eq!(problem["status"], status, "{problem}");
@@ -30,12 +30,12 @@ fn all_ports_refuse_in_one_form() {
         ("metrics", "/metrics"),
     ] {
         let address = dev.address(port);
-        let ask = |request: &str, body: &str| send(address, request, &[], body).unwrap();
-        check(&ask("GET /nothing/here", ""), 404, "INVALID_REQUEST", None);
-        check(&ask(&format!("OPTIONS {path}"), ""), 405, "INVALID_REQUEST", None);
+        let exchange = |request: &str, body: &str| send(address, request, &[], body).unwrap();
+        check(&exchange("GET /nothing/here", ""), 404, "INVALID_REQUEST", None);
+        check(&exchange(&format!("OPTIONS {path}"), ""), 405, "INVALID_REQUEST", None);
         if port != "metrics" {
             check(
-                &ask(&format!("GET {path}?tennant=a"), ""),
+                &exchange(&format!("GET {path}?tennant=a"), ""),
                 422,
                 "INVALID_FIELD",
                 Some("tennant"),
@@ -44,8 +44,8 @@ fn all_ports_refuse_in_one_form() {
     }
     let body = r#"{"order_req_id": 7}"#;
     for (port, path) in [("rest", "/api/v1/proposals"), ("requestor", "/api/v1/orders/initiate")] {
-        let answer = send(dev.address(port), &format!("POST {path}"), &[], body).unwrap();
-        check(&answer, 422, "INVALID_FIELD", Some("order_req_id"));
+        let response = send(dev.address(port), &format!("POST {path}"), &[], body).unwrap();
+        check(&response, 422, "INVALID_FIELD", Some("order_req_id"));
     }
     let large = "x".repeat(100_000);
     for (port, request) in [
@@ -53,8 +53,8 @@ fn all_ports_refuse_in_one_form() {
         ("requestor", "POST /api/v1/orders/initiate".to_owned()),
         ("requestor", format!("PUT {named}")),
     ] {
-        let answer = send(dev.address(port), &request, &[], &large).unwrap();
-        check(&answer, 413, "LIMIT_REACHED", None);
+        let response = send(dev.address(port), &request, &[], &large).unwrap();
+        check(&response, 413, "LIMIT_REACHED", None);
         assert!(endless(dev.address(port), &request).starts_with("HTTP/1.1 413 "), "{request}");
     }
 }
@@ -62,14 +62,14 @@ fn all_ports_refuse_in_one_form() {
 /// Sends a body for as long as the server reads it; returns the response.
 fn endless(address: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(WAIT_TIMEOUT)).unwrap();
+    stream.set_write_timeout(Some(WAIT_TIMEOUT)).unwrap();
     let head = format!("{request} HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n");
     stream.write_all(head.as_bytes()).unwrap();
     let chunk = format!("4000\r\n{}\r\n", " ".repeat(0x4000));
     while stream.write_all(chunk.as_bytes()).is_ok() {}
-    let mut answer = Vec::new();
+    let mut response = Vec::new();
     // The server hung up while more was on its way, so the end may be a reset.
-    let _reset = stream.read_to_end(&mut answer);
-    String::from_utf8_lossy(&answer).into_owned()
+    let _reset = stream.read_to_end(&mut response);
+    String::from_utf8_lossy(&response).into_owned()
 }

@@ -12,10 +12,10 @@ mod load;
 use std::path::Path;
 
 use fastrand::Rng;
-use orderstream_powercut::{Cut, Disk, Recorder, Trace, scratch};
+use orderstream_powercut::{DiskRecorder, PowerCut, RecordedDisk, Trace, scratch};
 
 use self::bed::Bed;
-use self::history::{History, draw_place};
+use self::history::{History, draw_index};
 
 /// The variable with the number of cuts.
 const CUTS_VARIABLE: &str = "POWERCUT_CUTS";
@@ -40,20 +40,20 @@ fn is_supported() -> bool {
 }
 
 /// Describes a cut, with the records around it and the command that repeats it.
-fn told(trace: &Trace, place: usize, cut: Cut, seed: u64) -> String {
-    let around = trace.records.iter().enumerate().skip(place.saturating_sub(3)).take(5);
-    let around: String = around.map(|(place, record)| format!("\n  {place}: {record:?}")).collect();
+fn describe_cut(trace: &Trace, index: usize, cut: PowerCut, seed: u64) -> String {
+    let around = trace.records.iter().enumerate().skip(index.saturating_sub(3)).take(5);
+    let around: String = around.map(|(index, record)| format!("\n  {index}: {record:?}")).collect();
     format!(
-        "power cut at record {place}, drawn with {}; again: {SEED_VARIABLE}={seed} {CUTS_VARIABLE}=1 \
+        "power cut at record {index}, drawn with {}; again: {SEED_VARIABLE}={seed} {CUTS_VARIABLE}=1 \
          cargo test -p orderstream --test main powercut{around}",
         cut.seed
     )
 }
 
 /// Records a folder from its start, when it is empty or as a cut left it.
-fn new_recorder(folder: &Path) -> (Disk, Recorder) {
-    let recorder = Recorder::new(folder).unwrap().with_sync_us(SYNC_US);
-    (Disk::synced(folder).unwrap(), recorder)
+fn new_recorder(folder: &Path) -> (RecordedDisk, DiskRecorder) {
+    let recorder = DiskRecorder::new(folder).unwrap().with_sync_us(SYNC_US);
+    (RecordedDisk::synced(folder).unwrap(), recorder)
 }
 
 #[test]
@@ -63,44 +63,45 @@ fn power_cuts_lose_nothing_acknowledged() {
     }
     let (folder, bed) = (scratch().unwrap(), Bed::new());
     let (start, recorder) = new_recorder(folder.path());
-    bed.ear.listen(Some(&recorder));
+    bed.sink.listen(Some(&recorder));
     let dev = bed.start(recorder.folder(), recorder.variables().unwrap());
-    load::run(&dev, &recorder, &bed.ear);
+    load::run(&dev, &recorder, &bed.sink);
     drop(dev);
-    bed.ear.listen(None);
+    bed.sink.listen(None);
     let trace = recorder.trace().unwrap();
     let first = setting(SEED_VARIABLE, 1);
     for seed in first..first + setting(CUTS_VARIABLE, 40) {
         let mut rng = Rng::with_seed(seed);
-        let place = draw_place(&trace, &mut rng);
-        let drawn = if rng.u8(..3) == 0 { Cut::WORST } else { Cut { seed: rng.u64(1..) } };
+        let index = draw_index(&trace, &mut rng);
+        let drawn =
+            if rng.u8(..3) == 0 { PowerCut::WORST } else { PowerCut { seed: rng.u64(1..) } };
         let mut disk = start.clone();
-        disk.replay(&trace, 0, place);
+        disk.replay(&trace, 0, index);
         let folder = scratch().unwrap();
         disk.after_cut(drawn).write(folder.path()).unwrap();
-        let history = History::before(&trace, place);
-        let told = told(&trace, place, drawn, seed);
+        let history = History::before(&trace, index);
+        let description = describe_cut(&trace, index, drawn, seed);
         if seed % 5 == 0 {
-            cut_again(&bed, folder.path(), &mut rng, &history, &told);
+            cut_again(&bed, folder.path(), &mut rng, &history, &description);
         } else {
-            judge::judge(&bed, folder.path(), &history, &told);
+            judge::judge(&bed, folder.path(), &history, &description);
         }
     }
 }
 
 /// Starts on the disk of a first cut, cuts the power during that start, and judges the next start.
-fn cut_again(bed: &Bed, folder: &Path, rng: &mut Rng, history: &History, told: &str) {
+fn cut_again(bed: &Bed, folder: &Path, rng: &mut Rng, history: &History, description: &str) {
     let (start, recorder) = new_recorder(folder);
-    bed.ear.listen(Some(&recorder));
+    bed.sink.listen(Some(&recorder));
     drop(bed.start(recorder.folder(), recorder.variables().unwrap()));
-    bed.ear.listen(None);
+    bed.sink.listen(None);
     let trace = recorder.trace().unwrap();
     let mut disk = start;
-    let place = rng.usize(..=trace.records.len());
-    disk.replay(&trace, 0, place);
+    let index = rng.usize(..=trace.records.len());
+    disk.replay(&trace, 0, index);
     let folder = scratch().unwrap();
-    disk.after_cut(Cut { seed: rng.u64(1..) }).write(folder.path()).unwrap();
+    disk.after_cut(PowerCut { seed: rng.u64(1..) }).write(folder.path()).unwrap();
     let mut history = history.clone();
-    history.heard.extend(History::before(&trace, place).heard);
-    judge::judge(bed, folder.path(), &history, &format!("{told}\nand again at {place}"));
+    history.notified.extend(History::before(&trace, index).notified);
+    judge::judge(bed, folder.path(), &history, &format!("{description}\nand again at {index}"));
 }

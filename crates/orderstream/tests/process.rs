@@ -9,21 +9,21 @@ use std::time::{Duration, Instant};
 /// The binary under test.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_orderstream");
 /// The limit of every wait. Far above what any of them takes, so that only a fault reaches it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Returns the workspace's root.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Polls until a result is there, and fails after [`PATIENCE`].
-pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+/// Polls until a result is there, and fails after [`WAIT_TIMEOUT`].
+pub(crate) fn until<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
-        if let Some(found) = look() {
+        if let Some(found) = poll() {
             return found;
         }
-        assert!(began.elapsed() < PATIENCE, "did not come true: {what}");
+        assert!(began.elapsed() < WAIT_TIMEOUT, "did not come true: {what}");
         pause(Duration::from_millis(10));
     }
 }
@@ -48,7 +48,7 @@ pub(crate) struct Role {
     /// The file for all of its log; without one, warnings go to the test's own output.
     log: Option<PathBuf>,
     /// The environment of the process.
-    surroundings: Surroundings,
+    environment: ProcessEnvironment,
     /// The addresses that it bound, by name.
     pub(crate) bound: BTreeMap<String, SocketAddr>,
 }
@@ -56,13 +56,18 @@ pub(crate) struct Role {
 impl Role {
     /// Starts a role and waits until it has bound its ports.
     pub(crate) fn start(args: &[&str], dir: &Path) -> Self {
-        Self::start_in(args, dir, None, Surroundings::default())
+        Self::start_in(args, dir, None, ProcessEnvironment::default())
     }
 
     /// Starts a role whose disk can be filled.
     pub(crate) fn start_limited(args: &[&str], dir: &Path) -> Self {
-        let limit = Limit::AtWill;
-        Self::start_in(args, dir, None, Surroundings { limit, ..Surroundings::default() })
+        let limit = FileSizeLimit::Adjustable;
+        Self::start_in(
+            args,
+            dir,
+            None,
+            ProcessEnvironment { limit, ..ProcessEnvironment::default() },
+        )
     }
 
     /// Starts a role with variables of its own.
@@ -71,26 +76,31 @@ impl Role {
         dir: &Path,
         variables: Vec<(&'static str, PathBuf)>,
     ) -> Self {
-        Self::start_in(args, dir, None, Surroundings { variables, ..Surroundings::default() })
+        Self::start_in(
+            args,
+            dir,
+            None,
+            ProcessEnvironment { variables, ..ProcessEnvironment::default() },
+        )
     }
 
     /// Starts a role with everything that it logs in a file.
     pub(crate) fn start_logging(args: &[&str], dir: &Path, log: &Path) -> Self {
-        Self::start_in(args, dir, Some(log.to_owned()), Surroundings::default())
+        Self::start_in(args, dir, Some(log.to_owned()), ProcessEnvironment::default())
     }
 
     fn start_in(
         args: &[&str],
         dir: &Path,
         log: Option<PathBuf>,
-        surroundings: Surroundings,
+        surroundings: ProcessEnvironment,
     ) -> Self {
         let name = args.first().unwrap();
         let addresses = dir.join(format!("{name}.addresses"));
         let mut role = Self {
             child: spawn(args.iter().copied(), &addresses, log.as_deref(), &surroundings),
             log,
-            surroundings,
+            environment: surroundings,
             args: args.iter().map(ToString::to_string).collect(),
             addresses,
             bound: BTreeMap::new(),
@@ -139,12 +149,12 @@ impl Role {
     }
 
     /// Makes files writable again.
-    pub(crate) fn make_room(&self) {
+    pub(crate) fn free_disk(&self) {
         self.limit_files("unlimited");
     }
 
     fn limit_files(&self, bytes: &str) {
-        assert_eq!(self.surroundings.limit, Limit::AtWill);
+        assert_eq!(self.environment.limit, FileSizeLimit::Adjustable);
         let id = self.child.id().to_string();
         let fsize = format!("--fsize={bytes}:unlimited");
         let status = Command::new("prlimit").args(["--pid", &id, &fsize]).status().unwrap();
@@ -168,13 +178,13 @@ impl Role {
                 if args.first().unwrap() == "requestor" { "requestor" } else { "rest" },
             ),
         ] {
-            let place = args.iter().position(|arg| arg == flag);
-            if let (Some(place), Some(address)) = (place, self.bound.get(name)) {
-                args[place + 1] = address.to_string();
+            let position = args.iter().position(|arg| arg == flag);
+            if let (Some(position), Some(address)) = (position, self.bound.get(name)) {
+                args[position + 1] = address.to_string();
             }
         }
         let args = args.iter().map(String::as_str);
-        self.child = spawn(args, &self.addresses, self.log.as_deref(), &self.surroundings);
+        self.child = spawn(args, &self.addresses, self.log.as_deref(), &self.environment);
         self.read_addresses();
     }
 }
@@ -189,38 +199,38 @@ impl Drop for Role {
 
 /// The environment of a process, beside its arguments.
 #[derive(Clone, Debug, Default)]
-struct Surroundings {
+struct ProcessEnvironment {
     /// The limit on the growth of its files.
-    limit: Limit,
+    limit: FileSizeLimit,
     /// Variables, beside those that it inherits.
     variables: Vec<(&'static str, PathBuf)>,
 }
 
 /// The limit on the growth of a process's files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Limit {
+enum FileSizeLimit {
     #[default]
-    Never,
+    Unlimited,
     /// It can be set at any time; the system reports it with an error, and not with the signal that
     /// ends a process.
-    AtWill,
+    Adjustable,
 }
 
 fn spawn<'a>(
     args: impl Iterator<Item = &'a str>,
     addresses: &Path,
     log: Option<&Path>,
-    surroundings: &Surroundings,
+    environment: &ProcessEnvironment,
 ) -> Child {
-    let mut command = match surroundings.limit {
-        Limit::Never => Command::new(BINARY),
-        Limit::AtWill => {
+    let mut command = match environment.limit {
+        FileSizeLimit::Unlimited => Command::new(BINARY),
+        FileSizeLimit::Adjustable => {
             let mut shell = Command::new("sh");
             shell.args(["-c", r#"trap "" XFSZ; exec "$0" "$@""#, BINARY]);
             shell
         }
     };
-    command.envs(surroundings.variables.iter().cloned());
+    command.envs(environment.variables.iter().cloned());
     command.args(args).arg("--addr-file").arg(addresses).current_dir(root());
     match log {
         Some(log) => {

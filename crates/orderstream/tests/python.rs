@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use orderstream_client::{
-    Award, BuyerAct, Client, EventKind, FollowUpId, ProposalId, ProposalUpdate,
+    Award, BuyerCommand, Client, EventKind, FollowUpId, ProposalId, ProposalUpdate,
 };
 
 use crate::client::{block_on, follow_up, order, processor, track};
@@ -45,7 +45,7 @@ fn python_seller_wins_despite_a_kill() {
         .unwrap();
     let url = format!("http://{address}");
     let bought = std::panic::catch_unwind(AssertUnwindSafe(|| {
-        let question = block_on(hear_question_and_proposal(&url));
+        let question = block_on(await_question_and_proposal(&url));
         processor.kill();
         processor.restart();
         block_on(answer_and_award(&url, &question));
@@ -55,23 +55,27 @@ fn python_seller_wins_despite_a_kill() {
         Command::new("kill").arg(&id).status().unwrap();
     }
     let output = seller.wait_with_output().unwrap();
-    let (said, errors) =
+    let (stdout, stderr) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(bought.is_ok() && output.status.success(), "{said}\n{errors}");
-    assert!(said.contains("the buyer answers: Friday is fine"), "{said}");
-    assert!(said.contains("SB1029436 is over: won"), "{said}");
-    assert!(!said.contains("refused"), "{said}");
-    assert_eq!(said.matches("connected to").count(), 2, "once before the kill, once after: {said}");
-    assert_eq!(said.matches("OrderOpened").count(), 1, "each event once: {said}");
+    assert!(bought.is_ok() && output.status.success(), "{stdout}\n{stderr}");
+    assert!(stdout.contains("the buyer answers: Friday is fine"), "{stdout}");
+    assert!(stdout.contains("SB1029436 is over: won"), "{stdout}");
+    assert!(!stdout.contains("refused"), "{stdout}");
+    assert_eq!(
+        stdout.matches("connected to").count(),
+        2,
+        "once before the kill, once after: {stdout}"
+    );
+    assert_eq!(stdout.matches("OrderOpened").count(), 1, "each event once: {stdout}");
 }
 
 /// Opens the order as its buyer, and waits until the seller has seen it, asked and proposed.
-async fn hear_question_and_proposal(url: &str) -> FollowUpId {
+async fn await_question_and_proposal(url: &str) -> FollowUpId {
     let client = Client::new(url).unwrap();
     let mut events = track(&client);
-    let (mut asked, mut proposed, mut is_seen) = (None, false, false);
+    let (mut question, mut proposed, mut is_seen) = (None, false, false);
     loop {
-        if let Some(question) = asked.as_ref().filter(|_| proposed && is_seen) {
+        if let Some(question) = question.as_ref().filter(|_| proposed && is_seen) {
             return FollowUpId::clone(question);
         }
         let kind = events.next().await.unwrap().expect("the order goes on").kind;
@@ -80,7 +84,7 @@ async fn hear_question_and_proposal(url: &str) -> FollowUpId {
             is_seen = seller.as_str() == "python-works";
         }
         if let EventKind::ProposalUpdate(ProposalUpdate::Asked { question_id, .. }) = kind {
-            asked = Some(question_id);
+            question = Some(question_id);
         }
     }
 }
@@ -98,10 +102,10 @@ async fn answer_and_award(url: &str, question: &FollowUpId) {
         }
     };
     assert_eq!(version, 2);
-    let award = BuyerAct::Finalise {
+    let award = BuyerCommand::Finalise {
         award: Some(Award::Whole(ProposalId::new("SB1029436-python-works").unwrap())),
         reason: None,
         undo_within_ms: None,
     };
-    client.act(&order(), award, None).await.unwrap();
+    client.send_command(&order(), award, None).await.unwrap();
 }

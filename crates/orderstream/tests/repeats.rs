@@ -18,10 +18,10 @@ const ORDER: &str = "SB1029436";
 /// Posts under the key 1; returns the status and the body.
 fn once(address: SocketAddr, path: &str, body: &Value) -> (u16, Value) {
     let headers = ["content-type: application/json", "idempotency-key: 1"];
-    let answer = until("an answer", || {
+    let response = until("an answer", || {
         send(address, &format!("POST {path}"), &headers, &body.to_string()).ok()
     });
-    (answer.status, answer.json())
+    (response.status, response.json())
 }
 
 async fn connected(processor: SocketAddr) -> Channel {
@@ -38,8 +38,8 @@ async fn follow_up(processor: SocketAddr, text: &str) -> Result<v1::FollowUpResp
         message: Some(v1::Message { message: text.to_owned(), ..v1::Message::default() }),
         ..v1::FollowUpRequest::default()
     };
-    let answer = client.process_follow_up(request).await;
-    answer.map(tonic::Response::into_inner).map_err(|status| status.code().to_string())
+    let response = client.process_follow_up(request).await;
+    response.map(tonic::Response::into_inner).map_err(|status| status.code().to_string())
 }
 
 /// Pauses the order as its buyer, under the key 1.
@@ -55,24 +55,24 @@ async fn pause(processor: SocketAddr) -> v1::ActResponse {
 }
 
 /// Sends a request of each kind, for each seller and the buyer, under keys; returns the replies.
-fn everybody(processor: SocketAddr, grpc: SocketAddr) -> Vec<String> {
+fn send_everything(processor: SocketAddr, grpc: SocketAddr) -> Vec<String> {
     let offer = |seller: &str| json!({"order_req_id": ORDER, "seller": seller, "price": "10.50", "currency": "EUR"});
-    let ask = |seller: &str| json!({"seller": seller, "message": "when?"});
+    let question = |seller: &str| json!({"seller": seller, "message": "when?"});
     let questions = format!("/api/v1/orders/{ORDER}/questions");
-    let mut said = Vec::new();
+    let mut replies = Vec::new();
     for seller in ["s1", "s2"] {
-        let (status, answer) = once(processor, "/api/v1/proposals", &offer(seller));
-        assert_eq!(status, 201, "{seller}: {answer}");
-        said.push(answer.to_string());
+        let (status, response) = once(processor, "/api/v1/proposals", &offer(seller));
+        assert_eq!(status, 201, "{seller}: {response}");
+        replies.push(response.to_string());
     }
     for seller in ["s3", "s4"] {
-        let (status, answer) = once(processor, &questions, &ask(seller));
-        assert_eq!(status, 201, "{seller}: {answer}");
-        said.push(answer.to_string());
+        let (status, response) = once(processor, &questions, &question(seller));
+        assert_eq!(status, 201, "{seller}: {response}");
+        replies.push(response.to_string());
     }
-    said.push(format!("{:?}", block_on(follow_up(grpc, "more?"))));
-    said.push(format!("{:?}", block_on(pause(grpc))));
-    said
+    replies.push(format!("{:?}", block_on(follow_up(grpc, "more?"))));
+    replies.push(format!("{:?}", block_on(pause(grpc))));
+    replies
 }
 
 #[test]
@@ -83,8 +83,8 @@ fn keys_repeat_their_reply_after_kills() {
     let body = json!({"order_req_id": ORDER}).to_string();
     assert_eq!(post(requestor, "/api/v1/orders/initiate", &body).unwrap().status, 200);
     let path = format!("/api/v1/orders/{ORDER}");
-    until("the order is open", || get(rest, &path).ok().filter(|answer| answer.status == 200));
-    let first = everybody(rest, grpc);
+    until("the order is open", || get(rest, &path).ok().filter(|response| response.status == 200));
+    let first = send_everything(rest, grpc);
     let distinct: std::collections::BTreeSet<_> = first.iter().collect();
     assert_eq!(distinct.len(), first.len(), "each has an effect of its own: {first:?}");
     // An answer tells of its own time, and not of what came after.
@@ -94,7 +94,7 @@ fn keys_repeat_their_reply_after_kills() {
     for _ in 0..2 {
         pair.processor.kill();
         pair.processor.restart();
-        assert_eq!(everybody(rest, grpc), first);
+        assert_eq!(send_everything(rest, grpc), first);
         assert_eq!(block_on(follow_up(grpc, "less?")), Err(tonic::Code::Aborted.to_string()));
     }
     let events = get(rest, &path).unwrap().json()["last_seq"].clone();
@@ -105,20 +105,21 @@ fn keys_repeat_their_reply_after_kills() {
 struct Row {
     name: &'static str,
     before: Option<(&'static str, Value)>,
-    ask: (&'static str, Value),
+    command: (&'static str, Value),
     other: (&'static str, Value),
 }
 
 fn rows() -> Vec<Row> {
-    let row = |name, ask, other| Row { name, before: None, ask, other };
-    let why = |act, reason| (act, json!({ "reason": reason }));
-    let note = |text| ("followup", json!({"message": {"type": "text", "message": text}}));
+    let row = |name, ask, other| Row { name, before: None, command: ask, other };
+    let why = |command, reason| (command, json!({ "reason": reason }));
+    let follow_up_command =
+        |text| ("followup", json!({"message": {"type": "text", "message": text}}));
     let extend = |hours: u64| ("extend", json!({"expires_in_ms": hours * 3_600_000}));
     let award = |ms: u64| ("award", json!({"proposal_id": "p1", "undo_within_ms": ms}));
     let after = |before, row| Row { before: Some(before), ..row };
     let hour = 3_600_000;
     vec![
-        row("follow-up", note("when?"), note("where?")),
+        row("follow-up", follow_up_command("when?"), follow_up_command("where?")),
         row("pause", why("pause", "lunch"), why("pause", "tea")),
         after(why("pause", ""), row("resume", ("resume", json!({})), why("pause", "tea"))),
         row("extend", extend(2), extend(3)),
@@ -137,21 +138,23 @@ fn decided(
     requestor: SocketAddr,
     id: &str,
     key: &str,
-    (act, body): &(&str, Value),
+    (command, body): &(&str, Value),
 ) -> (u16, Value) {
     let mut body = body.clone();
-    let path = match *act {
+    let path = match *command {
         "followup" => "/api/v1/orders/followup".to_owned(),
-        act => format!("/api/v1/orders/{act}/{id}"),
+        command => format!("/api/v1/orders/{command}/{id}"),
     };
-    if *act == "followup" {
+    if *command == "followup" {
         body["order_req_id"] = json!(id);
     }
     let key = format!("idempotency-key: {key}");
     let headers = ["content-type: application/json", &key];
     until("the act is decided", || {
-        let answer = send(requestor, &format!("POST {path}"), &headers, &body.to_string()).ok()?;
-        (answer.status != 202 && answer.status != 503).then(|| (answer.status, answer.json()))
+        let response =
+            send(requestor, &format!("POST {path}"), &headers, &body.to_string()).ok()?;
+        (response.status != 202 && response.status != 503)
+            .then(|| (response.status, response.json()))
     })
 }
 
@@ -168,7 +171,7 @@ fn open(pair: &Pair, id: &str) {
         "currency": "EUR"});
     let offer = offer.to_string();
     until("the order takes a proposal", || {
-        post(rest, "/api/v1/proposals", &offer).ok().filter(|answer| answer.status == 201)
+        post(rest, "/api/v1/proposals", &offer).ok().filter(|response| response.status == 201)
     });
 }
 
@@ -177,7 +180,7 @@ fn open(pair: &Pair, id: &str) {
 fn buyers_keys_have_one_effect() {
     let mut pair = Pair::start();
     let (requestor, rest) = (pair.requestor.address("requestor"), pair.processor.address("rest"));
-    let mut held = Vec::new();
+    let mut sent = Vec::new();
     for row in rows() {
         let id = row.name;
         open(&pair, id);
@@ -188,14 +191,14 @@ fn buyers_keys_have_one_effect() {
         let question = json!({"seller": "s1", "message": "when?"});
         let path = format!("/api/v1/orders/{id}/questions");
         assert_eq!(once(rest, &path, &question).0, 201, "{id}");
-        let first = decided(requestor, id, "1", &row.ask);
+        let first = decided(requestor, id, "1", &row.command);
         assert_eq!(first.0, 200, "{id}: {first:?}");
-        held.push((row, first));
+        sent.push((row, first));
     }
     let again = |when: &str| {
-        for (row, first) in &held {
+        for (row, first) in &sent {
             let (id, before) = (row.name, last_seq(rest, row.name));
-            assert_eq!(decided(requestor, id, "1", &row.ask), *first, "{id}: {when}");
+            assert_eq!(decided(requestor, id, "1", &row.command), *first, "{id}: {when}");
             let (status, other) = decided(requestor, id, "1", &row.other);
             let reason = (status, other["reason"].as_str());
             assert_eq!(reason, (409, Some("IDEMPOTENCY_CONFLICT")), "{id}: {when}");
@@ -208,7 +211,7 @@ fn buyers_keys_have_one_effect() {
     pair.processor.restart();
     pair.requestor.restart();
     again("after a kill of both");
-    for (row, _) in &held {
+    for (row, _) in &sent {
         // Not every order is to be ended any more.
         drop(decided(requestor, row.name, "2", &("cancel", json!({}))));
     }
@@ -226,14 +229,14 @@ fn verbs_repeat_their_outcome_under_keys() {
     let (server, sellers) =
         (format!("http://{}", pair.requestor.address("requestor")), format!("http://{rest}"));
     let verb = |line: &str| {
-        let place = ["--server", &server, "--processor-rest", &sellers];
-        let output = run(&[&line.split(' ').collect::<Vec<_>>()[..], &place].concat());
+        let flags = ["--server", &server, "--processor-rest", &sellers];
+        let output = run(&[&line.split(' ').collect::<Vec<_>>()[..], &flags].concat());
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         (output.status.code().unwrap(), text(&output.stdout) + &text(&output.stderr))
     };
     let id = "verbs";
     open(&pair, id);
-    let mut asked: Vec<String> = Vec::new();
+    let mut sent_lines: Vec<String> = Vec::new();
     // Each act is done once, and those that it was done after are asked for again.
     for (key, line) in [
         "pause verbs",
@@ -249,19 +252,19 @@ fn verbs_repeat_their_outcome_under_keys() {
     .enumerate()
     {
         let line = format!("{line} --key k-{key}");
-        let (code, said) = verb(&line);
-        assert_eq!(code, 0, "{line}: {said}");
-        asked.push(line);
+        let (code, printed) = verb(&line);
+        assert_eq!(code, 0, "{line}: {printed}");
+        sent_lines.push(line);
         let before = last_seq(rest, id);
-        for line in &asked {
-            let (code, said) = verb(line);
-            assert_eq!(code, 0, "{line}, after {asked:?}: {said}");
+        for line in &sent_lines {
+            let (code, printed) = verb(line);
+            assert_eq!(code, 0, "{line}, after {sent_lines:?}: {printed}");
         }
-        assert_eq!(last_seq(rest, id), before, "nothing is done twice: {asked:?}");
+        assert_eq!(last_seq(rest, id), before, "nothing is done twice: {sent_lines:?}");
     }
-    assert!(verb(&asked[0]).1.contains("pause of order verbs was done; it is Closed by now"));
-    let (code, said) = verb("extend verbs --by 1h --key k-9");
-    assert!(code == 2 && said.contains("give --expires-in"), "{said}");
-    let (code, said) = verb("pause verbs --key k-7");
-    assert!(code == 4 && said.contains("IDEMPOTENCY_CONFLICT"), "{said}");
+    assert!(verb(&sent_lines[0]).1.contains("pause of order verbs was done; it is Closed by now"));
+    let (code, printed) = verb("extend verbs --by 1h --key k-9");
+    assert!(code == 2 && printed.contains("give --expires-in"), "{printed}");
+    let (code, printed) = verb("pause verbs --key k-7");
+    assert!(code == 4 && printed.contains("IDEMPOTENCY_CONFLICT"), "{printed}");
 }

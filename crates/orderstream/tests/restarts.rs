@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::http::{Answer, get, post, send};
+use crate::http::{HttpResponse, get, post, send};
 use crate::process::{Pair, dev, pause, until};
 
 const ORDERS: usize = 4;
@@ -19,17 +19,18 @@ const ENDED: &str = "ended";
 
 fn initiate(requestor: SocketAddr, id: &str) {
     let body = json!({ "order_req_id": id, "session_id": "s" }).to_string();
-    let answer = post(requestor, "/api/v1/orders/initiate", &body).unwrap();
-    assert_eq!(answer.status, 200, "{answer:?}");
+    let response = post(requestor, "/api/v1/orders/initiate", &body).unwrap();
+    assert_eq!(response.status, 200, "{response:?}");
 }
 
 fn propose(processor: SocketAddr, order: &str, id: &str) -> bool {
     let body = json!({ "order_req_id": order, "proposal_id": id, "seller": "s1",
         "price": "10.50", "currency": "EUR" });
-    post(processor, "/api/v1/proposals", &body.to_string()).is_ok_and(|answer| answer.status == 201)
+    post(processor, "/api/v1/proposals", &body.to_string())
+        .is_ok_and(|response| response.status == 201)
 }
 
-fn tracking(requestor: SocketAddr, id: &str) -> std::io::Result<Answer> {
+fn tracking(requestor: SocketAddr, id: &str) -> std::io::Result<HttpResponse> {
     get(requestor, &format!("/api/v1/orders/tracking/{id}"))
 }
 
@@ -46,34 +47,34 @@ fn rank(phase: &str) -> u8 {
 struct Memory {
     orders: BTreeMap<String, Value>,
     total: u64,
-    back: Vec<String>,
+    regressions: Vec<String>,
 }
 
 impl Memory {
-    fn look(&mut self, id: &str, answer: &Answer) {
-        if answer.status != 200 {
-            self.back.push(format!("{id}: {answer:?}"));
+    fn observe(&mut self, id: &str, response: &HttpResponse) {
+        if response.status != 200 {
+            self.regressions.push(format!("{id}: {response:?}"));
             return;
         }
-        let now = answer.json();
+        let now = response.json();
         if let Some(before) = self.orders.get(id)
-            && went_back(before, &now)
+            && regressed(before, &now)
         {
-            self.back.push(format!("{id}: {before}\n  then {now}"));
+            self.regressions.push(format!("{id}: {before}\n  then {now}"));
         }
         self.orders.insert(id.to_owned(), now);
     }
 
-    fn look_at_totals(&mut self, answer: &Answer) {
-        let total = answer.json()["total_orders"].as_u64().unwrap_or_default();
+    fn observe_total(&mut self, response: &HttpResponse) {
+        let total = response.json()["total_orders"].as_u64().unwrap_or_default();
         if total < self.total {
-            self.back.push(format!("{} orders, then {}", self.total, answer.text));
+            self.regressions.push(format!("{} orders, then {}", self.total, response.text));
         }
         self.total = total;
     }
 }
 
-fn went_back(before: &Value, now: &Value) -> bool {
+fn regressed(before: &Value, now: &Value) -> bool {
     let grows =
         ["last_seq", "epoch", "proposals_received", "notes_count", "reconnects", "expires_at_ms"];
     let number = |value: &Value| value.as_u64().unwrap_or_default();
@@ -98,13 +99,13 @@ fn poller(
             let mut is_whole = true;
             for id in &ids {
                 match tracking(requestor, id) {
-                    Ok(answer) => memory.look(id, &answer),
+                    Ok(response) => memory.observe(id, &response),
                     // It is being started again.
                     Err(_) => is_whole = false,
                 }
             }
             match get(requestor, "/api/v1/orders/tracking/status") {
-                Ok(answer) => memory.look_at_totals(&answer),
+                Ok(response) => memory.observe_total(&response),
                 Err(_) => is_whole = false,
             }
             rounds.fetch_add(usize::from(is_whole), Ordering::Relaxed);
@@ -115,7 +116,7 @@ fn poller(
 }
 
 /// Waits until the poller has polled every order again.
-fn until_looked(rounds: &AtomicUsize) {
+fn until_polled(rounds: &AtomicUsize) {
     let before = rounds.load(Ordering::Relaxed);
     until("all is looked at", || (rounds.load(Ordering::Relaxed) > before + 1).then_some(()));
 }
@@ -131,15 +132,15 @@ fn killed_requestor_takes_nothing_back() {
         until("the order takes proposals", || propose(rest, id, "first").then_some(()));
     }
     let award = json!({ "proposal_id": "first" }).to_string();
-    let answer = post(requestor, &format!("/api/v1/orders/award/{ENDED}"), &award).unwrap();
-    assert_eq!(answer.status, 200, "{answer:?}");
+    let response = post(requestor, &format!("/api/v1/orders/award/{ENDED}"), &award).unwrap();
+    assert_eq!(response.status, 200, "{response:?}");
     let (stop, rounds) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let poller = poller(requestor, ids.clone(), (Arc::clone(&stop), Arc::clone(&rounds)));
     for round in 0..KILLS {
         for id in &ids[..ORDERS] {
             assert!(propose(rest, id, &format!("p{round}")));
         }
-        until_looked(&rounds);
+        until_polled(&rounds);
         // In the last round the processor is away until the requestor was looked at.
         let is_alone = round + 1 == KILLS;
         if is_alone {
@@ -147,7 +148,7 @@ fn killed_requestor_takes_nothing_back() {
         }
         pair.requestor.kill();
         pair.requestor.restart();
-        until_looked(&rounds);
+        until_polled(&rounds);
         if is_alone {
             pair.processor.restart();
         }
@@ -156,10 +157,10 @@ fn killed_requestor_takes_nothing_back() {
         let status = get(requestor, "/api/v1/orders/tracking/status").ok()?.json();
         (status["active_streams"] == ORDERS && status["total_orders"] == ids.len()).then_some(())
     });
-    until_looked(&rounds);
+    until_polled(&rounds);
     stop.store(true, Ordering::Relaxed);
     let memory = poller.join().unwrap();
-    assert!(memory.back.is_empty(), "taken back: {:#?}", memory.back);
+    assert!(memory.regressions.is_empty(), "taken back: {:#?}", memory.regressions);
     for id in &ids[..ORDERS] {
         let order = &memory.orders[id];
         assert_eq!(order["proposals_received"], KILLS + 1, "{order}");
@@ -170,11 +171,11 @@ fn killed_requestor_takes_nothing_back() {
         (&json!("Finalised"), &json!("first"))
     );
     let body = json!({ "order_req_id": ENDED, "message": "still there?" }).to_string();
-    let answer = post(requestor, "/api/v1/orders/followup", &body).unwrap();
+    let response = post(requestor, "/api/v1/orders/followup", &body).unwrap();
     assert_eq!(
-        (answer.status, &answer.json()["reason"]),
+        (response.status, &response.json()["reason"]),
         (409, &json!("ORDER_ENDED")),
-        "{answer:?}"
+        "{response:?}"
     );
     let page = get(requestor, "/api/v1/orders?phase=Finalised").unwrap().json();
     assert_eq!(page["orders"].as_array().unwrap().len(), 1, "{page}");
@@ -184,9 +185,9 @@ fn killed_requestor_takes_nothing_back() {
 const RESOURCE: &str = "/apis/orderstream.dev/v1alpha1/namespaces/default/orderrequests/chairs";
 
 fn status(dev: SocketAddr) -> Value {
-    let answer = get(dev, RESOURCE).unwrap();
-    assert_eq!(answer.status, 200, "{answer:?}");
-    answer.json()["status"].clone()
+    let response = get(dev, RESOURCE).unwrap();
+    assert_eq!(response.status, 200, "{response:?}");
+    response.json()["status"].clone()
 }
 
 fn seq_of(status: &Value) -> u64 {
@@ -194,7 +195,7 @@ fn seq_of(status: &Value) -> u64 {
 }
 
 /// Reads the resource's status and the order over REST, and checks both against the last ones.
-fn look(dev: SocketAddr, memory: &mut Memory, before: &Value) -> Value {
+fn observe_resource(dev: SocketAddr, memory: &mut Memory, before: &Value) -> Value {
     let now = status(dev);
     let number = |value: &Value, path: &str| value.pointer(path).and_then(Value::as_u64);
     for path in ["/tracker/lastSeq", "/stream/epoch", "/proposals/received", "/tracker/reconnects"]
@@ -203,8 +204,8 @@ fn look(dev: SocketAddr, memory: &mut Memory, before: &Value) -> Value {
     }
     let phase = |status: &Value| rank(status["phase"].as_str().unwrap_or_default());
     assert!(before.is_null() || phase(&now) >= phase(before), "{before}\n  then {now}");
-    memory.look("chairs", &tracking(dev, "chairs").unwrap());
-    memory.look_at_totals(&get(dev, "/api/v1/orders/tracking/status").unwrap());
+    memory.observe("chairs", &tracking(dev, "chairs").unwrap());
+    memory.observe_total(&get(dev, "/api/v1/orders/tracking/status").unwrap());
     now
 }
 
@@ -222,13 +223,13 @@ fn killed_dev_takes_nothing_back() {
     for round in 0..KILLS {
         let (requestor, rest) = (dev.address("requestor"), dev.address("rest"));
         // Before anything else: the first that is shown after a start is no further back.
-        before = look(requestor, &mut memory, &before);
+        before = observe_resource(requestor, &mut memory, &before);
         let seq = seq_of(&before);
         until("the order takes proposals", || {
             propose(rest, "chairs", &format!("p{round}")).then_some(())
         });
         before = until("the proposal is shown", || {
-            let now = look(requestor, &mut memory, &before);
+            let now = observe_resource(requestor, &mut memory, &before);
             (seq_of(&now) > seq && now["proposals"]["received"] == round + 1).then_some(now)
         });
         dev.kill();
@@ -240,20 +241,20 @@ fn killed_dev_takes_nothing_back() {
     let ended = send(requestor, &format!("PUT {RESOURCE}"), &[], &end.to_string()).unwrap();
     assert_eq!(ended.status, 200, "{ended:?}");
     before = until("its end is shown", || {
-        let now = look(requestor, &mut memory, &before);
+        let now = observe_resource(requestor, &mut memory, &before);
         (now["phase"] == "Finalised").then_some(now)
     });
     dev.kill();
     dev.restart();
     let requestor = dev.address("requestor");
-    look(requestor, &mut memory, &before);
+    observe_resource(requestor, &mut memory, &before);
     assert_eq!(memory.orders["chairs"]["phase"], "Finalised");
-    assert!(memory.back.is_empty(), "taken back: {:#?}", memory.back);
+    assert!(memory.regressions.is_empty(), "taken back: {:#?}", memory.regressions);
     let body = json!({ "order_req_id": "chairs", "message": "still there?" }).to_string();
-    let answer = post(requestor, "/api/v1/orders/followup", &body).unwrap();
+    let response = post(requestor, "/api/v1/orders/followup", &body).unwrap();
     assert_eq!(
-        (answer.status, &answer.json()["reason"]),
+        (response.status, &response.json()["reason"]),
         (409, &json!("ORDER_ENDED")),
-        "{answer:?}"
+        "{response:?}"
     );
 }

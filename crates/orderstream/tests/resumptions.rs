@@ -10,13 +10,13 @@ use crate::process::{Role, until};
 const ORDERS: usize = 40;
 
 /// Two processors, and a requestor that places its orders on both.
-struct Place {
+struct ProcessorPair {
     processors: [Role; 2],
     requestor: Role,
     _dir: tempfile::TempDir,
 }
 
-impl Place {
+impl ProcessorPair {
     fn build() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let processors = ["one", "two"].map(|name| {
@@ -38,8 +38,8 @@ impl Place {
         for number in 0..ORDERS {
             let order = json!({"order_req_id": id(number), "session_id": "s", "notification_type": "email"});
             let path = "/api/v1/orders/initiate";
-            let answer = post(requestor.address("requestor"), path, &order.to_string()).unwrap();
-            assert_eq!(answer.status, 200, "{answer:?}");
+            let response = post(requestor.address("requestor"), path, &order.to_string()).unwrap();
+            assert_eq!(response.status, 200, "{response:?}");
         }
         Self { processors, requestor, _dir: dir }
     }
@@ -58,18 +58,19 @@ impl Place {
                 let tracked = self.tracked(number);
                 (tracked["stream_active"] == true).then_some(tracked)
             });
-            let held = up["processor"].as_str().unwrap().to_owned();
-            let owner = self.processors.iter().find(|processor| url(processor) == held).unwrap();
+            let owner_url = up["processor"].as_str().unwrap().to_owned();
+            let owner =
+                self.processors.iter().find(|processor| url(processor) == owner_url).unwrap();
             let proposal = json!({"order_req_id": id(number), "proposal_id": format!("p{round}"),
                 "seller": "acme", "price": "1", "currency": "EUR"});
-            let answer =
+            let response =
                 post(owner.address("rest"), "/api/v1/proposals", &proposal.to_string()).unwrap();
-            assert_eq!(answer.status, 201, "{answer:?}");
-            let heard = until("the proposal is heard of", || {
+            assert_eq!(response.status, 201, "{response:?}");
+            let updated = until("the proposal is heard of", || {
                 let tracked = self.tracked(number);
                 (tracked["proposals_received"] == round + 1).then_some(tracked)
             });
-            *resumed.entry(held).or_default() += heard["reconnects"].as_u64().unwrap();
+            *resumed.entry(owner_url).or_default() += updated["reconnects"].as_u64().unwrap();
         }
         resumed
     }
@@ -112,16 +113,16 @@ fn id(number: usize) -> String {
 /// Streams from the other processor never resume.
 #[test]
 fn disturbances_cost_one_resumption_per_stream() {
-    let mut place = Place::build();
-    place.assert_resumed(0, 0);
-    place.processors[0].kill();
-    place.processors[0].restart();
-    place.assert_resumed(1, 1);
+    let mut pair = ProcessorPair::build();
+    pair.assert_resumed(0, 0);
+    pair.processors[0].kill();
+    pair.processors[0].restart();
+    pair.assert_resumed(1, 1);
     for times in [2, 3] {
-        place.processors[0].terminate();
-        let status = place.processors[0].wait();
+        pair.processors[0].terminate();
+        let status = pair.processors[0].wait();
         assert!(status.success(), "{status}");
-        place.processors[0].restart();
-        place.assert_resumed(times, u64::try_from(times).unwrap());
+        pair.processors[0].restart();
+        pair.assert_resumed(times, u64::try_from(times).unwrap());
     }
 }

@@ -17,9 +17,9 @@ fn proposal(price: &str) -> Value {
 #[test]
 fn logs_and_metrics_hide_sealed_proposals() {
     let dir = tempfile::tempdir().unwrap();
-    let place = |name: &str| dir.path().join(name);
-    let (processor_log, requestor_log) = (place("processor.log"), place("requestor.log"));
-    let (data, store) = (place("data"), format!("embedded:{}", place("store").display()));
+    let path_of = |name: &str| dir.path().join(name);
+    let (processor_log, requestor_log) = (path_of("processor.log"), path_of("requestor.log"));
+    let (data, store) = (path_of("data"), format!("embedded:{}", path_of("store").display()));
     let mut args = vec!["processor", "--data-dir", data.to_str().unwrap()];
     for flag in ["--grpc-addr", "--rest-addr", "--metrics-addr"] {
         args.extend([flag, "127.0.0.1:0"]);
@@ -46,27 +46,27 @@ fn logs_and_metrics_hide_sealed_proposals() {
         ("POST /api/v1/proposals/p/edit-lock", lock, 200),
         ("POST /api/v1/orders/sealed-order/questions", question, 201),
     ] {
-        let answer = send(sellers, request, &[], &body.to_string()).unwrap();
-        assert_eq!(answer.status, status, "{request}: {answer:?}");
+        let response = send(sellers, request, &[], &body.to_string()).unwrap();
+        assert_eq!(response.status, status, "{request}: {response:?}");
     }
     let award = json!({ "proposal_id": "p" }).to_string();
     let refused = post(buyers, "/api/v1/orders/award/sealed-order", &award).unwrap();
     assert_eq!((refused.status, &refused.json()["reason"]), (409, &json!("ORDER_SEALED")));
     until("the tracker has seen all", || {
-        let shown = get(buyers, "/api/v1/orders/tracking/sealed-order").unwrap();
-        (shown.json()["last_seq"] == 6).then_some(())
+        let tracking = get(buyers, "/api/v1/orders/tracking/sealed-order").unwrap();
+        (tracking.json()["last_seq"] == 6).then_some(())
     });
-    let mut said = String::new();
+    let mut published = String::new();
     for role in [&processor, &requestor] {
-        said.push_str(&get(role.address("metrics"), "/metrics").unwrap().text);
+        published.push_str(&get(role.address("metrics"), "/metrics").unwrap().text);
     }
     for log in [&processor_log, &requestor_log] {
         let text = std::fs::read_to_string(log).unwrap();
         assert!(text.contains("sealed-order"), "it says something of the order: {text}");
-        said.push_str(&text);
+        published.push_str(&text);
     }
     for secret in SECRETS {
-        let line = said.lines().find(|line| line.contains(secret));
+        let line = published.lines().find(|line| line.contains(secret));
         assert!(line.is_none(), "{secret} is told: {line:?}");
     }
 }

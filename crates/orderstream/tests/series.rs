@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use tower::{Service as _, ServiceExt as _};
 
 use crate::http::{get, post};
-use crate::process::{PATIENCE, Pair};
+use crate::process::{Pair, WAIT_TIMEOUT};
 
 /// The number of requests of each kind, over all ports that take it.
 const RANDOM: usize = 10_000;
@@ -20,21 +20,21 @@ const HEAD: &str = "HTTP/1.1 ";
 const MARK: &str = "madeup";
 
 /// Sends the heads of many requests over one connection, and waits for all responses.
-fn ask_all(address: SocketAddr, heads: &[String]) {
+fn request_all(address: SocketAddr, heads: &[String]) {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(WAIT_TIMEOUT)).unwrap();
     for batch in heads.chunks(BATCH) {
         let request = |head: &String| format!("{head} HTTP/1.1\r\nhost: test\r\n\r\n");
         stream.write_all(batch.iter().map(request).collect::<String>().as_bytes()).unwrap();
-        let (mut heard, mut answers, mut piece) = (String::new(), 0, [0_u8; 0x4000]);
-        while answers < batch.len() {
-            let read = stream.read(&mut piece).unwrap();
-            assert!(read > 0, "hung up after {heard}");
-            heard.push_str(&String::from_utf8_lossy(&piece[..read]));
+        let (mut received, mut responses, mut chunk) = (String::new(), 0, [0_u8; 0x4000]);
+        while responses < batch.len() {
+            let read = stream.read(&mut chunk).unwrap();
+            assert!(read > 0, "hung up after {received}");
+            received.push_str(&String::from_utf8_lossy(&chunk[..read]));
             // What may be the first half of the next one stays.
-            let seen = heard.rfind(HEAD).map_or(0, |last| last + HEAD.len());
-            answers += heard[..seen].matches(HEAD).count();
-            heard.drain(..seen);
+            let consumed = received.rfind(HEAD).map_or(0, |last| last + HEAD.len());
+            responses += received[..consumed].matches(HEAD).count();
+            received.drain(..consumed);
         }
     }
 }
@@ -55,16 +55,16 @@ fn call_all(grpc: SocketAddr) {
                 .body(tonic::body::Body::empty())
                 .unwrap();
             let mut channel = channel.clone();
-            let answer = channel.ready().await.unwrap().call(request).await.unwrap();
-            assert_eq!(answer.headers().get("grpc-status").unwrap(), "12", "{path}");
+            let response = channel.ready().await.unwrap().call(request).await.unwrap();
+            assert_eq!(response.headers().get("grpc-status").unwrap(), "12", "{path}");
         }
     });
 }
 
 fn series(metrics: SocketAddr) -> usize {
     let page = get(metrics, "/metrics").unwrap().text;
-    let word = page.lines().find(|line| line.contains(MARK));
-    assert!(word.is_none(), "what a user wrote is a series: {word:?}");
+    let line = page.lines().find(|line| line.contains(MARK));
+    assert!(line.is_none(), "what a user wrote is a series: {line:?}");
     page.lines().filter(|line| !line.starts_with('#')).count()
 }
 
@@ -81,7 +81,7 @@ fn random_requests_add_no_metric_series() {
         ];
         for kind in kinds {
             let heads: Vec<_> = (0..RANDOM / 2).map(|number| kind(orders, number)).collect();
-            ask_all(address, &heads);
+            request_all(address, &heads);
         }
     }
     // Ids, tenants and sellers that are written, not only asked for.

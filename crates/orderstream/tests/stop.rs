@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::process::{PATIENCE, Pair, Role, dev, pause};
+use crate::process::{Pair, Role, WAIT_TIMEOUT, dev, pause};
 
 /// The number of connections of each kind that are open when the signal comes; below the 64 that a
 /// port of metrics accepts, together with the clients that come and go.
@@ -44,7 +44,7 @@ impl Protocol {
     }
 
     /// Reports whether these bytes are a reply, or prove that nothing was done.
-    fn is_answer(self, bytes: &[u8]) -> bool {
+    fn is_response(self, bytes: &[u8]) -> bool {
         match self {
             Self::Http => is_whole(bytes),
             Self::Grpc => frames(bytes).any(|(kind, stream, payload)| match kind {
@@ -82,14 +82,14 @@ fn frames(mut bytes: &[u8]) -> impl Iterator<Item = (u8, u8, &[u8])> {
 
 /// The outcomes of the clients' requests.
 #[derive(Clone, Copy, Debug, Default)]
-struct Seen {
+struct RequestOutcomes {
     answered: usize,
     cut: usize,
     /// Requests that were cut, but whose client had been held up.
     late: usize,
 }
 
-impl Seen {
+impl RequestOutcomes {
     fn add(&mut self, other: Self) {
         self.answered += other.answered;
         self.cut += other.cut;
@@ -98,7 +98,7 @@ impl Seen {
 
     /// Reads the response to a request that was sent this long after the connection was made.
     fn count(&mut self, stream: &mut TcpStream, protocol: Protocol, sent_after: Duration) {
-        match read_answer(stream, protocol) {
+        match read_response(stream, protocol) {
             true => self.answered += 1,
             false if sent_after > IN_TIME => self.late += 1,
             false => self.cut += 1,
@@ -106,39 +106,44 @@ impl Seen {
     }
 }
 
-fn read_answer(stream: &mut TcpStream, protocol: Protocol) -> bool {
-    let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
-    while !protocol.is_answer(&bytes) {
-        match stream.read(&mut piece) {
+fn read_response(stream: &mut TcpStream, protocol: Protocol) -> bool {
+    let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);
+    while !protocol.is_response(&bytes) {
+        match stream.read(&mut chunk) {
             Ok(0) | Err(_) => return false,
-            Ok(length) => bytes.extend_from_slice(&piece[..length]),
+            Ok(length) => bytes.extend_from_slice(&chunk[..length]),
         }
     }
     true
 }
 
 fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    let stream = TcpStream::connect_timeout(&address, WAIT_TIMEOUT)?;
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(WAIT_TIMEOUT))?;
     Ok(stream)
 }
 
 /// Connects, asks and disconnects, until the port is closed.
-fn come_and_go(address: SocketAddr, protocol: Protocol, stopped: &AtomicBool) -> Seen {
-    let mut seen = Seen::default();
+fn reconnect_until_closed(
+    address: SocketAddr,
+    protocol: Protocol,
+    stopped: &AtomicBool,
+) -> RequestOutcomes {
+    let mut outcomes = RequestOutcomes::default();
     while !stopped.load(Ordering::Relaxed) {
         let Ok(mut stream) = connect(address) else { break };
         let connected = Instant::now();
-        let _told_by_the_answer = stream.write_all(&protocol.request());
-        seen.count(&mut stream, protocol, connected.elapsed());
+        let _reported_by_the_response = stream.write_all(&protocol.request());
+        outcomes.count(&mut stream, protocol, connected.elapsed());
     }
-    seen
+    outcomes
 }
 
 /// Stops a process in the midst of its clients.
-fn stop(mut role: Role, ports: &[(&str, Protocol)]) -> Seen {
-    let ports: Vec<_> = ports.iter().map(|(name, speaks)| (role.address(name), *speaks)).collect();
+fn stop(mut role: Role, ports: &[(&str, Protocol)]) -> RequestOutcomes {
+    let ports: Vec<_> =
+        ports.iter().map(|(name, protocol)| (role.address(name), *protocol)).collect();
     let mut open = Vec::new();
     for (address, protocol) in &ports {
         for _ in 0..OPEN {
@@ -146,19 +151,19 @@ fn stop(mut role: Role, ports: &[(&str, Protocol)]) -> Seen {
         }
         if let Protocol::Http = protocol {
             for _ in 0..OPEN / 2 {
-                let mut kept = connect(*address).unwrap();
-                kept.write_all(&protocol.request()).unwrap();
-                assert!(read_answer(&mut kept, *protocol));
-                open.push((kept, *protocol));
+                let mut reused = connect(*address).unwrap();
+                reused.write_all(&protocol.request()).unwrap();
+                assert!(read_response(&mut reused, *protocol));
+                open.push((reused, *protocol));
             }
         }
     }
-    let (mut seen, stopped) = (Seen::default(), AtomicBool::new(false));
+    let (mut outcomes, stopped) = (RequestOutcomes::default(), AtomicBool::new(false));
     thread::scope(|scope| {
         let mut coming = Vec::new();
         for (address, protocol) in &ports {
             for _ in 0..COMING {
-                coming.push(scope.spawn(|| come_and_go(*address, *protocol, &stopped)));
+                coming.push(scope.spawn(|| reconnect_until_closed(*address, *protocol, &stopped)));
             }
         }
         pause(BEFORE);
@@ -166,34 +171,34 @@ fn stop(mut role: Role, ports: &[(&str, Protocol)]) -> Seen {
         role.terminate();
         let mut sent = Vec::new();
         for (mut stream, protocol) in open {
-            let _told_by_the_answer = stream.write_all(&protocol.request());
+            let _reported_by_the_response = stream.write_all(&protocol.request());
             sent.push((stream, protocol, began.elapsed()));
         }
         for (mut stream, protocol, after) in sent {
-            seen.count(&mut stream, protocol, after);
+            outcomes.count(&mut stream, protocol, after);
         }
         let status = role.wait();
         assert!(status.success(), "{status}");
         stopped.store(true, Ordering::Relaxed);
-        coming.into_iter().for_each(|client| seen.add(client.join().unwrap()));
+        coming.into_iter().for_each(|client| outcomes.add(client.join().unwrap()));
     });
-    seen
+    outcomes
 }
 
 #[test]
 fn sigterm_cuts_no_accepted_request() {
     use Protocol::{Grpc, Http};
-    let mut seen = Seen::default();
+    let mut outcomes = RequestOutcomes::default();
     for _ in 0..3 {
         let Pair { processor, requestor, dir: _dir } = Pair::start();
         let of_requestor = [("requestor", Http), ("metrics", Http)];
-        seen.add(stop(requestor, &of_requestor));
-        seen.add(stop(processor, &[("grpc", Grpc), ("rest", Http), ("metrics", Http)]));
+        outcomes.add(stop(requestor, &of_requestor));
+        outcomes.add(stop(processor, &[("grpc", Grpc), ("rest", Http), ("metrics", Http)]));
         let dir = tempfile::tempdir().unwrap();
         let of_dev = [("grpc", Grpc), ("rest", Http), ("requestor", Http), ("metrics", Http)];
-        seen.add(stop(dev(dir.path(), &[]), &of_dev));
+        outcomes.add(stop(dev(dir.path(), &[]), &of_dev));
     }
-    println!("{seen:?}");
-    assert_eq!(seen.cut, 0, "{seen:?}");
-    assert!(seen.answered > 1_000 && seen.late < seen.answered / 20, "{seen:?}");
+    println!("{outcomes:?}");
+    assert_eq!(outcomes.cut, 0, "{outcomes:?}");
+    assert!(outcomes.answered > 1_000 && outcomes.late < outcomes.answered / 20, "{outcomes:?}");
 }

@@ -7,13 +7,13 @@ use serde_json::Value;
 use crate::http::post;
 use crate::process::{Role, dev, root, run};
 
-struct Laptop {
+struct DevServer {
     dev: Role,
     server: String,
     _dir: tempfile::TempDir,
 }
 
-impl Laptop {
+impl DevServer {
     fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let sellers = root().join("examples/sellers.yaml");
@@ -46,21 +46,21 @@ fn crd_prints_the_checked_in_definitions() {
 
 #[test]
 fn verbs_lead_from_apply_to_award() {
-    let laptop = Laptop::start();
-    assert_eq!(laptop.ok(&["list"]), "no order requests\n");
+    let dev_server = DevServer::start();
+    assert_eq!(dev_server.ok(&["list"]), "no order requests\n");
     let manifest = "examples/office-chairs.yaml";
-    assert_eq!(laptop.ok(&["apply", "-f", manifest]), "orderrequest/office-chairs created\n");
-    laptop.ok(&["wait", "office-chairs", "--for", "phase=Streaming"]);
-    let shown: Value =
-        serde_json::from_str(&laptop.ok(&["get", "office-chairs", "-o", "json"])).unwrap();
-    assert_eq!(shown["status"]["sellers"]["selected"], 3, "{shown}");
+    assert_eq!(dev_server.ok(&["apply", "-f", manifest]), "orderrequest/office-chairs created\n");
+    dev_server.ok(&["wait", "office-chairs", "--for", "phase=Streaming"]);
+    let resource: Value =
+        serde_json::from_str(&dev_server.ok(&["get", "office-chairs", "-o", "json"])).unwrap();
+    assert_eq!(resource["status"]["sellers"]["selected"], 3, "{resource}");
 
     let proposal = r#"{"order_req_id":"OR-2041","proposal_id":"p1","seller":"chairs-rosenheim",
                        "price":"7418.40","currency":"EUR"}"#;
-    let answer = post(laptop.dev.address("rest"), "/api/v1/proposals", proposal).unwrap();
-    assert_eq!(answer.status, 201, "{answer:?}");
-    laptop.ok(&["wait", "office-chairs", "--for", "proposals=1"]);
-    let table = laptop.ok(&["list"]);
+    let response = post(dev_server.dev.address("rest"), "/api/v1/proposals", proposal).unwrap();
+    assert_eq!(response.status, 201, "{response:?}");
+    dev_server.ok(&["wait", "office-chairs", "--for", "proposals=1"]);
+    let table = dev_server.ok(&["list"]);
     assert!(table.contains("office-chairs") && table.contains("7418.40 EUR"), "{table}");
 
     let text = std::fs::read_to_string(root().join(manifest)).unwrap();
@@ -68,36 +68,36 @@ fn verbs_lead_from_apply_to_award() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("awarded.yaml");
     std::fs::write(&file, awarded).unwrap();
-    let applied = laptop.ok(&["apply", "-f", file.to_str().unwrap()]);
+    let applied = dev_server.ok(&["apply", "-f", file.to_str().unwrap()]);
     assert_eq!(applied, "orderrequest/office-chairs configured\n");
-    laptop.ok(&["wait", "office-chairs", "--for", "phase=Finalised"]);
-    let watched = laptop.ok(&["watch", "office-chairs"]);
+    dev_server.ok(&["wait", "office-chairs", "--for", "phase=Finalised"]);
+    let watched = dev_server.ok(&["watch", "office-chairs"]);
     assert!(watched.contains("Finalised"), "{watched}");
 
-    let late = laptop.verb(&["wait", "office-chairs", "--for", "proposals=9"]);
+    let late = dev_server.verb(&["wait", "office-chairs", "--for", "proposals=9"]);
     assert_eq!(late.status.code(), Some(4), "an ended order takes no more proposals");
 }
 
 #[test]
 fn deleted_orders_are_cancelled() {
-    let laptop = Laptop::start();
-    laptop.ok(&["apply", "-f", "examples/steel-coils.yaml"]);
-    laptop.ok(&["wait", "steel-coils", "--for", "phase=Streaming"]);
-    laptop.ok(&["delete", "steel-coils"]);
-    laptop.ok(&["wait", "steel-coils", "--for", "delete"]);
-    assert_eq!(laptop.verb(&["get", "steel-coils"]).status.code(), Some(4));
+    let dev_server = DevServer::start();
+    dev_server.ok(&["apply", "-f", "examples/steel-coils.yaml"]);
+    dev_server.ok(&["wait", "steel-coils", "--for", "phase=Streaming"]);
+    dev_server.ok(&["delete", "steel-coils"]);
+    dev_server.ok(&["wait", "steel-coils", "--for", "delete"]);
+    assert_eq!(dev_server.verb(&["get", "steel-coils"]).status.code(), Some(4));
     let proposal = r#"{"order_req_id":"steel-coils","seller":"saar-coils","price":"1",
                        "currency":"EUR"}"#;
-    let answer = post(laptop.dev.address("rest"), "/api/v1/proposals", proposal).unwrap();
-    assert_eq!((answer.status, &answer.json()["reason"]), (409, &"ORDER_ENDED".into()));
+    let response = post(dev_server.dev.address("rest"), "/api/v1/proposals", proposal).unwrap();
+    assert_eq!((response.status, &response.json()["reason"]), (409, &"ORDER_ENDED".into()));
 }
 
 #[test]
 fn waiting_ends_in_time() {
-    let laptop = Laptop::start();
-    laptop.ok(&["apply", "-f", "examples/it-services.yaml"]);
-    let late = laptop.verb(&["wait", "it-services", "--for", "proposals=9", "--timeout", "1s"]);
+    let dev_server = DevServer::start();
+    dev_server.ok(&["apply", "-f", "examples/it-services.yaml"]);
+    let late = dev_server.verb(&["wait", "it-services", "--for", "proposals=9", "--timeout", "1s"]);
     assert_eq!(late.status.code(), Some(3));
-    let unknown = laptop.verb(&["wait", "it-services", "--for", "luck"]);
+    let unknown = dev_server.verb(&["wait", "it-services", "--for", "luck"]);
     assert_eq!(unknown.status.code(), Some(2));
 }

@@ -8,68 +8,68 @@ use std::path::Path;
 
 use fastrand::Rng;
 
-use crate::disk::{Disk, Node, ROOT};
-use crate::file::{Content, PAGE};
-use crate::names::{Id, Name};
+use crate::disk::{Inode, ROOT, RecordedDisk};
+use crate::file::{FileImage, PAGE};
+use crate::names::{EntryName, Id};
 
 /// The part of the unsynced changes that the disk had written when the power was cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Luck {
+pub(crate) enum Writeback {
     /// None of them.
     Nothing,
     /// All of them, as after the kill of a process.
     Everything,
     /// Some pages and names.
-    Some,
+    Partial,
     /// Some pages and names, and pages in part.
     Torn,
 }
 
 /// The draw of a disk after a power cut; the same seed draws the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cut {
+pub struct PowerCut {
     /// The seed.
     pub seed: u64,
 }
 
-impl Cut {
+impl PowerCut {
     /// The cut that keeps synced changes only.
     pub const WORST: Self = Self { seed: 0 };
 
-    fn luck(self, rng: &mut Rng) -> Luck {
+    fn draw_writeback(self, rng: &mut Rng) -> Writeback {
         if self == Self::WORST {
-            return Luck::Nothing;
+            return Writeback::Nothing;
         }
         match rng.u8(..10) {
-            0 => Luck::Nothing,
-            1 => Luck::Everything,
-            2..=5 => Luck::Some,
-            _ => Luck::Torn,
+            0 => Writeback::Nothing,
+            1 => Writeback::Everything,
+            2..=5 => Writeback::Partial,
+            _ => Writeback::Torn,
         }
     }
 }
 
 /// The content of a disk after a power cut.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Image {
-    names: BTreeMap<Name, Id>,
+pub struct DiskImage {
+    names: BTreeMap<EntryName, Id>,
     /// The files by id; folders are not among them.
-    files: BTreeMap<Id, Content>,
+    files: BTreeMap<Id, FileImage>,
 }
 
-impl Image {
-    pub(crate) fn draw(disk: &Disk, cut: Cut) -> Self {
+impl DiskImage {
+    pub(crate) fn draw(disk: &RecordedDisk, cut: PowerCut) -> Self {
         let mut rng = Rng::with_seed(cut.seed);
         let names = {
-            let luck = cut.luck(&mut rng);
-            disk.names.after_cut(luck, &mut rng)
+            let writeback = cut.draw_writeback(&mut rng);
+            disk.names.after_cut(writeback, &mut rng)
         };
         let mut files = BTreeMap::new();
         for (id, node) in disk.nodes.iter().enumerate() {
-            let Node::File(file) = node else { continue };
+            let Inode::File(file) = node else { continue };
             // One file may be luckier than the next.
-            let luck = cut.luck(&mut rng);
-            files.insert(id, file.after_cut(luck, &mut rng));
+            let writeback = cut.draw_writeback(&mut rng);
+            files.insert(id, file.after_cut(writeback, &mut rng));
         }
         Self { names, files }
     }
@@ -98,7 +98,7 @@ impl Image {
     }
 }
 
-fn write_file(content: &Content, path: &Path) -> io::Result<()> {
+fn write_file(content: &FileImage, path: &Path) -> io::Result<()> {
     let file = File::create_new(path)?;
     for (at, bytes) in &content.pages {
         file.write_all_at(bytes.as_slice(), at * PAGE as u64)?;

@@ -26,7 +26,7 @@
 //! only pages that were written again.
 //!
 //! # Limits
-//! The recorder runs on Linux on `x86_64`, where `cc` is installed; elsewhere [`Recorder::new`]
+//! The recorder runs on Linux on `x86_64`, where `cc` is installed; elsewhere [`DiskRecorder::new`]
 //! returns an error. The recorded process must not start others.
 
 mod control;
@@ -40,9 +40,9 @@ mod scratch;
 mod tests;
 mod trace;
 
-pub use control::{Fault, Operation, Outcome};
-pub use cut::{Cut, Image};
-pub use disk::Disk;
-pub use recorder::{Notes, Recorder, is_supported};
+pub use control::{FaultEffect, Operation, SyscallFault};
+pub use cut::{DiskImage, PowerCut};
+pub use disk::RecordedDisk;
+pub use recorder::{DiskRecorder, Notes, is_supported};
 pub use scratch::scratch;
-pub use trace::{Change, Record, Trace, TraceError};
+pub use trace::{DiskChange, Trace, TraceError, TraceRecord};

@@ -4,98 +4,98 @@ use std::collections::BTreeMap;
 
 use fastrand::Rng;
 
-use crate::cut::Luck;
+use crate::cut::Writeback;
 
 /// The number of a file or a folder in the model.
 pub(crate) type Id = usize;
 /// A name in a folder.
-pub(crate) type Name = (Id, String);
+pub(crate) type EntryName = (Id, String);
 
 /// One change of names, which is on disk as a whole or not at all.
 #[derive(Clone, Debug)]
-struct Step {
-    sets: Vec<(Name, Option<Id>)>,
+struct NameChange {
+    sets: Vec<(EntryName, Option<Id>)>,
 }
 
-impl Step {
-    fn is_in(&self, folder: Id) -> bool {
+impl NameChange {
+    fn touches(&self, folder: Id) -> bool {
         self.sets.iter().any(|((inside, _), _)| *inside == folder)
     }
 }
 
 /// All names, as processes read them and as the disk has them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Names {
-    now: BTreeMap<Name, Id>,
-    synced: BTreeMap<Name, Id>,
-    since: Vec<Step>,
+pub(crate) struct NameTable {
+    now: BTreeMap<EntryName, Id>,
+    synced: BTreeMap<EntryName, Id>,
+    unsynced: Vec<NameChange>,
 }
 
-impl Names {
+impl NameTable {
     /// Returns names that are on disk.
-    pub(crate) fn synced(names: BTreeMap<Name, Id>) -> Self {
-        Self { now: names.clone(), synced: names, since: Vec::new() }
+    pub(crate) fn synced(names: BTreeMap<EntryName, Id>) -> Self {
+        Self { now: names.clone(), synced: names, unsynced: Vec::new() }
     }
 
-    pub(crate) fn get(&self, name: &Name) -> Option<Id> {
+    pub(crate) fn get(&self, name: &EntryName) -> Option<Id> {
         self.now.get(name).copied()
     }
 
     /// Sets names, or removes those without an id, in one change.
-    pub(crate) fn change(&mut self, sets: Vec<(Name, Option<Id>)>) {
+    pub(crate) fn change(&mut self, sets: Vec<(EntryName, Option<Id>)>) {
         apply(&mut self.now, &sets);
-        self.since.push(Step { sets });
+        self.unsynced.push(NameChange { sets });
     }
 
     /// Syncs a folder. A change that also concerns another folder syncs the earlier changes of that
     /// folder too.
     pub(crate) fn sync(&mut self, folder: Id) {
         let mut folders = vec![folder];
-        for step in self.since.iter().rev() {
-            if folders.iter().any(|folder| step.is_in(*folder)) {
-                folders.extend(step.sets.iter().map(|((inside, _), _)| *inside));
+        for change in self.unsynced.iter().rev() {
+            if folders.iter().any(|folder| change.touches(*folder)) {
+                folders.extend(change.sets.iter().map(|((inside, _), _)| *inside));
             }
         }
-        let (synced, rest) = std::mem::take(&mut self.since)
+        let (synced, rest) = std::mem::take(&mut self.unsynced)
             .into_iter()
-            .partition::<Vec<_>, _>(|step| folders.iter().any(|folder| step.is_in(*folder)));
-        self.since = rest;
-        for step in synced {
-            apply(&mut self.synced, &step.sets);
+            .partition::<Vec<_>, _>(|change| folders.iter().any(|folder| change.touches(*folder)));
+        self.unsynced = rest;
+        for change in synced {
+            apply(&mut self.synced, &change.sets);
         }
     }
 
     /// Reports whether all of them are on disk.
     pub(crate) fn is_synced(&self) -> bool {
-        self.since.is_empty()
+        self.unsynced.is_empty()
     }
 
-    pub(crate) fn after_cut(&self, luck: Luck, rng: &mut Rng) -> BTreeMap<Name, Id> {
+    pub(crate) fn after_cut(&self, writeback: Writeback, rng: &mut Rng) -> BTreeMap<EntryName, Id> {
         let mut names = self.synced.clone();
         // Most file systems keep the order of names, and lose the last of them.
         let keeps_order = rng.bool();
-        let kept = rng.usize(..=self.since.len());
-        for (at, step) in self.since.iter().enumerate() {
-            let is_there = match luck {
-                Luck::Nothing => false,
-                Luck::Everything => true,
-                Luck::Some | Luck::Torn => {
+        let written_back = rng.usize(..=self.unsynced.len());
+        for (at, change) in self.unsynced.iter().enumerate() {
+            let is_there = match writeback {
+                Writeback::Nothing => false,
+                Writeback::Everything => true,
+                Writeback::Partial | Writeback::Torn => {
                     if keeps_order {
-                        at < kept
+                        at < written_back
                     } else {
                         rng.bool()
                     }
                 }
             };
             if is_there {
-                apply(&mut names, &step.sets);
+                apply(&mut names, &change.sets);
             }
         }
         names
     }
 }
 
-fn apply(names: &mut BTreeMap<Name, Id>, sets: &[(Name, Option<Id>)]) {
+fn apply(names: &mut BTreeMap<EntryName, Id>, sets: &[(EntryName, Option<Id>)]) {
     for (name, id) in sets {
         match id {
             Some(id) => names.insert(name.clone(), *id),

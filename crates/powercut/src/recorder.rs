@@ -8,7 +8,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::control::{self, Fault};
+use crate::control::{self, SyscallFault};
 use crate::scratch::scratch;
 use crate::trace::{self, Trace, TraceError};
 
@@ -24,7 +24,7 @@ pub const fn is_supported() -> bool {
 
 /// A recorder of the processes' changes to one folder.
 #[derive(Debug)]
-pub struct Recorder {
+pub struct DiskRecorder {
     folder: PathBuf,
     library: PathBuf,
     trace: PathBuf,
@@ -34,7 +34,7 @@ pub struct Recorder {
     _dir: TempDir,
 }
 
-impl Recorder {
+impl DiskRecorder {
     /// Prepares to record a folder, which has to exist.
     ///
     /// # Errors
@@ -73,7 +73,7 @@ impl Recorder {
     /// # Errors
     /// When the control file cannot be written.
     pub fn variables(&self) -> io::Result<Vec<(&'static str, PathBuf)>> {
-        self.heal()?;
+        self.clear_fault()?;
         Ok(vec![
             ("LD_PRELOAD", self.library.clone()),
             ("POWERCUT_FOLDER", self.folder.clone()),
@@ -102,8 +102,8 @@ impl Recorder {
     ///
     /// # Errors
     /// When the control file cannot be written.
-    pub fn fail(&self, fault: &Fault<'_>) -> io::Result<()> {
-        self.heal()?;
+    pub fn inject_fault(&self, fault: &SyscallFault<'_>) -> io::Result<()> {
+        self.clear_fault()?;
         let bytes = control::bytes(Some(fault), self.sync_us);
         // The word that turns it on comes last.
         let (on, rest) = bytes.split_at(4);
@@ -115,7 +115,7 @@ impl Recorder {
     ///
     /// # Errors
     /// When the control file cannot be written.
-    pub fn heal(&self) -> io::Result<()> {
+    pub fn clear_fault(&self) -> io::Result<()> {
         let bytes = control::bytes(None, self.sync_us);
         self.control.write_all_at(&bytes, 0)
     }
@@ -172,8 +172,8 @@ fn build(dir: &Path) -> io::Result<PathBuf> {
     let flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o"];
     let built = Command::new("cc").args(flags).arg(&library).arg(&source).output()?;
     if !built.status.success() {
-        let said = String::from_utf8_lossy(&built.stderr);
-        return Err(io::Error::other(format!("cc cannot build the recorder: {said}")));
+        let stderr = String::from_utf8_lossy(&built.stderr);
+        return Err(io::Error::other(format!("cc cannot build the recorder: {stderr}")));
     }
     Ok(library)
 }

@@ -7,36 +7,36 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use crate::{Change, Cut, Disk, scratch};
+use crate::{DiskChange, PowerCut, RecordedDisk, scratch};
 
 /// The inode number of the file in these tests.
 const FILE: u64 = u64::MAX;
 
 /// Returns a disk with one file, whose name is on disk.
-fn with_file(dir: &Path) -> Disk {
-    let mut disk = Disk::synced(dir).unwrap();
-    disk.apply(&Change::Create { path: dir.join("file"), ino: FILE });
+fn with_file(dir: &Path) -> RecordedDisk {
+    let mut disk = RecordedDisk::synced(dir).unwrap();
+    disk.apply(&DiskChange::Create { path: dir.join("file"), ino: FILE });
     sync_folder(&mut disk, dir);
     disk
 }
 
-fn sync_folder(disk: &mut Disk, dir: &Path) {
-    disk.apply(&Change::Sync { ino: fs::metadata(dir).unwrap().ino() });
+fn sync_folder(disk: &mut RecordedDisk, dir: &Path) {
+    disk.apply(&DiskChange::Sync { ino: fs::metadata(dir).unwrap().ino() });
 }
 
-fn write(disk: &mut Disk, offset: u64, data: &[u8]) {
-    disk.apply(&Change::Write { ino: FILE, offset, data: data.to_vec() });
+fn write(disk: &mut RecordedDisk, offset: u64, data: &[u8]) {
+    disk.apply(&DiskChange::Write { ino: FILE, offset, data: data.to_vec() });
 }
 
 /// Returns the file's content after a cut; absent when the file is not there.
-fn found(disk: &Disk, seed: u64) -> Option<Vec<u8>> {
+fn found(disk: &RecordedDisk, seed: u64) -> Option<Vec<u8>> {
     let dir = scratch().unwrap();
-    disk.after_cut(Cut { seed }).write(dir.path()).unwrap();
+    disk.after_cut(PowerCut { seed }).write(dir.path()).unwrap();
     fs::read(dir.path().join("file")).ok()
 }
 
 /// Returns all contents that a few hundred seeds draw.
-fn all_found(disk: &Disk) -> BTreeSet<Option<Vec<u8>>> {
+fn all_found(disk: &RecordedDisk) -> BTreeSet<Option<Vec<u8>>> {
     (0..300).map(|seed| found(disk, seed)).collect()
 }
 
@@ -45,7 +45,7 @@ fn synced_bytes_survive_and_others_may() {
     let dir = scratch().unwrap();
     let mut disk = with_file(dir.path());
     write(&mut disk, 0, b"old");
-    disk.apply(&Change::Sync { ino: FILE });
+    disk.apply(&DiskChange::Sync { ino: FILE });
     assert!(disk.is_synced());
     assert_eq!(all_found(&disk), BTreeSet::from([Some(b"old".to_vec())]));
     write(&mut disk, 0, b"new and longer");
@@ -54,7 +54,7 @@ fn synced_bytes_survive_and_others_may() {
         assert!(all.contains(&Some(legal.to_vec())), "{legal:?} may be found");
     }
     assert_eq!(all.len(), 4, "{all:?}");
-    assert_eq!(found(&disk, Cut::WORST.seed), Some(b"old".to_vec()));
+    assert_eq!(found(&disk, PowerCut::WORST.seed), Some(b"old".to_vec()));
 }
 
 /// They are also written in part, sector by sector.
@@ -76,10 +76,10 @@ fn pages_are_written_in_any_order() {
 #[test]
 fn names_survive_by_syncs_of_their_folder() {
     let dir = scratch().unwrap();
-    let mut disk = Disk::synced(dir.path()).unwrap();
-    disk.apply(&Change::Create { path: dir.path().join("file"), ino: FILE });
+    let mut disk = RecordedDisk::synced(dir.path()).unwrap();
+    disk.apply(&DiskChange::Create { path: dir.path().join("file"), ino: FILE });
     write(&mut disk, 0, b"x");
-    disk.apply(&Change::Sync { ino: FILE });
+    disk.apply(&DiskChange::Sync { ino: FILE });
     assert_eq!(all_found(&disk), BTreeSet::from([None, Some(b"x".to_vec())]));
     sync_folder(&mut disk, dir.path());
     assert_eq!(all_found(&disk), BTreeSet::from([Some(b"x".to_vec())]));
@@ -90,18 +90,18 @@ fn renames_are_atomic_in_any_order() {
     let dir = scratch().unwrap();
     let mut disk = with_file(dir.path());
     write(&mut disk, 0, b"one");
-    disk.apply(&Change::Sync { ino: FILE });
+    disk.apply(&DiskChange::Sync { ino: FILE });
     let path = |name: &str| dir.path().join(name);
-    disk.apply(&Change::Create { path: path("next"), ino: FILE - 1 });
-    disk.apply(&Change::Write { ino: FILE - 1, offset: 0, data: b"two".to_vec() });
-    disk.apply(&Change::Sync { ino: FILE - 1 });
-    disk.apply(&Change::Rename { from: path("next"), to: path("file") });
-    disk.apply(&Change::Create { path: path("third"), ino: FILE - 2 });
+    disk.apply(&DiskChange::Create { path: path("next"), ino: FILE - 1 });
+    disk.apply(&DiskChange::Write { ino: FILE - 1, offset: 0, data: b"two".to_vec() });
+    disk.apply(&DiskChange::Sync { ino: FILE - 1 });
+    disk.apply(&DiskChange::Rename { from: path("next"), to: path("file") });
+    disk.apply(&DiskChange::Create { path: path("third"), ino: FILE - 2 });
     let two = [b"one".to_vec(), b"two".to_vec()].map(Some);
     assert_eq!(all_found(&disk), BTreeSet::from(two));
     let names = (1..300).map(|seed| {
         let dir = scratch().unwrap();
-        disk.after_cut(Cut { seed }).write(dir.path()).unwrap();
+        disk.after_cut(PowerCut { seed }).write(dir.path()).unwrap();
         let has = |name: &str| dir.path().join(name).exists();
         assert!(has("file"), "one of both is there");
         (has("next"), has("third"))
@@ -118,10 +118,10 @@ fn failed_syncs_drop_pages_for_good() {
     let dir = scratch().unwrap();
     let mut disk = with_file(dir.path());
     write(&mut disk, 0, &[1; 100]);
-    disk.apply(&Change::SyncFailed { ino: FILE, drops: true });
+    disk.apply(&DiskChange::SyncFailed { ino: FILE, drops: true });
     write(&mut disk, 4096, &[2; 4]);
-    disk.apply(&Change::Sync { ino: FILE });
-    let lost = found(&disk, Cut::WORST.seed).unwrap();
+    disk.apply(&DiskChange::Sync { ino: FILE });
+    let lost = found(&disk, PowerCut::WORST.seed).unwrap();
     assert_eq!(
         (lost[0], &lost[4096..]),
         (0, &[2; 4][..]),
@@ -129,25 +129,25 @@ fn failed_syncs_drop_pages_for_good() {
     );
     // Who writes the page again writes all of it.
     write(&mut disk, 99, &[1]);
-    disk.apply(&Change::Sync { ino: FILE });
-    assert_eq!(found(&disk, Cut::WORST.seed).unwrap()[..100], [1; 100]);
+    disk.apply(&DiskChange::Sync { ino: FILE });
+    assert_eq!(found(&disk, PowerCut::WORST.seed).unwrap()[..100], [1; 100]);
 }
 
 #[derive(Clone, Debug)]
-enum Deed {
+enum FileOp {
     Write(u16, Vec<u8>),
     Resize(u16),
     Sync,
 }
 
-fn deeds() -> impl Strategy<Value = Vec<Deed>> {
+fn file_ops() -> impl Strategy<Value = Vec<FileOp>> {
     let bytes = proptest::collection::vec(1_u8.., 1..5000);
-    let deed = prop_oneof![
-        4 => (0_u16..20_000, bytes).prop_map(|(at, bytes)| Deed::Write(at, bytes)),
-        1 => (0_u16..20_000).prop_map(Deed::Resize),
-        2 => Just(Deed::Sync),
+    let op = prop_oneof![
+        4 => (0_u16..20_000, bytes).prop_map(|(at, bytes)| FileOp::Write(at, bytes)),
+        1 => (0_u16..20_000).prop_map(FileOp::Resize),
+        2 => Just(FileOp::Sync),
     ];
-    proptest::collection::vec(deed, 1..12)
+    proptest::collection::vec(op, 1..12)
 }
 
 proptest! {
@@ -156,25 +156,25 @@ proptest! {
     /// Against a file in memory: all synced bytes are found, and each other byte is one of those
     /// written there since the last sync.
     #[test]
-    fn bytes_come_from_writes_since_last_sync(deeds in deeds(), seed in 0_u64..50) {
+    fn bytes_come_from_writes_since_last_sync(deeds in file_ops(), seed in 0_u64..50) {
         let dir = scratch().unwrap();
         let mut disk = with_file(dir.path());
         let (mut now, mut since) = (Vec::new(), vec![Vec::new()]);
         for deed in deeds {
             match deed {
-                Deed::Write(at, bytes) => {
+                FileOp::Write(at, bytes) => {
                     let end = usize::from(at) + bytes.len();
                     now.resize(end.max(now.len()), 0);
                     now[usize::from(at)..end].copy_from_slice(&bytes);
                     write(&mut disk, u64::from(at), &bytes);
                 }
-                Deed::Resize(len) => {
+                FileOp::Resize(len) => {
                     now.resize(usize::from(len), 0);
-                    disk.apply(&Change::Resize { ino: FILE, len: u64::from(len) });
+                    disk.apply(&DiskChange::Resize { ino: FILE, len: u64::from(len) });
                 }
-                Deed::Sync => {
+                FileOp::Sync => {
                     since.clear();
-                    disk.apply(&Change::Sync { ino: FILE });
+                    disk.apply(&DiskChange::Sync { ino: FILE });
                 }
             }
             since.push(now.clone());

@@ -16,7 +16,7 @@ pub(crate) const NOTE: u32 = 100;
 /// A change of a file or a folder. Files and folders are identified by inode number, and by path
 /// where names change.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Change {
+pub enum DiskChange {
     /// A file was made.
     Create {
         /// Its path.
@@ -80,7 +80,7 @@ pub enum Change {
     },
 }
 
-impl fmt::Debug for Change {
+impl fmt::Debug for DiskChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Create { path, ino } => write!(f, "create {} ({ino})", path.display()),
@@ -100,9 +100,9 @@ impl fmt::Debug for Change {
 
 /// One record of a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Record {
+pub enum TraceRecord {
     /// A process changed something.
-    Change(Change),
+    Change(DiskChange),
     /// The test wrote a note.
     Note(String),
 }
@@ -113,7 +113,7 @@ pub enum TraceError {
     /// The file cannot be read.
     Io(io::Error),
     /// The record at this byte is not valid.
-    Broken(usize),
+    Malformed(usize),
     /// A process made a system call, with this number, that the disk's model does not know: the
     /// test would judge by a wrong disk.
     UnknownCall(u32),
@@ -123,7 +123,7 @@ impl fmt::Display for TraceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(error) => write!(f, "the trace cannot be read: {error}"),
-            Self::Broken(at) => write!(f, "the trace is broken at byte {at}"),
+            Self::Malformed(at) => write!(f, "the trace is broken at byte {at}"),
             Self::UnknownCall(number) => write!(
                 f,
                 "the recorded process changed a file by system call {number}, which the model of \
@@ -145,7 +145,7 @@ impl From<io::Error> for TraceError {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trace {
     /// The records.
-    pub records: Vec<Record>,
+    pub records: Vec<TraceRecord>,
 }
 
 impl Trace {
@@ -158,19 +158,20 @@ impl Trace {
         let (mut records, mut at) = (Vec::new(), 0);
         while at < bytes.len() {
             let rest = bytes.get(at..).unwrap_or_default();
-            let total = word(rest, 0).and_then(|total| usize::try_from(total).ok());
-            let whole = total.and_then(|total| rest.get(..total)).ok_or(TraceError::Broken(at))?;
-            records.push(record(whole).ok_or(TraceError::Broken(at))??);
+            let total = u32_at(rest, 0).and_then(|total| usize::try_from(total).ok());
+            let whole =
+                total.and_then(|total| rest.get(..total)).ok_or(TraceError::Malformed(at))?;
+            records.push(record(whole).ok_or(TraceError::Malformed(at))??);
             at += whole.len();
         }
         Ok(Self { records })
     }
 
     /// Returns the texts of the notes before a place, in order.
-    pub fn notes_before(&self, place: usize) -> impl Iterator<Item = &str> {
-        self.records.iter().take(place).filter_map(|record| match record {
-            Record::Note(text) => Some(text.as_str()),
-            Record::Change(_) => None,
+    pub fn notes_before(&self, position: usize) -> impl Iterator<Item = &str> {
+        self.records.iter().take(position).filter_map(|record| match record {
+            TraceRecord::Note(text) => Some(text.as_str()),
+            TraceRecord::Change(_) => None,
         })
     }
 }
@@ -184,38 +185,38 @@ pub(crate) fn note(text: &str) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn record(bytes: &[u8]) -> Option<Result<Record, TraceError>> {
-    let (kind, detail) = (word(bytes, 4)?, word(bytes, 8)?);
-    let path_len = usize::try_from(word(bytes, 12)?).ok()?;
-    let (ino, offset) = (long(bytes, 16)?, long(bytes, 24)?);
+fn record(bytes: &[u8]) -> Option<Result<TraceRecord, TraceError>> {
+    let (kind, detail) = (u32_at(bytes, 4)?, u32_at(bytes, 8)?);
+    let path_len = usize::try_from(u32_at(bytes, 12)?).ok()?;
+    let (ino, offset) = (u64_at(bytes, 16)?, u64_at(bytes, 24)?);
     let (path, data) = bytes.get(HEAD..)?.split_at_checked(path_len)?;
     let (path, other) = (path_of(path), path_of(data));
     // The numbers are those of recorder.c.
     let change = match kind {
-        1 => Change::Create { path, ino },
-        2 => Change::Write { ino, offset, data: data.to_vec() },
-        3 => Change::Resize { ino, len: offset },
-        4 => Change::Sync { ino },
-        5 => Change::SyncFailed { ino, drops: detail != 0 },
-        6 => Change::Rename { from: path, to: other },
-        7 => Change::Remove { path },
-        8 => Change::MakeFolder { path, ino },
-        9 => Change::Link { from: path, to: other },
+        1 => DiskChange::Create { path, ino },
+        2 => DiskChange::Write { ino, offset, data: data.to_vec() },
+        3 => DiskChange::Resize { ino, len: offset },
+        4 => DiskChange::Sync { ino },
+        5 => DiskChange::SyncFailed { ino, drops: detail != 0 },
+        6 => DiskChange::Rename { from: path, to: other },
+        7 => DiskChange::Remove { path },
+        8 => DiskChange::MakeFolder { path, ino },
+        9 => DiskChange::Link { from: path, to: other },
         10 => return Some(Err(TraceError::UnknownCall(detail))),
-        NOTE => return Some(Ok(Record::Note(String::from_utf8(data.to_vec()).ok()?))),
+        NOTE => return Some(Ok(TraceRecord::Note(String::from_utf8(data.to_vec()).ok()?))),
         _ => return None,
     };
-    Some(Ok(Record::Change(change)))
+    Some(Ok(TraceRecord::Change(change)))
 }
 
 fn path_of(bytes: &[u8]) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(bytes))
 }
 
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
-fn long(bytes: &[u8], at: usize) -> Option<u64> {
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
 }

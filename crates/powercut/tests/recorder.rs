@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
 use orderstream_powercut::{
-    Change, Cut, Disk, Fault, Notes, Operation, Outcome, Record, Recorder, is_supported, scratch,
+    DiskChange, DiskRecorder, FaultEffect, Notes, Operation, PowerCut, RecordedDisk, SyscallFault,
+    TraceRecord, is_supported, scratch,
 };
 
 /// The variable with the folder, for the recorded process.
@@ -42,10 +43,10 @@ fn child() {
     log.write_all(b"first").unwrap();
     log.write_all(b"second").unwrap();
     // Moves it without libc.
-    let mut kept = tempfile::NamedTempFile::new_in(dir.join("a")).unwrap();
-    kept.write_all(b"kept").unwrap();
-    kept.as_file().sync_all().unwrap();
-    kept.persist(dir.join("log")).unwrap();
+    let mut persisted = tempfile::NamedTempFile::new_in(dir.join("a")).unwrap();
+    persisted.write_all(b"kept").unwrap();
+    persisted.as_file().sync_all().unwrap();
+    persisted.persist(dir.join("log")).unwrap();
     fs::hard_link(dir.join("a/file"), dir.join("a/b/second name")).unwrap();
     fs::write(dir.join("gone"), b"gone").unwrap();
     fs::remove_file(dir.join("gone")).unwrap();
@@ -56,12 +57,12 @@ fn child() {
     notes.note("end").unwrap();
 }
 
-fn run(recorder: &Recorder, fault: Option<&Fault<'_>>) -> ExitStatus {
+fn run(recorder: &DiskRecorder, fault: Option<&SyscallFault<'_>>) -> ExitStatus {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "child", "--test-threads=1"]).env(FOLDER, recorder.folder());
     command.envs(recorder.variables().unwrap());
     if let Some(fault) = fault {
-        recorder.fail(fault).unwrap();
+        recorder.inject_fault(fault).unwrap();
     }
     command.output().unwrap().status
 }
@@ -97,23 +98,23 @@ fn replayed_traces_equal_the_folder() {
     }
     let dir = scratch().unwrap();
     fs::write(dir.path().join("before"), b"was there").unwrap();
-    let mut disk = Disk::synced(dir.path()).unwrap();
-    let recorder = Recorder::new(dir.path()).unwrap();
+    let mut disk = RecordedDisk::synced(dir.path()).unwrap();
+    let recorder = DiskRecorder::new(dir.path()).unwrap();
     assert!(run(&recorder, None).success());
     let trace = recorder.trace().unwrap();
     let notes: Vec<_> = trace.notes_before(trace.records.len()).collect();
     assert_eq!(notes, ["begin", "end"]);
-    let has = |is: fn(&Change) -> bool| {
+    let has = |is: fn(&DiskChange) -> bool| {
         let changes = trace.records.iter();
-        changes.filter(|record| matches!(record, Record::Change(change) if is(change))).count()
+        changes.filter(|record| matches!(record, TraceRecord::Change(change) if is(change))).count()
     };
-    assert_eq!(has(|change| matches!(change, Change::Rename { .. })), 1, "made without libc");
-    assert_eq!(has(|change| matches!(change, Change::Sync { .. })), 3);
+    assert_eq!(has(|change| matches!(change, DiskChange::Rename { .. })), 1, "made without libc");
+    assert_eq!(has(|change| matches!(change, DiskChange::Sync { .. })), 3);
     disk.replay(&trace, 0, trace.records.len());
     // A seed that leaves everything on the disk.
     let image = |seed| {
         let dir = scratch().unwrap();
-        disk.after_cut(Cut { seed }).write(dir.path()).unwrap();
+        disk.after_cut(PowerCut { seed }).write(dir.path()).unwrap();
         below(dir.path())
     };
     let left = below(dir.path());
@@ -128,19 +129,30 @@ fn operations_fail_by_their_fault() {
         return;
     }
     for (on, outcome, place) in [
-        (Operation::Write, Outcome::Broken, "a/file"),
-        (Operation::Write, Outcome::Full, "log"),
-        (Operation::Sync, Outcome::Broken, ""),
-        (Operation::Name, Outcome::Full, "empty"),
-        (Operation::Any, Outcome::Killed, ""),
+        (Operation::Write, FaultEffect::IoError, "a/file"),
+        (Operation::Write, FaultEffect::Full, "log"),
+        (Operation::Sync, FaultEffect::IoError, ""),
+        (Operation::Name, FaultEffect::Full, "empty"),
+        (Operation::Any, FaultEffect::Killed, ""),
     ] {
         let dir = scratch().unwrap();
-        let recorder = Recorder::new(dir.path()).unwrap();
-        let status = run(&recorder, Some(&Fault { on, skip: 0, times: 2, outcome, place }));
+        let recorder = DiskRecorder::new(dir.path()).unwrap();
+        let status = run(
+            &recorder,
+            Some(&SyscallFault {
+                operation: on,
+                skip: 0,
+                times: 2,
+                effect: outcome,
+                path_filter: place,
+            }),
+        );
         assert!(!status.success(), "{on:?} {outcome:?}");
         assert!(recorder.hits().unwrap() >= 1, "{on:?} {outcome:?}");
         let trace = recorder.trace().unwrap();
-        let failed = |record: &Record| matches!(record, Record::Change(Change::SyncFailed { .. }));
+        let failed = |record: &TraceRecord| {
+            matches!(record, TraceRecord::Change(DiskChange::SyncFailed { .. }))
+        };
         assert_eq!(trace.records.iter().any(failed), on == Operation::Sync);
     }
 }

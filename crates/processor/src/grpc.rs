@@ -10,21 +10,21 @@ mod submissions;
 use std::pin::Pin;
 
 use futures_util::Stream;
-use orderstream_core::command::{Actor, Expected};
+use orderstream_core::command::{Actor, Precondition};
 use orderstream_core::{
-    Act, Answer, Command, Epoch, IdempotencyKey, Incarnation, OrderKey, Reason, Refusal,
+    Command, CommandKind, Epoch, IdempotencyKey, Incarnation, OrderKey, Reason, Refusal, Reply,
 };
 use orderstream_rpc::status::status_from_refusal;
 use orderstream_rpc::v1;
 use tonic::Status;
 
-use crate::orders::Orders;
+use crate::orders::OwnedOrders;
 use crate::peers::Peers;
 
 /// All of the processor's services over one set of orders.
 #[derive(Clone, Debug)]
 pub struct Grpc {
-    orders: Orders,
+    orders: OwnedOrders,
     /// The name by which other processors and the controller know this one.
     name: String,
     peers: Peers,
@@ -32,30 +32,37 @@ pub struct Grpc {
 
 impl Grpc {
     /// Serves these orders under this name; forwards proposals for other orders to these peers.
-    pub(crate) const fn new(orders: Orders, name: String, peers: Peers) -> Self {
+    pub(crate) const fn new(orders: OwnedOrders, name: String, peers: Peers) -> Self {
         Self { orders, name, peers }
     }
 
     /// Executes a request's command.
-    async fn act(&self, target: Target, act: Act) -> Result<Answer, Refusal> {
-        let Target { key, incarnation, idempotency_key, actor, epoch, expected } = target;
-        let command = Command { key: idempotency_key, actor, incarnation, epoch, expected, act };
-        self.orders.act(&key, command).await
+    async fn execute(&self, target: OrderTarget, act: CommandKind) -> Result<Reply, Refusal> {
+        let OrderTarget { key, incarnation, idempotency_key, actor, epoch, expected } = target;
+        let command = Command {
+            key: idempotency_key,
+            actor,
+            incarnation,
+            epoch,
+            precondition: expected,
+            kind: act,
+        };
+        self.orders.execute(&key, command).await
     }
 }
 
 /// The target of a request: the order, with the caller, the idempotency key and the conditions.
-struct Target {
+struct OrderTarget {
     key: OrderKey,
     incarnation: Option<Incarnation>,
     idempotency_key: Option<IdempotencyKey>,
     /// The caller, where the session determines it; otherwise the command names it.
     actor: Option<Actor>,
     epoch: Option<Epoch>,
-    expected: Option<Expected>,
+    expected: Option<Precondition>,
 }
 
-impl Target {
+impl OrderTarget {
     fn of(
         order: Option<v1::OrderRef>,
         idempotency_key: String,
@@ -65,7 +72,7 @@ impl Target {
             .ok_or_else(|| Refusal::field("order", "is missing; name the order that is meant"))?;
         Ok(Self {
             key: OrderKey::new(&order.tenant, &order.order_req_id)?,
-            incarnation: incarnation(order.incarnation)?,
+            incarnation: parse_incarnation(order.incarnation)?,
             idempotency_key: optional(idempotency_key).map(IdempotencyKey::new).transpose()?,
             actor: None,
             epoch: (epoch != 0).then_some(Epoch(epoch)),
@@ -74,7 +81,7 @@ impl Target {
     }
 }
 
-fn incarnation(text: String) -> Result<Option<Incarnation>, Refusal> {
+fn parse_incarnation(text: String) -> Result<Option<Incarnation>, Refusal> {
     optional(text).map(Incarnation::new).transpose()
 }
 
@@ -87,7 +94,7 @@ fn bounded(field: &str, value: String) -> Result<Option<String>, Refusal> {
     orderstream_core::input::optional_text(field, Some(value), chars_max)
 }
 
-fn not_this_life(key: &OrderKey) -> Refusal {
+fn wrong_incarnation(key: &OrderKey) -> Refusal {
     Refusal::new(Reason::OrderNotFound, format!("order {key} has another incarnation here"))
 }
 
@@ -98,4 +105,4 @@ fn status(refusal: Refusal) -> Status {
 }
 
 /// A boxed stream of replies.
-type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+type ReplyStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;

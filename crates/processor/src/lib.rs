@@ -15,6 +15,6 @@ pub mod service;
 
 pub use config::Config;
 pub use notifications::Notifications;
-pub use orders::Orders;
+pub use orders::OwnedOrders;
 pub use peers::PeersConfig;
 pub use service::{Error, Parts, Processor};

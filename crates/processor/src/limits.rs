@@ -51,15 +51,15 @@ pub const RESULTS_MAX: usize = 1_000;
 pub const SUBMISSIONS_IN_FLIGHT: usize = 256;
 /// The longest interval between two checks of the clock, in milliseconds: limits how late an expiry
 /// is noticed after the wall clock jumped.
-pub const CLOCK_LOOK_MS: u64 = 500;
+pub const CLOCK_CHECK_MS: u64 = 500;
 /// Delivery attempts at once, over all orders: each holds a socket and a few buffers.
 pub const NOTIFY_ATTEMPTS_MAX: usize = 512;
 /// Attempts at one destination, such as a mail server, at once.
 pub const NOTIFY_PER_DESTINATION: usize = 8;
 /// Notification rounds at once, one per order: each has an attempt under way, or reads its outbox.
-pub const NOTIFY_ROUNDS_MAX: usize = 1_024;
+pub const NOTIFY_PASSES_MAX: usize = 1_024;
 /// Outboxes that are read at once; more would only wait for the disk.
-pub const NOTIFY_LOOKS_MAX: usize = 16;
+pub const NOTIFY_OUTBOX_READS_MAX: usize = 16;
 /// Destinations that are in use or down at once.
 pub const NOTIFY_DESTINATIONS_MAX: usize = 10_000;
 /// Consecutive failures that open a destination's circuit breaker.
@@ -74,7 +74,7 @@ pub const NOTIFY_SAVE_MS: u64 = 1_000;
 pub const NOTIFY_SNAPSHOTS_MAX: u64 = 64;
 /// The interval at which a start checks whether the sellers are known: far below the time that
 /// their first list takes where it is late.
-pub const NOTIFY_SELLERS_LOOK: Duration = Duration::from_millis(50);
+pub const NOTIFY_SELLERS_POLL: Duration = Duration::from_millis(50);
 /// The time for which attempts under way may continue when the server stops.
 pub const NOTIFY_DRAIN: Duration = Duration::from_secs(5);
 /// Notifications in one reply.
@@ -91,7 +91,7 @@ pub const INCARNATIONS_MAX: usize = 1_000;
 /// Former incarnations of all order ids: as many as orders; each is an entry of about 300 bytes.
 pub const FORMERS_MAX: usize = ORDERS_MAX;
 /// Former incarnations that are shown with an order, the newest first.
-pub const FORMERS_SHOWN_MAX: usize = 100;
+pub const FORMERS_LISTED_MAX: usize = 100;
 /// Former incarnations that are read from disk at once: each may have a list of the greatest
 /// length.
 pub const FORMER_READS_MAX: usize = 4;

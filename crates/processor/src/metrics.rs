@@ -3,7 +3,7 @@
 use orderstream_core::event::EventKind;
 use orderstream_core::notification::DeliveryError;
 use orderstream_core::spec::NotificationType;
-use orderstream_core::{Act, Answer, Epoch, Event, Order, Phase, Refusal, Timestamp};
+use orderstream_core::{CommandKind, Epoch, Event, Order, Phase, Refusal, Reply, Timestamp};
 use orderstream_support::Register;
 use prometheus::{
     Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry,
@@ -29,14 +29,14 @@ const ENDS: [Phase; 4] = [Phase::Finalised, Phase::Expired, Phase::Closed, Phase
 
 /// The label that separates orders with a proposal from those without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Proposals {
+pub(crate) enum ProposalsLabel {
     /// No seller has proposed.
     None,
     /// A seller has proposed.
     Some,
 }
 
-impl Proposals {
+impl ProposalsLabel {
     /// Returns the label's value.
     const fn as_str(self) -> &'static str {
         match self {
@@ -64,12 +64,12 @@ pub struct Metrics {
     replay_seconds: Gauge,
     replayed: IntGauge,
     forwards: IntCounterVec,
-    notifications: Notified,
+    notifications: NotificationMetrics,
 }
 
 /// The metrics of notifications.
 #[derive(Clone, Debug)]
-struct Notified {
+struct NotificationMetrics {
     attempts: IntCounterVec,
     seconds: HistogramVec,
     given_up: IntCounter,
@@ -78,13 +78,13 @@ struct Notified {
     oldest_seconds: Gauge,
 }
 
-impl Notified {
+impl NotificationMetrics {
     fn new(make: Register<'_>) -> Result<Self, prometheus::Error> {
-        let opts = HistogramOpts::new(
+        let options = HistogramOpts::new(
             "orderstream_processor_notification_attempt_seconds",
             "Duration of one delivery attempt, by channel.",
         );
-        let seconds = make.histograms(opts.buckets(ATTEMPT_BOUNDS.to_vec()), &["channel"])?;
+        let seconds = make.histograms(options.buckets(ATTEMPT_BOUNDS.to_vec()), &["channel"])?;
         Ok(Self {
             attempts: make.counters(
                 "orderstream_processor_notification_attempts_total",
@@ -180,7 +180,7 @@ impl Metrics {
                 "Requests forwarded to the processor that holds their order, by result.",
                 &["result"],
             )?,
-            notifications: Notified::new(make)?,
+            notifications: NotificationMetrics::new(make)?,
         };
         metrics.start_at_zero();
         Ok(metrics)
@@ -192,7 +192,7 @@ impl Metrics {
             self.forwards.with_label_values(&[result]).reset();
         }
         for phase in ENDS {
-            for proposals in [Proposals::None, Proposals::Some] {
+            for proposals in [ProposalsLabel::None, ProposalsLabel::Some] {
                 let phase = phase.as_str().to_lowercase();
                 self.ended.with_label_values(&[phase.as_str(), proposals.as_str()]).reset();
             }
@@ -204,18 +204,18 @@ impl Metrics {
     }
 
     /// Records the duration and the size of the replay at the start.
-    pub(crate) fn replayed(&self, seconds: f64, records: usize) {
+    pub(crate) fn set_replay(&self, seconds: f64, records: usize) {
         self.replay_seconds.set(seconds);
         self.replayed.set(number(records));
     }
 
     /// Counts one more open order.
-    pub(crate) fn opened(&self) {
+    pub(crate) fn order_opened(&self) {
         self.open_orders.inc();
     }
 
     /// Counts one open order fewer.
-    pub(crate) fn closed(&self) {
+    pub(crate) fn order_closed(&self) {
         self.open_orders.dec();
     }
 
@@ -224,8 +224,8 @@ impl Metrics {
     }
 
     /// Counts a proposal or an amendment by its result; other commands are not counted.
-    pub(crate) fn acted(&self, act: &Act, result: &Result<Answer, Refusal>) {
-        if let Act::Propose(_) | Act::Amend(_) = act {
+    pub(crate) fn command_executed(&self, body: &CommandKind, result: &Result<Reply, Refusal>) {
+        if let CommandKind::Propose(_) | CommandKind::Amend(_) = body {
             match result {
                 Ok(_) => self.proposals_accepted.inc(),
                 Err(_) => self.proposals_refused.inc(),
@@ -234,17 +234,18 @@ impl Metrics {
     }
 
     /// Counts the events of an order that reached the disk; returns whether it has a proposal now.
-    pub(crate) fn stored(
+    pub(crate) fn events_stored(
         &self,
         order: &Order,
         events: &[impl AsRef<Event>],
-        before: Proposals,
-    ) -> Proposals {
+        before: ProposalsLabel,
+    ) -> ProposalsLabel {
         let mut proposals = before;
         for event in events {
             let event = event.as_ref();
-            if matches!(event.kind, EventKind::NewProposal(_)) && proposals == Proposals::None {
-                proposals = Proposals::Some;
+            if matches!(event.kind, EventKind::NewProposal(_)) && proposals == ProposalsLabel::None
+            {
+                proposals = ProposalsLabel::Some;
                 self.first_proposal_seconds.observe(seconds(order.opened_at, event.at));
             }
             if let Some(phase) = event.kind.ends() {
@@ -254,13 +255,13 @@ impl Metrics {
         proposals
     }
 
-    fn ended(&self, phase: Phase, proposals: Proposals) {
+    fn ended(&self, phase: Phase, proposals: ProposalsLabel) {
         let phase = phase.as_str().to_lowercase();
         self.ended.with_label_values(&[phase.as_str(), proposals.as_str()]).inc();
     }
 
     /// Sets the time since the earliest missed deadline; 0 when there is none.
-    pub(crate) fn overdue(&self, since: Option<Timestamp>, now: Timestamp) {
+    pub(crate) fn set_overdue(&self, since: Option<Timestamp>, now: Timestamp) {
         self.expiry_overdue.set(since.map_or(0.0, |since| seconds(since, now)));
     }
 
@@ -277,19 +278,19 @@ impl Metrics {
     }
 
     /// Counts a delivery attempt by its result.
-    pub(crate) fn attempted(
+    pub(crate) fn attempt_finished(
         &self,
         channel: NotificationType,
         result: &Result<(), DeliveryError>,
         seconds: f64,
     ) {
-        let word = match result {
+        let label = match result {
             Ok(()) => "delivered",
             Err(DeliveryError::TryAgain { .. }) => "failed",
             Err(DeliveryError::Bounced { .. }) => "bounced",
         };
         let channel = channel.as_str();
-        self.notifications.attempts.with_label_values(&[channel, word]).inc();
+        self.notifications.attempts.with_label_values(&[channel, label]).inc();
         self.notifications.seconds.with_label_values(&[channel]).observe(seconds);
     }
 
@@ -300,7 +301,7 @@ impl Metrics {
 
     /// Sets the numbers of waiting and given-up notifications, and the age of the oldest waiting
     /// one.
-    pub(crate) fn notifications_wait(
+    pub(crate) fn set_notifications(
         &self,
         (waiting, dead, oldest): (usize, usize, Option<Timestamp>),
         now: Timestamp,
@@ -316,7 +317,7 @@ impl Metrics {
     }
 
     /// Observes the delay of a fresh event that was sent to the order's tracker.
-    pub(crate) fn tracker_heard(&self, at: Timestamp, now: Timestamp) {
+    pub(crate) fn observe_delivery(&self, at: Timestamp, now: Timestamp) {
         self.delivery_seconds.observe(seconds(at, now));
     }
 

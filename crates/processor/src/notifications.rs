@@ -12,17 +12,17 @@
 //! in an index of times. Each attempt runs as a task of its own, so that a slow recipient delays no
 //! other recipient, no other order and no command.
 
+mod delivery_pass;
 mod destinations;
 mod list;
 mod queue;
-mod round;
 pub(crate) mod store;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use orderstream_core::notification::{Audience, Notifier, has_listeners};
+use orderstream_core::notification::{Audience, Notifier, has_recipients};
 use orderstream_core::spec::{Contact, NotificationType};
 use orderstream_core::{Order, SellerId, Tenant, Timestamp};
 use tokio::sync::{Notify, Semaphore};
@@ -30,31 +30,31 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::limits::{
-    CLOCK_LOOK_MS, NOTIFY_ATTEMPTS_MAX, NOTIFY_DRAIN, NOTIFY_LOOKS_MAX, NOTIFY_ROUNDS_MAX,
-    NOTIFY_SELLERS_LOOK,
+    CLOCK_CHECK_MS, NOTIFY_ATTEMPTS_MAX, NOTIFY_DRAIN, NOTIFY_OUTBOX_READS_MAX, NOTIFY_PASSES_MAX,
+    NOTIFY_SELLERS_POLL,
 };
-use crate::orders::{Life, Orders};
+use crate::orders::{IncarnationKey, OwnedOrders};
 
-pub use list::{DeadLetters, Listed, OutboxListed};
-pub(crate) use store::{Half, Head, OutboxHealth, Place};
+pub use list::{DeadLetters, ListedNotification, OutboxView};
+pub(crate) use store::{Half, OutboxHealth, OutboxLocation, OutboxSummary};
 
 use destinations::Destinations;
-use queue::Queue;
+use queue::OutboxQueue;
 
 /// The notifications of one processor. Clones share them.
 #[derive(Clone)]
-pub struct Notifications(Arc<Inner>);
+pub struct Notifications(Arc<NotificationsInner>);
 
-struct Inner {
+struct NotificationsInner {
     notifier: Arc<dyn Notifier>,
     /// Events before this time are not notified: notifications were off.
     since: Timestamp,
-    queue: Queue,
+    queue: OutboxQueue,
     destinations: Destinations,
     /// Limits the attempts of all orders at one time.
     attempts: Arc<Semaphore>,
     /// Limits the outboxes that are read at one time.
-    looks: Arc<Semaphore>,
+    outbox_reads: Arc<Semaphore>,
 }
 
 impl fmt::Debug for Notifications {
@@ -65,25 +65,25 @@ impl fmt::Debug for Notifications {
 
 impl Notifications {
     pub(crate) fn new(notifier: Arc<dyn Notifier>, since: Timestamp) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(NotificationsInner {
             notifier,
             since,
-            queue: Queue::default(),
+            queue: OutboxQueue::default(),
             destinations: Destinations::default(),
             attempts: Arc::new(Semaphore::new(NOTIFY_ATTEMPTS_MAX)),
-            looks: Arc::new(Semaphore::new(NOTIFY_LOOKS_MAX)),
+            outbox_reads: Arc::new(Semaphore::new(NOTIFY_OUTBOX_READS_MAX)),
         }))
     }
 
     /// Wakes the round of an order with new events. Takes one short lock; called on the journal's
     /// thread.
-    pub(crate) fn wake(&self, life: &Life) {
-        self.0.queue.wake(life);
+    pub(crate) fn wake(&self, incarnation_key: &IncarnationKey) {
+        self.0.queue.wake(incarnation_key);
     }
 
     /// Records the counts of an order's outbox.
-    pub(crate) fn tally(&self, life: &Life, head: Head) {
-        self.0.queue.tally(life, head);
+    pub(crate) fn record_summary(&self, incarnation_key: &IncarnationKey, summary: OutboxSummary) {
+        self.0.queue.record_summary(incarnation_key, summary);
     }
 
     /// Returns the time from which events are notified.
@@ -92,14 +92,14 @@ impl Notifications {
     }
 
     /// Reports whether an order can ever need a notification.
-    pub(crate) fn concerns(&self, orders: &Orders, order: &Order) -> bool {
-        self.with_audience(orders, &order.key.tenant, |audience| has_listeners(order, audience))
+    pub(crate) fn concerns(&self, orders: &OwnedOrders, order: &Order) -> bool {
+        self.with_audience(orders, &order.key.tenant, |audience| has_recipients(order, audience))
     }
 
     /// Calls `then` with the sellers, channels and sinks that can be reached.
     fn with_audience<T>(
         &self,
-        orders: &Orders,
+        orders: &OwnedOrders,
         tenant: &Tenant,
         then: impl FnOnce(&Audience<'_>) -> T,
     ) -> T {
@@ -112,47 +112,53 @@ impl Notifications {
     }
 
     /// Runs rounds until shutdown, then waits for those under way, up to [`NOTIFY_DRAIN`].
-    pub(crate) async fn run(self, orders: Orders, shutdown: CancellationToken) {
+    pub(crate) async fn run(self, orders: OwnedOrders, shutdown: CancellationToken) {
         until_sellers_are_known(&orders, &shutdown).await;
-        let mut rounds = JoinSet::new();
+        let mut passes = JoinSet::new();
         while !shutdown.is_cancelled() {
-            while rounds.try_join_next().is_some() {}
+            while passes.try_join_next().is_some() {}
             let now = orders.now();
-            orders.metrics().notifications_wait(self.0.queue.totals(), now);
-            let next = if rounds.len() < NOTIFY_ROUNDS_MAX { self.0.queue.next(now) } else { None };
-            let Some((life, wakes)) = next else {
-                self.rest(&shutdown, now, &mut rounds).await;
+            orders.metrics().set_notifications(self.0.queue.totals(), now);
+            let next = if passes.len() < NOTIFY_PASSES_MAX { self.0.queue.next(now) } else { None };
+            let Some((incarnation_key, waker)) = next else {
+                self.wait_for_work(&shutdown, now, &mut passes).await;
                 continue;
             };
             // Cancel-safe: a permit that is not taken is not lost.
             let permit = tokio::select! {
-                permit = Arc::clone(&self.0.looks).acquire_owned() => permit,
+                permit = Arc::clone(&self.0.outbox_reads).acquire_owned() => permit,
                 () = shutdown.cancelled() => break,
             };
             let Ok(permit) = permit else { break };
             let (this, orders, shutdown) = (self.clone(), orders.clone(), shutdown.clone());
-            rounds.spawn(async move {
-                let round = round::Round { notifications: this.clone(), orders, wakes };
-                let again_at = round.run(&life, permit, shutdown).await;
-                this.0.queue.done(&life, again_at);
+            passes.spawn(async move {
+                let pass =
+                    delivery_pass::DeliveryPass { notifications: this.clone(), orders, waker };
+                let again_at = pass.run(&incarnation_key, permit, shutdown).await;
+                this.0.queue.finish(&incarnation_key, again_at);
             });
         }
-        let ended = async { while rounds.join_next().await.is_some() {} };
+        let ended = async { while passes.join_next().await.is_some() {} };
         if tokio::time::timeout(NOTIFY_DRAIN, ended).await.is_err() {
             // What was under way is tried again at the next start, under the same ids.
-            rounds.shutdown().await;
+            passes.shutdown().await;
         }
     }
 
     /// Waits until there may be a round to start.
-    async fn rest(&self, shutdown: &CancellationToken, now: Timestamp, rounds: &mut JoinSet<()>) {
-        let next = self.0.queue.next_at().map_or(CLOCK_LOOK_MS, |at| at.ms_since(now));
-        let wait = Duration::from_millis(next.clamp(1, CLOCK_LOOK_MS));
-        let is_full = rounds.len() >= NOTIFY_ROUNDS_MAX;
+    async fn wait_for_work(
+        &self,
+        shutdown: &CancellationToken,
+        now: Timestamp,
+        passes: &mut JoinSet<()>,
+    ) {
+        let next = self.0.queue.next_at().map_or(CLOCK_CHECK_MS, |at| at.ms_since(now));
+        let wait = Duration::from_millis(next.clamp(1, CLOCK_CHECK_MS));
+        let is_full = passes.len() >= NOTIFY_PASSES_MAX;
         // Cancel-safe: each branch only wakes.
         tokio::select! {
             () = self.0.queue.changed(), if !is_full => {}
-            _ = rounds.join_next(), if is_full => {}
+            _ = passes.join_next(), if is_full => {}
             () = tokio::time::sleep(wait), if !is_full => {}
             () = shutdown.cancelled() => {}
         }
@@ -161,14 +167,14 @@ impl Notifications {
 
 /// Waits until the sellers' contacts are known, or until shutdown: an event that is folded before
 /// would never be notified to them.
-async fn until_sellers_are_known(orders: &Orders, shutdown: &CancellationToken) {
+async fn until_sellers_are_known(orders: &OwnedOrders, shutdown: &CancellationToken) {
     while !orders.directory().is_known() {
         tokio::select! {
-            () = tokio::time::sleep(NOTIFY_SELLERS_LOOK) => {}
+            () = tokio::time::sleep(NOTIFY_SELLERS_POLL) => {}
             () = shutdown.cancelled() => return,
         }
     }
 }
 
 /// The handle that wakes a running round.
-type Wakes = Arc<Notify>;
+type PassWaker = Arc<Notify>;

@@ -29,8 +29,8 @@ use std::time::Duration;
 use orderstream_core::book::Context;
 use orderstream_core::port::{Clock, SellerDirectory};
 use orderstream_core::{
-    Act, Answer, Command, Incarnation, Order, OrderKey, ProposalId, Reason, Refusal, SellerId,
-    Timestamp, seal,
+    Command, CommandKind, Incarnation, Order, OrderKey, ProposalId, Reason, Refusal, Reply,
+    SellerId, Timestamp, seal,
 };
 use orderstream_journal::Journal;
 use parking_lot::Mutex;
@@ -45,13 +45,12 @@ mod append;
 mod capacity;
 mod entry;
 mod expiry;
-mod feed;
 mod follow;
 mod former;
 mod grants;
 mod history;
 mod incarnations;
-mod invited;
+mod invitations;
 mod open;
 mod outbox;
 mod read_only;
@@ -60,22 +59,23 @@ mod record;
 mod reload;
 mod removal;
 mod replay;
+mod tail;
 
-pub use follow::{EventStream, Followed};
-pub use former::Former;
-pub use invited::Invitations;
+pub use follow::{FollowItem, FollowStream};
+pub use former::FormerEntry;
+pub use invitations::Invitations;
 pub use open::Join;
 pub use replay::ReplayError;
 
 use append::CommandCaller;
 use capacity::{Capacity, Reservation};
-use entry::Entry;
-use invited::Invited;
+use entry::IncarnationEntry;
+use invitations::InvitationIndex;
 
 /// The orders of one processor. Clones share them.
 #[derive(Clone, Debug)]
-pub struct Orders {
-    inner: Arc<Inner>,
+pub struct OwnedOrders {
+    inner: Arc<OwnedOrdersInner>,
 }
 
 /// The dependencies of the orders.
@@ -94,10 +94,10 @@ pub struct Parts {
 }
 
 /// An incarnation of an order id.
-pub(crate) type Life = (OrderKey, Incarnation);
+pub(crate) type IncarnationKey = (OrderKey, Incarnation);
 
 #[derive(Debug)]
-struct Inner {
+struct OwnedOrdersInner {
     parts: Parts,
     shards: Box<[Mutex<Shard>]>,
     in_flight: AtomicUsize,
@@ -110,11 +110,11 @@ struct Inner {
     /// The number of open orders of each seller.
     capacity: Arc<Capacity>,
     /// The open orders to which each seller is invited.
-    invited: Invited,
+    invitations: InvitationIndex,
     /// Limits the former incarnations that are read at one time.
     former_reads: Arc<Semaphore>,
     /// The incarnation whose removal failed last; the next round begins after it.
-    removal_failed: Mutex<Option<Life>>,
+    last_failed_removal: Mutex<Option<IncarnationKey>>,
     /// The notifications, where they are set up.
     notifications: OnceLock<Notifications>,
 }
@@ -124,79 +124,79 @@ type Deadlines = BTreeSet<(Timestamp, OrderKey)>;
 #[derive(Debug, Default)]
 struct Shard {
     /// The newest incarnation of each order id.
-    orders: BTreeMap<OrderKey, Entry>,
+    orders: BTreeMap<OrderKey, IncarnationEntry>,
     /// Incarnations that open beside an ended one of the same order id, until their opening is on
     /// disk.
-    openings: BTreeMap<OrderKey, Entry>,
+    openings: BTreeMap<OrderKey, IncarnationEntry>,
     /// Incarnations that a newer one replaced, oldest first.
-    formers: BTreeMap<OrderKey, Vec<Former>>,
+    formers: BTreeMap<OrderKey, Vec<FormerEntry>>,
     /// Every incarnation that ended, by its end.
     ended: BTreeSet<(Timestamp, OrderKey, Incarnation)>,
     /// Incarnations to remove from the disk; the maps above hold none of them.
-    removals: BTreeSet<Life>,
+    removals: BTreeSet<IncarnationKey>,
     /// The live orders by their next deadline.
     deadlines: Deadlines,
     /// Orders that are read again before their next command.
     suspects: BTreeSet<OrderKey>,
     /// Former incarnations that were found damaged, and are read again.
-    doubtful: BTreeSet<Life>,
+    doubtful: BTreeSet<IncarnationKey>,
 }
 
 /// A slot among the commands that wait for the disk.
 #[derive(Debug)]
-struct Slot(Arc<Inner>);
+struct InFlightPermit(Arc<OwnedOrdersInner>);
 
-impl Drop for Slot {
+impl Drop for InFlightPermit {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// The outcome of a submission.
-enum Submitted {
+enum SubmitOutcome {
     /// The reply comes through the channel.
-    Waiting(oneshot::Receiver<Result<Answer, Refusal>>),
+    Pending(oneshot::Receiver<Result<Reply, Refusal>>),
     /// The order must be read from disk first.
     Suspect,
     /// The command is about an incarnation that a newer one replaced.
-    Former(Box<Former>),
+    Former(Box<FormerEntry>),
 }
 
-impl Orders {
+impl OwnedOrders {
     /// Executes a command, and replies when it is on disk.
     ///
     /// # Errors
     /// The order's refusal. Nothing was stored, unless the reason is retriable: then a retry with
     /// the same key finds out.
-    pub async fn act(&self, key: &OrderKey, command: Command) -> Result<Answer, Refusal> {
-        self.act_with(key, command, None).await
+    pub async fn execute(&self, key: &OrderKey, command: Command) -> Result<Reply, Refusal> {
+        self.execute_with(key, command, None).await
     }
 
-    /// Does the same as [`Orders::act`], with the places that are reserved for an order to be opened:
+    /// Does the same as [`OwnedOrders::kind`], with the places that are reserved for an order to be opened:
     /// they are held until it is known whether it is, whatever becomes of the caller.
-    async fn act_with(
+    async fn execute_with(
         &self,
         key: &OrderKey,
         command: Command,
         reservation: Option<Reservation>,
-    ) -> Result<Answer, Refusal> {
-        let result = in_time(self.act_in_full(key, &command, reservation)).await;
-        self.inner.parts.metrics.acted(&command.act, &result);
+    ) -> Result<Reply, Refusal> {
+        let result = with_timeout(self.execute_untimed(key, &command, reservation)).await;
+        self.inner.parts.metrics.command_executed(&command.kind, &result);
         result
     }
 
-    async fn act_in_full(
+    async fn execute_untimed(
         &self,
         key: &OrderKey,
         command: &Command,
         mut reservation: Option<Reservation>,
-    ) -> Result<Answer, Refusal> {
-        if !matches!(command.act, Act::Tick) {
-            self.must_take()?;
+    ) -> Result<Reply, Refusal> {
+        if !matches!(command.kind, CommandKind::Tick) {
+            self.check_not_draining()?;
         }
         self.fence(key, command).await?;
         let mut submitted = self.submit(key, command, &mut reservation)?;
-        if matches!(submitted, Submitted::Suspect) {
+        if matches!(submitted, SubmitOutcome::Suspect) {
             self.reload(key).await?;
             // What was granted may not have reached the disk.
             self.fence(key, command).await?;
@@ -205,16 +205,16 @@ impl Orders {
         // The order is there, or is not opened by this.
         drop(reservation);
         match submitted {
-            Submitted::Waiting(receiver) => {
+            SubmitOutcome::Pending(receiver) => {
                 receiver.await.unwrap_or_else(|_| Err(self.unavailable()))
             }
-            Submitted::Former(former) => self.act_on_former(key, &former, command).await,
-            Submitted::Suspect => Err(self.unavailable()),
+            SubmitOutcome::Former(former) => self.execute_on_former(key, &former, command).await,
+            SubmitOutcome::Suspect => Err(self.unavailable()),
         }
     }
 
     /// Refuses commands once the server is stopping.
-    fn must_take(&self) -> Result<(), Refusal> {
+    fn check_not_draining(&self) -> Result<(), Refusal> {
         match self.inner.draining.load(Ordering::Relaxed) {
             true => Err(Refusal::new(Reason::Draining, "this server is stopping; try again")),
             false => Ok(()),
@@ -226,9 +226,9 @@ impl Orders {
         key: &OrderKey,
         command: &Command,
         reservation: &mut Option<Reservation>,
-    ) -> Result<Submitted, Refusal> {
-        let slot = self.slot()?;
-        let fresh_id = if command.act.needs_id() { Some(fresh_id()?) } else { None };
+    ) -> Result<SubmitOutcome, Refusal> {
+        let permit = self.acquire_permit()?;
+        let fresh_id = if command.kind.needs_id() { Some(fresh_id()?) } else { None };
         let mut context = Context { now: self.inner.parts.clock.now(), fresh_id };
         if let Some(reason) = self.inner.parts.journal.read_only() {
             return self.submit_read_only(key, (&context, command), &reason);
@@ -237,32 +237,32 @@ impl Orders {
         let mut guard = self.shard(key).lock();
         let shard = &mut *guard;
         let named = command.incarnation.as_ref();
-        let entry = if let Act::Open(opening) = &command.act {
+        let entry = if let CommandKind::Open(opening) = &command.kind {
             self.entry_to_open(shard, key, opening, &mut context.now)?
         } else if let Some(former) = shard.former(key, named) {
-            return Ok(Submitted::Former(Box::new(former.clone())));
+            return Ok(SubmitOutcome::Former(Box::new(former.clone())));
         } else {
-            shard.meant(key, named)
+            shard.target_entry(key, named)
         };
         let Some(entry) = entry else {
             return Err(not_found(key));
         };
         if entry.suspect {
-            return Ok(Submitted::Suspect);
+            return Ok(SubmitOutcome::Suspect);
         }
         if let Some(cause) = &entry.damaged {
             return Err(damaged(key, cause));
         }
         let output = entry.book.step(&context, command);
         if output.events.is_empty() {
-            entry.when_durable(output.answer, sender);
+            entry.when_durable(output.reply, sender);
         } else {
-            let tracker = command.epoch.filter(|_| matches!(command.act, Act::Open(_)));
-            let life = (key.clone(), entry.incarnation.clone());
-            let caller = CommandCaller { slot, sender, reservation: reservation.take() };
-            self.append(shard, &life, (output, tracker), caller);
+            let tracker = command.epoch.filter(|_| matches!(command.kind, CommandKind::Open(_)));
+            let incarnation_key = (key.clone(), entry.incarnation.clone());
+            let caller = CommandCaller { permit, sender, reservation: reservation.take() };
+            self.append(shard, &incarnation_key, (output, tracker), caller);
         }
-        Ok(Submitted::Waiting(receiver))
+        Ok(SubmitOutcome::Pending(receiver))
     }
 
     /// Reads from the newest incarnation of an order, with redaction, and returns the view when all
@@ -273,7 +273,7 @@ impl Orders {
     pub async fn read<T: Send + 'static>(
         &self,
         key: &OrderKey,
-        view: impl FnOnce(&Order, &Facts) -> T + Send,
+        view: impl FnOnce(&Order, &OrderRuntimeState) -> T + Send,
     ) -> Result<T, Refusal> {
         self.read_one(key, None, view).await
     }
@@ -286,7 +286,7 @@ impl Orders {
         &self,
         key: &OrderKey,
         named: Option<&Incarnation>,
-        view: impl FnOnce(&Order, &Facts) -> T + Send,
+        view: impl FnOnce(&Order, &OrderRuntimeState) -> T + Send,
     ) -> Result<T, Refusal> {
         let (sender, receiver) = oneshot::channel();
         let former = {
@@ -294,7 +294,7 @@ impl Orders {
             match shard.former(key, named).cloned() {
                 Some(former) => Some((former, view)),
                 None => {
-                    let formers = shard.formers_shown(key);
+                    let formers = shard.listed_formers(key);
                     let entry = shard.newest(key, named)?;
                     if let Some(cause) = &entry.damaged {
                         return Err(damaged(key, cause));
@@ -303,9 +303,10 @@ impl Orders {
                         return Err(storage_unavailable());
                     }
                     let order = entry.book.order().ok_or_else(|| not_found(key))?;
-                    let (followers, has_tracker) = entry.feed.followers();
-                    let facts = Facts { epoch: entry.granted, followers, has_tracker, formers };
-                    let value = Ok(view(&seal::order(order), &facts));
+                    let (followers, has_tracker) = entry.tail.followers();
+                    let runtime =
+                        OrderRuntimeState { epoch: entry.granted, followers, has_tracker, formers };
+                    let value = Ok(view(&seal::order(order), &runtime));
                     let withheld = entry.book.withhold(value);
                     entry.when_durable(withheld, sender);
                     None
@@ -315,7 +316,7 @@ impl Orders {
         if let Some((former, view)) = former {
             return self.view_former(key, &former, view).await;
         }
-        in_time(async { receiver.await.unwrap_or_else(|_| Err(storage_unavailable())) }).await
+        with_timeout(async { receiver.await.unwrap_or_else(|_| Err(storage_unavailable())) }).await
     }
 
     /// Returns at most `limit` keys of orders after `after`, in order, of one tenant or of all.
@@ -373,21 +374,21 @@ impl Orders {
         self.inner.stopping.cancel();
         for shard in &self.inner.shards {
             let wakers: Vec<_> =
-                shard.lock().orders.values().flat_map(|entry| entry.feed.drain()).collect();
+                shard.lock().orders.values().flat_map(|entry| entry.tail.drain()).collect();
             wakers.into_iter().for_each(std::task::Waker::wake);
         }
     }
 
-    fn slot(&self) -> Result<Slot, Refusal> {
+    fn acquire_permit(&self) -> Result<InFlightPermit, Refusal> {
         let before = self.inner.in_flight.fetch_add(1, Ordering::Relaxed);
-        let slot = Slot(Arc::clone(&self.inner));
+        let permit = InFlightPermit(Arc::clone(&self.inner));
         if before >= IN_FLIGHT_MAX {
             return Err(Refusal {
                 retry_after_ms: Some(1_000),
                 ..Refusal::new(Reason::Overloaded, "too many requests wait for the disk")
             });
         }
-        Ok(slot)
+        Ok(permit)
     }
 
     fn shard(&self, key: &OrderKey) -> &Mutex<Shard> {
@@ -399,7 +400,7 @@ impl Orders {
 
 /// The facts about an order besides its events.
 #[derive(Clone, Debug)]
-pub struct Facts {
+pub struct OrderRuntimeState {
     /// The highest epoch that was granted.
     pub epoch: orderstream_core::Epoch,
     /// The number of its followers.
@@ -407,11 +408,11 @@ pub struct Facts {
     /// True while its tracker follows it.
     pub has_tracker: bool,
     /// The newest of the order id's former incarnations, the last one first.
-    pub formers: Vec<Former>,
+    pub formers: Vec<FormerEntry>,
 }
 
 /// Limits a wait for the disk.
-async fn in_time<T>(wait: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+async fn with_timeout<T>(wait: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
     let limit = Duration::from_millis(REQUEST_MS_MAX);
     tokio::time::timeout(limit, wait).await.unwrap_or_else(|_| {
         let text = format!("took longer than {REQUEST_MS_MAX} ms; ask again with the same key");

@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use orderstream_core::command::Proposed;
+use orderstream_core::command::ProposalContent;
 use orderstream_core::order::Proposal;
 use orderstream_core::{Order, ProposalId};
 
@@ -10,7 +10,7 @@ use crate::limits::PAGE_BYTES_MAX;
 
 /// A page of proposals, with its cursor.
 #[derive(Debug)]
-pub(crate) struct Page<'a> {
+pub(crate) struct ProposalSlice<'a> {
     /// The proposals, in the order of their ids.
     pub proposals: Vec<(&'a ProposalId, &'a Proposal)>,
     /// The last id of this page when there are more.
@@ -18,25 +18,29 @@ pub(crate) struct Page<'a> {
 }
 
 /// Returns at most `limit` proposals after `after`, and at least one where there is one.
-pub(crate) fn of<'a>(order: &'a Order, after: Option<&ProposalId>, limit: usize) -> Page<'a> {
+pub(crate) fn proposals_after<'a>(
+    order: &'a Order,
+    after: Option<&ProposalId>,
+    limit: usize,
+) -> ProposalSlice<'a> {
     let from = after.map_or(Bound::Unbounded, Bound::Excluded);
     let mut rest = order.proposals.range::<ProposalId, _>((from, Bound::Unbounded)).peekable();
     let mut proposals = Vec::new();
     let mut bytes: usize = 0;
-    while let Some((id, held)) = rest.peek().copied().filter(|_| proposals.len() < limit) {
-        bytes = bytes.saturating_add(text_bytes(&held.content));
+    while let Some((id, proposal)) = rest.peek().copied().filter(|_| proposals.len() < limit) {
+        bytes = bytes.saturating_add(text_bytes(&proposal.content));
         if bytes > PAGE_BYTES_MAX && !proposals.is_empty() {
             break;
         }
-        proposals.push((id, held));
+        proposals.push((id, proposal));
         rest.next();
     }
     let last = proposals.last().map(|(id, _)| *id);
-    Page { next: rest.peek().and(last), proposals }
+    ProposalSlice { next: rest.peek().and(last), proposals }
 }
 
 /// Estimates the bytes that a proposal takes in a message.
-pub(crate) fn text_bytes(proposal: &Proposed) -> usize {
+pub(crate) fn text_bytes(proposal: &ProposalContent) -> usize {
     /// Bytes for the ids, prices and dates, each limited to a line.
     const SMALL_FIELDS: usize = 512;
     let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);

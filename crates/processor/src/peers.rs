@@ -7,13 +7,13 @@
 //!                                               or not met yet
 //! ```
 //!
-//! A processor reads the file every [`ROUND`] and greets every peer that it knows; each greeted
+//! A processor reads the file every [`GREETING_INTERVAL`] and greets every peer that it knows; each greeted
 //! peer reports all others. The processor is ready when it has met all that are listed, or after
-//! [`MEETING_MAX`]: a new one is known to the others before an order is placed on it.
+//! [`FIRST_GREETINGS_TIMEOUT`]: a new one is known to the others before an order is placed on it.
 
 mod forward;
-mod known;
 mod owners;
+mod registry;
 #[cfg(test)]
 mod tests;
 
@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use orderstream_core::{Answer, Incarnation, OrderKey, Phase, ProposalId, Reason, Refusal, Seq};
+use orderstream_core::{Incarnation, OrderKey, Phase, ProposalId, Reason, Refusal, Reply, Seq};
 use orderstream_rpc::client::{ClientStack, Connections};
 use orderstream_rpc::convert::order_ref;
 use orderstream_rpc::observe::RpcMetrics;
@@ -35,25 +35,25 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::forward::{Forwarder, forwarding, not_meant};
-use self::known::{Known, Met, Peer};
+pub(crate) use self::forward::{Forwarder, forwarding, misdirected};
 use self::owners::Owners;
+use self::registry::{Peer, PeerAddresses, PeerRegistry};
 use crate::metrics::Metrics;
 
 /// The header of a request that was forwarded once, and is not forwarded again: it names the
 /// processor that the request is meant for.
 pub(crate) const FORWARDED: &str = "x-orderstream-forwarded";
 /// The interval between two rounds of greetings.
-const ROUND: Duration = Duration::from_secs(2);
+const GREETING_INTERVAL: Duration = Duration::from_secs(2);
 /// The interval between rounds until all listed peers were met for the first time.
-const FIRST_ROUNDS: Duration = Duration::from_millis(250);
+const FIRST_GREETING_INTERVAL: Duration = Duration::from_millis(250);
 /// The time for which a start waits for peers that do not reply.
-const MEETING_MAX: Duration = Duration::from_secs(6);
+const FIRST_GREETINGS_TIMEOUT: Duration = Duration::from_secs(6);
 /// The time that a peer has to reply to a greeting or a lookup.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
 /// The time that a peer has to execute a forwarded request.
-pub(crate) const ACT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Orders that are located at once; more wait for at most [`ANSWER_TIMEOUT`].
+pub(crate) const FORWARD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Orders that are located at once; more wait for at most [`REPLY_TIMEOUT`].
 const LOOKUPS_MAX: usize = 64;
 
 /// The settings for finding other processors.
@@ -78,12 +78,12 @@ impl PeersConfig {
 
 /// The other processors. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Peers(Arc<Inner>);
+pub(crate) struct Peers(Arc<PeersInner>);
 
 #[derive(Debug)]
-struct Inner {
+struct PeersInner {
     config: PeersConfig,
-    known: Mutex<Known>,
+    registry: Mutex<PeerRegistry>,
     owners: Mutex<Owners>,
     lookups: Semaphore,
     has_greeted: watch::Sender<bool>,
@@ -94,7 +94,7 @@ struct Inner {
 
 /// The location of an order: the processor that holds it.
 #[derive(Clone, Debug)]
-struct Place {
+struct OwnerEndpoint {
     url: String,
     rest_url: String,
     connections: Connections,
@@ -103,12 +103,12 @@ struct Place {
 impl Peers {
     /// Makes the peers, none of which is known yet. Clients are measured by `rpc_metrics`.
     pub(crate) fn new(config: PeersConfig, rpc_metrics: Arc<RpcMetrics>, metrics: Metrics) -> Self {
-        let known = Known::new(config.name.clone(), rpc_metrics);
-        Self(Arc::new(Inner {
+        let registry = PeerRegistry::new(config.name.clone(), rpc_metrics);
+        Self(Arc::new(PeersInner {
             has_greeted: watch::Sender::new(config.file.is_none()),
             is_listed: AtomicBool::new(config.file.is_none()),
             config,
-            known: Mutex::new(known),
+            registry: Mutex::new(registry),
             owners: Mutex::new(Owners::default()),
             lookups: Semaphore::new(LOOKUPS_MAX),
             metrics,
@@ -123,42 +123,42 @@ impl Peers {
     /// Reads the file and greets all peers, again and again until shutdown.
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         let Some(file) = self.0.config.file.clone() else { return };
-        let (began, mut complaint) = (Instant::now(), String::new());
+        let (began, mut last_error) = (Instant::now(), String::new());
         while !shutdown.is_cancelled() {
             match tokio::fs::read_to_string(&file).await {
                 Ok(text) => {
-                    self.0.known.lock().list(&text, Instant::now());
+                    self.0.registry.lock().set_listed(&text, Instant::now());
                     self.0.is_listed.store(true, Ordering::Relaxed);
                 }
-                Err(error) if error.to_string() != complaint => {
+                Err(error) if error.to_string() != last_error => {
                     let file = file.display();
                     tracing::warn!(%file, %error, "the list of processors cannot be read");
-                    complaint = error.to_string();
+                    last_error = error.to_string();
                 }
                 Err(_) => {}
             }
             self.greet().await;
             let is_read = self.0.is_listed.load(Ordering::Relaxed);
             // A new name may take a while to resolve.
-            let is_late = began.elapsed() >= MEETING_MAX;
-            if is_late || (is_read && self.0.known.lock().has_met_the_listed()) {
+            let is_late = began.elapsed() >= FIRST_GREETINGS_TIMEOUT;
+            if is_late || (is_read && self.0.registry.lock().has_met_all_listed()) {
                 self.0.has_greeted.send_replace(true);
             }
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                () = tokio::time::sleep(self.pause()) => {}
+                () = tokio::time::sleep(self.greeting_interval()) => {}
             }
         }
     }
 
     /// Reports whether the file has been read and the first greetings are over.
-    fn knows_the_others(&self) -> bool {
+    fn knows_peers(&self) -> bool {
         self.0.is_listed.load(Ordering::Relaxed) && *self.0.has_greeted.borrow()
     }
 
     /// Returns the time until the next round: short while the start waits for the first greetings.
-    fn pause(&self) -> Duration {
-        if *self.0.has_greeted.borrow() { ROUND } else { FIRST_ROUNDS }
+    fn greeting_interval(&self) -> Duration {
+        if *self.0.has_greeted.borrow() { GREETING_INTERVAL } else { FIRST_GREETING_INTERVAL }
     }
 
     /// Waits until every reachable peer knows this processor.
@@ -169,7 +169,7 @@ impl Peers {
     }
 
     async fn greet(&self) {
-        let peers = self.0.known.lock().all();
+        let peers = self.0.registry.lock().all();
         let greetings = peers.into_iter().map(|peer| async move {
             let request = v1::MeetProcessorRequest {
                 processor: self.0.config.name.clone(),
@@ -177,15 +177,15 @@ impl Peers {
                 grpc_url: self.0.config.grpc_url.clone(),
             };
             let mut client = peer.connections.control();
-            let answer = timeout(ANSWER_TIMEOUT, client.meet_processor(request)).await;
-            let Ok(Ok(answer)) = answer else { return };
+            let response = timeout(REPLY_TIMEOUT, client.meet_processor(request)).await;
+            let Ok(Ok(response)) = response else { return };
             let v1::MeetProcessorResponse { processor, rest_url, grpc_url, others } =
-                answer.into_inner();
+                response.into_inner();
             // An address may belong to another processor by now.
             if processor == peer.url {
-                let (mut known, now) = (self.0.known.lock(), Instant::now());
-                known.met(Met { processor, rest_url, grpc_url }, now);
-                known.told(others.into_iter().map(Met::from), now);
+                let (mut registry, now) = (self.0.registry.lock(), Instant::now());
+                registry.record_own_report(PeerAddresses { processor, rest_url, grpc_url }, now);
+                registry.merge_reports(others.into_iter().map(PeerAddresses::from), now);
             }
         });
         greetings.collect::<FuturesUnordered<_>>().collect::<()>().await;
@@ -202,9 +202,11 @@ impl Peers {
     ) -> Result<v1::MeetProcessorResponse, Refusal> {
         let mut others = Vec::new();
         if !self.is_alone() {
-            let (mut known, now) = (self.0.known.lock(), Instant::now());
-            known.introduced(greeting.into(), now)?;
-            others.extend(known.met_lately(now).into_iter().map(v1::MeetProcessorRequest::from));
+            let (mut registry, now) = (self.0.registry.lock(), Instant::now());
+            registry.accept_greeting(greeting.into(), now)?;
+            others.extend(
+                registry.recently_reported(now).into_iter().map(v1::MeetProcessorRequest::from),
+            );
         }
         Ok(v1::MeetProcessorResponse {
             processor: self.0.config.name.clone(),
@@ -215,7 +217,7 @@ impl Peers {
     }
 
     /// Reports whether a forwarded request was meant for this processor: its mark names it.
-    pub(crate) fn is_meant(&self, mark: &str) -> bool {
+    pub(crate) fn is_addressed_here(&self, mark: &str) -> bool {
         mark == self.0.config.name
     }
 
@@ -224,7 +226,7 @@ impl Peers {
     ///
     /// # Errors
     /// No peer reports to hold it, and some peer does not reply.
-    async fn locate(&self, key: &OrderKey) -> Result<Option<Place>, Refusal> {
+    async fn locate(&self, key: &OrderKey) -> Result<Option<OwnerEndpoint>, Refusal> {
         self.locate_one(key, None).await
     }
 
@@ -238,31 +240,31 @@ impl Peers {
         &self,
         key: &OrderKey,
         named: Option<&Incarnation>,
-    ) -> Result<Option<Place>, Refusal> {
+    ) -> Result<Option<OwnerEndpoint>, Refusal> {
         let remembered = || self.remembered(key).filter(|_| named.is_none());
-        if let Some(place) = remembered() {
-            return Ok(Some(place));
+        if let Some(endpoint) = remembered() {
+            return Ok(Some(endpoint));
         }
-        let Ok(permit) = timeout(ANSWER_TIMEOUT, self.0.lookups.acquire()).await else {
+        let Ok(permit) = timeout(REPLY_TIMEOUT, self.0.lookups.acquire()).await else {
             let text =
                 format!("{LOOKUPS_MAX} orders are being located at this moment, and more wait");
             return Err(Refusal::new(Reason::Overloaded, text));
         };
         // Another lookup may have found it while this one waited.
-        if let Some(place) = remembered() {
-            return Ok(Some(place));
+        if let Some(endpoint) = remembered() {
+            return Ok(Some(endpoint));
         }
-        let peers = self.0.known.lock().all();
-        let mut answers: FuturesUnordered<_> =
+        let peers = self.0.registry.lock().all();
+        let mut replies: FuturesUnordered<_> =
             peers.into_iter().map(|peer| has_order(peer, key, named)).collect();
         let mut silent = None;
-        while let Some((peer, answer)) = answers.next().await {
-            match answer {
+        while let Some((peer, reply)) = replies.next().await {
+            match reply {
                 Some(true) if !peer.rest_url.is_empty() => {
                     if named.is_none() {
                         self.0.owners.lock().remember(key.clone(), peer.url.clone());
                     }
-                    return Ok(Some(peer.place()));
+                    return Ok(Some(peer.endpoint()));
                 }
                 Some(false) => {}
                 Some(true) | None => silent = Some(peer.url),
@@ -270,9 +272,9 @@ impl Peers {
         }
         drop(permit);
         match silent {
-            Some(url) => Err(is_silent(key, &url)),
+            Some(url) => Err(peer_unreachable(key, &url)),
             // Right after its start, this processor may not know its peers yet.
-            None if !self.knows_the_others() => Err(is_starting(key)),
+            None if !self.knows_peers() => Err(peers_unknown(key)),
             None => Ok(None),
         }
     }
@@ -286,25 +288,25 @@ impl Peers {
         let found = self.locate(key).await;
         match &found {
             Ok(Some(_)) => {}
-            Ok(None) => self.handed_on("unknown_order"),
-            Err(_) => self.handed_on("unreached"),
+            Ok(None) => self.count_forward("unknown_order"),
+            Err(_) => self.count_forward("unreached"),
         }
         found.map(|place| place.map(|place| place.url))
     }
 
     /// Returns the URLs of all peers.
     pub(crate) fn urls(&self) -> Vec<String> {
-        self.0.known.lock().all().into_iter().map(|peer| peer.url).collect()
+        self.0.registry.lock().all().into_iter().map(|peer| peer.url).collect()
     }
 
     /// Returns a client of a peer's streams, at its current address.
     pub(crate) fn streaming(&self, url: &str) -> Option<OrderStreamingServiceClient<ClientStack>> {
-        let known = self.0.known.lock();
-        known.get(url).map(|peer| peer.connections.streaming())
+        let registry = self.0.registry.lock();
+        registry.get(url).map(|peer| peer.connections.streaming())
     }
 
     /// Counts the result of a request that was forwarded to a peer.
-    pub(crate) fn handed_on(&self, result: &'static str) {
+    pub(crate) fn count_forward(&self, result: &'static str) {
         self.0.metrics.forwarded(result);
     }
 
@@ -313,9 +315,9 @@ impl Peers {
         self.remembered(key).is_some()
     }
 
-    fn remembered(&self, key: &OrderKey) -> Option<Place> {
+    fn remembered(&self, key: &OrderKey) -> Option<OwnerEndpoint> {
         let url = self.0.owners.lock().get(key)?;
-        self.0.known.lock().get(&url).map(Peer::place)
+        self.0.registry.lock().get(&url).map(Peer::endpoint)
     }
 
     pub(crate) fn forget(&self, key: &OrderKey) {
@@ -330,7 +332,7 @@ impl Peers {
         &self,
         key: &OrderKey,
         submission: v1::ProposalSubmission,
-    ) -> Result<Option<Answer>, Refusal> {
+    ) -> Result<Option<Reply>, Refusal> {
         if self.is_alone() {
             return Ok(None);
         }
@@ -338,13 +340,13 @@ impl Peers {
         loop {
             let was_remembered = self.remembers(key);
             let located = self.locate(key).await;
-            let Some(place) = located.inspect_err(|_| self.0.metrics.forwarded("unreached"))?
+            let Some(endpoint) = located.inspect_err(|_| self.0.metrics.forwarded("unreached"))?
             else {
                 self.0.metrics.forwarded("unknown_order");
                 return Ok(None);
             };
-            let answer = self.hand_on(key, &place, submission.clone()).await;
-            if answer.as_ref().is_err_and(|refusal| refusal.reason == Reason::OrderNotFound) {
+            let reply = self.forward(key, &endpoint, submission.clone()).await;
+            if reply.as_ref().is_err_and(|refusal| refusal.reason == Reason::OrderNotFound) {
                 self.forget(key);
                 // The remembered owner may have lost the order: another processor may have it.
                 if was_remembered && !is_again {
@@ -352,41 +354,42 @@ impl Peers {
                     continue;
                 }
             }
-            return answer.map(Some);
+            return reply.map(Some);
         }
     }
 
-    async fn hand_on(
+    async fn forward(
         &self,
         key: &OrderKey,
-        place: &Place,
+        endpoint: &OwnerEndpoint,
         submission: v1::ProposalSubmission,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<Reply, Refusal> {
         let mut request = tonic::Request::new(tokio_stream::once(submission));
-        let mark = place.url.parse().map_err(|_| is_silent(key, &place.url))?;
+        let mark = endpoint.url.parse().map_err(|_| peer_unreachable(key, &endpoint.url))?;
         request.metadata_mut().insert(FORWARDED, mark);
-        let mut client = place.connections.non_streaming();
-        let result = match timeout(ACT_TIMEOUT, client.submit_proposals(request)).await {
+        let mut client = endpoint.connections.non_streaming();
+        let result = match timeout(FORWARD_TIMEOUT, client.submit_proposals(request)).await {
             Ok(Ok(summary)) => summary.into_inner().results.pop(),
             Ok(Err(_)) | Err(_) => None,
         };
-        let answer = result.ok_or_else(|| is_silent(key, &place.url)).and_then(answer_of);
-        self.0.metrics.forwarded(match &answer {
+        let reply =
+            result.ok_or_else(|| peer_unreachable(key, &endpoint.url)).and_then(reply_from_result);
+        self.0.metrics.forwarded(match &reply {
             Ok(_) => "ok",
             Err(refusal) if refusal.reason == Reason::Unreachable => "unreached",
             Err(_) => "refused",
         });
-        answer
+        reply
     }
 }
 
 /// Converts the owner's reply to one proposal.
-fn answer_of(result: v1::ProposalResult) -> Result<Answer, Refusal> {
+fn reply_from_result(result: v1::ProposalResult) -> Result<Reply, Refusal> {
     if !result.reason.is_empty() {
         let reason = Reason::parse(&result.reason).unwrap_or(Reason::Internal);
         return Err(Refusal::new(reason, result.message));
     }
-    Ok(Answer {
+    Ok(Reply {
         seq: Seq(result.seq),
         proposal_id: Some(ProposalId::new(result.proposal_id)?),
         follow_up_id: None,
@@ -407,36 +410,36 @@ async fn has_order(
     let order = order_ref(key, named.map(Incarnation::as_str));
     let request = v1::LocateOrderRequest { order: Some(order) };
     let mut client = peer.connections.control();
-    let answer = timeout(ANSWER_TIMEOUT, client.locate_order(request)).await;
-    let located = answer.ok().and_then(Result::ok).map(tonic::Response::into_inner);
+    let response = timeout(REPLY_TIMEOUT, client.locate_order(request)).await;
+    let located = response.ok().and_then(Result::ok).map(tonic::Response::into_inner);
     // An address may belong to another processor by now.
     let found = located.filter(|located| located.processor == peer.url).map(|l| l.found);
     (peer, found)
 }
 
 /// Returns the refusal for an order whose processor, or a peer that may be it, does not reply.
-pub(crate) fn is_silent(key: &OrderKey, url: &str) -> Refusal {
+pub(crate) fn peer_unreachable(key: &OrderKey, url: &str) -> Refusal {
     let text = format!("order {key} is or may be at {url}, which does not answer; repeat it");
     Refusal::new(Reason::Unreachable, text).with("processor", url)
 }
 
 /// Returns the refusal for an order that cannot be located yet.
-fn is_starting(key: &OrderKey) -> Refusal {
+fn peers_unknown(key: &OrderKey) -> Refusal {
     let text =
         format!("order {key} is not here, and the other processors are not met yet; repeat it");
     Refusal::new(Reason::Unreachable, text)
 }
 
-impl From<v1::MeetProcessorRequest> for Met {
+impl From<v1::MeetProcessorRequest> for PeerAddresses {
     fn from(greeting: v1::MeetProcessorRequest) -> Self {
         let v1::MeetProcessorRequest { processor, rest_url, grpc_url } = greeting;
         Self { processor, rest_url, grpc_url }
     }
 }
 
-impl From<Met> for v1::MeetProcessorRequest {
-    fn from(met: Met) -> Self {
-        let Met { processor, rest_url, grpc_url } = met;
+impl From<PeerAddresses> for v1::MeetProcessorRequest {
+    fn from(addresses: PeerAddresses) -> Self {
+        let PeerAddresses { processor, rest_url, grpc_url } = addresses;
         Self { processor, rest_url, grpc_url }
     }
 }

@@ -23,50 +23,50 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
-use orderstream_core::Answer;
+use orderstream_core::Reply;
 use orderstream_rpc::problem;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::limits::COMPARISONS_AT_ONCE;
-use crate::orders::Orders;
+use crate::orders::OwnedOrders;
 use crate::peers::{Forwarder, Peers, forwarding};
 
 pub use self::document::document;
 
 /// The shared state of the handlers.
 #[derive(Clone, Debug)]
-struct Rest {
-    orders: Orders,
+struct SellerRestState {
+    orders: OwnedOrders,
     /// Limits the comparisons made at one time.
     comparisons: Arc<Semaphore>,
 }
 
-impl FromRef<Rest> for Orders {
-    fn from_ref(rest: &Rest) -> Self {
+impl FromRef<SellerRestState> for OwnedOrders {
+    fn from_ref(rest: &SellerRestState) -> Self {
         rest.orders.clone()
     }
 }
 
 /// Returns the sellers' REST over a processor's orders; requests for orders of others are
 /// forwarded.
-pub(crate) fn forwarding_router(orders: Orders, peers: Peers) -> Router {
+pub(crate) fn forwarding_router(orders: OwnedOrders, peers: Peers) -> Router {
     let forwarder = Forwarder::new(orders.clone(), peers);
     router(orders).layer(from_fn_with_state(forwarder, forwarding))
 }
 
 /// Returns the sellers' REST over a processor's orders.
-pub fn router(orders: Orders) -> Router {
+pub fn router(orders: OwnedOrders) -> Router {
     let router = routes()
         .into_iter()
         .fold(Router::new(), |router, (path, methods)| router.route(path, methods));
     let comparisons = Arc::new(Semaphore::new(COMPARISONS_AT_ONCE));
-    problem::everywhere(router).with_state(Rest { orders, comparisons })
+    problem::with_fallbacks(router).with_state(SellerRestState { orders, comparisons })
 }
 
 /// Returns every path with its methods.
-fn routes() -> Vec<(&'static str, MethodRouter<Rest>)> {
+fn routes() -> Vec<(&'static str, MethodRouter<SellerRestState>)> {
     use proposals::{amend, answer, lock, proposal, propose, unlock, versions, withdraw};
     vec![
         ("/api/v1/proposals", post(propose)),
@@ -121,7 +121,8 @@ struct ProposalPath {
 /// The reply to a command: the state just after it. The same `Idempotency-Key` of the same seller
 /// gives the same reply for as long as the order is kept.
 #[derive(Debug, Serialize, ToSchema)]
-struct Done {
+#[schema(as = Done)]
+struct CommandReplyView {
     /// Always true.
     success: bool,
     /// The proposal that the command was about.
@@ -136,15 +137,15 @@ struct Done {
     phase: &'static str,
 }
 
-fn done(status: StatusCode, answer: &Answer) -> Response {
-    let done = Done {
+fn reply_response(status: StatusCode, reply: &Reply) -> Response {
+    let view = CommandReplyView {
         success: true,
-        proposal_id: answer.proposal_id.as_ref().map(ToString::to_string),
-        follow_up_id: answer.follow_up_id.as_ref().map(ToString::to_string),
-        seq: answer.seq.0,
-        phase: answer.phase.as_str(),
+        proposal_id: reply.proposal_id.as_ref().map(ToString::to_string),
+        follow_up_id: reply.follow_up_id.as_ref().map(ToString::to_string),
+        seq: reply.seq.0,
+        phase: reply.phase.as_str(),
     };
-    (status, Json(done)).into_response()
+    (status, Json(view)).into_response()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The selection of the sellers that an order invites, with the verdict on each other one.
 
 use geo::{Distance, Haversine, Point};
-use orderstream_core::spec::{Place, Seller, SellerChoice, Verdict};
+use orderstream_core::spec::{Coordinates, Seller, SellerChoice, Verdict};
 use orderstream_core::{OrderSpec, SellerId};
 
 use crate::limits::CHOICES_MAX;
@@ -26,8 +26,8 @@ pub fn select(
 }
 
 fn rank(choice: &SellerChoice) -> (bool, u32, &str) {
-    let out = choice.verdict != Verdict::Chosen;
-    (out, choice.distance_m.unwrap_or(u32::MAX), choice.seller.as_str())
+    let is_out = choice.verdict != Verdict::Chosen;
+    (is_out, choice.distance_m.unwrap_or(u32::MAX), choice.seller.as_str())
 }
 
 fn consider(spec: &OrderSpec, seller: &Seller, busy: &dyn Fn(&SellerId) -> u32) -> SellerChoice {
@@ -53,8 +53,8 @@ fn is_full(seller: &Seller, busy: &dyn Fn(&SellerId) -> u32) -> bool {
     seller.capacity.is_some_and(|capacity| busy(&seller.id) >= capacity)
 }
 
-fn sells(seller: &Seller, wanted: &str) -> bool {
-    seller.categories.iter().any(|category| category.eq_ignore_ascii_case(wanted))
+fn sells(seller: &Seller, category: &str) -> bool {
+    seller.categories.iter().any(|own| own.eq_ignore_ascii_case(category))
 }
 
 const fn within(limit_m: Option<u32>, distance_m: Option<u32>) -> Verdict {
@@ -66,8 +66,8 @@ const fn within(limit_m: Option<u32>, distance_m: Option<u32>) -> Verdict {
 }
 
 /// Returns the great-circle distance, in metres, on a sphere of the Earth's mean radius.
-fn distance_m(from: Place, to: Place) -> u32 {
-    let point = |place: Place| {
+fn distance_m(from: Coordinates, to: Coordinates) -> u32 {
+    let point = |place: Coordinates| {
         Point::new(f64::from(place.longitude_udeg) / 1e6, f64::from(place.latitude_udeg) / 1e6)
     };
     #[allow(
@@ -84,7 +84,7 @@ mod tests {
     //! Claims about the selection of sellers.
 
     use orderstream_core::SellerId;
-    use orderstream_core::input::place;
+    use orderstream_core::input::coordinates;
     use orderstream_core::spec::{Contact, Delivery, SellerLimits};
 
     use super::*;
@@ -92,7 +92,7 @@ mod tests {
     fn seller(name: &str, at: Option<(f64, f64)>, category: &str) -> Seller {
         Seller {
             id: SellerId::new(name).unwrap(),
-            place: at.map(|(latitude, longitude)| place(latitude, longitude).unwrap()),
+            place: at.map(|(latitude, longitude)| coordinates(latitude, longitude).unwrap()),
             categories: vec![category.to_owned()],
             contact: Contact::default(),
             currency: None,
@@ -103,7 +103,7 @@ mod tests {
 
     fn near_berlin(max_count: u32, max_km: u32) -> OrderSpec {
         let delivery =
-            Delivery { place: Some(place(52.52, 13.405).unwrap()), ..Delivery::default() };
+            Delivery { place: Some(coordinates(52.52, 13.405).unwrap()), ..Delivery::default() };
         let sellers = SellerLimits {
             max_count,
             max_distance_m: Some(max_km * 1_000),

@@ -7,9 +7,9 @@ use axum::Router;
 use orderstream_core::notification::Notifier;
 use orderstream_core::port::{Clock, SellerDirectory};
 use orderstream_journal::Journal;
-use orderstream_rpc::observe::{AllowAll, RpcMetrics, Side};
+use orderstream_rpc::observe::{AllowAll, RpcMetrics, RpcSide};
 use orderstream_rpc::server::http::HttpLimits;
-use orderstream_rpc::server::http_metrics::{HttpMetrics, measured};
+use orderstream_rpc::server::http_metrics::{HttpMetrics, with_metrics};
 use orderstream_rpc::server::{self, ServerLimits, ServerStack};
 use prometheus::Registry;
 use tokio::net::TcpListener;
@@ -20,7 +20,7 @@ use tonic::service::Routes;
 use crate::grpc::Grpc;
 use crate::metrics::Metrics;
 use crate::notifications::Notifications;
-use crate::orders::{self, Orders, ReplayError};
+use crate::orders::{self, OwnedOrders, ReplayError};
 use crate::peers::{Peers, PeersConfig};
 use crate::rest;
 
@@ -63,7 +63,7 @@ pub enum Error {
 /// A processor that has read its journal and is ready to serve.
 #[derive(Debug)]
 pub struct Processor {
-    orders: Orders,
+    orders: OwnedOrders,
     rpc_metrics: Arc<RpcMetrics>,
     name: String,
     peers: Peers,
@@ -79,8 +79,8 @@ impl Processor {
     /// The journal cannot be read, or a metric's name is taken.
     pub fn start(parts: Parts) -> Result<Self, Error> {
         let metrics = Metrics::new(&parts.metrics)?;
-        let rpc_metrics = RpcMetrics::new(&parts.metrics, Side::Server)?;
-        let orders = Orders::replay(orders::Parts {
+        let rpc_metrics = RpcMetrics::new(&parts.metrics, RpcSide::Server)?;
+        let orders = OwnedOrders::replay(orders::Parts {
             journal: parts.journal,
             directory: parts.directory,
             clock: parts.clock,
@@ -92,8 +92,8 @@ impl Processor {
         // Without peers there are no outgoing calls, and other parts of this process count their
         // own.
         let clients = match &parts.peers.file {
-            Some(_) => RpcMetrics::new(&parts.metrics, Side::Client)?,
-            None => RpcMetrics::new(&Registry::new(), Side::Client)?,
+            Some(_) => RpcMetrics::new(&parts.metrics, RpcSide::Client)?,
+            None => RpcMetrics::new(&Registry::new(), RpcSide::Client)?,
         };
         let peers = Peers::new(parts.peers, clients, metrics);
         let (http_metrics, shutdown) = (parts.http_metrics, parts.shutdown);
@@ -106,13 +106,13 @@ impl Processor {
     ///
     /// # Errors
     /// The journal cannot be read or written.
-    pub fn telling(mut self, notifier: Arc<dyn Notifier>) -> Result<Self, Error> {
+    pub fn with_notifications(mut self, notifier: Arc<dyn Notifier>) -> Result<Self, Error> {
         if self.orders.is_read_only() {
             tracing::error!("the journal is read only: nobody is notified");
             return Ok(self);
         }
         let make = |since| Notifications::new(notifier, since);
-        self.notifications = Some(self.orders.begin_telling(make)?);
+        self.notifications = Some(self.orders.enable_notifications(make)?);
         Ok(self)
     }
 
@@ -121,9 +121,9 @@ impl Processor {
     ///
     /// # Errors
     /// The journal cannot be written.
-    pub fn silent(self) -> Result<Self, Error> {
+    pub fn without_notifications(self) -> Result<Self, Error> {
         if !self.orders.is_read_only() {
-            self.orders.never_tell()?;
+            self.orders.disable_notifications()?;
         }
         Ok(self)
     }
@@ -135,7 +135,7 @@ impl Processor {
     }
 
     /// Returns the orders, for other parts of the same process.
-    pub fn orders(&self) -> Orders {
+    pub fn orders(&self) -> OwnedOrders {
         self.orders.clone()
     }
 
@@ -153,9 +153,9 @@ impl Processor {
     /// # Errors
     /// The processor cannot serve.
     pub async fn run(self, grpc: TcpListener, rest: TcpListener) -> Result<(), Error> {
-        let (of_grpc, of_rest) = (self.shutdown.clone(), self.shutdown.clone());
-        let grpc = |stack| server::serve(grpc, stack, ServerLimits::default(), of_grpc);
-        let rest = |router| server::http::serve(rest, router, HttpLimits::default(), of_rest);
+        let (grpc_shutdown, rest_shutdown) = (self.shutdown.clone(), self.shutdown.clone());
+        let grpc = |stack| server::serve(grpc, stack, ServerLimits::default(), grpc_shutdown);
+        let rest = |router| server::http::serve(rest, router, HttpLimits::default(), rest_shutdown);
         self.run_on(grpc, rest).await
     }
 
@@ -185,7 +185,7 @@ impl Processor {
             Ok(())
         });
         let router = rest::forwarding_router(self.orders.clone(), self.peers.clone());
-        let rest = rest(measured(router, self.http_metrics));
+        let rest = rest(with_metrics(router, self.http_metrics));
         tasks.spawn(async move {
             rest.await;
             Ok(())

@@ -107,10 +107,10 @@ async fn pending_awards_take_effect_unless_undone() {
     assert_eq!(reason(&undo(&wire).await.unwrap_err()), "AWARD_NOT_PENDING");
     let pending = award(&wire, whole("p", 60_000)).await.unwrap();
     assert_eq!((pending.seq, pending.phase.as_str()), (4, "Open"));
-    let shown = wire.state("a").await.unwrap();
-    assert!(shown.award.is_none());
-    let shown = shown.pending_award.unwrap();
-    assert_eq!(timestamp_from_wire(&shown.effective_at.unwrap()), START.plus_ms(60_000));
+    let state = wire.state("a").await.unwrap();
+    assert!(state.award.is_none());
+    let pending_award = state.pending_award.unwrap();
+    assert_eq!(timestamp_from_wire(&pending_award.effective_at.unwrap()), START.plus_ms(60_000));
     assert_eq!(award(&wire, whole("p", 60_000)).await.unwrap().seq, 4, "said again");
     let other = award(&wire, whole("", 0)).await.unwrap_err();
     assert_eq!(reason(&other), "AWARD_PENDING");
@@ -137,15 +137,15 @@ async fn awards_on_stale_views_are_refused() {
     let wire = rig.wire().await;
     drop(open(&wire).await);
     offer(&wire, "p", &["beam"]).await;
-    let seen = wire.last_seq("a").await;
+    let last_seq = wire.last_seq("a").await;
     let cheaper = v1::Proposal { version: 1, price: "5".to_owned(), ..proposal("p") };
     let cheaper = v1::ProposalSubmission { proposal: Some(cheaper), ..submission("a", "") };
     wire.submit(vec![cheaper]).await.unwrap();
-    let on_what_was = v1::AwardRequest { expected_seq: seen, ..whole("p", 0) };
-    let status = award(&wire, on_what_was).await.unwrap_err();
+    let on_stale_view = v1::AwardRequest { expected_seq: last_seq, ..whole("p", 0) };
+    let status = award(&wire, on_stale_view).await.unwrap_err();
     assert_eq!((status.code(), reason(&status)), (Code::Aborted, "CHANGED"));
-    let on_what_is = v1::AwardRequest { expected_seq: seen + 1, ..whole("p", 0) };
-    assert_eq!(award(&wire, on_what_is).await.unwrap().phase, "Finalised");
+    let on_current_view = v1::AwardRequest { expected_seq: last_seq + 1, ..whole("p", 0) };
+    assert_eq!(award(&wire, on_current_view).await.unwrap().phase, "Finalised");
 }
 
 /// Their invitations are shown before.
@@ -163,7 +163,7 @@ async fn sealed_orders_are_awarded_after_opening() {
     assert_eq!((sealed.invitations.len(), sealed.decide_until), (3, None));
     assert!(sealed.invitations.iter().all(|held| held.state != "Proposed"), "{sealed:?}");
     rig.clock.set(START.plus_ms(60_000));
-    rig.clock.has_been_heeded().await;
+    rig.clock.wait_for_expiry_round().await;
     let opened = wire.state("a").await.unwrap();
     assert_eq!((opened.phase.as_str(), opened.proposals[0].price.as_str()), ("Paused", "10.50"));
     assert!(opened.decide_until.is_some());

@@ -8,9 +8,9 @@ use orderstream_rpc::v1;
 use tokio::task::JoinSet;
 use tonic::Status;
 
-use crate::faulty::{Disk, Room};
+use crate::faulty::{Disk, DiskSpace};
 use crate::http::get;
-use crate::incarnations::{holds, of_life, reader_of, state_of, tender};
+use crate::incarnations::{holds, of_incarnation, reader_of, state_of, tender};
 use crate::rig::{Rig, START, within};
 use crate::wire::{Wire, observer, reason, submission, tracker};
 
@@ -43,14 +43,13 @@ async fn two_orders() -> (Disk, Rig, Wire) {
     (disk, rig, wire)
 }
 
-async fn answer_to_a_proposal(wire: &Wire, order: &str, id: &str) -> String {
+async fn proposal_reason(wire: &Wire, order: &str, id: &str) -> String {
     wire.submit(vec![submission(order, id)]).await.unwrap().results[0].reason.clone()
 }
 
 /// Proposes to order `a` until its records count as damaged.
 async fn until_refused(wire: &Wire) {
-    let refused =
-        async { while answer_to_a_proposal(wire, "a", "p2").await != "RECORDS_DAMAGED" {} };
+    let refused = async { while proposal_reason(wire, "a", "p2").await != "RECORDS_DAMAGED" {} };
     within("the order is refused", refused).await;
 }
 
@@ -58,10 +57,10 @@ async fn assert_only_a_is_refused(rig: &Rig, wire: &Wire) {
     for round in 1..=3 {
         let refused = wire.follow(observer("a")).await.err().unwrap();
         assert_eq!(reason(&refused), "RECORDS_DAMAGED");
-        assert_eq!(answer_to_a_proposal(wire, "a", "p3").await, "RECORDS_DAMAGED");
+        assert_eq!(proposal_reason(wire, "a", "p3").await, "RECORDS_DAMAGED");
         assert_eq!(rig.metric("orderstream_journal_damaged_orders", &[]), 1.0, "reported once");
         let id = format!("q{round}");
-        assert_eq!(answer_to_a_proposal(wire, "b", &id).await, "", "the other order takes it");
+        assert_eq!(proposal_reason(wire, "b", &id).await, "", "the other order takes it");
     }
     assert_eq!(wire.observe("b").await.through(6).await.len(), 6);
 }
@@ -73,9 +72,9 @@ async fn damaged_events_refuse_their_order() {
     damage(&disk, 'e');
     let mut follow = wire.observe("a").await;
     assert_eq!(reason(&follow.error().await), "STORAGE_UNAVAILABLE", "the disk may be well again");
-    let answer = get(rig.rest(), "/api/v1/orders/a/proposals").await;
-    assert_eq!(answer.status, 503, "{answer:?}");
-    rig.clock.has_been_heeded().await;
+    let response = get(rig.rest(), "/api/v1/orders/a/proposals").await;
+    assert_eq!(response.status, 503, "{response:?}");
+    rig.clock.wait_for_expiry_round().await;
     rig.clock.set(START.plus_ms(2_000));
     until_refused(&wire).await;
     assert_only_a_is_refused(&rig, &wire).await;
@@ -87,17 +86,17 @@ async fn damaged_grants_refuse_their_order() {
     let (disk, rig, wire) = two_orders().await;
     damage(&disk, 'g');
     // After a failed act the order is read again.
-    disk.set_room(Room::None);
-    assert_eq!(answer_to_a_proposal(&wire, "a", "p2").await, "STORAGE_UNAVAILABLE");
-    disk.set_room(Room::Enough);
-    rig.clock.has_been_heeded().await;
+    disk.set_space(DiskSpace::None);
+    assert_eq!(proposal_reason(&wire, "a", "p2").await, "STORAGE_UNAVAILABLE");
+    disk.set_space(DiskSpace::Enough);
+    rig.clock.wait_for_expiry_round().await;
     rig.clock.set(START.plus_ms(2_000));
     until_refused(&wire).await;
     assert_only_a_is_refused(&rig, &wire).await;
 }
 
 /// Returns the refusals for following and for reading an ended incarnation.
-async fn answers_of_the_end(wire: &Wire) -> [Status; 2] {
+async fn end_refusals(wire: &Wire) -> [Status; 2] {
     let followed = match wire.follow(reader_of("a", "uid-1")).await {
         Ok(mut follow) => follow.error().await,
         Err(status) => status,
@@ -106,9 +105,8 @@ async fn answers_of_the_end(wire: &Wire) -> [Status; 2] {
 }
 
 async fn until_the_end_is_refused(wire: &Wire) {
-    let refused = async {
-        while answers_of_the_end(wire).await.iter().any(|s| reason(s) != "RECORDS_DAMAGED") {}
-    };
+    let refused =
+        async { while end_refusals(wire).await.iter().any(|s| reason(s) != "RECORDS_DAMAGED") {} };
     within("the ended order is refused", refused).await;
 }
 
@@ -126,8 +124,8 @@ async fn ended(incarnations: &[&str]) -> (Disk, Rig) {
 
 async fn assert_kept_for_ever(disk: &Disk, rig: &Rig) {
     rig.clock.set(START.plus_ms(2 * 3_600_000));
-    rig.clock.has_been_heeded().await;
-    rig.clock.has_been_heeded().await;
+    rig.clock.wait_for_expiry_round().await;
+    rig.clock.wait_for_expiry_round().await;
     assert!(holds(disk, "won-uid-1"), "what cannot be read is not removed");
 }
 
@@ -144,7 +142,7 @@ async fn refused_orders_end_their_streams() {
     newest.through(3).await;
     damage(&disk, 'e');
     assert_eq!(reason(&wire.observe("a").await.error().await), "STORAGE_UNAVAILABLE");
-    rig.clock.has_been_heeded().await;
+    rig.clock.wait_for_expiry_round().await;
     rig.clock.set(START.plus_ms(2_000));
     until_refused(&wire).await;
     assert_eq!(reason(&newest.error().await), "RECORDS_DAMAGED");
@@ -156,12 +154,12 @@ async fn refused_orders_end_their_streams() {
 async fn damaged_former_incarnations_are_refused() {
     let (disk, rig) = ended(&["uid-1", "uid-2"]).await;
     let wire = rig.wire().await;
-    drop(wire.follow(of_life("a", "uid-3")).await.unwrap());
+    drop(wire.follow(of_incarnation("a", "uid-3")).await.unwrap());
     damage(&disk, 'e');
-    for status in answers_of_the_end(&wire).await {
+    for status in end_refusals(&wire).await {
         assert_eq!(reason(&status), "STORAGE_UNAVAILABLE", "the disk may be well again");
     }
-    rig.clock.has_been_heeded().await;
+    rig.clock.wait_for_expiry_round().await;
     assert_eq!(rig.metric("orderstream_journal_damaged_orders", &[]), 0.0);
     rig.clock.set(START.plus_ms(2_000));
     until_the_end_is_refused(&wire).await;
@@ -178,13 +176,13 @@ async fn recovered_disk_spares_former_incarnations() {
     let (disk, rig) = ended(&["uid-1", "uid-2"]).await;
     let wire = rig.wire().await;
     damage(&disk, 'e');
-    for status in answers_of_the_end(&wire).await {
+    for status in end_refusals(&wire).await {
         assert_eq!(reason(&status), "STORAGE_UNAVAILABLE");
     }
     damage(&disk, 'e');
-    rig.clock.has_been_heeded().await;
+    rig.clock.wait_for_expiry_round().await;
     rig.clock.set(START.plus_ms(60_000));
-    rig.clock.has_been_heeded().await;
+    rig.clock.wait_for_expiry_round().await;
     assert_eq!(state_of(&wire, "a", "uid-1").await.unwrap().phase, "Finalised");
     assert_eq!(rig.metric("orderstream_journal_damaged_orders", &[]), 0.0);
 }
@@ -196,7 +194,7 @@ async fn damaged_ended_orders_are_kept() {
     damage(&disk, 'e');
     let followed = wire.follow(reader_of("a", "uid-1")).await.unwrap().error().await;
     assert_eq!(reason(&followed), "STORAGE_UNAVAILABLE");
-    rig.clock.has_been_heeded().await;
+    rig.clock.wait_for_expiry_round().await;
     rig.clock.set(START.plus_ms(2_000));
     let refused = async {
         while wire.state("a").await.err().is_none_or(|s| reason(&s) != "RECORDS_DAMAGED") {}
@@ -214,7 +212,7 @@ async fn damage_is_judged_across_a_new_opening() {
     disk.hold();
     let mut opening = JoinSet::new();
     let follower = wire.clone();
-    opening.spawn(async move { follower.follow(of_life("a", "uid-2")).await.map(drop) });
+    opening.spawn(async move { follower.follow(of_incarnation("a", "uid-2")).await.map(drop) });
     let waits = disk.clone();
     tokio::task::spawn_blocking(move || waits.wait_for_commit()).await.unwrap();
     damage(&disk, 'e');
@@ -222,7 +220,7 @@ async fn damage_is_judged_across_a_new_opening() {
     assert_eq!(reason(&followed), "STORAGE_UNAVAILABLE");
     disk.release();
     within("the opening", opening.join_next()).await.unwrap().unwrap().unwrap();
-    rig.clock.has_been_heeded().await;
+    rig.clock.wait_for_expiry_round().await;
     rig.clock.set(START.plus_ms(2_000));
     until_the_end_is_refused(&wire).await;
     assert_eq!(rig.metric("orderstream_journal_damaged_orders", &[]), 1.0, "reported once");

@@ -17,12 +17,12 @@ use crate::sessions::Session;
 use crate::wire::{Follow, observer, order, submission, tracker};
 
 /// Reads to the drain message, which must be the last one; returns the number in it.
-async fn told(follow: &mut Follow) -> u64 {
+async fn read_to_drain(follow: &mut Follow) -> u64 {
     loop {
         let message = follow.next().await.expect("it is told in band").unwrap();
         let Some(Detail::Draining(draining)) = message.detail else {
-            assert_eq!(message.seq, follow.seen + 1);
-            follow.seen = message.seq;
+            assert_eq!(message.seq, follow.last_seq + 1);
+            follow.last_seq = message.seq;
             continue;
         };
         assert_eq!(message.streaming_response_status, "Draining");
@@ -56,7 +56,7 @@ async fn drain_reaches_every_open_stream() {
     let mut idle = Session::open(&rig.wire().await, "nobody", &[]).await;
     rig.drain();
     for (last, follow) in &mut follows {
-        assert_eq!(told(follow).await, *last, "after all that is on disk");
+        assert_eq!(read_to_drain(follow).await, *last, "after all that is on disk");
     }
     for id in ["1", "2", "3"] {
         assert_eq!(events.next().await.unwrap().id, id);
@@ -65,10 +65,13 @@ async fn drain_reaches_every_open_stream() {
     assert_eq!((last.event.as_str(), &last.data["last_seq"]), ("Draining", &3.into()));
     assert!(events.next().await.is_none());
     assert_eq!(session.event().await.seq, 3, "after all that is on disk");
-    let word = session.next().await;
-    assert!(matches!(word, Some(Down::Draining(v1::Draining { last_seq: 0 }))), "{word:?}");
-    let word = idle.next().await;
-    assert!(matches!(word, Some(Down::Draining(_))), "a session without an order too: {word:?}");
+    let message = session.next().await;
+    assert!(matches!(message, Some(Down::Draining(v1::Draining { last_seq: 0 }))), "{message:?}");
+    let message = idle.next().await;
+    assert!(
+        matches!(message, Some(Down::Draining(_))),
+        "a session without an order too: {message:?}"
+    );
     assert!(session.next().await.is_none());
     assert!(idle.next().await.is_none());
     rig.stop().await;
@@ -82,13 +85,13 @@ async fn draining_server_refuses_trackers() {
     let mut follow = wire.track("a").await;
     follow.through(2).await;
     rig.orders().drain();
-    assert_eq!(told(&mut follow).await, 2);
+    assert_eq!(read_to_drain(&mut follow).await, 2);
     let mut again = tracker("a");
     again.after_seq = 2;
     let status = wire.follow(again).await.err().expect("it is refused");
     assert_eq!(refusal_from_status(&status).unwrap().reason, Reason::Draining);
     // Who only reads takes nobody's place, and hears what there is.
-    assert_eq!(told(&mut wire.follow(observer("a")).await.unwrap()).await, 2);
+    assert_eq!(read_to_drain(&mut wire.follow(observer("a")).await.unwrap()).await, 2);
     rig.stop().await;
 }
 
@@ -109,7 +112,7 @@ async fn drain_finishes_work_under_way() {
     let waits = disk.clone();
     within("a write", tokio::task::spawn_blocking(move || waits.wait_for_commit())).await.unwrap();
     rig.drain();
-    assert_eq!(told(&mut follow).await, 2);
+    assert_eq!(read_to_drain(&mut follow).await, 2);
     up.send(submission("a", "late")).await.unwrap();
     drop(up);
     let pause = v1::PauseRequest { order: Some(order("a")), ..v1::PauseRequest::default() };
@@ -135,8 +138,8 @@ async fn clients_resume_after_drain() {
     wire.propose_many("a", 20).await;
     for _ in 0..3 {
         rig.drain();
-        let last = told(&mut follow).await;
-        assert_eq!(last, follow.seen);
+        let last = read_to_drain(&mut follow).await;
+        assert_eq!(last, follow.last_seq);
         rig.stop().await;
         rig.begin().await;
         let wire = rig.wire().await;

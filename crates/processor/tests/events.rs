@@ -83,9 +83,13 @@ async fn wrong_last_event_ids_are_refused() {
     drop(wire.track("a").await);
     for wrong in ["x", "-1", "1.5", "18446744073709551616"] {
         let header = format!("last-event-id: {wrong}");
-        let answer = send(rig.rest(), "GET /orders/a/events", &[&header], "").await;
-        assert_eq!((answer.status, answer.reason().as_str()), (422, "INVALID_FIELD"), "{wrong}");
-        assert_eq!(answer.json()["field"], "last-event-id");
+        let response = send(rig.rest(), "GET /orders/a/events", &[&header], "").await;
+        assert_eq!(
+            (response.status, response.reason().as_str()),
+            (422, "INVALID_FIELD"),
+            "{wrong}"
+        );
+        assert_eq!(response.json()["field"], "last-event-id");
     }
     let ahead = send(rig.rest(), "GET /orders/a/events", &["last-event-id: 3"], "").await;
     assert_eq!((ahead.status, ahead.reason().as_str()), (416, "AHEAD_OF_LIST"));
@@ -103,8 +107,8 @@ async fn event_readers_supersede_no_tracker() {
     let body = json!({ "order_req_id": "a", "seller": "s", "price": 1, "currency": "EUR" });
     assert_eq!(post(rig.rest(), "/api/v1/proposals", &body).await.status, 201);
     assert_eq!(tracked.through(3).await.len(), 3);
-    let shown = get(rig.rest(), "/api/v1/orders/a").await.json();
-    assert_eq!(shown["stream_active"], true);
+    let view = get(rig.rest(), "/api/v1/orders/a").await.json();
+    assert_eq!(view["stream_active"], true);
     assert_eq!(rig.metric("orderstream_processor_streams", &["tracker"]), 1.0);
     assert_eq!(rig.metric("orderstream_processor_streams", &["observer"]), 1.0);
 }

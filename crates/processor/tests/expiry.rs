@@ -6,17 +6,17 @@ use orderstream_rpc::v1;
 use orderstream_rpc::v1::order_stream_response::Detail;
 use serde_json::json;
 
-use crate::faulty::{Disk, Room};
+use crate::faulty::{Disk, DiskSpace};
 use crate::http::post;
 use crate::rig::{Rig, START};
 use crate::wire::{Follow, Wire, observer, order, submission, tracker};
 
-const LIFE_MS: u64 = 60_000;
-const DEADLINE: Timestamp = START.plus_ms(LIFE_MS);
-const JUST_BEFORE: Timestamp = START.plus_ms(LIFE_MS - 1);
+const EXPIRES_IN_MS: u64 = 60_000;
+const DEADLINE: Timestamp = START.plus_ms(EXPIRES_IN_MS);
+const JUST_BEFORE: Timestamp = START.plus_ms(EXPIRES_IN_MS - 1);
 
 async fn track(wire: &Wire, id: &str) -> Follow {
-    let spec = v1::OrderSpec { expires_in_ms: LIFE_MS, ..v1::OrderSpec::default() };
+    let spec = v1::OrderSpec { expires_in_ms: EXPIRES_IN_MS, ..v1::OrderSpec::default() };
     let mut follow =
         wire.follow(v1::OrderStreamRequest { order: Some(spec), ..tracker(id) }).await.unwrap();
     follow.through(2).await;
@@ -42,7 +42,7 @@ async fn orders_expire_once_at_deadline() {
     let wire = rig.wire().await;
     let mut follow = track(&wire, "a").await;
     rig.clock.set(JUST_BEFORE);
-    rig.clock.has_been_heeded().await;
+    rig.clock.wait_for_expiry_round().await;
     assert_eq!(wire.state("a").await.unwrap().phase, "Open");
     assert_eq!(wire.propose("a", "in-time").await, 3, "a millisecond is enough");
     assert_eq!(follow.event().await.proposal_id, "in-time");
@@ -50,8 +50,8 @@ async fn orders_expire_once_at_deadline() {
     assert_expiry(&follow.event().await, DEADLINE);
     assert!(follow.next().await.is_none(), "it is the last event");
     assert_eq!(wire.state("a").await.unwrap().phase, "Expired");
-    rig.clock.set(DEADLINE.plus_ms(LIFE_MS));
-    rig.clock.has_been_heeded().await;
+    rig.clock.set(DEADLINE.plus_ms(EXPIRES_IN_MS));
+    rig.clock.wait_for_expiry_round().await;
     assert_eq!(wire.last_seq("a").await, 4);
 }
 
@@ -70,7 +70,7 @@ async fn orders_overdue_at_start_expire_once() {
     for _ in 0..2 {
         rig.crash().await;
         rig.begin().await;
-        rig.clock.has_been_heeded().await;
+        rig.clock.wait_for_expiry_round().await;
         for id in ["a", "b"] {
             let events = whole(&rig.wire().await, id).await;
             assert_eq!(events, ["OrderOpened", "SellersSelected", "OrderPaused"]);
@@ -120,16 +120,16 @@ async fn extended_orders_expire_at_new_deadline() {
     let mut follow = track(&wire, "a").await;
     let extend = v1::ExtendRequest {
         order: Some(order("a")),
-        expires_in_ms: 2 * LIFE_MS,
+        expires_in_ms: 2 * EXPIRES_IN_MS,
         ..v1::ExtendRequest::default()
     };
     wire.control.clone().extend(extend).await.unwrap();
     assert_eq!(follow.event().await.streaming_response_status, "OrderExtended");
-    rig.clock.set(START.plus_ms(2 * LIFE_MS - 1));
-    rig.clock.has_been_heeded().await;
+    rig.clock.set(START.plus_ms(2 * EXPIRES_IN_MS - 1));
+    rig.clock.wait_for_expiry_round().await;
     assert_eq!(wire.state("a").await.unwrap().phase, "Open");
-    rig.clock.set(START.plus_ms(2 * LIFE_MS));
-    assert_expiry(&follow.event().await, START.plus_ms(2 * LIFE_MS));
+    rig.clock.set(START.plus_ms(2 * EXPIRES_IN_MS));
+    assert_expiry(&follow.event().await, START.plus_ms(2 * EXPIRES_IN_MS));
 }
 
 #[tokio::test]
@@ -153,10 +153,10 @@ async fn failed_expiry_happens_after_recovery() {
     let rig = Rig::start_on(&disk).await;
     let wire = rig.wire().await;
     let mut follow = track(&wire, "a").await;
-    disk.set_room(Room::None);
+    disk.set_space(DiskSpace::None);
     rig.clock.set(DEADLINE);
-    rig.clock.has_been_heeded().await;
-    disk.set_room(Room::Enough);
+    rig.clock.wait_for_expiry_round().await;
+    disk.set_space(DiskSpace::Enough);
     assert_expiry(&follow.event().await, DEADLINE);
     assert!(follow.next().await.is_none());
     assert_eq!(whole(&wire, "a").await.len(), 3);
@@ -214,8 +214,8 @@ async fn late_proposals_are_refused() {
         let body = json!({
             "order_req_id": id, "seller": "seller1", "price": "7", "currency": "EUR",
         });
-        let answer = post(rig.rest(), "/api/v1/proposals", &body).await;
-        assert_eq!((answer.status, answer.reason().as_str()), (409, reason), "{id}");
+        let response = post(rig.rest(), "/api/v1/proposals", &body).await;
+        assert_eq!((response.status, response.reason().as_str()), (409, reason), "{id}");
         let state = wire.state(id).await.unwrap();
         assert_eq!((state.last_seq, state.proposals.len()), (3, 0), "{id}");
     }

@@ -5,13 +5,13 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
-use crate::faulty::{Disk, Fault, Room};
+use crate::faulty::{Disk, DiskSpace, Fault};
 use crate::http::post;
 use crate::rig::{Rig, START, within};
 use crate::wire::{Wire, observer, order, reason, submission, tracker};
 
 /// Waits until a write reaches the disk.
-async fn a_write_waits(disk: &Disk) {
+async fn wait_for_write(disk: &Disk) {
     let disk = disk.clone();
     let waits = tokio::task::spawn_blocking(move || disk.wait_for_commit());
     within("a write", waits).await.unwrap();
@@ -49,19 +49,19 @@ async fn full_disk_refuses_commands_until_freed() {
     let mut follow = wire.track("a").await;
     follow.through(2).await;
     wire.propose("a", "before").await;
-    disk.set_room(Room::None);
+    disk.set_space(DiskSpace::None);
     let pause = v1::PauseRequest { order: Some(order("a")), ..v1::PauseRequest::default() };
     assert_unavailable(&wire.control.clone().pause(pause).await.err().unwrap());
     assert_unavailable(&wire.follow(tracker("new")).await.err().unwrap());
     let granted = v1::OrderStreamRequest { epoch: 5, ..tracker("a") };
     assert_unavailable(&wire.follow(granted).await.err().unwrap());
     let body = json!({ "order_req_id": "a", "seller": "s", "price": "7", "currency": "EUR" });
-    let answer = post(rig.rest(), "/api/v1/proposals", &body).await;
-    assert_eq!((answer.status, answer.reason().as_str()), (503, "STORAGE_UNAVAILABLE"));
-    assert!(answer.head.contains("retry-after: 1\r\n"), "{answer:?}");
+    let response = post(rig.rest(), "/api/v1/proposals", &body).await;
+    assert_eq!((response.status, response.reason().as_str()), (503, "STORAGE_UNAVAILABLE"));
+    assert!(response.head.contains("retry-after: 1\r\n"), "{response:?}");
     assert_eq!(follow.through(3).await, ["NewProposal"], "what is stored is still read");
     assert_eq!(wire.observe("a").await.through(3).await.len(), 3);
-    disk.set_room(Room::Enough);
+    disk.set_space(DiskSpace::Enough);
     propose_until_stored(&wire, "a", "after").await;
     assert_eq!(follow.event().await.proposal_id, "after", "no gap, and nothing of the refused");
     rig.crash().await;
@@ -76,7 +76,7 @@ async fn full_disk_refuses_commands_until_freed() {
 /// And they double none.
 #[tokio::test]
 async fn disk_faults_lose_no_acknowledged_proposal() {
-    for fault in [Fault::NoRoom, Fault::WriteFails, Fault::SyncFails, Fault::Panics] {
+    for fault in [Fault::DiskFull, Fault::WriteFails, Fault::SyncFails, Fault::Panics] {
         let disk = Disk::default();
         let mut rig = Rig::start_on(&disk).await;
         let wire = rig.wire().await;
@@ -118,17 +118,17 @@ async fn concurrent_commands_report_failed_writes() {
     let wire = rig.wire().await;
     let mut follow = wire.track("a").await;
     disk.hold();
-    let mut acts = JoinSet::new();
+    let mut commands = JoinSet::new();
     for n in 0..50 {
         let wire = wire.clone();
-        acts.spawn(async move { propose_until_stored(&wire, "a", &format!("p{n}")).await });
+        commands.spawn(async move { propose_until_stored(&wire, "a", &format!("p{n}")).await });
     }
-    a_write_waits(&disk).await;
+    wait_for_write(&disk).await;
     disk.fail_after(0, Fault::WriteFails);
     disk.release();
     let mut refused = 0;
-    while let Some(act) = within("an answer", acts.join_next()).await {
-        refused += act.unwrap();
+    while let Some(command) = within("an answer", commands.join_next()).await {
+        refused += command.unwrap();
     }
     assert!(refused > 0, "what waited for the failed write was not acknowledged");
     assert_eq!(follow.through(52).await.len(), 52);
@@ -145,7 +145,7 @@ async fn restart_changes_no_failed_opening() {
     disk.fail_after(0, Fault::SyncFails);
     assert_unavailable(&wire.follow(tracker("new")).await.err().unwrap());
     // The store that failed is still the one that is read.
-    disk.set_room(Room::None);
+    disk.set_space(DiskSpace::None);
     // What became of it may take a moment to be known, and is so for ever.
     let is_there = async |rig: &Rig| loop {
         match rig.wire().await.follow(observer("new")).await {
@@ -155,16 +155,16 @@ async fn restart_changes_no_failed_opening() {
         }
     };
     let before = within("what became of it", Box::pin(is_there(&rig))).await;
-    disk.set_room(Room::Enough);
+    disk.set_space(DiskSpace::Enough);
     propose_until_stored(&wire, "a", "p").await;
-    rig.clock.has_been_heeded().await;
+    rig.clock.wait_for_expiry_round().await;
     rig.restart().await;
     assert_eq!(is_there(&rig).await, before);
 }
 
 /// Makes an order whose last command failed, on a disk that cannot read its opening; the order is
 /// read again and again.
-async fn unreadable_after_a_failed_act() -> (Disk, Rig, Wire) {
+async fn unreadable_after_failed_command() -> (Disk, Rig, Wire) {
     let disk = Disk::default();
     let rig = Rig::start_on(&disk).await;
     let wire = rig.wire().await;
@@ -178,26 +178,26 @@ async fn unreadable_after_a_failed_act() -> (Disk, Rig, Wire) {
     });
     disk.set_unreadable(key);
     // The store that failed is read until there is room.
-    disk.set_room(Room::None);
+    disk.set_space(DiskSpace::None);
     let refused = wire.submit(vec![submission("a", "lost")]).await.unwrap();
     assert_eq!(refused.results[0].reason, "STORAGE_UNAVAILABLE");
-    rig.clock.has_been_heeded().await;
+    rig.clock.wait_for_expiry_round().await;
     (disk, rig, wire)
 }
 
 #[tokio::test]
 async fn brief_read_failure_damages_no_order() {
-    let (disk, _rig, wire) = unreadable_after_a_failed_act().await;
+    let (disk, _rig, wire) = unreadable_after_failed_command().await;
     disk.set_unreadable(None);
-    disk.set_room(Room::Enough);
+    disk.set_space(DiskSpace::Enough);
     propose_until_stored(&wire, "a", "p").await;
 }
 
 #[tokio::test]
 async fn lasting_read_failure_reports_damage() {
-    let (_disk, rig, wire) = unreadable_after_a_failed_act().await;
+    let (_disk, rig, wire) = unreadable_after_failed_command().await;
     rig.clock.set(START.plus_ms(2_000));
-    let told = async {
+    let lasting_reason = async {
         loop {
             let refused = wire.submit(vec![submission("a", "p")]).await.unwrap();
             match refused.results[0].reason.as_str() {
@@ -206,7 +206,7 @@ async fn lasting_read_failure_reports_damage() {
             }
         }
     };
-    assert_eq!(within("what is wrong", told).await, "RECORDS_DAMAGED");
+    assert_eq!(within("what is wrong", lasting_reason).await, "RECORDS_DAMAGED");
 }
 
 /// Their owner refuses them as damaged.
@@ -233,14 +233,14 @@ async fn damaged_orders_are_still_located() {
 async fn failed_opening_refuses_its_followers() {
     let disk = Disk::default();
     let rig = Rig::start_on(&disk).await;
-    let (wire, elsewhere) = (rig.wire().await, rig.wire().await);
+    let (wire, other_wire) = (rig.wire().await, rig.wire().await);
     disk.hold();
     let mut joined = JoinSet::new();
     let opener = wire.clone();
     joined.spawn(async move { opener.follow(tracker("a")).await.map(drop) });
-    a_write_waits(&disk).await;
+    wait_for_write(&disk).await;
     for request in [tracker("a"), observer("a")] {
-        let wire = elsewhere.clone();
+        let wire = other_wire.clone();
         joined.spawn(async move {
             match wire.follow(request).await {
                 Ok(mut follow) => Err(follow.error().await),
@@ -248,7 +248,7 @@ async fn failed_opening_refuses_its_followers() {
             }
         });
     }
-    rig.clock.has_been_heeded().await;
+    rig.clock.wait_for_expiry_round().await;
     disk.fail_after(0, Fault::WriteFails);
     disk.release();
     while let Some(outcome) = within("each is told", joined.join_next()).await {

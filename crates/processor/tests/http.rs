@@ -11,13 +11,13 @@ use crate::rig::within;
 
 /// A response.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct HttpResponse {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) text: String,
 }
 
-impl Answer {
+impl HttpResponse {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
     }
@@ -36,7 +36,7 @@ pub(crate) async fn send(
     request: &str,
     headers: &[&str],
     body: &str,
-) -> Answer {
+) -> HttpResponse {
     let exchange = async {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let head = head(address, request, headers, body.len());
@@ -49,17 +49,22 @@ pub(crate) async fn send(
     within(request, exchange).await
 }
 
-pub(crate) async fn get(address: SocketAddr, path: &str) -> Answer {
+pub(crate) async fn get(address: SocketAddr, path: &str) -> HttpResponse {
     send(address, &format!("GET {path}"), &[], "").await
 }
 
-pub(crate) async fn post(address: SocketAddr, path: &str, body: &Value) -> Answer {
+pub(crate) async fn post(address: SocketAddr, path: &str, body: &Value) -> HttpResponse {
     let headers = ["content-type: application/json"];
     send(address, &format!("POST {path}"), &headers, &body.to_string()).await
 }
 
 /// Sends a post under an idempotency key.
-pub(crate) async fn post_once(address: SocketAddr, path: &str, key: &str, body: &Value) -> Answer {
+pub(crate) async fn post_once(
+    address: SocketAddr,
+    path: &str,
+    key: &str,
+    body: &Value,
+) -> HttpResponse {
     let key = format!("idempotency-key: {key}");
     let headers = ["content-type: application/json", &key];
     send(address, &format!("POST {path}"), &headers, &body.to_string()).await
@@ -73,7 +78,7 @@ fn head(address: SocketAddr, request: &str, headers: &[&str], length: usize) -> 
     )
 }
 
-fn parse(bytes: &[u8]) -> Option<Answer> {
+fn parse(bytes: &[u8]) -> Option<HttpResponse> {
     let text = String::from_utf8_lossy(bytes);
     let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
@@ -81,7 +86,7 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
     let length: usize =
         head.split("content-length: ").nth(1)?.split("\r\n").next()?.parse().ok()?;
     let text = body.get(..length)?.to_owned();
-    Some(Answer { status, head, text })
+    Some(HttpResponse { status, head, text })
 }
 
 /// Returns the first line of a response that may have no body.

@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
-use crate::faulty::{Disk, Fault, Room};
+use crate::faulty::{Disk, DiskSpace, Fault};
 use crate::http::{SseStream, get, post_once};
 use crate::rig::{Rig, START, within};
 use crate::wire::{Wire, observer, order, reason, refusal, submission, tracker};
 
-pub(crate) fn of_life(id: &str, incarnation: &str) -> v1::OrderStreamRequest {
+pub(crate) fn of_incarnation(id: &str, incarnation: &str) -> v1::OrderStreamRequest {
     v1::OrderStreamRequest { incarnation: incarnation.to_owned(), ..tracker(id) }
 }
 
@@ -55,11 +55,11 @@ async fn award(
 /// Opens an incarnation, proposes to it under a key, and awards the proposal.
 pub(crate) async fn tender(rig: &Rig, id: &str, incarnation: &str) {
     let wire = rig.wire().await;
-    let mut follow = wire.follow(of_life(id, incarnation)).await.unwrap();
+    let mut follow = wire.follow(of_incarnation(id, incarnation)).await.unwrap();
     follow.through(2).await;
     let (path, key) = ("/api/v1/proposals", format!("key-of-{incarnation}"));
-    let answer = post_once(rig.rest(), path, &key, &proposed(id, incarnation)).await;
-    assert_eq!(answer.status, 201, "{answer:?}");
+    let response = post_once(rig.rest(), path, &key, &proposed(id, incarnation)).await;
+    assert_eq!(response.status, 201, "{response:?}");
     award(&wire, order(id), &format!("won-{incarnation}")).await.unwrap();
     assert_eq!(follow.rest().await, ["NewProposal", "OrderFinalised"]);
 }
@@ -73,14 +73,14 @@ fn proposed(id: &str, incarnation: &str) -> Value {
 
 /// Everything that a caller can see of an awarded order by naming its incarnation.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Seen {
+pub(crate) struct ObservedOrder {
     state: v1::OrderState,
     pub(crate) events: Vec<String>,
     texts: Vec<String>,
     pub(crate) award_seq: u64,
 }
 
-pub(crate) async fn seen(rig: &Rig, id: &str, incarnation: &str) -> Seen {
+pub(crate) async fn observe(rig: &Rig, id: &str, incarnation: &str) -> ObservedOrder {
     let wire = rig.wire().await;
     let mut state = state_of(&wire, id, incarnation).await.unwrap();
     // Others of the name come and go.
@@ -96,9 +96,9 @@ pub(crate) async fn seen(rig: &Rig, id: &str, incarnation: &str) -> Seen {
             "/api/v1/proposals/won-{incarnation}/versions?order_req_id={id}&incarnation={incarnation}"
         ),
     ] {
-        let answer = get(rig.rest(), &path).await;
-        assert_eq!(answer.status, 200, "{path}: {answer:?}");
-        texts.push(answer.text);
+        let response = get(rig.rest(), &path).await;
+        assert_eq!(response.status, 200, "{path}: {response:?}");
+        texts.push(response.text);
     }
     let view = get(rig.rest(), &format!("/api/v1/orders/{id}?incarnation={incarnation}")).await;
     assert_eq!(view.json()["award"]["Whole"], format!("won-{incarnation}"), "{view:?}");
@@ -110,17 +110,17 @@ pub(crate) async fn seen(rig: &Rig, id: &str, incarnation: &str) -> Seen {
     assert!(stream.next().await.is_none());
     // What was done under a key is told again.
     let again = award(&wire, named(id, incarnation), &format!("won-{incarnation}")).await.unwrap();
-    Seen { state, events, texts, award_seq: again.seq }
+    ObservedOrder { state, events, texts, award_seq: again.seq }
 }
 
 /// Reads the newest incarnation of an order id, where a seller's key gets its reply too.
-pub(crate) async fn seen_as_newest(rig: &Rig, id: &str, incarnation: &str) -> Seen {
+pub(crate) async fn observe_newest(rig: &Rig, id: &str, incarnation: &str) -> ObservedOrder {
     let state = rig.wire().await.state(id).await.unwrap();
     assert_eq!(state.order.unwrap().incarnation, incarnation);
     let key = format!("key-of-{incarnation}");
     let again = post_once(rig.rest(), "/api/v1/proposals", &key, &proposed(id, incarnation)).await;
     assert_eq!((again.status, again.json()["seq"].as_u64()), (201, Some(3)), "{again:?}");
-    seen(rig, id, incarnation).await
+    observe(rig, id, incarnation).await
 }
 
 /// Reports whether the disk holds this text.
@@ -134,13 +134,13 @@ pub(crate) fn holds(disk: &Disk, text: &str) -> bool {
 }
 
 /// Waits until the disk holds none of these texts.
-pub(crate) async fn gone(rig: &Rig, disk: &Disk, texts: &[&str]) {
-    let gone = async {
+pub(crate) async fn wait_until_removed(rig: &Rig, disk: &Disk, texts: &[&str]) {
+    let removed = async {
         while texts.iter().any(|text| holds(disk, text)) {
-            rig.clock.has_been_heeded().await;
+            rig.clock.wait_for_expiry_round().await;
         }
     };
-    within("what was removed is gone", gone).await;
+    within("what was removed is gone", removed).await;
 }
 
 /// On a full disk; streams, reads and replies stay as they were.
@@ -149,38 +149,38 @@ async fn award_survives_failed_reopening() {
     let disk = Disk::default();
     let mut rig = Rig::start_on(&disk).await;
     tender(&rig, "a", "uid-1").await;
-    let before = seen_as_newest(&rig, "a", "uid-1").await;
+    let before = observe_newest(&rig, "a", "uid-1").await;
     assert_eq!(before.state.award.as_ref().unwrap().proposal_id, "won-uid-1");
     let mut half_read = rig.wire().await.follow(observer("a")).await.unwrap();
     half_read.through(2).await;
-    disk.set_room(Room::None);
-    let status = rig.wire().await.follow(of_life("a", "uid-2")).await.err().unwrap();
+    disk.set_space(DiskSpace::None);
+    let status = rig.wire().await.follow(of_incarnation("a", "uid-2")).await.err().unwrap();
     assert_eq!(reason(&status), "STORAGE_UNAVAILABLE");
-    assert_eq!(seen_as_newest(&rig, "a", "uid-1").await, before, "while the disk is full");
-    rig.clock.has_been_heeded().await;
-    disk.set_room(Room::Enough);
-    rig.clock.has_been_heeded().await;
-    assert_eq!(seen_as_newest(&rig, "a", "uid-1").await, before, "with room again");
+    assert_eq!(observe_newest(&rig, "a", "uid-1").await, before, "while the disk is full");
+    rig.clock.wait_for_expiry_round().await;
+    disk.set_space(DiskSpace::Enough);
+    rig.clock.wait_for_expiry_round().await;
+    assert_eq!(observe_newest(&rig, "a", "uid-1").await, before, "with room again");
     assert_eq!(half_read.rest().await, ["NewProposal", "OrderFinalised"], "streams go on");
     rig.restart().await;
-    assert_eq!(seen_as_newest(&rig, "a", "uid-1").await, before, "after a restart");
+    assert_eq!(observe_newest(&rig, "a", "uid-1").await, before, "after a restart");
 }
 
 #[tokio::test]
 async fn failed_openings_change_no_ended_incarnation() {
-    for fault in [Fault::NoRoom, Fault::WriteFails, Fault::SyncFails, Fault::Panics] {
+    for fault in [Fault::DiskFull, Fault::WriteFails, Fault::SyncFails, Fault::Panics] {
         for fine in 0..2 {
             let disk = Disk::default();
             let mut rig = Rig::start_on(&disk).await;
             tender(&rig, "a", "uid-1").await;
-            let before = seen_as_newest(&rig, "a", "uid-1").await;
+            let before = observe_newest(&rig, "a", "uid-1").await;
             disk.fail_after(fine, fault);
             let mut opened = Vec::new();
             for uid in ["uid-2", "uid-3"] {
-                if rig.wire().await.follow(of_life("a", uid)).await.is_err() {
-                    gone(&rig, &disk, &[uid]).await;
+                if rig.wire().await.follow(of_incarnation("a", uid)).await.is_err() {
+                    wait_until_removed(&rig, &disk, &[uid]).await;
                     assert_eq!(
-                        seen_as_newest(&rig, "a", "uid-1").await,
+                        observe_newest(&rig, "a", "uid-1").await,
                         before,
                         "{fault:?} {fine}"
                     );
@@ -191,17 +191,17 @@ async fn failed_openings_change_no_ended_incarnation() {
                     while award(&wire, named("a", uid), &won).await.is_err() {}
                     opened.push(uid);
                 }
-                assert_eq!(seen(&rig, "a", "uid-1").await, before, "{fault:?} {fine} {uid}");
+                assert_eq!(observe(&rig, "a", "uid-1").await, before, "{fault:?} {fine} {uid}");
             }
             rig.crash().await;
             rig.begin().await;
-            assert_eq!(seen(&rig, "a", "uid-1").await, before, "{fault:?} {fine}");
+            assert_eq!(observe(&rig, "a", "uid-1").await, before, "{fault:?} {fine}");
             for uid in opened {
-                seen(&rig, "a", uid).await;
+                observe(&rig, "a", uid).await;
             }
-            rig.clock.has_been_heeded().await;
+            rig.clock.wait_for_expiry_round().await;
             assert_eq!(
-                seen(&rig, "a", "uid-1").await,
+                observe(&rig, "a", "uid-1").await,
                 before,
                 "{fault:?} {fine}: after the mending"
             );
@@ -214,22 +214,22 @@ async fn crash_while_reopening_keeps_ended_incarnation() {
     let disk = Disk::default();
     let mut rig = Rig::start_on(&disk).await;
     tender(&rig, "a", "uid-1").await;
-    let before = seen_as_newest(&rig, "a", "uid-1").await;
+    let before = observe_newest(&rig, "a", "uid-1").await;
     disk.hold();
     let wire = rig.wire().await;
     let mut opening = JoinSet::new();
-    opening.spawn(async move { wire.follow(of_life("a", "uid-2")).await.map(drop) });
+    opening.spawn(async move { wire.follow(of_incarnation("a", "uid-2")).await.map(drop) });
     let waits = disk.clone();
     let waits = tokio::task::spawn_blocking(move || waits.wait_for_commit());
     within("the opening is written", waits).await.unwrap();
-    assert_eq!(seen_as_newest(&rig, "a", "uid-1").await, before, "nothing is seen of it yet");
+    assert_eq!(observe_newest(&rig, "a", "uid-1").await, before, "nothing is seen of it yet");
     disk.fail_after(0, Fault::WriteFails);
     rig.crash().await;
     disk.release();
-    let told = within("the opener is told", opening.join_next()).await.unwrap();
-    assert!(told.unwrap().is_err());
+    let outcome = within("the opener is told", opening.join_next()).await.unwrap();
+    assert!(outcome.unwrap().is_err());
     rig.begin().await;
-    assert_eq!(seen_as_newest(&rig, "a", "uid-1").await, before);
+    assert_eq!(observe_newest(&rig, "a", "uid-1").await, before);
 }
 
 #[tokio::test]
@@ -238,11 +238,11 @@ async fn ended_and_new_incarnation_are_readable() {
     for (first, second) in [("uid-1", "uid-2"), ("uid-2", "uid-1")] {
         let mut rig = Rig::start().await;
         tender(&rig, "a", first).await;
-        let before = seen_as_newest(&rig, "a", first).await;
+        let before = observe_newest(&rig, "a", first).await;
         tender(&rig, "a", second).await;
         for _ in 0..3 {
-            assert_eq!(seen(&rig, "a", first).await, before);
-            let newest = seen_as_newest(&rig, "a", second).await;
+            assert_eq!(observe(&rig, "a", first).await, before);
+            let newest = observe_newest(&rig, "a", second).await;
             assert_eq!(newest.state.award.unwrap().proposal_id, format!("won-{second}"));
             let wire = rig.wire().await;
             let state = wire.state("a").await.unwrap();
@@ -268,13 +268,13 @@ async fn late_tracker_receives_its_incarnations_end() {
     tender(&rig, "a", "uid-2").await;
     for _ in 0..2 {
         let wire = rig.wire().await;
-        let resumed = v1::OrderStreamRequest { after_seq: 2, ..of_life("a", "uid-1") };
+        let resumed = v1::OrderStreamRequest { after_seq: 2, ..of_incarnation("a", "uid-1") };
         let mut follow = wire.follow(resumed).await.unwrap();
         assert_eq!(follow.event().await.proposal_id, "won-uid-1");
         assert_eq!(follow.rest().await, ["OrderFinalised"]);
-        let all = wire.follow(of_life("a", "uid-1")).await.unwrap().rest().await;
+        let all = wire.follow(of_incarnation("a", "uid-1")).await.unwrap().rest().await;
         assert_eq!(all.len(), 4, "from its first event too");
-        let beyond = v1::OrderStreamRequest { after_seq: 9, ..of_life("a", "uid-1") };
+        let beyond = v1::OrderStreamRequest { after_seq: 9, ..of_incarnation("a", "uid-1") };
         assert_eq!(reason(&wire.follow(beyond).await.err().unwrap()), "AHEAD_OF_LIST");
         assert_eq!(wire.state("a").await.unwrap().order.unwrap().incarnation, "uid-2");
         rig.restart().await;
@@ -287,7 +287,7 @@ async fn former_incarnations_repeat_replies_only() {
     let rig = Rig::start().await;
     tender(&rig, "a", "uid-1").await;
     let wire = rig.wire().await;
-    drop(wire.follow(of_life("a", "uid-2")).await.unwrap());
+    drop(wire.follow(of_incarnation("a", "uid-2")).await.unwrap());
     let again = award(&wire, named("a", "uid-1"), "won-uid-1").await.unwrap();
     assert_eq!((again.seq, again.phase.as_str()), (4, "Finalised"), "the key's answer");
     let other = award(&wire, named("a", "uid-1"), "another").await.err().unwrap();
@@ -314,9 +314,9 @@ async fn ended_orders_are_joined_not_reopened() {
     let mut rig = Rig::start().await;
     tender(&rig, "a", "uid-1").await;
     for _ in 0..2 {
-        for request in [tracker("a"), of_life("a", "uid-1")] {
-            let told = rig.wire().await.follow(request).await.unwrap().rest().await;
-            assert_eq!(told, ["OrderOpened", "SellersSelected", "NewProposal", "OrderFinalised"]);
+        for request in [tracker("a"), of_incarnation("a", "uid-1")] {
+            let kinds = rig.wire().await.follow(request).await.unwrap().rest().await;
+            assert_eq!(kinds, ["OrderOpened", "SellersSelected", "NewProposal", "OrderFinalised"]);
         }
         assert_eq!(rig.wire().await.last_seq("a").await, 4);
         rig.restart().await;
@@ -347,7 +347,7 @@ async fn later_open_incarnation_is_served() {
             let mut rig = Rig::start_on(disk).await;
             rig.clock.set(START.plus_ms(at));
             let wire = rig.wire().await;
-            drop(wire.follow(of_life("a", incarnation)).await.unwrap());
+            drop(wire.follow(of_incarnation("a", incarnation)).await.unwrap());
             wire.propose("a", &format!("by-{incarnation}")).await;
             rig.stop().await;
         }
@@ -359,15 +359,15 @@ async fn later_open_incarnation_is_served() {
         for _ in 0..2 {
             rig.restart().await;
             rig.clock.set(START.plus_ms(180_000));
-            rig.clock.has_been_heeded().await;
+            rig.clock.wait_for_expiry_round().await;
             let wire = rig.wire().await;
             let state = wire.state("a").await.unwrap();
             assert_eq!(state.order.unwrap().incarnation, later);
             assert_eq!((state.former.len(), state.former[0].phase.as_str()), (1, "Open"));
-            let kept = state_of(&wire, "a", earlier).await.unwrap();
-            assert_eq!(kept.proposals[0].proposal_id, format!("by-{earlier}"));
-            let told = wire.follow(reader_of("a", earlier)).await.unwrap().rest().await;
-            assert_eq!(told.len(), 3);
+            let former = state_of(&wire, "a", earlier).await.unwrap();
+            assert_eq!(former.proposals[0].proposal_id, format!("by-{earlier}"));
+            let kinds = wire.follow(reader_of("a", earlier)).await.unwrap().rest().await;
+            assert_eq!(kinds.len(), 3);
             let refused = award(&wire, named("a", earlier), &format!("by-{earlier}")).await;
             assert_eq!(reason(&refused.err().unwrap()), "ORDER_EXISTS");
         }
@@ -384,7 +384,7 @@ async fn damaged_incarnation_blocks_no_newer_one() {
         let disk = Disk::default();
         let mut rig = Rig::start_on(&disk).await;
         tender(&rig, "a", "uid-1").await;
-        let before = seen_as_newest(&rig, "a", "uid-1").await;
+        let before = observe_newest(&rig, "a", "uid-1").await;
         let damage = || {
             disk.tamper(|map| {
                 let holds = |bytes: &[u8], text: &str| {
@@ -396,7 +396,7 @@ async fn damaged_incarnation_blocks_no_newer_one() {
                 *records.next().unwrap().1.last_mut().unwrap() ^= 1;
             });
         };
-        drop(rig.wire().await.follow(of_life("a", "uid-2")).await.unwrap());
+        drop(rig.wire().await.follow(of_incarnation("a", "uid-2")).await.unwrap());
         rig.stop().await;
         damage();
         rig.begin().await;
@@ -418,6 +418,6 @@ async fn damaged_incarnation_blocks_no_newer_one() {
         rig.stop().await;
         damage();
         rig.begin().await;
-        assert_eq!(seen(&rig, "a", "uid-1").await, before, "nothing of it was thrown away");
+        assert_eq!(observe(&rig, "a", "uid-1").await, before, "nothing of it was thrown away");
     }
 }

@@ -98,7 +98,10 @@ fn body(submission: &v1::ProposalSubmission) -> Value {
     })
 }
 
-async fn submit_over_rest(rig: &Rig, submission: &v1::ProposalSubmission) -> crate::http::Answer {
+async fn submit_over_rest(
+    rig: &Rig,
+    submission: &v1::ProposalSubmission,
+) -> crate::http::HttpResponse {
     let (body, key) = (body(submission), &submission.idempotency_key);
     if key.is_empty() {
         return post(rig.rest(), "/api/v1/proposals", &body).await;
@@ -115,10 +118,10 @@ async fn wrong_fields_are_named_with_limits() {
     for (number, (spoil, field, limit)) in CASES.iter().enumerate() {
         let mut bad = good();
         spoil(&mut bad);
-        let answer = submit_over_rest(&rig, &bad).await;
-        assert_eq!(answer.status, 422, "case {number}, {field}: {answer:?}");
-        assert_eq!(answer.reason(), "INVALID_FIELD", "case {number}, {field}");
-        let problem = answer.json();
+        let response = submit_over_rest(&rig, &bad).await;
+        assert_eq!(response.status, 422, "case {number}, {field}: {response:?}");
+        assert_eq!(response.reason(), "INVALID_FIELD", "case {number}, {field}");
+        let problem = response.json();
         assert_eq!(problem["field"], *field, "case {number}: {problem}");
         let detail = problem["detail"].as_str().unwrap();
         assert!(detail.contains(limit), "case {number}, {field}: {detail}");
@@ -148,9 +151,9 @@ async fn rest_and_grpc_refuse_alike() {
         [("nobody", Reason::OrderNotFound), ("closed", Reason::OrderEnded)]
     {
         let submission = v1::ProposalSubmission { order_req_id: order_req_id.to_owned(), ..good() };
-        let answer = submit_over_rest(&rig, &submission).await;
+        let response = submit_over_rest(&rig, &submission).await;
         assert_eq!(
-            (answer.status, answer.reason()),
+            (response.status, response.reason()),
             (reason.http_status(), reason.as_str().to_owned())
         );
         let result = session.ask(order_req_id, Up::Proposal(submission)).await;
@@ -160,15 +163,15 @@ async fn rest_and_grpc_refuse_alike() {
         ("w", "withdraw", withdraw("p9"), json!({ "order_req_id": "a" })),
         ("l", "edit-lock", lock("p9", 1), json!({ "order_req_id": "a", "holder": "seller1" })),
     ] {
-        let answer = post(rig.rest(), &format!("/api/v1/proposals/p9/{path}"), &body).await;
-        assert_eq!((answer.status, answer.reason().as_str()), (404, "PROPOSAL_NOT_FOUND"));
+        let response = post(rig.rest(), &format!("/api/v1/proposals/p9/{path}"), &body).await;
+        assert_eq!((response.status, response.reason().as_str()), (404, "PROPOSAL_NOT_FOUND"));
         assert_eq!(session.ask(name, kind).await.reason, "PROPOSAL_NOT_FOUND");
     }
     let lease = json!({ "order_req_id": "a", "holder": "seller1", "lease_ms": 3_600_001 });
-    let answer = post(rig.rest(), "/api/v1/proposals/p/edit-lock", &lease).await;
+    let response = post(rig.rest(), "/api/v1/proposals/p/edit-lock", &lease).await;
     let result = session.ask("lease", lock("p", 3_600_001)).await;
-    assert_eq!((answer.status, result.reason.as_str()), (422, "INVALID_FIELD"));
-    assert_eq!(answer.json()["field"], "lease_ms");
+    assert_eq!((response.status, result.reason.as_str()), (422, "INVALID_FIELD"));
+    assert_eq!(response.json()["field"], "lease_ms");
     assert!(result.message.contains("lease_ms") && result.message.contains("3600000"));
     assert_eq!((wire.last_seq("a").await, wire.last_seq("closed").await), (2, 3));
 }
@@ -189,8 +192,12 @@ async fn unreadable_bodies_are_refused() {
     let wire = rig.wire().await;
     drop(wire.track("a").await);
     for body in ["", "{", "null", "[]", "\"text\"", "{\"price\": }", "{} {}", "\u{0}"] {
-        let answer = send(rig.rest(), "POST /api/v1/proposals", &[], body).await;
-        assert_eq!((answer.status, answer.reason().as_str()), (400, "INVALID_REQUEST"), "{body}");
+        let response = send(rig.rest(), "POST /api/v1/proposals", &[], body).await;
+        assert_eq!(
+            (response.status, response.reason().as_str()),
+            (400, "INVALID_REQUEST"),
+            "{body}"
+        );
     }
     for (field, body) in [
         ("price", json!({ "order_req_id": "a", "price": true })),
@@ -198,13 +205,13 @@ async fn unreadable_bodies_are_refused() {
         ("lines", json!({ "order_req_id": "a", "lines": {} })),
         ("lines[0].sku", json!({ "order_req_id": "a", "lines": [{ "sku": [] }] })),
     ] {
-        let answer = post(rig.rest(), "/api/v1/proposals", &body).await;
-        assert_eq!((answer.status, answer.reason().as_str()), (422, "INVALID_FIELD"), "{body}");
-        assert_eq!(answer.json()["field"], field, "{body}");
+        let response = post(rig.rest(), "/api/v1/proposals", &body).await;
+        assert_eq!((response.status, response.reason().as_str()), (422, "INVALID_FIELD"), "{body}");
+        assert_eq!(response.json()["field"], field, "{body}");
     }
     let deep = format!("{{\"lines\": {}", "[".repeat(10_000));
-    let answer = send(rig.rest(), "POST /api/v1/proposals", &[], &deep).await;
-    assert!([400, 422].contains(&answer.status), "{answer:?}");
+    let response = send(rig.rest(), "POST /api/v1/proposals", &[], &deep).await;
+    assert!([400, 422].contains(&response.status), "{response:?}");
     assert_eq!(wire.last_seq("a").await, 2);
 }
 
@@ -215,9 +222,9 @@ async fn oversized_messages_are_refused_with_limit() {
     drop(wire.track("a").await);
     let mut large = good();
     of(&mut large).note = "n".repeat(64 * 1024);
-    let answer = submit_over_rest(&rig, &large).await;
-    assert_eq!((answer.status, answer.reason().as_str()), (413, "LIMIT_REACHED"));
-    assert!(answer.text.contains("at most 65536 bytes"), "{answer:?}");
+    let response = submit_over_rest(&rig, &large).await;
+    assert_eq!((response.status, response.reason().as_str()), (413, "LIMIT_REACHED"));
+    assert!(response.text.contains("at most 65536 bytes"), "{response:?}");
     of(&mut large).note = "n".repeat(1024 * 1024);
     let status = wire.submit(vec![large]).await.err().unwrap();
     assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
@@ -237,10 +244,10 @@ async fn unknown_body_fields_are_ignored() {
     newer["carbon_footprint"] = json!("12 kg");
     assert_eq!(post(rig.rest(), "/api/v1/proposals", &newer).await.status, 201);
     for path in ["/api/v1/orders/a?tenat=x", "/api/v1/orders/a/events?afer=1"] {
-        let answer = get(rig.rest(), path).await;
-        assert!([400, 422].contains(&answer.status), "{path}: {answer:?}");
+        let response = get(rig.rest(), path).await;
+        assert!([400, 422].contains(&response.status), "{path}: {response:?}");
         let name = path.split_once('?').unwrap().1.split_once('=').unwrap().0;
-        assert!(answer.text.contains(name), "{path}: {answer:?}");
+        assert!(response.text.contains(name), "{path}: {response:?}");
     }
 }
 

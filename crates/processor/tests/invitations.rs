@@ -35,12 +35,12 @@ fn acknowledge(id: &str, seq: u64) -> Up {
 
 async fn state_of(wire: &Wire, id: &str, seller: &str) -> String {
     let state = wire.state(id).await.unwrap();
-    let held = state.invitations.into_iter().find(|held| held.seller == seller);
-    held.unwrap_or_else(|| panic!("{seller} is not invited")).state
+    let invitation = state.invitations.into_iter().find(|held| held.seller == seller);
+    invitation.unwrap_or_else(|| panic!("{seller} is not invited")).state
 }
 
 /// Returns the next event: its order, number and kind.
-async fn told(session: &mut Session) -> (String, u64, String) {
+async fn next_event(session: &mut Session) -> (String, u64, String) {
     let event = session.event().await;
     (event.order_req_id, event.seq, event.streaming_response_status)
 }
@@ -56,14 +56,14 @@ async fn sessions_receive_present_and_later_invitations() {
     open(&wire, "before", &["seller1"]).await;
     open(&wire, "for-another", &["seller2"]).await;
     let hello = v1::Hello { seller: "seller1".to_owned(), ..v1::Hello::default() };
-    let mut session = Session::say_first(&wire, Up::Hello(hello)).await.unwrap();
+    let mut session = Session::send_first(&wire, Up::Hello(hello)).await.unwrap();
     let Some(Down::Welcome(welcome)) = session.next().await else { panic!("no welcome") };
     let orders: Vec<_> = welcome.orders.into_iter().map(|order| order.order_req_id).collect();
     assert_eq!(orders, ["before"]);
-    assert_eq!(told(&mut session).await, opened("before"));
+    assert_eq!(next_event(&mut session).await, opened("before"));
     open(&wire, "for-another-too", &["seller2"]).await;
     open(&wire, "later", &["seller2", "seller1"]).await;
-    assert_eq!(told(&mut session).await, opened("later"), "and nothing of the others");
+    assert_eq!(next_event(&mut session).await, opened("later"), "and nothing of the others");
 }
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn an_acknowledged_invitation_is_seen_once() {
     let wire = rig.wire().await;
     open(&wire, "a", &["seller1", "seller2"]).await;
     let mut session = Session::open(&wire, "seller1", &[]).await;
-    assert_eq!(told(&mut session).await, opened("a"));
+    assert_eq!(next_event(&mut session).await, opened("a"));
     assert_eq!(state_of(&wire, "a", "seller1").await, "Invited");
     let nothing = session.ask("0", acknowledge("a", 0)).await;
     assert_eq!(nothing.reason, "INVALID_FIELD");
@@ -85,7 +85,7 @@ async fn an_acknowledged_invitation_is_seen_once() {
     assert_eq!(state_of(&wire, "a", "seller2").await, "Invited");
     assert_eq!(wire.last_seq("a").await, 3, "one event, however often it was said");
     let kind = "SellerNotified".to_owned();
-    assert_eq!(told(&mut session).await, ("a".to_owned(), 3, kind));
+    assert_eq!(next_event(&mut session).await, ("a".to_owned(), 3, kind));
 }
 
 /// After a crash of the processor.
@@ -97,7 +97,7 @@ async fn resumed_session_receives_each_event_once() {
     open(&wire, "b", &["seller1"]).await;
     let mut session = Session::open(&wire, "seller1", &[("b", 2)]).await;
     assert_eq!(follow_up(&wire, "a").await, 3);
-    let mut seen = vec![told(&mut session).await.1, told(&mut session).await.1];
+    let mut seqs = vec![next_event(&mut session).await.1, next_event(&mut session).await.1];
     follow_up(&wire, "a").await;
     rig.crash().await;
     rig.begin().await;
@@ -105,14 +105,14 @@ async fn resumed_session_receives_each_event_once() {
     follow_up(&wire, "a").await;
     let mut session = Session::open(&wire, "seller1", &[("a", 3), ("b", 2)]).await;
     for _ in 0..2 {
-        seen.push(told(&mut session).await.1);
+        seqs.push(next_event(&mut session).await.1);
     }
-    assert_eq!(seen, [1, 3, 4, 5], "2 names the other sellers");
+    assert_eq!(seqs, [1, 3, 4, 5], "2 names the other sellers");
     assert_eq!(follow_up(&wire, "b").await, 3);
-    assert_eq!(told(&mut session).await.0, "b", "nothing of it was told before");
+    assert_eq!(next_event(&mut session).await.0, "b", "nothing of it was told before");
     let mut anew = Session::open(&wire, "seller1", &[("b", 3)]).await;
     for seq in [1, 3, 4, 5] {
-        assert_eq!(told(&mut anew).await.1, seq, "without a cursor from the first event");
+        assert_eq!(next_event(&mut anew).await.1, seq, "without a cursor from the first event");
     }
 }
 
@@ -120,11 +120,12 @@ async fn resumed_session_receives_each_event_once() {
 async fn unusable_cursors_block_no_other_order() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
-    let life = |id: &str| v1::OrderStreamRequest { incarnation: id.to_owned(), ..tracker("a") };
-    drop(wire.follow(life("first")).await.unwrap());
+    let of_incarnation =
+        |id: &str| v1::OrderStreamRequest { incarnation: id.to_owned(), ..tracker("a") };
+    drop(wire.follow(of_incarnation("first")).await.unwrap());
     let cancel = v1::CancelRequest { order: Some(order("a")), ..v1::CancelRequest::default() };
     wire.control.clone().cancel(cancel).await.unwrap();
-    drop(wire.follow(life("second")).await.unwrap());
+    drop(wire.follow(of_incarnation("second")).await.unwrap());
     open(&wire, "b", &["seller1"]).await;
     open(&wire, "short", &["seller1"]).await;
     let cursor = |id: &str, life: &str, after_seq| v1::OrderCursor {
@@ -141,7 +142,7 @@ async fn unusable_cursors_block_no_other_order() {
         ],
         ..v1::Hello::default()
     };
-    let mut session = Session::say_first(&wire, Up::Hello(hello)).await.unwrap();
+    let mut session = Session::send_first(&wire, Up::Hello(hello)).await.unwrap();
     assert!(matches!(session.next().await, Some(Down::Welcome(_))));
     for (id, reason) in
         [("gone", "ORDER_NOT_FOUND"), ("a", "ORDER_NOT_FOUND"), ("short", "AHEAD_OF_LIST")]
@@ -151,7 +152,7 @@ async fn unusable_cursors_block_no_other_order() {
         assert_eq!((named.as_str(), refused.reason.as_str()), (id, reason));
         assert_eq!(refused.request_id, "");
     }
-    let mut firsts = vec![told(&mut session).await, told(&mut session).await];
+    let mut firsts = vec![next_event(&mut session).await, next_event(&mut session).await];
     firsts.sort();
     assert_eq!(firsts, [opened("a"), opened("short")], "what is here now, from its first event");
 }
@@ -164,7 +165,7 @@ async fn sellers_see_no_pending_award() {
     open(&wire, "a", &["seller1", "seller2"]).await;
     let mut loser = Session::open(&wire, "seller1", &[("a", 2)]).await;
     assert_eq!(loser.ask("1", Up::Proposal(submission("a", "mine"))).await.seq, 3);
-    assert_eq!(told(&mut loser).await.2, "NewProposal");
+    assert_eq!(next_event(&mut loser).await.2, "NewProposal");
     let theirs = v1::Proposal { seller: "seller2".to_owned(), ..proposal("theirs") };
     let theirs = v1::ProposalSubmission { proposal: Some(theirs), ..submission("a", "") };
     wire.submit(vec![theirs]).await.unwrap();
@@ -182,11 +183,11 @@ async fn sellers_see_no_pending_award() {
     control.undo_award(undo.clone()).await.unwrap();
     assert_eq!(reason(&control.undo_award(undo).await.unwrap_err()), "AWARD_NOT_PENDING");
     assert_eq!(follow_up(&wire, "a").await, 7);
-    assert_eq!(told(&mut loser).await.1, 7, "neither 5 nor 6");
+    assert_eq!(next_event(&mut loser).await.1, 7, "neither 5 nor 6");
     control.award(award(0)).await.unwrap();
-    let (_, seq, kind) = told(&mut loser).await;
+    let (_, seq, kind) = next_event(&mut loser).await;
     assert_eq!((seq, kind.as_str()), (8, "ProposalClosed"));
-    assert_eq!(told(&mut loser).await.2, "OrderFinalised");
+    assert_eq!(next_event(&mut loser).await.2, "OrderFinalised");
     assert_eq!(loser.ask("2", acknowledge("a", 9)).await.reason, "", "also after the end");
 }
 
@@ -201,7 +202,7 @@ async fn sealed_orders_show_sellers_no_price() {
     let mut session = Session::open(&wire, "seller1", &[]).await;
     let mut other = Session::open(&rig.wire().await, "seller2", &[("a", 2)]).await;
     assert_eq!(session.ask("1", Up::Proposal(submission("a", "p"))).await.seq, 3);
-    assert_eq!(told(&mut session).await, opened("a"));
+    assert_eq!(next_event(&mut session).await, opened("a"));
     let own = session.event().await;
     assert_eq!((own.seq, own.proposal_id.as_str()), (3, "p"));
     let text = format!("{own:?}");
@@ -216,8 +217,8 @@ async fn sealed_orders_show_sellers_no_price() {
     let state = format!("{:?}", wire.state("a").await.unwrap().proposals);
     assert!(!state.contains("10.5") && !state.contains("seller1"), "{state}");
     rig.clock.set(START.plus_ms(60_000));
-    assert_eq!(told(&mut session).await.2, "ProposalsOpened");
-    let (_, seq, kind) = told(&mut other).await;
+    assert_eq!(next_event(&mut session).await.2, "ProposalsOpened");
+    let (_, seq, kind) = next_event(&mut other).await;
     assert_eq!((seq, kind.as_str()), (4, "ProposalsOpened"), "and nothing of the other's");
     let mut anew = Session::open(&wire, "seller1", &[("a", 2)]).await;
     assert!(format!("{:?}", anew.event().await).contains("10.5"), "now all is told");
@@ -232,7 +233,7 @@ async fn busy_orders_delay_no_others() {
     open(&wire, "quiet", &["seller1"]).await;
     let mut session = Session::open(&wire, "seller1", &[]).await;
     let mut busy = 0;
-    while told(&mut session).await.0 == "busy" {
+    while next_event(&mut session).await.0 == "busy" {
         busy += 1;
     }
     assert!(busy < 1_000, "told {busy} events of the one before the first of the other");
@@ -247,11 +248,11 @@ async fn sessions_per_seller_are_limited() {
         sessions.push(Session::open(&wire, "seller1", &[]).await);
     }
     let hello = || Up::Hello(v1::Hello { seller: "seller1".to_owned(), ..v1::Hello::default() });
-    let status = Session::say_first(&wire, hello()).await.err().unwrap();
+    let status = Session::send_first(&wire, hello()).await.err().unwrap();
     assert_eq!(reason(&status), "LIMIT_REACHED");
     drop(Session::open(&wire, "seller2", &[]).await);
     sessions.pop();
-    let freed = async { while Session::say_first(&wire, hello()).await.is_err() {} };
+    let freed = async { while Session::send_first(&wire, hello()).await.is_err() {} };
     within("the place of the one that ended", freed).await;
 }
 
@@ -290,8 +291,8 @@ async fn full_session_continues_as_orders_end() {
     let cancel =
         v1::CancelRequest { order: Some(order(&first[500])), ..v1::CancelRequest::default() };
     wire.control.clone().cancel(cancel).await.unwrap();
-    assert_eq!(told(&mut session).await.2, "OrderCancelled");
-    let (last, seq, _) = told(&mut session).await;
+    assert_eq!(next_event(&mut session).await.2, "OrderCancelled");
+    let (last, seq, _) = next_event(&mut session).await;
     assert_eq!(seq, 1);
     assert!(!first.contains(&last), "{last} was told already");
 }
@@ -304,18 +305,18 @@ async fn drain_comes_after_every_event() {
     open(&wire, "b", &["seller1"]).await;
     wire.propose_many("a", 300).await;
     let mut session = Session::open(&wire, "seller1", &[]).await;
-    let mut told = vec![session.event().await.seq];
+    let mut seqs = vec![session.event().await.seq];
     rig.drain();
     let draining = loop {
         match session.next().await.expect("the last word is missing") {
-            Down::Event(event) => told.push(event.seq),
+            Down::Event(event) => seqs.push(event.seq),
             Down::Draining(draining) => break draining,
             other @ (Down::Welcome(_) | Down::Result(_)) => panic!("{other:?}"),
         }
     };
     assert_eq!(draining.last_seq, 0);
     assert!(session.next().await.is_none());
-    told.sort_unstable();
-    told.dedup();
-    assert_eq!(told.len(), 301, "of the first order all, of the second the first");
+    seqs.sort_unstable();
+    seqs.dedup();
+    assert_eq!(seqs.len(), 301, "of the first order all, of the second the first");
 }

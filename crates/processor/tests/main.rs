@@ -9,8 +9,8 @@
     reason = "a failed check must stop the test, and its tables are to be read"
 )]
 
-mod acts;
 mod awards;
+mod commands;
 mod damage;
 mod drain;
 mod events;

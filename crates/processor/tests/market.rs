@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use orderstream_rpc::v1;
 use serde_json::{Value, json};
 
-use crate::http::{Answer, get, post, post_once, send};
+use crate::http::{HttpResponse, get, post, post_once, send};
 use crate::rig::{Rig, START, within};
 use crate::wire::{Wire, order, tracker};
 
@@ -16,13 +16,13 @@ fn proposal(seller: &str, id: &str, price: &str) -> Value {
 }
 
 /// Sends a write with a precondition.
-async fn guarded(address: SocketAddr, request: &str, etag: &str, body: &Value) -> Answer {
+async fn guarded(address: SocketAddr, request: &str, etag: &str, body: &Value) -> HttpResponse {
     let header = format!("if-match: {etag}");
     send(address, request, &[&header], &body.to_string()).await
 }
 
-fn etag(answer: &Answer) -> &str {
-    answer.head.split("etag: ").nth(1).unwrap().split("\r\n").next().unwrap()
+fn etag(response: &HttpResponse) -> &str {
+    response.head.split("etag: ").nth(1).unwrap().split("\r\n").next().unwrap()
 }
 
 async fn ask_sellers(wire: &Wire, id: &str, answers: &str) {
@@ -45,8 +45,8 @@ async fn stale_etags_are_refused() {
     let rest = rig.rest();
     assert_eq!(post(rest, "/api/v1/proposals", &proposal("seller1", "p", "10")).await.status, 201);
     let path = "/api/v1/proposals/p?order_req_id=a";
-    let seen = get(rest, path).await;
-    let first = etag(&seen).to_owned();
+    let current = get(rest, path).await;
+    let first = etag(&current).to_owned();
     assert_eq!(first, "\"1\"");
     let put = "PUT /api/v1/proposals/p";
     let amended = guarded(rest, put, &first, &proposal("seller1", "p", "9")).await;
@@ -78,8 +78,8 @@ async fn order_etag_is_last_event() {
     let wire = rig.wire().await;
     drop(wire.track("a").await);
     let rest = rig.rest();
-    let seen = get(rest, "/api/v1/orders/a").await;
-    assert_eq!(etag(&seen), "\"2\"");
+    let current = get(rest, "/api/v1/orders/a").await;
+    assert_eq!(etag(&current), "\"2\"");
     wire.propose("a", "p").await;
     let body = json!({ "seller": "seller2" });
     let late = guarded(rest, "POST /api/v1/orders/a/decline", "\"2\"", &body).await;
@@ -99,17 +99,21 @@ async fn locks_are_shown_until_they_expire() {
     let lock = json!({ "order_req_id": "a", "holder": "seller1", "lease_ms": 60_000 });
     assert_eq!(post(rest, "/api/v1/proposals/p/edit-lock", &lock).await.status, 200);
     let paths = ["/api/v1/proposals/p?order_req_id=a", "/api/v1/orders/a/proposals"];
-    let shown = async |path: &str| {
+    let lock_of = async |path: &str| {
         let view = get(rest, path).await.json();
         let view = view["proposals"].get(0).cloned().unwrap_or(view);
         (view["locked_by"].clone(), view["locked_until"].clone())
     };
     for path in paths {
-        assert_eq!(shown(path).await, (json!("seller1"), json!("2026-01-01T00:01:00Z")), "{path}");
+        assert_eq!(
+            lock_of(path).await,
+            (json!("seller1"), json!("2026-01-01T00:01:00Z")),
+            "{path}"
+        );
     }
     rig.clock.set(START.plus_ms(60_000));
     for path in paths {
-        assert_eq!(shown(path).await, (Value::Null, Value::Null), "{path}");
+        assert_eq!(lock_of(path).await, (Value::Null, Value::Null), "{path}");
     }
 }
 
@@ -178,15 +182,18 @@ async fn conversations_are_paged_in_order() {
                          "message": "in a week" });
     assert_eq!(post(rest, "/api/v1/proposals/p/followup", &answer).await.status, 201);
     let all = get(rest, "/api/v1/orders/a/conversation").await.json();
-    let said = all["conversation"].as_array().unwrap();
-    let words: Vec<_> = said
+    let messages = all["conversation"].as_array().unwrap();
+    let kinds: Vec<_> = messages
         .iter()
         .map(|said| (said["seq"].as_u64().unwrap(), said["kind"].as_str().unwrap()))
         .collect();
-    assert_eq!(words, [(3, "question"), (5, "follow_up"), (6, "answer")]);
-    assert_eq!((&said[0]["id"], &said[0]["seller"]), (&json!("q1"), &json!("seller2")));
-    assert_eq!((&said[1]["id"], &said[1]["answers"]), (&json!("f1"), &json!("q1")));
-    assert_eq!((&said[2]["message"], &said[2]["answers"]), (&json!("in a week"), &json!("f1")));
+    assert_eq!(kinds, [(3, "question"), (5, "follow_up"), (6, "answer")]);
+    assert_eq!((&messages[0]["id"], &messages[0]["seller"]), (&json!("q1"), &json!("seller2")));
+    assert_eq!((&messages[1]["id"], &messages[1]["answers"]), (&json!("f1"), &json!("q1")));
+    assert_eq!(
+        (&messages[2]["message"], &messages[2]["answers"]),
+        (&json!("in a week"), &json!("f1"))
+    );
     let (mut after, mut paged) = (0, Vec::new());
     loop {
         let path = format!("/api/v1/orders/a/conversation?limit=1&after={after}");
@@ -197,7 +204,7 @@ async fn conversations_are_paged_in_order() {
             None => break,
         }
     }
-    assert_eq!(paged, *said);
+    assert_eq!(paged, *messages);
 }
 
 #[tokio::test]
@@ -278,16 +285,16 @@ async fn comparisons_come_as_json_and_csv() {
         assert_eq!(post(rest, "/api/v1/proposals", body).await.status, 201);
     }
     let path = "/api/v1/orders/a/comparison";
-    let shown = get(rest, path).await.json();
-    assert_eq!(shown["skus"], json!(["paper", "=ink"]));
+    let comparison = get(rest, path).await.json();
+    assert_eq!(comparison["skus"], json!(["paper", "=ink"]));
     let ids = |shown: &Value| {
         let rows = shown["rows"].as_array().unwrap();
         rows.iter().map(|row| row["proposal_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(ids(&shown), ["part", "dear"]);
-    assert_eq!(shown["rows"][0]["missing"], json!(["=ink"]));
-    assert_eq!(shown["rows"][0]["lines"][1], Value::Null);
-    assert_eq!(shown["rows"][1]["best_total"], true, "the only one that offers everything");
+    assert_eq!(ids(&comparison), ["part", "dear"]);
+    assert_eq!(comparison["rows"][0]["missing"], json!(["=ink"]));
+    assert_eq!(comparison["rows"][0]["lines"][1], Value::Null);
+    assert_eq!(comparison["rows"][1]["best_total"], true, "the only one that offers everything");
     let by_delivery = get(rest, &format!("{path}?by=delivery")).await.json();
     assert_eq!(ids(&by_delivery), ["dear", "part"]);
     let csv = get(rest, &format!("{path}?format=csv")).await;
@@ -318,9 +325,9 @@ async fn undoable_awards_are_shown_pending() {
         ..v1::AwardRequest::default()
     };
     within("an award", wire.control.clone().award(award)).await.unwrap();
-    let shown = get(rig.rest(), "/api/v1/orders/a").await.json();
+    let view = get(rig.rest(), "/api/v1/orders/a").await.json();
     let pending = json!({ "award": { "Whole": "p" }, "reason": null,
                           "effective_at": "2026-01-01T00:01:00Z" });
-    assert_eq!((&shown["pending_award"], &shown["award"]), (&pending, &Value::Null));
-    assert_eq!(shown["phase"], "Open");
+    assert_eq!((&view["pending_award"], &view["award"]), (&pending, &Value::Null));
+    assert_eq!(view["phase"], "Open");
 }

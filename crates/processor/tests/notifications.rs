@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use orderstream_core::notification::{
-    Blame, Delivery, DeliveryError, Notification, Notifier, Recipient,
+    Blame, DeliveryError, DeliveryFuture, Notification, Notifier, Recipient,
 };
 use orderstream_core::spec::{Channel, NotificationType};
 use orderstream_rpc::v1;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::damage::damage;
-use crate::faulty::{Disk, Room};
+use crate::faulty::{Disk, DiskSpace};
 use crate::http::{get, post};
 use crate::rig::{Rig, START, within};
 use crate::wire::{Wire, order, tracker};
@@ -29,16 +29,16 @@ pub(crate) enum Fate {
 
 /// A notifier that takes everything, unless the test sets another outcome.
 #[derive(Debug, Default)]
-pub(crate) struct Hand {
+pub(crate) struct ManualNotifier {
     fates: Mutex<BTreeMap<String, Fate>>,
-    taken: Mutex<Vec<Notification>>,
+    delivered: Mutex<Vec<Notification>>,
     attempts: watch::Sender<usize>,
     sinks: Vec<Channel>,
     /// A disk that is full from the first attempt on.
     disk: Option<Disk>,
 }
 
-impl Hand {
+impl ManualNotifier {
     pub(crate) fn with_sink() -> Arc<Self> {
         let sink = Channel { kind: NotificationType::Webhook, address: "https://sink/".to_owned() };
         Arc::new(Self { sinks: vec![sink], ..Self::default() })
@@ -53,24 +53,24 @@ impl Hand {
     }
 
     /// Waits until the taken notifications are as wanted, and returns them.
-    async fn taken(
+    async fn wait_for_delivered(
         &self,
         what: &str,
-        wanted: impl Fn(&[Notification]) -> bool,
+        is_complete: impl Fn(&[Notification]) -> bool,
     ) -> Vec<Notification> {
         let mut attempts = self.attempts.subscribe();
-        let come = attempts.wait_for(|_| wanted(&self.taken.lock()));
-        drop(within(what, come).await.unwrap());
-        self.taken.lock().clone()
+        let completed = attempts.wait_for(|_| is_complete(&self.delivered.lock()));
+        drop(within(what, completed).await.unwrap());
+        self.delivered.lock().clone()
     }
 
-    async fn tried(&self, count: usize) {
+    async fn wait_for_attempts(&self, count: usize) {
         let mut attempts = self.attempts.subscribe();
         drop(within("attempts", attempts.wait_for(|held| *held >= count)).await.unwrap());
     }
 }
 
-impl Notifier for Hand {
+impl Notifier for ManualNotifier {
     fn serves(&self, _: NotificationType) -> bool {
         true
     }
@@ -83,14 +83,14 @@ impl Notifier for Hand {
         channel.address.clone()
     }
 
-    fn deliver<'a>(&'a self, notification: &'a Notification) -> Delivery<'a> {
+    fn deliver<'a>(&'a self, notification: &'a Notification) -> DeliveryFuture<'a> {
         Box::pin(async move {
             if let Some(disk) = &self.disk {
-                disk.set_room(Room::None);
+                disk.set_space(DiskSpace::None);
             }
             let fate = self.fates.lock().get(&notification.channel.address).copied();
             if fate.is_none() {
-                self.taken.lock().push(notification.clone());
+                self.delivered.lock().push(notification.clone());
             }
             self.attempts.send_modify(|count| *count += 1);
             let reason = || "no luck".to_owned();
@@ -108,17 +108,17 @@ impl Notifier for Hand {
     }
 }
 
-fn heard_by<'a>(taken: &'a [Notification], who: &str) -> Vec<&'a Notification> {
-    let is_who = |told: &&Notification| match &told.recipient {
+fn received_by<'a>(notifications: &'a [Notification], who: &str) -> Vec<&'a Notification> {
+    let is_who = |notification: &&Notification| match &notification.recipient {
         Recipient::Buyer => who == "buyer",
         Recipient::Seller(seller) => who == seller.as_str(),
         Recipient::Sink => who == "sink",
     };
-    taken.iter().filter(is_who).collect()
+    notifications.iter().filter(is_who).collect()
 }
 
-fn templates(taken: &[Notification], who: &str) -> Vec<&'static str> {
-    heard_by(taken, who).iter().map(|told| told.template.as_str()).collect()
+fn templates(notifications: &[Notification], who: &str) -> Vec<&'static str> {
+    received_by(notifications, who).iter().map(|told| told.template.as_str()).collect()
 }
 
 async fn propose(rig: &Rig, seller: &str, id: &str) {
@@ -126,15 +126,15 @@ async fn propose(rig: &Rig, seller: &str, id: &str) {
         "order_req_id": "a", "proposal_id": id, "seller": seller, "price": "4711.5",
         "currency": "EUR", "note": "between us",
     });
-    let answer = post(rig.rest(), "/api/v1/proposals", &body).await;
-    assert_eq!(answer.status, 201, "{answer:?}");
+    let response = post(rig.rest(), "/api/v1/proposals", &body).await;
+    assert_eq!(response.status, 201, "{response:?}");
 }
 
 async fn invitation_states(rig: &Rig) -> BTreeMap<String, &'static str> {
     let key = orderstream_core::OrderKey::new("", "a").unwrap();
     let view = |order: &orderstream_core::Order, _: &_| {
-        let state = |held: &orderstream_core::order::Invitation| {
-            (held.seller.to_string(), held.state.as_str())
+        let state = |invitation: &orderstream_core::order::Invitation| {
+            (invitation.seller.to_string(), invitation.state.as_str())
         };
         order.invitations.iter().map(state).collect()
     };
@@ -146,7 +146,7 @@ async fn dead_letters(rig: &Rig) -> Vec<Value> {
     page["dead_letters"].as_array().unwrap().clone()
 }
 
-async fn opened(rig: &Rig) -> Wire {
+async fn open_order(rig: &Rig) -> Wire {
     let wire = rig.wire().await;
     drop(wire.track("a").await);
     wire
@@ -154,35 +154,38 @@ async fn opened(rig: &Rig) -> Wire {
 
 #[tokio::test]
 async fn order_records_invitation_results() {
-    let hand = Hand::with_sink();
-    let rig = Rig::start_telling(&hand).await;
-    hand.set("https://seller2/", Some(Fate::Bounces));
-    let wire = opened(&rig).await;
+    let notifier = ManualNotifier::with_sink();
+    let rig = Rig::start_with_notifier(&notifier).await;
+    notifier.set("https://seller2/", Some(Fate::Bounces));
+    let wire = open_order(&rig).await;
     // The opening, the choice, and what came of three invitations.
     wire.observe("a").await.through(5).await;
     let states = invitation_states(&rig).await;
     let wanted = [("seller1", "Notified"), ("seller2", "Bounced"), ("seller3", "Notified")];
     assert_eq!(states, wanted.map(|(name, state)| (name.to_owned(), state)).into());
-    let taken = hand.taken("the failure", |t| templates(t, "sink").len() == 3).await;
-    let mut sink = templates(&taken, "sink");
+    let delivered =
+        notifier.wait_for_delivered("the failure", |t| templates(t, "sink").len() == 3).await;
+    let mut sink = templates(&delivered, "sink");
     sink.sort_unstable();
     assert_eq!(sink, ["acknowledgement", "invitation", "seller-not-reached"]);
-    assert_eq!(templates(&taken, "seller1"), ["invitation"]);
+    assert_eq!(templates(&delivered, "seller1"), ["invitation"]);
 }
 
 /// Neither in their order nor in another one.
 #[tokio::test]
 async fn hanging_attempts_delay_no_others() {
-    let hand = Hand::with_sink();
-    let rig = Rig::start_telling(&hand).await;
-    hand.set("https://seller1/", Some(Fate::Hangs));
-    let wire = opened(&rig).await;
+    let notifier = ManualNotifier::with_sink();
+    let rig = Rig::start_with_notifier(&notifier).await;
+    notifier.set("https://seller1/", Some(Fate::Hangs));
+    let wire = open_order(&rig).await;
     drop(wire.track("b").await);
     for number in 0..3 {
         propose(&rig, "seller2", &format!("p{number}")).await;
     }
-    let taken = hand.taken("all of seller2", |taken| templates(taken, "seller2").len() == 5).await;
-    let of_a = heard_by(&taken, "seller2").into_iter();
+    let delivered = notifier
+        .wait_for_delivered("all of seller2", |taken| templates(taken, "seller2").len() == 5)
+        .await;
+    let of_a = received_by(&delivered, "seller2").into_iter();
     let of_a: Vec<_> = of_a.filter(|told| told.key.order_req_id.as_str() == "a").collect();
     assert!(of_a.is_sorted_by_key(|told| told.seq), "{of_a:?}");
     assert_eq!(invitation_states(&rig).await["seller1"], "Invited");
@@ -191,72 +194,75 @@ async fn hanging_attempts_delay_no_others() {
 /// After their back-off, under the same id.
 #[tokio::test]
 async fn failed_attempts_are_retried_after_restart() {
-    let hand = Hand::with_sink();
-    let mut rig = Rig::start_telling(&hand).await;
-    hand.set("https://seller1/", Some(Fate::TryAgain));
-    drop(opened(&rig).await);
+    let notifier = ManualNotifier::with_sink();
+    let mut rig = Rig::start_with_notifier(&notifier).await;
+    notifier.set("https://seller1/", Some(Fate::TryAgain));
+    drop(open_order(&rig).await);
     // Three invitations and two topics to the sink.
-    hand.tried(5).await;
+    notifier.wait_for_attempts(5).await;
     until_listed(&rig, |listed| listed["notifications"][0]["attempts"] == 1).await;
     let first = listed(&rig).await["notifications"][0]["notification_id"].clone();
     rig.restart().await;
-    hand.set("https://seller1/", None);
+    notifier.set("https://seller1/", None);
     rig.clock.set(START.plus_ms(2_000));
-    let taken = hand.taken("the invitation", |t| !templates(t, "seller1").is_empty()).await;
-    assert_eq!(heard_by(&taken, "seller1")[0].id.as_str(), first.as_str().unwrap());
+    let delivered = notifier
+        .wait_for_delivered("the invitation", |t| !templates(t, "seller1").is_empty())
+        .await;
+    assert_eq!(received_by(&delivered, "seller1")[0].id.as_str(), first.as_str().unwrap());
     until_listed(&rig, |listed| listed["waiting"] == 0).await;
     // Nobody hears anything twice after an orderly restart.
-    let ids: BTreeSet<_> = taken.iter().map(|told| told.id.clone()).collect();
-    assert_eq!(ids.len(), taken.len(), "{taken:?}");
+    let ids: BTreeSet<_> = delivered.iter().map(|told| told.id.clone()).collect();
+    assert_eq!(ids.len(), delivered.len(), "{delivered:?}");
     assert_eq!(invitation_states(&rig).await["seller1"], "Notified");
 }
 
 #[tokio::test]
 async fn full_disk_repeats_no_notification() {
     let disk = Disk::default();
-    let hand = Arc::new(Hand { disk: Some(disk.clone()), ..Hand::default() });
+    let notifier =
+        Arc::new(ManualNotifier { disk: Some(disk.clone()), ..ManualNotifier::default() });
     let mut rig = Rig::start_on(&disk).await;
-    rig.tell(&hand);
+    rig.set_notifier(&notifier);
     rig.restart().await;
-    drop(opened(&rig).await);
-    hand.tried(1).await;
+    drop(open_order(&rig).await);
+    notifier.wait_for_attempts(1).await;
     for second in 1..=20 {
         rig.clock.set(START.plus_ms(second * 1_000));
-        rig.clock.has_been_heeded().await;
+        rig.clock.wait_for_expiry_round().await;
     }
-    let is_told_once = |hand: &Hand| {
-        let taken = hand.taken.lock();
-        let ids: BTreeSet<_> = taken.iter().map(|told| told.id.clone()).collect();
-        assert_eq!(ids.len(), taken.len(), "{ids:?}");
+    let assert_delivered_once = |notifier: &ManualNotifier| {
+        let delivered = notifier.delivered.lock();
+        let ids: BTreeSet<_> = delivered.iter().map(|told| told.id.clone()).collect();
+        assert_eq!(ids.len(), delivered.len(), "{ids:?}");
     };
-    is_told_once(&hand);
-    disk.set_room(Room::Enough);
-    let mut told = 0;
-    while told < 3 {
+    assert_delivered_once(&notifier);
+    disk.set_space(DiskSpace::Enough);
+    let mut delivered = 0;
+    while delivered < 3 {
         // Each attempt fills the disk again.
-        disk.set_room(Room::Enough);
-        rig.clock.has_been_heeded().await;
-        told = hand.taken.lock().len();
+        disk.set_space(DiskSpace::Enough);
+        rig.clock.wait_for_expiry_round().await;
+        delivered = notifier.delivered.lock().len();
     }
-    is_told_once(&hand);
+    assert_delivered_once(&notifier);
 }
 
 #[tokio::test]
 async fn former_incarnations_are_still_notified() {
-    let hand = Hand::with_sink();
-    let mut rig = Rig::start_telling(&hand).await;
-    hand.set("https://seller1/", Some(Fate::TryAgain));
-    let life = |incarnation: &str| v1::OrderStreamRequest {
+    let notifier = ManualNotifier::with_sink();
+    let mut rig = Rig::start_with_notifier(&notifier).await;
+    notifier.set("https://seller1/", Some(Fate::TryAgain));
+    let of_incarnation = |incarnation: &str| v1::OrderStreamRequest {
         incarnation: incarnation.to_owned(),
         ..tracker("a")
     };
     let wire = rig.wire().await;
-    drop(wire.follow(life("uid-1")).await.unwrap());
-    hand.tried(5).await;
+    drop(wire.follow(of_incarnation("uid-1")).await.unwrap());
+    notifier.wait_for_attempts(5).await;
     until_listed(&rig, |listed| listed["waiting"] == 1).await;
     let cancel = v1::CancelRequest { order: Some(order("a")), ..v1::CancelRequest::default() };
     wire.control.clone().cancel(cancel).await.unwrap();
-    drop(wire.follow(life("uid-2")).await.unwrap());
+    drop(wire.follow(of_incarnation("uid-2")).await.unwrap());
     let path = "/api/v1/orders/a/notifications?incarnation=uid-1";
     let waiting = async {
         while get(rig.rest(), path).await.json()["waiting"] == 0 {
@@ -264,39 +270,39 @@ async fn former_incarnations_are_still_notified() {
         }
     };
     within("the former outbox is read by its name", waiting).await;
-    hand.set("https://seller1/", None);
+    notifier.set("https://seller1/", None);
     rig.restart().await;
     rig.clock.set(START.plus_ms(600_000));
     let of_uid_1 = |told: &&Notification| told.incarnation.as_str() == "uid-1";
-    let taken = hand
-        .taken("all of the former one", |taken| {
-            heard_by(taken, "seller1").into_iter().filter(of_uid_1).count() == 2
+    let delivered = notifier
+        .wait_for_delivered("all of the former one", |taken| {
+            received_by(taken, "seller1").into_iter().filter(of_uid_1).count() == 2
         })
         .await;
-    let told = heard_by(&taken, "seller1").into_iter().filter(of_uid_1);
-    let told: Vec<_> = told.map(|told| told.template.as_str()).collect();
-    assert_eq!(told.first(), Some(&"invitation"), "{told:?}");
+    let received = received_by(&delivered, "seller1").into_iter().filter(of_uid_1);
+    let received: Vec<_> = received.map(|told| told.template.as_str()).collect();
+    assert_eq!(received.first(), Some(&"invitation"), "{received:?}");
 }
 
 async fn listed(rig: &Rig) -> Value {
     get(rig.rest(), "/api/v1/orders/a/notifications").await.json()
 }
 
-async fn until_listed(rig: &Rig, wanted: impl Fn(&Value) -> bool) {
-    let look = async {
-        while !wanted(&listed(rig).await) {
+async fn until_listed(rig: &Rig, is_expected: impl Fn(&Value) -> bool) {
+    let check = async {
+        while !is_expected(&listed(rig).await) {
             tokio::task::yield_now().await;
         }
     };
-    within("the outbox", look).await;
+    within("the outbox", check).await;
 }
 
 #[tokio::test]
 async fn dead_letters_are_listed_and_replayed() {
-    let hand = Hand::with_sink();
-    let mut rig = Rig::start_telling(&hand).await;
-    hand.set("https://seller3/", Some(Fate::Bounces));
-    let wire = opened(&rig).await;
+    let notifier = ManualNotifier::with_sink();
+    let mut rig = Rig::start_with_notifier(&notifier).await;
+    notifier.set("https://seller3/", Some(Fate::Bounces));
+    let wire = open_order(&rig).await;
     wire.observe("a").await.through(5).await;
     until_listed(&rig, |listed| listed["dead"] == 1 && listed["waiting"] == 0).await;
     rig.restart().await;
@@ -313,17 +319,19 @@ async fn dead_letters_are_listed_and_replayed() {
         assert_eq!(dead[0][field], wanted, "{field}");
     }
     let id = dead[0]["notification_id"].as_str().unwrap();
-    hand.set("https://seller3/", None);
+    notifier.set("https://seller3/", None);
     let replay = |id: &str| format!("/api/v1/dead-letters/{id}/replay");
-    let answer = post(rig.rest(), &replay(id), &json!({})).await;
-    assert_eq!(answer.status, 200, "{answer:?}");
-    let taken = hand.taken("the invitation", |t| !templates(t, "seller3").is_empty()).await;
-    assert_eq!(heard_by(&taken, "seller3")[0].id, id);
+    let response = post(rig.rest(), &replay(id), &json!({})).await;
+    assert_eq!(response.status, 200, "{response:?}");
+    let delivered = notifier
+        .wait_for_delivered("the invitation", |t| !templates(t, "seller3").is_empty())
+        .await;
+    assert_eq!(received_by(&delivered, "seller3")[0].id, id);
     until_listed(&rig, |listed| listed["dead"] == 0 && listed["waiting"] == 0).await;
     assert_eq!(dead_letters(&rig).await, Vec::<Value>::new());
     for id in [id, "nothing", "default~a~life~2~0"] {
-        let answer = post(rig.rest(), &replay(id), &json!({})).await;
-        assert_eq!((answer.status, answer.reason().as_str()), (404, "NOTIFICATION_NOT_FOUND"));
+        let response = post(rig.rest(), &replay(id), &json!({})).await;
+        assert_eq!((response.status, response.reason().as_str()), (404, "NOTIFICATION_NOT_FOUND"));
     }
     // Since the restart: the one that was sent again.
     let metric = |name: &str| rig.metric(&format!("orderstream_processor_{name}"), &[]);
@@ -332,20 +340,21 @@ async fn dead_letters_are_listed_and_replayed() {
 
 #[tokio::test]
 async fn nothing_sealed_leaves_before_the_opening() {
-    let hand = Hand::with_sink();
-    let rig = Rig::start_telling(&hand).await;
+    let notifier = ManualNotifier::with_sink();
+    let rig = Rig::start_with_notifier(&notifier).await;
     let wire = rig.wire().await;
     drop(wire.track_sealed("a").await);
     propose(&rig, "seller1", "p1").await;
-    let taken =
-        hand.taken("the proposal", |taken| templates(taken, "sink").contains(&"proposal")).await;
-    for told in &taken {
-        let data = told.data.to_string();
+    let delivered = notifier
+        .wait_for_delivered("the proposal", |taken| templates(taken, "sink").contains(&"proposal"))
+        .await;
+    for notification in &delivered {
+        let data = notification.data.to_string();
         for hidden in ["seller1", "seller2", "seller3", "4711", "between us"] {
             assert!(!data.contains(hidden), "{hidden} is in {data}");
         }
     }
-    assert_eq!(templates(&taken, "seller1"), ["invitation"], "no receipt");
+    assert_eq!(templates(&delivered, "seller1"), ["invitation"], "no receipt");
     let listed = listed(&rig).await.to_string();
     assert!(!listed.contains("4711"), "{listed}");
 }
@@ -353,25 +362,26 @@ async fn nothing_sealed_leaves_before_the_opening() {
 /// Events from the time when notifications were off.
 #[tokio::test]
 async fn earlier_events_are_never_notified() {
-    let hand = Hand::with_sink();
+    let notifier = ManualNotifier::with_sink();
     let mut rig = Rig::start().await;
-    drop(opened(&rig).await);
+    drop(open_order(&rig).await);
     rig.clock.set(START.plus_ms(1_000));
-    rig.tell(&hand);
+    rig.set_notifier(&notifier);
     rig.restart().await;
     propose(&rig, "seller2", "p1").await;
-    let taken = hand.taken("the receipt", |t| !templates(t, "seller2").is_empty()).await;
-    assert_eq!(templates(&taken, "seller2"), ["receipt"]);
-    assert!(taken.iter().all(|told| told.template.as_str() != "invitation"), "{taken:?}");
+    let delivered =
+        notifier.wait_for_delivered("the receipt", |t| !templates(t, "seller2").is_empty()).await;
+    assert_eq!(templates(&delivered, "seller2"), ["receipt"]);
+    assert!(delivered.iter().all(|told| told.template.as_str() != "invitation"), "{delivered:?}");
 }
 
 /// Until the list of sellers is known, no address is: events of that time are notified late.
 #[tokio::test]
 async fn events_wait_for_seller_list() {
-    let hand = Arc::new(Hand::default());
-    let mut rig = Rig::start_telling(&hand).await;
-    drop(opened(&rig).await);
-    hand.taken("the invitations", |taken| taken.len() == 3).await;
+    let notifier = Arc::new(ManualNotifier::default());
+    let mut rig = Rig::start_with_notifier(&notifier).await;
+    drop(open_order(&rig).await);
+    notifier.wait_for_delivered("the invitations", |taken| taken.len() == 3).await;
     until_listed(&rig, |listed| listed["waiting"] == 0).await;
     rig.stop().await;
     rig.hide_sellers();
@@ -379,9 +389,9 @@ async fn events_wait_for_seller_list() {
     propose(&rig, "seller2", "p1").await;
     rig.list_sellers();
     propose(&rig, "seller3", "p2").await;
-    let taken = hand.taken("both receipts", |taken| taken.len() == 5).await;
+    let delivered = notifier.wait_for_delivered("both receipts", |taken| taken.len() == 5).await;
     for seller in ["seller2", "seller3"] {
-        assert_eq!(templates(&taken, seller), ["invitation", "receipt"], "{seller}");
+        assert_eq!(templates(&delivered, seller), ["invitation", "receipt"], "{seller}");
     }
 }
 
@@ -389,9 +399,9 @@ async fn events_wait_for_seller_list() {
 /// for ever.
 #[tokio::test]
 async fn damaged_outbox_costs_only_notifications() {
-    let (disk, hand) = (Disk::default(), Hand::with_sink());
-    let rig = Rig::start_telling_on(&disk, &hand).await;
-    let wire = opened(&rig).await;
+    let (disk, notifier) = (Disk::default(), ManualNotifier::with_sink());
+    let rig = Rig::start_on_with_notifier(&disk, &notifier).await;
+    let wire = open_order(&rig).await;
     drop(wire.track("b").await);
     until_listed(&rig, |listed| listed["cursor"] == 5 && listed["waiting"] == 0).await;
     damage(&disk, 'n');
@@ -402,7 +412,9 @@ async fn damaged_outbox_costs_only_notifications() {
     propose(&rig, "seller1", "p2").await;
     wire.propose("b", "p1").await;
     let of_b = |told: &Notification| told.key.order_req_id.as_str() == "b";
-    let is_told = |told: &Notification| of_b(told) && told.template.as_str() == "proposal";
-    hand.taken("the other order's proposal", |taken| taken.iter().any(is_told)).await;
+    let is_delivered = |told: &Notification| of_b(told) && told.template.as_str() == "proposal";
+    notifier
+        .wait_for_delivered("the other order's proposal", |taken| taken.iter().any(is_delivered))
+        .await;
     assert_eq!(rig.metric("orderstream_journal_damaged_orders", &[]), 0.0);
 }

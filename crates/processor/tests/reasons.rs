@@ -8,31 +8,35 @@ use orderstream_processor::rest::document;
 use orderstream_rpc::v1;
 use serde_json::{Value, json};
 
-use crate::faulty::{Disk, Room};
-use crate::http::{Answer, get, post, post_once, send};
+use crate::faulty::{Disk, DiskSpace};
+use crate::http::{HttpResponse, get, post, post_once, send};
 use crate::rig::{Rig, START, within};
 use crate::wire::{Wire, order, tracker};
 
 /// The provoked reasons, checked against the document.
-struct Seen {
+struct ProvokedReasons {
     document: Value,
     reasons: BTreeSet<Reason>,
 }
 
-impl Seen {
+impl ProvokedReasons {
     fn new() -> Self {
         let document = serde_json::to_value(document()).unwrap();
         Self { document, reasons: BTreeSet::new() }
     }
 
     /// Checks one refusal of an operation: its reason, its status, and that the document lists it.
-    fn check(&mut self, operation: (&str, &str), answer: &Answer, reason: Reason) {
+    fn check(&mut self, operation: (&str, &str), response: &HttpResponse, reason: Reason) {
         let (method, path) = operation;
-        assert_eq!(answer.reason(), reason.as_str(), "{method} {path}: {answer:?}");
-        assert_eq!(answer.status, reason.http_status(), "{method} {path}: {answer:?}");
-        let said = &self.document["paths"][path][method]["responses"][answer.status.to_string()];
-        let said = said["description"].as_str().unwrap_or_default();
-        assert!(said.split(", ").any(|word| word == reason.as_str()), "{method} {path}: {said}");
+        assert_eq!(response.reason(), reason.as_str(), "{method} {path}: {response:?}");
+        assert_eq!(response.status, reason.http_status(), "{method} {path}: {response:?}");
+        let documented =
+            &self.document["paths"][path][method]["responses"][response.status.to_string()];
+        let description = documented["description"].as_str().unwrap_or_default();
+        assert!(
+            description.split(", ").any(|word| word == reason.as_str()),
+            "{method} {path}: {description}"
+        );
         self.reasons.insert(reason);
     }
 }
@@ -46,11 +50,11 @@ fn proposal(order: &str, id: &str) -> Value {
             "currency": "EUR" })
 }
 
-async fn propose(rig: &Rig, order: &str, id: &str) -> Answer {
+async fn propose(rig: &Rig, order: &str, id: &str) -> HttpResponse {
     post(rig.rest(), "/api/v1/proposals", &proposal(order, id)).await
 }
 
-async fn amend(rig: &Rig, order: &str, id: &str, headers: &[&str]) -> Answer {
+async fn amend(rig: &Rig, order: &str, id: &str, headers: &[&str]) -> HttpResponse {
     let mut body = proposal(order, id);
     body["price"] = json!("11");
     let request = format!("PUT /api/v1/proposals/{id}");
@@ -68,41 +72,41 @@ async fn award(wire: &Wire, id: &str, undo_within_ms: u64) {
 }
 
 /// Provokes the refusals of wrong requests, and of requests that name something absent.
-async fn wrong_or_absent(rig: &Rig, seen: &mut Seen) {
+async fn wrong_or_absent(rig: &Rig, provoked: &mut ProvokedReasons) {
     let rest = rig.rest();
     let not_json = send(rest, "POST /api/v1/proposals", &[], "no").await;
-    seen.check(PROPOSE, &not_json, Reason::InvalidRequest);
+    provoked.check(PROPOSE, &not_json, Reason::InvalidRequest);
     let no_price = post(rest, "/api/v1/proposals", &json!({ "order_req_id": "a" })).await;
-    seen.check(PROPOSE, &no_price, Reason::InvalidField);
-    seen.check(ORDER, &get(rest, "/api/v1/orders/none").await, Reason::OrderNotFound);
-    seen.check(AMEND, &amend(rig, "a", "none", &[]).await, Reason::ProposalNotFound);
+    provoked.check(PROPOSE, &no_price, Reason::InvalidField);
+    provoked.check(ORDER, &get(rest, "/api/v1/orders/none").await, Reason::OrderNotFound);
+    provoked.check(AMEND, &amend(rig, "a", "none", &[]).await, Reason::ProposalNotFound);
     let ahead = get(rest, "/api/v1/orders/a/events?after=99").await;
-    seen.check(("get", "/api/v1/orders/{order_req_id}/events"), &ahead, Reason::AheadOfList);
+    provoked.check(("get", "/api/v1/orders/{order_req_id}/events"), &ahead, Reason::AheadOfList);
 }
 
 /// Provokes the refusals of requests that collide with what exists.
-async fn collisions(rig: &Rig, seen: &mut Seen) {
+async fn collisions(rig: &Rig, provoked: &mut ProvokedReasons) {
     let rest = rig.rest();
     assert_eq!(propose(rig, "a", "p").await.status, 201);
     let mut other = proposal("a", "p");
     other["price"] = json!("12");
     let exists = post(rest, "/api/v1/proposals", &other).await;
-    seen.check(PROPOSE, &exists, Reason::ProposalExists);
+    provoked.check(PROPOSE, &exists, Reason::ProposalExists);
     assert_eq!(post_once(rest, "/api/v1/proposals", "k", &proposal("a", "q")).await.status, 201);
     let conflict = post_once(rest, "/api/v1/proposals", "k", &proposal("a", "r")).await;
-    seen.check(PROPOSE, &conflict, Reason::IdempotencyConflict);
+    provoked.check(PROPOSE, &conflict, Reason::IdempotencyConflict);
     let changed = amend(rig, "a", "p", &["if-match: \"7\""]).await;
-    seen.check(AMEND, &changed, Reason::Changed);
+    provoked.check(AMEND, &changed, Reason::Changed);
     let lock = json!({ "order_req_id": "a", "holder": "seller2" });
     assert_eq!(post(rest, "/api/v1/proposals/p/edit-lock", &lock).await.status, 200);
-    seen.check(AMEND, &amend(rig, "a", "p", &[]).await, Reason::Locked);
+    provoked.check(AMEND, &amend(rig, "a", "p", &[]).await, Reason::Locked);
     let withdraw = json!({ "order_req_id": "a" });
     assert_eq!(post(rest, "/api/v1/proposals/q/withdraw", &withdraw).await.status, 200);
-    seen.check(AMEND, &amend(rig, "a", "q", &[]).await, Reason::ProposalEnded);
+    provoked.check(AMEND, &amend(rig, "a", "q", &[]).await, Reason::ProposalEnded);
 }
 
 /// Provokes the refusals by an order's state.
-async fn states(rig: &Rig, wire: &Wire, seen: &mut Seen) {
+async fn states(rig: &Rig, wire: &Wire, provoked: &mut ProvokedReasons) {
     for id in ["paused", "pending", "ended", "sealed"] {
         let sealed = id == "sealed";
         let spec = v1::OrderSpec { sealed, expires_in_ms: 60_000, ..v1::OrderSpec::default() };
@@ -112,27 +116,27 @@ async fn states(rig: &Rig, wire: &Wire, seen: &mut Seen) {
     }
     let pause = v1::PauseRequest { order: Some(order("paused")), ..v1::PauseRequest::default() };
     within("a pause", wire.control.clone().pause(pause)).await.unwrap();
-    seen.check(PROPOSE, &propose(rig, "paused", "p2").await, Reason::OrderPaused);
+    provoked.check(PROPOSE, &propose(rig, "paused", "p2").await, Reason::OrderPaused);
     award(wire, "pending", 60_000).await;
-    seen.check(PROPOSE, &propose(rig, "pending", "p2").await, Reason::AwardPending);
+    provoked.check(PROPOSE, &propose(rig, "pending", "p2").await, Reason::AwardPending);
     award(wire, "ended", 0).await;
-    seen.check(PROPOSE, &propose(rig, "ended", "p2").await, Reason::OrderEnded);
+    provoked.check(PROPOSE, &propose(rig, "ended", "p2").await, Reason::OrderEnded);
     rig.clock.set(START.plus_ms(60_000));
-    rig.clock.has_been_heeded().await;
-    seen.check(PROPOSE, &propose(rig, "sealed", "p2").await, Reason::DeadlinePassed);
+    rig.clock.wait_for_expiry_round().await;
+    provoked.check(PROPOSE, &propose(rig, "sealed", "p2").await, Reason::DeadlinePassed);
 }
 
 /// Provokes the refusals of a server that cannot work now.
-async fn faults(seen: &mut Seen) {
+async fn faults(provoked: &mut ProvokedReasons) {
     let disk = Disk::default();
     let rig = Rig::start_on(&disk).await;
     drop(rig.wire().await.track("a").await);
-    disk.set_room(Room::None);
-    seen.check(PROPOSE, &propose(&rig, "a", "p").await, Reason::StorageUnavailable);
+    disk.set_space(DiskSpace::None);
+    provoked.check(PROPOSE, &propose(&rig, "a", "p").await, Reason::StorageUnavailable);
     let rig = Rig::start().await;
     drop(rig.wire().await.track("a").await);
     rig.orders().drain();
-    seen.check(PROPOSE, &propose(&rig, "a", "p").await, Reason::Draining);
+    provoked.check(PROPOSE, &propose(&rig, "a", "p").await, Reason::Draining);
 }
 
 #[tokio::test]
@@ -140,14 +144,14 @@ async fn every_refusal_reason_is_documented() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);
-    let mut seen = Seen::new();
-    wrong_or_absent(&rig, &mut seen).await;
-    collisions(&rig, &mut seen).await;
-    states(&rig, &wire, &mut seen).await;
-    faults(&mut seen).await;
-    let documented = documented(&seen.document);
+    let mut provoked = ProvokedReasons::new();
+    wrong_or_absent(&rig, &mut provoked).await;
+    collisions(&rig, &mut provoked).await;
+    states(&rig, &wire, &mut provoked).await;
+    faults(&mut provoked).await;
+    let documented = documented(&provoked.document);
     // Provoked elsewhere, each with a rig of its own.
-    let elsewhere = [
+    let others = [
         (Reason::NotificationNotFound, "notifications: a dead letter that is not there"),
         (Reason::LimitReached, "streams, inputs: followers, bodies"),
         (Reason::Overloaded, "network: connections"),
@@ -155,8 +159,8 @@ async fn every_refusal_reason_is_documented() {
         (Reason::Unreachable, "peers: an owner that is silent"),
         (Reason::Internal, "a fault, of which there is none to provoke"),
     ];
-    let mut known = seen.reasons.clone();
-    known.extend(elsewhere.map(|(reason, _)| reason));
+    let mut known = provoked.reasons.clone();
+    known.extend(others.map(|(reason, _)| reason));
     assert_eq!(documented, known, "what the document says, and what was provoked");
 }
 
@@ -167,8 +171,8 @@ fn documented(document: &Value) -> BTreeSet<Reason> {
         for operation in item.as_object().unwrap().values() {
             for (status, answer) in operation["responses"].as_object().unwrap() {
                 if status.as_str() >= "400" {
-                    let words = answer["description"].as_str().unwrap().split(", ");
-                    all.extend(words.map(|word| Reason::parse(word).unwrap()));
+                    let reasons = answer["description"].as_str().unwrap().split(", ");
+                    all.extend(reasons.map(|word| Reason::parse(word).unwrap()));
                 }
             }
         }

@@ -30,12 +30,12 @@ enum Rpc {
 
 /// One request of some interface, without its order and its key.
 #[derive(Clone)]
-enum Ask {
+enum TestRequest {
     Rpc(Rpc),
     /// One proposal over `SubmitProposals`.
     Submit(v1::Proposal),
     /// A message of a seller's session.
-    Say(&'static str, fn(v1::OrderRef) -> Up),
+    Session(&'static str, fn(v1::OrderRef) -> Up),
     /// A request to the sellers' REST: method and path, where `{}` is the order, and the body.
     Rest(&'static str, Value),
 }
@@ -43,22 +43,22 @@ enum Ask {
 /// A request under a key, and the same actor's request with another body.
 struct Row {
     name: &'static str,
-    before: Vec<Ask>,
-    ask: Ask,
-    other: Ask,
+    before: Vec<TestRequest>,
+    request: TestRequest,
+    other: TestRequest,
 }
 
 /// The whole reply as text that can be compared, or the reason of the refusal.
-type Said = Result<String, String>;
+type ReplyText = Result<String, String>;
 
-fn acted(answer: Result<Response<v1::ActResponse>, Status>) -> Said {
-    answer.map(|done| format!("{:?}", done.into_inner())).map_err(|e| reason(&e).to_owned())
+fn reply_text(response: Result<Response<v1::ActResponse>, Status>) -> ReplyText {
+    response.map(|done| format!("{:?}", done.into_inner())).map_err(|e| reason(&e).to_owned())
 }
 
-async fn rpc(wire: &Wire, id: &str, key: &str, act: Rpc) -> Said {
+async fn rpc(wire: &Wire, id: &str, key: &str, call: Rpc) -> ReplyText {
     let (mut control, mut unary) = (wire.control.clone(), wire.unary.clone());
     let (order, idempotency_key, epoch) = (Some(order(id)), key.to_owned(), 0);
-    match act {
+    match call {
         Rpc::FollowUp { id: follow_up_id, text } => {
             let message = v1::Message { message: text.to_owned(), ..v1::Message::default() };
             let request = v1::FollowUpRequest {
@@ -68,19 +68,23 @@ async fn rpc(wire: &Wire, id: &str, key: &str, act: Rpc) -> Said {
                 message: Some(message),
                 ..v1::FollowUpRequest::default()
             };
-            let answer = unary.process_follow_up(request).await;
-            answer.map(|done| format!("{:?}", done.into_inner())).map_err(|e| reason(&e).to_owned())
+            let response = unary.process_follow_up(request).await;
+            response
+                .map(|done| format!("{:?}", done.into_inner()))
+                .map_err(|e| reason(&e).to_owned())
         }
         Rpc::Pause(reason) => {
             let reason = reason.to_owned();
-            acted(control.pause(v1::PauseRequest { order, idempotency_key, epoch, reason }).await)
+            reply_text(
+                control.pause(v1::PauseRequest { order, idempotency_key, epoch, reason }).await,
+            )
         }
         Rpc::Resume => {
-            acted(control.resume(v1::ResumeRequest { order, idempotency_key, epoch }).await)
+            reply_text(control.resume(v1::ResumeRequest { order, idempotency_key, epoch }).await)
         }
         Rpc::Extend(expires_in_ms) => {
             let request = v1::ExtendRequest { order, idempotency_key, epoch, expires_in_ms };
-            acted(control.extend(request).await)
+            reply_text(control.extend(request).await)
         }
         Rpc::Award { proposal, undo_within_ms } => {
             let proposal_id = proposal.to_owned();
@@ -91,25 +95,29 @@ async fn rpc(wire: &Wire, id: &str, key: &str, act: Rpc) -> Said {
                 undo_within_ms,
                 ..v1::AwardRequest::default()
             };
-            acted(control.award(request).await)
+            reply_text(control.award(request).await)
         }
         Rpc::Undo(reason) => {
             let reason = reason.to_owned();
             let request = v1::UndoAwardRequest { order, idempotency_key, epoch, reason };
-            acted(control.undo_award(request).await)
+            reply_text(control.undo_award(request).await)
         }
         Rpc::Close(reason) => {
             let reason = reason.to_owned();
-            acted(control.close(v1::CloseRequest { order, idempotency_key, epoch, reason }).await)
+            reply_text(
+                control.close(v1::CloseRequest { order, idempotency_key, epoch, reason }).await,
+            )
         }
         Rpc::Cancel(reason) => {
             let reason = reason.to_owned();
-            acted(control.cancel(v1::CancelRequest { order, idempotency_key, epoch, reason }).await)
+            reply_text(
+                control.cancel(v1::CancelRequest { order, idempotency_key, epoch, reason }).await,
+            )
         }
     }
 }
 
-async fn submit(wire: &Wire, id: &str, key: &str, proposal: v1::Proposal) -> Said {
+async fn submit(wire: &Wire, id: &str, key: &str, proposal: v1::Proposal) -> ReplyText {
     let submission = v1::ProposalSubmission {
         idempotency_key: key.to_owned(),
         proposal: Some(proposal),
@@ -120,27 +128,32 @@ async fn submit(wire: &Wire, id: &str, key: &str, proposal: v1::Proposal) -> Sai
     if result.reason.is_empty() { Ok(format!("{result:?}")) } else { Err(result.reason) }
 }
 
-async fn rest(rig: &Rig, id: &str, key: &str, (request, mut body): (&str, Value)) -> Said {
+async fn rest(rig: &Rig, id: &str, key: &str, (request, mut body): (&str, Value)) -> ReplyText {
     body["order_req_id"] = json!(id);
     let header = format!("idempotency-key: {key}");
     let headers = ["content-type: application/json", &header];
     let headers = if key.is_empty() { &headers[..1] } else { &headers[..] };
     let request = request.replace("{}", id);
-    let answer = send(rig.rest(), &request, headers, &body.to_string()).await;
-    match answer.status {
-        200 | 201 => Ok(format!("{} {}", answer.status, answer.text)),
-        _ => Err(answer.reason()),
+    let response = send(rig.rest(), &request, headers, &body.to_string()).await;
+    match response.status {
+        200 | 201 => Ok(format!("{} {}", response.status, response.text)),
+        _ => Err(response.reason()),
     }
 }
 
-async fn say(rig: &Rig, wire: &Wire, (id, key): (&str, &str), ask: &Ask) -> Said {
-    match ask.clone() {
-        Ask::Rpc(act) => within("an act", rpc(wire, id, key, act)).await,
-        Ask::Submit(proposal) => submit(wire, id, key, proposal).await,
-        Ask::Rest(request, body) => rest(rig, id, key, (request, body)).await,
-        Ask::Say(seller, words) => {
+async fn send_request(
+    rig: &Rig,
+    wire: &Wire,
+    (id, key): (&str, &str),
+    request: &TestRequest,
+) -> ReplyText {
+    match request.clone() {
+        TestRequest::Rpc(act) => within("an act", rpc(wire, id, key, act)).await,
+        TestRequest::Submit(proposal) => submit(wire, id, key, proposal).await,
+        TestRequest::Rest(request, body) => rest(rig, id, key, (request, body)).await,
+        TestRequest::Session(seller, message) => {
             let mut session = Session::open(wire, seller, &[]).await;
-            let result = session.ask(key, words(order(id))).await;
+            let result = session.ask(key, message(order(id))).await;
             if result.reason.is_empty() { Ok(format!("{result:?}")) } else { Err(result.reason) }
         }
     }
@@ -159,7 +172,7 @@ fn proposed(order: &v1::OrderRef, proposal: v1::Proposal) -> Up {
     Up::Proposal(v1::ProposalSubmission { proposal: Some(proposal), ..submission })
 }
 
-fn said(text: &str) -> Option<v1::Message> {
+fn message(text: &str) -> Option<v1::Message> {
     Some(v1::Message { message: text.to_owned(), ..v1::Message::default() })
 }
 
@@ -173,12 +186,12 @@ fn decline(order: v1::OrderRef, reason: &str) -> Up {
 }
 
 fn answer(order: v1::OrderRef, text: &str) -> Up {
-    let (order, follow_up_id, message) = (Some(order), "f0".to_owned(), said(text));
+    let (order, follow_up_id, message) = (Some(order), "f0".to_owned(), message(text));
     Up::Answer(v1::Answer { order, follow_up_id, message, ..v1::Answer::default() })
 }
 
 fn question(order: v1::OrderRef, text: &str) -> Up {
-    let (order, question_id, message) = (Some(order), String::new(), said(text));
+    let (order, question_id, message) = (Some(order), String::new(), message(text));
     Up::Question(v1::Question { order, question_id, message })
 }
 
@@ -193,8 +206,8 @@ fn unlock(order: v1::OrderRef) -> Up {
 
 fn buyers() -> Vec<Row> {
     let row = |name, before: Vec<Rpc>, ask, other| {
-        let before = before.into_iter().map(Ask::Rpc).collect();
-        Row { name, before, ask: Ask::Rpc(ask), other: Ask::Rpc(other) }
+        let before = before.into_iter().map(TestRequest::Rpc).collect();
+        Row { name, before, request: TestRequest::Rpc(ask), other: TestRequest::Rpc(other) }
     };
     let follow_up = |id, text| Rpc::FollowUp { id, text };
     let award = |undo_within_ms| Rpc::Award { proposal: "p1", undo_within_ms };
@@ -219,8 +232,8 @@ fn submitted() -> Vec<Row> {
     let row = |name, ask, other| Row {
         name,
         before: vec![],
-        ask: Ask::Submit(ask),
-        other: Ask::Submit(other),
+        request: TestRequest::Submit(ask),
+        other: TestRequest::Submit(other),
     };
     vec![
         row("submit", offer("p2", "9"), offer("p3", "9")),
@@ -230,9 +243,14 @@ fn submitted() -> Vec<Row> {
 }
 
 fn sessions() -> Vec<Row> {
-    let say = |words| Ask::Say("seller1", words);
-    let row = |name, ask, other| Row { name, before: vec![], ask: say(ask), other: say(other) };
-    let locked = vec![say(|order| lock(order, 60_000))];
+    let session = |words| TestRequest::Session("seller1", words);
+    let row = |name, ask, other| Row {
+        name,
+        before: vec![],
+        request: session(ask),
+        other: session(other),
+    };
+    let locked = vec![session(|order| lock(order, 60_000))];
     vec![
         row("say-proposal", |o| proposed(&o, offer("", "9")), |o| proposed(&o, offer("", "8"))),
         row("say-amendment", |o| proposed(&o, amended("9")), |o| proposed(&o, amended("8"))),
@@ -245,79 +263,86 @@ fn sessions() -> Vec<Row> {
     ]
 }
 
-fn rested() -> Vec<Row> {
+fn rest_rows() -> Vec<Row> {
     let row = |name, request, body: Value, other: Value| Row {
         name,
         before: vec![],
-        ask: Ask::Rest(request, body),
-        other: Ask::Rest(request, other),
+        request: TestRequest::Rest(request, body),
+        other: TestRequest::Rest(request, other),
     };
     let offer = |id: Value, price| json!({"proposal_id": id, "seller": "seller1", "price": price, "currency": "EUR"});
     let reason = |text| json!({"seller": "seller1", "reason": text});
-    let words = |text| json!({"seller": "seller1", "follow_up_id": "f0", "message": text});
+    let body = |text| json!({"seller": "seller1", "follow_up_id": "f0", "message": text});
     let lease = |ms: u64| json!({"holder": "seller1", "lease_ms": ms});
     const PROPOSE: &str = "POST /api/v1/proposals";
     const LOCK: &str = "POST /api/v1/proposals/p1/edit-lock";
-    let locked = vec![Ask::Rest(LOCK, lease(60_000))];
+    let locked = vec![TestRequest::Rest(LOCK, lease(60_000))];
     let seen = json!({"seller": "seller2"});
-    let declined = Ask::Rest("POST /api/v1/orders/{}/decline", seen.clone());
+    let declined = TestRequest::Rest("POST /api/v1/orders/{}/decline", seen.clone());
     vec![
         row("propose", PROPOSE, offer(json!("p2"), "9"), offer(json!("p3"), "9")),
         row("propose-unnamed", PROPOSE, offer(json!(null), "9"), offer(json!(null), "8")),
         row("amend", "PUT /api/v1/proposals/p1", offer(json!(null), "9"), offer(json!(null), "8")),
         row("withdraw", "POST /api/v1/proposals/p1/withdraw", reason("late"), reason("later")),
-        row("answer", "POST /api/v1/proposals/p1/followup", words("yes"), words("no")),
+        row("answer", "POST /api/v1/proposals/p1/followup", body("yes"), body("no")),
         row("lock", LOCK, lease(1_000), lease(2_000)),
         Row {
             before: locked,
-            other: Ask::Rest(LOCK, lease(3_000)),
+            other: TestRequest::Rest(LOCK, lease(3_000)),
             ..row("unlock", "DELETE /api/v1/proposals/p1/edit-lock", lease(1), lease(1))
         },
         row("decline", "POST /api/v1/orders/{}/decline", reason("far"), reason("dear")),
-        row("ask", "POST /api/v1/orders/{}/questions", words("when?"), words("where?")),
+        row("ask", "POST /api/v1/orders/{}/questions", body("when?"), body("where?")),
         Row { other: declined, ..row("see", "POST /api/v1/orders/{}/seen", seen.clone(), seen) },
     ]
 }
 
 /// Returns requests of all other actors under the same key, each with a command that is always
 /// possible.
-fn others(row: &Row) -> Vec<Ask> {
-    let ask = |seller: &str| {
+fn others(row: &Row) -> Vec<TestRequest> {
+    let question_of = |seller: &str| {
         let body = json!({"seller": seller, "message": format!("{seller} asks")});
-        Ask::Rest("POST /api/v1/orders/{}/questions", body)
+        TestRequest::Rest("POST /api/v1/orders/{}/questions", body)
     };
-    let buyer = Ask::Rpc(Rpc::FollowUp { id: "", text: "somebody else" });
-    let strangers = vec![ask("stranger"), Ask::Say("seller3", |o| question(o, "me too"))];
-    match row.ask {
-        Ask::Rpc(_) => strangers,
-        Ask::Submit(_) | Ask::Say(..) | Ask::Rest(..) => [strangers, vec![buyer]].concat(),
+    let buyer = TestRequest::Rpc(Rpc::FollowUp { id: "", text: "somebody else" });
+    let strangers =
+        vec![question_of("stranger"), TestRequest::Session("seller3", |o| question(o, "me too"))];
+    match row.request {
+        TestRequest::Rpc(_) => strangers,
+        TestRequest::Submit(_) | TestRequest::Session(..) | TestRequest::Rest(..) => {
+            [strangers, vec![buyer]].concat()
+        }
     }
 }
 
 /// The first replies for one row's order.
-struct Held {
+struct FirstReplies {
     row: Row,
     first: String,
-    others: Vec<(Ask, String)>,
+    others: Vec<(TestRequest, String)>,
 }
 
-impl Held {
+impl FirstReplies {
     /// Opens an order of the row's name; all others use the key, and then the row's actor does.
     async fn begin(rig: &Rig, wire: &Wire, row: Row) -> Self {
         let id = row.name;
         wire.track(id).await.through(2).await;
-        let begun =
-            [Ask::Submit(offer("p1", "10")), Ask::Rpc(Rpc::FollowUp { id: "f0", text: "" })];
-        for ask in begun.iter().chain(&row.before) {
-            say(rig, wire, (id, ""), ask).await.expect(id);
+        let begun = [
+            TestRequest::Submit(offer("p1", "10")),
+            TestRequest::Rpc(Rpc::FollowUp { id: "f0", text: "" }),
+        ];
+        for request in begun.iter().chain(&row.before) {
+            send_request(rig, wire, (id, ""), request).await.expect(id);
         }
         let mut others = Vec::new();
-        for ask in self::others(&row) {
-            let said = say(rig, wire, (id, KEY), &ask).await.expect("the key of somebody else");
-            others.push((ask, said));
+        for request in self::others(&row) {
+            let reply = send_request(rig, wire, (id, KEY), &request)
+                .await
+                .expect("the key of somebody else");
+            others.push((request, reply));
         }
         let before = wire.last_seq(id).await;
-        let first = say(rig, wire, (id, KEY), &row.ask).await;
+        let first = send_request(rig, wire, (id, KEY), &row.request).await;
         let first = first.unwrap_or_else(|reason| panic!("{id}: {reason}"));
         assert!(wire.last_seq(id).await > before, "{id} had no effect");
         Self { row, first, others }
@@ -326,36 +351,36 @@ impl Held {
     /// Repeats all requests; nothing happens, and the replies are the first ones.
     async fn again(&self, rig: &Rig, wire: &Wire, when: &str) {
         let (id, before) = (self.row.name, wire.last_seq(self.row.name).await);
-        let again = say(rig, wire, (id, KEY), &self.row.ask).await;
+        let again = send_request(rig, wire, (id, KEY), &self.row.request).await;
         assert_eq!(again.as_ref(), Ok(&self.first), "{id}: {when}");
-        let other = say(rig, wire, (id, KEY), &self.row.other).await;
+        let other = send_request(rig, wire, (id, KEY), &self.row.other).await;
         assert_eq!(other, Err("IDEMPOTENCY_CONFLICT".to_owned()), "{id}: {when}");
-        for (ask, first) in &self.others {
-            let again = say(rig, wire, (id, KEY), ask).await;
+        for (request, first) in &self.others {
+            let again = send_request(rig, wire, (id, KEY), request).await;
             assert_eq!(again.as_ref(), Ok(first), "somebody else in {id}: {when}");
         }
         assert_eq!(wire.last_seq(id).await, before, "{id}: {when}");
     }
 
     /// Changes everything that a reply might depend on, as far as the order's state allows.
-    async fn go_on(&self, rig: &Rig, wire: &Wire) {
-        let asks = [
-            Ask::Rpc(Rpc::Undo("")),
-            Ask::Rpc(Rpc::Resume),
-            Ask::Submit(offer("later", "7")),
-            Ask::Rpc(Rpc::Extend(120 * MINUTE_MS)),
-            Ask::Rest("POST /api/v1/proposals/p1/withdraw", json!({})),
-            Ask::Rpc(Rpc::Pause("later")),
+    async fn change_everything(&self, rig: &Rig, wire: &Wire) {
+        let requests = [
+            TestRequest::Rpc(Rpc::Undo("")),
+            TestRequest::Rpc(Rpc::Resume),
+            TestRequest::Submit(offer("later", "7")),
+            TestRequest::Rpc(Rpc::Extend(120 * MINUTE_MS)),
+            TestRequest::Rest("POST /api/v1/proposals/p1/withdraw", json!({})),
+            TestRequest::Rpc(Rpc::Pause("later")),
         ];
-        for ask in asks {
-            drop(say(rig, wire, (self.row.name, ""), &ask).await);
+        for request in requests {
+            drop(send_request(rig, wire, (self.row.name, ""), &request).await);
         }
     }
 }
 
-async fn all_again(rig: &Rig, held: &[Held], when: &str) {
+async fn all_again(rig: &Rig, replies: &[FirstReplies], when: &str) {
     let wire = rig.wire().await;
-    for one in held {
+    for one in replies {
         one.again(rig, &wire, when).await;
     }
 }
@@ -365,25 +390,28 @@ async fn all_again(rig: &Rig, held: &[Held], when: &str) {
 async fn repeated_commands_get_first_reply() {
     let mut rig = Rig::start().await;
     let wire = rig.wire().await;
-    let mut held = Vec::new();
-    for row in [buyers(), submitted(), sessions(), rested()].into_iter().flatten() {
-        held.push(Held::begin(&rig, &wire, row).await);
+    let mut replies = Vec::new();
+    for row in [buyers(), submitted(), sessions(), rest_rows()].into_iter().flatten() {
+        replies.push(FirstReplies::begin(&rig, &wire, row).await);
     }
-    all_again(&rig, &held, "at once").await;
-    for one in &held {
-        one.go_on(&rig, &wire).await;
+    all_again(&rig, &replies, "at once").await;
+    for one in &replies {
+        one.change_everything(&rig, &wire).await;
     }
-    all_again(&rig, &held, "later").await;
+    all_again(&rig, &replies, "later").await;
     rig.restart().await;
-    all_again(&rig, &held, "after a restart").await;
+    all_again(&rig, &replies, "after a restart").await;
     let wire = rig.wire().await;
-    for one in &held {
-        drop(say(&rig, &wire, (one.row.name, ""), &Ask::Rpc(Rpc::Cancel("over"))).await);
+    for one in &replies {
+        drop(
+            send_request(&rig, &wire, (one.row.name, ""), &TestRequest::Rpc(Rpc::Cancel("over")))
+                .await,
+        );
     }
-    all_again(&rig, &held, "after the end").await;
+    all_again(&rig, &replies, "after the end").await;
     rig.crash().await;
     rig.begin().await;
-    all_again(&rig, &held, "after the end and a crash").await;
+    all_again(&rig, &replies, "after the end and a crash").await;
 }
 
 /// A seller sends the same command under one key over one interface after another.
@@ -393,14 +421,14 @@ async fn interfaces_share_a_sellers_keys() {
     let wire = rig.wire().await;
     wire.track("a").await.through(2).await;
     let body = json!({"seller": "seller1", "price": "10.50", "currency": "EUR"});
-    let ways = [
-        Ask::Rest("POST /api/v1/proposals", body),
-        Ask::Submit(proposal("")),
-        Ask::Say("seller1", |order| proposed(&order, proposal(""))),
+    let requests = [
+        TestRequest::Rest("POST /api/v1/proposals", body),
+        TestRequest::Submit(proposal("")),
+        TestRequest::Session("seller1", |order| proposed(&order, proposal(""))),
     ];
-    for way in &ways {
-        let said = say(&rig, &wire, ("a", KEY), way).await.unwrap();
-        assert!(said.contains("seq\":3") || said.contains("seq: 3"), "{said}");
+    for request in &requests {
+        let reply = send_request(&rig, &wire, ("a", KEY), request).await.unwrap();
+        assert!(reply.contains("seq\":3") || reply.contains("seq: 3"), "{reply}");
     }
     assert_eq!(wire.last_seq("a").await, 3);
 }
@@ -411,19 +439,23 @@ async fn repeated_seen_marks_keep_reply() {
     let mut rig = Rig::start().await;
     let wire = rig.wire().await;
     wire.track("a").await.through(2).await;
-    let see = Ask::Rest("POST /api/v1/orders/{}/seen", json!({"seller": "seller1"}));
-    let stranger = Ask::Rest("POST /api/v1/orders/{}/seen", json!({"seller": "stranger"}));
-    drop(say(&rig, &wire, ("a", ""), &see).await.unwrap());
-    let first = say(&rig, &wire, ("a", "k"), &see).await.unwrap();
-    let strange = say(&rig, &wire, ("a", "k"), &stranger).await.unwrap();
+    let see = TestRequest::Rest("POST /api/v1/orders/{}/seen", json!({"seller": "seller1"}));
+    let stranger = TestRequest::Rest("POST /api/v1/orders/{}/seen", json!({"seller": "stranger"}));
+    drop(send_request(&rig, &wire, ("a", ""), &see).await.unwrap());
+    let first = send_request(&rig, &wire, ("a", "k"), &see).await.unwrap();
+    let strange = send_request(&rig, &wire, ("a", "k"), &stranger).await.unwrap();
     assert!(first.contains("\"seq\":3") && strange.contains("\"seq\":2"), "{first} {strange}");
     for _ in 0..2 {
         let wire = rig.wire().await;
         drop(wire.submit(vec![submission("a", "p"), submission("a", "q")]).await.unwrap());
-        assert_eq!(say(&rig, &wire, ("a", "k"), &see).await, Ok(first.clone()));
-        assert_eq!(say(&rig, &wire, ("a", "k"), &stranger).await, Ok(strange.clone()));
-        drop(say(&rig, &wire, ("a", ""), &Ask::Rpc(Rpc::Close(""))).await);
-        assert_eq!(say(&rig, &wire, ("a", "k"), &see).await, Ok(first.clone()), "after the end");
+        assert_eq!(send_request(&rig, &wire, ("a", "k"), &see).await, Ok(first.clone()));
+        assert_eq!(send_request(&rig, &wire, ("a", "k"), &stranger).await, Ok(strange.clone()));
+        drop(send_request(&rig, &wire, ("a", ""), &TestRequest::Rpc(Rpc::Close(""))).await);
+        assert_eq!(
+            send_request(&rig, &wire, ("a", "k"), &see).await,
+            Ok(first.clone()),
+            "after the end"
+        );
         rig.restart().await;
     }
 }
@@ -434,11 +466,14 @@ async fn refused_keys_stay_free() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     wire.track("a").await.through(2).await;
-    drop(say(&rig, &wire, ("a", ""), &Ask::Rpc(Rpc::Pause(""))).await.unwrap());
-    let refused = say(&rig, &wire, ("a", KEY), &Ask::Submit(offer("p1", "10"))).await;
+    drop(send_request(&rig, &wire, ("a", ""), &TestRequest::Rpc(Rpc::Pause(""))).await.unwrap());
+    let refused =
+        send_request(&rig, &wire, ("a", KEY), &TestRequest::Submit(offer("p1", "10"))).await;
     assert_eq!(refused, Err("ORDER_PAUSED".to_owned()));
-    drop(say(&rig, &wire, ("a", ""), &Ask::Rpc(Rpc::Resume)).await.unwrap());
-    let second = say(&rig, &wire, ("a", KEY), &Ask::Submit(offer("p1", "9"))).await.unwrap();
-    let again = say(&rig, &wire, ("a", KEY), &Ask::Submit(offer("p1", "9"))).await;
+    drop(send_request(&rig, &wire, ("a", ""), &TestRequest::Rpc(Rpc::Resume)).await.unwrap());
+    let second = send_request(&rig, &wire, ("a", KEY), &TestRequest::Submit(offer("p1", "9")))
+        .await
+        .unwrap();
+    let again = send_request(&rig, &wire, ("a", KEY), &TestRequest::Submit(offer("p1", "9"))).await;
     assert_eq!(again, Ok(second));
 }

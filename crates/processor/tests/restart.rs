@@ -68,7 +68,7 @@ fn item(sku: &str) -> v1::OrderItem {
 }
 
 /// Returns everything that a caller can see of the orders.
-async fn seen(rig: &Rig) -> Vec<(v1::OrderState, String, Vec<String>)> {
+async fn observe(rig: &Rig) -> Vec<(v1::OrderState, String, Vec<String>)> {
     let wire = rig.wire().await;
     let mut all = Vec::new();
     for id in PHASES {
@@ -85,19 +85,23 @@ async fn seen(rig: &Rig) -> Vec<(v1::OrderState, String, Vec<String>)> {
 async fn state_survives_restart_and_crash() {
     let mut rig = Rig::start().await;
     fill(&rig.wire().await).await;
-    let mut before = seen(&rig).await;
+    let mut before = observe(&rig).await;
     let lock = json!({ "order_req_id": "open", "holder": "seller1", "lease_ms": 60_000 });
     let path = "/api/v1/proposals/many-0/edit-lock";
     assert_eq!(post(rig.rest(), path, &lock).await.status, 200);
-    before[0] = seen(&rig).await.swap_remove(0);
+    before[0] = observe(&rig).await.swap_remove(0);
     rig.restart().await;
-    assert_eq!(seen(&rig).await, before);
+    assert_eq!(observe(&rig).await, before);
     rig.crash().await;
     rig.begin().await;
-    assert_eq!(seen(&rig).await, before);
+    assert_eq!(observe(&rig).await, before);
     let foreign = json!({ "order_req_id": "open", "holder": "seller2" });
-    let answer = post(rig.rest(), path, &foreign).await;
-    assert_eq!((answer.status, answer.reason().as_str()), (423, "LOCKED"), "the lock still holds");
+    let response = post(rig.rest(), path, &foreign).await;
+    assert_eq!(
+        (response.status, response.reason().as_str()),
+        (423, "LOCKED"),
+        "the lock still holds"
+    );
     let wire = rig.wire().await;
     let last = wire.last_seq("open").await;
     assert_eq!(wire.propose("open", "after").await, last + 1, "the list goes on");
@@ -183,8 +187,12 @@ async fn damaged_records_refuse_their_order_only() {
     assert_eq!(summary.results[0].reason, "RECORDS_DAMAGED");
     assert_eq!(summary.accepted, 1, "the others are served: {summary:?}");
     for path in ["/api/v1/orders/b", "/api/v1/orders/b/events", "/api/v1/orders/b/proposals"] {
-        let answer = get(rig.rest(), path).await;
-        assert_eq!((answer.status, answer.reason().as_str()), (500, "RECORDS_DAMAGED"), "{path}");
+        let response = get(rig.rest(), path).await;
+        assert_eq!(
+            (response.status, response.reason().as_str()),
+            (500, "RECORDS_DAMAGED"),
+            "{path}"
+        );
     }
     assert_eq!(wire.track("c").await.through(3).await.len(), 3);
     // Nothing of the damaged order was thrown away: with the byte set right it is all there.
@@ -194,7 +202,7 @@ async fn damaged_records_refuse_their_order_only() {
 }
 
 /// Returns the last position of this text in a log.
-fn place_of(log: &[u8], text: &str) -> usize {
+fn position_of(log: &[u8], text: &str) -> usize {
     log.windows(text.len()).rposition(|bytes| bytes == text.as_bytes()).unwrap()
 }
 
@@ -207,12 +215,12 @@ async fn truncated_log_refuses_shortened_orders() {
         drop(wire.track(id).await);
         wire.propose(id, &format!("proposal-of-{id}")).await;
     }
-    rig.restart_on(|log| log.truncate(place_of(log, "proposal-of-b"))).await;
+    rig.restart_on(|log| log.truncate(position_of(log, "proposal-of-b"))).await;
     let wire = rig.wire().await;
     let status = wire.state("b").await.err().unwrap();
     assert_eq!(reason(&status), "RECORDS_DAMAGED");
-    let told = "record 3: 1 of its 3 records are missing that were acknowledged";
-    assert!(refusal(&status).message.contains(told), "{status:?}");
+    let expected = "record 3: 1 of its 3 records are missing that were acknowledged";
+    assert!(refusal(&status).message.contains(expected), "{status:?}");
     let summary = wire.submit(vec![submission("b", "p"), submission("a", "p")]).await.unwrap();
     assert_eq!(summary.results[0].reason, "RECORDS_DAMAGED", "its number is not given again");
     assert_eq!(summary.accepted, 1, "the others are served: {summary:?}");
@@ -229,7 +237,7 @@ async fn damaged_log_takes_no_commands() {
         wire.propose(id, &format!("proposal-of-{id}")).await;
     }
     rig.restart_on(|log| {
-        let at = place_of(log, "proposal-of-b");
+        let at = position_of(log, "proposal-of-b");
         log[at] ^= 1;
     })
     .await;
@@ -242,8 +250,8 @@ async fn damaged_log_takes_no_commands() {
         assert_eq!(wire.follow(newer).await.unwrap().through(3).await.len(), 3, "{id}");
         let refused = wire.submit(vec![submission(id, "p")]).await.unwrap().results.remove(0);
         assert_eq!(refused.reason, "STORAGE_UNAVAILABLE");
-        for word in ["read only", "store/0.jnl at byte ", "orderstream journal salvage"] {
-            assert!(refused.message.contains(word), "{word}: {refused:?}");
+        for text in ["read only", "store/0.jnl at byte ", "orderstream journal salvage"] {
+            assert!(refused.message.contains(text), "{text}: {refused:?}");
         }
         let events = get(rig.rest(), &format!("/api/v1/orders/{id}")).await;
         assert_eq!(events.status, 200, "reads go on after an act was refused");

@@ -13,7 +13,7 @@ use orderstream_core::spec::{Channel, Contact, NotificationType, Seller};
 use orderstream_core::{SellerId, Tenant, Timestamp};
 use orderstream_journal::{Embedded, OpenError, Options};
 use orderstream_processor::limits::KEEP_ENDED;
-use orderstream_processor::{Error, Orders, Parts, PeersConfig, Processor};
+use orderstream_processor::{Error, OwnedOrders, Parts, PeersConfig, Processor};
 use orderstream_rpc::server::http_metrics::HttpMetrics;
 use prometheus::Registry;
 use tempfile::TempDir;
@@ -44,14 +44,14 @@ pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T 
 
 /// A clock that shows the time that the test sets, and counts its reads.
 #[derive(Debug)]
-pub(crate) struct HandClock {
+pub(crate) struct ManualClock {
     now_ms: AtomicI64,
-    looks: watch::Sender<u64>,
+    reads: watch::Sender<u64>,
 }
 
-impl HandClock {
+impl ManualClock {
     fn new() -> Self {
-        Self { now_ms: AtomicI64::new(START.0), looks: watch::Sender::new(0) }
+        Self { now_ms: AtomicI64::new(START.0), reads: watch::Sender::new(0) }
     }
 
     pub(crate) fn set(&self, at: Timestamp) {
@@ -60,18 +60,18 @@ impl HandClock {
 
     /// Waits until a whole round of the expiry has read the current time: the first read may have
     /// begun before, the second is the round's, and with the third the round is over.
-    pub(crate) async fn has_been_heeded(&self) {
-        let mut looks = self.looks.subscribe();
-        let begun = *looks.borrow_and_update();
-        let looked = looks.wait_for(|looks| *looks >= begun + 3);
-        within("three looks at the clock", looked).await.unwrap();
+    pub(crate) async fn wait_for_expiry_round(&self) {
+        let mut reads = self.reads.subscribe();
+        let begun = *reads.borrow_and_update();
+        let read = reads.wait_for(|looks| *looks >= begun + 3);
+        within("three looks at the clock", read).await.unwrap();
     }
 }
 
-impl Clock for HandClock {
+impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         let now = Timestamp(self.now_ms.load(Ordering::SeqCst));
-        self.looks.send_modify(|looks| *looks += 1);
+        self.reads.send_modify(|looks| *looks += 1);
         now
     }
 }
@@ -117,7 +117,7 @@ impl Sellers {
 
 /// A processor and the parts that outlive it.
 pub(crate) struct Rig {
-    pub(crate) clock: Arc<HandClock>,
+    pub(crate) clock: Arc<ManualClock>,
     dir: TempDir,
     disk: Option<Disk>,
     sellers: Sellers,
@@ -129,7 +129,7 @@ pub(crate) struct Rig {
 struct Running {
     grpc: SocketAddr,
     rest: SocketAddr,
-    orders: Orders,
+    orders: OwnedOrders,
     registry: Registry,
     shutdown: CancellationToken,
     tasks: JoinSet<Result<(), Error>>,
@@ -156,37 +156,40 @@ impl Rig {
     }
 
     async fn start_with(disk: Option<Disk>, sellers: Sellers) -> Self {
-        let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(HandClock::new()));
+        let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(ManualClock::new()));
         let mut rig = Self::new(clock, dir, disk, sellers);
         rig.begin().await;
         rig
     }
 
-    fn new(clock: Arc<HandClock>, dir: TempDir, disk: Option<Disk>, sellers: Sellers) -> Self {
+    fn new(clock: Arc<ManualClock>, dir: TempDir, disk: Option<Disk>, sellers: Sellers) -> Self {
         Self { clock, dir, disk, sellers, notifier: None, keep_ended: KEEP_ENDED, running: None }
     }
 
     /// Starts a processor on a directory of its own, with notifications through this notifier.
-    pub(crate) async fn start_telling<T: Notifier>(notifier: &Arc<T>) -> Self {
-        let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(HandClock::new()));
+    pub(crate) async fn start_with_notifier<T: Notifier>(notifier: &Arc<T>) -> Self {
+        let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(ManualClock::new()));
         let mut rig = Self::new(clock, dir, None, Self::three_sellers());
-        rig.tell(notifier);
+        rig.set_notifier(notifier);
         rig.begin().await;
         rig
     }
 
     /// Starts a processor on a store that can be made to fail, with notifications through this
     /// notifier.
-    pub(crate) async fn start_telling_on<T: Notifier>(disk: &Disk, notifier: &Arc<T>) -> Self {
-        let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(HandClock::new()));
+    pub(crate) async fn start_on_with_notifier<T: Notifier>(
+        disk: &Disk,
+        notifier: &Arc<T>,
+    ) -> Self {
+        let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(ManualClock::new()));
         let mut rig = Self::new(clock, dir, Some(disk.clone()), Self::three_sellers());
-        rig.tell(notifier);
+        rig.set_notifier(notifier);
         rig.begin().await;
         rig
     }
 
     /// Sends notifications through this notifier from the next start on.
-    pub(crate) fn tell<T: Notifier>(&mut self, notifier: &Arc<T>) {
+    pub(crate) fn set_notifier<T: Notifier>(&mut self, notifier: &Arc<T>) {
         let notifier: Arc<dyn Notifier> = Arc::<T>::clone(notifier);
         self.notifier = Some(notifier);
     }
@@ -228,8 +231,8 @@ impl Rig {
                 shutdown: stop,
             })?;
             match notifier {
-                Some(notifier) => processor.telling(notifier),
-                None => processor.silent(),
+                Some(notifier) => processor.with_notifications(notifier),
+                None => processor.without_notifications(),
             }
         });
         let processor = processor.await.unwrap().unwrap();
@@ -287,7 +290,7 @@ impl Rig {
         self.running().rest
     }
 
-    pub(crate) fn orders(&self) -> &Orders {
+    pub(crate) fn orders(&self) -> &OwnedOrders {
         &self.running().orders
     }
 
@@ -304,7 +307,7 @@ impl Rig {
     }
 
     /// Returns all metrics, as a scrape would show them.
-    pub(crate) fn figures(&self) -> String {
+    pub(crate) fn metrics(&self) -> String {
         format!("{:?}", self.running().registry.gather())
     }
 
@@ -322,7 +325,7 @@ fn open(dir: &Path, disk: Option<&Disk>) -> Embedded {
     let started = Instant::now();
     loop {
         let opened = match disk {
-            Some(disk) => Embedded::open_place(dir, Options::default(), Box::new(disk.clone())),
+            Some(disk) => Embedded::open_at(dir, Options::default(), Box::new(disk.clone())),
             None => Embedded::open(dir, Options::default()),
         };
         match opened {

@@ -53,9 +53,9 @@ fn is_alone(test: &str) -> bool {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args([&name, "--exact", "--nocapture"]).env(ALONE_VARIABLE, "1");
     let output = child.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
+    let stdout = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}{errors}");
+    assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}{errors}");
     false
 }
 
@@ -73,11 +73,11 @@ async fn open(wire: Wire, orders: Vec<(usize, u64)>) -> Bundle {
 }
 
 /// Opens all streams on new connections.
-async fn open_all(rig: &Rig, seen: &[u64]) -> Vec<Bundle> {
+async fn open_all(rig: &Rig, cursors: &[u64]) -> Vec<Bundle> {
     let mut opening = JoinSet::new();
     for connection in 0..CONNECTIONS {
-        let mine = (connection..seen.len()).step_by(CONNECTIONS);
-        opening.spawn(open(rig.wire().await, mine.map(|n| (n, seen[n])).collect()));
+        let mine = (connection..cursors.len()).step_by(CONNECTIONS);
+        opening.spawn(open(rig.wire().await, mine.map(|n| (n, cursors[n])).collect()));
     }
     opening.join_all().await
 }
@@ -136,15 +136,16 @@ async fn ten_thousand_streams_survive_a_cut() {
     let bundles = read_all(bundles, LAST, Stalled::Unread).await;
     let growth = resident_bytes().saturating_sub(before);
     assert!(growth < count * STREAM_BYTES_MAX, "{growth} bytes for {count} streams");
-    let mut seen = vec![0; count];
+    let mut cursors = vec![0; count];
     for (n, follow) in bundles.iter().flatten() {
-        seen[*n] = follow.seen;
+        cursors[*n] = follow.last_seq;
     }
     let stalled = count.div_ceil(STALLED_EVERY);
-    assert_eq!(seen.iter().filter(|seen| **seen == LAST).count(), count - stalled);
+    assert_eq!(cursors.iter().filter(|seen| **seen == LAST).count(), count - stalled);
     drop(bundles);
     // More comes in while all come back.
-    let (bundles, ()) = tokio::join!(open_all(&rig, &seen), propose_on_all(&rig, count, &["p4"]));
+    let (bundles, ()) =
+        tokio::join!(open_all(&rig, &cursors), propose_on_all(&rig, count, &["p4"]));
     let bundles = read_all(bundles, LAST + 1, Stalled::Read).await;
     assert_eq!(bundles.iter().flatten().count(), count, "each has seen 1 to the last once");
     drop(bundles);
@@ -212,10 +213,10 @@ async fn large_calls_are_not_buffered() {
     drop(wire.track("a").await);
     let before = resident_bytes();
     let peak = Arc::new(AtomicUsize::new(0));
-    let (seen, note) = (Arc::clone(&peak), "n".repeat(NOTE_BYTES));
+    let (sampled_peak, note) = (Arc::clone(&peak), "n".repeat(NOTE_BYTES));
     let submissions = (0..COUNT).map(move |n| {
         if n.is_multiple_of(1_000) {
-            seen.fetch_max(resident_bytes(), Ordering::Relaxed);
+            sampled_peak.fetch_max(resident_bytes(), Ordering::Relaxed);
         }
         let price = if n.is_multiple_of(GOOD_EVERY) { "10" } else { "-10" }.to_owned();
         let proposed = v1::Proposal { price, note: note.clone(), ..proposal(&format!("p{n}")) };

@@ -6,7 +6,7 @@ use orderstream_processor::rest::document;
 use orderstream_rpc::v1;
 use serde_json::{Value, json};
 
-use crate::http::{Answer, SseStream, get, post, send};
+use crate::http::{HttpResponse, SseStream, get, post, send};
 use crate::rig::{Rig, START, within};
 use crate::wire::{Wire, order, tracker};
 
@@ -16,7 +16,7 @@ const SELLER: &str = "secret-seller-zq";
 const SECRETS: [&str; 8] =
     [SELLER, "7654.21", "7653.21", "secret-note", "secret.example", "secret-sku", "CHF", "2031-"];
 
-const LIFE_MS: u64 = 60_000;
+const EXPIRES_IN_MS: u64 = 60_000;
 
 fn proposal(price: &str) -> Value {
     json!({
@@ -29,7 +29,8 @@ fn proposal(price: &str) -> Value {
 
 /// Makes a sealed order with everything that sellers do in it.
 async fn sealed(rig: &Rig, wire: &Wire) {
-    let spec = v1::OrderSpec { sealed: true, expires_in_ms: LIFE_MS, ..v1::OrderSpec::default() };
+    let spec =
+        v1::OrderSpec { sealed: true, expires_in_ms: EXPIRES_IN_MS, ..v1::OrderSpec::default() };
     let request = v1::OrderStreamRequest { order: Some(spec), ..tracker("a") };
     drop(wire.follow(request).await.unwrap());
     let follow_up = v1::FollowUpRequest {
@@ -40,20 +41,20 @@ async fn sealed(rig: &Rig, wire: &Wire) {
     };
     within("a follow-up", wire.unary.clone().process_follow_up(follow_up)).await.unwrap();
     let rest = rig.rest();
-    let said = json!({ "order_req_id": "a", "seller": SELLER, "follow_up_id": "f1",
+    let answer = json!({ "order_req_id": "a", "seller": SELLER, "follow_up_id": "f1",
                        "message": "soon" });
     let steps = [
         ("POST /api/v1/proposals", proposal("7654.21")),
         ("PUT /api/v1/proposals/p", proposal("7653.21")),
-        ("POST /api/v1/proposals/p/followup", said),
+        ("POST /api/v1/proposals/p/followup", answer),
         ("POST /api/v1/orders/a/questions", json!({ "seller": SELLER, "message": "which?" })),
         ("POST /api/v1/orders/a/decline", json!({ "seller": "seller2", "reason": "secret-note" })),
         ("POST /api/v1/proposals/p/edit-lock", json!({ "order_req_id": "a", "holder": SELLER })),
     ];
     for (request, body) in steps {
-        let answer = send(rest, request, &[], &body.to_string()).await;
-        assert!(answer.status < 300, "{request}: {answer:?}");
-        assert_secret(request, &format!("{}{}", answer.head, answer.text));
+        let response = send(rest, request, &[], &body.to_string()).await;
+        assert!(response.status < 300, "{request}: {response:?}");
+        assert_secret(request, &format!("{}{}", response.head, response.text));
     }
     // To collide with the lock must not tell who holds it.
     let mut other = proposal("1");
@@ -67,9 +68,9 @@ async fn sealed(rig: &Rig, wire: &Wire) {
         ("DELETE /api/v1/proposals/p/edit-lock", &lock),
         ("POST /api/v1/proposals/none/withdraw", &withdraw),
     ] {
-        let answer = send(rest, request, &[], &body.to_string()).await;
-        assert!(answer.status >= 400, "{request}: {answer:?}");
-        assert_secret(request, &format!("{}{}", answer.head, answer.text));
+        let response = send(rest, request, &[], &body.to_string()).await;
+        assert!(response.status >= 400, "{request}: {response:?}");
+        assert_secret(request, &format!("{}{}", response.head, response.text));
     }
 }
 
@@ -103,14 +104,14 @@ fn reads() -> Vec<String> {
     paths
 }
 
-async fn read_all(rig: &Rig) -> Vec<(String, Answer)> {
-    let mut answers = Vec::new();
+async fn read_all(rig: &Rig) -> Vec<(String, HttpResponse)> {
+    let mut responses = Vec::new();
     for path in reads() {
-        let answer = get(rig.rest(), &path).await;
-        assert_eq!(answer.status, 200, "{path}: {answer:?}");
-        answers.push((path, answer));
+        let response = get(rig.rest(), &path).await;
+        assert_eq!(response.status, 200, "{path}: {response:?}");
+        responses.push((path, response));
     }
-    answers
+    responses
 }
 
 /// In no response, event or metric; after the opening everything is shown.
@@ -119,8 +120,8 @@ async fn sealed_order_leaks_nothing_before_opening() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     sealed(&rig, &wire).await;
-    for (path, answer) in read_all(&rig).await {
-        assert_secret(&path, &format!("{}{}", answer.head, answer.text));
+    for (path, response) in read_all(&rig).await {
+        assert_secret(&path, &format!("{}{}", response.head, response.text));
     }
     let last = wire.last_seq("a").await;
     let mut events = SseStream::open(rig.rest(), "/api/v1/orders/a/events", &[]).await;
@@ -128,7 +129,7 @@ async fn sealed_order_leaks_nothing_before_opening() {
         let event = events.next().await.unwrap();
         assert_secret("an event", &event.data.to_string());
     }
-    assert_secret("the figures", &rig.figures());
+    assert_secret("the figures", &rig.metrics());
     let award = v1::AwardRequest {
         order: Some(order("a")),
         proposal_id: "p".to_owned(),
@@ -137,12 +138,12 @@ async fn sealed_order_leaks_nothing_before_opening() {
     let refused = within("an award", wire.control.clone().award(award)).await.err().unwrap();
     assert_eq!(crate::wire::reason(&refused), "ORDER_SEALED");
 
-    rig.clock.set(START.plus_ms(LIFE_MS));
+    rig.clock.set(START.plus_ms(EXPIRES_IN_MS));
     let opened = events.next().await.unwrap();
     assert_eq!(opened.event, "ProposalsOpened");
-    let shown = get(rig.rest(), "/api/v1/orders/a").await.json();
-    assert_eq!((&shown["sealed"], &shown["phase"]), (&json!(false), &json!("Paused")));
-    assert_eq!(shown["decide_until"], "2026-01-31T00:01:00Z");
+    let view = get(rig.rest(), "/api/v1/orders/a").await.json();
+    assert_eq!((&view["sealed"], &view["phase"]), (&json!(false), &json!("Paused")));
+    assert_eq!(view["decide_until"], "2026-01-31T00:01:00Z");
     for path in [
         "/api/v1/proposals/p?order_req_id=a",
         "/api/v1/proposals/p/versions?order_req_id=a",
@@ -150,15 +151,15 @@ async fn sealed_order_leaks_nothing_before_opening() {
         "/api/v1/orders/a/comparison?format=csv",
         "/api/v1/orders/a/conversation",
     ] {
-        let answer = get(rig.rest(), path).await;
-        assert!(answer.text.contains(SELLER), "{path}: {answer:?}");
+        let response = get(rig.rest(), path).await;
+        assert!(response.text.contains(SELLER), "{path}: {response:?}");
     }
     let mut again = SseStream::open(rig.rest(), "/api/v1/orders/a/events", &[]).await;
-    let mut told = String::new();
+    let mut text = String::new();
     for _ in 0..=last {
-        told.push_str(&again.next().await.unwrap().data.to_string());
+        text.push_str(&again.next().await.unwrap().data.to_string());
     }
-    assert!(told.contains(SELLER) && told.contains("7653.21"), "read again, it tells all");
+    assert!(text.contains(SELLER) && text.contains("7653.21"), "read again, it tells all");
     let late = post(rig.rest(), "/api/v1/proposals", &proposal("1")).await;
     assert_eq!(late.status, 409, "and nothing more is taken: {late:?}");
 }

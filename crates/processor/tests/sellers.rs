@@ -3,26 +3,26 @@
 use orderstream_rpc::v1;
 use serde_json::{Value, json};
 
-use crate::http::{Answer, get, post, send};
+use crate::http::{HttpResponse, get, post, send};
 use crate::rig::{Rig, START};
 use crate::wire::Wire;
 
-async fn put(rig: &Rig, path: &str, body: &Value) -> Answer {
+async fn put(rig: &Rig, path: &str, body: &Value) -> HttpResponse {
     send(rig.rest(), &format!("PUT {path}"), &[], &body.to_string()).await
 }
 
-async fn lock(rig: &Rig, holder: &str, lease_ms: u64) -> Answer {
+async fn lock(rig: &Rig, holder: &str, lease_ms: u64) -> HttpResponse {
     let body = json!({ "order_req_id": "a", "holder": holder, "lease_ms": lease_ms });
     post(rig.rest(), "/api/v1/proposals/p/edit-lock", &body).await
 }
 
-async fn unlock(rig: &Rig, holder: &str) -> Answer {
+async fn unlock(rig: &Rig, holder: &str) -> HttpResponse {
     let body = json!({ "order_req_id": "a", "holder": holder }).to_string();
     send(rig.rest(), "DELETE /api/v1/proposals/p/edit-lock", &[], &body).await
 }
 
-fn assert_refused(answer: &Answer, status: u16, reason: &str) {
-    assert_eq!((answer.status, answer.reason().as_str()), (status, reason), "{answer:?}");
+fn assert_refused(response: &HttpResponse, status: u16, reason: &str) {
+    assert_eq!((response.status, response.reason().as_str()), (status, reason), "{response:?}");
 }
 
 /// Makes an order with proposal `p` of `seller1`.
@@ -34,9 +34,12 @@ async fn with_a_proposal(rig: &Rig) -> Wire {
         "price": 10.5, "currency": "eur",
         "lines": [{ "sku": "beam", "quantity": 2, "price": "10.50" }],
     });
-    let answer = post(rig.rest(), "/api/v1/proposal-submissions", &body).await;
-    assert_eq!(answer.status, 201, "{answer:?}");
-    assert_eq!((answer.json()["seq"].as_u64(), &answer.json()["success"]), (Some(3), &json!(true)));
+    let response = post(rig.rest(), "/api/v1/proposal-submissions", &body).await;
+    assert_eq!(response.status, 201, "{response:?}");
+    assert_eq!(
+        (response.json()["seq"].as_u64(), &response.json()["success"]),
+        (Some(3), &json!(true))
+    );
     wire
 }
 
@@ -49,22 +52,22 @@ async fn proposals_are_amended_and_withdrawn() {
     });
     let amended = put(&rig, "/api/v1/proposals/p", &cheaper).await;
     assert_eq!((amended.status, amended.json()["seq"].as_u64()), (200, Some(4)), "{amended:?}");
-    let shown = get(rig.rest(), "/api/v1/proposals/p?order_req_id=a").await.json();
-    assert_eq!((&shown["price"], &shown["version"]), (&json!("9.00"), &json!(2)));
-    assert_eq!(shown["status"], "Open");
+    let proposal = get(rig.rest(), "/api/v1/proposals/p?order_req_id=a").await.json();
+    assert_eq!((&proposal["price"], &proposal["version"]), (&json!("9.00"), &json!(2)));
+    assert_eq!(proposal["status"], "Open");
     let foreign = json!({
         "order_req_id": "a", "seller": "seller2", "price": "1", "currency": "EUR",
     });
-    let answer = put(&rig, "/api/v1/proposals/p", &foreign).await;
-    assert_refused(&answer, 422, "INVALID_FIELD");
-    assert_eq!(answer.json()["field"], "seller");
+    let response = put(&rig, "/api/v1/proposals/p", &foreign).await;
+    assert_refused(&response, 422, "INVALID_FIELD");
+    assert_eq!(response.json()["field"], "seller");
     let why = json!({ "order_req_id": "a", "reason": "sold out" });
     let withdrawn = post(rig.rest(), "/api/v1/proposals/p/withdraw", &why).await;
     assert_eq!((withdrawn.status, withdrawn.json()["seq"].as_u64()), (200, Some(5)));
-    let answer = put(&rig, "/api/v1/proposals/p", &cheaper).await;
-    assert_refused(&answer, 409, "PROPOSAL_ENDED");
-    let shown = get(rig.rest(), "/api/v1/proposals/p?order_req_id=a").await.json();
-    assert_eq!(shown["status"], "Withdrawn");
+    let response = put(&rig, "/api/v1/proposals/p", &cheaper).await;
+    assert_refused(&response, 409, "PROPOSAL_ENDED");
+    let proposal = get(rig.rest(), "/api/v1/proposals/p?order_req_id=a").await.json();
+    assert_eq!(proposal["status"], "Withdrawn");
     let kinds = wire.observe("a").await.through(5).await;
     assert_eq!(kinds[2..], ["NewProposal", "ProposalUpdate", "ProposalUpdate"]);
 }
@@ -75,9 +78,9 @@ async fn edit_locks_exclude_others() {
     let rig = Rig::start().await;
     let wire = with_a_proposal(&rig).await;
     assert_eq!(lock(&rig, "editor", 5_000).await.json()["seq"].as_u64(), Some(4));
-    let held = lock(&rig, "other", 5_000).await;
-    assert_refused(&held, 423, "LOCKED");
-    assert_eq!(held.json()["metadata"]["holder"], "editor");
+    let refused = lock(&rig, "other", 5_000).await;
+    assert_refused(&refused, 423, "LOCKED");
+    assert_eq!(refused.json()["metadata"]["holder"], "editor");
     assert_refused(&unlock(&rig, "other").await, 423, "LOCKED");
     let body = json!({ "order_req_id": "a", "seller": "seller1", "price": "9", "currency": "EUR" });
     assert_refused(&put(&rig, "/api/v1/proposals/p", &body).await, 423, "LOCKED");
@@ -89,10 +92,10 @@ async fn edit_locks_exclude_others() {
     rig.clock.set(START.plus_ms(5_000));
     assert_eq!(lock(&rig, "editor", 5_000).await.json()["seq"].as_u64(), Some(7));
     for lease_ms in [0, 3_600_001, u64::MAX] {
-        let answer = lock(&rig, "editor", lease_ms).await;
-        assert_refused(&answer, 422, "INVALID_FIELD");
-        assert_eq!(answer.json()["field"], "lease_ms");
-        assert!(answer.text.contains("1 to 3600000"), "{answer:?}");
+        let response = lock(&rig, "editor", lease_ms).await;
+        assert_refused(&response, 422, "INVALID_FIELD");
+        assert_eq!(response.json()["field"], "lease_ms");
+        assert!(response.text.contains("1 to 3600000"), "{response:?}");
     }
 }
 
@@ -140,13 +143,13 @@ async fn absent_resources_give_stable_reasons() {
         ("/api/v1/proposals/p?order_req_id=a&tenant=elsewhere", "ORDER_NOT_FOUND"),
         ("/nothing", "INVALID_REQUEST"),
     ] {
-        let answer = get(rig.rest(), path).await;
-        assert_eq!(answer.status, 404, "{path}: {answer:?}");
-        assert_eq!(answer.reason(), reason, "{path}");
+        let response = get(rig.rest(), path).await;
+        assert_eq!(response.status, 404, "{path}: {response:?}");
+        assert_eq!(response.reason(), reason, "{path}");
     }
-    let answer = send(rig.rest(), "DELETE /api/v1/orders/a", &[], "").await;
-    assert_refused(&answer, 405, "INVALID_REQUEST");
-    assert!(answer.head.contains("allow: get"), "{answer:?}");
+    let response = send(rig.rest(), "DELETE /api/v1/orders/a", &[], "").await;
+    assert_refused(&response, 405, "INVALID_REQUEST");
+    assert!(response.head.contains("allow: get"), "{response:?}");
 }
 
 #[tokio::test]
@@ -156,15 +159,15 @@ async fn orders_come_in_pages_over_rest() {
     for id in ["a", "b", "c", "d", "e"] {
         drop(wire.track(id).await);
     }
-    let (mut seen, mut after) = (Vec::new(), String::new());
+    let (mut listed, mut after) = (Vec::new(), String::new());
     loop {
         let page = get(rig.rest(), &format!("/api/v1/orders?limit=2&after={after}")).await.json();
         let ids = page["orders"].as_array().unwrap().iter();
-        seen.extend(ids.map(|order| order["order_req_id"].as_str().unwrap().to_owned()));
+        listed.extend(ids.map(|order| order["order_req_id"].as_str().unwrap().to_owned()));
         match page["next"].as_str() {
             Some(next) => next.clone_into(&mut after),
             None => break,
         }
     }
-    assert_eq!(seen, ["a", "b", "c", "d", "e"]);
+    assert_eq!(listed, ["a", "b", "c", "d", "e"]);
 }

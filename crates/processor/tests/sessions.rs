@@ -32,13 +32,13 @@ impl Session {
             cursors: cursors.iter().map(cursor).collect(),
             ..v1::Hello::default()
         };
-        let mut session = Self::say_first(wire, Up::Hello(hello)).await.unwrap();
+        let mut session = Self::send_first(wire, Up::Hello(hello)).await.unwrap();
         let Some(Down::Welcome(welcome)) = session.next().await else { panic!("no welcome") };
         assert_eq!((welcome.seller.as_str(), welcome.processor.as_str()), (seller, NAME));
         session
     }
 
-    pub(crate) async fn say_first(wire: &Wire, kind: Up) -> Result<Self, Status> {
+    pub(crate) async fn send_first(wire: &Wire, kind: Up) -> Result<Self, Status> {
         let (up, messages) = mpsc::channel(8);
         up.send(v1::SellerMessage { request_id: String::new(), kind: Some(kind) }).await.unwrap();
         let mut client = wire.streaming.clone();
@@ -52,14 +52,14 @@ impl Session {
         message.map(|message| message.kind.unwrap())
     }
 
-    pub(crate) async fn say(&self, request_id: &str, kind: Up) {
+    pub(crate) async fn send(&self, request_id: &str, kind: Up) {
         let message = v1::SellerMessage { request_id: request_id.to_owned(), kind: Some(kind) };
         within("room", self.up.send(message)).await.unwrap();
     }
 
     /// Sends a message, and waits for its result.
     pub(crate) async fn ask(&mut self, request_id: &str, kind: Up) -> v1::SellerResult {
-        self.say(request_id, kind).await;
+        self.send(request_id, kind).await;
         loop {
             match self.next().await.expect("the session goes on") {
                 Down::Result(result) if result.request_id == request_id => return result,
@@ -108,17 +108,17 @@ async fn sellers_propose_and_lock_in_session() {
     assert_eq!(session.ask("2", lock("a", "p")).await.seq, 4);
     assert_eq!(session.event().await.streaming_response_status, "EditLock");
     let mut other = Session::open(&rig.wire().await, "seller2", &[]).await;
-    let held = other.ask("1", lock("a", "p")).await;
-    assert_eq!((held.reason.as_str(), held.seq), ("LOCKED", 0));
-    assert!(held.message.contains("seller1 is editing"), "{held:?}");
+    let refused = other.ask("1", lock("a", "p")).await;
+    assert_eq!((refused.reason.as_str(), refused.seq), ("LOCKED", 0));
+    assert!(refused.message.contains("seller1 is editing"), "{refused:?}");
     assert_eq!(session.ask("3", unlock("a", "p")).await.seq, 5);
     assert_eq!(other.ask("2", lock("a", "p")).await.seq, 6);
     let acknowledge =
         |id: &str, seq| Up::Acknowledge(v1::Acknowledge { order: Some(order(id)), seq });
-    let heard = session.ask("4", acknowledge("a", 5)).await;
-    assert_eq!((heard.seq, heard.reason.as_str()), (0, ""));
-    let elsewhere = session.ask("5", acknowledge("b", 1)).await;
-    assert_eq!(elsewhere.reason, "INVALID_FIELD", "only what is followed");
+    let acknowledged = session.ask("4", acknowledge("a", 5)).await;
+    assert_eq!((acknowledged.seq, acknowledged.reason.as_str()), (0, ""));
+    let unfollowed = session.ask("5", acknowledge("b", 1)).await;
+    assert_eq!(unfollowed.reason, "INVALID_FIELD", "only what is followed");
     let kinds = tracked.through(6).await;
     assert_eq!(kinds[2..], ["NewProposal", "EditLock", "EditLock", "EditLock"]);
 }
@@ -240,10 +240,10 @@ async fn sessions_need_hello_and_one_seller() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);
-    let status = Session::say_first(&wire, lock("a", "p")).await.err().unwrap();
+    let status = Session::send_first(&wire, lock("a", "p")).await.err().unwrap();
     assert_eq!(status.code(), Code::InvalidArgument);
     assert_eq!(refusal(&status).field.as_deref(), Some("hello"));
-    let nameless = Session::say_first(&wire, Up::Hello(v1::Hello::default())).await.err().unwrap();
+    let nameless = Session::send_first(&wire, Up::Hello(v1::Hello::default())).await.err().unwrap();
     assert_eq!(refusal(&nameless).field.as_deref(), Some("hello.seller"));
     let twice = v1::OrderCursor { order: Some(order("a")), after_seq: 0 };
     let twice = v1::Hello {
@@ -251,7 +251,7 @@ async fn sessions_need_hello_and_one_seller() {
         cursors: vec![twice.clone(), twice],
         ..v1::Hello::default()
     };
-    let status = Session::say_first(&wire, Up::Hello(twice)).await.err().unwrap();
+    let status = Session::send_first(&wire, Up::Hello(twice)).await.err().unwrap();
     assert_eq!(reason(&status), "INVALID_FIELD");
     assert_eq!(refusal(&status).field.as_deref(), Some("hello.cursors"));
     let mut session = Session::open(&wire, "seller2", &[]).await;
@@ -274,19 +274,19 @@ async fn session_ends_after_last_reply() {
     drop(wire.track("a").await);
     let session = Session::open(&wire, "seller1", &[]).await;
     for n in 0..100 {
-        session.say(&n.to_string(), Up::Proposal(submission("a", &format!("p{n}")))).await;
+        session.send(&n.to_string(), Up::Proposal(submission("a", &format!("p{n}")))).await;
     }
     let Session { up, mut down, .. } = session;
     drop(up);
-    let mut answered = Vec::new();
+    let mut seqs = Vec::new();
     while let Some(event) = within("an answer", down.message()).await.unwrap() {
         if let Some(Down::Result(result)) = event.kind {
             assert_eq!(result.reason, "");
-            answered.push(result.seq);
+            seqs.push(result.seq);
         }
     }
-    answered.sort_unstable();
-    assert!(answered.into_iter().eq(3..=102), "each is answered before the end");
+    seqs.sort_unstable();
+    assert!(seqs.into_iter().eq(3..=102), "each is answered before the end");
 }
 
 /// From its first event.

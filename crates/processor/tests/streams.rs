@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use orderstream_processor::limits::{CLOCK_LOOK_MS, FOLLOWERS_MAX};
+use orderstream_processor::limits::{CLOCK_CHECK_MS, FOLLOWERS_MAX};
 use orderstream_rpc::v1;
 use orderstream_rpc::v1::order_stream_response::Detail;
 use tonic::Code;
@@ -43,7 +43,7 @@ async fn idle_streams_deliver_at_once() {
     }
     waits.sort();
     // Half of the processor's own look at the clock, and far more than one sync.
-    assert!(waits[10] < Duration::from_millis(CLOCK_LOOK_MS / 2), "{waits:?}");
+    assert!(waits[10] < Duration::from_millis(CLOCK_CHECK_MS / 2), "{waits:?}");
 }
 
 #[tokio::test]
@@ -81,13 +81,13 @@ async fn trackers_resume_only_their_own_list() {
     for event in &events {
         let at = event.at.unwrap();
         let at_ms = at.seconds * 1_000 + i64::from(at.nanos) / 1_000_000;
-        let seen = |after_at_ms| {
+        let resume = |after_at_ms| {
             let after_seq = event.seq;
             wire.follow(v1::OrderStreamRequest { after_seq, after_at_ms, ..tracker("a") })
         };
-        assert!(seen(at_ms).await.is_ok(), "event {} is the one that was seen", event.seq);
-        assert!(seen(0).await.is_ok(), "an old client does not say");
-        let Err(status) = seen(at_ms + 1).await else {
+        assert!(resume(at_ms).await.is_ok(), "event {} is the one that was seen", event.seq);
+        assert!(resume(0).await.is_ok(), "an old client does not say");
+        let Err(status) = resume(at_ms + 1).await else {
             panic!("event {} is another one", event.seq);
         };
         assert_eq!((status.code(), reason(&status)), (Code::OutOfRange, "AHEAD_OF_LIST"));
@@ -99,24 +99,23 @@ async fn trackers_resume_only_their_own_list() {
 async fn observers_read_only_named_incarnation() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
-    let of_life = |incarnation: &str, request: v1::OrderStreamRequest| v1::OrderStreamRequest {
-        incarnation: incarnation.to_owned(),
-        ..request
+    let of_incarnation = |incarnation: &str, request: v1::OrderStreamRequest| {
+        v1::OrderStreamRequest { incarnation: incarnation.to_owned(), ..request }
     };
-    wire.follow(of_life("uid-1", tracker("a"))).await.unwrap().through(2).await;
-    let mut follow = wire.follow(of_life("uid-1", observer("a"))).await.unwrap();
+    wire.follow(of_incarnation("uid-1", tracker("a"))).await.unwrap().through(2).await;
+    let mut follow = wire.follow(of_incarnation("uid-1", observer("a"))).await.unwrap();
     let first = follow.event().await;
-    let status = wire.follow(of_life("uid-2", observer("a"))).await.err().unwrap();
+    let status = wire.follow(of_incarnation("uid-2", observer("a"))).await.err().unwrap();
     assert_eq!((status.code(), reason(&status)), (Code::NotFound, "ORDER_NOT_FOUND"));
 
     let at = first.at.unwrap();
     let at_ms = at.seconds * 1_000 + i64::from(at.nanos) / 1_000_000;
-    let seen = |after_at_ms| {
-        let (after_seq, request) = (first.seq, of_life("uid-1", observer("a")));
+    let resume = |after_at_ms| {
+        let (after_seq, request) = (first.seq, of_incarnation("uid-1", observer("a")));
         wire.follow(v1::OrderStreamRequest { after_seq, after_at_ms, ..request })
     };
-    assert_eq!(seen(at_ms).await.unwrap().event().await.seq, 2);
-    let status = seen(at_ms + 1).await.err().unwrap();
+    assert_eq!(resume(at_ms).await.unwrap().event().await.seq, 2);
+    let status = resume(at_ms + 1).await.err().unwrap();
     assert_eq!(reason(&status), "AHEAD_OF_LIST", "the list was set back and went on differently");
 }
 
@@ -176,16 +175,16 @@ async fn resuming_absent_orders_opens_nothing() {
     let last = ("last_seq".to_owned(), "0".to_owned());
     assert!(refusal(&status).metadata.contains(&last), "{status:?}");
     assert_eq!(rig.orders().count(), 0);
-    let of_life = |incarnation: &str, after_seq| v1::OrderStreamRequest {
+    let of_incarnation = |incarnation: &str, after_seq| v1::OrderStreamRequest {
         incarnation: incarnation.to_owned(),
         after_seq,
         ..tracker("a")
     };
-    wire.follow(of_life("uid-1", 0)).await.unwrap().through(2).await;
-    let status = wire.follow(of_life("uid-2", 2)).await.err().unwrap();
+    wire.follow(of_incarnation("uid-1", 0)).await.unwrap().through(2).await;
+    let status = wire.follow(of_incarnation("uid-2", 2)).await.err().unwrap();
     assert_eq!(reason(&status), "AHEAD_OF_LIST", "another life has another list");
     wire.propose("a", "p").await;
-    wire.follow(of_life("uid-1", 2)).await.unwrap().through(3).await;
+    wire.follow(of_incarnation("uid-1", 2)).await.unwrap().through(3).await;
 }
 
 #[tokio::test]

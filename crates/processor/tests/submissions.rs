@@ -71,8 +71,8 @@ async fn versioned_submissions_amend_proposals() {
         let summary = wire.submit(vec![amended]).await.unwrap();
         assert_eq!(summary.accepted, 1, "{summary:?}");
     }
-    let held = wire.state("a").await.unwrap().proposals.swap_remove(0);
-    assert_eq!((held.version, held.price.as_str()), (3, "8.00"));
+    let stored = wire.state("a").await.unwrap().proposals.swap_remove(0);
+    assert_eq!((stored.version, stored.price.as_str()), (3, "8.00"));
 }
 
 #[tokio::test]
@@ -97,8 +97,8 @@ async fn stale_amendments_are_refused() {
     let results: Vec<(u64, &str)> =
         summary.results.iter().map(|one| (one.seq, one.reason.as_str())).collect();
     assert_eq!(results, [(3, ""), (4, ""), (0, "CHANGED"), (4, ""), (5, ""), (0, "CHANGED")]);
-    let held = wire.state("a").await.unwrap().proposals.swap_remove(0);
-    assert_eq!((held.version, held.price.as_str()), (3, "7.00"), "what came in between counts");
+    let stored = wire.state("a").await.unwrap().proposals.swap_remove(0);
+    assert_eq!((stored.version, stored.price.as_str()), (3, "7.00"), "what came in between counts");
 }
 
 #[tokio::test]
@@ -149,19 +149,20 @@ async fn callers_wait_for_slow_disk() {
     let rig = Rig::start_on(&disk).await;
     let wire = rig.wire().await;
     wire.track("a").await.through(2).await;
-    let (taken, mut looks) = tokio::sync::watch::channel(0_usize);
+    let (sent, mut sent_watch) = tokio::sync::watch::channel(0_usize);
     let note = "n".repeat(4_000);
     let submissions = (0..5_000).map(move |n| {
-        taken.send_replace(n + 1);
+        sent.send_replace(n + 1);
         let proposed = v1::Proposal { note: note.clone(), ..proposal(&format!("p{n}")) };
         v1::ProposalSubmission { proposal: Some(proposed), ..submission("a", "") }
     });
     disk.hold();
     let (mut client, mut calls) = (wire.unary.clone(), tokio::task::JoinSet::new());
     calls.spawn(async move { client.submit_proposals(tokio_stream::iter(submissions)).await });
-    within("a few are on their way", looks.wait_for(|taken| *taken >= 256)).await.unwrap();
-    let more = tokio::time::timeout(Duration::from_secs(1), looks.wait_for(|taken| *taken > 1_000));
-    assert!(more.await.is_err(), "{} are held", *looks.borrow());
+    within("a few are on their way", sent_watch.wait_for(|taken| *taken >= 256)).await.unwrap();
+    let more =
+        tokio::time::timeout(Duration::from_secs(1), sent_watch.wait_for(|taken| *taken > 1_000));
+    assert!(more.await.is_err(), "{} are held", *sent_watch.borrow());
     disk.release();
     let summary = within("a summary", calls.join_next()).await.unwrap().unwrap();
     assert_eq!(summary.unwrap().into_inner().accepted, 5_000);
@@ -179,9 +180,9 @@ async fn keyed_proposals_are_stored_once() {
     };
     let summary = wire.submit(vec![keyed.clone(), keyed]).await.unwrap();
     assert_eq!(summary.accepted, 2);
-    let answers: Vec<_> =
+    let replies: Vec<_> =
         summary.results.iter().map(|one| (one.seq, one.proposal_id.clone())).collect();
-    assert_eq!(answers[0], answers[1], "one effect and one answer");
+    assert_eq!(replies[0], replies[1], "one effect and one answer");
     assert_eq!(wire.last_seq("a").await, 3);
 }
 

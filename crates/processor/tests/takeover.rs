@@ -5,7 +5,7 @@ use orderstream_rpc::v1;
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
-use crate::faulty::{Disk, Fault, Room};
+use crate::faulty::{Disk, DiskSpace, Fault};
 use crate::rig::{Rig, within};
 use crate::wire::{Wire, observer, order, reason, refusal, submission, tracker};
 
@@ -13,7 +13,7 @@ fn of_epoch(id: &str, epoch: u64) -> v1::OrderStreamRequest {
     v1::OrderStreamRequest { epoch, ..tracker(id) }
 }
 
-fn of_life(id: &str, incarnation: &str) -> v1::OrderStreamRequest {
+fn of_incarnation(id: &str, incarnation: &str) -> v1::OrderStreamRequest {
     v1::OrderStreamRequest { incarnation: incarnation.to_owned(), ..tracker(id) }
 }
 
@@ -41,11 +41,11 @@ async fn cancel(wire: &Wire, id: &str) {
 #[tokio::test]
 async fn same_or_higher_epoch_takes_over() {
     let rig = Rig::start().await;
-    let (wire, elsewhere) = (rig.wire().await, rig.wire().await);
+    let (wire, other_wire) = (rig.wire().await, rig.wire().await);
     let mut current = wire.follow(of_epoch("a", 3)).await.unwrap();
     current.through(2).await;
     for epoch in [3, 4, 4, 9] {
-        let mut newer = elsewhere.follow(of_epoch("a", epoch)).await.unwrap();
+        let mut newer = other_wire.follow(of_epoch("a", epoch)).await.unwrap();
         assert_superseded(&current.error().await, epoch);
         newer.through(2).await;
         current = newer;
@@ -114,12 +114,12 @@ async fn epochs_are_fenced_once_disk_has_room() {
     let wire = rig.wire().await;
     drop(wire.follow(of_epoch("a", 5)).await.unwrap());
     let pause = v1::PauseRequest { order: Some(order("a")), epoch: 6, ..Default::default() };
-    disk.set_room(Room::None);
+    disk.set_space(DiskSpace::None);
     for _ in 0..3 {
         let status = wire.control.clone().pause(pause.clone()).await.err().unwrap();
         assert_eq!(reason(&status), "STORAGE_UNAVAILABLE");
     }
-    disk.set_room(Room::Enough);
+    disk.set_space(DiskSpace::Enough);
     let stored = async {
         while let Err(status) = wire.control.clone().pause(pause.clone()).await {
             assert_eq!(reason(&status), "STORAGE_UNAVAILABLE");
@@ -157,7 +157,7 @@ async fn one_of_two_old_clients_wins() {
 #[tokio::test]
 async fn superseded_trackers_stay_superseded() {
     let rig = Rig::start().await;
-    let (wire, elsewhere) = (rig.wire().await, rig.wire().await);
+    let (wire, other_wire) = (rig.wire().await, rig.wire().await);
     let mut stalled = wire.follow(of_epoch("a", 1)).await.unwrap();
     // More than its window, so that it stands still at its number while it is not read.
     let note = "n".repeat(4_000);
@@ -167,18 +167,18 @@ async fn superseded_trackers_stay_superseded() {
         submission
     });
     wire.submit(many.collect()).await.unwrap();
-    let mut newer = elsewhere.follow(of_epoch("a", 2)).await.unwrap();
+    let mut newer = other_wire.follow(of_epoch("a", 2)).await.unwrap();
     newer.through(202).await;
     drop(newer);
     let mut control = wire.control.clone();
-    let gone = async {
+    let closed = async {
         let request =
             v1::GetOrderRequest { order: Some(order("a")), ..v1::GetOrderRequest::default() };
         while control.get_order(request.clone()).await.unwrap().into_inner().counts.unwrap().streams
             > 1
         {}
     };
-    within("the newer stream is gone", gone).await;
+    within("the newer stream is gone", closed).await;
     assert_superseded(&stalled.error().await, 2);
 }
 
@@ -211,7 +211,7 @@ async fn epochs_of_started_streams_survive_crash() {
         .unwrap();
     let second = wire.clone();
     granted.spawn(async move { second.follow(of_epoch("a", 5)).await.is_ok() });
-    rig.clock.has_been_heeded().await;
+    rig.clock.wait_for_expiry_round().await;
     disk.fail_after(0, Fault::WriteFails);
     disk.release();
     let mut is_granted = false;
@@ -239,32 +239,32 @@ async fn only_durable_epochs_are_shown() {
     within("the grant is written", tokio::task::spawn_blocking(move || waits.wait_for_commit()))
         .await
         .unwrap();
-    let shown_before = wire.state("a").await.unwrap().epoch;
+    let epoch_before = wire.state("a").await.unwrap().epoch;
     disk.release();
     assert!(within("an answer", granted.join_next()).await.unwrap().unwrap());
-    assert_eq!((shown_before, wire.state("a").await.unwrap().epoch), (3, 5));
+    assert_eq!((epoch_before, wire.state("a").await.unwrap().epoch), (3, 5));
 }
 
 #[tokio::test]
 async fn new_incarnation_is_new_order() {
     let mut rig = Rig::start().await;
     let wire = rig.wire().await;
-    let mut former = wire.follow(of_life("a", "uid-1")).await.unwrap();
+    let mut former = wire.follow(of_incarnation("a", "uid-1")).await.unwrap();
     former.through(2).await;
     wire.propose("a", "p").await;
-    let status = wire.follow(of_life("a", "uid-2")).await.err().unwrap();
+    let status = wire.follow(of_incarnation("a", "uid-2")).await.err().unwrap();
     assert_eq!(status.code(), Code::AlreadyExists);
     assert_eq!(reason(&status), "ORDER_EXISTS", "the former life is not over");
     cancel(&wire, "a").await;
     assert_eq!(former.rest().await, ["NewProposal", "OrderCancelled"]);
-    let mut newer = wire.follow(of_life("a", "uid-2")).await.unwrap();
+    let mut newer = wire.follow(of_incarnation("a", "uid-2")).await.unwrap();
     let opened = newer.event().await;
     assert_eq!(opened.streaming_response_status, "OrderOpened");
     assert_eq!(newer.through(2).await, ["SellersSelected"]);
     let state = wire.state("a").await.unwrap();
     assert_eq!((state.last_seq, state.proposals.len()), (2, 0), "nothing of the former life");
     assert_eq!(wire.propose("a", "p").await, 3, "not even its proposals' ids");
-    let former = wire.follow(of_life("a", "uid-1")).await.unwrap().rest().await;
+    let former = wire.follow(of_incarnation("a", "uid-1")).await.unwrap().rest().await;
     assert_eq!(former.len(), 4, "the former incarnation tells its end, and does not come back");
     let of_former = v1::OrderRef { incarnation: "uid-1".to_owned(), ..order("a") };
     let request = v1::PauseRequest { order: Some(of_former), ..v1::PauseRequest::default() };

@@ -34,9 +34,9 @@ impl Wire {
 
     pub(crate) async fn follow(&self, request: v1::OrderStreamRequest) -> Result<Follow, Status> {
         let mut client = self.streaming.clone();
-        let seen = request.after_seq;
+        let last_seq = request.after_seq;
         let response = within("a stream", client.process_order_stream(request)).await?;
-        Ok(Follow { stream: response.into_inner(), seen })
+        Ok(Follow { stream: response.into_inner(), last_seq })
     }
 
     /// Tracks an order, which is opened if it is not.
@@ -136,7 +136,7 @@ pub(crate) fn reason(status: &Status) -> &'static str {
 /// A stream that is read; each number must follow the one before.
 pub(crate) struct Follow {
     stream: Streaming<v1::OrderStreamResponse>,
-    pub(crate) seen: u64,
+    pub(crate) last_seq: u64,
 }
 
 impl Follow {
@@ -148,15 +148,15 @@ impl Follow {
     /// Returns the next event.
     pub(crate) async fn event(&mut self) -> v1::OrderStreamResponse {
         let event = self.next().await.expect("the stream goes on").unwrap();
-        assert_eq!(event.seq, self.seen + 1, "each event once, in order: {event:?}");
-        self.seen = event.seq;
+        assert_eq!(event.seq, self.last_seq + 1, "each event once, in order: {event:?}");
+        self.last_seq = event.seq;
         event
     }
 
     /// Reads on to this number; returns the kind of each event.
     pub(crate) async fn through(&mut self, seq: u64) -> Vec<String> {
         let mut kinds = Vec::new();
-        while self.seen < seq {
+        while self.last_seq < seq {
             kinds.push(self.event().await.streaming_response_status);
         }
         kinds
@@ -167,8 +167,8 @@ impl Follow {
         let mut kinds = Vec::new();
         while let Some(message) = self.next().await {
             let event = message.unwrap();
-            assert_eq!(event.seq, self.seen + 1, "each event once, in order: {event:?}");
-            self.seen = event.seq;
+            assert_eq!(event.seq, self.last_seq + 1, "each event once, in order: {event:?}");
+            self.last_seq = event.seq;
             kinds.push(event.streaming_response_status);
         }
         kinds
@@ -179,8 +179,12 @@ impl Follow {
         loop {
             match self.next().await.expect("an error ends the stream") {
                 Ok(event) => {
-                    assert_eq!(event.seq, self.seen + 1, "each event once, in order: {event:?}");
-                    self.seen = event.seq;
+                    assert_eq!(
+                        event.seq,
+                        self.last_seq + 1,
+                        "each event once, in order: {event:?}"
+                    );
+                    self.last_seq = event.seq;
                 }
                 Err(status) => return status,
             }

@@ -5,10 +5,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use orderstream_core::buyer::{Acted, AskedAct, BuyerAct, BuyerError, Note, Outcome};
-use orderstream_core::command::Act;
+use orderstream_core::buyer::{
+    BuyerCommand, BuyerCommandReply, BuyerError, CommandOutcome, CommandStatus, FollowUpDraft,
+};
+use orderstream_core::command::CommandKind;
 use orderstream_core::event::Cause;
-use orderstream_core::port::act_name;
+use orderstream_core::port::command_name;
 use orderstream_core::spec::FollowUp;
 use orderstream_core::{
     Command, FollowUpId, IdempotencyKey, Incarnation, OrderKey, Reason, Refusal,
@@ -16,21 +18,21 @@ use orderstream_core::{
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
-use crate::act_queue::{Entrusted, Hearing, Origin, Past, Settled};
-use crate::handle::{Handle, ended, lost, not_found};
-use crate::shared::Shared;
-use crate::store::{Record, Stored, follow_up_command, follow_up_key};
+use crate::command_queue::{EnqueueRequest, FinalOutcome, Origin, OutcomeReceiver, SendHistory};
+use crate::handle::{Handle, order_ended, order_not_found, task_failed};
+use crate::state::RequestorState;
+use crate::store::{OrderRecord, StoredOrder, follow_up_command, follow_up_key};
 
 /// The time that a command waits for its processor's reply before the caller's reply is "pending".
-const ANSWER_WAIT: Duration = Duration::from_secs(2);
+const REPLY_WAIT: Duration = Duration::from_secs(2);
 
 /// A command that is stored, or that was settled before.
 #[derive(Debug)]
-enum Asked {
+enum CommandProgress {
     /// The outcome is known.
-    Settled(Settled),
+    Settled(FinalOutcome),
     /// The command waits for its processor.
-    Waits(Hearing),
+    Pending(OutcomeReceiver),
 }
 
 impl Handle {
@@ -42,16 +44,16 @@ impl Handle {
     pub async fn follow_up(
         &self,
         key: OrderKey,
-        note: Note,
-    ) -> Result<(FollowUpId, Acted), BuyerError> {
+        follow_up: FollowUpDraft,
+    ) -> Result<(FollowUpId, BuyerCommandReply), BuyerError> {
         // In a task of its own, so that a caller that disconnects cannot leave the store and the
         // queue in disagreement.
-        let work = follow_up(Arc::clone(&self.shared), key, note);
-        let (id, asked) = self.shared.tasks.spawn(work).await.map_err(lost)??;
+        let work = store_follow_up(Arc::clone(&self.shared), key, follow_up);
+        let (id, progress) = self.shared.tasks.spawn(work).await.map_err(task_failed)??;
         // Ids are checked; there is a key for each.
-        let under = follow_up_key(&id).ok_or_else(|| internal("the follow-up has no key"))?;
-        let acted = self.answer(asked, under).await?;
-        Ok((id, acted))
+        let command_key = follow_up_key(&id).ok_or_else(|| internal("the follow-up has no key"))?;
+        let reply = self.await_reply(progress, command_key).await?;
+        Ok((id, reply))
     }
 
     /// Stores a command, sends it, and waits a moment for its outcome. The same `repeat` has one
@@ -60,30 +62,36 @@ impl Handle {
     /// # Errors
     /// When it is refused, here or by the processor; or when it is not known to be stored: then it
     /// is disowned as soon as the store takes writes.
-    pub async fn buyer_act(
+    pub async fn buyer_command(
         &self,
         key: OrderKey,
-        act: BuyerAct,
+        command: BuyerCommand,
         repeat: Option<IdempotencyKey>,
-    ) -> Result<Acted, BuyerError> {
-        let work = buyer_act(Arc::clone(&self.shared), key, act, repeat.clone());
-        let (id, asked) = self.shared.tasks.spawn(work).await.map_err(lost)??;
-        self.answer(asked, repeat.unwrap_or(id)).await
+    ) -> Result<BuyerCommandReply, BuyerError> {
+        let work = store_command(Arc::clone(&self.shared), key, command, repeat.clone());
+        let (id, progress) = self.shared.tasks.spawn(work).await.map_err(task_failed)??;
+        self.await_reply(progress, repeat.unwrap_or(id)).await
     }
 
-    async fn answer(&self, asked: Asked, under: IdempotencyKey) -> Result<Acted, BuyerError> {
-        let hearing = match asked {
-            Asked::Settled(settled) => return Ok(settled.map(|()| Acted::Done)?),
-            Asked::Waits(hearing) => hearing,
+    async fn await_reply(
+        &self,
+        progress: CommandProgress,
+        command_key: IdempotencyKey,
+    ) -> Result<BuyerCommandReply, BuyerError> {
+        let receiver = match progress {
+            CommandProgress::Settled(outcome) => {
+                return Ok(outcome.map(|()| BuyerCommandReply::Done)?);
+            }
+            CommandProgress::Pending(receiver) => receiver,
         };
-        let settled = tokio::select! {
-            settled = hearing.settled() => settled,
-            () = tokio::time::sleep(ANSWER_WAIT) => None,
+        let outcome = tokio::select! {
+            settled = receiver.wait() => settled,
+            () = tokio::time::sleep(REPLY_WAIT) => None,
             () = self.shared.cancel.cancelled() => None,
         };
-        match settled {
-            Some(settled) => Ok(settled.map(|()| Acted::Done)?),
-            None => Ok(Acted::Pending(under)),
+        match outcome {
+            Some(outcome) => Ok(outcome.map(|()| BuyerCommandReply::Done)?),
+            None => Ok(BuyerCommandReply::Pending(command_key)),
         }
     }
 
@@ -93,18 +101,22 @@ impl Handle {
     ///
     /// # Errors
     /// When the order's records cannot be read.
-    pub fn asked_act(
+    pub fn stored_command(
         &self,
         key: &OrderKey,
-        act: &IdempotencyKey,
-    ) -> Result<Option<AskedAct>, BuyerError> {
+        command_key: &IdempotencyKey,
+    ) -> Result<Option<CommandStatus>, BuyerError> {
         let stored = self.shared.store.load(key)?;
-        let of_follow_up = FollowUpId::new(act.as_str()).ok().and_then(|id| follow_up_key(&id));
-        let life = self.shared.registry.life(key);
-        let mut known = [Some(buyers_key(act)), Some(act.clone()), of_follow_up].into_iter();
-        let found = known.find_map(|id| stored.act(&id?, life.as_ref()));
-        Ok(found
-            .map(|found| AskedAct { act: found.name.to_owned(), outcome: found.outcome.clone() }))
+        let of_follow_up =
+            FollowUpId::new(command_key.as_str()).ok().and_then(|id| follow_up_key(&id));
+        let incarnation = self.shared.registry.incarnation(key);
+        let mut known =
+            [Some(buyers_key(command_key)), Some(command_key.clone()), of_follow_up].into_iter();
+        let found = known.find_map(|id| stored.command(&id?, incarnation.as_ref()));
+        Ok(found.map(|found| CommandStatus {
+            name: found.name.to_owned(),
+            outcome: found.outcome.clone(),
+        }))
     }
 }
 
@@ -119,160 +131,176 @@ fn buyers_key(repeat: &IdempotencyKey) -> IdempotencyKey {
 }
 
 /// Stores and queues a follow-up.
-async fn follow_up(
-    shared: Arc<Shared>,
+async fn store_follow_up(
+    shared: Arc<RequestorState>,
     key: OrderKey,
-    note: Note,
-) -> Result<(FollowUpId, Asked), BuyerError> {
+    follow_up: FollowUpDraft,
+) -> Result<(FollowUpId, CommandProgress), BuyerError> {
     shared.check_open()?;
-    let mut turn = shared.store.turn(&key).await;
-    let Note { id, audience, message, answers } = note;
+    let mut guard = shared.store.write_guard(&key).await;
+    let FollowUpDraft { id, audience, message, answers } = follow_up;
     let (id, is_given) = match id {
         Some(id) => (id, true),
         None => (FollowUpId::new(Uuid::now_v7().to_string())?, false),
     };
     let command = follow_up_command(FollowUp { id: id.clone(), audience, message, answers });
-    let stored = turn.load()?;
-    if is_given && let Some(asked) = repeated(&shared, &key, &stored, &command)? {
-        return Ok((id, asked));
+    let stored = guard.load()?;
+    if is_given && let Some(progress) = find_repeated(&shared, &key, &stored, &command)? {
+        return Ok((id, progress));
     }
     if stored.ended.is_some() {
-        return Err(ended(&key).into());
+        return Err(order_ended(&key).into());
     }
-    let permit = check(&shared, &key)?;
-    let incarnation = shared.registry.life(&key);
-    turn.check_room(&command.act, incarnation.as_ref()).await?;
+    let permit = admit(&shared, &key)?;
+    let incarnation = shared.registry.incarnation(&key);
+    guard.check_capacity(&command.kind, incarnation.as_ref()).await?;
     let record = record_of(&command, incarnation.clone())
         .ok_or_else(|| internal("a follow-up without a key"))?;
-    turn.append(&record).await?;
+    guard.append(&record).await?;
     match &permit {
         None => {
-            shared.registry.add_follow_up_note(shared.now(), &key, id.clone());
-            shared.tell(&key);
+            shared.registry.add_follow_up(shared.now(), &key, id.clone());
+            shared.notify_watcher(&key);
         }
         Some(_) => {
             tracing::warn!(order_req_id = %key.order_req_id, "follow-up of an unknown order");
         }
     }
     let command = Command { incarnation, ..command };
-    let (past, home) = (Past::New, shared.registry.home(&key));
-    let act = Entrusted { command, origin: Origin::Store, past, home, permit };
-    let hearing = shared.send(&key, act);
+    let (history, fallback_processor) =
+        (SendHistory::NeverSent, shared.registry.processor_of(&key));
+    let request =
+        EnqueueRequest { command, origin: Origin::Store, history, fallback_processor, permit };
+    let receiver = shared.enqueue(&key, request);
     // Only now: a repeated request must find it in the queue.
-    drop(turn);
-    Ok((id, Asked::Waits(hearing)))
+    drop(guard);
+    Ok((id, CommandProgress::Pending(receiver)))
 }
 
 /// Refuses a command that cannot be taken now. One on an order that is not followed here takes a
 /// permit.
-fn check(shared: &Shared, key: &OrderKey) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
-    shared.registry.check_act(key)?;
-    shared.acts.check_room(key)?;
+fn admit(shared: &RequestorState, key: &OrderKey) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
+    shared.registry.check_command(key)?;
+    shared.commands.check_capacity(key)?;
     if shared.registry.has_order(key) {
         return Ok(None);
     }
     let full = |_| Refusal::new(Reason::Overloaded, "too many follow-ups wait; try again later");
-    Arc::clone(&shared.strays).try_acquire_owned().map(Some).map_err(full)
+    Arc::clone(&shared.untracked_follow_ups).try_acquire_owned().map(Some).map_err(full)
 }
 
 /// Stores and queues a command; returns its key.
-async fn buyer_act(
-    shared: Arc<Shared>,
+async fn store_command(
+    shared: Arc<RequestorState>,
     key: OrderKey,
-    act: BuyerAct,
+    buyer_command: BuyerCommand,
     repeat: Option<IdempotencyKey>,
-) -> Result<(IdempotencyKey, Asked), BuyerError> {
+) -> Result<(IdempotencyKey, CommandProgress), BuyerError> {
     shared.check_open()?;
-    let mut turn = shared.store.turn(&key).await;
-    let act = Act::from(act);
+    let mut guard = shared.store.write_guard(&key).await;
+    let body = CommandKind::from(buyer_command);
     let id = match &repeat {
-        None => IdempotencyKey::new(format!("{}:{}", act_name(&act), Uuid::now_v7()))?,
+        None => IdempotencyKey::new(format!("{}:{}", command_name(&body), Uuid::now_v7()))?,
         Some(repeat) => buyers_key(repeat),
     };
-    let command = Command { key: Some(id.clone()), ..Command::bare(act) };
+    let command = Command { key: Some(id.clone()), ..Command::bare(body) };
     // First of all, because the order may have ended by this very command.
     if repeat.is_some()
-        && let Some(asked) = repeated(&shared, &key, &turn.load()?, &command)?
+        && let Some(progress) = find_repeated(&shared, &key, &guard.load()?, &command)?
     {
-        return Ok((id, asked));
+        return Ok((id, progress));
     }
     if !shared.registry.has_order(&key) {
         // An order whose records are damaged is not followed, but it is not unknown either.
-        turn.load()?;
-        return Err(not_found(&key).into());
+        guard.load()?;
+        return Err(order_not_found(&key).into());
     }
-    if let Some(settled) = shared.registry.after_the_end(&key, &command.act) {
-        return Ok((id, Asked::Settled(settled)));
+    if let Some(outcome) = shared.registry.reply_after_end(&key, &command.kind) {
+        return Ok((id, CommandProgress::Settled(outcome)));
     }
-    drop(check(&shared, &key)?);
-    let incarnation = shared.registry.life(&key);
-    turn.check_room(&command.act, incarnation.as_ref()).await?;
+    drop(admit(&shared, &key)?);
+    let incarnation = shared.registry.incarnation(&key);
+    guard.check_capacity(&command.kind, incarnation.as_ref()).await?;
     let record = record_of(&command, incarnation.clone())
         .ok_or_else(|| internal("a command without a key"))?;
-    turn.append(&record).await?;
+    guard.append(&record).await?;
     let command = Command { incarnation, ..command };
-    let (past, home) = (Past::New, shared.registry.home(&key));
-    let act = Entrusted { command, origin: Origin::Store, past, home, permit: None };
-    let hearing = shared.send(&key, act);
-    drop(turn);
-    Ok((id, Asked::Waits(hearing)))
+    let (history, fallback_processor) =
+        (SendHistory::NeverSent, shared.registry.processor_of(&key));
+    let request = EnqueueRequest {
+        command,
+        origin: Origin::Store,
+        history,
+        fallback_processor,
+        permit: None,
+    };
+    let receiver = shared.enqueue(&key, request);
+    drop(guard);
+    Ok((id, CommandProgress::Pending(receiver)))
 }
 
 /// Returns the state of the same command, stored before under its key; `None` when there was none.
-fn repeated(
-    shared: &Arc<Shared>,
+fn find_repeated(
+    shared: &Arc<RequestorState>,
     key: &OrderKey,
-    stored: &Stored,
+    stored: &StoredOrder,
     command: &Command,
-) -> Result<Option<Asked>, Refusal> {
+) -> Result<Option<CommandProgress>, Refusal> {
     let Some(id) = &command.key else { return Ok(None) };
-    let life = shared.registry.life(key);
-    let Some(held) = stored.act(id, life.as_ref()) else { return Ok(None) };
-    if held.cause != Cause::new(id.clone(), &command.act) {
+    let incarnation = shared.registry.incarnation(key);
+    let Some(stored_command) = stored.command(id, incarnation.as_ref()) else { return Ok(None) };
+    if stored_command.cause != Cause::new(id.clone(), &command.kind) {
         let text = "the key was used for something else; use a new one for each command";
         return Err(Refusal::new(Reason::IdempotencyConflict, text));
     }
-    Ok(Some(match &held.outcome {
-        Outcome::Done => Asked::Settled(Ok(())),
-        Outcome::Refused(refusal) => Asked::Settled(Err(refusal.clone())),
+    Ok(Some(match &stored_command.outcome {
+        CommandOutcome::Done => CommandProgress::Settled(Ok(())),
+        CommandOutcome::Refused(refusal) => CommandProgress::Settled(Err(refusal.clone())),
         // It is in the queue until its outcome is stored; if it was lost, it is queued again.
-        Outcome::Pending => Asked::Waits(match shared.acts.hear(key, id, life.as_ref()) {
-            Some(hearing) => hearing,
-            None => {
-                let waits = stored.open_act(id, life.as_ref()).unwrap_or(command);
-                shared.send(key, taken_up(shared, stored, waits))
-            }
-        }),
+        CommandOutcome::Pending => CommandProgress::Pending(
+            match shared.commands.subscribe(key, id, incarnation.as_ref()) {
+                Some(receiver) => receiver,
+                None => {
+                    let open_command =
+                        stored.open_command(id, incarnation.as_ref()).unwrap_or(command);
+                    shared.enqueue(key, requeue_request(shared, stored, open_command))
+                }
+            },
+        ),
     }))
 }
 
 /// Returns a command that was stored without an outcome, to be queued again: it may have been sent.
-pub(crate) fn taken_up(shared: &Shared, stored: &Stored, command: &Command) -> Entrusted {
+pub(crate) fn requeue_request(
+    shared: &RequestorState,
+    stored: &StoredOrder,
+    command: &Command,
+) -> EnqueueRequest {
     let submission = stored.submission.as_ref();
     // A submitted order has a tracker, whose epoch fences; a command on an order that is not
     // followed has none.
     let epoch = submission.map(|_| shared.epoch);
-    Entrusted {
+    EnqueueRequest {
         command: Command { epoch, ..command.clone() },
         origin: Origin::Store,
-        past: Past::MayBeSent,
-        home: submission.map(|submission| submission.processor.clone()),
+        history: SendHistory::MaybeSent,
+        fallback_processor: submission.map(|submission| submission.processor.clone()),
         permit: None,
     }
 }
 
 /// Returns the record that stores a command; `None` for a command without a key.
-fn record_of(command: &Command, incarnation: Option<Incarnation>) -> Option<Record> {
+fn record_of(command: &Command, incarnation: Option<Incarnation>) -> Option<OrderRecord> {
     let id = command.key.clone()?;
     #[allow(clippy::wildcard_enum_match_arm, reason = "the original's records; any other act")]
-    Some(match command.act.clone() {
-        Act::FollowUp(FollowUp { id, audience, message, answers }) => {
-            Record::RequestFollowUp { id, audience, message, answers, incarnation }
+    Some(match command.kind.clone() {
+        CommandKind::FollowUp(FollowUp { id, audience, message, answers }) => {
+            OrderRecord::RequestFollowUp { id, audience, message, answers, incarnation }
         }
-        Act::Finalise { award, reason, undo_within_ms } => {
-            Record::OrderFinalised { id, award, reason, undo_within_ms, incarnation }
+        CommandKind::Finalise { award, reason, undo_within_ms } => {
+            OrderRecord::OrderFinalised { id, award, reason, undo_within_ms, incarnation }
         }
-        Act::Pause { reason } => Record::OrderPaused { id, reason, incarnation },
-        act => Record::BuyerActed { id, act: Box::new(act), incarnation },
+        CommandKind::Pause { reason } => OrderRecord::OrderPaused { id, reason, incarnation },
+        body => OrderRecord::CommandRequested { id, body: Box::new(body), incarnation },
     })
 }

@@ -21,17 +21,17 @@ const LANES_MAX: usize = CLIENT_CONNECTIONS_MAX - 2;
 
 /// Connections by processor, made on first use. Making one does no I/O.
 #[derive(Debug)]
-pub(crate) struct Channels {
+pub(crate) struct ChannelPool {
     /// The least number of connections for streams to each processor.
     lanes_min: usize,
     metrics: Arc<RpcMetrics>,
     dialer: Arc<dyn Dialer>,
-    by_url: Mutex<BTreeMap<String, Processor>>,
+    by_url: Mutex<BTreeMap<String, ProcessorConnections>>,
 }
 
 #[derive(Debug)]
-struct Processor {
-    acts: Connections,
+struct ProcessorConnections {
+    commands: Connections,
     projection: Connections,
     lanes: Vec<Lane>,
 }
@@ -45,9 +45,9 @@ struct Lane {
 
 /// A stream slot on a connection, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Seat(Arc<AtomicUsize>);
+pub(crate) struct StreamSlot(Arc<AtomicUsize>);
 
-impl Drop for Seat {
+impl Drop for StreamSlot {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -66,7 +66,7 @@ pub(crate) fn check_url(url: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-impl Channels {
+impl ChannelPool {
     /// Makes the set without any connection. Each processor gets at least `per_processor`
     /// connections on first use, and at least one.
     pub(crate) fn new(
@@ -83,23 +83,24 @@ impl Channels {
     ///
     /// # Errors
     /// Refuses a name that is not a URL, and streams beyond the limit of all connections.
-    pub(crate) fn for_stream(&self, processor: &str) -> Result<(ClientStack, Seat), Refusal> {
-        self.with(processor, |held| {
+    pub(crate) fn for_stream(&self, processor: &str) -> Result<(ClientStack, StreamSlot), Refusal> {
+        self.with(processor, |connections| {
             let full = |lane: &Lane| lane.streams.load(Ordering::Relaxed) >= STREAMS_PER_CONNECTION;
-            if held.lanes.len() < LANES_MAX && held.lanes.iter().all(full) {
-                held.lanes.push(self.lane(processor)?);
+            if connections.lanes.len() < LANES_MAX && connections.lanes.iter().all(full) {
+                connections.lanes.push(self.lane(processor)?);
             }
-            let fewest = held.lanes.iter().min_by_key(|lane| lane.streams.load(Ordering::Relaxed));
-            let taken = |lane: &&Lane| {
+            let fewest =
+                connections.lanes.iter().min_by_key(|lane| lane.streams.load(Ordering::Relaxed));
+            let has_capacity = |lane: &&Lane| {
                 let most = usize::try_from(CONCURRENT_STREAMS_MAX).unwrap_or(usize::MAX);
                 lane.streams.load(Ordering::Relaxed) < most
             };
-            let Some(lane) = fewest.filter(taken) else {
+            let Some(lane) = fewest.filter(has_capacity) else {
                 let text = format!("{processor} carries as many streams as it can; add processors");
                 return Err(Refusal::new(Reason::Overloaded, text));
             };
             lane.streams.fetch_add(1, Ordering::Relaxed);
-            Ok((lane.connection.channel(), Seat(Arc::clone(&lane.streams))))
+            Ok((lane.connection.channel(), StreamSlot(Arc::clone(&lane.streams))))
         })
     }
 
@@ -107,8 +108,8 @@ impl Channels {
     ///
     /// # Errors
     /// Refuses a name that is not a URL.
-    pub(crate) fn for_acts(&self, processor: &str) -> Result<ClientStack, Refusal> {
-        self.with(processor, |held| Ok(held.acts.channel()))
+    pub(crate) fn for_commands(&self, processor: &str) -> Result<ClientStack, Refusal> {
+        self.with(processor, |connections| Ok(connections.commands.channel()))
     }
 
     /// Returns the connection for the projection. Must be called within a Tokio runtime.
@@ -116,25 +117,25 @@ impl Channels {
     /// # Errors
     /// Refuses a name that is not a URL.
     pub(crate) fn for_projection(&self, processor: &str) -> Result<ClientStack, Refusal> {
-        self.with(processor, |held| Ok(held.projection.channel()))
+        self.with(processor, |connections| Ok(connections.projection.channel()))
     }
 
     fn with<T>(
         &self,
         processor: &str,
-        pick: impl FnOnce(&mut Processor) -> Result<T, Refusal>,
+        pick: impl FnOnce(&mut ProcessorConnections) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
         let mut by_url = self.by_url.lock();
-        if let Some(held) = by_url.get_mut(processor) {
-            return pick(held);
+        if let Some(connections) = by_url.get_mut(processor) {
+            return pick(connections);
         }
         check_url(processor)?;
         let lanes = (0..self.lanes_min).map(|_| self.lane(processor)).collect::<Result<_, _>>()?;
         // None connects before it is used.
-        let (acts, projection) = (self.connection(processor)?, self.connection(processor)?);
-        let mut held = Processor { acts, projection, lanes };
-        let picked = pick(&mut held);
-        by_url.insert(processor.to_owned(), held);
+        let (commands, projection) = (self.connection(processor)?, self.connection(processor)?);
+        let mut connections = ProcessorConnections { commands, projection, lanes };
+        let picked = pick(&mut connections);
+        by_url.insert(processor.to_owned(), connections);
         picked
     }
 
@@ -150,8 +151,8 @@ impl Channels {
 
 #[cfg(test)]
 mod tests {
-    use orderstream_core::port::ByName;
-    use orderstream_rpc::observe::Side;
+    use orderstream_core::port::DnsAddresses;
+    use orderstream_rpc::observe::RpcSide;
 
     use super::*;
 
@@ -168,23 +169,24 @@ mod tests {
     #[tokio::test]
     async fn streams_spread_over_growing_connections() {
         const URL: &str = "http://127.0.0.1:1";
-        let metrics = RpcMetrics::new(&prometheus::Registry::new(), Side::Client).unwrap();
-        let channels = Channels::new(3, metrics, Arc::new(client::Tcp(Arc::new(ByName))));
+        let metrics = RpcMetrics::new(&prometheus::Registry::new(), RpcSide::Client).unwrap();
+        let channels =
+            ChannelPool::new(3, metrics, Arc::new(client::TcpDialer(Arc::new(DnsAddresses))));
         let lanes = || -> Vec<usize> {
             let by_url = channels.by_url.lock();
             by_url[URL].lanes.iter().map(|lane| lane.streams.load(Ordering::Relaxed)).collect()
         };
-        let mut seats: Vec<_> = (0..3_000).map(|_| channels.for_stream(URL).unwrap()).collect();
+        let mut slots: Vec<_> = (0..3_000).map(|_| channels.for_stream(URL).unwrap()).collect();
         assert_eq!(lanes(), [1_000; 3]);
-        seats.extend((0..1_500).map(|_| channels.for_stream(URL).unwrap()));
+        slots.extend((0..1_500).map(|_| channels.for_stream(URL).unwrap()));
         assert_eq!(lanes(), [1_000, 1_000, 1_000, 1_000, 500]);
-        seats.truncate(1);
+        slots.truncate(1);
         assert_eq!(lanes(), [1, 0, 0, 0, 0], "a stream that ended gives its place back");
-        channels.for_acts(URL).unwrap();
+        channels.for_commands(URL).unwrap();
         assert_eq!(channels.by_url.lock().len(), 1, "connections are made once");
 
         let most = LANES_MAX * usize::try_from(CONCURRENT_STREAMS_MAX).unwrap();
-        seats.extend((1..most).map(|_| channels.for_stream(URL).unwrap()));
+        slots.extend((1..most).map(|_| channels.for_stream(URL).unwrap()));
         assert_eq!(channels.for_stream(URL).unwrap_err().reason, Reason::Overloaded);
     }
 }

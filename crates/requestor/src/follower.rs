@@ -4,20 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orderstream_core::port::Assignment;
-use orderstream_core::tracker::{Input, Output};
+use orderstream_core::tracker::{TrackerInput, TrackerOutput};
 use orderstream_core::{Epoch, EventKind, OrderKey, Reason, Refusal, Seq, Timestamp};
 use orderstream_rpc::convert::{DRAINING, event_from_wire, spec_to_wire};
-use orderstream_rpc::event_stream::EventStream;
+use orderstream_rpc::event_stream::TrackerStream;
 use orderstream_rpc::v1;
 use orderstream_support::{Backoff, jitter};
 
-use crate::acts;
 use crate::backoff::{CAP, backoff};
-use crate::channels::Seat;
-use crate::door::{TURN_MAX, Turn};
-use crate::registry::Following;
-use crate::shared::Shared;
-use crate::store::{Record, StoreError};
+use crate::channels::StreamSlot;
+use crate::circuit_breaker::{BreakerPermit, PROBE_TIMEOUT};
+use crate::command_sender;
+use crate::registry::FollowerHandle;
+use crate::state::RequestorState;
+use crate::store::{OrderRecord, StoreError};
 
 /// The time limit from asking for a stream to its first headers.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,35 +25,35 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 const DRAIN_JITTER: Duration = Duration::from_millis(500);
 
 /// The way in which one stream ended.
-enum End {
+enum StreamEnd {
     /// The order reached its end.
-    Over,
+    OrderEnded,
     /// A tracker with a higher epoch follows the order: the stream is never opened again.
-    Stop(String, Option<Epoch>),
+    Fenced(String, Option<Epoch>),
     /// Broken; the stream is opened again after this time.
-    Again(String, Duration),
+    Retry(String, Duration),
     /// The processor cannot be reached; the stream is opened again once an order got through.
-    Lost(String),
+    Unreachable(String),
 }
 
 /// A stream that is up, and its stream slot. On the heap: otherwise the task that reads it would
 /// hold it once for each function that it passes through.
-struct Live {
-    stream: Box<EventStream>,
-    _seat: Seat,
+struct LiveStream {
+    stream: Box<TrackerStream>,
+    _slot: StreamSlot,
 }
 
 /// One order that is followed. However its task ends (done, stopped or panicked), nothing of it
 /// stays active.
-pub(crate) struct Followed {
-    pub(crate) shared: Arc<Shared>,
+pub(crate) struct FollowerTask {
+    pub(crate) shared: Arc<RequestorState>,
     pub(crate) key: OrderKey,
-    pub(crate) following: Following,
+    pub(crate) follower: FollowerHandle,
 }
 
-impl Followed {
-    fn step(&self, input: Input) -> Output {
-        self.shared.step(&self.key, &self.following, input)
+impl FollowerTask {
+    fn step(&self, input: TrackerInput) -> TrackerOutput {
+        self.shared.step(&self.key, &self.follower, input)
     }
 
     fn id(&self) -> &str {
@@ -61,14 +61,14 @@ impl Followed {
     }
 }
 
-impl Drop for Followed {
+impl Drop for FollowerTask {
     fn drop(&mut self) {
-        self.shared.registry.task_ended(self.shared.now(), &self.key, self.following.life);
+        self.shared.registry.task_ended(self.shared.now(), &self.key, self.follower.generation);
         if std::thread::panicking() {
             // The watcher is not called: a second panic in here would end the process.
             tracing::error!(order_req_id = self.id(), "the order's task panicked");
         } else {
-            self.shared.tell(&self.key);
+            self.shared.notify_watcher(&self.key);
         }
     }
 }
@@ -76,81 +76,81 @@ impl Drop for Followed {
 /// Follows one order until its end, or until its task is stopped. Ten thousand of these wait at
 /// once: what is needed only while something happens is on the heap, and given back.
 #[allow(clippy::manual_async_fn, reason = "one of these holds the order twice: given, and used")]
-pub(crate) fn follow(order: Followed) -> impl Future<Output = ()> + Send {
+pub(crate) fn follow(order: FollowerTask) -> impl Future<Output = ()> + Send {
     async move {
         hold_stream(&order).await;
     }
 }
 
-async fn hold_stream(order: &Followed) {
+async fn hold_stream(order: &FollowerTask) {
     let mut backoff = backoff();
     let mut end = None;
     while let Some(mut live) = Box::pin(next_stream(order, end.take(), &mut backoff)).await {
-        end = Some(Box::new(read(order, &mut live, &mut backoff).await));
+        end = Some(Box::new(read_until_end(order, &mut live, &mut backoff).await));
     }
 }
 
 /// Handles the end of the last stream, and opens the next one; `None` when there is none.
 async fn next_stream(
-    order: &Followed,
-    mut end: Option<Box<End>>,
+    order: &FollowerTask,
+    mut end: Option<Box<StreamEnd>>,
     backoff: &mut Backoff,
-) -> Option<Live> {
+) -> Option<LiveStream> {
     loop {
-        let turn = match end.take() {
-            Some(end) => match Box::pin(after(order, *end)).await {
-                Next::Open(turn) => turn,
-                Next::Done => return None,
+        let permit = match end.take() {
+            Some(end) => match Box::pin(handle_end(order, *end)).await {
+                ReopenDecision::Open(permit) => permit,
+                ReopenDecision::Done => return None,
             },
             None => None,
         };
-        match Box::pin(open_in_turn(order, turn)).await? {
+        match Box::pin(open_throttled(order, permit)).await? {
             Ok(live) => return Some(live),
-            Err(refusal) => end = Some(Box::new(refused(&refusal, backoff))),
+            Err(refusal) => end = Some(Box::new(end_after_refusal(&refusal, backoff))),
         }
     }
 }
 
 /// The step after the end of a stream.
-enum Next {
+enum ReopenDecision {
     /// Another stream is opened.
-    Open(Option<Turn>),
+    Open(Option<BreakerPermit>),
     /// No stream is opened any more.
     Done,
 }
 
 /// Handles the end of a stream, including the back-off after it.
-async fn after(order: &Followed, end: End) -> Next {
+async fn handle_end(order: &FollowerTask, end: StreamEnd) -> ReopenDecision {
     let order_req_id = order.id();
     match end {
-        End::Over => {
-            ended(&order.shared, &order.key).await;
-            Next::Done
+        StreamEnd::OrderEnded => {
+            finish_order(&order.shared, &order.key).await;
+            ReopenDecision::Done
         }
-        End::Stop(reason, floor) => {
+        StreamEnd::Fenced(reason, floor) => {
             tracing::warn!(order_req_id, reason, "the order's stream is not opened again");
             if let Some(floor) = floor {
-                order.step(Input::Fenced(floor));
+                order.step(TrackerInput::Fenced(floor));
             }
-            order.step(Input::Disconnected { reason });
-            Next::Done
+            order.step(TrackerInput::Disconnected { reason });
+            ReopenDecision::Done
         }
-        End::Again(reason, wait) => {
+        StreamEnd::Retry(reason, wait) => {
             let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
             tracing::info!(order_req_id, reason, wait_ms, "the order's stream is down");
-            order.step(Input::Disconnected { reason });
+            order.step(TrackerInput::Disconnected { reason });
             tokio::time::sleep(wait).await;
-            Next::Open(None)
+            ReopenDecision::Open(None)
         }
-        End::Lost(reason) => {
+        StreamEnd::Unreachable(reason) => {
             tracing::info!(order_req_id, reason, "the order's processor is not reached");
-            order.step(Input::Disconnected { reason });
-            Next::Open(wait_at_door(order).await)
+            order.step(TrackerInput::Disconnected { reason });
+            ReopenDecision::Open(wait_for_permit(order).await)
         }
     }
 }
 
-async fn ended(shared: &Shared, key: &OrderKey) {
+async fn finish_order(shared: &RequestorState, key: &OrderKey) {
     let order_req_id = key.order_req_id.as_str();
     let phase = shared.registry.get_order(key).and_then(|snapshot| snapshot.order_phase());
     tracing::info!(order_req_id, phase = ?phase, "the order has ended");
@@ -165,77 +165,83 @@ async fn ended(shared: &Shared, key: &OrderKey) {
         tracing::warn!(order_req_id, %error, "the order's end is not stored yet");
         tokio::time::sleep(backoff.next_wait()).await;
     }
-    shared.forget_ended().await;
+    shared.remove_evicted().await;
 }
 
 /// Stores the end of an order that the store holds, with the order as it is shown then.
-async fn store_end(shared: &Shared, key: &OrderKey) -> Result<(), StoreError> {
+async fn store_end(shared: &RequestorState, key: &OrderKey) -> Result<(), StoreError> {
     // In the order's turn, so that no follow-up is counted in between.
-    let mut turn = shared.store.turn(key).await;
-    let last = shared.registry.get_order(key).and_then(|snapshot| snapshot.to_show());
+    let mut guard = shared.store.write_guard(key).await;
+    let last = shared.registry.get_order(key).and_then(|snapshot| snapshot.next_published());
     let phase = last.as_ref().and_then(|last| last.ended);
     let Some((phase, last)) = phase.zip(last).filter(|_| shared.registry.is_stored(key)) else {
         return Ok(());
     };
-    let record = Record::OrderEnded { phase, last: Some(Box::new(last.clone())) };
-    turn.append(&record).await?;
-    shared.registry.end_is_stored(key, &Arc::new(last));
+    let record = OrderRecord::OrderEnded { phase, last: Some(Box::new(last.clone())) };
+    guard.append(&record).await?;
+    shared.registry.mark_end_stored(key, &Arc::new(last));
     Ok(())
 }
 
-async fn wait_at_door(order: &Followed) -> Option<Turn> {
-    let processor = order.shared.registry.processor(&order.key, order.following.life)?;
-    let turn = order.shared.doors.of(&processor).wait().await;
-    let (order_req_id, is_for_all) = (order.id(), turn.is_for_all());
+async fn wait_for_permit(order: &FollowerTask) -> Option<BreakerPermit> {
+    let processor = order.shared.registry.processor(&order.key, order.follower.generation)?;
+    let permit = order.shared.circuit_breakers.of(&processor).wait().await;
+    let (order_req_id, is_for_all) = (order.id(), permit.is_probe());
     tracing::debug!(order_req_id, is_for_all, "the order's processor is tried again");
-    Some(turn)
+    Some(permit)
 }
 
 /// Opens the order's stream when few others are opening at its processor; `None` when the order is
 /// no longer followed. An opening holds ten times the memory of a stream.
-async fn open_in_turn(order: &Followed, turn: Option<Turn>) -> Option<Result<Live, Refusal>> {
-    let processor = order.shared.registry.processor(&order.key, order.following.life)?;
-    let door = order.shared.doors.of(&processor);
-    let place = door.place();
-    tokio::pin!(place);
+async fn open_throttled(
+    order: &FollowerTask,
+    permit: Option<BreakerPermit>,
+) -> Option<Result<LiveStream, Refusal>> {
+    let processor = order.shared.registry.processor(&order.key, order.follower.generation)?;
+    let breaker = order.shared.circuit_breakers.of(&processor);
+    let opening = breaker.acquire_opening();
+    tokio::pin!(opening);
     // A turn is not kept either while earlier openings hang.
-    let (place, turn) = match tokio::time::timeout(TURN_MAX, &mut place).await {
-        Ok(place) => (place, turn),
+    let (place, permit) = match tokio::time::timeout(PROBE_TIMEOUT, &mut opening).await {
+        Ok(opening) => (opening, permit),
         Err(_) => {
-            drop(turn);
-            (place.await, None)
+            drop(permit);
+            (opening.await, None)
         }
     };
-    let opened = Box::pin(open_next(order, turn)).await;
+    let opened = Box::pin(open_from_cursor(order, permit)).await;
     drop(place);
     opened
 }
 
 /// Opens the order's stream where it left off; `None` when the order is no longer followed.
-async fn open_next(order: &Followed, mut turn: Option<Turn>) -> Option<Result<Live, Refusal>> {
-    let Followed { shared, key, following } = order;
-    let (assignment, (after, at)) = shared.registry.assignment(key, following.life)?;
-    let opening = open(shared, &assignment, (after, at));
+async fn open_from_cursor(
+    order: &FollowerTask,
+    mut permit: Option<BreakerPermit>,
+) -> Option<Result<LiveStream, Refusal>> {
+    let FollowerTask { shared, key, follower } = order;
+    let (assignment, (after, at)) = shared.registry.assignment(key, follower.generation)?;
+    let opening = open_stream(shared, &assignment, (after, at));
     tokio::pin!(opening);
-    let opened = match tokio::time::timeout(TURN_MAX, &mut opening).await {
+    let opened = match tokio::time::timeout(PROBE_TIMEOUT, &mut opening).await {
         Ok(opened) => opened,
         Err(_) => {
-            turn = None;
+            permit = None;
             opening.await
         }
     };
     // A refusal also proves that the processor is reachable.
     if !opened.as_ref().is_err_and(|refusal| refusal.reason == Reason::Unreachable) {
-        shared.doors.of(&assignment.processor).open();
+        shared.circuit_breakers.of(&assignment.processor).close();
     }
     if let Err(refusal) = &opened
-        && is_lasting(refusal.reason)
+        && is_permanent(refusal.reason)
     {
-        shared.registry.opening_refused(key, following.life, refusal);
+        shared.registry.set_opening_refusal(key, follower.generation, refusal);
     }
     if opened.is_ok() {
-        let processor = shared.registry.share_url(&assignment.processor);
-        order.step(Input::Connected { processor, epoch: assignment.epoch });
+        let processor = shared.registry.intern_url(&assignment.processor);
+        order.step(TrackerInput::Connected { processor, epoch: assignment.epoch });
         match after {
             Seq(0) => shared.metrics.granted_from_start.inc(),
             Seq(_) => shared.metrics.granted_from_cursor.inc(),
@@ -244,25 +250,25 @@ async fn open_next(order: &Followed, mut turn: Option<Turn>) -> Option<Result<Li
         let trace_id = assignment.incarnation.trace_id();
         tracing::debug!(order_req_id, after, trace_id, "the order's stream is up");
     }
-    drop(turn);
+    drop(permit);
     Some(opened)
 }
 
 /// Reports whether a refused opening stays refused, so that commands on the order would wait
 /// without end. The opening is retried all the same, since others may change what is in its way.
-const fn is_lasting(reason: Reason) -> bool {
+const fn is_permanent(reason: Reason) -> bool {
     // A fault or a limit may be temporary, and a tracker that took over may stop.
-    let is_of_the_moment =
+    let is_transient =
         matches!(reason, Reason::Internal | Reason::LimitReached | Reason::Superseded);
-    !reason.is_retriable() && !is_of_the_moment
+    !reason.is_retriable() && !is_transient
 }
 
-async fn open(
-    shared: &Shared,
+async fn open_stream(
+    shared: &RequestorState,
     assignment: &Assignment,
     (after, at): (Seq, Option<Timestamp>),
-) -> Result<Live, Refusal> {
-    let (channel, seat) = shared.channels.for_stream(&assignment.processor)?;
+) -> Result<LiveStream, Refusal> {
+    let (channel, slot) = shared.channels.for_stream(&assignment.processor)?;
     let spec = &assignment.spec;
     let request = v1::OrderStreamRequest {
         order_req_id: assignment.key.order_req_id.to_string(),
@@ -278,10 +284,10 @@ async fn open(
     };
     let parent = format!("00-{}-{:016x}-01", assignment.incarnation.trace_id(), fastrand::u64(1..));
     // Digits and dashes are always a valid header value.
-    let opening = EventStream::open(channel, &request, parent.parse().ok());
+    let opening = TrackerStream::open(channel, &request, parent.parse().ok());
     match tokio::time::timeout(OPEN_TIMEOUT, opening).await {
-        Ok(Ok(stream)) => Ok(Live { stream: Box::new(stream), _seat: seat }),
-        Ok(Err(status)) => Err(acts::refusal_of(&status)),
+        Ok(Ok(stream)) => Ok(LiveStream { stream: Box::new(stream), _slot: slot }),
+        Ok(Err(status)) => Err(command_sender::refusal_of(&status)),
         Err(_) => Err(Refusal::new(
             Reason::Unreachable,
             format!("the processor did not answer within {} s", OPEN_TIMEOUT.as_secs()),
@@ -289,72 +295,79 @@ async fn open(
     }
 }
 
-async fn read(order: &Followed, live: &mut Live, backoff: &mut Backoff) -> End {
+async fn read_until_end(
+    order: &FollowerTask,
+    live: &mut LiveStream,
+    backoff: &mut Backoff,
+) -> StreamEnd {
     loop {
         let response = match live.stream.message().await {
             Ok(Some(response)) => response,
-            Ok(None) => return again("the processor ended the stream", backoff),
-            Err(status) => return refused(&acts::refusal_of(&status), backoff),
+            Ok(None) => return retry("the processor ended the stream", backoff),
+            Err(status) => return end_after_refusal(&command_sender::refusal_of(&status), backoff),
         };
-        if let Some(end) = received(order, response, backoff) {
+        if let Some(end) = handle_message(order, response, backoff) {
             return end;
         }
     }
 }
 
 /// Handles one message of the stream; returns the stream's end where the message ends it.
-fn received(
-    order: &Followed,
+fn handle_message(
+    order: &FollowerTask,
     response: v1::OrderStreamResponse,
     backoff: &mut Backoff,
-) -> Option<End> {
+) -> Option<StreamEnd> {
     let shared = &order.shared;
     if response.streaming_response_status == DRAINING {
         let reason = "the processor is stopping".to_owned();
-        return Some(End::Again(reason, jitter(DRAIN_JITTER)));
+        return Some(StreamEnd::Retry(reason, jitter(DRAIN_JITTER)));
     }
     shared.metrics.events_received.inc();
     let mut event = match event_from_wire(response) {
         Ok(event) => event,
         Err(refusal) => {
             tracing::error!(order_req_id = order.id(), %refusal, "unreadable event");
-            return Some(again(&refusal.to_string(), backoff));
+            return Some(retry(&refusal.to_string(), backoff));
         }
     };
     if let EventKind::SellersSelected(choices) = &mut event.kind {
-        shared.registry.share_names(choices);
+        shared.registry.intern_sellers(choices);
     }
-    shared.heard(event.at);
-    match order.step(Input::Received(Arc::new(event))) {
-        Output::Ignored => None,
-        Output::Changed => {
+    shared.observe_lag(event.at);
+    match order.step(TrackerInput::Received(Arc::new(event))) {
+        TrackerOutput::Ignored => None,
+        TrackerOutput::Changed => {
             backoff.reset();
             None
         }
-        Output::Ended => Some(End::Over),
-        Output::ResumeAfter(seq) => {
-            Some(again(&format!("an event is missing after {seq}"), backoff))
+        TrackerOutput::Ended => Some(StreamEnd::OrderEnded),
+        TrackerOutput::ResumeAfter(seq) => {
+            Some(retry(&format!("an event is missing after {seq}"), backoff))
         }
     }
 }
 
-fn again(reason: &str, backoff: &mut Backoff) -> End {
-    End::Again(reason.to_owned(), backoff.next_wait())
+fn retry(reason: &str, backoff: &mut Backoff) -> StreamEnd {
+    StreamEnd::Retry(reason.to_owned(), backoff.next_wait())
 }
 
-fn refused(refusal: &Refusal, backoff: &mut Backoff) -> End {
+fn end_after_refusal(refusal: &Refusal, backoff: &mut Backoff) -> StreamEnd {
     let reason = refusal.to_string();
     if refusal.reason == Reason::StaleEpoch {
         let floor = refusal.metadata.iter().find(|(name, _)| name == "epoch_floor");
-        return End::Stop(reason, floor.and_then(|(_, floor)| floor.parse().ok()).map(Epoch));
+        return StreamEnd::Fenced(
+            reason,
+            floor.and_then(|(_, floor)| floor.parse().ok()).map(Epoch),
+        );
     }
     if refusal.reason == Reason::Superseded {
         // The new tracker has at least our epoch. If it is higher, the next try ends for good; if
         // it is the same, it is our own, and there is no hurry.
-        return End::Again(reason, CAP / 2 + jitter(CAP / 2));
+        return StreamEnd::Retry(reason, CAP / 2 + jitter(CAP / 2));
     }
     if refusal.reason == Reason::Unreachable {
-        return End::Lost(reason);
+        return StreamEnd::Unreachable(reason);
     }
-    End::Again(reason, backoff.next_wait())
+    StreamEnd::Retry(reason, backoff.next_wait())
 }

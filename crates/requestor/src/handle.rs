@@ -5,20 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orderstream_core::buyer::{
-    Acted, AskedAct, Buyer, BuyerAct, BuyerError, Initiated, Note, Read, Stored as Asked, Totals,
-    Tracked,
+    Buyer, BuyerCommand, BuyerCommandReply, BuyerError, BuyerFuture as Asked, BuyerOrderView,
+    CommandStatus, FollowUpDraft, InitiateOutcome, TrackerTotals, ViewFuture,
 };
 use orderstream_core::placement::choose;
-use orderstream_core::port::{Answered, Assignment, OrderStreams};
+use orderstream_core::port::{Assignment, OrderStreams, ReplyFuture};
 use orderstream_core::{
     Command, Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderSpec, Reason, Refusal,
-    RequestPhase, Snapshot,
+    RequestPhase, TrackerSnapshot,
 };
 use uuid::Uuid;
 
-use crate::act_queue::Origin;
-use crate::shared::Shared;
-use crate::store::{Record, Submission};
+use crate::command_queue::Origin;
+use crate::state::RequestorState;
+use crate::store::{OrderRecord, OrderSubmission};
 
 /// The time that `initiate` waits for the stream before it replies all the same.
 const FIRST_CONNECTION_WAIT: Duration = Duration::from_millis(500);
@@ -26,7 +26,7 @@ const FIRST_CONNECTION_WAIT: Duration = Duration::from_millis(500);
 /// A handle of the requestor. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<RequestorState>,
 }
 
 impl Handle {
@@ -41,7 +41,7 @@ impl Handle {
     }
 
     /// Returns the numbers of orders and of streams that are up.
-    pub fn counts(&self) -> Totals {
+    pub fn counts(&self) -> TrackerTotals {
         self.shared.registry.counts()
     }
 
@@ -53,12 +53,12 @@ impl Handle {
     /// Returns the order's specification, if the order is tracked. That of an order which ended
     /// before this process began is read from the store, which blocks on the disk.
     pub fn spec(&self, key: &OrderKey) -> Option<OrderSpec> {
-        let short = self.shared.registry.spec(key)?;
-        if !self.shared.registry.is_asked_in_short(key) {
-            return Some(short);
+        let partial = self.shared.registry.spec(key)?;
+        if !self.shared.registry.has_partial_spec(key) {
+            return Some(partial);
         }
         let stored = self.shared.store.load(key).ok().and_then(|stored| stored.submission);
-        Some(stored.map_or(short, |submission| submission.spec))
+        Some(stored.map_or(partial, |submission| submission.spec))
     }
 
     /// Reports whether the order's stream is up.
@@ -71,12 +71,16 @@ impl Handle {
     /// # Errors
     /// When it is refused, or not known to be stored; then it is disowned as soon as the store
     /// takes writes.
-    pub async fn initiate(&self, key: OrderKey, spec: OrderSpec) -> Result<Initiated, BuyerError> {
+    pub async fn initiate(
+        &self,
+        key: OrderKey,
+        spec: OrderSpec,
+    ) -> Result<InitiateOutcome, BuyerError> {
         // In a task of its own, so that a caller that disconnects cannot leave the store and the
         // tracker in disagreement.
         let work = initiate(Arc::clone(&self.shared), key.clone(), spec);
-        let initiated = self.shared.tasks.spawn(work).await.map_err(lost)??;
-        if initiated == Initiated::Started {
+        let initiated = self.shared.tasks.spawn(work).await.map_err(task_failed)??;
+        if initiated == InitiateOutcome::Started {
             self.wait_for_stream(&key).await;
         }
         Ok(initiated)
@@ -102,41 +106,41 @@ impl Handle {
     }
 }
 
-pub(crate) fn lost(error: tokio::task::JoinError) -> BuyerError {
+pub(crate) fn task_failed(error: tokio::task::JoinError) -> BuyerError {
     tracing::error!(%error, "a buyer's request was lost");
     drop(error);
     BuyerError::Refused(Refusal::new(Reason::Internal, "the request failed; the log has the cause"))
 }
 
 /// Returns the refusal of any request on an order that has ended.
-pub(crate) fn ended(key: &OrderKey) -> Refusal {
+pub(crate) fn order_ended(key: &OrderKey) -> Refusal {
     let id = &key.order_req_id;
     Refusal::new(Reason::OrderEnded, format!("order {id} has ended; use a new order_req_id"))
 }
 
 async fn initiate(
-    shared: Arc<Shared>,
+    shared: Arc<RequestorState>,
     key: OrderKey,
     spec: OrderSpec,
-) -> Result<Initiated, BuyerError> {
+) -> Result<InitiateOutcome, BuyerError> {
     shared.check_open()?;
-    let mut turn = shared.store.turn(&key).await;
+    let mut guard = shared.store.write_guard(&key).await;
     if shared.registry.has_ended(&key) {
-        return Err(ended(&key).into());
+        return Err(order_ended(&key).into());
     }
     if shared.registry.has_order(&key) {
-        return Ok(Initiated::AlreadyProcessed);
+        return Ok(InitiateOutcome::AlreadyProcessed);
     }
-    let stored = turn.load()?;
+    let stored = guard.load()?;
     if stored.ended.is_some() {
-        return Err(ended(&key).into());
+        return Err(order_ended(&key).into());
     }
-    let room = shared.registry.reserve()?;
+    let reservation = shared.registry.reserve()?;
     let submission = match stored.submission {
         Some(submission) => submission,
         None => {
-            let submission = Box::new(submit(&shared, &key, spec)?);
-            turn.append(&Record::RequestSubmission(submission.clone())).await?;
+            let submission = Box::new(new_submission(&shared, &key, spec)?);
+            guard.append(&OrderRecord::RequestSubmission(submission.clone())).await?;
             submission
         }
     };
@@ -144,14 +148,18 @@ async fn initiate(
         // It is stored all the same: this requestor stops, and the next start follows the order.
         tracing::info!(order_req_id = %key.order_req_id, %refusal, "the order is not followed yet");
     }
-    drop((room, turn));
+    drop((reservation, guard));
     tracing::info!(order_req_id = %key.order_req_id, "the order is initiated");
-    Ok(Initiated::Started)
+    Ok(InitiateOutcome::Started)
 }
 
-fn submit(shared: &Shared, key: &OrderKey, spec: OrderSpec) -> Result<Submission, Refusal> {
+fn new_submission(
+    shared: &RequestorState,
+    key: &OrderKey,
+    spec: OrderSpec,
+) -> Result<OrderSubmission, Refusal> {
     let none = || Refusal::new(Reason::Unreachable, "no processor is configured");
-    Ok(Submission {
+    Ok(OrderSubmission {
         key: key.clone(),
         session_id: spec.session.as_deref().map(ToOwned::to_owned),
         notification_type: spec.notification_type,
@@ -162,46 +170,54 @@ fn submit(shared: &Shared, key: &OrderKey, spec: OrderSpec) -> Result<Submission
 }
 
 /// Returns the assignment by which a stored order is followed.
-pub(crate) fn assignment(submission: Submission, epoch: Epoch) -> Assignment {
-    let Submission { key, incarnation, spec, processor, .. } = submission;
+pub(crate) fn assignment(submission: OrderSubmission, epoch: Epoch) -> Assignment {
+    let OrderSubmission { key, incarnation, spec, processor, .. } = submission;
     Assignment { key, incarnation, spec, epoch, processor }
 }
 
 /// Returns the refusal of a request on an order that is not tracked here.
-pub(crate) fn not_found(key: &OrderKey) -> Refusal {
+pub(crate) fn order_not_found(key: &OrderKey) -> Refusal {
     let id = &key.order_req_id;
     Refusal::new(Reason::OrderNotFound, format!("order {id} is not tracked here"))
 }
 
 impl Buyer for Handle {
-    fn initiate(&self, key: OrderKey, spec: OrderSpec) -> Asked<'_, Initiated> {
+    fn initiate(&self, key: OrderKey, spec: OrderSpec) -> Asked<'_, InitiateOutcome> {
         Box::pin(Self::initiate(self, key, spec))
     }
 
-    fn follow_up(&self, key: OrderKey, note: Note) -> Asked<'_, (FollowUpId, Acted)> {
-        Box::pin(Self::follow_up(self, key, note))
-    }
-
-    fn buyer_act(
+    fn follow_up(
         &self,
         key: OrderKey,
-        act: BuyerAct,
-        repeat: Option<IdempotencyKey>,
-    ) -> Asked<'_, Acted> {
-        Box::pin(Self::buyer_act(self, key, act, repeat))
+        follow_up: FollowUpDraft,
+    ) -> Asked<'_, (FollowUpId, BuyerCommandReply)> {
+        Box::pin(Self::follow_up(self, key, follow_up))
     }
 
-    fn asked_act(&self, key: OrderKey, act: IdempotencyKey) -> Asked<'_, Option<AskedAct>> {
-        Box::pin(async move { Self::asked_act(self, &key, &act) })
+    fn submit_command(
+        &self,
+        key: OrderKey,
+        command: BuyerCommand,
+        repeat: Option<IdempotencyKey>,
+    ) -> Asked<'_, BuyerCommandReply> {
+        Box::pin(Self::buyer_command(self, key, command, repeat))
+    }
+
+    fn command_status(
+        &self,
+        key: OrderKey,
+        command_key: IdempotencyKey,
+    ) -> Asked<'_, Option<CommandStatus>> {
+        Box::pin(async move { Self::stored_command(self, &key, &command_key) })
     }
 
     fn check_records(&self, key: &OrderKey) -> Result<(), BuyerError> {
         Ok(self.shared.store.load(key).map(drop)?)
     }
 
-    fn tracked<'a>(&'a self, keys: &'a [OrderKey]) -> Read<'a, Vec<Tracked>> {
+    fn tracked<'a>(&'a self, keys: &'a [OrderKey]) -> ViewFuture<'a, Vec<BuyerOrderView>> {
         Box::pin(async move {
-            if let Err(error) = self.shared.keep(keys).await {
+            if let Err(error) = self.shared.persist(keys).await {
                 tracing::warn!(%error, "orders are shown as they were shown before");
             }
             self.shared.registry.tracked(keys)
@@ -212,7 +228,7 @@ impl Buyer for Handle {
         self.shared.registry.phase(key)
     }
 
-    fn totals(&self) -> Totals {
+    fn totals(&self) -> TrackerTotals {
         self.counts()
     }
 }
@@ -222,16 +238,16 @@ impl OrderStreams for Handle {
         self.shared.ensure(assignment, Origin::Caller)
     }
 
-    fn act(&self, key: &OrderKey, command: Command) -> Result<(), Refusal> {
+    fn send_command(&self, key: &OrderKey, command: Command) -> Result<(), Refusal> {
         self.shared.check_open()?;
-        self.shared.act_of_caller(key, command)
+        self.shared.queue_caller_command(key, command)
     }
 
-    fn stop(&self, key: &OrderKey, life: &Incarnation) {
-        self.shared.stop_following(key, life);
+    fn stop(&self, key: &OrderKey, incarnation: &Incarnation) {
+        self.shared.stop_following(key, incarnation);
     }
 
-    fn snapshot(&self, key: &OrderKey) -> Option<Arc<Snapshot>> {
+    fn snapshot(&self, key: &OrderKey) -> Option<Arc<TrackerSnapshot>> {
         self.shared.registry.get_order(key)
     }
 
@@ -239,17 +255,17 @@ impl OrderStreams for Handle {
         self.shared.registry.counts().tracked
     }
 
-    fn watch(&self, wake: Arc<dyn Fn(&OrderKey) + Send + Sync>) {
-        self.shared.watch(wake);
+    fn watch(&self, watcher: Arc<dyn Fn(&OrderKey) + Send + Sync>) {
+        self.shared.watch(watcher);
     }
 
     fn spec(&self, key: &OrderKey) -> Option<OrderSpec> {
         Self::spec(self, key)
     }
 
-    fn keep<'a>(&'a self, keys: &'a [OrderKey]) -> Answered<'a, ()> {
+    fn persist<'a>(&'a self, keys: &'a [OrderKey]) -> ReplyFuture<'a, ()> {
         Box::pin(async move {
-            self.shared.keep(keys).await.map_err(|error| {
+            self.shared.persist(keys).await.map_err(|error| {
                 Refusal::new(Reason::StorageUnavailable, format!("the order store {error}"))
             })
         })

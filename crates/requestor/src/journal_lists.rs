@@ -21,21 +21,21 @@ impl JournalLists {
     }
 }
 
-fn failed(error: &ReadError) -> StoreError {
+fn store_read_error(error: &ReadError) -> StoreError {
     match error {
         ReadError::Damaged { .. } => StoreError::Damaged(error.to_string()),
         ReadError::Io(_) => StoreError::Unavailable(error.to_string()),
     }
 }
 
-fn refused(error: &AppendError) -> StoreError {
+fn store_append_error(error: &AppendError) -> StoreError {
     let text = error.to_string();
     match error {
         AppendError::Full(_) | AppendError::Failed(_) | AppendError::Stopped => {
-            StoreError::Doubtful(text)
+            StoreError::InDoubt(text)
         }
         AppendError::Damaged(_) => StoreError::Damaged(text),
-        AppendError::Conflict { .. } | AppendError::NotTaken(_) => StoreError::Unavailable(text),
+        AppendError::Conflict { .. } | AppendError::NotQueued(_) => StoreError::Unavailable(text),
     }
 }
 
@@ -48,13 +48,13 @@ impl Lists for JournalLists {
     ) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
             let appended = append(&*self.journal, Bytes::from(list), expected, records).await;
-            appended.map(drop).map_err(|error| refused(&error))
+            appended.map(drop).map_err(|error| store_append_error(&error))
         })
     }
 
     fn read(&self, list: &str) -> Result<Vec<Bytes>, StoreError> {
         let read = self.journal.read(list.as_bytes(), 0, usize::MAX);
-        let records = read.map_err(|error| failed(&error))?;
+        let records = read.map_err(|error| store_read_error(&error))?;
         Ok(records.into_iter().map(|record| record.payload).collect())
     }
 
@@ -62,13 +62,14 @@ impl Lists for JournalLists {
         let journal = Arc::clone(&self.journal);
         Box::pin(async move {
             let removed = tokio::task::spawn_blocking(move || journal.remove(list.as_bytes()));
-            let removed = removed.await.map_err(|e| StoreError::Unavailable(e.to_string()))?;
-            removed.map_err(|error| failed(&error))
+            let removed =
+                removed.await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+            removed.map_err(|error| store_read_error(&error))
         })
     }
 
     fn len(&self, list: &str) -> Result<u64, StoreError> {
-        let lists = self.journal.lists().map_err(|error| failed(&error))?;
+        let lists = self.journal.lists().map_err(|error| store_read_error(&error))?;
         let found = lists.into_iter().find(|(name, _)| name == list.as_bytes());
         Ok(found.map_or(0, |(_, last)| last))
     }
@@ -78,7 +79,7 @@ impl Lists for JournalLists {
     }
 
     fn names(&self) -> Result<Vec<String>, StoreError> {
-        let lists = self.journal.lists().map_err(|error| failed(&error))?;
+        let lists = self.journal.lists().map_err(|error| store_read_error(&error))?;
         Ok(lists.into_iter().filter_map(|(name, _)| String::from_utf8(name).ok()).collect())
     }
 }
@@ -86,7 +87,7 @@ impl Lists for JournalLists {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{OrderStore, Record, follow_up_command};
+    use crate::store::{OrderRecord, OrderStore, follow_up_command};
     use orderstream_core::spec::{FollowUp, Message};
     use orderstream_core::{Epoch, FollowUpId, OrderKey};
     use orderstream_journal::{Embedded, Options};
@@ -106,16 +107,21 @@ mod tests {
             let store = store(dir.path());
             assert_eq!(store.start("first").await, Ok(Epoch(1)));
             let (id, audience, message) = (id.clone(), Vec::new(), message.clone());
-            let record =
-                Record::RequestFollowUp { id, audience, message, answers: None, incarnation: None };
-            store.turn(&key).await.append(&record).await.unwrap();
+            let record = OrderRecord::RequestFollowUp {
+                id,
+                audience,
+                message,
+                answers: None,
+                incarnation: None,
+            };
+            store.write_guard(&key).await.append(&record).await.unwrap();
         }
         let store = store(dir.path());
         assert_eq!(store.start("second").await, Ok(Epoch(2)));
-        let open = store.take_stock().unwrap().open;
+        let open = store.load_all().unwrap().open;
         assert_eq!(open.len(), 1);
         let expected =
             follow_up_command(FollowUp { id, audience: Vec::new(), message, answers: None });
-        assert_eq!(open[0].1.open_acts, [expected]);
+        assert_eq!(open[0].1.open_commands, [expected]);
     }
 }

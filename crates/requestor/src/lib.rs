@@ -1,16 +1,17 @@
 //! The requestor: the buyer's REST, the tracker of all orders, one resuming stream per order, and
 //! the store from which a killed requestor resumes.
 
-mod act_queue;
-mod acts;
 mod backoff;
 mod buyer;
 mod channels;
+mod circuit_breaker;
+mod command_queue;
+mod command_sender;
 mod config;
-mod door;
+mod display_log;
 mod error;
 #[cfg(test)]
-mod fake;
+mod fake_processor;
 #[cfg(test)]
 #[allow(dead_code, reason = "the journal's own tests use the rest")]
 #[path = "../../journal/tests/faulty.rs"]
@@ -19,14 +20,13 @@ mod follower;
 mod handle;
 mod journal_lists;
 mod metrics;
-mod names;
 mod owners;
 mod projector;
 mod registry;
 pub mod rest;
+mod seller_interner;
 mod service;
-mod shared;
-mod shown;
+mod state;
 mod store;
 
 pub use config::Config;
@@ -37,6 +37,6 @@ pub use metrics::Metrics;
 pub use projector::{Projection, ProjectionMetrics};
 pub use service::{Parts, Requestor, Service};
 pub use store::{
-    Ended, Lists, MemoryLists, OrderStore, Record, Stock, StoreError, Stored, StoredAct,
-    StoredRefusal, Submission, Turn,
+    EndedOrder, Lists, MemoryLists, OrderRecord, OrderStore, OrderSubmission, OrderWriteGuard,
+    StoreError, StoredCommand, StoredOrder, StoredOrders, StoredRefusal,
 };

@@ -4,16 +4,16 @@
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
-use orderstream_core::port::{Answered, Held, OrderOwners};
+use orderstream_core::port::{OrderOwners, OwnedOrder, ReplyFuture};
 use orderstream_core::{
-    Act, Command, Epoch, IdempotencyKey, Incarnation, OrderKey, Phase, Reason, Refusal,
+    Command, CommandKind, Epoch, IdempotencyKey, Incarnation, OrderKey, Phase, Reason, Refusal,
 };
 use orderstream_rpc::client;
 use orderstream_rpc::convert::order_ref;
 use orderstream_rpc::v1;
 use tonic::{Request, Status};
 
-use crate::acts;
+use crate::command_sender;
 use crate::handle::Handle;
 
 /// The time limit of one call.
@@ -26,7 +26,7 @@ async fn within<T>(
     call: impl Future<Output = Result<T, Status>>,
 ) -> Result<T, Refusal> {
     match tokio::time::timeout(limit, call).await {
-        Ok(answer) => answer.map_err(|status| acts::refusal_of(&status)),
+        Ok(result) => result.map_err(|status| command_sender::refusal_of(&status)),
         Err(_) => Err(Refusal::new(
             Reason::Unreachable,
             format!("the processor did not answer within {} s", limit.as_secs()),
@@ -42,31 +42,43 @@ fn timed<T>(message: T, limit: Duration) -> Request<T> {
 
 /// Returns the order that a processor names. A processor's own replies are well formed, so a wrong
 /// one is a fault.
-fn held(order: Option<&v1::OrderRef>, epoch: u64, phase: &str) -> Result<Held, Refusal> {
+fn owned_order(
+    order: Option<&v1::OrderRef>,
+    epoch: u64,
+    phase: &str,
+) -> Result<OwnedOrder, Refusal> {
     let missing = || Refusal::new(Reason::Internal, "the processor's answer names no order");
     let order = order.ok_or_else(missing)?;
-    Ok(Held {
+    Ok(OwnedOrder {
         key: OrderKey::new(&order.tenant, &order.order_req_id)?,
         incarnation: Incarnation::new(&order.incarnation)?,
         epoch: Epoch(epoch),
-        is_over: Phase::ALL.iter().any(|known| known.as_str() == phase && known.is_terminal()),
+        is_ended: Phase::ALL.iter().any(|known| known.as_str() == phase && known.is_terminal()),
     })
 }
 
 impl Handle {
-    async fn ask_locate(&self, processor: &str, key: &OrderKey) -> Result<Option<Held>, Refusal> {
-        let mut control = client::control(self.shared.channels.for_acts(processor)?);
+    async fn locate_order(
+        &self,
+        processor: &str,
+        key: &OrderKey,
+    ) -> Result<Option<OwnedOrder>, Refusal> {
+        let mut control = client::control(self.shared.channels.for_commands(processor)?);
         let request = v1::LocateOrderRequest { order: Some(order_ref(key, None)) };
         let call = control.locate_order(timed(request, ASK_TIMEOUT));
         let found = within(ASK_TIMEOUT, call).await?.into_inner();
         if !found.found {
             return Ok(None);
         }
-        held(found.order.as_ref(), found.epoch, &found.phase).map(Some)
+        owned_order(found.order.as_ref(), found.epoch, &found.phase).map(Some)
     }
 
-    async fn ask_held(&self, processor: &str, tenant: Option<&str>) -> Result<Vec<Held>, Refusal> {
-        let mut control = client::control(self.shared.channels.for_acts(processor)?);
+    async fn list_owned(
+        &self,
+        processor: &str,
+        tenant: Option<&str>,
+    ) -> Result<Vec<OwnedOrder>, Refusal> {
+        let mut control = client::control(self.shared.channels.for_commands(processor)?);
         let live = Phase::ALL.iter().filter(|phase| !phase.is_terminal());
         let request = v1::ListOrdersRequest {
             tenant: tenant.unwrap_or_default().to_owned(),
@@ -78,23 +90,26 @@ impl Handle {
             summaries.try_collect::<Vec<_>>().await
         };
         let summaries = within(LIST_TIMEOUT, call).await?;
-        summaries.iter().map(|one| held(one.order.as_ref(), one.epoch, &one.phase)).collect()
+        summaries
+            .iter()
+            .map(|summary| owned_order(summary.order.as_ref(), summary.epoch, &summary.phase))
+            .collect()
     }
 
-    async fn ask_cancel(
+    async fn cancel_order(
         &self,
         processor: &str,
         key: &OrderKey,
-        life: &Incarnation,
+        incarnation: &Incarnation,
         epoch: Epoch,
     ) -> Result<(), Refusal> {
         let command = Command {
             key: Some(IdempotencyKey::new("cancel")?),
-            incarnation: Some(life.clone()),
+            incarnation: Some(incarnation.clone()),
             epoch: Some(epoch),
-            ..Command::bare(Act::Cancel { reason: None })
+            ..Command::bare(CommandKind::Cancel { reason: None })
         };
-        match acts::send(&self.shared, processor, key, &command).await {
+        match command_sender::send(&self.shared, processor, key, &command).await {
             Err(refusal)
                 if !matches!(
                     refusal.reason,
@@ -109,21 +124,29 @@ impl Handle {
 }
 
 impl OrderOwners for Handle {
-    fn locate<'a>(&'a self, processor: &'a str, key: &'a OrderKey) -> Answered<'a, Option<Held>> {
-        Box::pin(self.ask_locate(processor, key))
+    fn locate<'a>(
+        &'a self,
+        processor: &'a str,
+        key: &'a OrderKey,
+    ) -> ReplyFuture<'a, Option<OwnedOrder>> {
+        Box::pin(self.locate_order(processor, key))
     }
 
-    fn held<'a>(&'a self, processor: &'a str, tenant: Option<&'a str>) -> Answered<'a, Vec<Held>> {
-        Box::pin(self.ask_held(processor, tenant))
+    fn owned_orders<'a>(
+        &'a self,
+        processor: &'a str,
+        tenant: Option<&'a str>,
+    ) -> ReplyFuture<'a, Vec<OwnedOrder>> {
+        Box::pin(self.list_owned(processor, tenant))
     }
 
     fn cancel<'a>(
         &'a self,
         processor: &'a str,
         key: &'a OrderKey,
-        life: &'a Incarnation,
+        incarnation: &'a Incarnation,
         epoch: Epoch,
-    ) -> Answered<'a, ()> {
-        Box::pin(self.ask_cancel(processor, key, life, epoch))
+    ) -> ReplyFuture<'a, ()> {
+        Box::pin(self.cancel_order(processor, key, incarnation, epoch))
     }
 }

@@ -5,9 +5,9 @@
 //! reply waits for it, and a sweep finds again what it was woken for, so it may be late and loses
 //! nothing.
 
-mod agenda;
-mod figures;
+mod metrics;
 mod pass;
+mod queue;
 mod sweep;
 
 use std::sync::Arc;
@@ -17,20 +17,22 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use orderstream_core::OrderKey;
-use orderstream_core::port::{Addresses, OrderProjection, Projected, ProjectionError};
+use orderstream_core::port::{
+    OrderProjection, ProcessorAddresses, ProjectionError, ProjectionFuture,
+};
 use orderstream_support::jitter;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::backoff::backoff_up_to;
-use crate::shared::Shared;
-use agenda::Agenda;
-use figures::Outcome;
-use pass::Passed;
+use crate::state::RequestorState;
+use metrics::PassOutcome;
+use pass::PassResult;
+use queue::ProjectionQueue;
 
-pub(crate) use agenda::Place;
-pub use figures::ProjectionMetrics;
+pub use metrics::ProjectionMetrics;
+pub(crate) use queue::ListLocation;
 
 /// The most orders in work at once, while the projection is reached.
 const PASSES_MAX: usize = 16;
@@ -53,30 +55,30 @@ pub struct Projection {
 pub(crate) struct Projector {
     store: Arc<dyn OrderProjection>,
     tenant: Option<String>,
-    addresses: Arc<dyn Addresses>,
-    figures: ProjectionMetrics,
-    agenda: Mutex<Agenda>,
+    addresses: Arc<dyn ProcessorAddresses>,
+    metrics: ProjectionMetrics,
+    queue: Mutex<ProjectionQueue>,
     marked: Notify,
     is_down: AtomicBool,
-    sweep_wanted: AtomicBool,
+    sweep_requested: AtomicBool,
     sweep: Notify,
 }
 
 impl Projector {
     pub(crate) fn new(
         projection: Projection,
-        addresses: Arc<dyn Addresses>,
-        figures: ProjectionMetrics,
+        addresses: Arc<dyn ProcessorAddresses>,
+        metrics: ProjectionMetrics,
     ) -> Self {
         Self {
             store: projection.store,
             tenant: projection.tenant,
             addresses,
-            figures,
-            agenda: Mutex::default(),
+            metrics,
+            queue: Mutex::default(),
             marked: Notify::new(),
             is_down: AtomicBool::new(false),
-            sweep_wanted: AtomicBool::new(false),
+            sweep_requested: AtomicBool::new(false),
             sweep: Notify::new(),
         }
     }
@@ -88,74 +90,74 @@ impl Projector {
 
     /// Stores the place of the list of an order that is no longer followed, where the order waits
     /// or is in work.
-    pub(crate) fn keep(&self, key: &OrderKey, place: &Place) {
-        self.agenda.lock().keep(key, place);
+    pub(crate) fn set_location(&self, key: &OrderKey, location: &ListLocation) {
+        self.queue.lock().set_location(key, location);
     }
 
-    /// Marks the order, which has events that are not projected; `place` is the place of its list
+    /// Marks the order, which has events that are not projected; `location` is the place of its list
     /// where nobody follows it.
-    pub(crate) fn mark(&self, key: &OrderKey, place: Option<Place>) {
+    pub(crate) fn mark(&self, key: &OrderKey, location: Option<ListLocation>) {
         let waiting = {
-            let mut agenda = self.agenda.lock();
-            agenda.mark(key, place);
-            agenda.len()
+            let mut queue = self.queue.lock();
+            queue.mark(key, location);
+            queue.len()
         };
-        self.show_waiting(waiting);
+        self.report_waiting(waiting);
         self.marked.notify_one();
     }
 
     fn len(&self) -> usize {
-        self.agenda.lock().len()
+        self.queue.lock().len()
     }
 
-    fn is_unreached(&self, processor: &str) -> bool {
-        self.agenda.lock().is_unreached(processor)
+    fn is_unreachable(&self, processor: &str) -> bool {
+        self.queue.lock().is_unreachable(processor)
     }
 
-    fn show_waiting(&self, waiting: usize) {
-        self.figures.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+    fn report_waiting(&self, waiting: usize) {
+        self.metrics.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
     }
 
     /// Asks the projection, and reports when it went away or came back.
-    async fn ask<T>(&self, question: Projected<'_, T>) -> Result<T, ProjectionError> {
-        let answer = question.await;
-        let unavailable = match &answer {
+    async fn call<T>(&self, request: ProjectionFuture<'_, T>) -> Result<T, ProjectionError> {
+        let result = request.await;
+        let unavailable = match &result {
             Err(ProjectionError::Unavailable(reason)) => Some(reason),
             Ok(_) | Err(ProjectionError::Moved | ProjectionError::Refused(_)) => None,
         };
         let was_down = self.is_down.swap(unavailable.is_some(), Ordering::AcqRel);
         match (was_down, unavailable) {
             (false, Some(reason)) => {
-                self.figures.down.set(1);
+                self.metrics.down.set(1);
                 tracing::warn!(reason, "the order projection is not reached; it will be late");
             }
             (true, None) => {
-                self.figures.down.set(0);
+                self.metrics.down.set(0);
                 tracing::info!("the order projection is reached again");
                 // Its content may differ from before: it may have been wiped, or restored.
-                self.want_sweep();
+                self.request_sweep();
             }
             (true, Some(_)) | (false, None) => {}
         }
-        answer
+        result
     }
 
-    fn want_sweep(&self) {
-        self.sweep_wanted.store(true, Ordering::Release);
+    fn request_sweep(&self) {
+        self.sweep_requested.store(true, Ordering::Release);
         self.sweep.notify_one();
     }
 
     /// Clears the request for a sweep as one begins; a request from now on asks for another.
-    fn sweep_begins(&self) {
-        self.sweep_wanted.store(false, Ordering::Release);
+    fn clear_sweep_request(&self) {
+        self.sweep_requested.store(false, Ordering::Release);
     }
 
     /// Works until the requestor stops.
-    pub(crate) async fn run(self: Arc<Self>, shared: Arc<Shared>) {
+    pub(crate) async fn run(self: Arc<Self>, shared: Arc<RequestorState>) {
         tokio::select! {
             () = shared.cancel.cancelled() => {}
-            () = self.passes(&shared) => {}
-            () = self.sweeps(&shared) => {}
+            () = self.run_passes(&shared) => {}
+            () = self.run_sweeps(&shared) => {}
         }
         let waiting = self.len();
         if let Err(error) = self.store.close().await {
@@ -164,12 +166,12 @@ impl Projector {
         tracing::info!(waiting, "the order projection has stopped");
     }
 
-    async fn sweeps(&self, shared: &Shared) {
+    async fn run_sweeps(&self, shared: &RequestorState) {
         loop {
             Box::pin(sweep::sweep(shared, self)).await;
             let pause = tokio::time::sleep(SWEEP_EVERY + jitter(SWEEP_EVERY / 2));
             tokio::pin!(pause);
-            while !self.sweep_wanted.load(Ordering::Acquire) {
+            while !self.sweep_requested.load(Ordering::Acquire) {
                 tokio::select! {
                     () = &mut pause => break,
                     () = self.sweep.notified() => {}
@@ -178,74 +180,74 @@ impl Projector {
         }
     }
 
-    async fn passes(&self, shared: &Shared) {
+    async fn run_passes(&self, shared: &RequestorState) {
         let mut running = FuturesUnordered::new();
         let mut backoff = backoff_up_to(PROJECTION_WAIT_MAX);
         let mut not_before: Option<Instant> = None;
         loop {
             let now = Instant::now();
-            let is_held = not_before.is_some_and(|due| due > now);
+            let is_backing_off = not_before.is_some_and(|due| due > now);
             // While the projection is not reached, a single order probes it.
-            let room = if not_before.is_some() { 1 } else { PASSES_MAX };
-            while !is_held && running.len() < room {
-                let Some(task) = self.agenda.lock().next(now) else { break };
+            let capacity = if not_before.is_some() { 1 } else { PASSES_MAX };
+            while !is_backing_off && running.len() < capacity {
+                let Some(task) = self.queue.lock().next(now) else { break };
                 running.push(Box::pin(pass::pass(shared, self, task)));
             }
-            let due = if is_held { not_before } else { self.agenda.lock().next_due() };
+            let due = if is_backing_off { not_before } else { self.queue.lock().next_due() };
             // Cancel-safe: every branch only waits, and waits again in the next iteration.
             tokio::select! {
                 Some(passed) = running.next(), if !running.is_empty() => {
                     match passed.outcome {
-                        Outcome::Unavailable => {
+                        PassOutcome::Unavailable => {
                             not_before = Some(Instant::now() + backoff.next_wait());
                         }
-                        Outcome::Unreached | Outcome::Failed | Outcome::Gone => {}
-                        Outcome::Projected | Outcome::Current | Outcome::Moved
-                        | Outcome::Refused => {
+                        PassOutcome::Unreachable | PassOutcome::Failed | PassOutcome::NotFound => {}
+                        PassOutcome::Projected | PassOutcome::Current | PassOutcome::Moved
+                        | PassOutcome::Refused => {
                             backoff.reset();
                             not_before = None;
                         }
                     }
-                    self.passed(passed);
+                    self.finish_pass(passed);
                 }
-                () = self.marked.notified(), if running.len() < room && !is_held => {}
-                () = until(due), if due.is_some() && running.len() < room => {}
+                () = self.marked.notified(), if running.len() < capacity && !is_backing_off => {}
+                () = sleep_until(due), if due.is_some() && running.len() < capacity => {}
             }
         }
     }
 
-    fn passed(&self, passed: Passed) {
-        let Passed { task, outcome, end, reason } = passed;
-        self.figures.passed(outcome);
+    fn finish_pass(&self, passed: PassResult) {
+        let PassResult { task, outcome, end, reason } = passed;
+        self.metrics.observe_pass(outcome);
         let (order_req_id, reason) = (task.key.order_req_id.as_str(), reason.unwrap_or_default());
         match outcome {
-            Outcome::Refused => {
+            PassOutcome::Refused => {
                 tracing::error!(order_req_id, reason, "the order's projection is refused");
             }
-            Outcome::Unreached | Outcome::Failed if !reason.is_empty() => {
+            PassOutcome::Unreachable | PassOutcome::Failed if !reason.is_empty() => {
                 tracing::debug!(order_req_id, reason, "the order's list is not read");
             }
-            Outcome::Projected
-            | Outcome::Current
-            | Outcome::Gone
-            | Outcome::Moved
-            | Outcome::Unavailable
-            | Outcome::Unreached
-            | Outcome::Failed => {}
+            PassOutcome::Projected
+            | PassOutcome::Current
+            | PassOutcome::NotFound
+            | PassOutcome::Moved
+            | PassOutcome::Unavailable
+            | PassOutcome::Unreachable
+            | PassOutcome::Failed => {}
         }
         let (waiting, is_overflow_over) = {
-            let mut agenda = self.agenda.lock();
-            agenda.done(&task.key, end, Instant::now());
-            (agenda.len(), agenda.take_overflow())
+            let mut queue = self.queue.lock();
+            queue.done(&task.key, end, Instant::now());
+            (queue.len(), queue.take_overflow())
         };
-        self.show_waiting(waiting);
+        self.report_waiting(waiting);
         if is_overflow_over {
-            self.want_sweep();
+            self.request_sweep();
         }
     }
 }
 
-async fn until(due: Option<Instant>) {
+async fn sleep_until(due: Option<Instant>) {
     match due {
         Some(due) => tokio::time::sleep_until(due).await,
         None => std::future::pending().await,

@@ -2,31 +2,31 @@
 
 use std::collections::BTreeMap;
 
-use orderstream_core::port::{Cursor, OrderLife, OrderStreams as _};
+use orderstream_core::port::{OrderIncarnation, OrderStreams as _, ProjectionCursor};
 use orderstream_core::spec::Message;
 use orderstream_core::{Event, OrderSpec, Seq};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::*;
-use crate::fake::Fake;
+use crate::fake_processor::FakeProcessor;
 use crate::rest::tests::{requestor, until};
 use crate::{Handle, MemoryLists};
-use orderstream_core::buyer::Note;
+use orderstream_core::buyer::FollowUpDraft;
 
 /// A projection that keeps whole lists in memory, and fails every call while it is down.
 #[derive(Debug, Default)]
-struct Kept {
+struct MemoryProjection {
     lists: Mutex<BTreeMap<OrderKey, Vec<Event>>>,
     is_down: AtomicBool,
-    asked: std::sync::atomic::AtomicUsize,
+    calls: std::sync::atomic::AtomicUsize,
     /// Locked while cursors are not to be returned.
     gate: tokio::sync::Mutex<()>,
 }
 
-impl Kept {
+impl MemoryProjection {
     fn check(&self) -> Result<(), ProjectionError> {
-        self.asked.fetch_add(1, Ordering::AcqRel);
+        self.calls.fetch_add(1, Ordering::AcqRel);
         match self.is_down.load(Ordering::Acquire) {
             true => Err(ProjectionError::Unavailable("it is down".to_owned())),
             false => Ok(()),
@@ -37,39 +37,43 @@ impl Kept {
         self.lists.lock().get(key).cloned().unwrap_or_default()
     }
 
-    fn asked(&self) -> usize {
-        self.asked.load(Ordering::Acquire)
+    fn calls(&self) -> usize {
+        self.calls.load(Ordering::Acquire)
     }
 }
 
-impl OrderProjection for Kept {
-    fn prepare(&self) -> Projected<'_, ()> {
+impl OrderProjection for MemoryProjection {
+    fn prepare(&self) -> ProjectionFuture<'_, ()> {
         Box::pin(async { self.check() })
     }
 
-    fn cursors<'a>(&'a self, lives: &'a [OrderLife]) -> Projected<'a, Vec<Cursor>> {
+    fn cursors<'a>(
+        &'a self,
+        orders: &'a [OrderIncarnation],
+    ) -> ProjectionFuture<'a, Vec<ProjectionCursor>> {
         Box::pin(async {
             self.check()?;
             drop(self.gate.lock().await);
             let lists = self.lists.lock();
-            let of = |life: &OrderLife| {
-                let last = lists.get(&life.key).and_then(|list| list.last());
-                last.map(|event| Cursor { seq: event.seq, at: Some(event.at) }).unwrap_or_default()
+            let of = |order: &OrderIncarnation| {
+                let last = lists.get(&order.key).and_then(|list| list.last());
+                last.map(|event| ProjectionCursor { seq: event.seq, at: Some(event.at) })
+                    .unwrap_or_default()
             };
-            Ok(lives.iter().map(of).collect())
+            Ok(orders.iter().map(of).collect())
         })
     }
 
     fn project<'a>(
         &'a self,
-        life: &'a OrderLife,
+        order: &'a OrderIncarnation,
         after: Seq,
         events: &'a [Arc<Event>],
-    ) -> Projected<'a, ()> {
+    ) -> ProjectionFuture<'a, ()> {
         Box::pin(async move {
             self.check()?;
             let mut lists = self.lists.lock();
-            let list = lists.entry(life.key.clone()).or_default();
+            let list = lists.entry(order.key.clone()).or_default();
             if list.last().map(|event| event.seq).unwrap_or_default() != after {
                 return Err(ProjectionError::Moved);
             }
@@ -78,22 +82,22 @@ impl OrderProjection for Kept {
         })
     }
 
-    fn forget<'a>(&'a self, life: &'a OrderLife) -> Projected<'a, ()> {
+    fn remove<'a>(&'a self, order: &'a OrderIncarnation) -> ProjectionFuture<'a, ()> {
         Box::pin(async {
             self.check()?;
-            self.lists.lock().remove(&life.key);
+            self.lists.lock().remove(&order.key);
             Ok(())
         })
     }
 
-    fn close(&self) -> Projected<'_, ()> {
+    fn close(&self) -> ProjectionFuture<'_, ()> {
         Box::pin(async { Ok(()) })
     }
 }
 
 struct Rig {
-    fake: Fake,
-    kept: Arc<Kept>,
+    fake: FakeProcessor,
+    store: Arc<MemoryProjection>,
     lists: Arc<MemoryLists>,
     url: String,
     handle: Handle,
@@ -103,39 +107,39 @@ struct Rig {
 
 impl Rig {
     async fn start() -> Self {
-        let (fake, tasks) = (Fake::default(), TaskTracker::new());
+        let (fake, tasks) = (FakeProcessor::default(), TaskTracker::new());
         let url = fake.serve(&tasks, CancellationToken::new()).await;
-        let (kept, lists): (Arc<Kept>, Arc<MemoryLists>) = Default::default();
-        let (handle, stop) = requestor(&url, &lists, Some(projection(&kept))).await;
-        Self { fake, kept, lists, url, handle, stop, _tasks: tasks }
+        let (store, lists): (Arc<MemoryProjection>, Arc<MemoryLists>) = Default::default();
+        let (handle, stop) = requestor(&url, &lists, Some(projection_over(&store))).await;
+        Self { fake, store, lists, url, handle, stop, _tasks: tasks }
     }
 
     /// Starts another requestor on the same store and the same projection, as after a kill.
-    async fn start_again(&mut self) {
+    async fn restart(&mut self) {
         self.stop.cancel();
-        let projection = Some(projection(&self.kept));
+        let projection = Some(projection_over(&self.store));
         (self.handle, self.stop) = requestor(&self.url, &self.lists, projection).await;
     }
 
-    async fn ask(&self, key: &OrderKey) {
+    async fn send_follow_up(&self, key: &OrderKey) {
         let message = Message { message: "how soon?".to_owned(), ..Message::default() };
-        let note = Note { id: None, audience: Vec::new(), message, answers: None };
-        self.handle.follow_up(key.clone(), note).await.unwrap();
+        let follow_up = FollowUpDraft { id: None, audience: Vec::new(), message, answers: None };
+        self.handle.follow_up(key.clone(), follow_up).await.unwrap();
     }
 
     async fn until_equal(&self, key: &OrderKey, least: usize) {
         until("the projection has the whole list", || {
             let list = self.fake.events(key);
             let strip = |event: &Event| (event.seq, event.at, event.kind.clone());
-            let kept: Vec<_> = self.kept.list(key).iter().map(strip).collect();
-            list.len() >= least && kept == list.iter().map(strip).collect::<Vec<_>>()
+            let projected: Vec<_> = self.store.list(key).iter().map(strip).collect();
+            list.len() >= least && projected == list.iter().map(strip).collect::<Vec<_>>()
         })
         .await;
     }
 }
 
-fn projection(kept: &Arc<Kept>) -> Projection {
-    Projection { store: Arc::clone(kept) as Arc<dyn OrderProjection>, tenant: None }
+fn projection_over(store: &Arc<MemoryProjection>) -> Projection {
+    Projection { store: Arc::clone(store) as Arc<dyn OrderProjection>, tenant: None }
 }
 
 fn key(n: usize) -> OrderKey {
@@ -146,7 +150,7 @@ fn key(n: usize) -> OrderKey {
 async fn followed_orders_are_projected_whole() {
     let rig = Rig::start().await;
     rig.handle.initiate(key(1), OrderSpec::default()).await.unwrap();
-    rig.ask(&key(1)).await;
+    rig.send_follow_up(&key(1)).await;
     rig.until_equal(&key(1), 3).await;
 }
 
@@ -154,10 +158,10 @@ async fn followed_orders_are_projected_whole() {
 #[tokio::test]
 async fn projection_catches_up_after_an_outage() {
     let rig = Rig::start().await;
-    rig.kept.is_down.store(true, Ordering::Release);
+    rig.store.is_down.store(true, Ordering::Release);
     for n in 0..20 {
         rig.handle.initiate(key(n), OrderSpec::default()).await.unwrap();
-        rig.ask(&key(n)).await;
+        rig.send_follow_up(&key(n)).await;
     }
     for n in 0..20 {
         until("the trackers go on", || {
@@ -165,8 +169,8 @@ async fn projection_catches_up_after_an_outage() {
         })
         .await;
     }
-    assert!(rig.kept.asked() < 40, "it is tried with pauses: {}", rig.kept.asked());
-    rig.kept.is_down.store(false, Ordering::Release);
+    assert!(rig.store.calls() < 40, "it is tried with pauses: {}", rig.store.calls());
+    rig.store.is_down.store(false, Ordering::Release);
     for n in 0..20 {
         rig.until_equal(&key(n), 3).await;
     }
@@ -177,23 +181,23 @@ async fn ends_before_a_restart_are_projected() {
     let mut rig = Rig::start().await;
     rig.handle.initiate(key(1), OrderSpec::default()).await.unwrap();
     rig.until_equal(&key(1), 2).await;
-    rig.kept.is_down.store(true, Ordering::Release);
-    rig.ask(&key(1)).await;
-    let act = orderstream_core::buyer::BuyerAct::Finalise {
+    rig.store.is_down.store(true, Ordering::Release);
+    rig.send_follow_up(&key(1)).await;
+    let command = orderstream_core::buyer::BuyerCommand::Finalise {
         award: None,
         reason: None,
         undo_within_ms: None,
     };
-    rig.handle.buyer_act(key(1), act, None).await.unwrap();
+    rig.handle.buyer_command(key(1), command, None).await.unwrap();
     until("the order has ended", || {
         rig.handle.snapshot(&key(1)).is_some_and(|snapshot| snapshot.is_terminal())
     })
     .await;
     until("its end is stored", || rig.handle.shared.store.load(&key(1)).unwrap().ended.is_some())
         .await;
-    rig.start_again().await;
+    rig.restart().await;
     assert!(!rig.handle.is_stream_active(&key(1)), "nobody follows it any more");
-    rig.kept.is_down.store(false, Ordering::Release);
+    rig.store.is_down.store(false, Ordering::Release);
     rig.until_equal(&key(1), 4).await;
 }
 
@@ -204,12 +208,12 @@ async fn wiped_projections_are_rebuilt() {
         rig.handle.initiate(key(n), OrderSpec::default()).await.unwrap();
         rig.until_equal(&key(n), 2).await;
     }
-    rig.kept.is_down.store(true, Ordering::Release);
-    rig.kept.lists.lock().clear();
-    rig.ask(&key(0)).await;
-    let asked = rig.kept.asked();
-    until("it is asked while it is down", || rig.kept.asked() > asked).await;
-    rig.kept.is_down.store(false, Ordering::Release);
+    rig.store.is_down.store(true, Ordering::Release);
+    rig.store.lists.lock().clear();
+    rig.send_follow_up(&key(0)).await;
+    let calls_before = rig.store.calls();
+    until("it is asked while it is down", || rig.store.calls() > calls_before).await;
+    rig.store.is_down.store(false, Ordering::Release);
     for n in 0..5 {
         rig.until_equal(&key(n), 2).await;
     }
@@ -222,12 +226,12 @@ async fn projections_ahead_of_lists_are_rebuilt() {
     rig.handle.initiate(key(1), OrderSpec::default()).await.unwrap();
     rig.until_equal(&key(1), 2).await;
     {
-        let mut lists = rig.kept.lists.lock();
+        let mut lists = rig.store.lists.lock();
         let list = lists.get_mut(&key(1)).unwrap();
         let last = list.last().unwrap().clone();
         list.push(Event { seq: last.seq.next(), ..last });
     }
-    rig.start_again().await;
+    rig.restart().await;
     rig.until_equal(&key(1), 2).await;
 }
 
@@ -236,21 +240,21 @@ async fn projections_ahead_of_lists_are_rebuilt() {
 #[tokio::test]
 async fn unfollowed_orders_are_projected_whole() {
     let rig = Rig::start().await;
-    let sweeps = rig.handle.shared.projector.clone().unwrap();
-    until("all lists were compared", || sweeps.figures.sweeps.get() > 0).await;
+    let projector = rig.handle.shared.projector.clone().unwrap();
+    until("all lists were compared", || projector.metrics.sweeps.get() > 0).await;
     rig.handle.initiate(key(1), OrderSpec::default()).await.unwrap();
     rig.until_equal(&key(1), 2).await;
-    let asked = rig.kept.asked();
-    let gate = rig.kept.gate.lock().await;
-    rig.ask(&key(1)).await;
-    until("it is asked how far it is", || rig.kept.asked() > asked).await;
-    rig.ask(&key(1)).await;
+    let calls_before = rig.store.calls();
+    let gate = rig.store.gate.lock().await;
+    rig.send_follow_up(&key(1)).await;
+    until("it is asked how far it is", || rig.store.calls() > calls_before).await;
+    rig.send_follow_up(&key(1)).await;
     until("the tracker has the last event", || {
         rig.handle.snapshot(&key(1)).is_some_and(|snapshot| snapshot.last_seq() >= Seq(4))
     })
     .await;
-    let life = rig.handle.shared.registry.place(&key(1)).unwrap().incarnation;
-    rig.handle.stop(&key(1), &life);
+    let incarnation = rig.handle.shared.registry.list_location(&key(1)).unwrap().incarnation;
+    rig.handle.stop(&key(1), &incarnation);
     assert_eq!(rig.handle.snapshot(&key(1)), None, "nobody follows it any more");
     drop(gate);
     rig.until_equal(&key(1), 4).await;

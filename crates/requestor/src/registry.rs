@@ -1,67 +1,66 @@
 //! The order tracker: the followed orders, and the state of each. One owner of one map; every
 //! section under its lock is short and none waits for anything.
 
+mod displayed;
 mod entry;
-mod shown;
+mod reads;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use orderstream_core::book::settled_by_the_end;
-use orderstream_core::buyer::Totals;
 use orderstream_core::port::Assignment;
 use orderstream_core::spec::SellerChoice;
-use orderstream_core::tracker::{Input, Output};
+use orderstream_core::tracker::{TrackerInput, TrackerOutput};
 use orderstream_core::{
-    Act, Command, Epoch, FollowUpId, Incarnation, OrderKey, OrderSpec, Reason, Refusal, Seq,
-    Snapshot, Timestamp, Tracker,
+    Epoch, FollowUpId, Incarnation, OrderKey, OrderSpec, Reason, Refusal, Seq, Timestamp, Tracker,
+    TrackerSnapshot,
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use self::entry::{Entry, Holds};
-use crate::act_queue::{Origin, Settled};
+use self::entry::{RegistryEntry, StoredExtent};
+use crate::command_queue::Origin;
+use crate::display_log::DisplayFloors;
 use crate::metrics::Metrics;
-use crate::names::Names;
-use crate::projector::Place;
-use crate::shown::Floors;
+use crate::projector::ListLocation;
+use crate::seller_interner::SellerInterner;
 
 /// The most ended orders that stay visible; beyond it the oldest are removed, here and in the
 /// store.
-pub(crate) const ENDED_KEPT_MAX: usize = 10_000;
+pub(crate) const ENDED_ORDERS_MAX: usize = 10_000;
 
 /// The identity of an order's task, and its notifier.
 #[derive(Clone, Debug)]
-pub(crate) struct Following {
+pub(crate) struct FollowerHandle {
     /// The generation of the entry's task, which grows with each start; a task of a former one
     /// changes nothing.
-    pub(crate) life: u64,
+    pub(crate) generation: u64,
     /// Notified after every change of the entry.
     pub(crate) changed: Arc<Notify>,
 }
 
 /// The result of adding an order.
 #[derive(Clone, Debug)]
-pub(crate) enum Added {
+pub(crate) enum AddOrderResult {
     /// The caller is to start the order's task.
-    Start(Following),
+    Start(FollowerHandle),
     /// A task follows the order already, or the order has ended.
     Known,
 }
 
 /// The processor that an order's commands are sent to, if any.
 #[derive(Clone, Debug)]
-pub(crate) enum Address {
+pub(crate) enum CommandRoute {
     /// At this processor, under this epoch.
-    At {
+    Ready {
         /// The processor's URL.
         processor: String,
         /// The epoch of the tracker here.
         epoch: Epoch,
     },
     /// The order is not open at its processor yet; this is notified of the next change.
-    NotYet(Arc<Notify>),
+    Opening(Arc<Notify>),
     /// Its processor does not open it, for a reason that does not go away by itself.
     Refused {
         /// The processor's refusal to open the order.
@@ -76,29 +75,29 @@ pub(crate) enum Address {
 }
 
 #[derive(Debug, Default)]
-struct Orders {
+struct RegistryState {
     /// The orders, each on the heap: a tree's nodes are a third empty.
-    map: BTreeMap<OrderKey, Box<Entry>>,
+    map: BTreeMap<OrderKey, Box<RegistryEntry>>,
     ended: VecDeque<(OrderKey, u64)>,
     /// The number of entries in `map` that have ended.
     over: usize,
     /// Ended orders that are removed here, and not in the store yet.
-    forgotten: Vec<OrderKey>,
+    evicted: Vec<OrderKey>,
     /// The states that former processes showed, of orders that were not added since.
-    floors: Floors,
+    floors: DisplayFloors,
     active: usize,
     /// The number of orders that are being stored, and are not in the map yet.
     reserved: usize,
-    lives: u64,
+    last_generation: u64,
     /// The processors' URLs, each held once.
     processors: BTreeSet<Arc<str>>,
-    names: Names,
+    names: SellerInterner,
     /// Set once no more tasks may start.
     is_closed: bool,
 }
 
-impl Orders {
-    fn processor(&mut self, url: &str) -> Arc<str> {
+impl RegistryState {
+    fn intern_processor(&mut self, url: &str) -> Arc<str> {
         if let Some(known) = self.processors.get(url) {
             return Arc::clone(known);
         }
@@ -107,17 +106,21 @@ impl Orders {
         url
     }
 
-    fn of_life(&self, key: &OrderKey, life: Option<&Incarnation>) -> Option<&Entry> {
+    fn of_incarnation(
+        &self,
+        key: &OrderKey,
+        incarnation: Option<&Incarnation>,
+    ) -> Option<&RegistryEntry> {
         let entry = self.map.get(key)?;
-        life.is_none_or(|life| entry.tracker.incarnation() == life).then_some(entry)
+        incarnation.is_none_or(|life| entry.tracker.incarnation() == life).then_some(entry)
     }
 }
 
 /// Capacity for one order, reserved while this is held.
 #[derive(Debug)]
-pub(crate) struct Room<'a>(&'a Registry);
+pub(crate) struct OrderReservation<'a>(&'a Registry);
 
-impl Drop for Room<'_> {
+impl Drop for OrderReservation<'_> {
     fn drop(&mut self) {
         let mut orders = self.0.orders.lock();
         orders.reserved = orders.reserved.saturating_sub(1);
@@ -127,17 +130,17 @@ impl Drop for Room<'_> {
 /// The tracker of all orders.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    orders: Mutex<Orders>,
+    orders: Mutex<RegistryState>,
     orders_max: usize,
     metrics: Metrics,
 }
 
 /// The last event that a tracker has, and its time.
-pub(crate) type Seen = (Seq, Option<Timestamp>);
+pub(crate) type ResumePoint = (Seq, Option<Timestamp>);
 
 impl Registry {
     pub(crate) fn new(orders_max: usize, metrics: Metrics) -> Self {
-        Self { orders: Mutex::new(Orders::default()), orders_max, metrics }
+        Self { orders: Mutex::new(RegistryState::default()), orders_max, metrics }
     }
 
     /// Reports whether the order is tracked.
@@ -152,70 +155,74 @@ impl Registry {
 
     /// Reports whether the order store holds this order.
     pub(crate) fn is_stored(&self, key: &OrderKey) -> bool {
-        self.orders.lock().map.get(key).is_some_and(|entry| entry.stored != Holds::Nothing)
+        self.orders.lock().map.get(key).is_some_and(|entry| entry.stored != StoredExtent::Nothing)
     }
 
     /// Gets or makes the order, in one step: of any number of callers at the same instant, one gets
-    /// [`Added::Start`]. A new incarnation replaces the old one.
+    /// [`AddOrderResult::Start`]. A new incarnation replaces the old one.
     pub(crate) fn add_order(
         &self,
         assignment: Assignment,
         origin: Origin,
-    ) -> Result<Added, Refusal> {
+    ) -> Result<AddOrderResult, Refusal> {
         let stored = origin == Origin::Store;
         let mut orders = self.orders.lock();
         if orders.is_closed {
             return Err(stopping());
         }
-        let processor = orders.processor(&assignment.processor);
-        orders.lives = orders.lives.saturating_add(1);
-        let life = orders.lives;
+        let processor = orders.intern_processor(&assignment.processor);
+        orders.last_generation = orders.last_generation.saturating_add(1);
+        let generation = orders.last_generation;
         let same = orders
             .map
             .get_mut(&assignment.key)
             .filter(|entry| *entry.tracker.incarnation() == assignment.incarnation || stored);
         if let Some(entry) = same {
-            if stored && entry.stored == Holds::Nothing {
-                entry.stored = Holds::Order;
+            if stored && entry.stored == StoredExtent::Nothing {
+                entry.stored = StoredExtent::Order;
             }
-            return Ok(entry.again(assignment.epoch, processor, life));
+            return Ok(entry.reassign(assignment.epoch, processor, generation));
         }
-        self.forget(&mut orders, &assignment.key);
+        self.remove_entry(&mut orders, &assignment.key);
         // A stored order is always followed, because it was acknowledged.
         if !stored {
-            self.check_room(&orders)?;
+            self.check_capacity(&orders)?;
         }
         let key = assignment.key.clone();
         let mut tracker = Tracker::new(key.clone(), assignment.incarnation);
-        if let Some(shown) = orders.floors.remove(&key) {
-            tracker.step(Timestamp(0), Input::Shown(shown));
+        if let Some(floor) = orders.floors.remove(&key) {
+            tracker.step(Timestamp(0), TrackerInput::Published(floor));
         }
-        let following = Following { life, changed: Arc::new(Notify::new()) };
-        let entry = Entry {
+        let follower = FollowerHandle { generation, changed: Arc::new(Notify::new()) };
+        let entry = RegistryEntry {
             epoch: assignment.epoch,
             processor,
-            asked: Some(Box::new(assignment.spec)),
+            requested_spec: Some(Box::new(assignment.spec)),
             tracker,
-            following: following.clone(),
+            follower: follower.clone(),
             task: None,
             active: false,
             was_active: false,
             running: true,
             over: false,
-            stored: if stored { Holds::Order } else { Holds::Nothing },
-            refused: None,
+            stored: if stored { StoredExtent::Order } else { StoredExtent::Nothing },
+            opening_refusal: None,
         };
         orders.map.insert(key, Box::new(entry));
-        self.count(&orders);
-        Ok(Added::Start(following))
+        self.update_gauges(&orders);
+        Ok(AddOrderResult::Start(follower))
     }
 
     /// Stores the handle of the order's started task. A task that nobody wants any more is aborted
     /// at once.
-    pub(crate) fn started(&self, key: &OrderKey, life: u64, task: AbortHandle) {
+    pub(crate) fn set_task(&self, key: &OrderKey, generation: u64, task: AbortHandle) {
         let mut orders = self.orders.lock();
         let is_closed = orders.is_closed;
-        match orders.map.get_mut(key).filter(|entry| entry.following.life == life && !is_closed) {
+        match orders
+            .map
+            .get_mut(key)
+            .filter(|entry| entry.follower.generation == generation && !is_closed)
+        {
             Some(entry) if entry.running => entry.task = Some(task),
             // The task has ended by itself.
             Some(_) => {}
@@ -232,36 +239,40 @@ impl Registry {
     }
 
     /// Makes the sellers' names of an order share their texts with equal names of other orders.
-    pub(crate) fn share_names(&self, choices: &mut [SellerChoice]) {
+    pub(crate) fn intern_sellers(&self, choices: &mut [SellerChoice]) {
         let mut orders = self.orders.lock();
-        choices.iter_mut().for_each(|choice| orders.names.share(&mut choice.seller));
+        choices.iter_mut().for_each(|choice| orders.names.intern(&mut choice.seller));
     }
 
     /// Returns the one text of a processor's URL.
-    pub(crate) fn share_url(&self, processor: &str) -> Arc<str> {
-        self.orders.lock().processor(processor)
+    pub(crate) fn intern_url(&self, processor: &str) -> Arc<str> {
+        self.orders.lock().intern_processor(processor)
     }
 
     /// Returns the processor that the order's task is to connect to now; `None` when the task was
     /// replaced or the order removed.
-    pub(crate) fn processor(&self, key: &OrderKey, life: u64) -> Option<Arc<str>> {
+    pub(crate) fn processor(&self, key: &OrderKey, generation: u64) -> Option<Arc<str>> {
         let orders = self.orders.lock();
-        let entry = orders.map.get(key).filter(|entry| entry.following.life == life)?;
+        let entry = orders.map.get(key).filter(|entry| entry.follower.generation == generation)?;
         Some(Arc::clone(&entry.processor))
     }
 
     /// Returns the assignment of the order's task now, and the last event to resume after; `None`
     /// when the task was replaced or the order removed.
-    pub(crate) fn assignment(&self, key: &OrderKey, life: u64) -> Option<(Assignment, Seen)> {
+    pub(crate) fn assignment(
+        &self,
+        key: &OrderKey,
+        generation: u64,
+    ) -> Option<(Assignment, ResumePoint)> {
         let orders = self.orders.lock();
-        let entry = orders.map.get(key).filter(|entry| entry.following.life == life)?;
-        let at = entry.tracker.heard_at();
+        let entry = orders.map.get(key).filter(|entry| entry.follower.generation == generation)?;
+        let at = entry.tracker.resume_event_at();
         Some((entry.assignment(key), (entry.tracker.resume_after(), at)))
     }
 
     /// Returns the place of the order's list, and the last event known of it.
-    pub(crate) fn place(&self, key: &OrderKey) -> Option<Place> {
-        self.orders.lock().map.get(key).map(|entry| entry.place())
+    pub(crate) fn list_location(&self, key: &OrderKey) -> Option<ListLocation> {
+        self.orders.lock().map.get(key).map(|entry| entry.list_location())
     }
 
     /// Returns the processors that own orders of this tracker.
@@ -277,7 +288,7 @@ impl Registry {
     }
 
     /// Returns the order as its tracker has it now.
-    pub(crate) fn get_order(&self, key: &OrderKey) -> Option<Arc<Snapshot>> {
+    pub(crate) fn get_order(&self, key: &OrderKey) -> Option<Arc<TrackerSnapshot>> {
         self.orders.lock().map.get(key).map(|entry| Arc::new(entry.tracker.snapshot()))
     }
 
@@ -287,23 +298,30 @@ impl Registry {
     }
 
     /// Counts a follow-up that is stored and will be forwarded.
-    pub(crate) fn add_follow_up_note(&self, now: Timestamp, key: &OrderKey, id: FollowUpId) {
+    pub(crate) fn add_follow_up(&self, now: Timestamp, key: &OrderKey, id: FollowUpId) {
         let mut orders = self.orders.lock();
         if let Some(entry) = orders.map.get_mut(key) {
-            entry.step(now, Input::NoteAdded(id));
+            entry.step(now, TrackerInput::FollowUpAdded(id));
         }
     }
 
-    fn mark_inactive(&self, now: Timestamp, key: &OrderKey, life: u64, reason: String) {
-        self.step(now, key, life, Input::Disconnected { reason });
+    fn mark_inactive(&self, now: Timestamp, key: &OrderKey, generation: u64, reason: String) {
+        self.step(now, key, generation, TrackerInput::Disconnected { reason });
     }
 
     /// Steps the order's tracker by one input. Inputs of a former task are ignored.
-    pub(crate) fn step(&self, now: Timestamp, key: &OrderKey, life: u64, input: Input) -> Output {
+    pub(crate) fn step(
+        &self,
+        now: Timestamp,
+        key: &OrderKey,
+        generation: u64,
+        input: TrackerInput,
+    ) -> TrackerOutput {
         let mut orders = self.orders.lock();
-        let Some(entry) = orders.map.get_mut(key).filter(|entry| entry.following.life == life)
+        let Some(entry) =
+            orders.map.get_mut(key).filter(|entry| entry.follower.generation == generation)
         else {
-            return Output::Ignored;
+            return TrackerOutput::Ignored;
         };
         let (was_up, had_been_up) = (entry.active, entry.was_active);
         let output = entry.step(now, input);
@@ -316,53 +334,61 @@ impl Registry {
                 true => orders.active.saturating_add(1),
                 false => orders.active.saturating_sub(1),
             };
-            self.count(&orders);
+            self.update_gauges(&orders);
         }
         output
     }
 
     /// Notes that the order's task has ended, for any reason: nothing of it stays active.
-    pub(crate) fn task_ended(&self, now: Timestamp, key: &OrderKey, life: u64) {
-        if self.is_up(key, life) {
-            self.mark_inactive(now, key, life, "the stream's task ended".to_owned());
+    pub(crate) fn task_ended(&self, now: Timestamp, key: &OrderKey, generation: u64) {
+        if self.is_up(key, generation) {
+            self.mark_inactive(now, key, generation, "the stream's task ended".to_owned());
         }
         let mut orders = self.orders.lock();
-        let Some(entry) = orders.map.get_mut(key).filter(|entry| entry.following.life == life)
+        let Some(entry) =
+            orders.map.get_mut(key).filter(|entry| entry.follower.generation == generation)
         else {
             return;
         };
         entry.running = false;
         entry.task = None;
-        entry.following.changed.notify_waiters();
+        entry.follower.changed.notify_waiters();
         if entry.has_ended() {
             entry.over = true;
-            orders.has_ended(key, life);
+            orders.record_end(key, generation);
         }
-        self.count(&orders);
+        self.update_gauges(&orders);
     }
 
-    fn is_up(&self, key: &OrderKey, life: u64) -> bool {
+    fn is_up(&self, key: &OrderKey, generation: u64) -> bool {
         let orders = self.orders.lock();
-        orders.map.get(key).is_some_and(|entry| entry.active && entry.following.life == life)
+        orders
+            .map
+            .get(key)
+            .is_some_and(|entry| entry.active && entry.follower.generation == generation)
     }
 
     /// Ends the task that follows this incarnation of the order, and removes the order here;
     /// returns the place of its list, if the order was here.
-    pub(crate) fn remove_order(&self, key: &OrderKey, life: &Incarnation) -> Option<Place> {
+    pub(crate) fn remove_order(
+        &self,
+        key: &OrderKey,
+        incarnation: &Incarnation,
+    ) -> Option<ListLocation> {
         let mut orders = self.orders.lock();
-        let held = orders.map.get(key).filter(|entry| entry.tracker.incarnation() == life);
-        let place = held.map(|entry| entry.place());
-        if place.is_some() {
-            self.forget(&mut orders, key);
+        let entry = orders.map.get(key).filter(|entry| entry.tracker.incarnation() == incarnation);
+        let location = entry.map(|entry| entry.list_location());
+        if location.is_some() {
+            self.remove_entry(&mut orders, key);
         }
-        self.count(&orders);
-        place
+        self.update_gauges(&orders);
+        location
     }
 
-    fn forget(&self, orders: &mut Orders, key: &OrderKey) {
+    fn remove_entry(&self, orders: &mut RegistryState, key: &OrderKey) {
         if let Some(entry) = orders.map.remove(key) {
             entry.task.into_iter().for_each(|task| task.abort());
-            entry.following.changed.notify_waiters();
+            entry.follower.changed.notify_waiters();
             orders.active = orders.active.saturating_sub(usize::from(entry.active));
             orders.over = orders.over.saturating_sub(usize::from(entry.over));
         }
@@ -372,16 +398,16 @@ impl Registry {
     ///
     /// # Errors
     /// When no more orders fit.
-    pub(crate) fn reserve(&self) -> Result<Room<'_>, Refusal> {
+    pub(crate) fn reserve(&self) -> Result<OrderReservation<'_>, Refusal> {
         let mut orders = self.orders.lock();
-        self.check_room(&orders)?;
+        self.check_capacity(&orders)?;
         orders.reserved = orders.reserved.saturating_add(1);
-        Ok(Room(self))
+        Ok(OrderReservation(self))
     }
 
-    fn check_room(&self, orders: &Orders) -> Result<(), Refusal> {
-        let (taken, max) = (orders.live().saturating_add(orders.reserved), self.orders_max);
-        if taken < max {
+    fn check_capacity(&self, orders: &RegistryState) -> Result<(), Refusal> {
+        let (used, max) = (orders.live_count().saturating_add(orders.reserved), self.orders_max);
+        if used < max {
             return Ok(());
         }
         Err(Refusal::new(
@@ -390,95 +416,18 @@ impl Registry {
         ))
     }
 
-    /// Returns the numbers of orders and of streams that are up, and the orders' keys.
-    pub(crate) fn counts(&self) -> Totals {
-        let orders = self.orders.lock();
-        Totals {
-            total_orders: orders.map.len(),
-            active_streams: orders.active,
-            tracked: orders.map.keys().cloned().collect(),
-        }
-    }
-
-    /// Reports whether the order has ended, for good.
-    pub(crate) fn has_ended(&self, key: &OrderKey) -> bool {
-        self.orders.lock().map.get(key).is_some_and(|entry| entry.end().is_some())
-    }
-
-    /// Returns the notifier of the order's changes.
-    pub(crate) fn changed(&self, key: &OrderKey) -> Option<Arc<Notify>> {
-        self.orders.lock().map.get(key).map(|entry| Arc::clone(&entry.following.changed))
-    }
-
-    /// Refuses a command that the order could not take now; called before the command is stored. An
-    /// order that is not here takes every command. While the requestor stops, a stream that is down
-    /// does not prove that another one leads.
-    pub(crate) fn check_act(&self, key: &OrderKey) -> Result<(), Refusal> {
-        let orders = self.orders.lock();
-        match orders.map.get(key) {
-            Some(entry) if orders.is_closed && entry.end().is_none() => Err(stopping()),
-            Some(entry) => entry.check_followed(key),
-            None => Ok(()),
-        }
-    }
-
-    /// Returns the incarnation of the order that is followed.
-    pub(crate) fn life(&self, key: &OrderKey) -> Option<Incarnation> {
-        self.orders.lock().map.get(key).map(|entry| entry.tracker.incarnation().clone())
-    }
-
-    /// Returns the order's processor.
-    pub(crate) fn home(&self, key: &OrderKey) -> Option<String> {
-        self.orders.lock().map.get(key).map(|entry| entry.processor.to_string())
-    }
-
-    /// Returns the destination of commands on this incarnation of the order, or on the tracked one
-    /// where none is given.
-    pub(crate) fn address(
-        &self,
-        key: &OrderKey,
-        (life, origin): (Option<&Incarnation>, Origin),
-    ) -> Address {
-        let orders = self.orders.lock();
-        match orders.of_life(key, life) {
-            None => Address::Unknown,
-            Some(entry) => entry.address(origin),
-        }
-    }
-
     /// Stores the refusal of the order's opening; it holds until a stream is up.
-    pub(crate) fn opening_refused(&self, key: &OrderKey, life: u64, refusal: &Refusal) {
+    pub(crate) fn set_opening_refusal(&self, key: &OrderKey, generation: u64, refusal: &Refusal) {
         let mut orders = self.orders.lock();
-        if let Some(entry) = orders.map.get_mut(key).filter(|entry| entry.following.life == life) {
-            entry.refused = Some(Box::new(refusal.clone()));
-            entry.following.changed.notify_waiters();
+        if let Some(entry) =
+            orders.map.get_mut(key).filter(|entry| entry.follower.generation == generation)
+        {
+            entry.opening_refusal = Some(Box::new(refusal.clone()));
+            entry.follower.changed.notify_waiters();
         }
     }
 
-    /// Returns the identity of the task that follows this incarnation of the order, or the tracked
-    /// one where none is given.
-    pub(crate) fn following(
-        &self,
-        key: &OrderKey,
-        life: Option<&Incarnation>,
-    ) -> Option<Following> {
-        let orders = self.orders.lock();
-        orders.of_life(key, life).map(|entry| entry.following.clone())
-    }
-
-    /// Returns the reply to a command on an order that has ended; `None` before its end.
-    pub(crate) fn after_the_end(&self, key: &OrderKey, act: &Act) -> Option<Result<(), Refusal>> {
-        self.orders.lock().map.get(key)?.after_the_end(key, act)
-    }
-
-    /// Returns a command's outcome, where the order's end decides it.
-    pub(crate) fn settled_by_the_end(&self, key: &OrderKey, command: &Command) -> Option<Settled> {
-        let orders = self.orders.lock();
-        let entry = orders.of_life(key, command.incarnation.as_ref())?;
-        settled_by_the_end(entry.tracker.order()?, &command.act)
-    }
-
-    fn count(&self, orders: &Orders) {
+    fn update_gauges(&self, orders: &RegistryState) {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.metrics.streams_active.set(number(orders.active));
         self.metrics.orders_tracked.set(number(orders.map.len()));

@@ -1,11 +1,11 @@
 //! The buyer's REST: the original system's contract under `/api/v1/orders`, and the buyer's further
 //! operations.
 
-mod acts;
 mod body;
+mod commands;
 mod document;
+mod error;
 mod examples;
-mod not_done;
 #[allow(unused_qualifications, reason = "the macro of a path writes whole paths")]
 mod reads;
 mod view;
@@ -27,33 +27,33 @@ pub use orderstream_rpc::server::http::limits::BODY_BYTES_MAX;
 const PAGE_ORDERS: usize = 1_000;
 
 /// The service that the REST calls.
-type Served = Arc<dyn Buyer>;
+type BuyerHandle = Arc<dyn Buyer>;
 
 /// Returns the buyer's REST over a service for buyers.
-pub fn router(buyer: Served) -> Router {
+pub fn router(buyer: BuyerHandle) -> Router {
     let router = routes()
         .into_iter()
         .fold(Router::new(), |router, (path, methods)| router.route(path, methods));
-    problem::everywhere(router).with_state(buyer)
+    problem::with_fallbacks(router).with_state(buyer)
 }
 
 /// Returns every path with its methods.
-fn routes() -> Vec<(&'static str, MethodRouter<Served>)> {
+fn routes() -> Vec<(&'static str, MethodRouter<BuyerHandle>)> {
     vec![
         ("/api/v1/orders", get(reads::list)),
-        ("/api/v1/orders/initiate", post(acts::initiate)),
-        ("/api/v1/orders/followup", post(acts::follow_up)),
-        ("/api/v1/orders/finalize/{order_req_id}", post(acts::finalize)),
-        ("/api/v1/orders/award/{order_req_id}", post(acts::award)),
-        ("/api/v1/orders/undo-award/{order_req_id}", post(acts::undo_award)),
-        ("/api/v1/orders/pause/{order_req_id}", post(acts::pause)),
-        ("/api/v1/orders/resume/{order_req_id}", post(acts::resume)),
-        ("/api/v1/orders/extend/{order_req_id}", post(acts::extend)),
-        ("/api/v1/orders/close/{order_req_id}", post(acts::close)),
-        ("/api/v1/orders/cancel/{order_req_id}", post(acts::cancel)),
+        ("/api/v1/orders/initiate", post(commands::initiate)),
+        ("/api/v1/orders/followup", post(commands::follow_up)),
+        ("/api/v1/orders/finalize/{order_req_id}", post(commands::finalize)),
+        ("/api/v1/orders/award/{order_req_id}", post(commands::award)),
+        ("/api/v1/orders/undo-award/{order_req_id}", post(commands::undo_award)),
+        ("/api/v1/orders/pause/{order_req_id}", post(commands::pause)),
+        ("/api/v1/orders/resume/{order_req_id}", post(commands::resume)),
+        ("/api/v1/orders/extend/{order_req_id}", post(commands::extend)),
+        ("/api/v1/orders/close/{order_req_id}", post(commands::close)),
+        ("/api/v1/orders/cancel/{order_req_id}", post(commands::cancel)),
         ("/api/v1/orders/tracking/status", get(reads::status)),
         ("/api/v1/orders/tracking/{order_req_id}", get(reads::tracking)),
-        ("/api/v1/orders/{order_req_id}/acts/{key}", get(reads::act)),
+        ("/api/v1/orders/{order_req_id}/acts/{key}", get(reads::command)),
         ("/api/v1/openapi.json", get(document::serve)),
     ]
 }
@@ -62,7 +62,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Served>)> {
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct Owner {
+struct BuyerTenantQuery {
     /// The order's tenant, where the path does not name it; `default` when left out.
     tenant: String,
 }
@@ -77,7 +77,7 @@ struct OrderPath {
     order_req_id: String,
 }
 
-impl Owner {
+impl BuyerTenantQuery {
     /// Returns the order that a path names: an id of this tenant, or `tenant/id`, where both must
     /// agree.
     fn key(&self, id: &str) -> Result<OrderKey, Refusal> {
@@ -92,14 +92,14 @@ impl Owner {
 }
 
 #[cfg(test)]
-mod act_tests;
+mod command_tests;
 #[cfg(test)]
-mod doubt_tests;
+mod disk_failure_tests;
 #[cfg(test)]
-mod lives_tests;
+mod incarnation_tests;
+#[cfg(test)]
+mod outcome_tests;
 #[cfg(test)]
 mod restart_tests;
 #[cfg(test)]
 pub(crate) mod tests;
-#[cfg(test)]
-mod truth_tests;

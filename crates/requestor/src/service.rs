@@ -4,28 +4,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orderstream_core::OrderKey;
-use orderstream_core::port::{Addresses, Clock};
-use orderstream_rpc::client::{Dialer, Tcp};
-use orderstream_rpc::observe::{RpcMetrics, Side};
+use orderstream_core::port::{Clock, ProcessorAddresses};
+use orderstream_rpc::client::{Dialer, TcpDialer};
+use orderstream_rpc::observe::{RpcMetrics, RpcSide};
 use tokio_util::sync::CancellationToken;
 
-use crate::act_queue::Origin;
-use crate::buyer::taken_up;
-use crate::channels::Channels;
+use crate::buyer::requeue_request;
+use crate::channels::ChannelPool;
+use crate::command_queue::Origin;
+use crate::display_log::DisplayLog;
 use crate::error::Error;
 use crate::handle::{Handle, assignment};
 use crate::metrics::Metrics;
 use crate::projector::{Projection, Projector};
 use crate::registry::Registry;
-use crate::shared::{Shared, SharedParts};
-use crate::shown::ShownLog;
+use crate::state::{RequestorState, StateParts};
 use crate::store;
-use crate::store::{Lists, OrderStore, Stock};
+use crate::store::{Lists, OrderStore, StoredOrders};
 
 /// The time limit for tasks to end after the shutdown, and for storing the last states before.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The number of orders whose state is stored in one step when the requestor stops.
-const KEPT_AT_ONCE: usize = 1_000;
+const PERSIST_BATCH_ORDERS: usize = 1_000;
 
 /// The parts of a requestor.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub struct Parts {
     /// URLs of the processors that new orders are placed on.
     pub processors: Vec<String>,
     /// The processors' addresses, as far as they are known.
-    pub addresses: Arc<dyn Addresses>,
+    pub addresses: Arc<dyn ProcessorAddresses>,
     /// The least number of connections to each processor for streams.
     pub connections: usize,
     /// The most orders that may be followed at once.
@@ -62,7 +62,7 @@ impl Requestor {
     /// # Errors
     /// When the store cannot be used, or the metrics are registered already.
     pub async fn start(parts: Parts) -> Result<(Handle, Service), Error> {
-        let tcp = Arc::new(Tcp(Arc::clone(&parts.addresses)));
+        let tcp = Arc::new(TcpDialer(Arc::clone(&parts.addresses)));
         Self::start_over(parts, tcp).await
     }
 
@@ -75,20 +75,21 @@ impl Requestor {
         dialer: Arc<dyn Dialer>,
     ) -> Result<(Handle, Service), Error> {
         let metrics = Metrics::register(&parts.metrics)?;
-        let rpc_metrics = RpcMetrics::new(&parts.metrics, Side::Client)?;
-        let (shown, floors) = ShownLog::open(Arc::clone(&parts.lists))?;
+        let rpc_metrics = RpcMetrics::new(&parts.metrics, RpcSide::Client)?;
+        let (display_log, floors) = DisplayLog::open(Arc::clone(&parts.lists))?;
         let store = OrderStore::new(parts.lists);
         let epoch = store.start(&format!("{}", parts.clock.now().0)).await?;
-        let Stock { open, ended } = store.take_stock()?;
+        let StoredOrders { open, ended } = store.load_all()?;
         let projector = parts.projection.map(|projection| {
-            let (addresses, figures) = (Arc::clone(&parts.addresses), metrics.projection.clone());
-            Arc::new(Projector::new(projection, addresses, figures))
+            let (addresses, projection_metrics) =
+                (Arc::clone(&parts.addresses), metrics.projection.clone());
+            Arc::new(Projector::new(projection, addresses, projection_metrics))
         });
-        let shared = Shared::new(SharedParts {
+        let shared = RequestorState::new(StateParts {
             registry: Registry::new(parts.max_orders, metrics.clone()),
-            channels: Channels::new(parts.connections, rpc_metrics, dialer),
+            channels: ChannelPool::new(parts.connections, rpc_metrics, dialer),
             store,
-            shown,
+            display_log,
             clock: parts.clock,
             metrics,
             processors: parts.processors,
@@ -105,21 +106,21 @@ impl Requestor {
             let orders = ending.registry.close();
             tracing::info!(orders, "the requestor follows its orders no longer");
         });
-        shared.registry.lay_floors(floors);
+        shared.registry.set_floors(floors);
         ended.into_iter().for_each(|order| shared.registry.add_ended(order));
         shared.tasks.spawn(store::disown_all(Arc::clone(&shared)));
         let forgetting = Arc::clone(&shared);
-        shared.tasks.spawn(async move { forgetting.forget_ended().await });
+        shared.tasks.spawn(async move { forgetting.remove_evicted().await });
         let orders = open.len();
         for (key, stored) in open {
-            take_up(&shared, &key, &stored);
+            resume_order(&shared, &key, &stored);
         }
         tracing::info!(epoch = epoch.0, orders, "the requestor follows what it finds");
         Ok((Handle { shared: Arc::clone(&shared) }, Service { shared }))
     }
 }
 
-fn take_up(shared: &Arc<Shared>, key: &OrderKey, stored: &store::Stored) {
+fn resume_order(shared: &Arc<RequestorState>, key: &OrderKey, stored: &store::StoredOrder) {
     if stored.ended.is_none()
         && let Some(submission) = stored.submission.clone()
     {
@@ -128,20 +129,20 @@ fn take_up(shared: &Arc<Shared>, key: &OrderKey, stored: &store::Stored) {
             return;
         }
         for id in &stored.follow_ups {
-            shared.registry.add_follow_up_note(shared.now(), key, id.clone());
+            shared.registry.add_follow_up(shared.now(), key, id.clone());
         }
     }
     // This includes orders that have ended: the caller's reply was that the command proceeds by
     // itself.
-    for command in &stored.open_acts {
-        drop(shared.send(key, taken_up(shared, stored, command)));
+    for command in &stored.open_commands {
+        drop(shared.enqueue(key, requeue_request(shared, stored, command)));
     }
 }
 
 /// The requestor at work.
 #[derive(Debug)]
 pub struct Service {
-    shared: Arc<Shared>,
+    shared: Arc<RequestorState>,
 }
 
 impl Service {
@@ -151,7 +152,7 @@ impl Service {
     /// None at present; failures are retried.
     pub async fn run(self) -> Result<(), Error> {
         self.shared.cancel.cancelled().await;
-        if tokio::time::timeout(STOP_TIMEOUT, self.keep_all()).await.is_err() {
+        if tokio::time::timeout(STOP_TIMEOUT, self.persist_all()).await.is_err() {
             tracing::warn!("not all orders' last state is kept; it is read again");
         }
         self.shared.tasks.close();
@@ -164,10 +165,10 @@ impl Service {
 
     /// Also stores the states that nobody has read: after the next start a reader finds them at
     /// once, even while the processors are down.
-    async fn keep_all(&self) {
+    async fn persist_all(&self) {
         let keys = self.shared.registry.counts().tracked;
-        for keys in keys.chunks(KEPT_AT_ONCE) {
-            if let Err(error) = self.shared.keep(keys).await {
+        for keys in keys.chunks(PERSIST_BATCH_ORDERS) {
+            if let Err(error) = self.shared.persist(keys).await {
                 tracing::warn!(%error, "the orders' last state is not kept; it is read again");
                 return;
             }

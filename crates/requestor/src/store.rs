@@ -7,37 +7,39 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use orderstream_core::buyer::{BuyerError, Outcome};
-use orderstream_core::command::Act;
+use orderstream_core::buyer::{BuyerError, CommandOutcome};
+use orderstream_core::command::CommandKind;
 use orderstream_core::event::Cause;
 use orderstream_core::limits::FOLLOW_UPS_MAX;
 use orderstream_core::placement::order_hash;
-use orderstream_core::port::act_name;
+use orderstream_core::port::command_name;
 use orderstream_core::spec::FollowUp;
-use orderstream_core::tracker::Shown;
+use orderstream_core::tracker::PublishedView;
 use orderstream_core::{
     Command, Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, Phase, Refusal,
 };
 use tokio::sync::Mutex;
 
-mod acts;
-mod doubts;
+mod commands;
 #[cfg(test)]
 mod golden;
+mod in_doubt;
 mod memory;
 mod record;
-mod stock;
-mod turn;
+mod stored_orders;
+mod write_guard;
 
-pub use self::acts::{StoredAct, StoredRefusal};
-pub(crate) use self::acts::{answered, follow_up_command, follow_up_key, is_asked};
-use self::acts::{command, is_of_life, refusal_in_words};
-use self::doubts::Doubts;
-pub(crate) use self::doubts::disown_all;
+pub use self::commands::{StoredCommand, StoredRefusal};
+pub(crate) use self::commands::{
+    follow_up_command, follow_up_key, matches_command, outcome_record,
+};
+use self::commands::{keyed_command, matches_incarnation, parse_refusal};
+use self::in_doubt::InDoubtRecords;
+pub(crate) use self::in_doubt::disown_all;
 pub use self::memory::MemoryLists;
-pub use self::record::{Record, Submission};
-pub use self::stock::{Ended, Stock};
-pub use self::turn::Turn;
+pub use self::record::{OrderRecord, OrderSubmission};
+pub use self::stored_orders::{EndedOrder, StoredOrders};
+pub use self::write_guard::OrderWriteGuard;
 
 /// The list whose length is the epoch.
 const STARTS: &str = "requestor/starts";
@@ -47,7 +49,7 @@ const STARTS_LISTS_MAX: usize = 16;
 const ORDERS: &str = "requestor/orders/";
 /// The most commands that are stored of one order: twice as many as follow-ups that its processor
 /// takes. Commands that end the order are taken up to twice this number.
-pub(crate) const ACTS_STORED_MAX: u64 = 2 * FOLLOW_UPS_MAX as u64;
+pub(crate) const STORED_COMMANDS_MAX: u64 = 2 * FOLLOW_UPS_MAX as u64;
 /// The most orders that may be written at once.
 const LANES: usize = 256;
 
@@ -59,7 +61,7 @@ pub enum StoreError {
     Unavailable(String),
     /// The write failed in progress: the records may be on disk or not.
     #[error("cannot be written: {0}")]
-    Doubtful(String),
+    InDoubt(String),
     /// The bytes that were read are not what was written.
     #[error("is damaged: {0}")]
     Damaged(String),
@@ -69,7 +71,7 @@ impl From<StoreError> for BuyerError {
     fn from(error: StoreError) -> Self {
         let text = error.to_string();
         match error {
-            StoreError::Unavailable(_) | StoreError::Doubtful(_) => Self::NotStored(text),
+            StoreError::Unavailable(_) | StoreError::InDoubt(_) => Self::NotStored(text),
             StoreError::Damaged(_) => Self::Damaged(text),
         }
     }
@@ -78,7 +80,7 @@ impl From<StoreError> for BuyerError {
 /// The store's view of a journal: numbered lists of records, durable when an append is done.
 pub trait Lists: Send + Sync + fmt::Debug + 'static {
     /// Appends to a list that has `expected` records: all or none. Done when they are on disk;
-    /// records that failed with [`StoreError::Doubtful`] may be found there later.
+    /// records that failed with [`StoreError::InDoubt`] may be found there later.
     fn append(
         &self,
         list: String,
@@ -119,70 +121,88 @@ pub trait Lists: Send + Sync + fmt::Debug + 'static {
 
 /// An order, folded from its list.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Stored {
+pub struct StoredOrder {
     /// The buyer's submission; absent when only follow-ups came.
-    pub submission: Option<Box<Submission>>,
+    pub submission: Option<Box<OrderSubmission>>,
     /// The commands without an outcome, oldest first.
-    pub open_acts: Vec<Command>,
+    pub open_commands: Vec<Command>,
     /// Every command with a key, oldest first.
-    pub acts: Vec<StoredAct>,
+    pub commands: Vec<StoredCommand>,
     /// Every follow-up, oldest first.
     pub follow_ups: Vec<FollowUpId>,
     /// The phase in which the order ended; absent before its end.
     pub ended: Option<Phase>,
     /// The order as it is shown since its end; absent where a former version wrote the end.
-    pub last: Option<Box<Shown>>,
+    pub last: Option<Box<PublishedView>>,
     /// The number of the list's records.
     pub len: u64,
-    /// The indices into `acts` of each key's commands: one for each incarnation of the order.
+    /// The indices into `commands` of each key's commands: one for each incarnation of the order.
     by_key: BTreeMap<IdempotencyKey, Vec<usize>>,
 }
 
-impl Stored {
+impl StoredOrder {
     /// Returns the command under a key on this incarnation of the order, or the last one where none
     /// is given.
-    pub fn act(&self, key: &IdempotencyKey, life: Option<&Incarnation>) -> Option<&StoredAct> {
+    pub fn command(
+        &self,
+        key: &IdempotencyKey,
+        incarnation: Option<&Incarnation>,
+    ) -> Option<&StoredCommand> {
         let of_key = self.by_key.get(key)?.iter().rev();
-        let mut of_key = of_key.filter_map(|place| self.acts.get(*place));
-        of_key.find(|act| is_of_life(act.incarnation.as_ref(), life))
+        let mut of_key = of_key.filter_map(|index| self.commands.get(*index));
+        of_key.find(|command| matches_incarnation(command.incarnation.as_ref(), incarnation))
     }
 
     /// Returns the stored command that waits under a key.
-    pub fn open_act(&self, key: &IdempotencyKey, life: Option<&Incarnation>) -> Option<&Command> {
-        self.open_acts.iter().rev().find(|command| is_asked(command, key, life))
+    pub fn open_command(
+        &self,
+        key: &IdempotencyKey,
+        incarnation: Option<&Incarnation>,
+    ) -> Option<&Command> {
+        self.open_commands.iter().rev().find(|command| matches_command(command, key, incarnation))
     }
 
-    fn asked(&mut self, command: Command, incarnation: Option<Incarnation>) {
-        let of_submission = || self.submission.as_ref().map(|held| held.incarnation.clone());
+    fn add_command(&mut self, command: Command, incarnation: Option<Incarnation>) {
+        let of_submission =
+            || self.submission.as_ref().map(|submission| submission.incarnation.clone());
         let incarnation = incarnation.or_else(of_submission);
         if let Some(key) = &command.key {
-            let cause = Cause::new(key.clone(), &command.act);
-            let (name, incarnation) = (act_name(&command.act), incarnation.clone());
-            self.by_key.entry(key.clone()).or_default().push(self.acts.len());
-            self.acts.push(StoredAct { cause, incarnation, name, outcome: Outcome::Pending });
+            let cause = Cause::new(key.clone(), &command.kind);
+            let (name, incarnation) = (command_name(&command.kind), incarnation.clone());
+            self.by_key.entry(key.clone()).or_default().push(self.commands.len());
+            self.commands.push(StoredCommand {
+                cause,
+                incarnation,
+                name,
+                outcome: CommandOutcome::Pending,
+            });
         }
-        self.open_acts.push(Command { incarnation, ..command });
+        self.open_commands.push(Command { incarnation, ..command });
     }
 
     /// Sets the outcome of a waiting command. An outcome that was set before stays.
-    fn answered(&mut self, (key, life): (&IdempotencyKey, Option<&Incarnation>), outcome: Outcome) {
-        for place in self.by_key.get(key).into_iter().flatten().rev() {
-            let Some(act) = self.acts.get_mut(*place) else { continue };
-            let is_pending = act.outcome == Outcome::Pending;
-            if is_pending && is_of_life(act.incarnation.as_ref(), life) {
-                act.outcome = outcome;
+    fn settle(
+        &mut self,
+        (key, incarnation): (&IdempotencyKey, Option<&Incarnation>),
+        outcome: CommandOutcome,
+    ) {
+        for index in self.by_key.get(key).into_iter().flatten().rev() {
+            let Some(command) = self.commands.get_mut(*index) else { continue };
+            let is_pending = command.outcome == CommandOutcome::Pending;
+            if is_pending && matches_incarnation(command.incarnation.as_ref(), incarnation) {
+                command.outcome = outcome;
                 break;
             }
         }
-        self.open_acts.retain(|command| !is_asked(command, key, life));
+        self.open_commands.retain(|command| !matches_command(command, key, incarnation));
     }
 
     /// Folds a whole list, without the records that do not count.
-    fn told_by(records: Vec<Record>, mut disowned: BTreeSet<u64>) -> Self {
+    fn fold(records: Vec<OrderRecord>, mut disowned: BTreeSet<u64>) -> Self {
         for (number, record) in (1..).zip(&records) {
-            if let Record::Disowned { records } = record {
+            if let OrderRecord::Disowned { records } = record {
                 // A record can disown only records before itself.
-                disowned.extend(records.iter().filter(|held| **held < number));
+                disowned.extend(records.iter().filter(|record_number| **record_number < number));
             }
         }
         let mut stored = Self::default();
@@ -196,38 +216,43 @@ impl Stored {
     }
 
     /// Folds one record.
-    fn apply(&mut self, record: Record) {
+    fn apply(&mut self, record: OrderRecord) {
         match record {
-            Record::RequestSubmission(submission) => self.submission = Some(submission),
-            Record::RequestFollowUp { id, audience, message, answers, incarnation } => {
+            OrderRecord::RequestSubmission(submission) => self.submission = Some(submission),
+            OrderRecord::RequestFollowUp { id, audience, message, answers, incarnation } => {
                 self.follow_ups.push(id.clone());
                 let follow_up = FollowUp { id, audience, message, answers };
-                self.asked(follow_up_command(follow_up), incarnation);
+                self.add_command(follow_up_command(follow_up), incarnation);
             }
-            Record::FollowUpForwarded { id, incarnation } => {
+            OrderRecord::FollowUpForwarded { id, incarnation } => {
                 if let Some(key) = follow_up_key(&id) {
-                    self.answered((&key, incarnation.as_ref()), Outcome::Done);
+                    self.settle((&key, incarnation.as_ref()), CommandOutcome::Done);
                 }
             }
-            Record::BuyerActed { id, act, incarnation } => {
-                self.asked(command(id, *act), incarnation);
+            OrderRecord::CommandRequested { id, body, incarnation } => {
+                self.add_command(keyed_command(id, *body), incarnation);
             }
-            Record::OrderFinalised { id, award, reason, undo_within_ms, incarnation } => {
-                let act = Act::Finalise { award, reason, undo_within_ms };
-                self.asked(command(id, act), incarnation);
+            OrderRecord::OrderFinalised { id, award, reason, undo_within_ms, incarnation } => {
+                let body = CommandKind::Finalise { award, reason, undo_within_ms };
+                self.add_command(keyed_command(id, body), incarnation);
             }
-            Record::OrderPaused { id, reason, incarnation } => {
-                self.asked(command(id, Act::Pause { reason }), incarnation);
+            OrderRecord::OrderPaused { id, reason, incarnation } => {
+                self.add_command(keyed_command(id, CommandKind::Pause { reason }), incarnation);
             }
-            Record::ActAnswered { id, refused, refusal, incarnation } => {
+            OrderRecord::CommandSettled { id, refused, refusal, incarnation } => {
                 let refusal = refusal.map(|stored| Refusal::from(*stored));
-                let refusal = refusal.or_else(|| refused.as_deref().map(refusal_in_words));
-                let asked = (&id, incarnation.as_ref());
-                self.answered(asked, refusal.map_or(Outcome::Done, Outcome::Refused));
+                let refusal = refusal.or_else(|| refused.as_deref().map(parse_refusal));
+                let identity = (&id, incarnation.as_ref());
+                self.settle(
+                    identity,
+                    refusal.map_or(CommandOutcome::Done, CommandOutcome::Refused),
+                );
             }
-            Record::OrderEnded { phase, last } => (self.ended, self.last) = (Some(phase), last),
+            OrderRecord::OrderEnded { phase, last } => {
+                (self.ended, self.last) = (Some(phase), last)
+            }
             // Disowned records are collected before the fold.
-            Record::Disowned { .. } => {}
+            OrderRecord::Disowned { .. } => {}
         }
     }
 }
@@ -237,14 +262,14 @@ impl Stored {
 pub struct OrderStore {
     lists: Arc<dyn Lists>,
     lanes: Vec<Mutex<BTreeMap<OrderKey, u64>>>,
-    doubts: Doubts,
+    in_doubt: InDoubtRecords,
 }
 
 impl OrderStore {
     /// Makes a store over these lists.
     pub fn new(lists: Arc<dyn Lists>) -> Self {
         let lanes = (0..LANES).map(|_| Mutex::new(BTreeMap::new())).collect();
-        Self { lists, lanes, doubts: Doubts::default() }
+        Self { lists, lanes, in_doubt: InDoubtRecords::default() }
     }
 
     /// Stores that a requestor starts, durably, and returns its epoch: one more than the starts
@@ -254,7 +279,7 @@ impl OrderStore {
     ///
     /// # Errors
     /// When the start cannot be stored.
-    pub async fn start(&self, note: &str) -> Result<Epoch, StoreError> {
+    pub async fn start(&self, started_at: &str) -> Result<Epoch, StoreError> {
         let mut epoch = 1_u64;
         for part in 1..=STARTS_LISTS_MAX {
             let list = if part == 1 { STARTS.to_owned() } else { format!("{STARTS}/{part}") };
@@ -265,7 +290,7 @@ impl OrderStore {
                 continue;
             }
             if !self.lists.is_read_only() {
-                let record = serde_json::json!({ "started_at": note }).to_string();
+                let record = serde_json::json!({ "started_at": started_at }).to_string();
                 self.lists.append(list, count, vec![Bytes::from(record)]).await?;
             }
             return Ok(Epoch(epoch));
@@ -274,35 +299,35 @@ impl OrderStore {
     }
 
     /// Waits for the order's turn to write.
-    pub async fn turn(&self, key: &OrderKey) -> Turn<'_> {
+    pub async fn write_guard(&self, key: &OrderKey) -> OrderWriteGuard<'_> {
         let lanes = u64::try_from(LANES).unwrap_or(1);
         let lane = usize::try_from(order_hash(key) % lanes).unwrap_or(0);
         #[allow(clippy::indexing_slicing, reason = "a remainder of the length")]
         let lengths = self.lanes[lane].lock().await;
-        Turn::new(self, key.clone(), lengths)
+        OrderWriteGuard::new(self, key.clone(), lengths)
     }
 
     /// Returns one order, folded from its list.
     ///
     /// # Errors
     /// When the list is damaged or cannot be read.
-    pub fn load(&self, key: &OrderKey) -> Result<Stored, StoreError> {
+    pub fn load(&self, key: &OrderKey) -> Result<StoredOrder, StoreError> {
         // Read before the list and after it: no caller has a reply about the records that are in
         // doubt in between.
-        let mut doubtful = self.doubts.of(key);
+        let mut in_doubt = self.in_doubt.of(key);
         let read = self.lists.read(&list_of(key))?;
-        doubtful.extend(self.doubts.of(key));
+        in_doubt.extend(self.in_doubt.of(key));
         let record = |bytes: Bytes| {
             serde_json::from_slice(&bytes)
                 .map_err(|error| StoreError::Damaged(format!("order {key}: {error}")))
         };
         let records = read.into_iter().map(record).collect::<Result<Vec<_>, _>>()?;
-        Ok(Stored::told_by(records, doubtful))
+        Ok(StoredOrder::fold(records, in_doubt))
     }
 
     /// Returns the records that were refused and may be on disk, order by order.
-    pub(crate) const fn doubts(&self) -> &Doubts {
-        &self.doubts
+    pub(crate) const fn in_doubt(&self) -> &InDoubtRecords {
+        &self.in_doubt
     }
 }
 

@@ -12,8 +12,8 @@ fn key() -> OrderKey {
     OrderKey::new("default", "SB1029436").unwrap()
 }
 
-fn submission() -> Record {
-    Record::RequestSubmission(Box::new(Submission {
+fn submission() -> OrderRecord {
+    OrderRecord::RequestSubmission(Box::new(OrderSubmission {
         key: key(),
         session_id: Some("sess_123".to_owned()),
         notification_type: NotificationType::Email,
@@ -23,10 +23,10 @@ fn submission() -> Record {
     }))
 }
 
-fn follow_up(id: &str) -> Record {
+fn follow_up(id: &str) -> OrderRecord {
     let message = Message { message: "how soon?".to_owned(), ..Message::default() };
     let (id, audience) = (FollowUpId::new(id).unwrap(), Vec::new());
-    Record::RequestFollowUp { id, audience, message, answers: None, incarnation: None }
+    OrderRecord::RequestFollowUp { id, audience, message, answers: None, incarnation: None }
 }
 
 fn store() -> (Arc<MemoryLists>, OrderStore) {
@@ -35,8 +35,8 @@ fn store() -> (Arc<MemoryLists>, OrderStore) {
     (lists, store)
 }
 
-async fn append(store: &OrderStore, record: Record) -> Result<(), StoreError> {
-    store.turn(&key()).await.append(&record).await
+async fn append(store: &OrderStore, record: OrderRecord) -> Result<(), StoreError> {
+    store.write_guard(&key()).await.append(&record).await
 }
 
 #[tokio::test]
@@ -47,22 +47,22 @@ async fn starts_find_open_orders() {
     append(&store, follow_up("f-1")).await.unwrap();
     append(&store, follow_up("f-2")).await.unwrap();
     let id = FollowUpId::new("f-1").unwrap();
-    append(&store, Record::FollowUpForwarded { id, incarnation: None }).await.unwrap();
+    append(&store, OrderRecord::FollowUpForwarded { id, incarnation: None }).await.unwrap();
     let id = IdempotencyKey::new("pause:1").unwrap();
-    append(&store, Record::OrderPaused { id, reason: None, incarnation: None }).await.unwrap();
+    append(&store, OrderRecord::OrderPaused { id, reason: None, incarnation: None }).await.unwrap();
 
-    let again = OrderStore::new(lists);
-    assert_eq!(again.start("later").await, Ok(Epoch(2)));
-    let open = again.take_stock().unwrap().open;
+    let reopened = OrderStore::new(lists);
+    assert_eq!(reopened.start("later").await, Ok(Epoch(2)));
+    let open = reopened.load_all().unwrap().open;
     assert_eq!(open.len(), 1);
     let (found, stored) = &open[0];
     assert_eq!(*found, key());
     assert_eq!(stored.submission.as_ref().unwrap().incarnation.as_str(), "i-1");
     assert_eq!(stored.len, 5);
     assert_eq!(stored.follow_ups.len(), 2);
-    let acts: Vec<_> = stored.open_acts.iter().map(|c| c.key.clone().unwrap()).collect();
+    let keys: Vec<_> = stored.open_commands.iter().map(|c| c.key.clone().unwrap()).collect();
     assert_eq!(
-        acts.iter().map(IdempotencyKey::as_str).collect::<Vec<_>>(),
+        keys.iter().map(IdempotencyKey::as_str).collect::<Vec<_>>(),
         ["follow-up:f-2", "pause:1"]
     );
 }
@@ -71,8 +71,8 @@ async fn starts_find_open_orders() {
 async fn ended_orders_are_not_taken_up() {
     let (_, store) = store();
     append(&store, submission()).await.unwrap();
-    append(&store, Record::OrderEnded { phase: Phase::Finalised, last: None }).await.unwrap();
-    assert!(store.take_stock().unwrap().open.is_empty());
+    append(&store, OrderRecord::OrderEnded { phase: Phase::Finalised, last: None }).await.unwrap();
+    assert!(store.load_all().unwrap().open.is_empty());
     assert_eq!(store.load(&key()).unwrap().ended, Some(Phase::Finalised));
 }
 
@@ -81,9 +81,9 @@ async fn ended_orders_are_not_taken_up() {
 async fn failed_appends_leave_nothing() {
     let (lists, store) = store();
     append(&store, submission()).await.unwrap();
-    lists.break_down();
+    lists.fail_writes();
     assert!(append(&store, follow_up("f-1")).await.is_err());
-    lists.mend();
+    lists.recover();
     append(&store, follow_up("f-2")).await.unwrap();
     assert_eq!(store.load(&key()).unwrap().len, 2);
 }
@@ -104,14 +104,14 @@ async fn damaged_orders_hide_no_others() {
     append(&store, submission()).await.unwrap();
     let damaged = Bytes::from_static(b"{");
     lists.append(format!("{ORDERS}default/bad"), 0, vec![damaged]).await.unwrap();
-    let open = store.take_stock().unwrap().open;
+    let open = store.load_all().unwrap().open;
     assert_eq!(open.len(), 1);
     assert_eq!(open[0].0, key());
 }
 
 /// Returns the outcome of the command under a key.
-fn outcome(stored: &Stored, key: &str) -> Outcome {
-    stored.act(&IdempotencyKey::new(key).unwrap(), None).unwrap().outcome.clone()
+fn outcome(stored: &StoredOrder, key: &str) -> CommandOutcome {
+    stored.command(&IdempotencyKey::new(key).unwrap(), None).unwrap().outcome.clone()
 }
 
 #[tokio::test]
@@ -132,15 +132,15 @@ async fn former_records_are_read_with_outcomes() {
     let bytes = records.into_iter().map(Bytes::from).collect();
     lists.append(list_of(&key()), 1, bytes).await.unwrap();
     let stored = store.load(&key()).unwrap();
-    assert_eq!(outcome(&stored, "pause:1"), Outcome::Done);
+    assert_eq!(outcome(&stored, "pause:1"), CommandOutcome::Done);
     let refused = Refusal::new(orderstream_core::Reason::AlreadyAwarded, "too late");
-    assert_eq!(outcome(&stored, "buyer:k1"), Outcome::Refused(refused));
-    assert_eq!(outcome(&stored, "follow-up:f-1"), Outcome::Done);
-    assert_eq!(outcome(&stored, "cancel:1"), Outcome::Pending);
+    assert_eq!(outcome(&stored, "buyer:k1"), CommandOutcome::Refused(refused));
+    assert_eq!(outcome(&stored, "follow-up:f-1"), CommandOutcome::Done);
+    assert_eq!(outcome(&stored, "cancel:1"), CommandOutcome::Pending);
     // Its outcome is not known, so the order is resumed once more.
-    let open = store.take_stock().unwrap().open;
-    let life = open[0].1.open_acts[0].incarnation.as_ref().map(Incarnation::as_str);
-    assert_eq!((open.len(), life), (1, Some("i-1")));
+    let open = store.load_all().unwrap().open;
+    let incarnation = open[0].1.open_commands[0].incarnation.as_ref().map(Incarnation::as_str);
+    assert_eq!((open.len(), incarnation), (1, Some("i-1")));
 }
 
 #[tokio::test]
@@ -148,13 +148,13 @@ async fn refusals_are_stored_whole() {
     let (_, store) = store();
     append(&store, follow_up("f-1")).await.unwrap();
     let reason = orderstream_core::Reason::InvalidField;
-    let told = Refusal { field: Some("answers".to_owned()), ..Refusal::new(reason, "which?") };
-    let told = told.with("phase", "Open");
-    let command = store.load(&key()).unwrap().open_acts[0].clone();
-    append(&store, answered(&command, Some(&told)).unwrap()).await.unwrap();
+    let refusal = Refusal { field: Some("answers".to_owned()), ..Refusal::new(reason, "which?") };
+    let refusal = refusal.with("phase", "Open");
+    let command = store.load(&key()).unwrap().open_commands[0].clone();
+    append(&store, outcome_record(&command, Some(&refusal)).unwrap()).await.unwrap();
     let stored = store.load(&key()).unwrap();
-    assert_eq!(outcome(&stored, "follow-up:f-1"), Outcome::Refused(told));
-    assert!(stored.open_acts.is_empty());
+    assert_eq!(outcome(&stored, "follow-up:f-1"), CommandOutcome::Refused(refusal));
+    assert!(stored.open_commands.is_empty());
 }
 
 #[tokio::test]
@@ -162,7 +162,7 @@ async fn unknown_orders_take_no_memory() {
     let (_, store) = store();
     for number in 0..1_000 {
         let key = OrderKey::new("default", &format!("unknown-{number}")).unwrap();
-        store.turn(&key).await.load().unwrap();
+        store.write_guard(&key).await.load().unwrap();
     }
     for lane in &store.lanes {
         assert!(lane.lock().await.is_empty());
@@ -170,17 +170,17 @@ async fn unknown_orders_take_no_memory() {
 }
 
 /// Stores commands on one incarnation of the order with their outcomes, as many as are allowed.
-async fn fill(lists: &MemoryLists, life: &str) {
-    let (incarnation, mut records) = (Incarnation::new(life).ok(), Vec::new());
-    for number in 0..ACTS_STORED_MAX {
+async fn fill(lists: &MemoryLists, incarnation_id: &str) {
+    let (incarnation, mut records) = (Incarnation::new(incarnation_id).ok(), Vec::new());
+    for number in 0..STORED_COMMANDS_MAX {
         let id = IdempotencyKey::new(format!("k{number}")).unwrap();
-        let (asked, incarnation) = (id.clone(), incarnation.clone());
-        records.push(Record::OrderPaused {
-            id: asked,
+        let (command_id, incarnation) = (id.clone(), incarnation.clone());
+        records.push(OrderRecord::OrderPaused {
+            id: command_id,
             reason: None,
             incarnation: incarnation.clone(),
         });
-        records.push(Record::ActAnswered { id, refused: None, refusal: None, incarnation });
+        records.push(OrderRecord::CommandSettled { id, refused: None, refusal: None, incarnation });
     }
     let bytes = records.iter().map(|record| serde_json::to_vec(record).unwrap().into());
     lists.append(list_of(&key()), 0, bytes.collect()).await.unwrap();
@@ -191,13 +191,13 @@ async fn new_incarnations_have_room() {
     let (lists, store) = store();
     fill(&lists, "uid-1").await;
     let (first, second) = (Incarnation::new("uid-1").unwrap(), Incarnation::new("uid-2").unwrap());
-    let (resume, cancel) = (Act::Resume, Act::Cancel { reason: None });
-    let mut turn = store.turn(&key()).await;
-    assert!(turn.check_room(&resume, Some(&first)).await.is_err());
-    assert!(turn.check_room(&resume, None).await.is_err());
-    turn.check_room(&cancel, Some(&first)).await.unwrap();
-    turn.check_room(&resume, Some(&second)).await.unwrap();
-    assert_eq!(turn.load().unwrap().len, 0);
+    let (resume, cancel) = (CommandKind::Resume, CommandKind::Cancel { reason: None });
+    let mut guard = store.write_guard(&key()).await;
+    assert!(guard.check_capacity(&resume, Some(&first)).await.is_err());
+    assert!(guard.check_capacity(&resume, None).await.is_err());
+    guard.check_capacity(&cancel, Some(&first)).await.unwrap();
+    guard.check_capacity(&resume, Some(&second)).await.unwrap();
+    assert_eq!(guard.load().unwrap().len, 0);
 }
 
 #[tokio::test]
@@ -205,9 +205,9 @@ async fn many_commands_are_found_by_key() {
     let (lists, store) = store();
     fill(&lists, "uid-1").await;
     let stored = store.load(&key()).unwrap();
-    let keys = (0..ACTS_STORED_MAX).map(|number| format!("k{number}"));
-    assert!(keys.into_iter().all(|key| outcome(&stored, &key) == Outcome::Done));
-    assert!(stored.open_acts.is_empty());
+    let keys = (0..STORED_COMMANDS_MAX).map(|number| format!("k{number}"));
+    assert!(keys.into_iter().all(|key| outcome(&stored, &key) == CommandOutcome::Done));
+    assert!(stored.open_commands.is_empty());
 }
 
 /// A record disowns only records before itself.
@@ -226,7 +226,7 @@ async fn later_records_are_never_disowned() {
             tokio::task::yield_now().await;
         }
     }
-    store.turn(&key()).await.disown().await.unwrap();
+    store.write_guard(&key()).await.disown().await.unwrap();
     for id in ["f-4", "f-5", "f-6"] {
         append(&store, follow_up(id)).await.unwrap();
     }

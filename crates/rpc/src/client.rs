@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::{Request, Uri};
 use http_body::Body;
 use hyper_util::rt::TokioIo;
-use orderstream_core::port::{Addresses, ByName};
+use orderstream_core::port::{DnsAddresses, ProcessorAddresses};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tonic::codec::CompressionEncoding;
@@ -29,28 +29,28 @@ use crate::v1::order_streaming_service_client::OrderStreamingServiceClient;
 const HTTP_PORT: u16 = 80;
 
 /// The bytes of one connection, in both directions.
-pub trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
 /// A connection that is being made.
-pub type Dialed = Pin<Box<dyn Future<Output = io::Result<Box<dyn Wire>>> + Send>>;
+pub type DialFuture = Pin<Box<dyn Future<Output = io::Result<Box<dyn ByteStream>>> + Send>>;
 
 /// Makes the connections that calls go over.
 pub trait Dialer: Send + Sync + Debug + 'static {
     /// Connects to the server with this URL, of which `uri` has the host and the port.
-    fn dial(&self, url: &str, uri: &Uri) -> Dialed;
+    fn dial(&self, url: &str, uri: &Uri) -> DialFuture;
 }
 
-/// Connects over TCP to the address that `Addresses` has for the server at that moment, or to the
+/// Connects over TCP to the address that `ProcessorAddresses` has for the server at that moment, or to the
 /// URL's host if it has none.
 #[derive(Clone, Debug)]
-pub struct Tcp(pub Arc<dyn Addresses>);
+pub struct TcpDialer(pub Arc<dyn ProcessorAddresses>);
 
-impl Dialer for Tcp {
-    fn dial(&self, url: &str, uri: &Uri) -> Dialed {
+impl Dialer for TcpDialer {
+    fn dial(&self, url: &str, uri: &Uri) -> DialFuture {
         let (address, uri) = (self.0.address(url), uri.clone());
-        Box::pin(async move { Ok(Box::new(dial(address, &uri).await?) as Box<dyn Wire>) })
+        Box::pin(async move { Ok(Box::new(dial(address, &uri).await?) as Box<dyn ByteStream>) })
     }
 }
 
@@ -65,15 +65,15 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// Returns connection number `place`, modulo their number: for callers that stay on one.
-    pub fn nth(&self, place: usize) -> ClientStack {
-        self.stacks[place % self.stacks.len()].clone()
+    /// Returns connection number `index`, modulo their number: for callers that stay on one.
+    pub fn nth(&self, index: usize) -> ClientStack {
+        self.stacks[index % self.stacks.len()].clone()
     }
 
     /// Returns the next connection in turn. A client that is made from it stays on that connection.
     pub fn channel(&self) -> ClientStack {
-        let place = self.next.fetch_add(1, Ordering::Relaxed) % self.stacks.len();
-        self.stacks[place].clone()
+        let index = self.next.fetch_add(1, Ordering::Relaxed) % self.stacks.len();
+        self.stacks[index].clone()
     }
 
     /// Returns a client of the streaming service on the next connection.
@@ -103,7 +103,7 @@ pub fn connect(
     connections: usize,
     metrics: &Arc<RpcMetrics>,
 ) -> Result<Connections, tonic::transport::Error> {
-    connect_at(url, connections, metrics, &(Arc::new(ByName) as Arc<dyn Addresses>))
+    connect_at(url, connections, metrics, &(Arc::new(DnsAddresses) as Arc<dyn ProcessorAddresses>))
 }
 
 /// Prepares connections as [`connect`] does. Each one goes to the address that `addresses` has for
@@ -115,9 +115,9 @@ pub fn connect_at(
     url: &str,
     connections: usize,
     metrics: &Arc<RpcMetrics>,
-    addresses: &Arc<dyn Addresses>,
+    addresses: &Arc<dyn ProcessorAddresses>,
 ) -> Result<Connections, tonic::transport::Error> {
-    let dialer: Arc<dyn Dialer> = Arc::new(Tcp(Arc::clone(addresses)));
+    let dialer: Arc<dyn Dialer> = Arc::new(TcpDialer(Arc::clone(addresses)));
     connect_over(url, connections, metrics, &dialer)
 }
 
@@ -135,8 +135,8 @@ pub fn connect_over(
     let channel = || {
         let (url, dialer) = (url.to_owned(), Arc::clone(dialer));
         let connector = service_fn(move |uri: Uri| {
-            let dialed = dialer.dial(&url, &uri);
-            async move { dialed.await.map(TokioIo::new) }
+            let connection = dialer.dial(&url, &uri);
+            async move { connection.await.map(TokioIo::new) }
         });
         endpoint.connect_with_connector_lazy(connector)
     };

@@ -1,12 +1,12 @@
 //! Conversions between the wire's lenient messages and core's strict types. Only these modules know
 //! both.
 
-mod act;
+mod command;
 mod event;
 mod spec;
 
-pub use act::{
-    ActRequest, award_input_from_wire, follow_up_from_wire, follow_up_to_wire, order_ref,
+pub use command::{
+    CommandRequest, award_input_from_wire, follow_up_from_wire, follow_up_to_wire, order_ref,
     request_for,
 };
 pub use event::{DRAINING, draining, ends_order, event_from_wire, event_to_wire};
@@ -29,10 +29,10 @@ pub fn timestamp_from_wire(at: &prost_types::Timestamp) -> Timestamp {
     Timestamp(at.seconds.saturating_mul(1_000).saturating_add(i64::from(at.nanos) / 1_000_000))
 }
 
-fn some(text: String) -> Option<String> {
+fn non_empty(text: String) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
 }
 
-fn missing(what: &str) -> Refusal {
+fn missing_field(what: &str) -> Refusal {
     Refusal::new(Reason::InvalidRequest, format!("the message lacks {what}"))
 }

@@ -29,20 +29,20 @@ use crate::v1;
 /// The path of the method.
 const PATH: &str = "/orderstream.v1.OrderStreamingService/ProcessOrderStream";
 /// The bytes before a message: a flag, set where it is compressed, and its length.
-const HEAD_BYTES: usize = 5;
+const PREFIX_BYTES: usize = 5;
 
 /// The body of a response through all layers of a client.
 type Body = LogBody<ObservedBody<GuardedBody<tonic::body::Body>>>;
 
 /// The events of one order, as they arrive.
 #[derive(Debug)]
-pub struct EventStream {
+pub struct TrackerStream {
     /// Absent after the end.
     body: Option<Body>,
-    messages: Messages,
+    messages: MessageParser,
 }
 
-impl EventStream {
+impl TrackerStream {
     /// Calls `ProcessOrderStream`, with the W3C trace context that the call belongs to.
     ///
     /// # Errors
@@ -70,7 +70,7 @@ impl EventStream {
             None if head.status != StatusCode::OK => return Err(not_grpc(head.status)),
             None => Some(body),
         };
-        Ok(Self { body, messages: Messages::default() })
+        Ok(Self { body, messages: MessageParser::default() })
     }
 
     /// Returns the next message; `None` when the server ended the stream.
@@ -89,33 +89,33 @@ impl EventStream {
             match self.messages.next() {
                 Ok(Some(message)) => return Poll::Ready(Ok(Some(message))),
                 Ok(None) => {}
-                Err(status) => return self.ended(Err(status)),
+                Err(status) => return self.finish(Err(status)),
             }
             let Some(body) = &mut self.body else { return Poll::Ready(Ok(None)) };
             let Some(Ok(frame)) = ready!(Pin::new(body).poll_frame(cx)) else {
-                return self.ended(Err(Status::unknown("the stream ended without a status")));
+                return self.finish(Err(Status::unknown("the stream ended without a status")));
             };
             match frame.into_data() {
                 Ok(data) => self.messages.push(data),
                 Err(frame) => {
                     let trailers = frame.into_trailers().unwrap_or_default();
-                    return self.ended(ending(&trailers));
+                    return self.finish(trailers_result(&trailers));
                 }
             }
         }
     }
 
-    fn ended(
+    fn finish(
         &mut self,
-        how: Result<(), Status>,
+        result: Result<(), Status>,
     ) -> Poll<Result<Option<v1::OrderStreamResponse>, Status>> {
-        (self.body, self.messages) = (None, Messages::default());
-        Poll::Ready(how.map(|()| None))
+        (self.body, self.messages) = (None, MessageParser::default());
+        Poll::Ready(result.map(|()| None))
     }
 }
 
 /// Returns the end of a call, as its trailers have it.
-fn ending(trailers: &HeaderMap) -> Result<(), Status> {
+fn trailers_result(trailers: &HeaderMap) -> Result<(), Status> {
     match Status::from_header_map(trailers) {
         Some(status) if status.code() == Code::Ok => Ok(()),
         Some(status) => Err(status),
@@ -135,7 +135,7 @@ fn encoded(request: &v1::OrderStreamRequest) -> Result<Bytes, Status> {
     if len > MESSAGE_BYTES_MAX {
         return Err(too_large("encoded", len));
     }
-    let mut bytes = BytesMut::with_capacity(HEAD_BYTES + len);
+    let mut bytes = BytesMut::with_capacity(PREFIX_BYTES + len);
     bytes.put_u8(0);
     bytes.put_u32(u32::try_from(len).map_err(|_| too_large("encoded", len))?);
     request.encode(&mut bytes).map_err(|error| Status::internal(error.to_string()))?;
@@ -151,19 +151,19 @@ fn too_large(which: &str, len: usize) -> Status {
 
 /// The parser of messages. Between two messages it holds nothing.
 #[derive(Debug, Default)]
-struct Messages {
-    held: Bytes,
+struct MessageParser {
+    buffered: Bytes,
     partial: BytesMut,
 }
 
-impl Messages {
+impl MessageParser {
     fn push(&mut self, data: Bytes) {
-        if self.held.is_empty() && self.partial.is_empty() {
-            self.held = data;
+        if self.buffered.is_empty() && self.partial.is_empty() {
+            self.buffered = data;
             return;
         }
         if self.partial.is_empty() {
-            self.partial.extend_from_slice(&std::mem::take(&mut self.held));
+            self.partial.extend_from_slice(&std::mem::take(&mut self.buffered));
         }
         self.partial.extend_from_slice(&data);
     }
@@ -171,25 +171,25 @@ impl Messages {
     /// Returns the next message, if all of it has arrived.
     fn next(&mut self) -> Result<Option<v1::OrderStreamResponse>, Status> {
         if !self.partial.is_empty() {
-            if whole(&self.partial)?.is_none() {
+            if complete_len(&self.partial)?.is_none() {
                 return Ok(None);
             }
-            self.held = std::mem::take(&mut self.partial).freeze();
+            self.buffered = std::mem::take(&mut self.partial).freeze();
         }
-        let Some(len) = whole(&self.held)? else { return Ok(None) };
-        self.held.advance(HEAD_BYTES);
-        let message = v1::OrderStreamResponse::decode(self.held.split_to(len));
-        if self.held.is_empty() {
+        let Some(len) = complete_len(&self.buffered)? else { return Ok(None) };
+        self.buffered.advance(PREFIX_BYTES);
+        let message = v1::OrderStreamResponse::decode(self.buffered.split_to(len));
+        if self.buffered.is_empty() {
             // Even an empty slice would keep the connection's buffer alive.
-            self.held = Bytes::new();
+            self.buffered = Bytes::new();
         }
         message.map(Some).map_err(|error| Status::internal(error.to_string()))
     }
 }
 
 /// Returns the length of the first message, if all of it has arrived.
-fn whole(bytes: &[u8]) -> Result<Option<usize>, Status> {
-    let Some((head, rest)) = bytes.split_first_chunk::<HEAD_BYTES>() else { return Ok(None) };
+fn complete_len(bytes: &[u8]) -> Result<Option<usize>, Status> {
+    let Some((head, rest)) = bytes.split_first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
     let [compressed, len @ ..] = *head;
     if compressed != 0 {
         return Err(Status::internal("a message is compressed, which was not offered"));
@@ -218,7 +218,7 @@ mod tests {
     }
 
     fn read(pieces: &[&[u8]]) -> Result<Vec<v1::OrderStreamResponse>, Status> {
-        let (mut messages, mut all) = (Messages::default(), Vec::new());
+        let (mut messages, mut all) = (MessageParser::default(), Vec::new());
         for piece in pieces {
             messages.push(Bytes::copy_from_slice(piece));
             while let Some(message) = messages.next()? {
@@ -259,14 +259,14 @@ mod tests {
 
     #[test]
     fn nothing_is_held_between_messages() {
-        let mut messages = Messages::default();
+        let mut messages = MessageParser::default();
         let frame = framed(&message(1, "SB1"));
         for (piece, rest) in [frame.split_at(3), frame.split_at(frame.len())] {
             messages.push(Bytes::copy_from_slice(piece));
             messages.push(Bytes::copy_from_slice(rest));
             assert_eq!(messages.next().unwrap(), Some(message(1, "SB1")));
             assert_eq!(messages.next().unwrap(), None);
-            assert_eq!((messages.held.len(), messages.partial.capacity()), (0, 0));
+            assert_eq!((messages.buffered.len(), messages.partial.capacity()), (0, 0));
         }
     }
 

@@ -58,7 +58,7 @@ pub const CONNECTIONS_MAX: usize = 10_000;
 pub const ACCEPT_BACKLOG: u32 = 1_024;
 
 /// The wait before the server accepts again after the system refused (out of files).
-pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
 /// The time for which a port, after the shutdown token, waits for connections that were just being
 /// made, even if none is open: a round trip within a region.

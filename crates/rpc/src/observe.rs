@@ -46,14 +46,14 @@ use tower::layer::util::Stack;
 
 /// The observed end of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Side {
+pub enum RpcSide {
     /// The end that responds.
     Server,
     /// The end that calls.
     Client,
 }
 
-impl Side {
+impl RpcSide {
     /// Returns the name of the side in metric names and log lines.
     pub const fn as_str(self) -> &'static str {
         match self {

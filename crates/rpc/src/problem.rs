@@ -12,7 +12,7 @@
 mod body;
 mod document;
 mod extract;
-mod guard;
+mod headers;
 
 use axum::Router;
 use axum::body::Body;
@@ -23,16 +23,16 @@ use orderstream_core::{Reason, Refusal};
 use serde_json::{Map, Value};
 
 pub use self::body::{parse_json, read_bytes, read_json};
-pub use self::document::{complete, printed};
-pub use self::extract::{InPath, InQuery, no_query};
-pub use self::guard::{idempotency_key, once};
+pub use self::document::{complete, pretty_json};
+pub use self::extract::{CheckedPath, CheckedQuery, no_query};
+pub use self::headers::{idempotency_key, single_header};
 use crate::status::ERROR_DOMAIN;
 
 /// The media type of a problem.
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
 /// The most characters of a caller's text that a response repeats.
-const SHOWN_CHARS_MAX: usize = 128;
+const ECHOED_CHARS_MAX: usize = 128;
 
 /// The most bytes of a plain error's text that are used as the detail.
 const PLAIN_BYTES_MAX: usize = 1024;
@@ -110,7 +110,7 @@ impl Problem {
     /// Returns the whole response in HTTP/1.1, for a connection that gets nothing else.
     pub(crate) fn to_http1(&self) -> String {
         let body = self.to_json();
-        let retry = self.retry_after_s().map(|s| format!("retry-after: {s}\r\n"));
+        let retry = self.retry_after_s().map(|seconds| format!("retry-after: {seconds}\r\n"));
         format!(
             "HTTP/1.1 {}\r\ncontent-type: {CONTENT_TYPE}\r\n{}connection: close\r\n\
              content-length: {}\r\n\r\n{body}",
@@ -135,18 +135,18 @@ impl IntoResponse for Problem {
 
 /// Makes problems of unknown paths and wrong methods. To be put around a router that has all its
 /// routes.
-pub fn everywhere<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
+pub fn with_fallbacks<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
     router.fallback(no_such_path).method_not_allowed_fallback(wrong_method)
 }
 
 async fn no_such_path(uri: Uri) -> Problem {
-    let path: String = uri.path().chars().take(SHOWN_CHARS_MAX).collect();
+    let path: String = uri.path().chars().take(ECHOED_CHARS_MAX).collect();
     let refusal = Refusal::new(Reason::InvalidRequest, format!("nothing is at {path}"));
     Problem::with_status(StatusCode::NOT_FOUND, refusal)
 }
 
 async fn wrong_method(method: Method) -> Problem {
-    let method: String = method.as_str().chars().take(SHOWN_CHARS_MAX).collect();
+    let method: String = method.as_str().chars().take(ECHOED_CHARS_MAX).collect();
     let text = format!("{method} is not possible here; the Allow header names what is");
     let refusal = Refusal::new(Reason::InvalidRequest, text);
     Problem::with_status(StatusCode::METHOD_NOT_ALLOWED, refusal)
@@ -155,7 +155,7 @@ async fn wrong_method(method: Method) -> Problem {
 /// Returns a response as it is, or a problem for a refusal in another form: axum's own plain text,
 /// or a [`Refusal`] among the extensions, by which a crate that cannot use this one refuses. The
 /// server does it to every response, which costs nothing where there is nothing to do.
-pub(crate) fn in_one_form(response: Response) -> Response {
+pub(crate) fn normalise_response(response: Response) -> Response {
     let status = response.status();
     if !status.is_client_error() && !status.is_server_error() {
         return response;

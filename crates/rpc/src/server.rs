@@ -27,7 +27,7 @@ use tonic_health::server::HealthReporter;
 use tower::{BoxError, Layer as _, Service};
 
 use self::accept::Port;
-use self::activity::Whole;
+use self::activity::MemoryStream;
 use crate::limits;
 use crate::observe::{
     Authorize, AuthorizeService, BoundaryService, DeadlineCap, LogService, MetricsService,
@@ -200,5 +200,5 @@ pub async fn serve_connection<T, S, B>(
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    connection::serve_over(Whole(connection), service, bounds, shutdown).await;
+    connection::serve_over(MemoryStream(connection), service, bounds, shutdown).await;
 }

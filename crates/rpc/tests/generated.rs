@@ -35,15 +35,15 @@ fn method_table_equals_the_descriptors() {
     for service in pool.services() {
         for method in service.methods() {
             let path = format!("/{}/{}", service.full_name(), method.name());
-            let known = method_of(&path);
+            let found = method_of(&path);
             let kind = match (method.is_client_streaming(), method.is_server_streaming()) {
                 (false, false) => RpcKind::Unary,
                 (false, true) => RpcKind::ServerStream,
                 (true, false) => RpcKind::ClientStream,
                 (true, true) => RpcKind::BidiStream,
             };
-            assert_eq!((known.path, known.kind), (path.as_str(), kind));
-            assert_eq!((known.service, known.method), (service.full_name(), method.name()));
+            assert_eq!((found.path, found.kind), (path.as_str(), kind));
+            assert_eq!((found.service, found.method), (service.full_name(), method.name()));
             count += 1;
         }
     }

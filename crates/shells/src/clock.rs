@@ -11,15 +11,15 @@ const START_MS: i64 = 1_767_225_600_000;
 
 /// One host's clock.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct WallClock(Arc<Inner>);
+pub(crate) struct HostClock(Arc<HostClockState>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct HostClockState {
     now_ms: AtomicI64,
     skew_ms: AtomicI64,
 }
 
-impl WallClock {
+impl HostClock {
     /// Sets the milliseconds since the start of the run.
     pub(crate) fn set(&self, now_ms: u64) {
         self.0.now_ms.store(i64::try_from(now_ms).unwrap_or(i64::MAX), Ordering::Relaxed);
@@ -31,7 +31,7 @@ impl WallClock {
     }
 }
 
-impl Clock for WallClock {
+impl Clock for HostClock {
     fn now(&self) -> Timestamp {
         let (now, skew) = (&self.0.now_ms, &self.0.skew_ms);
         Timestamp(START_MS + now.load(Ordering::Relaxed) + skew.load(Ordering::Relaxed))

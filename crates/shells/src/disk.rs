@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use orderstream_journal::engine::{Engine, EngineError, Op, Opening, Place, Visit};
+use orderstream_journal::engine::{
+    Engine, EngineError, EntryVisitor, OpenReason, StoreLocation, WriteOp,
+};
 use parking_lot::Mutex;
 
 /// A fault of a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
+pub enum HostDiskFault {
     /// The disk is full: nothing is written.
     Full,
     /// Writes fail, and nothing is written.
@@ -22,102 +24,107 @@ pub enum Trouble {
 
 /// The effect of a disk's syncs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Syncs {
+pub enum SyncEffect {
     /// Written data survives.
     #[default]
-    Honest,
+    Durable,
     /// None: a host's writes are lost when it ends. The host is then like a service that answers
     /// before the sync; planted to prove that the judge finds it.
-    Nothing,
+    Ignored,
 }
 
 /// A disk. Clones share its state.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Disk(Arc<Mutex<State>>);
+pub(crate) struct HostDisk(Arc<Mutex<HostDiskState>>);
 
 #[derive(Debug, Default)]
-struct State {
+struct HostDiskState {
     map: BTreeMap<Vec<u8>, Vec<u8>>,
-    trouble: Option<Trouble>,
+    fault: Option<HostDiskFault>,
     stores: usize,
-    syncs: Syncs,
+    syncs: SyncEffect,
     /// The content when the host started.
-    begun_with: BTreeMap<Vec<u8>, Vec<u8>>,
+    initial: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
-impl Disk {
-    pub(crate) fn new(syncs: Syncs) -> Self {
-        Self(Arc::new(Mutex::new(State { syncs, ..State::default() })))
+impl HostDisk {
+    pub(crate) fn new(syncs: SyncEffect) -> Self {
+        Self(Arc::new(Mutex::new(HostDiskState { syncs, ..HostDiskState::default() })))
     }
 
     /// Drops the unsynced data.
     pub(crate) fn lose_power(&self) {
         let mut state = self.0.lock();
-        if state.syncs == Syncs::Nothing {
-            state.map = state.begun_with.clone();
+        if state.syncs == SyncEffect::Ignored {
+            state.map = state.initial.clone();
         }
     }
 
     /// Sets the disk's fault, or ends it.
-    pub(crate) fn set(&self, trouble: Option<Trouble>) {
-        self.0.lock().trouble = trouble;
+    pub(crate) fn set(&self, fault: Option<HostDiskFault>) {
+        self.0.lock().fault = fault;
     }
 
-    pub(crate) fn is_well(&self) -> bool {
-        self.0.lock().trouble.is_none()
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.0.lock().fault.is_none()
     }
 }
 
-fn error(trouble: Trouble) -> EngineError {
-    match trouble {
-        Trouble::Full => std::io::Error::from(std::io::ErrorKind::StorageFull).into(),
-        Trouble::WriteFails | Trouble::SyncFails | Trouble::SyncFailsAndLoses => {
+fn engine_error(fault: HostDiskFault) -> EngineError {
+    match fault {
+        HostDiskFault::Full => std::io::Error::from(std::io::ErrorKind::StorageFull).into(),
+        HostDiskFault::WriteFails | HostDiskFault::SyncFails | HostDiskFault::SyncFailsAndLoses => {
             EngineError::Failed("input/output error".to_owned())
         }
     }
 }
 
-impl Place for Disk {
-    fn open(&self, opening: Opening) -> Result<Box<dyn Engine>, EngineError> {
+impl StoreLocation for HostDisk {
+    fn open(&self, opening: OpenReason) -> Result<Box<dyn Engine>, EngineError> {
         let mut state = self.0.lock();
-        if opening == Opening::First && state.syncs == Syncs::Nothing {
-            state.begun_with = state.map.clone();
+        if opening == OpenReason::Startup && state.syncs == SyncEffect::Ignored {
+            state.initial = state.map.clone();
         }
         assert_eq!(state.stores, 0, "a store is open twice");
         state.stores += 1;
-        Ok(Box::new(Store(Arc::clone(&self.0))))
+        Ok(Box::new(HostDiskEngine(Arc::clone(&self.0))))
     }
 
     fn probe(&self) -> Result<(), EngineError> {
-        self.0.lock().trouble.map_or(Ok(()), |trouble| Err(error(trouble)))
+        self.0.lock().fault.map_or(Ok(()), |trouble| Err(engine_error(trouble)))
     }
 }
 
 #[derive(Debug)]
-struct Store(Arc<Mutex<State>>);
+struct HostDiskEngine(Arc<Mutex<HostDiskState>>);
 
-impl Drop for Store {
+impl Drop for HostDiskEngine {
     fn drop(&mut self) {
         self.0.lock().stores -= 1;
     }
 }
 
-impl Engine for Store {
-    fn commit(&self, ops: Vec<Op>) -> Result<(), EngineError> {
+impl Engine for HostDiskEngine {
+    fn commit(&self, ops: Vec<WriteOp>) -> Result<(), EngineError> {
         let mut state = self.0.lock();
-        let trouble = state.trouble;
-        if matches!(trouble, None | Some(Trouble::SyncFails)) {
+        let fault = state.fault;
+        if matches!(fault, None | Some(HostDiskFault::SyncFails)) {
             for op in ops {
                 match op {
-                    Op::Put(key, value) => state.map.insert(key, value),
-                    Op::Delete(key) => state.map.remove(&key),
+                    WriteOp::Put(key, value) => state.map.insert(key, value),
+                    WriteOp::Delete(key) => state.map.remove(&key),
                 };
             }
         }
-        trouble.map_or(Ok(()), |trouble| Err(error(trouble)))
+        fault.map_or(Ok(()), |trouble| Err(engine_error(trouble)))
     }
 
-    fn range(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), EngineError> {
+    fn range(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut EntryVisitor<'_>,
+    ) -> Result<(), EngineError> {
         let state = self.0.lock();
         for (key, value) in state.map.range(from.to_vec()..to.to_vec()) {
             if visit(key, value).is_break() {

@@ -9,7 +9,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::TICK_MS;
 
 /// The result of a task on a host; empty until the task is done, and for ever when the host ended.
-pub(crate) type Slot<T> = Arc<Mutex<Option<T>>>;
+pub(crate) type ResultSlot<T> = Arc<Mutex<Option<T>>>;
 
 /// One process.
 #[derive(Debug)]
@@ -41,11 +41,11 @@ impl Host {
     }
 
     /// Runs a task, and puts its result into a slot.
-    pub(crate) fn ask<T: Send + 'static>(
+    pub(crate) fn spawn_into_slot<T: Send + 'static>(
         &self,
         task: impl Future<Output = T> + Send + 'static,
-    ) -> Slot<T> {
-        let slot = Slot::default();
+    ) -> ResultSlot<T> {
+        let slot = ResultSlot::default();
         let filled = Arc::clone(&slot);
         self.spawn(async move {
             let value = task.await;

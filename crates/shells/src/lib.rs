@@ -36,9 +36,9 @@ pub mod plan;
 mod readers;
 pub mod world;
 
-pub use disk::{Syncs, Trouble};
-pub use plan::{Plan, plan};
-pub use world::{Ran, run};
+pub use disk::{HostDiskFault, SyncEffect};
+pub use plan::{SimulationPlan, plan};
+pub use world::{SimulationRun, run};
 
 /// The length of a tick, milliseconds.
 pub const TICK_MS: u64 = 5;

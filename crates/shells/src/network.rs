@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use orderstream_rpc::client::{Dialed, Dialer, Wire};
-use orderstream_torture::plan::Weather;
+use orderstream_rpc::client::{ByteStream, DialFuture, Dialer};
+use orderstream_torture::plan::LinkCondition;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
@@ -17,83 +17,84 @@ use tokio::sync::mpsc;
 use crate::TICK_MS;
 
 /// The limit of bytes in flight in one direction of a connection; then its writer waits.
-const FLYING_MAX: usize = 64 * 1024;
+const IN_FLIGHT_BYTES_MAX: usize = 64 * 1024;
 /// The limit of connections that wait to be accepted; one more is refused.
 const BACKLOG: usize = 64;
 /// The number of bytes that a slow link carries in one tick.
-const DRIP: usize = 48;
+const SLOW_LINK_BYTES: usize = 48;
 /// The time to establish a connection, or to have it refused.
 const HANDSHAKE: Duration = Duration::from_millis(2 * TICK_MS);
 
 /// All connections, by the URL of their server. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Network(Arc<Mutex<State>>);
+pub(crate) struct Network(Arc<Mutex<NetworkState>>);
 
 #[derive(Debug, Default)]
-struct State {
+struct NetworkState {
     servers: BTreeMap<String, mpsc::Sender<Pipe>>,
-    weather: BTreeMap<String, Weather>,
+    weather: BTreeMap<String, LinkCondition>,
     connections: Vec<Connection>,
 }
 
 #[derive(Debug)]
 struct Connection {
     url: String,
-    ways: [Arc<Mutex<Way>>; 2],
+    halves: [Arc<Mutex<HalfConnection>>; 2],
 }
 
 /// One direction of a connection.
 #[derive(Debug, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "four independent facts of a pipe")]
-struct Way {
+struct HalfConnection {
     /// The written bytes, each with its age in ticks.
-    flying: VecDeque<(u64, Bytes)>,
-    flying_bytes: usize,
-    arrived: BytesMut,
+    in_flight: VecDeque<(u64, Bytes)>,
+    in_flight_bytes: usize,
+    received: BytesMut,
     /// Set when the writer has closed it.
-    is_shut: bool,
+    is_closed: bool,
     /// Set when the reader has the end, or will have it after the bytes that have arrived.
-    is_over: bool,
+    is_eof: bool,
     /// Set when it was cut.
-    is_cut: bool,
+    is_reset: bool,
     /// Set when some of its bytes were lost: nothing that follows can be read.
-    is_holed: bool,
+    has_gap: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
 
-impl Way {
+impl HalfConnection {
     fn wake(&mut self) {
         self.reader.take().into_iter().chain(self.writer.take()).for_each(Waker::wake);
     }
 
     /// Moves the bytes of one tick.
-    fn pump(&mut self, weather: Weather) {
-        let something = !self.flying.is_empty() || (self.is_shut && !self.is_over);
-        self.flying.iter_mut().for_each(|(age, _)| *age += 1);
+    fn pump(&mut self, weather: LinkCondition) {
+        let has_pending = !self.in_flight.is_empty() || (self.is_closed && !self.is_eof);
+        self.in_flight.iter_mut().for_each(|(age, _)| *age += 1);
         match weather {
-            Weather::Stalled => return,
-            Weather::Cut => self.is_cut = true,
-            Weather::HalfOpen if something => self.is_holed = true,
-            Weather::Fair | Weather::Bytewise | Weather::HalfOpen => {}
+            LinkCondition::Stalled => return,
+            LinkCondition::Cut => self.is_reset = true,
+            LinkCondition::HalfOpen if has_pending => self.has_gap = true,
+            LinkCondition::Healthy | LinkCondition::Bytewise | LinkCondition::HalfOpen => {}
         }
-        let mut room = if weather == Weather::Bytewise { DRIP } else { usize::MAX };
-        while let Some((age, bytes)) = self.flying.front_mut() {
-            if *age < 2 || room == 0 {
+        let mut budget =
+            if weather == LinkCondition::Bytewise { SLOW_LINK_BYTES } else { usize::MAX };
+        while let Some((age, bytes)) = self.in_flight.front_mut() {
+            if *age < 2 || budget == 0 {
                 break;
             }
-            let taken = bytes.split_to(bytes.len().min(room));
-            room -= taken.len();
-            self.flying_bytes -= taken.len();
-            if !self.is_holed {
-                self.arrived.extend_from_slice(&taken);
+            let moved = bytes.split_to(bytes.len().min(budget));
+            budget -= moved.len();
+            self.in_flight_bytes -= moved.len();
+            if !self.has_gap {
+                self.received.extend_from_slice(&moved);
             }
             if bytes.is_empty() {
-                self.flying.pop_front();
+                self.in_flight.pop_front();
             }
         }
-        self.is_over |= self.is_shut && self.flying.is_empty() && !self.is_holed;
-        if something || self.is_cut {
+        self.is_eof |= self.is_closed && self.in_flight.is_empty() && !self.has_gap;
+        if has_pending || self.is_reset {
             self.wake();
         }
     }
@@ -103,19 +104,20 @@ impl Network {
     /// Moves the bytes of all connections, or does not, by their link.
     pub(crate) fn pump(&self) {
         let mut state = self.0.lock();
-        let State { weather, connections, .. } = &mut *state;
+        let NetworkState { weather, connections, .. } = &mut *state;
         // Both ends are gone.
-        connections.retain(|held| held.ways.iter().any(|way| Arc::strong_count(way) > 1));
+        connections
+            .retain(|connection| connection.halves.iter().any(|half| Arc::strong_count(half) > 1));
         for connection in connections.iter() {
-            let weather = weather.get(&connection.url).copied().unwrap_or(Weather::Fair);
-            for way in &connection.ways {
-                way.lock().pump(weather);
+            let weather = weather.get(&connection.url).copied().unwrap_or(LinkCondition::Healthy);
+            for half in &connection.halves {
+                half.lock().pump(weather);
             }
         }
     }
 
     /// Sets the state of the links to this server from now on.
-    pub(crate) fn set(&self, url: &str, weather: Weather) {
+    pub(crate) fn set(&self, url: &str, weather: LinkCondition) {
         self.0.lock().weather.insert(url.to_owned(), weather);
     }
 
@@ -129,34 +131,34 @@ impl Network {
     fn connect(&self, url: &str) -> io::Result<Pipe> {
         let mut state = self.0.lock();
         let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
-        if state.weather.get(url) == Some(&Weather::Cut) {
+        if state.weather.get(url) == Some(&LinkCondition::Cut) {
             return Err(refused());
         }
-        let ways: [Arc<Mutex<Way>>; 2] = [Arc::default(), Arc::default()];
-        let [there, back] = &ways;
-        let server = Pipe { read: Arc::clone(there), write: Arc::clone(back) };
-        let client = Pipe { read: Arc::clone(back), write: Arc::clone(there) };
+        let halves: [Arc<Mutex<HalfConnection>>; 2] = [Arc::default(), Arc::default()];
+        let [to_server, to_client] = &halves;
+        let server = Pipe { read: Arc::clone(to_server), write: Arc::clone(to_client) };
+        let client = Pipe { read: Arc::clone(to_client), write: Arc::clone(to_server) };
         let listener = state.servers.get(url).ok_or_else(refused)?;
         listener.try_send(server).map_err(|_| refused())?;
-        state.connections.push(Connection { url: url.to_owned(), ways });
+        state.connections.push(Connection { url: url.to_owned(), halves });
         Ok(client)
     }
 }
 
 impl Dialer for Network {
-    fn dial(&self, url: &str, _: &http::Uri) -> Dialed {
+    fn dial(&self, url: &str, _: &http::Uri) -> DialFuture {
         let (network, url) = (self.clone(), url.to_owned());
         Box::pin(async move {
             tokio::time::sleep(HANDSHAKE).await;
             loop {
                 let weather = network.0.lock().weather.get(&url).copied();
-                if !matches!(weather, Some(Weather::Stalled | Weather::HalfOpen)) {
+                if !matches!(weather, Some(LinkCondition::Stalled | LinkCondition::HalfOpen)) {
                     break;
                 }
                 // Who asks has a deadline for it.
                 tokio::time::sleep(HANDSHAKE).await;
             }
-            network.connect(&url).map(|pipe| Box::new(pipe) as Box<dyn Wire>)
+            network.connect(&url).map(|pipe| Box::new(pipe) as Box<dyn ByteStream>)
         })
     }
 }
@@ -164,18 +166,18 @@ impl Dialer for Network {
 /// One end of a connection.
 #[derive(Debug)]
 pub(crate) struct Pipe {
-    read: Arc<Mutex<Way>>,
-    write: Arc<Mutex<Way>>,
+    read: Arc<Mutex<HalfConnection>>,
+    write: Arc<Mutex<HalfConnection>>,
 }
 
 impl Drop for Pipe {
     fn drop(&mut self) {
         let mut write = self.write.lock();
-        write.is_shut = true;
+        write.is_closed = true;
         drop(write);
         // Nobody reads it any more: whoever writes to it hears so.
         let mut read = self.read.lock();
-        read.is_cut = true;
+        read.is_reset = true;
         read.wake();
     }
 }
@@ -186,20 +188,20 @@ impl AsyncRead for Pipe {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let mut way = self.read.lock();
-        if way.is_cut {
+        let mut half = self.read.lock();
+        if half.is_reset {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
-        if !way.arrived.is_empty() {
-            let count = way.arrived.len().min(buffer.remaining());
-            buffer.put_slice(&way.arrived[..count]);
-            way.arrived.advance(count);
+        if !half.received.is_empty() {
+            let count = half.received.len().min(buffer.remaining());
+            buffer.put_slice(&half.received[..count]);
+            half.received.advance(count);
             return Poll::Ready(Ok(()));
         }
-        if way.is_over {
+        if half.is_eof {
             return Poll::Ready(Ok(()));
         }
-        way.reader = Some(cx.waker().clone());
+        half.reader = Some(cx.waker().clone());
         Poll::Pending
     }
 }
@@ -210,18 +212,19 @@ impl AsyncWrite for Pipe {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let mut way = self.write.lock();
-        if way.is_cut || way.is_shut {
+        let mut half = self.write.lock();
+        if half.is_reset || half.is_closed {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let room = FLYING_MAX.saturating_sub(way.flying_bytes + way.arrived.len());
-        if room == 0 {
-            way.writer = Some(cx.waker().clone());
+        let capacity =
+            IN_FLIGHT_BYTES_MAX.saturating_sub(half.in_flight_bytes + half.received.len());
+        if capacity == 0 {
+            half.writer = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        let count = room.min(bytes.len());
-        way.flying.push_back((0, Bytes::copy_from_slice(&bytes[..count])));
-        way.flying_bytes += count;
+        let count = capacity.min(bytes.len());
+        half.in_flight.push_back((0, Bytes::copy_from_slice(&bytes[..count])));
+        half.in_flight_bytes += count;
         Poll::Ready(Ok(count))
     }
 
@@ -230,7 +233,7 @@ impl AsyncWrite for Pipe {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.write.lock().is_shut = true;
+        self.write.lock().is_closed = true;
         Poll::Ready(Ok(()))
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use http::Request;
-use orderstream_core::port::{ByName, Clock, SellerDirectory};
+use orderstream_core::port::{Clock, DnsAddresses, SellerDirectory};
 use orderstream_core::spec::{Contact, Seller};
 use orderstream_core::{SellerId, Tenant};
 use orderstream_processor::limits::KEEP_ENDED;
@@ -14,66 +14,70 @@ use orderstream_requestor::{JournalLists, Requestor};
 use orderstream_rpc::server::http_metrics::HttpMetrics;
 use orderstream_rpc::server::{ServerLimits, serve_connection};
 use orderstream_torture::plan::SELLERS;
-use orderstream_torture::send::http::Answer;
+use orderstream_torture::send::http::PlainResponse;
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use crate::clock::WallClock;
-use crate::host::{Host, Slot};
-use crate::journal::Driven;
+use crate::clock::HostClock;
+use crate::host::{Host, ResultSlot};
+use crate::journal::DeferredJournal;
 use crate::network::Network;
 
 /// The limit of bytes that are read of a response.
-const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
+const RESPONSE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// The limit of orders that the requestor follows.
 const ORDERS_MAX: usize = 100;
 
 /// The parts of the world that a service uses.
 #[derive(Clone, Debug)]
-pub(crate) struct Ground {
-    pub(crate) clock: WallClock,
+pub(crate) struct HostEnvironment {
+    pub(crate) clock: HostClock,
     pub(crate) network: Network,
     pub(crate) urls: Vec<String>,
 }
 
 /// A service that runs on a host, or starts.
 #[derive(Debug)]
-pub(crate) struct Running {
+pub(crate) struct RunningService {
     /// Its REST, once it serves.
-    pub(crate) rest: Slot<Router>,
+    pub(crate) rest: ResultSlot<Router>,
     /// Tells it to drain and end.
     pub(crate) shutdown: CancellationToken,
     /// Filled once it has ended.
-    pub(crate) ended: Slot<()>,
+    pub(crate) ended: ResultSlot<()>,
 }
 
-impl Running {
+impl RunningService {
     /// Sends a request to its REST; `None` while there is none. The slot stays empty if the host
     /// ends.
-    pub(crate) fn ask(&self, host: &Host, request: Request<Body>) -> Option<Slot<Answer>> {
+    pub(crate) fn send(
+        &self,
+        host: &Host,
+        request: Request<Body>,
+    ) -> Option<ResultSlot<PlainResponse>> {
         let router = self.rest.lock().clone()?;
-        Some(host.ask(async move {
+        Some(host.spawn_into_slot(async move {
             let response = router.oneshot(request).await;
             let response = response.unwrap_or_else(|never| match never {});
             let status = response.status().as_u16();
-            let body = axum::body::to_bytes(response.into_body(), ANSWER_BYTES_MAX).await;
+            let body = axum::body::to_bytes(response.into_body(), RESPONSE_BYTES_MAX).await;
             let text = String::from_utf8_lossy(&body.unwrap_or_default()).into_owned();
-            Answer { status, text }
+            PlainResponse { status, text }
         }))
     }
 }
 
 #[derive(Debug)]
-struct Sellers(Arc<[Seller]>);
+struct PlannedSellers(Arc<[Seller]>);
 
-impl SellerDirectory for Sellers {
+impl SellerDirectory for PlannedSellers {
     fn sellers(&self, _: &Tenant) -> Arc<[Seller]> {
         Arc::clone(&self.0)
     }
 }
 
-fn sellers() -> Sellers {
+fn planned_sellers() -> PlannedSellers {
     let seller = |name: &&str| Seller {
         id: SellerId::new(*name).expect("a name"),
         place: None,
@@ -83,21 +87,21 @@ fn sellers() -> Sellers {
         capacity: None,
         suspended: false,
     };
-    Sellers(SELLERS.iter().map(seller).collect())
+    PlannedSellers(SELLERS.iter().map(seller).collect())
 }
 
 /// Starts the processor with this URL; `None` when its disk prevents that.
 pub(crate) fn processor(
     host: &Host,
     url: &str,
-    journal: &Arc<Driven>,
-    ground: &Ground,
-) -> Option<Running> {
+    journal: &Arc<DeferredJournal>,
+    environment: &HostEnvironment,
+) -> Option<RunningService> {
     let (metrics, shutdown) = (Registry::new(), CancellationToken::new());
     let parts = orderstream_processor::Parts {
-        journal: Arc::<Driven>::clone(journal),
-        directory: Arc::new(sellers()),
-        clock: Arc::new(ground.clock.clone()) as Arc<dyn Clock>,
+        journal: Arc::<DeferredJournal>::clone(journal),
+        directory: Arc::new(planned_sellers()),
+        clock: Arc::new(environment.clock.clone()) as Arc<dyn Clock>,
         http_metrics: HttpMetrics::register(&metrics).expect("the figures are registered once"),
         metrics,
         peers: PeersConfig::alone(url.to_owned()),
@@ -105,13 +109,14 @@ pub(crate) fn processor(
         shutdown: shutdown.clone(),
     };
     journal.start();
-    let started = host.within(|| Processor::start(parts).and_then(Processor::silent));
-    journal.has_started();
+    let started =
+        host.within(|| Processor::start(parts).and_then(Processor::without_notifications));
+    journal.finish_start();
     let processor = started.ok()?;
-    let mut connections = ground.network.listen(url);
-    let rest: Slot<Router> = Slot::default();
+    let mut connections = environment.network.listen(url);
+    let rest: ResultSlot<Router> = ResultSlot::default();
     let (served, stop, of_rest) = (Arc::clone(&rest), shutdown.clone(), shutdown.clone());
-    let ended = host.ask(async move {
+    let ended = host.spawn_into_slot(async move {
         let grpc = move |stack: orderstream_rpc::server::ServerStack| async move {
             let mut tasks = tokio::task::JoinSet::new();
             while let Some(connection) = tokio::select! {
@@ -132,30 +137,34 @@ pub(crate) fn processor(
         };
         processor.run_on(grpc, rest).await.expect("it serves");
     });
-    Some(Running { rest, shutdown, ended })
+    Some(RunningService { rest, shutdown, ended })
 }
 
 /// Starts the requestor. Where its disk prevents that, it has ended at once.
-pub(crate) fn requestor(host: &Host, journal: &Arc<Driven>, ground: &Ground) -> Running {
+pub(crate) fn requestor(
+    host: &Host,
+    journal: &Arc<DeferredJournal>,
+    environment: &HostEnvironment,
+) -> RunningService {
     let shutdown = CancellationToken::new();
     let parts = orderstream_requestor::Parts {
-        processors: ground.urls.clone(),
-        addresses: Arc::new(ByName),
+        processors: environment.urls.clone(),
+        addresses: Arc::new(DnsAddresses),
         connections: 1,
         max_orders: ORDERS_MAX,
-        lists: Arc::new(JournalLists::new(Arc::<Driven>::clone(journal))),
+        lists: Arc::new(JournalLists::new(Arc::<DeferredJournal>::clone(journal))),
         projection: None,
-        clock: Arc::new(ground.clock.clone()),
+        clock: Arc::new(environment.clock.clone()),
         metrics: Registry::new(),
         shutdown: shutdown.clone(),
     };
-    let rest: Slot<Router> = Slot::default();
-    let (served, dialer) = (Arc::clone(&rest), Arc::new(ground.network.clone()));
-    let ended = host.ask(async move {
+    let rest: ResultSlot<Router> = ResultSlot::default();
+    let (served, dialer) = (Arc::clone(&rest), Arc::new(environment.network.clone()));
+    let ended = host.spawn_into_slot(async move {
         let Ok((handle, service)) = Requestor::start_over(parts, dialer).await else { return };
         *served.lock() = Some(orderstream_requestor::rest::router(Arc::new(handle)));
         service.run().await.expect("it runs");
         *served.lock() = None;
     });
-    Running { rest, shutdown, ended }
+    RunningService { rest, shutdown, ended }
 }

@@ -1,19 +1,21 @@
 //! Everything that a seed decides: orders, clients, faults, ends. Pure.
 
 use fastrand::Rng;
-use orderstream_torture::op::{Op, Opening, Over};
-pub use orderstream_torture::plan::Weather;
-use orderstream_torture::plan::{Client, LONG_LIFE_MS, SELLERS, SHORT_LIFE_MS, Step};
+use orderstream_torture::command::{ClientCommand, ClientInterface, OpeningParameters};
+pub use orderstream_torture::plan::LinkCondition;
+use orderstream_torture::plan::{
+    LONG_LIFETIME_MS, PlannedClient, PlannedCommand, SELLERS, SHORT_LIFETIME_MS,
+};
 
-pub use crate::disk::{Syncs, Trouble};
+pub use crate::disk::{HostDiskFault, SyncEffect};
 
 /// The time for which clients act, milliseconds.
-pub const ACTING_MS: u64 = 6_000;
+pub const CLIENTS_ACTIVE_MS: u64 = 6_000;
 /// The time by which every order is open, milliseconds: a command that is refused before, and sent
 /// again later, is not a repetition.
 const OPEN_MS: u64 = 400;
 /// The time at the start without faults, milliseconds.
-const CALM_MS: u64 = 500;
+const FAULT_FREE_MS: u64 = 500;
 /// The number of faults in one run.
 const FAULTS: std::ops::RangeInclusive<usize> = 2..=6;
 /// The number of commands of one client.
@@ -28,26 +30,26 @@ pub const PROCESSORS: usize = 2;
 
 /// All that a seed decides.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
+pub struct SimulationPlan {
     /// The seed.
     pub seed: u64,
     /// The orders, by id, with their specification.
-    pub orders: Vec<(String, Opening)>,
+    pub orders: Vec<(String, OpeningParameters)>,
     /// The clients that act while faults happen.
-    pub clients: Vec<Client>,
+    pub clients: Vec<PlannedClient>,
     /// The faults, by their start.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<FaultWindow>,
     /// The commands that end each order once all faults have ended, sent at once.
-    pub ends: Vec<Vec<Op>>,
+    pub ends: Vec<Vec<ClientCommand>>,
     /// The effect of syncs on the processors' disks.
-    pub processors_sync: Syncs,
+    pub processors_sync: SyncEffect,
     /// The effect of syncs on the requestor's disk.
-    pub requestor_syncs: Syncs,
+    pub requestor_syncs: SyncEffect,
 }
 
 /// A process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum HostRole {
     /// The processor with this number.
     Processor(usize),
     /// The requestor.
@@ -56,130 +58,150 @@ pub enum Part {
 
 /// A fault that lasts for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct FaultWindow {
     /// Its start, milliseconds after that of the run.
     pub at_ms: u64,
     /// Its duration, milliseconds.
     pub for_ms: u64,
     /// Its kind.
-    pub what: What,
+    pub kind: HostFault,
 }
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum HostFault {
     /// A process ends in the middle of whatever it does, and is restarted.
-    Crash(Part),
+    Crash(HostRole),
     /// A process drains, and is restarted after its end.
-    Stop(Part),
+    Stop(HostRole),
     /// A process stands still, and then continues.
-    Freeze(Part),
+    Freeze(HostRole),
     /// A fault of all connections to a processor.
-    Link(usize, Weather),
+    Link(usize, LinkCondition),
     /// A fault of a process's disk.
-    Disk(Part, Trouble),
+    Disk(HostRole, HostDiskFault),
     /// A process's disk does not respond.
-    Hold(Part),
+    Hold(HostRole),
     /// A process's wall clock jumps by this many milliseconds, and stays there.
-    Clock(Part, i64),
+    Clock(HostRole, i64),
 }
 
 /// Draws the plan of a seed.
-pub fn plan(seed: u64) -> Plan {
+pub fn plan(seed: u64) -> SimulationPlan {
     let mut rng = Rng::with_seed(seed ^ 0x7368_656c_6c73);
     let orders = orders(&mut rng, seed);
-    let mut cast = Cast { rng, proposals: vec![Vec::new(); orders.len()], orders, serial: 0 };
-    let mut clients = cast.clients();
-    let ends = (0..cast.orders.len()).map(|order| cast.ends(order)).collect();
-    let faults = cast.faults();
-    if faults.iter().any(|it| matches!(it.what, What::Clock(Part::Processor(_), ..0))) {
+    let mut planner =
+        SimulationPlanner { rng, proposals: vec![Vec::new(); orders.len()], orders, serial: 0 };
+    let mut clients = planner.clients();
+    let ends = (0..planner.orders.len()).map(|order| planner.ends(order)).collect();
+    let faults = planner.faults();
+    if faults.iter().any(|it| matches!(it.kind, HostFault::Clock(HostRole::Processor(_), ..0))) {
         clients.iter_mut().for_each(without_locks);
     }
-    let (processors_sync, requestor_syncs) = (Syncs::Honest, Syncs::Honest);
-    Plan { seed, orders: cast.orders, clients, faults, ends, processors_sync, requestor_syncs }
+    let (processors_sync, requestor_syncs) = (SyncEffect::Durable, SyncEffect::Durable);
+    SimulationPlan {
+        seed,
+        orders: planner.orders,
+        clients,
+        faults,
+        ends,
+        processors_sync,
+        requestor_syncs,
+    }
 }
 
 /// Replaces a client's locks: a lock is recognised in a list by its duration, which a clock that
 /// goes back makes look shorter.
-fn without_locks(client: &mut Client) {
-    let locks = client.steps.iter_mut().filter(|step| matches!(step.op, Op::Lock { .. }));
-    locks.for_each(|step| step.op = Op::Ask);
+fn without_locks(client: &mut PlannedClient) {
+    let locks =
+        client.steps.iter_mut().filter(|step| matches!(step.command, ClientCommand::Lock { .. }));
+    locks.for_each(|step| step.command = ClientCommand::Ask);
 }
 
-fn orders(rng: &mut Rng, seed: u64) -> Vec<(String, Opening)> {
+fn orders(rng: &mut Rng, seed: u64) -> Vec<(String, OpeningParameters)> {
     (0..rng.usize(2..=3))
-        .map(|place| {
+        .map(|index| {
             let sealed = rng.u8(..4) == 0;
             let is_short = sealed || rng.u8(..3) == 0;
-            let opening = Opening {
-                expires_in_ms: if is_short { SHORT_LIFE_MS } else { LONG_LIFE_MS },
+            let opening = OpeningParameters {
+                expires_in_ms: if is_short { SHORT_LIFETIME_MS } else { LONG_LIFETIME_MS },
                 sealed,
-                ..Opening::default()
+                ..OpeningParameters::default()
             };
-            (format!("S{seed}-{place}"), opening)
+            (format!("S{seed}-{index}"), opening)
         })
         .collect()
 }
 
-struct Cast {
+struct SimulationPlanner {
     rng: Rng,
-    orders: Vec<(String, Opening)>,
+    orders: Vec<(String, OpeningParameters)>,
     /// The proposals of each order: seller and id.
     proposals: Vec<Vec<(String, String)>>,
     /// A counter for values that differ in each command.
     serial: u64,
 }
 
-impl Cast {
-    fn clients(&mut self) -> Vec<Client> {
+impl SimulationPlanner {
+    fn clients(&mut self) -> Vec<PlannedClient> {
         let mut clients = Vec::new();
         for seller in [SELLERS[0], SELLERS[1], SELLERS[2], SELLERS[0]] {
-            let steps = self.steps(|cast, at_ms| cast.seller(seller, at_ms));
+            let steps = self.steps(|planner, at_ms| planner.seller(seller, at_ms));
             let name = format!("{seller}-{}", clients.len());
-            clients.push(Client { name, actor: seller.to_owned(), steps });
+            clients.push(PlannedClient { name, actor: seller.to_owned(), steps });
         }
         for _ in 0..2 {
             let steps = self.steps(Self::buyer);
             let name = format!("buyer-{}", clients.len());
-            clients.push(Client { name, actor: "buyer".to_owned(), steps });
+            clients.push(PlannedClient { name, actor: "buyer".to_owned(), steps });
         }
         clients
     }
 
-    fn steps(&mut self, mut step: impl FnMut(&mut Self, u64) -> Step) -> Vec<Step> {
+    fn steps(
+        &mut self,
+        mut step: impl FnMut(&mut Self, u64) -> PlannedCommand,
+    ) -> Vec<PlannedCommand> {
         let count = self.rng.usize(STEPS);
-        let mut moments: Vec<u64> = (0..count).map(|_| self.rng.u64(OPEN_MS..ACTING_MS)).collect();
+        let mut moments: Vec<u64> =
+            (0..count).map(|_| self.rng.u64(OPEN_MS..CLIENTS_ACTIVE_MS)).collect();
         moments.sort_unstable();
         moments.into_iter().map(|at_ms| step(self, at_ms)).collect()
     }
 
-    fn seller(&mut self, seller: &str, at_ms: u64) -> Step {
+    fn seller(&mut self, seller: &str, at_ms: u64) -> PlannedCommand {
         let order = self.rng.usize(..self.orders.len());
         let own = self.proposals[order].iter().filter(|(by, _)| by == seller);
         let own: Vec<String> = own.map(|(_, id)| id.clone()).collect();
         let op = match (self.rng.u8(..20), self.rng.choice(&own).cloned()) {
             (0..6, _) | (_, None) => self.propose(order, seller),
-            (6..10, Some(proposal)) => Op::Amend { proposal },
-            (10 | 11, Some(proposal)) => Op::Withdraw { proposal },
+            (6..10, Some(proposal)) => ClientCommand::Amend { proposal },
+            (10 | 11, Some(proposal)) => ClientCommand::Withdraw { proposal },
             (12..15, Some(_)) => {
                 self.serial += 1;
                 let proposal = self.any_proposal(order);
-                Op::Lock { proposal, lease_ms: LEASE_MS + self.serial }
+                ClientCommand::Lock { proposal, lease_ms: LEASE_MS + self.serial }
             }
-            (15 | 16, Some(proposal)) => Op::Unlock { proposal },
-            (17, _) => Op::Ask,
-            (18, _) => Op::See,
-            _ => Op::Decline,
+            (15 | 16, Some(proposal)) => ClientCommand::Unlock { proposal },
+            (17, _) => ClientCommand::Ask,
+            (18, _) => ClientCommand::See,
+            _ => ClientCommand::Decline,
         };
         // The world sends it to the processor that has the order.
-        Step { at_ms, order, op, over: Over::Rest(0), again: self.rng.u8(..4) == 0 }
+        PlannedCommand {
+            at_ms,
+            order,
+            command: op,
+            interface: ClientInterface::Rest(0),
+            is_repeated: self.rng.u8(..4) == 0,
+        }
     }
 
-    fn propose(&mut self, order: usize, seller: &str) -> Op {
+    fn propose(&mut self, order: usize, seller: &str) -> ClientCommand {
         self.serial += 1;
         let proposal = format!("p{}", self.serial);
         self.proposals[order].push((seller.to_owned(), proposal.clone()));
-        Op::Propose { proposal }
+        ClientCommand::Propose { proposal }
     }
 
     fn any_proposal(&mut self, order: usize) -> String {
@@ -187,82 +209,98 @@ impl Cast {
         self.rng.choice(all).map_or_else(|| "p1".to_owned(), |(_, id)| id.clone())
     }
 
-    fn buyer(&mut self, at_ms: u64) -> Step {
+    fn buyer(&mut self, at_ms: u64) -> PlannedCommand {
         let order = self.rng.usize(..self.orders.len());
-        let may_end = at_ms > ACTING_MS / 2 && !self.orders[order].1.sealed;
+        let may_end = at_ms > CLIENTS_ACTIVE_MS / 2 && !self.orders[order].1.sealed;
         let op = if may_end && self.rng.u8(..4) == 0 {
             let undo_within_ms = *self.rng.choice(&UNDO_MS).unwrap_or(&0);
             self.end(order, undo_within_ms)
         } else {
             match self.rng.u8(..12) {
-                0..6 => Op::FollowUp,
-                6 | 7 => Op::Pause,
-                8 | 9 => Op::Resume,
+                0..6 => ClientCommand::FollowUp,
+                6 | 7 => ClientCommand::Pause,
+                8 | 9 => ClientCommand::Resume,
                 10 => self.extend(order),
-                _ => Op::UndoAward,
+                _ => ClientCommand::UndoAward,
             }
         };
-        Step { at_ms, order, op, over: Over::Requestor, again: self.rng.u8(..4) == 0 }
+        PlannedCommand {
+            at_ms,
+            order,
+            command: op,
+            interface: ClientInterface::Requestor,
+            is_repeated: self.rng.u8(..4) == 0,
+        }
     }
 
     /// Draws a longer lifetime for an order that outlives the run; the others are to expire within
     /// it.
-    fn extend(&mut self, order: usize) -> Op {
-        if self.orders[order].1.expires_in_ms == SHORT_LIFE_MS {
-            return Op::FollowUp;
+    fn extend(&mut self, order: usize) -> ClientCommand {
+        if self.orders[order].1.expires_in_ms == SHORT_LIFETIME_MS {
+            return ClientCommand::FollowUp;
         }
         self.serial += 1;
-        Op::Extend { expires_in_ms: LONG_LIFE_MS + 1_000 * self.serial }
+        ClientCommand::Extend { expires_in_ms: LONG_LIFETIME_MS + 1_000 * self.serial }
     }
 
-    fn end(&mut self, order: usize, undo_within_ms: u64) -> Op {
+    fn end(&mut self, order: usize, undo_within_ms: u64) -> ClientCommand {
         let proposal = self.any_proposal(order);
         match self.rng.u8(..6) {
-            0..4 => Op::Award { proposal, undo_within_ms },
-            4 => Op::Close,
-            _ => Op::Cancel,
+            0..4 => ClientCommand::Award { proposal, undo_within_ms },
+            4 => ClientCommand::Close,
+            _ => ClientCommand::Cancel,
         }
     }
 
-    fn ends(&mut self, order: usize) -> Vec<Op> {
+    fn ends(&mut self, order: usize) -> Vec<ClientCommand> {
         (0..self.rng.usize(2..=3)).map(|_| self.end(order, 0)).collect()
     }
 
-    fn faults(&mut self) -> Vec<Fault> {
-        let mut faults: Vec<Fault> = (0..self.rng.usize(FAULTS))
+    fn faults(&mut self) -> Vec<FaultWindow> {
+        let mut faults: Vec<FaultWindow> = (0..self.rng.usize(FAULTS))
             .map(|_| {
-                let at_ms = self.rng.u64(CALM_MS..ACTING_MS);
-                let (for_ms, what) = self.fault();
-                Fault { at_ms, for_ms, what }
+                let at_ms = self.rng.u64(FAULT_FREE_MS..CLIENTS_ACTIVE_MS);
+                let (for_ms, kind) = self.fault();
+                FaultWindow { at_ms, for_ms, kind }
             })
             .collect();
         faults.sort_by_key(|fault| fault.at_ms);
         faults
     }
 
-    fn fault(&mut self) -> (u64, What) {
+    fn fault(&mut self) -> (u64, HostFault) {
         let processor = self.rng.usize(..PROCESSORS);
-        let part = if self.rng.u8(..5) < 2 { Part::Requestor } else { Part::Processor(processor) };
+        let role =
+            if self.rng.u8(..5) < 2 { HostRole::Requestor } else { HostRole::Processor(processor) };
         match self.rng.u8(..16) {
-            0..4 => (self.rng.u64(0..600), What::Crash(part)),
-            4 | 5 => (self.rng.u64(0..300), What::Stop(part)),
-            6 | 7 => (self.rng.u64(200..2_500), What::Freeze(part)),
-            8..11 => (self.rng.u64(200..2_000), What::Link(processor, self.weather())),
-            11 | 12 => (self.rng.u64(50..1_200), What::Disk(part, self.trouble())),
-            13 => (self.rng.u64(200..1_500), What::Hold(part)),
-            _ => (0, What::Clock(part, self.jump())),
+            0..4 => (self.rng.u64(0..600), HostFault::Crash(role)),
+            4 | 5 => (self.rng.u64(0..300), HostFault::Stop(role)),
+            6 | 7 => (self.rng.u64(200..2_500), HostFault::Freeze(role)),
+            8..11 => (self.rng.u64(200..2_000), HostFault::Link(processor, self.weather())),
+            11 | 12 => (self.rng.u64(50..1_200), HostFault::Disk(role, self.disk_fault())),
+            13 => (self.rng.u64(200..1_500), HostFault::Hold(role)),
+            _ => (0, HostFault::Clock(role, self.jump())),
         }
     }
 
-    fn weather(&mut self) -> Weather {
-        let all = [Weather::Cut, Weather::Stalled, Weather::HalfOpen, Weather::Bytewise];
-        *self.rng.choice(&all).unwrap_or(&Weather::Cut)
+    fn weather(&mut self) -> LinkCondition {
+        let all = [
+            LinkCondition::Cut,
+            LinkCondition::Stalled,
+            LinkCondition::HalfOpen,
+            LinkCondition::Bytewise,
+        ];
+        *self.rng.choice(&all).unwrap_or(&LinkCondition::Cut)
     }
 
-    fn trouble(&mut self) -> Trouble {
-        let all =
-            [Trouble::Full, Trouble::WriteFails, Trouble::SyncFails, Trouble::SyncFailsAndLoses];
-        *self.rng.choice(&all).unwrap_or(&Trouble::Full)
+    fn disk_fault(&mut self) -> HostDiskFault {
+        let all = [
+            HostDiskFault::Full,
+            HostDiskFault::WriteFails,
+            HostDiskFault::SyncFails,
+            HostDiskFault::SyncFailsAndLoses,
+        ];
+        *self.rng.choice(&all).unwrap_or(&HostDiskFault::Full)
     }
 
     /// Draws a jump back, or forth where that opens no sealed order too early; milliseconds.

@@ -7,32 +7,32 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use orderstream_rpc::client::{Connections, Dialer, connect_over};
-use orderstream_rpc::event_stream::EventStream;
-use orderstream_rpc::observe::{RpcMetrics, Side};
+use orderstream_rpc::event_stream::TrackerStream;
+use orderstream_rpc::observe::{RpcMetrics, RpcSide};
 use orderstream_rpc::v1;
-use orderstream_torture::event::Event;
-use orderstream_torture::history::{Line, Reader, Told};
+use orderstream_torture::event::ComparableEvent;
+use orderstream_torture::history::{EventReceipt, HistoryLine, ReaderKind};
 use parking_lot::Mutex;
 use prometheus::Registry;
 
 use crate::network::Network;
 
 /// The back-off of a reader before it reconnects.
-const PAUSE: Duration = Duration::from_millis(150);
+const BACKOFF: Duration = Duration::from_millis(150);
 /// The deadline to open a stream.
-const OPEN: Duration = Duration::from_secs(5);
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// The number of connections after which a reader starts from the first event again.
-const AFRESH_EVERY: u32 = 4;
+const RESTART_EVERY: u32 = 4;
 
 /// The history of the run, and its time.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Recorder {
+pub(crate) struct SimulationRecorder {
     now_us: Arc<AtomicU64>,
-    lines: Arc<Mutex<Vec<Line>>>,
-    lists: Arc<Mutex<BTreeMap<String, Vec<Event>>>>,
+    lines: Arc<Mutex<Vec<HistoryLine>>>,
+    lists: Arc<Mutex<BTreeMap<String, Vec<ComparableEvent>>>>,
 }
 
-impl Recorder {
+impl SimulationRecorder {
     pub(crate) fn set(&self, now_ms: u64) {
         self.now_us.store(now_ms * 1_000, Ordering::Relaxed);
     }
@@ -41,16 +41,16 @@ impl Recorder {
         self.now_us.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn write(&self, line: Line) {
+    pub(crate) fn write(&self, line: HistoryLine) {
         self.lines.lock().push(line);
     }
 
-    pub(crate) fn lines(&self) -> Vec<Line> {
+    pub(crate) fn lines(&self) -> Vec<HistoryLine> {
         self.lines.lock().clone()
     }
 
     /// Returns a whole list, once it was read from its first event to its end.
-    pub(crate) fn list(&self, order: &str) -> Option<Vec<Event>> {
+    pub(crate) fn list(&self, order: &str) -> Option<Vec<ComparableEvent>> {
         self.lists.lock().get(order).cloned()
     }
 }
@@ -65,7 +65,7 @@ pub(crate) enum Pace {
 
 /// Returns the connections of readers to a processor.
 pub(crate) fn connections(network: &Network, url: &str) -> Connections {
-    let metrics = RpcMetrics::new(&Registry::new(), Side::Client).expect("figures");
+    let metrics = RpcMetrics::new(&Registry::new(), RpcSide::Client).expect("figures");
     let dialer: Arc<dyn Dialer> = Arc::new(network.clone());
     connect_over(url, 2, &metrics, &dialer).expect("a URL")
 }
@@ -73,26 +73,26 @@ pub(crate) fn connections(network: &Network, url: &str) -> Connections {
 /// Observes an order to its end.
 pub(crate) async fn observe(
     connections: Connections,
-    recorder: Recorder,
+    recorder: SimulationRecorder,
     (name, order): (String, String),
     pace: Pace,
 ) {
     let mut last = 0;
     for connection in 1.. {
-        let after_seq = if connection % AFRESH_EVERY == 0 { 0 } else { last };
+        let after_seq = if connection % RESTART_EVERY == 0 { 0 } else { last };
         let request = request(&order, after_seq);
-        let opening = EventStream::open(connections.channel(), &request, None);
-        let Ok(Ok(mut stream)) = tokio::time::timeout(OPEN, opening).await else {
-            tokio::time::sleep(PAUSE).await;
+        let opening = TrackerStream::open(connections.channel(), &request, None);
+        let Ok(Ok(mut stream)) = tokio::time::timeout(OPEN_TIMEOUT, opening).await else {
+            tokio::time::sleep(BACKOFF).await;
             continue;
         };
-        while let Ok(Some(told)) = stream.message().await {
-            let Some(event) = Event::from_wire(&told) else { break };
+        while let Ok(Some(response)) = stream.message().await {
+            let Some(event) = ComparableEvent::from_wire(&response) else { break };
             last = event.seq;
             let is_last = event.is_last();
-            recorder.write(Line::Told(Told {
-                t: recorder.now(),
-                reader: Reader::Observer,
+            recorder.write(HistoryLine::Receipt(EventReceipt {
+                received_at: recorder.now(),
+                reader: ReaderKind::Observer,
                 name: name.clone(),
                 connection,
                 after: after_seq,
@@ -103,29 +103,33 @@ pub(crate) async fn observe(
                 return;
             }
             if pace == Pace::Slow {
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(BACKOFF).await;
             }
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(BACKOFF).await;
     }
 }
 
 /// Reads an order's whole list, to the end of the order, and again after every disconnect.
-pub(crate) async fn read_list(connections: Connections, recorder: Recorder, order: String) {
+pub(crate) async fn read_list(
+    connections: Connections,
+    recorder: SimulationRecorder,
+    order: String,
+) {
     loop {
         let request = request(&order, 0);
-        let opening = EventStream::open(connections.channel(), &request, None);
-        if let Ok(Ok(mut stream)) = tokio::time::timeout(OPEN, opening).await {
+        let opening = TrackerStream::open(connections.channel(), &request, None);
+        if let Ok(Ok(mut stream)) = tokio::time::timeout(OPEN_TIMEOUT, opening).await {
             let mut events = Vec::new();
-            while let Ok(Some(told)) = stream.message().await {
-                events.extend(Event::from_wire(&told));
+            while let Ok(Some(response)) = stream.message().await {
+                events.extend(ComparableEvent::from_wire(&response));
             }
-            if events.last().is_some_and(Event::is_last) {
+            if events.last().is_some_and(ComparableEvent::is_last) {
                 recorder.lists.lock().insert(order, events);
                 return;
             }
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(BACKOFF).await;
     }
 }
 

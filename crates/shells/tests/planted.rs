@@ -2,14 +2,14 @@
 //! without it.
 
 use orderstream_core::plant::{Bug, plant};
-use orderstream_shells::{Plan, Syncs, plan, run};
+use orderstream_shells::{SimulationPlan, SyncEffect, plan, run};
 use orderstream_torture::check::check;
 
 /// The seeds within which a planted bug is found. All of them are among the seeds of every build.
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=10;
 
 /// Returns the first seed with a finding of these predicates, when plans are changed like this.
-fn found(predicates: &[&str], change: impl Fn(Plan) -> Plan) -> Option<u64> {
+fn found(predicates: &[&str], change: impl Fn(SimulationPlan) -> SimulationPlan) -> Option<u64> {
     SEEDS.into_iter().find(|seed| {
         let findings = check(&run(&change(plan(*seed))).lines);
         findings.iter().any(|finding| predicates.contains(&finding.predicate))
@@ -18,13 +18,13 @@ fn found(predicates: &[&str], change: impl Fn(Plan) -> Plan) -> Option<u64> {
 
 #[test]
 fn processors_without_syncs_are_found() {
-    let change = |plan| Plan { processors_sync: Syncs::Nothing, ..plan };
+    let change = |plan| SimulationPlan { processors_sync: SyncEffect::Ignored, ..plan };
     assert!(found(&["P1", "P2", "P6", "P12"], change).is_some());
 }
 
 #[test]
 fn requestors_without_syncs_are_found() {
-    let change = |plan| Plan { requestor_syncs: Syncs::Nothing, ..plan };
+    let change = |plan| SimulationPlan { requestor_syncs: SyncEffect::Ignored, ..plan };
     assert!(found(&["P1", "P6", "P12"], change).is_some());
 }
 
@@ -32,7 +32,7 @@ fn requestors_without_syncs_are_found() {
 #[test]
 fn trackers_that_skip_events_are_found() {
     plant(Some(Bug::ResumeOffByOne));
-    let seen = found(&["P8"], |plan| plan);
+    let seed = found(&["P8"], |plan| plan);
     plant(None);
-    assert!(seen.is_some());
+    assert!(seed.is_some());
 }

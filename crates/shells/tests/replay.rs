@@ -1,35 +1,35 @@
 //! A claim about repeated seeds.
 
 use orderstream_shells::{plan, run};
-use orderstream_torture::event::Event;
-use orderstream_torture::history::{Found, Line};
+use orderstream_torture::event::ComparableEvent;
+use orderstream_torture::history::{HistoryLine, PageLookup};
 
 /// Returns a history without values that are drawn outside of the plan: ids made from the real
 /// time.
 fn plain(seed: u64) -> Vec<String> {
-    let without_id = |event: Event| Event { id: String::new(), ..event };
-    let line = |line: Line| match line {
-        Line::Told(mut told) => {
-            told.event = without_id(told.event);
-            Line::Told(told)
+    let without_id = |event: ComparableEvent| ComparableEvent { id: String::new(), ..event };
+    let line = |line: HistoryLine| match line {
+        HistoryLine::Receipt(mut received) => {
+            received.event = without_id(received.event);
+            HistoryLine::Receipt(received)
         }
-        Line::List(mut list) => {
+        HistoryLine::List(mut list) => {
             list.events = list.events.map(|events| events.into_iter().map(without_id).collect());
-            Line::List(list)
+            HistoryLine::List(list)
         }
-        Line::View(mut view) => {
-            if let Found::Order(seen) = &mut view.found {
-                seen.incarnation = String::new();
+        HistoryLine::Page(mut view) => {
+            if let PageLookup::Order(order_view) = &mut view.result {
+                order_view.incarnation = String::new();
             }
-            Line::View(view)
+            HistoryLine::Page(view)
         }
-        line @ (Line::Act(_)
-        | Line::Stream(_)
-        | Line::Roll(_)
-        | Line::Fault(_)
-        | Line::Pages(_)
-        | Line::Figures(_)
-        | Line::Gone(_)) => line,
+        line @ (HistoryLine::Attempt(_)
+        | HistoryLine::Stream(_)
+        | HistoryLine::OrderList(_)
+        | HistoryLine::Fault(_)
+        | HistoryLine::Pages(_)
+        | HistoryLine::Measurements(_)
+        | HistoryLine::Exit(_)) => line,
     };
     let lines = run(&plan(seed)).lines.into_iter().map(line);
     lines.map(|line| serde_json::to_string(&line).unwrap()).collect()

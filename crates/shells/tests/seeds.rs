@@ -4,10 +4,10 @@
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use orderstream_shells::plan::{Fault, Part, What};
-use orderstream_shells::{Trouble, plan, run};
+use orderstream_shells::plan::{FaultWindow, HostFault, HostRole};
+use orderstream_shells::{HostDiskFault, plan, run};
 use orderstream_torture::check::check;
-use orderstream_torture::plan::Weather;
+use orderstream_torture::plan::LinkCondition;
 use orderstream_torture::report::report;
 use orderstream_torture::seeds::parse;
 
@@ -43,26 +43,37 @@ fn every_answer_holds_despite_faults() {
 
 #[test]
 fn default_seeds_have_every_fault() {
-    let faults: Vec<Fault> = SEEDS.flat_map(|seed| plan(seed).faults).collect();
-    let any = |is: fn(&What) -> bool| faults.iter().any(|fault| is(&fault.what));
-    assert!(any(|what| matches!(what, What::Crash(Part::Requestor))));
-    assert!(any(|what| matches!(what, What::Crash(Part::Processor(_)))));
-    assert!(any(|what| matches!(what, What::Stop(Part::Requestor))));
-    assert!(any(|what| matches!(what, What::Stop(Part::Processor(_)))));
-    assert!(any(|what| matches!(what, What::Freeze(Part::Requestor))));
-    assert!(any(|what| matches!(what, What::Freeze(Part::Processor(_)))));
-    assert!(any(|what| matches!(what, What::Hold(_))));
-    assert!(any(|what| matches!(what, What::Clock(_, ..0))));
-    assert!(any(|what| matches!(what, What::Clock(_, 1..))));
-    for weather in [Weather::Cut, Weather::Stalled, Weather::HalfOpen, Weather::Bytewise] {
-        let is = |fault: &Fault| matches!(fault.what, What::Link(_, it) if it == weather);
+    let faults: Vec<FaultWindow> = SEEDS.flat_map(|seed| plan(seed).faults).collect();
+    let any = |is: fn(&HostFault) -> bool| faults.iter().any(|fault| is(&fault.kind));
+    assert!(any(|what| matches!(what, HostFault::Crash(HostRole::Requestor))));
+    assert!(any(|what| matches!(what, HostFault::Crash(HostRole::Processor(_)))));
+    assert!(any(|what| matches!(what, HostFault::Stop(HostRole::Requestor))));
+    assert!(any(|what| matches!(what, HostFault::Stop(HostRole::Processor(_)))));
+    assert!(any(|what| matches!(what, HostFault::Freeze(HostRole::Requestor))));
+    assert!(any(|what| matches!(what, HostFault::Freeze(HostRole::Processor(_)))));
+    assert!(any(|what| matches!(what, HostFault::Hold(_))));
+    assert!(any(|what| matches!(what, HostFault::Clock(_, ..0))));
+    assert!(any(|what| matches!(what, HostFault::Clock(_, 1..))));
+    for weather in [
+        LinkCondition::Cut,
+        LinkCondition::Stalled,
+        LinkCondition::HalfOpen,
+        LinkCondition::Bytewise,
+    ] {
+        let is =
+            |fault: &FaultWindow| matches!(fault.kind, HostFault::Link(_, it) if it == weather);
         assert!(faults.iter().any(is), "{weather:?}");
     }
-    let troubles =
-        [Trouble::Full, Trouble::WriteFails, Trouble::SyncFails, Trouble::SyncFailsAndLoses];
-    for trouble in troubles {
-        let is = |fault: &Fault| matches!(fault.what, What::Disk(_, it) if it == trouble);
-        assert!(faults.iter().any(is), "{trouble:?}");
+    let disk_faults = [
+        HostDiskFault::Full,
+        HostDiskFault::WriteFails,
+        HostDiskFault::SyncFails,
+        HostDiskFault::SyncFailsAndLoses,
+    ];
+    for disk_fault in disk_faults {
+        let is =
+            |fault: &FaultWindow| matches!(fault.kind, HostFault::Disk(_, it) if it == disk_fault);
+        assert!(faults.iter().any(is), "{disk_fault:?}");
     }
 }
 

@@ -48,12 +48,12 @@ impl Backoff {
 }
 
 /// Returns a random part of a wait, for many callers that must not come at once.
-pub fn jitter(most: Duration) -> Duration {
-    most.mul_f64(fastrand::f64())
+pub fn jitter(max: Duration) -> Duration {
+    max.mul_f64(fastrand::f64())
 }
 
 /// Returns a wait of half to one and a half times this one, for work that many repeat.
-pub fn around(wait: Duration) -> Duration {
+pub fn jitter_around(wait: Duration) -> Duration {
     wait.mul_f64(0.5 + fastrand::f64())
 }
 

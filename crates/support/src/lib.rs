@@ -4,5 +4,5 @@
 mod backoff;
 mod metrics;
 
-pub use backoff::{Backoff, around, jitter};
+pub use backoff::{Backoff, jitter, jitter_around};
 pub use metrics::Register;

@@ -21,7 +21,7 @@ impl<'a> Register<'a> {
     /// # Errors
     /// When the name is taken.
     pub fn gauge(self, name: &str, help: &str) -> Result<IntGauge, Error> {
-        self.of(IntGauge::new(name, help)?)
+        self.register(IntGauge::new(name, help)?)
     }
 
     /// Makes a gauge of seconds, or of other numbers that are not whole.
@@ -29,7 +29,7 @@ impl<'a> Register<'a> {
     /// # Errors
     /// When the name is taken.
     pub fn seconds(self, name: &str, help: &str) -> Result<Gauge, Error> {
-        self.of(Gauge::new(name, help)?)
+        self.register(Gauge::new(name, help)?)
     }
 
     /// Makes a counter.
@@ -37,7 +37,7 @@ impl<'a> Register<'a> {
     /// # Errors
     /// When the name is taken.
     pub fn counter(self, name: &str, help: &str) -> Result<IntCounter, Error> {
-        self.of(IntCounter::new(name, help)?)
+        self.register(IntCounter::new(name, help)?)
     }
 
     /// Makes counters with these labels.
@@ -45,7 +45,7 @@ impl<'a> Register<'a> {
     /// # Errors
     /// When the name is taken.
     pub fn counters(self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, Error> {
-        self.of(IntCounterVec::new(Opts::new(name, help), labels)?)
+        self.register(IntCounterVec::new(Opts::new(name, help), labels)?)
     }
 
     /// Makes gauges with these labels.
@@ -53,7 +53,7 @@ impl<'a> Register<'a> {
     /// # Errors
     /// When the name is taken.
     pub fn gauges(self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, Error> {
-        self.of(IntGaugeVec::new(Opts::new(name, help), labels)?)
+        self.register(IntGaugeVec::new(Opts::new(name, help), labels)?)
     }
 
     /// Makes a histogram with these upper bounds.
@@ -62,7 +62,7 @@ impl<'a> Register<'a> {
     /// When the name is taken, or the bounds do not rise.
     pub fn histogram(self, name: &str, help: &str, bounds: &[f64]) -> Result<Histogram, Error> {
         let opts = HistogramOpts::new(name, help).buckets(bounds.to_vec());
-        self.of(Histogram::with_opts(opts)?)
+        self.register(Histogram::with_opts(opts)?)
     }
 
     /// Makes histograms with these upper bounds and labels.
@@ -70,14 +70,14 @@ impl<'a> Register<'a> {
     /// # Errors
     /// When the name is taken, or the bounds do not rise.
     pub fn histograms(self, opts: HistogramOpts, labels: &[&str]) -> Result<HistogramVec, Error> {
-        self.of(HistogramVec::new(opts, labels)?)
+        self.register(HistogramVec::new(opts, labels)?)
     }
 
     /// Registers a metric that was made by other means.
     ///
     /// # Errors
     /// When the name is taken.
-    pub fn of<T: Collector + Clone + 'static>(self, metric: T) -> Result<T, Error> {
+    pub fn register<T: Collector + Clone + 'static>(self, metric: T) -> Result<T, Error> {
         self.0.register(Box::new(metric.clone()))?;
         Ok(metric)
     }

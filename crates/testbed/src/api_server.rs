@@ -11,11 +11,11 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use crate::assets::Assets;
-use crate::audit::{self, Request};
+use crate::audit::{self, AuditedRequest};
 use crate::proxy::Proxy;
 
 /// The limit for the servers to become ready.
-const PATIENCE: Duration = Duration::from_secs(60);
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
 /// The user with all rights.
 const ADMIN: &str = "admin";
 /// Users without groups, with only the rights that a test grants. They are read when the server
@@ -32,24 +32,24 @@ const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n-
 pub struct ApiServer {
     assets: Assets,
     dir: TempDir,
-    ports: Ports,
+    ports: ApiServerPorts,
     etcd: Option<Child>,
     server: Option<Child>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Ports {
+struct ApiServerPorts {
     etcd: u16,
     peer: u16,
     api: u16,
 }
 
-impl Ports {
+impl ApiServerPorts {
     /// Returns free ports. If another process takes one in the meantime, the start fails and is
     /// repeated with others.
     fn free() -> Self {
-        let held: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let port = |index: usize| held[index].local_addr().unwrap().port();
+        let listeners: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let port = |index: usize| listeners[index].local_addr().unwrap().port();
         Self { etcd: port(0), peer: port(1), api: port(2) }
     }
 }
@@ -65,7 +65,7 @@ impl ApiServer {
             let mut server = Self {
                 assets: assets.clone(),
                 dir: fast_dir(),
-                ports: Ports::free(),
+                ports: ApiServerPorts::free(),
                 etcd: None,
                 server: None,
             };
@@ -74,7 +74,7 @@ impl ApiServer {
             if server.is_ready_in_time() {
                 return Some(server);
             }
-            eprintln!("start {attempt} of the API server failed:\n{}", server.log_end());
+            eprintln!("start {attempt} of the API server failed:\n{}", server.log_tail());
         }
         panic!("the API server does not start");
     }
@@ -153,7 +153,7 @@ impl ApiServer {
         self.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"]);
         // Established is said a moment before the paths are served.
         for resource in ["orderrequests", "sellers"] {
-            until("the resources are served", || {
+            poll_until("the resources are served", || {
                 let output = self.kubectl_with(&["get", resource, "-A"], "");
                 output.status.success().then_some(())
             });
@@ -161,7 +161,7 @@ impl ApiServer {
     }
 
     /// Returns every request that was answered so far, oldest first.
-    pub fn requests(&self) -> Vec<Request> {
+    pub fn requests(&self) -> Vec<AuditedRequest> {
         audit::read(&std::fs::read_to_string(self.path("audit.log")).unwrap_or_default())
     }
 
@@ -178,9 +178,13 @@ impl ApiServer {
     ///
     /// # Panics
     /// When they do not become ready.
-    pub fn start_again(&mut self) {
+    pub fn restart(&mut self) {
         self.run();
-        assert!(self.is_ready_in_time(), "the API server does not start again: {}", self.log_end());
+        assert!(
+            self.is_ready_in_time(),
+            "the API server does not start again: {}",
+            self.log_tail()
+        );
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -276,12 +280,12 @@ impl ApiServer {
             .stdin(Stdio::null())
             .stdout(log())
             .stderr(log());
-        spawn_for_good(command)
+        spawn_from_static_thread(command)
     }
 
     fn is_ready_in_time(&mut self) -> bool {
         let began = Instant::now();
-        while began.elapsed() < PATIENCE {
+        while began.elapsed() < READY_TIMEOUT {
             let ended = |child: &mut Option<Child>| {
                 child.as_mut().is_none_or(|child| child.try_wait().unwrap().is_some())
             };
@@ -299,7 +303,7 @@ impl ApiServer {
         false
     }
 
-    fn log_end(&self) -> String {
+    fn log_tail(&self) -> String {
         let text = std::fs::read_to_string(self.path("kube-apiserver.log")).unwrap_or_default();
         let lines: Vec<_> = text.lines().collect();
         lines[lines.len().saturating_sub(10)..].join("\n")
@@ -314,20 +318,20 @@ impl Drop for ApiServer {
 
 /// Spawns from a thread that lives as long as this process: the kernel's parent-death signal is
 /// bound to the thread that spawned, and a test's thread ends with its test.
-fn spawn_for_good(command: Command) -> Child {
+fn spawn_from_static_thread(command: Command) -> Child {
     type Job = (Command, mpsc::Sender<Child>);
     static SPAWNER: OnceLock<Mutex<mpsc::Sender<Job>>> = OnceLock::new();
     let spawner = SPAWNER.get_or_init(|| {
         let (sender, jobs) = mpsc::channel::<Job>();
         std::thread::spawn(move || {
-            for (mut command, answer) in jobs {
-                answer.send(command.spawn().unwrap()).unwrap();
+            for (mut command, reply) in jobs {
+                reply.send(command.spawn().unwrap()).unwrap();
             }
         });
         Mutex::new(sender)
     });
-    let (answer, child) = mpsc::channel();
-    spawner.lock().send((command, answer)).unwrap();
+    let (reply, child) = mpsc::channel();
+    spawner.lock().send((command, reply)).unwrap();
     child.recv().unwrap()
 }
 
@@ -339,13 +343,13 @@ fn fast_dir() -> TempDir {
 }
 
 /// Polls until a result is there, and fails after a minute.
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+fn poll_until<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
-        if let Some(found) = look() {
+        if let Some(found) = poll() {
             return found;
         }
-        assert!(began.elapsed() < PATIENCE, "did not come true: {what}");
+        assert!(began.elapsed() < READY_TIMEOUT, "did not come true: {what}");
         pause();
     }
 }

@@ -28,8 +28,8 @@ impl Assets {
                 "no API server: set {VARIABLE} to a folder with etcd, kube-apiserver and kubectl, \
                  or run `cargo xtask test`, which gets them"
             );
-            let must = std::env::var_os("CI").is_some_and(|ci| ci == "true");
-            assert!(!must, "{text}");
+            let is_required = std::env::var_os("CI").is_some_and(|ci| ci == "true");
+            assert!(!is_required, "{text}");
             eprintln!("SKIPPED, {text}");
         }
         found.map(Self)

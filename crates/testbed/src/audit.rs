@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 /// One request that the API server answered.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Request {
+pub struct AuditedRequest {
     /// The user's name.
     pub user: String,
     /// get, list, watch, create, update, patch, delete.
@@ -25,24 +25,24 @@ pub struct Request {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Line {
+struct AuditEvent {
     stage: String,
     verb: String,
-    user: User,
+    user: AuditUser,
     #[serde(default)]
-    object_ref: Object,
-    response_status: Option<Status>,
+    object_ref: ObjectReference,
+    response_status: Option<AuditStatus>,
 }
 
 #[derive(Deserialize)]
-struct User {
+struct AuditUser {
     #[serde(default)]
     username: String,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Object {
+struct ObjectReference {
     resource: String,
     namespace: String,
     name: String,
@@ -51,20 +51,20 @@ struct Object {
 }
 
 #[derive(Deserialize)]
-struct Status {
+struct AuditStatus {
     #[serde(default)]
     code: u16,
 }
 
 /// Reads a log: one entry for each request that was answered, and for each watch that began.
-pub(crate) fn read(log: &str) -> Vec<Request> {
+pub(crate) fn read(log: &str) -> Vec<AuditedRequest> {
     log.lines()
-        .filter_map(|line| serde_json::from_str::<Line>(line).ok())
+        .filter_map(|line| serde_json::from_str::<AuditEvent>(line).ok())
         .filter(|line| match line.verb.as_str() {
             "watch" => line.stage == "ResponseStarted",
             _ => line.stage == "ResponseComplete",
         })
-        .map(|line| Request {
+        .map(|line| AuditedRequest {
             user: line.user.username,
             verb: line.verb,
             group: line.object_ref.api_group,

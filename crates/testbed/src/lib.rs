@@ -18,6 +18,6 @@ mod rules;
 
 pub use api_server::{ApiServer, USERS};
 pub use assets::Assets;
-pub use audit::Request;
-pub use proxy::{Fault, Gone, Moment, Proxy, Then, Write};
-pub use rules::{Bound, Case, Filled, Rule, Rules, resource};
+pub use audit::AuditedRequest;
+pub use proxy::{HookAction, HookPoint, ProxiedWrite, Proxy, ProxyFault, WatchExpiry};
+pub use rules::{BoundCase, DefaultCase, Rule, RuleCase, Rules, resource};

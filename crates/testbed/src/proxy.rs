@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 /// A fault of the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum ProxyFault {
     /// None: requests are passed on.
     None,
     /// Connections are cut, open ones and new ones.
@@ -29,7 +29,7 @@ pub enum Fault {
     /// Every request waits this long before it is passed on, milliseconds.
     Slow(u64),
     /// Watches are cut, and answered with 410 until their path is listed again.
-    Forgetful(Gone),
+    Compacted(WatchExpiry),
     /// Watches stay open, and carry nothing more.
     Silent,
     /// A request for a streamed list is refused, as without the feature gate `WatchList`.
@@ -38,7 +38,7 @@ pub enum Fault {
 
 /// The form of the error for a watch whose version is forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gone {
+pub enum WatchExpiry {
     /// The watch begins, and its first event is the error.
     Event,
     /// The request is refused with 410.
@@ -47,7 +47,7 @@ pub enum Gone {
 
 /// A write through the proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Write {
+pub struct ProxiedWrite {
     /// POST, PUT, PATCH or DELETE.
     pub method: String,
     /// The path, without the query.
@@ -56,7 +56,7 @@ pub struct Write {
 
 /// The moment of a call to the hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moment {
+pub enum HookPoint {
     /// The server has not received the write.
     Before,
     /// The server has answered, and the client has not received the response.
@@ -65,19 +65,19 @@ pub enum Moment {
 
 /// The effect of the hook on a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Then {
+pub enum HookAction {
     /// It is passed on.
-    PassOn,
+    Forward,
     /// It is lost: the write never reaches the server, or the response never reaches the client.
     Lose,
 }
 
-type Hook = Arc<dyn Fn(&Write, Moment) -> Then + Send + Sync>;
+type Hook = Arc<dyn Fn(&ProxiedWrite, HookPoint) -> HookAction + Send + Sync>;
 
 /// The state that all connections share.
-struct Shared {
+struct ProxyState {
     server: SocketAddr,
-    fault: watch::Sender<Fault>,
+    fault: watch::Sender<ProxyFault>,
     /// The number of times that watches were cut.
     cuts: watch::Sender<usize>,
     /// The paths that were listed since versions were forgotten.
@@ -88,7 +88,7 @@ struct Shared {
 /// A running proxy; ends when dropped.
 pub struct Proxy {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<ProxyState>,
     runtime: Option<Runtime>,
 }
 
@@ -108,9 +108,9 @@ impl Proxy {
             .unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ProxyState {
             server,
-            fault: watch::channel(Fault::None).0,
+            fault: watch::channel(ProxyFault::None).0,
             cuts: watch::channel(0).0,
             listed: Mutex::new(HashSet::new()),
             hook: Mutex::new(None),
@@ -125,10 +125,10 @@ impl Proxy {
     }
 
     /// Sets the fault from now on, also for open watches.
-    pub fn set(&self, fault: Fault) {
+    pub fn set(&self, fault: ProxyFault) {
         self.shared.listed.lock().clear();
         self.shared.fault.send_replace(fault);
-        if matches!(fault, Fault::Forgetful(_)) {
+        if matches!(fault, ProxyFault::Compacted(_)) {
             self.cut_watches();
         }
     }
@@ -139,7 +139,10 @@ impl Proxy {
     }
 
     /// Calls this hook for every write, from the proxy's own threads; the write waits for it.
-    pub fn on_write(&self, hook: impl Fn(&Write, Moment) -> Then + Send + Sync + 'static) {
+    pub fn on_write(
+        &self,
+        hook: impl Fn(&ProxiedWrite, HookPoint) -> HookAction + Send + Sync + 'static,
+    ) {
         *self.shared.hook.lock() = Some(Arc::new(hook));
     }
 }
@@ -152,40 +155,40 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, shared: Arc<ProxyState>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
-        if *shared.fault.borrow() == Fault::Down {
+        if *shared.fault.borrow() == ProxyFault::Down {
             continue;
         }
         tokio::spawn(serve(stream, Arc::clone(&shared)));
     }
 }
 
-async fn serve(stream: TcpStream, shared: Arc<Shared>) {
+async fn serve(stream: TcpStream, shared: Arc<ProxyState>) {
     let mut faults = shared.fault.subscribe();
-    let relayed = service_fn(move |request| relay::relay(Arc::clone(&shared), request));
-    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), relayed);
+    let service = service_fn(move |request| relay::relay(Arc::clone(&shared), request));
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     tokio::select! {
         // A peer that goes away is no concern of the proxy.
         ended = connection => drop(ended),
-        _ = faults.wait_for(|fault| *fault == Fault::Down) => {}
+        _ = faults.wait_for(|fault| *fault == ProxyFault::Down) => {}
     }
 }
 
-impl Shared {
-    fn tell(&self, write: &Write, moment: Moment) -> Then {
+impl ProxyState {
+    fn call_hook(&self, write: &ProxiedWrite, point: HookPoint) -> HookAction {
         let hook = self.hook.lock().clone();
-        hook.map_or(Then::PassOn, |hook| tokio::task::block_in_place(|| hook(write, moment)))
+        hook.map_or(HookAction::Forward, |hook| tokio::task::block_in_place(|| hook(write, point)))
     }
 
     /// Reports whether a watch of this path still has a version from before all were forgotten.
-    fn is_forgotten(&self, path: &str) -> bool {
+    fn is_expired(&self, path: &str) -> bool {
         !self.listed.lock().contains(path)
     }
 
     /// Notes that a client listed this path, and so has new versions.
-    fn is_listed(&self, path: &str) {
+    fn mark_listed(&self, path: &str) {
         self.listed.lock().insert(path.to_owned());
     }
 }

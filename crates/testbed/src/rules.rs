@@ -13,9 +13,9 @@ pub struct Rules {
     /// The cases of the rules in CEL.
     pub rules: Vec<Rule>,
     /// The cases of the schema's bounds.
-    pub bounds: Vec<Bound>,
+    pub bounds: Vec<BoundCase>,
     /// The cases of the schema's defaults.
-    pub defaults: Vec<Filled>,
+    pub defaults: Vec<DefaultCase>,
 }
 
 /// One rule with its cases.
@@ -29,15 +29,15 @@ pub struct Rule {
     /// The message of a refusal.
     pub message: String,
     /// The cases that break no rule.
-    pub accepts: Vec<Case>,
+    pub accepts: Vec<RuleCase>,
     /// The cases that break this rule and no other.
-    pub refuses: Vec<Case>,
+    pub refuses: Vec<RuleCase>,
 }
 
 /// A spec that is created, or that replaces another one.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Case {
+pub struct RuleCase {
     /// The spec before; absent for a creation.
     pub from: Option<Value>,
     /// The new spec.
@@ -47,7 +47,7 @@ pub struct Case {
 /// One bound of the schema.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Bound {
+pub struct BoundCase {
     /// The kind of resource.
     pub kind: String,
     /// The field that a refusal names.
@@ -57,19 +57,22 @@ pub struct Bound {
     /// A spec beyond the bound.
     pub over: Value,
     /// A part of the API server's message then.
-    pub says: String,
+    #[serde(rename = "says")]
+    pub message: String,
 }
 
 /// A spec, and the same with its defaults.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Filled {
+pub struct DefaultCase {
     /// The kind of resource.
     pub kind: String,
     /// The spec as its author wrote it.
-    pub given: Value,
+    #[serde(rename = "given")]
+    pub input: Value,
     /// The spec as it is stored.
-    pub gives: Value,
+    #[serde(rename = "gives")]
+    pub defaulted: Value,
 }
 
 impl Rules {
@@ -88,8 +91,8 @@ impl Rules {
 fn expand(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            if let Some(long) = written_out(fields) {
-                *value = long;
+            if let Some(expanded) = expand_abbreviation(fields) {
+                *value = expanded;
             } else {
                 fields.values_mut().for_each(expand);
             }
@@ -99,16 +102,17 @@ fn expand(value: &mut Value) {
     }
 }
 
-fn written_out(fields: &Map<String, Value>) -> Option<Value> {
+fn expand_abbreviation(fields: &Map<String, Value>) -> Option<Value> {
     let number = |name: &str| fields.get(name).and_then(Value::as_u64);
     if let Some(count) = number("$chars") {
-        let before = fields.get("after").and_then(Value::as_str).unwrap_or_default();
-        let letters = usize::try_from(count).unwrap() - before.len();
-        return Some(format!("{before}{}", "x".repeat(letters)).into());
+        let prefix = fields.get("after").and_then(Value::as_str).unwrap_or_default();
+        let letters = usize::try_from(count).unwrap() - prefix.len();
+        return Some(format!("{prefix}{}", "x".repeat(letters)).into());
     }
     let count = number("$times")?;
-    let of = fields.get("of").unwrap().to_string();
-    let entry = |number: u64| serde_json::from_str(&of.replace('#', &number.to_string())).unwrap();
+    let template = fields.get("of").unwrap().to_string();
+    let entry =
+        |number: u64| serde_json::from_str(&template.replace('#', &number.to_string())).unwrap();
     Some((1..=count).map(entry).collect::<Vec<Value>>().into())
 }
 

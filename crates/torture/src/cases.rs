@@ -1,21 +1,23 @@
 //! Short directed scenarios: one kind of fault each, run against real processes and judged by the
 //! same predicates as drawn runs.
 
-mod answers;
-mod lives;
+mod processes;
+mod replies;
 
 use std::fmt;
 
 use tokio::task::JoinSet;
 
-use crate::op::{Op, Outcome, Over};
-use crate::plan::{Client, Keys, Order, Owner, Plan, SELLERS, Shape};
-use crate::run::{Desk, Place, Stage, await_opening, finish, long_opening};
-use crate::world::World;
+use crate::command::{ClientCommand, ClientInterface, ClientOutcome};
+use crate::fleet::ProcessFleet;
+use crate::plan::{
+    KeyScheme, PlannedClient, PlannedOrder, ProcessTopology, SELLERS, TorturePlan, TrackerPlan,
+};
+use crate::run::{ClientDispatcher, RigContext, RunInputs, await_opening, finish, long_opening};
 
 /// A directed scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Case {
+pub enum DirectedCase {
     /// Awards and cancellations that compete in one order.
     Awards,
     /// Every command repeated under its key, at once, after others, and after the end.
@@ -23,17 +25,23 @@ pub enum Case {
     /// The same keys for several sellers and the buyer.
     Keys,
     /// The id of an ended order is opened again on a full disk.
-    Relife,
+    Reopening,
     /// The requestor is killed while buyers poll it.
-    Goback,
+    RequestorKills,
     /// A processor drains under requests.
     Drain,
 }
 
-impl Case {
+impl DirectedCase {
     /// All cases.
-    pub const ALL: [Self; 6] =
-        [Self::Awards, Self::Repeats, Self::Keys, Self::Relife, Self::Goback, Self::Drain];
+    pub const ALL: [Self; 6] = [
+        Self::Awards,
+        Self::Repeats,
+        Self::Keys,
+        Self::Reopening,
+        Self::RequestorKills,
+        Self::Drain,
+    ];
 
     /// Returns the case of this name, or all of them for `all`.
     #[must_use]
@@ -51,58 +59,60 @@ impl Case {
         Self::ALL.map(|case| case.to_string()).join(", ")
     }
 
-    const fn shape(self) -> Shape {
+    const fn topology(self) -> ProcessTopology {
         match self {
-            Self::Awards => Shape::Dev,
-            Self::Repeats | Self::Keys | Self::Relife | Self::Goback | Self::Drain => Shape::Pair,
+            Self::Awards => ProcessTopology::Dev,
+            Self::Repeats | Self::Keys | Self::Reopening | Self::RequestorKills | Self::Drain => {
+                ProcessTopology::Pair
+            }
         }
     }
 
     /// Runs it against the binary, to the end of all its orders.
-    pub async fn play(self, Place { binary, dir, recorder }: Place) {
-        let mut world = World::start(&binary, self.shape(), &dir, &SELLERS).await;
-        let stage = Stage::new(&world, recorder);
+    pub async fn run(self, RunInputs { binary, dir, recorder }: RunInputs) {
+        let mut fleet = ProcessFleet::start(&binary, self.topology(), &dir, &SELLERS).await;
+        let context = RigContext::new(&fleet, recorder);
         let plan = self.plan();
-        let desk = Desk::new(&stage, &plan);
+        let dispatcher = ClientDispatcher::new(&context, &plan);
         let mut readers = JoinSet::new();
-        let mut scene = Scene { plan, desk, readers: &mut readers };
+        let mut case = CaseContext { plan, dispatcher, readers: &mut readers };
         match self {
-            Self::Awards => answers::awards(&scene).await,
-            Self::Repeats => answers::repeats(&scene).await,
-            Self::Keys => answers::keys(&scene).await,
-            Self::Relife => lives::relife(&mut scene, &world).await,
-            Self::Goback => lives::goback(&mut scene, &mut world).await,
-            Self::Drain => lives::drain(&mut scene, &mut world).await,
+            Self::Awards => replies::awards(&case).await,
+            Self::Repeats => replies::repeats(&case).await,
+            Self::Keys => replies::keys(&case).await,
+            Self::Reopening => processes::reopening(&mut case, &fleet).await,
+            Self::RequestorKills => processes::requestor_kills(&mut case, &mut fleet).await,
+            Self::Drain => processes::drain(&mut case, &mut fleet).await,
         }
-        let Scene { plan, desk, .. } = scene;
-        finish(&plan, &mut world, &desk, readers).await;
+        let CaseContext { plan, dispatcher, .. } = case;
+        finish(&plan, &mut fleet, &dispatcher, readers).await;
     }
 
-    fn plan(self) -> Plan {
-        let (orders, owner) = match self {
-            Self::Awards => (12, Owner::Requestor),
-            Self::Goback => (20, Owner::Requestor),
-            Self::Repeats | Self::Keys => (2, Owner::Requestor),
-            Self::Drain => (1, Owner::Requestor),
+    fn plan(self) -> TorturePlan {
+        let (orders, tracker) = match self {
+            Self::Awards => (12, TrackerPlan::Requestor),
+            Self::RequestorKills => (20, TrackerPlan::Requestor),
+            Self::Repeats | Self::Keys => (2, TrackerPlan::Requestor),
+            Self::Drain => (1, TrackerPlan::Requestor),
             // Opened by the rig itself, which chooses the life.
-            Self::Relife => (1, Owner::Trackers { takeover_ms: 0 }),
+            Self::Reopening => (1, TrackerPlan::Trackers { takeover_ms: 0 }),
         };
-        let order = |place: usize| {
+        let order = |index: usize| {
             // The life that is to be kept is named from the first.
-            let life = if self == Self::Relife { "@life-1" } else { "" };
-            let (id, opening) = (format!("{self}-{place}{life}"), long_opening(&[]));
-            Order { id, opening, owner, home: 0 }
+            let incarnation = if self == Self::Reopening { "@life-1" } else { "" };
+            let (id, opening) = (format!("{self}-{index}{incarnation}"), long_opening(&[]));
+            PlannedOrder { id, opening, tracker, home: 0 }
         };
         let actors = SELLERS.iter().chain(&["buyer"]);
-        let client = |actor: &&str| Client {
+        let client = |actor: &&str| PlannedClient {
             name: (*actor).to_owned(),
             actor: (*actor).to_owned(),
             steps: Vec::new(),
         };
-        Plan {
+        TorturePlan {
             seed: 0,
-            shape: self.shape(),
-            keys: if self == Self::Keys { Keys::Counted } else { Keys::Apart },
+            topology: self.topology(),
+            keys: if self == Self::Keys { KeyScheme::Sequential } else { KeyScheme::Distinct },
             orders: (0..orders).map(order).collect(),
             clients: actors.map(client).collect(),
             faults: Vec::new(),
@@ -111,60 +121,74 @@ impl Case {
     }
 }
 
-impl fmt::Display for Case {
+impl fmt::Display for DirectedCase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Awards => "awards",
             Self::Repeats => "repeats",
             Self::Keys => "keys",
-            Self::Relife => "relife",
-            Self::Goback => "goback",
+            Self::Reopening => "relife",
+            Self::RequestorKills => "goback",
             Self::Drain => "drain",
         })
     }
 }
 
 /// The plan and the parts of a case that runs.
-struct Scene<'a> {
-    plan: Plan,
-    desk: Desk,
+struct CaseContext<'a> {
+    plan: TorturePlan,
+    dispatcher: ClientDispatcher,
     readers: &'a mut JoinSet<()>,
 }
 
-impl Scene<'_> {
+impl CaseContext<'_> {
     /// Opens all orders at the requestor, and waits until the processor has them.
     async fn open(&self) {
-        for (place, order) in self.plan.orders.iter().enumerate() {
-            let op = Op::Open(order.opening.clone());
-            self.desk.attempt(place, &op, Over::Requestor, "opener").await;
+        for (index, order) in self.plan.orders.iter().enumerate() {
+            let command = ClientCommand::Open(order.opening.clone());
+            self.dispatcher
+                .send_as_buyer(index, &command, ClientInterface::Requestor, "opener")
+                .await;
         }
         for order in &self.plan.orders {
-            await_opening(&self.desk.stage, &order.id).await;
+            await_opening(&self.dispatcher.context, &order.id).await;
         }
     }
 
     /// Sends one command once.
-    async fn act(&self, order: usize, op: Op, over: Over, actor: &str) -> Outcome {
-        let call = self.desk.call(order, &op, actor, actor);
-        self.desk.once(&call, over, actor, &mut None).await
+    async fn send(
+        &self,
+        order: usize,
+        command: ClientCommand,
+        interface: ClientInterface,
+        actor: &str,
+    ) -> ClientOutcome {
+        let call = self.dispatcher.call(order, &command, actor, actor);
+        self.dispatcher.send_once(&call, interface, actor, &mut None).await
     }
 
     /// Sends a proposal of this id.
     async fn propose(&self, order: usize, proposal: &str, seller: &str) {
-        let op = Op::Propose { proposal: proposal.to_owned() };
-        self.act(order, op, Over::Rest(0), seller).await;
+        let command = ClientCommand::Propose { proposal: proposal.to_owned() };
+        self.send(order, command, ClientInterface::Rest(0), seller).await;
     }
 
     /// Sends one command twice under its key.
-    async fn twice(&self, order: usize, op: Op, over: Over, actor: &str) {
-        let call = self.desk.call(order, &op, actor, actor);
+    async fn send_twice(
+        &self,
+        order: usize,
+        command: ClientCommand,
+        interface: ClientInterface,
+        actor: &str,
+    ) {
+        let call = self.dispatcher.call(order, &command, actor, actor);
         for _ in 0..2 {
-            self.desk.once(&call, over, actor, &mut None).await;
+            self.dispatcher.send_once(&call, interface, actor, &mut None).await;
         }
     }
 }
 
 /// Returns an award of a proposal that counts at once.
-fn award(proposal: &str) -> Op {
-    Op::Award { proposal: proposal.to_owned(), undo_within_ms: 0 }
+fn award(proposal: &str) -> ClientCommand {
+    ClientCommand::Award { proposal: proposal.to_owned(), undo_within_ms: 0 }
 }

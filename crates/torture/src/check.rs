@@ -6,29 +6,32 @@
 //! events by `linear`.
 
 mod cause;
-mod figures;
 mod keys;
 mod linear;
 mod list;
+mod metrics;
 mod model;
-mod owners;
+mod pages;
+mod receipts;
 mod sealed;
 #[cfg(test)]
 mod tests;
-mod told;
-mod views;
+mod trackers;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::event::Event;
-use crate::history::{Act, Fault, Figures, Gone, Line, List, Pages, Roll, Stream, Told, View};
+use crate::event::ComparableEvent;
+use crate::history::{
+    ClientAttempt, EventListReading, EventReceipt, FaultSpan, HistoryLine, OrderListReading,
+    OrderPagesReading, PageReading, ProcessMeasurements, StreamSpan, UnexpectedExit,
+};
 
-pub use self::figures::in_flight;
+pub use self::metrics::in_flight;
 
 /// A broken promise.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Finding {
+pub struct HistoryFinding {
     /// The predicate's name, such as `P1`.
     pub predicate: &'static str,
     /// The order; empty for a whole process.
@@ -39,18 +42,22 @@ pub struct Finding {
     pub text: String,
 }
 
-impl Finding {
+impl HistoryFinding {
     fn new(predicate: &'static str, order: &str, text: impl Into<String>) -> Self {
         let (order, text) = (order.to_owned(), text.into());
         Self { predicate, order, token: String::new(), text }
     }
 
-    fn of_act(predicate: &'static str, act: &Act, text: impl Into<String>) -> Self {
-        Self { token: act.token.clone(), ..Self::new(predicate, &act.order, text) }
+    fn of_command(
+        predicate: &'static str,
+        attempt: &ClientAttempt,
+        text: impl Into<String>,
+    ) -> Self {
+        Self { token: attempt.token.clone(), ..Self::new(predicate, &attempt.order, text) }
     }
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for HistoryFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { predicate, order, token, text } = self;
         write!(f, "{predicate} {order} {token}: {text}")
@@ -59,78 +66,79 @@ impl fmt::Display for Finding {
 
 /// A history, sorted by kind of line.
 #[derive(Debug, Default)]
-struct Sorted<'a> {
-    acts: Vec<&'a Act>,
-    told: Vec<&'a Told>,
-    streams: Vec<&'a Stream>,
-    views: Vec<&'a View>,
-    rolls: Vec<&'a Roll>,
-    faults: Vec<&'a Fault>,
-    readings: Vec<&'a List>,
-    pages: Vec<&'a Pages>,
-    figures: Vec<&'a Figures>,
-    gone: Vec<&'a Gone>,
+struct SortedHistory<'a> {
+    attempts: Vec<&'a ClientAttempt>,
+    receipts: Vec<&'a EventReceipt>,
+    streams: Vec<&'a StreamSpan>,
+    page_readings: Vec<&'a PageReading>,
+    order_list_readings: Vec<&'a OrderListReading>,
+    faults: Vec<&'a FaultSpan>,
+    event_list_readings: Vec<&'a EventListReading>,
+    order_pages: Vec<&'a OrderPagesReading>,
+    measurements: Vec<&'a ProcessMeasurements>,
+    exits: Vec<&'a UnexpectedExit>,
     /// Each order's list, as its owner has it.
-    lists: BTreeMap<&'a str, &'a [Event]>,
+    lists: BTreeMap<&'a str, &'a [ComparableEvent]>,
 }
 
-impl<'a> Sorted<'a> {
-    fn new(lines: &'a [Line]) -> Self {
-        let mut sorted = Self::default();
+impl<'a> SortedHistory<'a> {
+    fn new(lines: &'a [HistoryLine]) -> Self {
+        let mut history = Self::default();
         for line in lines {
             match line {
-                Line::Act(act) => sorted.acts.push(act),
-                Line::Told(told) => sorted.told.push(told),
-                Line::Stream(stream) => sorted.streams.push(stream),
-                Line::View(view) => sorted.views.push(view),
-                Line::Roll(roll) => sorted.rolls.push(roll),
-                Line::Fault(fault) => sorted.faults.push(fault),
-                Line::List(list) => sorted.readings.push(list),
-                Line::Pages(pages) => sorted.pages.push(pages),
-                Line::Figures(figures) => sorted.figures.push(figures),
-                Line::Gone(gone) => sorted.gone.push(gone),
+                HistoryLine::Attempt(attempt) => history.attempts.push(attempt),
+                HistoryLine::Receipt(receipt) => history.receipts.push(receipt),
+                HistoryLine::Stream(stream) => history.streams.push(stream),
+                HistoryLine::Page(reading) => history.page_readings.push(reading),
+                HistoryLine::OrderList(reading) => history.order_list_readings.push(reading),
+                HistoryLine::Fault(fault) => history.faults.push(fault),
+                HistoryLine::List(list) => history.event_list_readings.push(list),
+                HistoryLine::Pages(pages) => history.order_pages.push(pages),
+                HistoryLine::Measurements(measurements) => history.measurements.push(measurements),
+                HistoryLine::Exit(exit) => history.exits.push(exit),
             }
         }
-        sorted.acts.sort_by_key(|act| (act.t_call, act.t_ret));
-        for list in &sorted.readings {
+        history.attempts.sort_by_key(|act| (act.called_at, act.returned_at));
+        for list in &history.event_list_readings {
             if let Ok(events) = &list.events {
-                sorted.lists.entry(&list.order).or_insert(events);
+                history.lists.entry(&list.order).or_insert(events);
             }
         }
-        sorted
+        history
     }
 
     /// Returns the orders of all commands and of all lists that were read.
     fn orders(&self) -> std::collections::BTreeSet<&'a str> {
-        let asked = self.acts.iter().map(|act| act.order.as_str());
-        asked.chain(self.readings.iter().map(|list| list.order.as_str())).collect()
+        let attempted = self.attempts.iter().map(|act| act.order.as_str());
+        attempted.chain(self.event_list_readings.iter().map(|list| list.order.as_str())).collect()
     }
 
     /// Returns the commands to an order by token, with their attempts in the order of their calls.
-    fn acts_of(&self, order: &str) -> BTreeMap<&'a str, Vec<&'a Act>> {
-        let mut acts: BTreeMap<&str, Vec<&Act>> = BTreeMap::new();
-        for act in self.acts.iter().filter(|act| act.order == order) {
-            acts.entry(&act.token).or_default().push(act);
+    fn commands_of(&self, order: &str) -> BTreeMap<&'a str, Vec<&'a ClientAttempt>> {
+        let mut commands: BTreeMap<&str, Vec<&ClientAttempt>> = BTreeMap::new();
+        for attempt in self.attempts.iter().filter(|act| act.order == order) {
+            commands.entry(&attempt.token).or_default().push(attempt);
         }
-        acts
+        commands
     }
 }
 
 /// Judges a history; empty if no promise is broken.
 #[must_use]
-pub fn check(lines: &[Line]) -> Vec<Finding> {
-    let sorted = Sorted::new(lines);
+pub fn check(lines: &[HistoryLine]) -> Vec<HistoryFinding> {
+    let history = SortedHistory::new(lines);
     let judges = [
         list::check,
         linear::check,
         keys::check,
-        told::check,
-        views::check,
-        owners::check,
+        receipts::check,
+        pages::check,
+        trackers::check,
         sealed::check,
-        figures::check,
+        metrics::check,
     ];
-    let mut findings: Vec<Finding> = judges.iter().flat_map(|judge| judge(&sorted)).collect();
+    let mut findings: Vec<HistoryFinding> =
+        judges.iter().flat_map(|judge| judge(&history)).collect();
     findings.sort();
     findings.dedup();
     findings

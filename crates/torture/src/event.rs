@@ -15,7 +15,7 @@ const UNLOCKED: &str = "unlocked";
 /// One event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Event {
+pub struct ComparableEvent {
     /// Its sequence number.
     pub seq: u64,
     /// Its time by the owner's clock, milliseconds since 1970.
@@ -31,7 +31,7 @@ pub struct Event {
     pub proposal: String,
     /// The seller or holder.
     #[serde(skip_serializing_if = "String::is_empty")]
-    pub who: String,
+    pub actor: String,
     /// The text in it that names its command: note, message or reason.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub token: String,
@@ -52,7 +52,7 @@ pub struct Event {
     pub sellers: Vec<String>,
 }
 
-impl Event {
+impl ComparableEvent {
     /// Reports whether the list ends with it.
     pub fn is_last(&self) -> bool {
         matches!(self.kind.as_str(), "OrderFinalised" | "OrderClosed" | "OrderCancelled")
@@ -65,19 +65,19 @@ impl Event {
     }
 }
 
-impl Event {
+impl ComparableEvent {
     /// Reads an event from gRPC. `None` for other messages, such as `Draining`.
-    pub fn from_wire(told: &v1::OrderStreamResponse) -> Option<Self> {
-        let at = told.at.as_ref().map(timestamp_from_wire)?.0;
+    pub fn from_wire(message: &v1::OrderStreamResponse) -> Option<Self> {
+        let at = message.at.as_ref().map(timestamp_from_wire)?.0;
         let event = Self {
-            seq: told.seq,
+            seq: message.seq,
             at,
-            kind: told.streaming_response_status.clone(),
-            proposal: told.proposal_id.clone(),
-            id: told.follow_up_id.clone(),
+            kind: message.streaming_response_status.clone(),
+            proposal: message.proposal_id.clone(),
+            id: message.follow_up_id.clone(),
             ..Self::default()
         };
-        (told.seq > 0).then(|| event.with_wire(told.detail.as_ref()))
+        (message.seq > 0).then(|| event.with_wire(message.detail.as_ref()))
     }
 
     fn with_wire(mut self, detail: Option<&Detail>) -> Self {
@@ -93,13 +93,13 @@ impl Event {
             }
             Some(Detail::SellerNotified(notified)) => {
                 self.change.clone_from(&notified.result);
-                self.who.clone_from(&notified.seller);
+                self.actor.clone_from(&notified.seller);
             }
             Some(Detail::Proposal(proposal)) => self = self.with_proposal(proposal),
             Some(Detail::ProposalUpdate(update)) => self = self.with_update(update),
             Some(Detail::EditLock(lock)) => {
                 self.change = String::from(if lock.locked { LOCKED } else { UNLOCKED });
-                self.who.clone_from(&lock.holder);
+                self.actor.clone_from(&lock.holder);
                 self.until = lock.expires_at.as_ref().map(|at| timestamp_from_wire(at).0);
             }
             Some(Detail::FollowUp(added)) => {
@@ -133,7 +133,7 @@ impl Event {
     }
 
     fn with_proposal(mut self, proposal: &v1::Proposal) -> Self {
-        self.who.clone_from(&proposal.seller);
+        self.actor.clone_from(&proposal.seller);
         self.token.clone_from(&proposal.note);
         self.version = Some(u64::from(proposal.version.max(1)));
         self
@@ -146,7 +146,7 @@ impl Event {
             match update.change.as_str() {
                 "amended" => self = self.with_proposal(proposal),
                 "withdrawn" => {}
-                _ => self.who.clone_from(&proposal.seller),
+                _ => self.actor.clone_from(&proposal.seller),
             }
         }
         self
@@ -196,14 +196,14 @@ impl Event {
             }
             "SellerNotified" => {
                 self.change = text("result").to_ascii_lowercase();
-                self.who = text("seller");
+                self.actor = text("seller");
             }
             "NewProposal" => self = self.with_content(detail, 1),
             "ProposalUpdate" => self = self.with_change(detail),
             "EditLock" => {
                 self.until = detail["until"].as_i64();
                 self.change = String::from(if self.until.is_some() { LOCKED } else { UNLOCKED });
-                self.who = text("holder");
+                self.actor = text("holder");
             }
             "FollowUpAdded" => {
                 self.token = inner("message", "message");
@@ -227,24 +227,24 @@ impl Event {
 
     fn with_content(mut self, content: &Value, version: u64) -> Self {
         let text = |name: &str| content[name].as_str().unwrap_or_default().to_owned();
-        (self.who, self.token, self.version) = (text("seller"), text("note"), Some(version));
+        (self.actor, self.token, self.version) = (text("seller"), text("note"), Some(version));
         self
     }
 
     fn with_change(mut self, detail: &Value) -> Self {
-        let Some((word, change)) = detail.as_object().and_then(|changes| changes.iter().next())
+        let Some((variant, change)) = detail.as_object().and_then(|changes| changes.iter().next())
         else {
             return self;
         };
         let text = |name: &str| change[name].as_str().unwrap_or_default().to_owned();
-        self.change = word.to_ascii_lowercase();
-        match word.as_str() {
+        self.change = variant.to_ascii_lowercase();
+        match variant.as_str() {
             "Amended" => {
                 let version = change["version"].as_u64().unwrap_or_default();
                 return self.with_content(&change["proposal"], version);
             }
-            "Asked" | "Answered" => (self.who, self.token) = (text("seller"), text("message")),
-            "Declined" => (self.who, self.token) = (text("seller"), text("reason")),
+            "Asked" | "Answered" => (self.actor, self.token) = (text("seller"), text("message")),
+            "Declined" => (self.actor, self.token) = (text("seller"), text("reason")),
             _ => self.token = text("reason"),
         }
         self

@@ -12,8 +12,8 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::event::Event;
-use crate::op::{Op, Outcome, Over};
+use crate::command::{ClientCommand, ClientInterface, ClientOutcome};
+use crate::event::ComparableEvent;
 
 /// Microseconds since the run began.
 pub type Micros = u64;
@@ -21,46 +21,46 @@ pub type Micros = u64;
 /// One line of a history.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "line", rename_all = "snake_case")]
-pub enum Line {
+pub enum HistoryLine {
     /// A client sent a command.
-    Act(Act),
+    Attempt(ClientAttempt),
     /// A reader received an event.
-    Told(Told),
+    Receipt(EventReceipt),
     /// A stream ended, or was refused.
-    Stream(Stream),
+    Stream(StreamSpan),
     /// An order was read on a page.
-    View(View),
+    Page(PageReading),
     /// The list of all orders was read.
-    Roll(Roll),
+    OrderList(OrderListReading),
     /// A fault lasted for a while.
-    Fault(Fault),
+    Fault(FaultSpan),
     /// An order's whole list, read at the end of the run.
-    List(List),
+    List(EventListReading),
     /// The content of an order's pages at the end of the run.
-    Pages(Pages),
+    Pages(OrderPagesReading),
     /// A process's metrics at the end of the run.
-    Figures(Figures),
+    Measurements(ProcessMeasurements),
     /// A process ended by itself.
-    Gone(Gone),
+    Exit(UnexpectedExit),
 }
 
 /// One attempt of one command. Attempts of the same command have the same token and key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Act {
+pub struct ClientAttempt {
     /// The time at which it was sent.
-    pub t_call: Micros,
+    pub called_at: Micros,
     /// The time at which it was answered, or given up.
-    pub t_ret: Micros,
+    pub returned_at: Micros,
     /// The client's name.
     pub client: String,
     /// The seller that acts, or `buyer`.
     pub actor: String,
     /// The interface.
-    pub over: Over,
+    pub interface: ClientInterface,
     /// The order's name.
     pub order: String,
     /// The command.
-    pub op: Op,
+    pub command: ClientCommand,
     /// The idempotency key.
     pub key: String,
     /// A text in the body that no other command has: it names the command in the order's list.
@@ -68,13 +68,13 @@ pub struct Act {
     /// The tracker's epoch that it was sent with; 0 for none.
     pub epoch: u64,
     /// Its outcome.
-    pub result: Outcome,
+    pub result: ClientOutcome,
 }
 
 /// A kind of reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Reader {
+pub enum ReaderKind {
     /// `ProcessOrderStream` as an observer.
     Observer,
     /// `ProcessOrderStream` as the order's tracker.
@@ -87,11 +87,11 @@ pub enum Reader {
 
 /// One event as one reader received it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Told {
+pub struct EventReceipt {
     /// The time of its arrival.
-    pub t: Micros,
+    pub received_at: Micros,
     /// The kind of reader.
-    pub reader: Reader,
+    pub reader: ReaderKind,
     /// The reader's name.
     pub name: String,
     /// The number of its connection, from 1.
@@ -101,18 +101,18 @@ pub struct Told {
     /// The order's name.
     pub order: String,
     /// The event.
-    pub event: Event,
+    pub event: ComparableEvent,
 }
 
 /// One stream of a tracker, from its call to its end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Stream {
+pub struct StreamSpan {
     /// The time of its call.
-    pub t_call: Micros,
+    pub called_at: Micros,
     /// The time of its first message; absent if there was none.
-    pub t_first: Option<Micros>,
+    pub first_message_at: Option<Micros>,
     /// The time of its end.
-    pub t_end: Micros,
+    pub ended_at: Micros,
     /// The reader's name.
     pub name: String,
     /// The order's name.
@@ -125,7 +125,7 @@ pub struct Stream {
 
 /// An order as one page showed it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Seen {
+pub struct PageSnapshot {
     /// The order's phase.
     pub phase: String,
     /// The sequence number of its last event.
@@ -143,37 +143,37 @@ pub struct Seen {
 /// The result of reading an order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Found {
+pub enum PageLookup {
     /// The order's state.
-    Order(Seen),
+    Order(PageSnapshot),
     /// There is no such order.
-    Nothing,
+    NotFound,
 }
 
 /// One reading of one order. Readings without an answer are left out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct View {
+pub struct PageReading {
     /// The time of the request.
-    pub t_call: Micros,
+    pub called_at: Micros,
     /// The time of the response.
-    pub t_ret: Micros,
+    pub returned_at: Micros,
     /// The page: `tracking` or `order`.
     pub page: String,
     /// The order's name.
     pub order: String,
     /// The result.
-    pub found: Found,
+    pub result: PageLookup,
     /// Set on the last reading, after everything had time to settle.
     pub is_last: bool,
 }
 
 /// One reading of `tracking/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Roll {
+pub struct OrderListReading {
     /// The time of the request.
-    pub t_call: Micros,
+    pub called_at: Micros,
     /// The time of the response.
-    pub t_ret: Micros,
+    pub returned_at: Micros,
     /// The orders in it.
     pub orders: Vec<String>,
     /// The number of orders that it reports.
@@ -182,42 +182,42 @@ pub struct Roll {
 
 /// A fault that lasted for a while.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Fault {
+pub struct FaultSpan {
     /// The time of its start.
-    pub t_start: Micros,
+    pub started_at: Micros,
     /// The time of its end.
-    pub t_end: Micros,
+    pub ended_at: Micros,
     /// Its kind.
-    pub what: String,
+    pub kind: String,
     /// The process, link or disk that had it.
-    pub whom: String,
+    pub target: String,
 }
 
 /// An order's whole list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct List {
+pub struct EventListReading {
     /// The order's name.
     pub order: String,
     /// The way by which it was read: `grpc` or `sse`, and the processor.
     pub by: String,
     /// The events, or the error of reading them.
-    pub events: Result<Vec<Event>, String>,
+    pub events: Result<Vec<ComparableEvent>, String>,
 }
 
 /// The content of an order's pages at the end of the run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Pages {
+pub struct OrderPagesReading {
     /// The order's name.
     pub order: String,
     /// Each proposal's id, status and version.
     pub proposals: Vec<(String, String, u64)>,
     /// The ids of all follow-ups, questions and answers, with the sequence number of their event.
-    pub said: Vec<(u64, String)>,
+    pub conversation: Vec<(u64, String)>,
 }
 
 /// A process's metrics at the end of the run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Figures {
+pub struct ProcessMeasurements {
     /// The process's name.
     pub process: String,
     /// Each series with its value, without histograms.
@@ -232,9 +232,9 @@ pub struct Figures {
 
 /// A process that ended by itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Gone {
+pub struct UnexpectedExit {
     /// The time at which this was found.
-    pub t: Micros,
+    pub detected_at: Micros,
     /// The process's name.
     pub process: String,
     /// Its exit status.
@@ -243,30 +243,30 @@ pub struct Gone {
 
 /// The history that all tasks of a run write to.
 #[derive(Clone, Debug)]
-pub struct Recorder {
+pub struct HistoryRecorder {
     began: Instant,
-    lines: Arc<Mutex<Vec<Line>>>,
+    lines: Arc<Mutex<Vec<HistoryLine>>>,
 }
 
-impl Default for Recorder {
+impl Default for HistoryRecorder {
     fn default() -> Self {
         Self { began: Instant::now(), lines: Arc::default() }
     }
 }
 
-impl Recorder {
+impl HistoryRecorder {
     /// Returns the microseconds since the run began.
     pub fn now(&self) -> Micros {
         u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
     /// Writes one line.
-    pub fn write(&self, line: Line) {
+    pub fn write(&self, line: HistoryLine) {
         self.lines.lock().push(line);
     }
 
     /// Returns all lines so far.
-    pub fn lines(&self) -> Vec<Line> {
+    pub fn lines(&self) -> Vec<HistoryLine> {
         self.lines.lock().clone()
     }
 }
@@ -275,7 +275,7 @@ impl Recorder {
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn save(lines: &[Line], path: &Path) -> std::io::Result<()> {
+pub fn save(lines: &[HistoryLine], path: &Path) -> std::io::Result<()> {
     let mut file = std::io::BufWriter::new(std::fs::File::create(path)?);
     for line in lines {
         serde_json::to_writer(&mut file, line)?;
@@ -288,7 +288,7 @@ pub fn save(lines: &[Line], path: &Path) -> std::io::Result<()> {
 ///
 /// # Errors
 /// When the file cannot be read, or a line is not one of a history.
-pub fn load(path: &Path) -> std::io::Result<Vec<Line>> {
+pub fn load(path: &Path) -> std::io::Result<Vec<HistoryLine>> {
     let text = std::fs::read_to_string(path)?;
     text.lines().map(|line| serde_json::from_str(line).map_err(Into::into)).collect()
 }

@@ -17,14 +17,14 @@
 
 pub mod cases;
 pub mod check;
+pub mod command;
 pub mod event;
+pub mod fleet;
 pub mod history;
 pub mod name;
-pub mod op;
 pub mod plan;
 pub mod read;
 pub mod report;
 pub mod run;
 pub mod seeds;
 pub mod send;
-pub mod world;

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use orderstream_torture::cases::Case;
+use orderstream_torture::cases::DirectedCase;
 use orderstream_torture::{run, seeds};
 
 /// Torture the binary with drawn clients and faults, and judge what all of them observed.
@@ -53,15 +53,16 @@ fn main() -> ExitCode {
         }
     };
     let passed = if let Some(name) = args.case {
-        let Some(cases) = Case::named(&name) else {
-            eprintln!("torture: no case {name}; there are {}", Case::names());
+        let Some(cases) = DirectedCase::named(&name) else {
+            eprintln!("torture: no case {name}; there are {}", DirectedCase::names());
             return ExitCode::FAILURE;
         };
-        runtime.block_on(seeds::play_cases(&cases, &binary, &args.keep))
+        runtime.block_on(seeds::run_cases(&cases, &binary, &args.keep))
     } else {
         let until = args.minutes.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
-        let session = seeds::Session { binary, keep: args.keep, jobs: args.jobs, until };
-        runtime.block_on(seeds::play(args.seeds, &session))
+        let settings =
+            seeds::SeedSettings { binary, histories_dir: args.keep, jobs: args.jobs, until };
+        runtime.block_on(seeds::run_seeds(args.seeds, &settings))
     };
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

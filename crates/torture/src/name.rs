@@ -9,16 +9,16 @@ pub fn id(name: &str) -> &str {
 
 /// Returns the incarnation; empty for the newest.
 #[must_use]
-pub fn life(name: &str) -> &str {
+pub fn incarnation(name: &str) -> &str {
     name.split_once('@').map_or("", |(_, life)| life)
 }
 
 /// Returns the query with the incarnation, such as `?incarnation=first`; empty for the newest.
 #[must_use]
 pub fn query(name: &str) -> String {
-    match life(name) {
+    match incarnation(name) {
         "" => String::new(),
-        life => format!("?incarnation={life}"),
+        incarnation => format!("?incarnation={incarnation}"),
     }
 }
 
@@ -28,8 +28,8 @@ mod tests {
 
     #[test]
     fn names_are_ids_with_optional_incarnations() {
-        assert_eq!((id("SB1"), life("SB1"), query("SB1")), ("SB1", "", String::new()));
-        assert_eq!((id("SB1@a"), life("SB1@a")), ("SB1", "a"));
+        assert_eq!((id("SB1"), incarnation("SB1"), query("SB1")), ("SB1", "", String::new()));
+        assert_eq!((id("SB1@a"), incarnation("SB1@a")), ("SB1", "a"));
         assert_eq!(query("SB1@a"), "?incarnation=a");
     }
 }

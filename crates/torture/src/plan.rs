@@ -9,21 +9,21 @@ mod tests;
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
-use self::clients::Cast;
+use self::clients::ClientPlanner;
 pub use self::clients::SELLERS;
-use crate::op::{Op, Opening, Over};
+use crate::command::{ClientCommand, ClientInterface, OpeningParameters};
 
 /// The time for which clients act, milliseconds.
-pub const ACTING_MS: u64 = 6_500;
+pub const WORKLOAD_MS: u64 = 6_500;
 /// The lifetime of an order that expires within a run, milliseconds: the shortest that is accepted.
-pub const SHORT_LIFE_MS: u64 = 10_000;
+pub const SHORT_LIFETIME_MS: u64 = 10_000;
 /// The lifetime of an order that outlives a run, milliseconds.
-pub const LONG_LIFE_MS: u64 = 600_000;
+pub const LONG_LIFETIME_MS: u64 = 600_000;
 
 /// A set of processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Shape {
+pub enum ProcessTopology {
     /// A processor, and a requestor that follows it.
     Pair,
     /// `dev`, one process with all roles.
@@ -32,7 +32,7 @@ pub enum Shape {
     Peers,
 }
 
-impl Shape {
+impl ProcessTopology {
     /// Returns the number of processors.
     pub const fn processors(self) -> usize {
         match self {
@@ -44,42 +44,42 @@ impl Shape {
 
 /// All that a seed decides.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Plan {
+pub struct TorturePlan {
     /// The seed.
     pub seed: u64,
     /// The processes.
-    pub shape: Shape,
+    pub topology: ProcessTopology,
     /// The choice of idempotency keys.
-    pub keys: Keys,
+    pub keys: KeyScheme,
     /// The orders.
-    pub orders: Vec<Order>,
+    pub orders: Vec<PlannedOrder>,
     /// The clients that act while faults happen.
-    pub clients: Vec<Client>,
+    pub clients: Vec<PlannedClient>,
     /// The faults, one after the other.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<PlannedFault>,
     /// The commands that end each order once all faults have ended, sent at once.
-    pub ends: Vec<Vec<Step>>,
+    pub ends: Vec<Vec<PlannedCommand>>,
 }
 
 /// The way in which clients choose idempotency keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Keys {
+pub enum KeyScheme {
     /// No two actors use the same key.
-    Apart,
+    Distinct,
     /// Every actor counts from 1, as many programs do.
-    Counted,
+    Sequential,
 }
 
 /// One order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Order {
+pub struct PlannedOrder {
     /// Its id.
     pub id: String,
     /// Its specification.
-    pub opening: Opening,
+    pub opening: OpeningParameters,
     /// Its tracker.
-    pub owner: Owner,
+    pub tracker: TrackerPlan,
     /// The processor at which the rig opens it, where the rig does.
     pub home: usize,
 }
@@ -87,7 +87,7 @@ pub struct Order {
 /// The tracker of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Owner {
+pub enum TrackerPlan {
     /// The requestor.
     Requestor,
     /// Trackers of the rig, the second of which takes over.
@@ -99,63 +99,63 @@ pub enum Owner {
 
 /// One client, which sends commands one after the other.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Client {
+pub struct PlannedClient {
     /// Its name.
     pub name: String,
     /// The seller that acts, or `buyer`.
     pub actor: String,
     /// Its commands.
-    pub steps: Vec<Step>,
+    pub steps: Vec<PlannedCommand>,
 }
 
 /// One command, sent at its time or later.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Step {
+pub struct PlannedCommand {
     /// The earliest time, milliseconds after the start.
     pub at_ms: u64,
     /// The order's index in the plan.
     pub order: usize,
     /// The command.
-    pub op: Op,
+    pub command: ClientCommand,
     /// The interface.
-    pub over: Over,
+    pub interface: ClientInterface,
     /// Set when it is repeated although it was answered.
-    pub again: bool,
+    pub is_repeated: bool,
 }
 
 /// One fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fault {
+pub struct PlannedFault {
     /// The pause before it, milliseconds.
     pub after_ms: u64,
     /// Its duration, milliseconds.
     pub for_ms: u64,
     /// Its kind.
-    pub what: Trouble,
+    pub kind: InjectedFault,
 }
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Trouble {
+pub enum InjectedFault {
     /// `kill -9`, and a restart after it.
-    Kill(Whom),
+    Kill(TargetProcess),
     /// SIGTERM, and a restart after the process has ended.
-    Terminate(Whom),
+    Terminate(TargetProcess),
     /// SIGSTOP, and SIGCONT after it.
-    Stop(Whom),
+    Stop(TargetProcess),
     /// A fault of a link.
-    Link(Link, Weather),
+    Link(Link, LinkCondition),
     /// A full disk of this processor.
     FullDisk(usize),
     /// Almost no further descriptors for this process.
-    FewDescriptors(Whom),
+    FewDescriptors(TargetProcess),
 }
 
 /// A process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Whom {
+pub enum TargetProcess {
     /// The processor with this number; in `dev` the one process.
     Processor(usize),
     /// The requestor; in `dev` the one process.
@@ -179,9 +179,9 @@ pub enum Link {
 /// The state of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Weather {
+pub enum LinkCondition {
     /// Everything passes.
-    Fair,
+    Healthy,
     /// All connections are cut, also new ones.
     Cut,
     /// Nothing passes, and nothing is lost.
@@ -193,33 +193,33 @@ pub enum Weather {
 }
 
 /// Draws the plan of a seed.
-pub fn plan(seed: u64) -> Plan {
+pub fn plan(seed: u64) -> TorturePlan {
     let mut rng = Rng::with_seed(seed ^ 0x6f72_6465_7273_7472);
-    let shape = match rng.u8(..10) {
-        0..5 => Shape::Pair,
-        5..7 => Shape::Dev,
-        _ => Shape::Peers,
+    let topology = match rng.u8(..10) {
+        0..5 => ProcessTopology::Pair,
+        5..7 => ProcessTopology::Dev,
+        _ => ProcessTopology::Peers,
     };
-    let keys = if rng.u8(..3) == 0 { Keys::Counted } else { Keys::Apart };
-    let orders = orders(&mut rng, seed, shape);
-    let mut cast = Cast::new(&mut rng, shape, &orders);
-    let clients = cast.clients();
-    let ends = cast.ends();
-    let faults = faults::draw(&mut rng, shape);
-    Plan { seed, shape, keys, orders, clients, faults, ends }
+    let keys = if rng.u8(..3) == 0 { KeyScheme::Sequential } else { KeyScheme::Distinct };
+    let orders = orders(&mut rng, seed, topology);
+    let mut planner = ClientPlanner::new(&mut rng, topology, &orders);
+    let clients = planner.clients();
+    let ends = planner.ends();
+    let faults = faults::draw(&mut rng, topology);
+    TorturePlan { seed, topology, keys, orders, clients, faults, ends }
 }
 
-fn orders(rng: &mut Rng, seed: u64, shape: Shape) -> Vec<Order> {
+fn orders(rng: &mut Rng, seed: u64, topology: ProcessTopology) -> Vec<PlannedOrder> {
     let count = rng.usize(6..=8);
     (0..count)
-        .map(|place| {
+        .map(|index| {
             // The first two are of the kinds that must not be missing from any run.
-            let is_sealed = place == 0 || rng.u8(..5) == 0;
-            let is_short = is_sealed || place == 1 || rng.u8(..4) == 0;
-            let by_rig = place == 2 || (place > 2 && rng.u8(..5) == 0);
-            let limited = shape != Shape::Dev && rng.bool();
-            let opening = Opening {
-                expires_in_ms: if is_short { SHORT_LIFE_MS } else { LONG_LIFE_MS },
+            let is_sealed = index == 0 || rng.u8(..5) == 0;
+            let is_short = is_sealed || index == 1 || rng.u8(..4) == 0;
+            let by_rig = index == 2 || (index > 2 && rng.u8(..5) == 0);
+            let limited = topology != ProcessTopology::Dev && rng.bool();
+            let opening = OpeningParameters {
+                expires_in_ms: if is_short { SHORT_LIFETIME_MS } else { LONG_LIFETIME_MS },
                 sealed: is_sealed,
                 sellers: if limited {
                     SELLERS.iter().take(3).map(ToString::to_string).collect()
@@ -227,13 +227,13 @@ fn orders(rng: &mut Rng, seed: u64, shape: Shape) -> Vec<Order> {
                     Vec::new()
                 },
             };
-            let owner = if by_rig {
-                Owner::Trackers { takeover_ms: rng.u64(1_500..5_000) }
+            let tracker = if by_rig {
+                TrackerPlan::Trackers { takeover_ms: rng.u64(1_500..5_000) }
             } else {
-                Owner::Requestor
+                TrackerPlan::Requestor
             };
-            let home = rng.usize(..shape.processors());
-            Order { id: format!("T{seed}-{place}"), opening, owner, home }
+            let home = rng.usize(..topology.processors());
+            PlannedOrder { id: format!("T{seed}-{index}"), opening, tracker, home }
         })
         .collect()
 }

@@ -12,15 +12,15 @@ use orderstream_rpc::v1::order_streaming_service_client::OrderStreamingServiceCl
 use tonic::transport::Channel;
 
 pub use self::sse::follow as follow_sse;
-use crate::event::Event;
-use crate::history::{Line, Reader, Recorder, Stream, Told};
+use crate::command::OpeningParameters;
+use crate::event::ComparableEvent;
+use crate::history::{EventReceipt, HistoryLine, HistoryRecorder, ReaderKind, StreamSpan};
 use crate::name;
-use crate::op::Opening;
 
 /// The back-off of a reader before it reconnects.
-const PAUSE: Duration = Duration::from_millis(120);
+const BACKOFF: Duration = Duration::from_millis(120);
 /// The number of connections after which a reader starts from the first event again.
-const AFRESH_EVERY: u32 = 4;
+const RESTART_EVERY: u32 = 4;
 
 /// A reader of one order.
 #[derive(Clone, Debug)]
@@ -30,13 +30,13 @@ pub struct Follower {
     /// The order.
     pub order: String,
     /// The history that it writes to.
-    pub recorder: Recorder,
+    pub recorder: HistoryRecorder,
 }
 
 impl Follower {
-    fn told(&self, reader: Reader, (connection, after): (u32, u64), event: Event) {
-        self.recorder.write(Line::Told(Told {
-            t: self.recorder.now(),
+    fn record(&self, reader: ReaderKind, (connection, after): (u32, u64), event: ComparableEvent) {
+        self.recorder.write(HistoryLine::Receipt(EventReceipt {
+            received_at: self.recorder.now(),
             reader,
             name: self.name.clone(),
             connection,
@@ -52,58 +52,60 @@ pub async fn observe(channel: Channel, follower: Follower) {
     let mut client = OrderStreamingServiceClient::new(channel);
     let mut last = 0;
     for connection in 1.. {
-        let after_seq = if connection % AFRESH_EVERY == 0 { 0 } else { last };
+        let after_seq = if connection % RESTART_EVERY == 0 { 0 } else { last };
         let request = v1::OrderStreamRequest {
             order_req_id: name::id(&follower.order).to_owned(),
-            incarnation: name::life(&follower.order).to_owned(),
+            incarnation: name::incarnation(&follower.order).to_owned(),
             after_seq,
             observer: true,
             ..v1::OrderStreamRequest::default()
         };
         if let Ok(stream) = client.process_order_stream(request).await {
             let mut stream = stream.into_inner();
-            while let Ok(Some(told)) = stream.message().await {
-                let Some(event) = Event::from_wire(&told) else { break };
+            while let Ok(Some(message)) = stream.message().await {
+                let Some(event) = ComparableEvent::from_wire(&message) else { break };
                 last = event.seq;
                 let is_last = event.is_last();
-                follower.told(Reader::Observer, (connection, after_seq), event);
+                follower.record(ReaderKind::Observer, (connection, after_seq), event);
                 if is_last {
                     return;
                 }
             }
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(BACKOFF).await;
     }
 }
 
 /// The request of one of the rig's trackers.
 #[derive(Clone, Debug)]
-pub struct Claim {
+pub struct TrackerClaim {
     /// Its epoch.
     pub epoch: u64,
     /// The order's specification, used if it opens the order.
-    pub opening: Opening,
+    pub opening: OpeningParameters,
 }
 
 /// Tracks an order over gRPC until its end, or until a tracker with a higher epoch takes over.
-pub async fn track(channel: Channel, follower: Follower, claim: Claim) {
+pub async fn track(channel: Channel, follower: Follower, claim: TrackerClaim) {
     let mut client = OrderStreamingServiceClient::new(channel);
     let mut last = 0;
     for connection in 1.. {
-        let t_call = follower.recorder.now();
-        let mut t_first = None;
+        let called_at = follower.recorder.now();
+        let mut first_message_at = None;
         let reason = match client.process_order_stream(request(&follower, &claim, last)).await {
             Err(status) => reason(&status),
             Ok(stream) => {
                 let mut stream = stream.into_inner();
                 loop {
                     match stream.message().await {
-                        Ok(Some(told)) => {
-                            let Some(event) = Event::from_wire(&told) else { continue };
-                            t_first.get_or_insert_with(|| follower.recorder.now());
+                        Ok(Some(message)) => {
+                            let Some(event) = ComparableEvent::from_wire(&message) else {
+                                continue;
+                            };
+                            first_message_at.get_or_insert_with(|| follower.recorder.now());
                             let after = last;
                             last = event.seq;
-                            follower.told(Reader::Tracker, (connection, after), event);
+                            follower.record(ReaderKind::Tracker, (connection, after), event);
                         }
                         Ok(None) => break String::new(),
                         Err(status) => break reason(&status),
@@ -112,10 +114,10 @@ pub async fn track(channel: Channel, follower: Follower, claim: Claim) {
             }
         };
         let is_over = matches!(reason.as_str(), "" | "SUPERSEDED" | "STALE_EPOCH");
-        follower.recorder.write(Line::Stream(Stream {
-            t_call,
-            t_first,
-            t_end: follower.recorder.now(),
+        follower.recorder.write(HistoryLine::Stream(StreamSpan {
+            called_at,
+            first_message_at,
+            ended_at: follower.recorder.now(),
             name: follower.name.clone(),
             order: follower.order.clone(),
             epoch: claim.epoch,
@@ -124,12 +126,12 @@ pub async fn track(channel: Channel, follower: Follower, claim: Claim) {
         if is_over {
             return;
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(BACKOFF).await;
     }
 }
 
-fn request(follower: &Follower, claim: &Claim, after_seq: u64) -> v1::OrderStreamRequest {
-    let Opening { expires_in_ms, sealed, sellers } = claim.opening.clone();
+fn request(follower: &Follower, claim: &TrackerClaim, after_seq: u64) -> v1::OrderStreamRequest {
+    let OpeningParameters { expires_in_ms, sealed, sellers } = claim.opening.clone();
     let spec = v1::OrderSpec {
         expires_in_ms,
         sealed,
@@ -138,7 +140,7 @@ fn request(follower: &Follower, claim: &Claim, after_seq: u64) -> v1::OrderStrea
     };
     v1::OrderStreamRequest {
         order_req_id: name::id(&follower.order).to_owned(),
-        incarnation: name::life(&follower.order).to_owned(),
+        incarnation: name::incarnation(&follower.order).to_owned(),
         after_seq,
         epoch: claim.epoch,
         order: Some(spec),
@@ -157,10 +159,14 @@ fn reason(status: &tonic::Status) -> String {
 ///
 /// # Errors
 /// When the processor refuses, or the list does not come in time.
-pub async fn list(channel: Channel, order: &str, within: Duration) -> Result<Vec<Event>, String> {
+pub async fn list(
+    channel: Channel,
+    order: &str,
+    within: Duration,
+) -> Result<Vec<ComparableEvent>, String> {
     let request = v1::OrderStreamRequest {
         order_req_id: name::id(order).to_owned(),
-        incarnation: name::life(order).to_owned(),
+        incarnation: name::incarnation(order).to_owned(),
         observer: true,
         ..v1::OrderStreamRequest::default()
     };
@@ -169,8 +175,8 @@ pub async fn list(channel: Channel, order: &str, within: Duration) -> Result<Vec
         let stream =
             client.process_order_stream(request).await.map_err(|status| reason(&status))?;
         let (mut stream, mut events) = (stream.into_inner(), Vec::new());
-        while let Some(told) = stream.message().await.map_err(|status| reason(&status))? {
-            events.extend(Event::from_wire(&told));
+        while let Some(message) = stream.message().await.map_err(|status| reason(&status))? {
+            events.extend(ComparableEvent::from_wire(&message));
         }
         Ok(events)
     };

@@ -11,124 +11,131 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-pub use self::client::{Attempts, Desk};
+pub use self::client::{Attempts, ClientDispatcher};
 pub use self::finish::finish;
-use crate::history::{Found, Line, Recorder};
-use crate::op::{Op, Opening, Over};
-use crate::plan::{Owner, Plan};
-use crate::read::poll::{Page, look, watch, watch_roll};
-use crate::read::{Claim, Follower, follow_sse, observe, track};
+use crate::command::{ClientCommand, ClientInterface, OpeningParameters};
+use crate::fleet::{ProcessFleet, ProductAddresses};
+use crate::history::{HistoryLine, HistoryRecorder, PageLookup};
+use crate::plan::{TorturePlan, TrackerPlan};
+use crate::read::poll::{PolledPage, poll_order_list, poll_page, read_page};
+use crate::read::{Follower, TrackerClaim, follow_sse, observe, track};
 use crate::send::{Sender, channel};
-use crate::world::{Addresses, World};
 
 /// The time in which processors have to have every order, before any fault.
 const OPENED_WITHIN: Duration = Duration::from_secs(20);
 /// The pause between two polls of a condition.
-const PAUSE: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// The epochs of the rig's own trackers.
 const EPOCHS: [u64; 2] = [3, 7];
 
 /// The limit of one run, whatever hangs: six times what one needs.
-const OVER_WITHIN: Duration = Duration::from_secs(180);
+const RUN_TIMEOUT: Duration = Duration::from_secs(180);
 /// The time in which a run that is given up has to stop its processes.
-const LET_GO_WITHIN: Duration = Duration::from_secs(10);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The results of a run.
 #[derive(Debug)]
-pub struct Ran {
+pub struct TortureRun {
     /// Its history.
-    pub lines: Vec<Line>,
+    pub lines: Vec<HistoryLine>,
     /// The folder with the processes' logs; removed when this is dropped.
     pub dir: tempfile::TempDir,
     /// The error that ended the run early, as when a process does not start.
-    pub broken: Option<String>,
+    pub failure: Option<String>,
 }
 
 /// The files and the recorder of one run.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct RunInputs {
     /// The binary.
     pub binary: PathBuf,
     /// A folder of its own.
     pub dir: PathBuf,
     /// The history of the run.
-    pub recorder: Recorder,
+    pub recorder: HistoryRecorder,
 }
 
 /// Runs something in a folder of its own, to its end or until it panics or hangs.
-pub async fn bounded<F>(binary: PathBuf, play: impl FnOnce(Place) -> F) -> Ran
+pub async fn run_bounded<F>(binary: PathBuf, body: impl FnOnce(RunInputs) -> F) -> TortureRun
 where
     F: Future<Output = ()> + Send + 'static,
 {
     let dir = tempfile::Builder::new().prefix("torture-").tempdir().unwrap();
-    let recorder = Recorder::default();
-    let place = Place { binary, dir: dir.path().to_owned(), recorder: recorder.clone() };
+    let recorder = HistoryRecorder::default();
+    let inputs = RunInputs { binary, dir: dir.path().to_owned(), recorder: recorder.clone() };
     let mut task = JoinSet::new();
-    task.spawn(play(place));
-    let broken = match tokio::time::timeout(OVER_WITHIN, task.join_next()).await {
+    task.spawn(body(inputs));
+    let failure = match tokio::time::timeout(RUN_TIMEOUT, task.join_next()).await {
         Ok(Some(Err(error))) => Some(format!("fell over: {error}")),
         Ok(_) => None,
-        Err(_) => Some(format!("was not over after {} s", OVER_WITHIN.as_secs())),
+        Err(_) => Some(format!("was not over after {} s", RUN_TIMEOUT.as_secs())),
     };
     // Its processes end with it.
-    drop(tokio::time::timeout(LET_GO_WITHIN, task.shutdown()).await);
-    Ran { lines: recorder.lines(), dir, broken }
+    drop(tokio::time::timeout(SHUTDOWN_TIMEOUT, task.shutdown()).await);
+    TortureRun { lines: recorder.lines(), dir, failure }
 }
 
 /// The shared parts of a run.
 #[derive(Clone, Debug)]
-pub struct Stage {
+pub struct RigContext {
     /// The history of the run.
-    pub recorder: Recorder,
+    pub recorder: HistoryRecorder,
     /// The addresses of the product.
-    pub addresses: Addresses,
+    pub addresses: ProductAddresses,
     /// The sender of commands.
     pub sender: Sender,
 }
 
-impl Stage {
+impl RigContext {
     /// Returns a stage for the clients of this world.
-    pub fn new(world: &World, recorder: Recorder) -> Self {
-        let addresses = world.addresses().clone();
+    pub fn new(fleet: &ProcessFleet, recorder: HistoryRecorder) -> Self {
+        let addresses = fleet.addresses().clone();
         let sender = Sender::new(&addresses);
         Self { recorder, addresses, sender }
     }
 }
 
 /// Runs a plan against the binary.
-pub async fn run(plan: Plan, Place { binary, dir, recorder }: Place) {
-    let mut world = World::start(&binary, plan.shape, &dir, &crate::plan::SELLERS).await;
-    let stage = Stage::new(&world, recorder);
-    let desk = Desk::new(&stage, &plan);
+pub async fn run(plan: TorturePlan, RunInputs { binary, dir, recorder }: RunInputs) {
+    let mut fleet = ProcessFleet::start(&binary, plan.topology, &dir, &crate::plan::SELLERS).await;
+    let context = RigContext::new(&fleet, recorder);
+    let dispatcher = ClientDispatcher::new(&context, &plan);
     let mut readers = JoinSet::new();
-    open(&plan, &stage, &desk, &mut readers).await;
-    read(&plan, &stage, &mut readers);
+    open(&plan, &context, &dispatcher, &mut readers).await;
+    start_readers(&plan, &context, &mut readers);
 
     let began = Instant::now();
     let mut clients = JoinSet::new();
     for client in &plan.clients {
-        clients.spawn(client::act(desk.clone(), client.clone(), began));
+        clients.spawn(client::run_client(dispatcher.clone(), client.clone(), began));
     }
-    faults::play(&plan.faults, &mut world, &stage.recorder).await;
+    faults::inject_all(&plan.faults, &mut fleet, &context.recorder).await;
     while clients.join_next().await.is_some() {}
-    finish(&plan, &mut world, &desk, readers).await;
+    finish(&plan, &mut fleet, &dispatcher, readers).await;
 }
 
 /// Opens all orders, and waits until processors have them.
-async fn open(plan: &Plan, stage: &Stage, desk: &Desk, readers: &mut JoinSet<()>) {
-    for (place, order) in plan.orders.iter().enumerate() {
-        match order.owner {
-            Owner::Requestor => {
-                let op = Op::Open(order.opening.clone());
-                desk.attempt(place, &op, Over::Requestor, "opener").await;
+async fn open(
+    plan: &TorturePlan,
+    context: &RigContext,
+    dispatcher: &ClientDispatcher,
+    readers: &mut JoinSet<()>,
+) {
+    for (index, order) in plan.orders.iter().enumerate() {
+        match order.tracker {
+            TrackerPlan::Requestor => {
+                let command = ClientCommand::Open(order.opening.clone());
+                dispatcher
+                    .send_as_buyer(index, &command, ClientInterface::Requestor, "opener")
+                    .await;
             }
-            Owner::Trackers { takeover_ms } => {
+            TrackerPlan::Trackers { takeover_ms } => {
                 let moments = [Duration::ZERO, Duration::from_millis(takeover_ms)];
                 for (epoch, after) in EPOCHS.into_iter().zip(moments) {
-                    let claim = Claim { epoch, opening: order.opening.clone() };
+                    let claim = TrackerClaim { epoch, opening: order.opening.clone() };
                     let name = format!("tracker-{epoch}-{}", order.id);
-                    let follower = follower(stage, name, &order.id);
-                    let address = stage.addresses.grpc[order.home];
+                    let follower = follower(context, name, &order.id);
+                    let address = context.addresses.grpc[order.home];
                     readers.spawn(async move {
                         tokio::time::sleep(after).await;
                         track(channel(address), follower, claim).await;
@@ -138,52 +145,59 @@ async fn open(plan: &Plan, stage: &Stage, desk: &Desk, readers: &mut JoinSet<()>
         }
     }
     for order in &plan.orders {
-        await_opening(stage, &order.id).await;
+        await_opening(context, &order.id).await;
     }
 }
 
 /// Waits until the order can be read at every processor: peers need a moment to find each other. If
 /// it never can, the judge finds that.
-pub async fn await_opening(stage: &Stage, order: &str) {
-    let looked = async {
-        for address in &stage.addresses.rest {
+pub async fn await_opening(context: &RigContext, order: &str) {
+    let polled = async {
+        for address in &context.addresses.rest {
             loop {
-                let view = look(*address, Page::Order, order, &stage.recorder).await;
-                if view.is_some_and(|view| matches!(view.found, Found::Order(_))) {
+                let reading =
+                    read_page(*address, PolledPage::Order, order, &context.recorder).await;
+                if reading.is_some_and(|view| matches!(view.result, PageLookup::Order(_))) {
                     break;
                 }
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
         }
     };
-    drop(tokio::time::timeout(OPENED_WITHIN, looked).await);
-    if let Some(address) = stage.addresses.rest.first()
-        && let Some(view) = look(*address, Page::Order, order, &stage.recorder).await
+    drop(tokio::time::timeout(OPENED_WITHIN, polled).await);
+    if let Some(address) = context.addresses.rest.first()
+        && let Some(reading) =
+            read_page(*address, PolledPage::Order, order, &context.recorder).await
     {
-        stage.recorder.write(Line::View(view));
+        context.recorder.write(HistoryLine::Page(reading));
     }
 }
 
-fn follower(stage: &Stage, name: String, order: &str) -> Follower {
-    Follower { name, order: order.to_owned(), recorder: stage.recorder.clone() }
+fn follower(context: &RigContext, name: String, order: &str) -> Follower {
+    Follower { name, order: order.to_owned(), recorder: context.recorder.clone() }
 }
 
 /// Starts readers of every order over every interface.
-fn read(plan: &Plan, stage: &Stage, readers: &mut JoinSet<()>) {
-    for (place, order) in plan.orders.iter().enumerate() {
-        let at = place % plan.shape.processors();
-        let (grpc, rest) = (stage.addresses.grpc[at], stage.addresses.rest[at]);
-        let named = |way: &str| follower(stage, format!("{way}-{}", order.id), &order.id);
+fn start_readers(plan: &TorturePlan, context: &RigContext, readers: &mut JoinSet<()>) {
+    for (index, order) in plan.orders.iter().enumerate() {
+        let at = index % plan.topology.processors();
+        let (grpc, rest) = (context.addresses.grpc[at], context.addresses.rest[at]);
+        let named = |way: &str| follower(context, format!("{way}-{}", order.id), &order.id);
         readers.spawn(observe(channel(grpc), named("observer")));
         readers.spawn(follow_sse(rest, named("sse")));
-        readers.spawn(watch(rest, Page::Order, order.id.clone(), stage.recorder.clone()));
-        if order.owner == Owner::Requestor {
-            let requestor = stage.addresses.requestor;
-            let recorder = stage.recorder.clone();
-            readers.spawn(watch(requestor, Page::Tracking, order.id.clone(), recorder));
+        readers.spawn(poll_page(
+            rest,
+            PolledPage::Order,
+            order.id.clone(),
+            context.recorder.clone(),
+        ));
+        if order.tracker == TrackerPlan::Requestor {
+            let requestor = context.addresses.requestor;
+            let recorder = context.recorder.clone();
+            readers.spawn(poll_page(requestor, PolledPage::Tracking, order.id.clone(), recorder));
         }
     }
-    readers.spawn(watch_roll(stage.addresses.requestor, stage.recorder.clone()));
+    readers.spawn(poll_order_list(context.addresses.requestor, context.recorder.clone()));
 }
 
 /// Returns the path of this build's binary: beside the running program, or one folder up.
@@ -193,10 +207,10 @@ pub fn binary_beside() -> Option<PathBuf> {
 }
 
 /// Returns the specification of an order with a long lifetime, for these sellers.
-pub fn long_opening(sellers: &[&str]) -> Opening {
-    Opening {
-        expires_in_ms: crate::plan::LONG_LIFE_MS,
+pub fn long_opening(sellers: &[&str]) -> OpeningParameters {
+    OpeningParameters {
+        expires_in_ms: crate::plan::LONG_LIFETIME_MS,
         sellers: sellers.iter().map(ToString::to_string).collect(),
-        ..Opening::default()
+        ..OpeningParameters::default()
     }
 }

@@ -7,24 +7,24 @@ use std::time::Instant;
 
 use tokio::task::JoinSet;
 
-use crate::cases::Case;
-use crate::check::{Finding, check};
-use crate::history::{Line, save};
-use crate::op::Outcome;
+use crate::cases::DirectedCase;
+use crate::check::{HistoryFinding, check};
+use crate::command::ClientOutcome;
+use crate::history::{HistoryLine, save};
 use crate::plan::plan;
 use crate::report::report;
-use crate::run::{Ran, bounded, run};
+use crate::run::{TortureRun, run, run_bounded};
 
 /// The number of runs at one time: they mostly wait, and two cores are enough for so many.
 pub const JOBS: usize = 3;
 
 /// The settings for running seeds.
 #[derive(Clone, Debug)]
-pub struct Session {
+pub struct SeedSettings {
     /// The binary.
     pub binary: PathBuf,
     /// The folder for histories of failing runs.
-    pub keep: PathBuf,
+    pub histories_dir: PathBuf,
     /// The number of runs at one time.
     pub jobs: usize,
     /// The time until which it continues with further seeds.
@@ -44,14 +44,14 @@ pub fn parse(text: &str) -> Result<RangeInclusive<u64>, String> {
 }
 
 /// Runs seeds and prints the findings; returns `true` when there are none.
-pub async fn play(seeds: RangeInclusive<u64>, session: &Session) -> bool {
+pub async fn run_seeds(seeds: RangeInclusive<u64>, settings: &SeedSettings) -> bool {
     let mut next = *seeds.start();
-    let (mut runs, mut totals) = (JoinSet::new(), Totals::default());
+    let (mut runs, mut totals) = (JoinSet::new(), SeedTotals::default());
     loop {
-        let goes_on = next <= *seeds.end() || session.until.is_some_and(|it| Instant::now() < it);
-        if goes_on && runs.len() < session.jobs {
-            let (seed, session) = (next, session.clone());
-            runs.spawn(async move { one(seed, &session).await });
+        let goes_on = next <= *seeds.end() || settings.until.is_some_and(|it| Instant::now() < it);
+        if goes_on && runs.len() < settings.jobs {
+            let (seed, settings) = (next, settings.clone());
+            runs.spawn(async move { run_seed(seed, &settings).await });
             next += 1;
         } else if let Some(ended) = runs.join_next().await {
             totals.add(ended.unwrap_or_else(|error| panic!("a seed is lost: {error}")));
@@ -63,58 +63,68 @@ pub async fn play(seeds: RangeInclusive<u64>, session: &Session) -> bool {
     totals.findings.is_empty()
 }
 
-async fn one(seed: u64, session: &Session) -> Count {
+async fn run_seed(seed: u64, settings: &SeedSettings) -> RunCounts {
     let began = Instant::now();
     let plan = plan(seed);
-    let (shape, keys) = (plan.shape, plan.keys);
-    let ran = bounded(session.binary.clone(), |place| run(plan, place)).await;
-    let findings = judge(&ran);
-    let count = Count::of(&ran.lines, &findings);
-    println!("seed {seed} {shape:?} {keys:?}: {count}, {} s", began.elapsed().as_secs());
+    let (topology, keys) = (plan.topology, plan.keys);
+    let result = run_bounded(settings.binary.clone(), |place| run(plan, place)).await;
+    let findings = judge(&result);
+    let count = RunCounts::of(&result.lines, &findings);
+    println!("seed {seed} {topology:?} {keys:?}: {count}, {} s", began.elapsed().as_secs());
     if !findings.is_empty() {
         let replay = format!("cargo xtask torture --seeds {seed}");
-        tell(&findings, &ran, &replay, &session.keep.join(format!("seed-{seed}")));
+        report_findings(
+            &findings,
+            &result,
+            &replay,
+            &settings.histories_dir.join(format!("seed-{seed}")),
+        );
     }
     count
 }
 
 /// Returns the findings of a run. One that did not come to its end has no history to be judged.
-fn judge(ran: &Ran) -> Vec<Finding> {
-    let Some(broken) = &ran.broken else { return check(&ran.lines) };
-    let (order, token, text) = (String::new(), String::new(), format!("the run {broken}"));
-    vec![Finding { predicate: "run", order, token, text }]
+fn judge(result: &TortureRun) -> Vec<HistoryFinding> {
+    let Some(failure) = &result.failure else { return check(&result.lines) };
+    let (order, token, text) = (String::new(), String::new(), format!("the run {failure}"));
+    vec![HistoryFinding { predicate: "run", order, token, text }]
 }
 
 /// Prints the findings, and stores the history and the logs.
-fn tell(findings: &[Finding], ran: &Ran, replay: &str, keep: &Path) {
-    println!("{}", report(findings, &ran.lines, replay));
-    let kept = std::fs::create_dir_all(keep).and_then(|()| {
-        for file in std::fs::read_dir(ran.dir.path())?.flatten() {
+fn report_findings(
+    findings: &[HistoryFinding],
+    result: &TortureRun,
+    replay: &str,
+    histories_dir: &Path,
+) {
+    println!("{}", report(findings, &result.lines, replay));
+    let saved = std::fs::create_dir_all(histories_dir).and_then(|()| {
+        for file in std::fs::read_dir(result.dir.path())?.flatten() {
             if file.path().extension().is_some_and(|kind| kind == "log") {
-                std::fs::copy(file.path(), keep.join(file.file_name()))?;
+                std::fs::copy(file.path(), histories_dir.join(file.file_name()))?;
             }
         }
-        save(&ran.lines, &keep.join("history.jsonl"))
+        save(&result.lines, &histories_dir.join("history.jsonl"))
     });
-    match kept {
-        Ok(()) => println!("history and logs: {}", keep.display()),
+    match saved {
+        Ok(()) => println!("history and logs: {}", histories_dir.display()),
         Err(error) => println!("the history is not kept: {error}"),
     }
 }
 
 /// Runs directed cases one after the other; returns `true` when there are no findings.
-pub async fn play_cases(cases: &[Case], binary: &Path, keep: &Path) -> bool {
+pub async fn run_cases(cases: &[DirectedCase], binary: &Path, histories_dir: &Path) -> bool {
     let mut passed = true;
     for case in cases {
         let began = Instant::now();
-        let ran = bounded(binary.to_owned(), |place| case.play(place)).await;
-        let findings = judge(&ran);
-        let count = Count::of(&ran.lines, &findings);
+        let result = run_bounded(binary.to_owned(), |place| case.run(place)).await;
+        let findings = judge(&result);
+        let count = RunCounts::of(&result.lines, &findings);
         println!("case {case}: {count}, {} s", began.elapsed().as_secs());
         if !findings.is_empty() {
             passed = false;
             let replay = format!("cargo xtask torture --case {case}");
-            tell(&findings, &ran, &replay, &keep.join(case.to_string()));
+            report_findings(&findings, &result, &replay, &histories_dir.join(case.to_string()));
         }
     }
     passed
@@ -122,37 +132,39 @@ pub async fn play_cases(cases: &[Case], binary: &Path, keep: &Path) -> bool {
 
 /// The counts of one run.
 #[derive(Clone, Debug, Default)]
-struct Count {
-    acts: usize,
-    done: usize,
+struct RunCounts {
+    attempts: usize,
+    succeeded: usize,
     refused: usize,
-    told: usize,
-    views: usize,
+    receipts: usize,
+    readings: usize,
     faults: BTreeMap<String, usize>,
     findings: Vec<String>,
 }
 
-impl Count {
-    fn of(lines: &[Line], findings: &[Finding]) -> Self {
+impl RunCounts {
+    fn of(lines: &[HistoryLine], findings: &[HistoryFinding]) -> Self {
         let mut count = Self::default();
         for line in lines {
             match line {
-                Line::Act(act) => {
-                    count.acts += 1;
-                    count.done += usize::from(matches!(act.result, Outcome::Ok { .. }));
-                    count.refused += usize::from(matches!(act.result, Outcome::Fail { .. }));
+                HistoryLine::Attempt(attempt) => {
+                    count.attempts += 1;
+                    count.succeeded +=
+                        usize::from(matches!(attempt.result, ClientOutcome::Ok { .. }));
+                    count.refused +=
+                        usize::from(matches!(attempt.result, ClientOutcome::Fail { .. }));
                 }
-                Line::Told(_) => count.told += 1,
-                Line::View(_) | Line::Roll(_) => count.views += 1,
-                Line::Fault(fault) => {
-                    let word = fault.what.split('(').next().unwrap_or_default().to_owned();
-                    *count.faults.entry(word).or_default() += 1;
+                HistoryLine::Receipt(_) => count.receipts += 1,
+                HistoryLine::Page(_) | HistoryLine::OrderList(_) => count.readings += 1,
+                HistoryLine::Fault(fault) => {
+                    let kind = fault.kind.split('(').next().unwrap_or_default().to_owned();
+                    *count.faults.entry(kind).or_default() += 1;
                 }
-                Line::Stream(_)
-                | Line::List(_)
-                | Line::Pages(_)
-                | Line::Figures(_)
-                | Line::Gone(_) => {}
+                HistoryLine::Stream(_)
+                | HistoryLine::List(_)
+                | HistoryLine::Pages(_)
+                | HistoryLine::Measurements(_)
+                | HistoryLine::Exit(_) => {}
             }
         }
         count.findings = findings.iter().map(|finding| finding.predicate.to_owned()).collect();
@@ -160,43 +172,46 @@ impl Count {
     }
 }
 
-impl std::fmt::Display for Count {
+impl std::fmt::Display for RunCounts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { acts, done, refused, told, views, faults, findings } = self;
+        let Self { attempts, succeeded, refused, receipts, readings, faults, findings } = self;
         let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
         for predicate in findings {
             *kinds.entry(predicate).or_default() += 1;
         }
-        write!(f, "{acts} acts ({done} done, {refused} refused), {told} told, {views} views, ")?;
+        write!(
+            f,
+            "{attempts} acts ({succeeded} done, {refused} refused), {receipts} told, {readings} views, "
+        )?;
         write!(f, "faults {faults:?}, findings {kinds:?}")
     }
 }
 
 /// The counts of all runs.
 #[derive(Debug, Default)]
-struct Totals {
+struct SeedTotals {
     runs: usize,
-    all: Count,
+    all: RunCounts,
     findings: Vec<String>,
 }
 
-impl Totals {
-    fn add(&mut self, count: Count) {
+impl SeedTotals {
+    fn add(&mut self, count: RunCounts) {
         self.runs += 1;
-        self.all.acts += count.acts;
-        self.all.done += count.done;
+        self.all.attempts += count.attempts;
+        self.all.succeeded += count.succeeded;
         self.all.refused += count.refused;
-        self.all.told += count.told;
-        self.all.views += count.views;
-        for (word, times) in count.faults {
-            *self.all.faults.entry(word).or_default() += times;
+        self.all.receipts += count.receipts;
+        self.all.readings += count.readings;
+        for (kind, times) in count.faults {
+            *self.all.faults.entry(kind).or_default() += times;
         }
         self.findings.extend(count.findings.iter().cloned());
         self.all.findings.extend(count.findings);
     }
 }
 
-impl std::fmt::Display for Totals {
+impl std::fmt::Display for SeedTotals {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} runs: {}", self.runs, self.all)
     }

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use tonic::transport::{Channel, Endpoint};
 
-use crate::op::{Op, Outcome, Over};
-use crate::world::Addresses;
+use crate::command::{ClientCommand, ClientInterface, ClientOutcome};
+use crate::fleet::ProductAddresses;
 
 /// The deadline of a client's request. The requestor itself waits two seconds for a processor.
 pub const DEADLINE: Duration = Duration::from_secs(4);
@@ -22,13 +22,13 @@ const CONNECT: Duration = Duration::from_secs(1);
 
 /// One command, ready to be sent.
 #[derive(Clone, Debug)]
-pub struct Call {
+pub struct ClientRequest {
     /// The seller that acts, or `buyer`.
     pub actor: String,
     /// The order.
     pub order: String,
     /// The command.
-    pub op: Op,
+    pub command: ClientCommand,
     /// The idempotency key.
     pub key: String,
     /// A text that names the command.
@@ -37,7 +37,7 @@ pub struct Call {
     pub epoch: u64,
 }
 
-impl Call {
+impl ClientRequest {
     /// Returns the order's id.
     pub(crate) fn id(&self) -> &str {
         crate::name::id(&self.order)
@@ -47,46 +47,48 @@ impl Call {
 /// A sender over all interfaces but sessions.
 #[derive(Clone, Debug)]
 pub struct Sender {
-    addresses: Addresses,
+    addresses: ProductAddresses,
     channels: Vec<Channel>,
 }
 
 impl Sender {
     /// Returns a sender for these addresses. Must be called inside a runtime.
-    pub fn new(addresses: &Addresses) -> Self {
+    pub fn new(addresses: &ProductAddresses) -> Self {
         let channels = addresses.grpc.iter().map(|address| channel(*address)).collect();
         Self { addresses: addresses.clone(), channels }
     }
 
     /// Sends a call, waits at most [`DEADLINE`] for the answer, and returns the outcome.
-    pub async fn send(&self, call: &Call, over: Over) -> Outcome {
+    pub async fn send(&self, call: &ClientRequest, interface: ClientInterface) -> ClientOutcome {
         let sent = async {
-            match over {
-                Over::Rest(at) => rest::send(self.addresses.rest[at], call).await,
-                Over::Grpc(at) => self.control(call, at).await,
-                Over::Bulk(at) => bulk::send(self.channels[at].clone(), call).await,
-                Over::Requestor => requestor::send(self.addresses.requestor, call).await,
-                Over::Cli => cli::send(&self.addresses, call).await,
-                Over::Session(_) => Outcome::unknown("a session has its own client"),
+            match interface {
+                ClientInterface::Rest(at) => rest::send(self.addresses.rest[at], call).await,
+                ClientInterface::Grpc(at) => self.send_control(call, at).await,
+                ClientInterface::Bulk(at) => bulk::send(self.channels[at].clone(), call).await,
+                ClientInterface::Requestor => requestor::send(self.addresses.requestor, call).await,
+                ClientInterface::Cli => cli::send(&self.addresses, call).await,
+                ClientInterface::Session(_) => {
+                    ClientOutcome::unknown("a session has its own client")
+                }
             }
         };
-        let answer = tokio::time::timeout(DEADLINE, sent).await;
-        answer.unwrap_or_else(|_| Outcome::unknown("no answer in time"))
+        let outcome = tokio::time::timeout(DEADLINE, sent).await;
+        outcome.unwrap_or_else(|_| ClientOutcome::unknown("no answer in time"))
     }
 
     /// Sends a buyer's unary call, which only the processor with the order answers: where one does
     /// not have it, the next one is tried.
-    async fn control(&self, call: &Call, first: usize) -> Outcome {
+    async fn send_control(&self, call: &ClientRequest, first: usize) -> ClientOutcome {
         let count = self.channels.len();
-        let mut answer = Outcome::unknown("no processor");
-        for place in 0..count {
-            let channel = self.channels[(first + place) % count].clone();
-            answer = control::send(channel, call).await;
-            if answer != Outcome::refused("ORDER_NOT_FOUND") {
+        let mut outcome = ClientOutcome::unknown("no processor");
+        for offset in 0..count {
+            let channel = self.channels[(first + offset) % count].clone();
+            outcome = control::send(channel, call).await;
+            if outcome != ClientOutcome::refused("ORDER_NOT_FOUND") {
                 break;
             }
         }
-        answer
+        outcome
     }
 }
 
@@ -103,9 +105,9 @@ pub fn channel(address: std::net::SocketAddr) -> Channel {
 }
 
 /// Returns the outcome of a gRPC status.
-fn refused(status: &tonic::Status) -> Outcome {
+fn outcome_of(status: &tonic::Status) -> ClientOutcome {
     match orderstream_rpc::status::refusal_from_status(status) {
-        Some(refusal) => Outcome::refused(refusal.reason.as_str()),
-        None => Outcome::unknown(format!("{:?} {}", status.code(), status.message())),
+        Some(refusal) => ClientOutcome::refused(refusal.reason.as_str()),
+        None => ClientOutcome::unknown(format!("{:?} {}", status.code(), status.message())),
     }
 }

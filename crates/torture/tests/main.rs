@@ -4,15 +4,15 @@
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use orderstream_torture::cases::Case;
+use orderstream_torture::cases::DirectedCase;
 use orderstream_torture::run::binary_beside;
-use orderstream_torture::seeds::{JOBS, Session, parse, play, play_cases};
+use orderstream_torture::seeds::{JOBS, SeedSettings, parse, run_cases, run_seeds};
 use tokio::sync::Mutex;
 
 /// The seeds of every build.
 const SEEDS: RangeInclusive<u64> = 0..=9;
 /// The folder for histories of failing runs.
-const KEEP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/torture");
+const HISTORIES_DIR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/torture");
 
 /// Runs have deadlines, so no two tests may share the machine.
 static ALONE: Mutex<()> = Mutex::const_new(());
@@ -23,8 +23,8 @@ fn binary() -> PathBuf {
     binary.unwrap_or_default()
 }
 
-fn session(binary: PathBuf) -> Session {
-    Session { binary, keep: KEEP.into(), jobs: JOBS, until: None }
+fn settings(binary: PathBuf) -> SeedSettings {
+    SeedSettings { binary, histories_dir: HISTORIES_DIR.into(), jobs: JOBS, until: None }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,21 +34,24 @@ async fn every_seed_keeps_every_promise() {
         Ok(text) => parse(&text).unwrap(),
         Err(_) => SEEDS,
     };
-    assert!(play(seeds, &session(binary())).await, "a promise is broken: see the report above");
+    assert!(
+        run_seeds(seeds, &settings(binary())).await,
+        "a promise is broken: see the report above"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_case_keeps_every_promise() {
     let _alone = ALONE.lock().await;
-    let passed = play_cases(&Case::ALL, &binary(), KEEP.as_ref()).await;
+    let passed = run_cases(&DirectedCase::ALL, &binary(), HISTORIES_DIR.as_ref()).await;
     assert!(passed, "a promise is broken: see the report above");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn processes_that_cannot_start_fail_runs() {
     let _alone = ALONE.lock().await;
-    let keep = tempfile::tempdir().unwrap();
-    let nothing = session(keep.path().join("no-such-binary"));
-    let nothing = Session { keep: keep.path().to_owned(), ..nothing };
-    assert!(!play(0..=0, &nothing).await);
+    let histories_dir = tempfile::tempdir().unwrap();
+    let nothing = settings(histories_dir.path().join("no-such-binary"));
+    let nothing = SeedSettings { histories_dir: histories_dir.path().to_owned(), ..nothing };
+    assert!(!run_seeds(0..=0, &nothing).await);
 }

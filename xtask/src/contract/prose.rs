@@ -6,36 +6,36 @@ use serde_json::Value;
 
 /// The meaning of an object's keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Keys {
+enum KeyMeaning {
     /// Keywords of the format, some of which hold prose.
-    Words,
+    Keywords,
     /// Names that we chose, such as those of properties.
     Names,
     /// Keywords of a rule in CEL.
     Rule,
     /// Any keys: the value is taken as it is.
-    Data,
+    Values,
 }
 
 /// Returns the document without its prose.
 pub(super) fn strip(document: &Value) -> Value {
-    stripped(document, Keys::Words)
+    strip_value(document, KeyMeaning::Keywords)
 }
 
-fn stripped(value: &Value, keys: Keys) -> Value {
+fn strip_value(value: &Value, keys: KeyMeaning) -> Value {
     match value {
-        Value::Array(items) if keys == Keys::Data => sorted(items),
+        Value::Array(items) if keys == KeyMeaning::Values => sorted(items),
         // A named entry of a list has its name beside its other keys.
         Value::Array(items) => {
-            let keys = if keys == Keys::Names { Keys::Words } else { keys };
-            items.iter().map(|item| stripped(item, keys)).collect()
+            let keys = if keys == KeyMeaning::Names { KeyMeaning::Keywords } else { keys };
+            items.iter().map(|item| strip_value(item, keys)).collect()
         }
         Value::Object(map) => {
-            let kept = map.iter().filter(|(word, value)| !is_prose(word, value, keys));
+            let remaining = map.iter().filter(|(word, value)| !is_prose(word, value, keys));
             let part = |(word, value): (&String, &Value)| {
-                (word.clone(), stripped(value, below(word, keys)))
+                (word.clone(), strip_value(value, below(word, keys)))
             };
-            Value::Object(kept.map(part).collect())
+            Value::Object(remaining.map(part).collect())
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
     }
@@ -49,31 +49,33 @@ fn sorted(items: &[Value]) -> Value {
 }
 
 /// Reports whether a key and its value are for people only.
-fn is_prose(word: &str, value: &Value, keys: Keys) -> bool {
+fn is_prose(key: &str, value: &Value, keys: KeyMeaning) -> bool {
     match keys {
-        Keys::Names | Keys::Data => false,
-        Keys::Rule => word == "message",
-        Keys::Words => match word {
+        KeyMeaning::Names | KeyMeaning::Values => false,
+        KeyMeaning::Rule => key == "message",
+        KeyMeaning::Keywords => match key {
             "description" | "summary" | "title" | "$comment" => value.is_string(),
             "example" | "examples" | "externalDocs" => true,
-            _ => word.starts_with("x-doc"),
+            _ => key.starts_with("x-doc"),
         },
     }
 }
 
 /// Returns the meaning of the keys below a key.
-fn below(word: &str, keys: Keys) -> Keys {
+fn below(key: &str, keys: KeyMeaning) -> KeyMeaning {
     match keys {
-        Keys::Names => Keys::Words,
-        Keys::Rule | Keys::Data => Keys::Data,
-        Keys::Words => match word {
+        KeyMeaning::Names => KeyMeaning::Keywords,
+        KeyMeaning::Rule | KeyMeaning::Values => KeyMeaning::Values,
+        KeyMeaning::Keywords => match key {
             "properties" | "patternProperties" | "dependentSchemas" | "$defs" | "definitions"
             | "schemas" | "responses" | "headers" | "parameters" | "requestBodies"
             | "securitySchemes" | "pathItems" | "paths" | "content" | "callbacks" | "links"
-            | "encoding" | "variables" => Keys::Names,
-            "enum" | "const" | "default" | "required" | "type" | "dependentRequired" => Keys::Data,
-            "x-kubernetes-validations" => Keys::Rule,
-            _ => Keys::Words,
+            | "encoding" | "variables" => KeyMeaning::Names,
+            "enum" | "const" | "default" | "required" | "type" | "dependentRequired" => {
+                KeyMeaning::Values
+            }
+            "x-kubernetes-validations" => KeyMeaning::Rule,
+            _ => KeyMeaning::Keywords,
         },
     }
 }
@@ -146,8 +148,8 @@ mod tests {
 
     #[test]
     fn only_prose_is_stripped() {
-        for (name, document, kept) in cases() {
-            assert_eq!(strip(&document), kept, "{name}");
+        for (name, document, expected) in cases() {
+            assert_eq!(strip(&document), expected, "{name}");
         }
     }
 }

@@ -7,31 +7,36 @@ use super::piece::Piece;
 
 /// A kind of declaration: its word, the fields that hold further declarations, and those that hold
 /// prose.
-struct Kind {
-    word: &'static str,
-    parts: &'static [(u64, &'static Kind)],
+struct DeclarationKind {
+    keyword: &'static str,
+    parts: &'static [(u64, &'static DeclarationKind)],
     prose: &'static [u64],
 }
 
 /// Makes a kind of declaration that holds no other.
-const fn leaf(word: &'static str) -> Kind {
-    Kind { word, parts: &[], prose: &[] }
+const fn leaf(keyword: &'static str) -> DeclarationKind {
+    DeclarationKind { keyword, parts: &[], prose: &[] }
 }
 
 // Numbers from google/protobuf/descriptor.proto. The prose of a file is its `source_code_info`.
-static FIELD: Kind = leaf("field");
-static ONEOF: Kind = leaf("oneof");
-static VALUE: Kind = leaf("value");
-static METHOD: Kind = leaf("method");
-static ENUM: Kind = Kind { word: "enum", parts: &[(2, &VALUE)], prose: &[] };
-static SERVICE: Kind = Kind { word: "service", parts: &[(2, &METHOD)], prose: &[] };
-static MESSAGE: Kind = Kind {
-    word: "message",
+static FIELD: DeclarationKind = leaf("field");
+static ONEOF: DeclarationKind = leaf("oneof");
+static VALUE: DeclarationKind = leaf("value");
+static METHOD: DeclarationKind = leaf("method");
+static ENUM: DeclarationKind =
+    DeclarationKind { keyword: "enum", parts: &[(2, &VALUE)], prose: &[] };
+static SERVICE: DeclarationKind =
+    DeclarationKind { keyword: "service", parts: &[(2, &METHOD)], prose: &[] };
+static MESSAGE: DeclarationKind = DeclarationKind {
+    keyword: "message",
     parts: &[(2, &FIELD), (3, &MESSAGE), (4, &ENUM), (8, &ONEOF)],
     prose: &[],
 };
-static FILE: Kind =
-    Kind { word: "file", parts: &[(4, &MESSAGE), (5, &ENUM), (6, &SERVICE)], prose: &[9] };
+static FILE: DeclarationKind = DeclarationKind {
+    keyword: "file",
+    parts: &[(4, &MESSAGE), (5, &ENUM), (6, &SERVICE)],
+    prose: &[9],
+};
 
 const NAME: u64 = 1;
 const PACKAGE: u64 = 2;
@@ -55,7 +60,7 @@ pub(super) fn pieces(descriptors: &[u8]) -> anyhow::Result<Vec<Piece>> {
 
 /// Adds one declaration, and those in it.
 fn declaration(
-    kind: &'static Kind,
+    kind: &'static DeclarationKind,
     scope: &str,
     bytes: &[u8],
     pieces: &mut Vec<Piece>,
@@ -63,7 +68,7 @@ fn declaration(
     let fields = fields(bytes)?;
     let name = text(&fields, NAME)?;
     // A file's name is a path and no part of the names in it.
-    let is_file = kind.word == FILE.word;
+    let is_file = kind.keyword == FILE.keyword;
     let full = if is_file { name } else { format!("{scope}.{name}") };
     let scope = if is_file { scope } else { &full };
     let mut rest = Vec::new();
@@ -74,7 +79,7 @@ fn declaration(
             None => rest.extend_from_slice(field.whole),
         }
     }
-    pieces.push(Piece::raw(format!("{} {full}", kind.word), rest));
+    pieces.push(Piece::raw(format!("{} {full}", kind.keyword), rest));
     Ok(())
 }
 

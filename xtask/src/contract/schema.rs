@@ -12,8 +12,8 @@ const LEVELS: usize = 2;
 pub(super) fn pieces(document: &Value) -> Vec<Piece> {
     let mut document = prose::strip(document);
     let mut pieces = Vec::new();
-    for word in ["$defs", "definitions"] {
-        for (name, schema) in take(&mut document, word) {
+    for key in ["$defs", "definitions"] {
+        for (name, schema) in take(&mut document, key) {
             split(&format!("definition {name}"), schema, 1, &mut pieces);
         }
     }
@@ -33,10 +33,10 @@ pub(super) fn split(name: &str, mut schema: Value, levels: usize, pieces: &mut V
 }
 
 /// Removes a key from a document, and returns its object's entries.
-pub(super) fn take(document: &mut Value, word: &str) -> Vec<(String, Value)> {
-    let taken = document.get_mut(word).and_then(Value::as_object_mut).map(std::mem::take);
-    if taken.is_some() {
-        document.as_object_mut().map(|map| map.remove(word));
+pub(super) fn take(document: &mut Value, key: &str) -> Vec<(String, Value)> {
+    let entries = document.get_mut(key).and_then(Value::as_object_mut).map(std::mem::take);
+    if entries.is_some() {
+        document.as_object_mut().map(|map| map.remove(key));
     }
-    taken.into_iter().flatten().collect()
+    entries.into_iter().flatten().collect()
 }

@@ -10,7 +10,7 @@ const REASON_CELLS: usize = 3;
 /// Returns each row of a table as a piece, whose name and content are the first `cells` cells.
 pub(super) fn rows(text: &str, cells: usize) -> Vec<Piece> {
     let rows = text.lines().filter(|line| line.starts_with("| `") || line.starts_with("| ["));
-    rows.map(|line| piece(named(line, cells))).collect()
+    rows.map(|line| piece(row_name(line, cells))).collect()
 }
 
 /// Returns each reason that has a page, with its codes where the list of all reasons has it.
@@ -34,13 +34,13 @@ fn piece(row: String) -> Piece {
 }
 
 /// Returns a row's first cells, each without spaces.
-fn named(line: &str, cells: usize) -> String {
-    let words = line.trim_matches('|').split('|').take(cells).map(word);
-    words.collect::<Vec<_>>().join(" ")
+fn row_name(line: &str, cells: usize) -> String {
+    let texts = line.trim_matches('|').split('|').take(cells).map(cell_text);
+    texts.collect::<Vec<_>>().join(" ")
 }
 
 /// Returns a cell's text without its markup; `-` for an empty one.
-fn word(cell: &str) -> String {
+fn cell_text(cell: &str) -> String {
     let text = cell.trim();
     let text = text.strip_prefix('[').and_then(|it| it.split(']').next()).unwrap_or(text);
     let text: String = text.chars().filter(|c| !matches!(c, '`' | ' ')).collect();
@@ -60,8 +60,8 @@ mod tests {
         let text = "| name | type | labels | roles | meaning |\n|---|---|---|---|---|\n\
             | `a_total` | counter | `x`, `y` | processor, requestor | Words. |\n\
             | `b` | gauge |  | controller | a | b |\n";
-        let wanted = ["a_total counter x,y processor,requestor", "b gauge - controller"];
-        assert_eq!(names(&rows(text, METRIC_CELLS)), wanted);
+        let expected = ["a_total counter x,y processor,requestor", "b gauge - controller"];
+        assert_eq!(names(&rows(text, METRIC_CELLS)), expected);
     }
 
     #[test]

@@ -38,8 +38,9 @@ fn order(kind: &str) -> Value {
 #[test]
 fn changed_types_are_reported() {
     let found = found(openapi::pieces(&order("string")), openapi::pieces(&order("integer")));
-    let wanted = "file schemas Order.id is changed, restore what others rely on, or add beside it";
-    assert_eq!(found, [format!("6: {wanted}")]);
+    let expected =
+        "file schemas Order.id is changed, restore what others rely on, or add beside it";
+    assert_eq!(found, [format!("6: {expected}")]);
 }
 
 /// A removed one is to be restored, a new one needs a line in the file.
@@ -49,12 +50,12 @@ fn removed_and_new_properties_are_reported() {
     let schema = fewer.pointer_mut("/components/schemas/Order/properties").unwrap();
     schema.as_object_mut().unwrap().remove("title");
     let (all, fewer) = (openapi::pieces(&order("string")), openapi::pieces(&fewer));
-    let gone = found(all.clone(), fewer.clone());
-    assert_eq!(gone.len(), 1);
-    assert!(gone[0].contains("file schemas Order.title is gone"), "{gone:?}");
+    let removed = found(all.clone(), fewer.clone());
+    assert_eq!(removed.len(), 1);
+    assert!(removed[0].contains("file schemas Order.title is gone"), "{removed:?}");
     let new = found(fewer, all);
-    let wanted = "file schemas Order.title is new, write the file anew: `cargo xtask contract`";
-    assert_eq!(new, [format!("1: {wanted}")]);
+    let expected = "file schemas Order.title is new, write the file anew: `cargo xtask contract`";
+    assert_eq!(new, [format!("1: {expected}")]);
 }
 
 #[test]
@@ -92,9 +93,9 @@ fn resources_are_split_by_property() {
         }]}}))
     };
     let names: Vec<_> = contract(crd("A", "r")).into_keys().collect();
-    let wanted =
+    let expected =
         ["file definition", "file v1", "file v1.spec", "file v1.spec.name", "file version v1"];
-    assert_eq!(names, wanted);
+    assert_eq!(names, expected);
     let changed = |after| found(crd("A", "r"), after).join("\n");
     assert!(changed(crd("B", "r")).contains("file version v1 is changed"));
     assert!(changed(crd("A", "s")).contains("file v1.spec.name is changed"));
@@ -109,14 +110,14 @@ fn schemas_are_split_by_property() {
         "$defs": {"Item": {"properties": {"description": {"description": "D"}}}},
     });
     let names: Vec<_> = contract(schema::pieces(&schema)).into_keys().collect();
-    let wanted = [
+    let expected = [
         "file definition Item",
         "file definition Item.description",
         "file schema",
         "file schema.spec",
         "file schema.spec.name",
     ];
-    assert_eq!(names, wanted);
+    assert_eq!(names, expected);
 }
 
 /// A file without a piece is refused too.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 /// The form and size of a panel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(super) enum PanelShape {
     /// One number.
     Stat,
     /// Curves over time, half a row.
@@ -13,7 +13,7 @@ pub(super) enum Shape {
     Narrow,
 }
 
-impl Shape {
+impl PanelShape {
     /// Returns the width and height in the grid of 24 columns.
     pub(super) const fn size(self) -> (u32, u32) {
         match self {
@@ -38,7 +38,7 @@ pub(super) struct Panel {
     pub(super) description: &'static str,
     /// Grafana's name of the unit.
     pub(super) unit: &'static str,
-    pub(super) shape: Shape,
+    pub(super) shape: PanelShape,
     pub(super) queries: Vec<Query>,
     /// The threshold from which the value is red; absent where there is none.
     pub(super) bad_from: Option<f64>,
@@ -52,7 +52,7 @@ pub(super) fn stat(
     description: &'static str,
 ) -> Panel {
     let queries = vec![Query { expression: expression.to_owned(), legend: title }];
-    Panel { title, description, unit, shape: Shape::Stat, queries, bad_from: None }
+    Panel { title, description, unit, shape: PanelShape::Stat, queries, bad_from: None }
 }
 
 /// Makes a panel of curves.
@@ -67,7 +67,7 @@ pub(super) fn curves(
         legend,
     };
     let queries = queries.iter().map(query).collect();
-    Panel { title, description, unit, shape: Shape::Curves, queries, bad_from: None }
+    Panel { title, description, unit, shape: PanelShape::Curves, queries, bad_from: None }
 }
 
 /// Makes a panel of the median and the 99th percentile of a histogram.
@@ -84,30 +84,30 @@ pub(super) fn quantiles(
         legend,
     };
     let queries = vec![quantile("0.5", "p50"), quantile("0.99", "p99")];
-    Panel { title, description, unit: "s", shape: Shape::Curves, queries, bad_from: None }
+    Panel { title, description, unit: "s", shape: PanelShape::Curves, queries, bad_from: None }
 }
 
 impl Panel {
     /// Makes the panel a third of a row wide.
     pub(super) fn narrow(self) -> Self {
-        Self { shape: Shape::Narrow, ..self }
+        Self { shape: PanelShape::Narrow, ..self }
     }
 
     /// Sets the threshold from which the value is red.
-    pub(super) fn bad_from(self, figure: f64) -> Self {
-        Self { bad_from: Some(figure), ..self }
+    pub(super) fn bad_from(self, threshold: f64) -> Self {
+        Self { bad_from: Some(threshold), ..self }
     }
 
     /// Returns the panel's JSON for Grafana, at this place of the grid.
     pub(super) fn json(&self, id: u32, (x, y): (u32, u32)) -> Value {
         let (width, height) = self.shape.size();
         let datasource = json!({"type": "prometheus", "uid": "${datasource}"});
-        let target = |(place, query): (usize, &Query)| {
-            let id = char::from(b'A' + u8::try_from(place).unwrap_or_default());
+        let target = |(index, query): (usize, &Query)| {
+            let id = char::from(b'A' + u8::try_from(index).unwrap_or_default());
             json!({
                 "refId": id.to_string(), "datasource": datasource, "expr": query.expression,
                 "legendFormat": query.legend, "editorMode": "code", "range": true,
-                "instant": self.shape == Shape::Stat,
+                "instant": self.shape == PanelShape::Stat,
             })
         };
         let targets: Vec<_> = self.queries.iter().enumerate().map(target).collect();
@@ -117,7 +117,7 @@ impl Panel {
         }
         json!({
             "id": id,
-            "type": if self.shape == Shape::Stat { "stat" } else { "timeseries" },
+            "type": if self.shape == PanelShape::Stat { "stat" } else { "timeseries" },
             "title": self.title,
             "description": self.description,
             "datasource": datasource,
@@ -138,12 +138,12 @@ impl Panel {
 
     fn options(&self) -> Value {
         match self.shape {
-            Shape::Stat => json!({
+            PanelShape::Stat => json!({
                 "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": false},
                 "colorMode": if self.bad_from.is_some() { "value" } else { "none" },
                 "graphMode": "area",
             }),
-            Shape::Curves | Shape::Narrow => json!({
+            PanelShape::Curves | PanelShape::Narrow => json!({
                 "legend": {"displayMode": "list", "placement": "bottom", "showLegend": true},
                 "tooltip": {"mode": "multi", "sort": "desc"},
             }),

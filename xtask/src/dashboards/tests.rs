@@ -70,11 +70,11 @@ fn used_metrics_are_in_the_reference() {
     let rules = alerts();
     let of_rules =
         rules.iter().map(|(name, rule)| (name.clone(), rule["expr"].as_str().unwrap().to_owned()));
-    for (place, expression) in expressions().into_iter().chain(of_rules) {
+    for (label, expression) in expressions().into_iter().chain(of_rules) {
         let names = names(&expression);
-        assert!(!names.is_empty() || expression.contains("up{"), "{place}: {expression}");
+        assert!(!names.is_empty() || expression.contains("up{"), "{label}: {expression}");
         for name in names {
-            assert!(reference.contains(&format!("| `{name}` |")), "{place}: {name}");
+            assert!(reference.contains(&format!("| `{name}` |")), "{label}: {name}");
         }
     }
 }
@@ -106,7 +106,7 @@ fn panels_are_described_and_disjoint() {
     for (name, text) in files() {
         let board: Value = serde_json::from_str(&text).unwrap();
         assert!(uids.insert(board["uid"].as_str().unwrap().to_owned()), "{name}");
-        let mut taken = BTreeSet::new();
+        let mut occupied = BTreeSet::new();
         let mut ids = BTreeSet::new();
         for panel in board["panels"].as_array().unwrap() {
             assert!(ids.insert(panel["id"].as_u64().unwrap()));
@@ -114,7 +114,7 @@ fn panels_are_described_and_disjoint() {
             assert!(at("x") + at("w") <= 24, "{name}: {panel}");
             for x in at("x")..at("x") + at("w") {
                 for y in at("y")..at("y") + at("h") {
-                    assert!(taken.insert((x, y)), "{name}: {} lies on another", panel["title"]);
+                    assert!(occupied.insert((x, y)), "{name}: {} lies on another", panel["title"]);
                 }
             }
             if panel["type"] == "row" {
@@ -144,8 +144,11 @@ fn alerts_have_texts_runbooks_and_tests() {
     }
     let index = read("docs/runbooks/README.md");
     for (name, rule) in &alerts {
-        for word in ["summary", "description"] {
-            assert!(rule["annotations"][word].as_str().is_some_and(|t| t.len() > 10), "{name}");
+        for annotation in ["summary", "description"] {
+            assert!(
+                rule["annotations"][annotation].as_str().is_some_and(|t| t.len() > 10),
+                "{name}"
+            );
         }
         let severity = rule["labels"]["severity"].as_str().unwrap();
         assert!(["critical", "warning", "info"].contains(&severity), "{name}");

@@ -10,11 +10,11 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
 
-use super::cluster::{Cluster, until};
+use super::cluster::{Cluster, wait_until};
 use super::docs::NAMESPACE;
 
 /// The time limit of each awaited state.
-const PATIENCE: Duration = Duration::from_secs(60);
+const STATE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The most orders that are made until one is on the same processor as the first.
 const ORDERS_MAX: usize = 30;
 /// The order that gets further events after the copy.
@@ -80,7 +80,7 @@ impl Volume {
     }
 
     /// After the copy, gives one order more events than the copy has.
-    pub(super) fn orders_go_on(&self, cluster: &Cluster) -> anyhow::Result<()> {
+    pub(super) fn add_events(&self, cluster: &Cluster) -> anyhow::Result<()> {
         for name in [BUSY, &self.quiet] {
             phase(cluster, name, "Streaming")?;
         }
@@ -90,15 +90,15 @@ impl Volume {
 
     /// Checks, after the copy was restored, that the quiet order goes on and the busy one is
     /// refused.
-    pub(super) fn is_as_copied(&self, cluster: &Cluster) -> anyhow::Result<()> {
+    pub(super) fn check_restored(&self, cluster: &Cluster) -> anyhow::Result<()> {
         phase(cluster, &self.quiet, "Streaming")?;
         propose(cluster, &self.quiet, "after")?;
         received(cluster, &self.quiet, 2)?;
         // Its stream was shown as down before; now the status also shows the reason.
-        until("the order that is ahead says so", PATIENCE, || {
+        wait_until("the order that is ahead says so", STATE_TIMEOUT, || {
             let status = get(cluster, BUSY)?["status"].take();
-            let says = status["conditions"].to_string().contains("AHEAD_OF_LIST");
-            Ok((says && status["phase"] == "Reconnecting").then_some(()))
+            let is_reported = status["conditions"].to_string().contains("AHEAD_OF_LIST");
+            Ok((is_reported && status["phase"] == "Reconnecting").then_some(()))
         })?;
         kubectl(cluster, &["delete", "oreq", BUSY, "--timeout=60s"])?;
         println!("   restored: {} goes on, {BUSY} is refused with AHEAD_OF_LIST", self.quiet);
@@ -127,8 +127,8 @@ fn get(cluster: &Cluster, name: &str) -> anyhow::Result<Value> {
 }
 
 fn phase(cluster: &Cluster, name: &str, phase: &str) -> anyhow::Result<()> {
-    let wanted = format!("--for=jsonpath={{.status.phase}}={phase}");
-    kubectl(cluster, &["wait", "oreq", name, &wanted, "--timeout=60s"]).map(drop)
+    let condition = format!("--for=jsonpath={{.status.phase}}={phase}");
+    kubectl(cluster, &["wait", "oreq", name, &condition, "--timeout=60s"]).map(drop)
 }
 
 fn kubectl(cluster: &Cluster, args: &[&str]) -> anyhow::Result<String> {
@@ -143,16 +143,16 @@ fn propose(cluster: &Cluster, order: &str, id: &str) -> anyhow::Result<()> {
         "tenant": NAMESPACE, "order_req_id": order, "proposal_id": id,
         "seller": "anybody", "price": "10.00", "currency": "EUR",
     });
-    let answer = until("the proposal is taken", PATIENCE, || {
-        let answer = cluster.ask("POST", &path, &body.to_string())?;
-        Ok((answer.status != 503).then_some(answer))
+    let response = wait_until("the proposal is taken", STATE_TIMEOUT, || {
+        let response = cluster.request("POST", &path, &body.to_string())?;
+        Ok((response.status != 503).then_some(response))
     })?;
-    ensure!(answer.status == 201, "{order}: {answer:?}");
+    ensure!(response.status == 201, "{order}: {response:?}");
     Ok(())
 }
 
 fn received(cluster: &Cluster, name: &str, count: u64) -> anyhow::Result<()> {
-    until("the proposal is in the status", PATIENCE, || {
+    wait_until("the proposal is in the status", STATE_TIMEOUT, || {
         let order = get(cluster, name)?;
         Ok((order["status"]["proposals"]["received"] == count).then_some(()))
     })

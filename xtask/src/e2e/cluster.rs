@@ -16,7 +16,7 @@ use ureq::Agent;
 pub(super) const NAMESPACE: &str = "orderstream-e2e";
 pub(super) const RELEASE: &str = "orderstream";
 /// The time between two reads of an awaited state.
-const LOOK: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// The time limit of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -29,17 +29,17 @@ pub(super) struct Cluster {
     base: String,
     agent: Agent,
     /// The rights that controllers have used so far, including those of deleted pods.
-    asked: Mutex<BTreeSet<String>>,
+    used_rights: Mutex<BTreeSet<String>>,
 }
 
 /// A response.
 #[derive(Clone, Debug)]
-pub(super) struct Answer {
+pub(super) struct ApiProxyResponse {
     pub(super) status: u16,
     pub(super) text: String,
 }
 
-impl Answer {
+impl ApiProxyResponse {
     pub(super) fn json(&self) -> anyhow::Result<Value> {
         serde_json::from_str(&self.text).with_context(|| format!("not JSON: {}", self.text))
     }
@@ -71,8 +71,8 @@ impl Cluster {
             .http_status_as_error(false)
             .build();
         let agent = Agent::new_with_config(config);
-        let (root, image, asked) = (root.to_path_buf(), image.to_owned(), Mutex::default());
-        Ok(Self { root, image, proxy, base, agent, asked })
+        let (root, image, used_rights) = (root.to_path_buf(), image.to_owned(), Mutex::default());
+        Ok(Self { root, image, proxy, base, agent, used_rights })
     }
 
     /// Returns the image under test.
@@ -104,7 +104,7 @@ impl Cluster {
     /// Installs or upgrades the release with these settings on top of those of the run.
     pub(super) fn upgrade(&self, settings: &[&str]) -> anyhow::Result<String> {
         // Reads the counts of the pods that will be replaced.
-        drop(self.asked());
+        drop(self.used_rights());
         let chart = self.root.join("deploy/helm/orderstream").display().to_string();
         let (repository, tag) = self.image.rsplit_once(':').context("the image's tag")?;
         let (repository, tag) =
@@ -142,8 +142,8 @@ impl Cluster {
         let report: Value = serde_json::from_slice(&output.stdout)
             .with_context(|| format!("no report of the checks: {output:?}"))?;
         for check in report["checks"].as_array().into_iter().flatten() {
-            let word = |name: &str| check[name].as_str().unwrap_or_default();
-            println!("   {:<8} {}: {}", word("mark"), word("id"), word("text"));
+            let text = |name: &str| check[name].as_str().unwrap_or_default();
+            println!("   {:<8} {}: {}", text("mark"), text("id"), text("text"));
         }
         let failed = failed_checks(&report)?;
         ensure!(failed.is_empty(), "failed: {failed:?} of {report}");
@@ -171,7 +171,12 @@ impl Cluster {
     }
 
     /// Sends a request to the API server's proxy.
-    pub(super) fn ask(&self, method: &str, path: &str, body: &str) -> anyhow::Result<Answer> {
+    pub(super) fn request(
+        &self,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> anyhow::Result<ApiProxyResponse> {
         let request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))
@@ -180,7 +185,7 @@ impl Cluster {
         let mut response = self.agent.run(request)?;
         let status = response.status().as_u16();
         let text = response.body_mut().with_config().limit(64 << 20).read_to_string()?;
-        Ok(Answer { status, text })
+        Ok(ApiProxyResponse { status, text })
     }
 
     /// Returns the path of a Service's REST port behind the proxy.
@@ -198,7 +203,7 @@ impl Cluster {
     }
 
     /// Returns the termination message of a component's container, if one has ended.
-    pub(super) fn said_at_the_end(&self, component: &str) -> anyhow::Result<Option<String>> {
+    pub(super) fn termination_message(&self, component: &str) -> anyhow::Result<Option<String>> {
         let pods = self.pods(component)?;
         let messages = pods.iter().map(|pod| {
             let state = &pod["status"]["containerStatuses"][0];
@@ -212,27 +217,27 @@ impl Cluster {
     /// Returns the metrics page of a pod.
     pub(super) fn metrics(&self, pod: &str) -> anyhow::Result<String> {
         let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{pod}:9090/proxy/metrics");
-        let answer = self.ask("GET", &path, "")?;
-        ensure!(answer.status == 200, "{pod}: {answer:?}");
-        Ok(answer.text)
+        let response = self.request("GET", &path, "")?;
+        ensure!(response.status == 200, "{pod}: {response:?}");
+        Ok(response.text)
     }
 
     /// Returns the rights that controllers have used so far, as `verb group resource`.
-    pub(super) fn asked(&self) -> anyhow::Result<BTreeSet<String>> {
+    pub(super) fn used_rights(&self) -> anyhow::Result<BTreeSet<String>> {
         for pod in self.pods("controller")? {
             let pod = pod["metadata"]["name"].as_str().unwrap_or_default();
             // A pod that is starting has no counts yet; those of a terminating one were read
             // before.
             let Ok(page) = self.metrics(pod) else { continue };
-            let mut asked = self.asked.lock();
-            asked.extend(page.lines().filter_map(right_asked));
+            let mut used_rights = self.used_rights.lock();
+            used_rights.extend(page.lines().filter_map(used_right));
         }
-        Ok(self.asked.lock().clone())
+        Ok(self.used_rights.lock().clone())
     }
 
     /// Forgets the rights that were used so far.
-    pub(super) fn forget_asked(&self) {
-        self.asked.lock().clear();
+    pub(super) fn clear_used_rights(&self) {
+        self.used_rights.lock().clear();
     }
 
     /// Returns all order requests of the release's namespace.
@@ -243,12 +248,12 @@ impl Cluster {
     /// Returns all order requests of a namespace.
     pub(super) fn orders_of(&self, namespace: &str) -> anyhow::Result<Vec<Value>> {
         let path = format!("/apis/orderstream.dev/v1alpha1/namespaces/{namespace}/orderrequests");
-        let list = self.ask("GET", &path, "")?.json()?;
+        let list = self.request("GET", &path, "")?.json()?;
         Ok(list["items"].as_array().cloned().unwrap_or_default())
     }
 
     /// Prints the state of the cluster after a failure.
-    pub(super) fn tell_state(&self) {
+    pub(super) fn print_state(&self) {
         for args in [
             &["get", "pods,pvc,orderrequests", "-o", "wide"][..],
             &["get", "events", "--sort-by=.lastTimestamp"],
@@ -271,7 +276,7 @@ fn failed_checks(report: &Value) -> anyhow::Result<Vec<&str>> {
 }
 
 /// Returns the right of a sample of `orderstream_api_requests_total`, if its count is not 0.
-fn right_asked(line: &str) -> Option<String> {
+fn used_right(line: &str) -> Option<String> {
     let (labels, count) =
         line.strip_prefix("orderstream_api_requests_total{")?.rsplit_once("} ")?;
     let label = |name: &str| {
@@ -282,19 +287,19 @@ fn right_asked(line: &str) -> Option<String> {
     (count.trim() != "0").then_some(right)
 }
 
-/// Waits until `look` returns something; fails after `patience`.
-pub(super) fn until<T>(
+/// Waits until `poll` returns something; fails after `timeout`.
+pub(super) fn wait_until<T>(
     what: &str,
-    patience: Duration,
-    mut look: impl FnMut() -> anyhow::Result<Option<T>>,
+    timeout: Duration,
+    mut poll: impl FnMut() -> anyhow::Result<Option<T>>,
 ) -> anyhow::Result<T> {
     let began = Instant::now();
     loop {
-        let seen = look();
-        match seen {
+        let result = poll();
+        match result {
             Ok(Some(found)) => return Ok(found),
-            Ok(None) | Err(_) if began.elapsed() < patience => pause(LOOK),
-            Ok(None) => bail!("did not come true in {} s: {what}", patience.as_secs()),
+            Ok(None) | Err(_) if began.elapsed() < timeout => sleep(POLL_INTERVAL),
+            Ok(None) => bail!("did not come true in {} s: {what}", timeout.as_secs()),
             Err(error) => return Err(error.context(what.to_owned())),
         }
     }
@@ -302,7 +307,7 @@ pub(super) fn until<T>(
 
 /// Sleeps, where there is no state to wait for.
 #[allow(clippy::disallowed_methods, reason = "a cluster cannot be awaited, only looked at")]
-pub(super) fn pause(time: Duration) {
+pub(super) fn sleep(time: Duration) {
     std::thread::sleep(time);
 }
 
@@ -356,8 +361,8 @@ mod tests {
                 "orderstream_api_requests_total{{group=\"a.b\",resource=\"c/d\",verb=\"get\"}} {count}"
             )
         };
-        assert_eq!(right_asked(&sample(3)).unwrap(), "get a.b c/d");
-        assert_eq!(right_asked(&sample(0)), None);
-        assert_eq!(right_asked("up 1"), None);
+        assert_eq!(used_right(&sample(3)).unwrap(), "get a.b c/d");
+        assert_eq!(used_right(&sample(0)), None);
+        assert_eq!(used_right("up 1"), None);
     }
 }

@@ -8,39 +8,39 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
-use super::cluster::{Cluster, NAMESPACE, RELEASE, pause, until};
-use super::load::{Heard, Load};
+use super::cluster::{Cluster, NAMESPACE, RELEASE, sleep, wait_until};
+use super::load::{Load, LoadResults};
 use super::orders::order_id;
 
 /// The number of orders under load.
 const ORDERS: usize = 200;
 /// The time limit of each awaited state.
-const PATIENCE: Duration = Duration::from_secs(90);
+const STATE_TIMEOUT: Duration = Duration::from_secs(90);
 /// The time after which a stream that resumed without a cause would have been counted: the longest
 /// back-off of a stream.
 const SETTLED: Duration = Duration::from_secs(5);
 /// The number of times that each processor is down after the first leader's time, whose count is
 /// lost: at the upgrade and at its eviction.
-const AWAY_MAX: u64 = 2;
+const OUTAGES_MAX: u64 = 2;
 /// The time in which a status is up to date after the last command: the promise, and as much again
 /// for a busy machine.
-const TRUE_WITHIN: Duration = Duration::from_secs(5 + 5);
+const UP_TO_DATE_WITHIN: Duration = Duration::from_secs(5 + 5);
 
 pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     let names = open_orders(cluster)?;
-    let heard = thread::scope(|scope| {
+    let results = thread::scope(|scope| {
         let load = Load::start(scope, cluster, &names);
         let disturbed = disturb(cluster);
-        let heard = load.stop();
-        disturbed.map(|()| heard)
+        let results = load.stop();
+        disturbed.map(|()| results)
     })?;
-    tell(&heard);
+    print_results(&results);
     ensure!(
-        heard.failed.is_empty(),
+        results.failures.is_empty(),
         "requests failed: {:?}",
-        &heard.failed[..heard.failed.len().min(5)]
+        &results.failures[..results.failures.len().min(5)]
     );
-    all_is_counted(cluster, &heard)
+    check_all_counted(cluster, &results)
 }
 
 fn open_orders(cluster: &Cluster) -> anyhow::Result<Vec<String>> {
@@ -56,7 +56,7 @@ fn open_orders(cluster: &Cluster) -> anyhow::Result<Vec<String>> {
         .collect();
     let list = json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
     cluster.kubectl_with(&["create", "-f", "-"], &list)?;
-    let spread = until("all orders stream", PATIENCE, || {
+    let spread = wait_until("all orders stream", STATE_TIMEOUT, || {
         let mut spread: BTreeMap<String, usize> = BTreeMap::new();
         let streaming = streaming(cluster)?;
         for order in &streaming {
@@ -79,10 +79,10 @@ fn streaming(cluster: &Cluster) -> anyhow::Result<Vec<Value>> {
 fn disturb(cluster: &Cluster) -> anyhow::Result<()> {
     let leader = leader(cluster)?;
     disturb_processors(cluster, &leader)?;
-    drop(cluster.asked()?);
+    drop(cluster.used_rights()?);
     let began = Instant::now();
     cluster.kubectl(&["delete", "pod", &leader, "--wait=false"])?;
-    let next = until("another one leads", PATIENCE, || {
+    let next = wait_until("another one leads", STATE_TIMEOUT, || {
         let next = self::leader(cluster)?;
         Ok((!next.is_empty() && next != leader).then_some(next))
     })?;
@@ -97,7 +97,7 @@ fn disturb(cluster: &Cluster) -> anyhow::Result<()> {
     ])?;
     println!("helm upgrade of all pods took {:.1} s", began.elapsed().as_secs_f32());
     evict_all(cluster)?;
-    pause(Duration::from_secs(2));
+    sleep(Duration::from_secs(2));
     Ok(())
 }
 
@@ -114,12 +114,12 @@ fn disturb_processors(cluster: &Cluster, leader: &str) -> anyhow::Result<()> {
         cluster.kubectl(&["rollout", "status", &processors, "--timeout=90s"])?;
         println!("{pod} deleted, ready again after {:.1} s", began.elapsed().as_secs_f32());
         expected += streams;
-        until("its streams came up again", PATIENCE, || {
+        wait_until("its streams came up again", STATE_TIMEOUT, || {
             Ok((resumptions(cluster, leader)? >= expected).then_some(()))
         })?;
         println!("its {streams} streams resumed");
     }
-    pause(SETTLED);
+    sleep(SETTLED);
     let counted = resumptions(cluster, leader)?;
     ensure!(
         counted == expected,
@@ -167,9 +167,9 @@ fn evict_all(cluster: &Cluster) -> anyhow::Result<()> {
             })
             .to_string();
             let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{pod}/eviction");
-            until("the budget allows the eviction", PATIENCE, || {
-                let answer = cluster.ask("POST", &path, &eviction)?;
-                Ok((answer.status == 201).then_some(()))
+            wait_until("the budget allows the eviction", STATE_TIMEOUT, || {
+                let response = cluster.request("POST", &path, &eviction)?;
+                Ok((response.status == 201).then_some(()))
             })?;
         }
     }
@@ -180,58 +180,63 @@ fn evict_all(cluster: &Cluster) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn tell(heard: &Heard) {
-    let took = |part: f64| {
+fn print_results(results: &LoadResults) {
+    let percentile = |part: f64| {
         #[allow(
             clippy::cast_possible_truncation,
             clippy::cast_precision_loss,
             clippy::cast_sign_loss,
             reason = "a place in a list"
         )]
-        let place = (heard.took.len() as f64 * part) as usize;
-        heard.took.get(place.min(heard.took.len().saturating_sub(1))).copied().unwrap_or_default()
+        let index = (results.latencies.len() as f64 * part) as usize;
+        results
+            .latencies
+            .get(index.min(results.latencies.len().saturating_sub(1)))
+            .copied()
+            .unwrap_or_default()
     };
     println!(
         "{} proposals acknowledged; first try to acknowledgement: p50 {:?}, p99 {:?}, max {:?}",
-        heard.took.len(),
-        took(0.5),
-        took(0.99),
-        took(1.0),
+        results.latencies.len(),
+        percentile(0.5),
+        percentile(0.99),
+        percentile(1.0),
     );
-    println!("repeated: {:?}", heard.repeated);
+    println!("repeated: {:?}", results.retries);
 }
 
-fn all_is_counted(cluster: &Cluster, heard: &Heard) -> anyhow::Result<()> {
+fn check_all_counted(cluster: &Cluster, results: &LoadResults) -> anyhow::Result<()> {
     let began = Instant::now();
-    until("every acknowledged proposal is in its order's status", PATIENCE, || {
+    wait_until("every acknowledged proposal is in its order's status", STATE_TIMEOUT, || {
         let streaming = streaming(cluster)?;
-        let is_true = |order: &Value| {
-            let acknowledged = heard.acknowledged.get(&order_id(order)).map_or(0, |ids| ids.len());
+        let is_up_to_date = |order: &Value| {
+            let acknowledged =
+                results.acknowledged.get(&order_id(order)).map_or(0, |ids| ids.len());
             order["status"]["proposals"]["received"].as_u64() == u64::try_from(acknowledged).ok()
         };
-        Ok((streaming.len() == ORDERS && streaming.iter().all(is_true)).then_some(()))
+        Ok((streaming.len() == ORDERS && streaming.iter().all(is_up_to_date)).then_some(()))
     })?;
     let took = began.elapsed();
     println!("all statuses are true {:.1} s after the last act", took.as_secs_f32());
-    ensure!(took < TRUE_WITHIN, "statuses became true after {took:?}");
-    for (order, acknowledged) in heard.acknowledged.iter().take(ORDERS / 10) {
+    ensure!(took < UP_TO_DATE_WITHIN, "statuses became true after {took:?}");
+    for (order, acknowledged) in results.acknowledged.iter().take(ORDERS / 10) {
         let path = format!(
             "{}/api/v1/orders/{order}/proposals?tenant={NAMESPACE}&limit=500",
             Cluster::service("processor")
         );
-        let page = cluster.ask("GET", &path, "")?.json()?;
-        let held = page["proposals"].as_array().into_iter().flatten();
-        let held: std::collections::BTreeSet<_> = held
+        let page = cluster.request("GET", &path, "")?.json()?;
+        let listed = page["proposals"].as_array().into_iter().flatten();
+        let listed: std::collections::BTreeSet<_> = listed
             .filter_map(|proposal| proposal["proposal_id"].as_str().map(str::to_owned))
             .collect();
-        ensure!(held == *acknowledged, "{order}: {held:?} is held, {acknowledged:?} was heard");
+        ensure!(listed == *acknowledged, "{order}: {listed:?} is held, {acknowledged:?} was heard");
     }
     let reconnects = |order: &Value| order["status"]["tracker"]["reconnects"].as_u64().unwrap_or(0);
     let most = streaming(cluster)?.iter().map(reconnects).max().unwrap_or_default();
     println!("no stream came up again more than {most} times");
     ensure!(
-        most <= AWAY_MAX,
-        "a stream came up again {most} times, its processor {AWAY_MAX} times"
+        most <= OUTAGES_MAX,
+        "a stream came up again {most} times, its processor {OUTAGES_MAX} times"
     );
     Ok(())
 }

@@ -43,16 +43,16 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
             volume = backup::prepare(cluster)?;
         }
         for command in commands {
-            let done = match (command.strip_prefix("# "), &volume) {
+            let result = match (command.strip_prefix("# "), &volume) {
                 (None, _) => execute(cluster, &command),
                 (Some(by_hand), Some(volume)) => volume.by_hand(by_hand),
                 (Some(_), None) => Ok(()),
             };
-            done.with_context(|| format!("docs/{page}.md, {section}"))?;
+            result.with_context(|| format!("docs/{page}.md, {section}"))?;
         }
         match (section, &volume) {
-            ("Back up", Some(volume)) => volume.orders_go_on(cluster)?,
-            ("Restore", Some(volume)) => volume.is_as_copied(cluster)?,
+            ("Back up", Some(volume)) => volume.add_events(cluster)?,
+            ("Restore", Some(volume)) => volume.check_restored(cluster)?,
             _ => {}
         }
     }
@@ -65,13 +65,13 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
 /// Returns the commands of one section's console blocks, without the prompt. One that is only a
 /// comment is a step for a person.
 fn commands(text: &str, section: &str) -> Vec<String> {
-    let (mut here, mut console, mut found) = (false, false, Vec::new());
+    let (mut in_section, mut in_console, mut found) = (false, false, Vec::new());
     for line in text.lines() {
         if line.starts_with("```") {
-            console = line == "```console";
-        } else if !console && line.starts_with('#') {
-            here = line.trim_start_matches('#').trim() == section;
-        } else if here && console {
+            in_console = line == "```console";
+        } else if !in_console && line.starts_with('#') {
+            in_section = line.trim_start_matches('#').trim() == section;
+        } else if in_section && in_console {
             found.extend(line.strip_prefix("$ ").map(str::to_owned));
         }
     }
@@ -85,7 +85,7 @@ fn execute(cluster: &Cluster, command: &str) -> anyhow::Result<()> {
     let tools = tools.map(|dir| dir.display().to_string()).join(":");
     let path = std::env::var("PATH").unwrap_or_default();
     let output = Command::new("sh")
-        .args(["-c", &here(cluster, command)?])
+        .args(["-c", &with_local_chart(cluster, command)?])
         .env("PATH", format!("{tools}:{path}"))
         .current_dir(&cluster.root)
         .output()?;
@@ -98,7 +98,7 @@ fn execute(cluster: &Cluster, command: &str) -> anyhow::Result<()> {
 }
 
 /// Replaces the published chart in a command by the checkout's, with the image under test.
-fn here(cluster: &Cluster, command: &str) -> anyhow::Result<String> {
+fn with_local_chart(cluster: &Cluster, command: &str) -> anyhow::Result<String> {
     let chart = "deploy/helm/orderstream";
     let [published, short] = CHART;
     // The name of the namespace is in the part that is left out.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
-use super::cluster::{Cluster, NAMESPACE, RELEASE, until};
+use super::cluster::{Cluster, NAMESPACE, RELEASE, wait_until};
 
 /// The time limit of the installation once the image is on the cluster.
 const INSTALL_MAX: Duration = Duration::from_secs(60);
@@ -19,10 +19,10 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     let began = Instant::now();
     let notes = cluster.upgrade(&[])?;
     let took = began.elapsed();
-    println!("installed in {:.1} s\n{}", took.as_secs_f32(), told(&notes));
+    println!("installed in {:.1} s\n{}", took.as_secs_f32(), extract_notes(&notes));
     ensure!(took < INSTALL_MAX, "helm install took {took:?}");
-    for wanted in ["helm test orderstream", "kubectl apply -f", "kubectl get oreq"] {
-        ensure!(notes.contains(wanted), "the notes lack {wanted}: {notes}");
+    for expected in ["helm test orderstream", "kubectl apply -f", "kubectl get oreq"] {
+        ensure!(notes.contains(expected), "the notes lack {expected}: {notes}");
     }
     cluster.apply_sellers()?;
     let proof = cluster.helm(&["test", RELEASE, "--logs", "--timeout=120s"])?;
@@ -32,25 +32,25 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     let checks = report["checks"].as_array().map_or(0, Vec::len);
     ensure!(checks >= 18, "{report}");
     println!("helm test and {checks} checks pass");
-    as_a_plugin(cluster)?;
+    check_plugin(cluster)?;
     wrong_settings_leave_the_old_pods(cluster)
 }
 
 /// Returns the notes for people in helm's output.
-fn told(notes: &str) -> &str {
+fn extract_notes(notes: &str) -> &str {
     notes.split_once("NOTES:").map_or(notes, |(_, told)| told)
 }
 
 /// Checks that the binary under a plugin's name is a command of kubectl.
-fn as_a_plugin(cluster: &Cluster) -> anyhow::Result<()> {
+fn check_plugin(cluster: &Cluster) -> anyhow::Result<()> {
     let dir = cluster.plugins()?;
     let path = std::env::var("PATH").unwrap_or_default();
     let output = std::process::Command::new("kubectl")
         .env("PATH", format!("{}:{path}", dir.display()))
         .args(["orderstream", "check", "-n", NAMESPACE, "--only", "crds"])
         .output()?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    ensure!(output.status.success() && said.contains("crd-version"), "{output:?}");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success() && stdout.contains("crd-version"), "{output:?}");
     Ok(())
 }
 
@@ -62,11 +62,12 @@ fn wrong_settings_leave_the_old_pods(cluster: &Cluster) -> anyhow::Result<()> {
         "--processor-service=orderstream-processors"]}]}}}}"#;
     let deployment = format!("deployment/{RELEASE}-controller");
     cluster.kubectl(&["patch", &deployment, "-p", patch])?;
-    let patience = Duration::from_secs(60);
-    let said = until("the new pod says why", patience, || cluster.said_at_the_end("controller"))?;
-    println!("a wrong setting: {}", said.trim());
-    ensure!(said.contains("--connections is 0; give 1 to 64"), "{said}");
-    ensure!(said.trim().lines().count() == 1, "more than one line: {said}");
+    let timeout = Duration::from_secs(60);
+    let message =
+        wait_until("the new pod says why", timeout, || cluster.termination_message("controller"))?;
+    println!("a wrong setting: {}", message.trim());
+    ensure!(message.contains("--connections is 0; give 1 to 64"), "{message}");
+    ensure!(message.trim().lines().count() == 1, "more than one line: {message}");
     let ready = cluster.kubectl(&["get", &deployment, "-o", "jsonpath={.status.readyReplicas}"])?;
     ensure!(ready == "2", "{ready} of the old pods are ready");
     cluster.kubectl(&["rollout", "undo", &deployment])?;

@@ -9,33 +9,33 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::cluster::{Cluster, NAMESPACE, pause};
+use super::cluster::{Cluster, NAMESPACE, sleep};
 
 /// The number of concurrent sellers.
 const SELLERS: usize = 4;
 /// The time between two tries of one proposal.
 const RETRY: Duration = Duration::from_millis(50);
 /// The time between two proposals of one seller.
-const THINK: Duration = Duration::from_millis(5);
+const THINK_TIME: Duration = Duration::from_millis(5);
 
 /// The results that the sellers received.
 #[derive(Debug, Default)]
-pub(super) struct Heard {
+pub(super) struct LoadResults {
     /// Acknowledged proposals by order.
     pub(super) acknowledged: BTreeMap<String, BTreeSet<String>>,
     /// The times from the first try of a proposal to its acknowledgement, sorted once the load has
     /// stopped.
-    pub(super) took: Vec<Duration>,
+    pub(super) latencies: Vec<Duration>,
     /// The numbers of repeated tries, by the reason received.
-    pub(super) repeated: BTreeMap<String, u32>,
+    pub(super) retries: BTreeMap<String, u32>,
     /// The refusals after which no client may retry.
-    pub(super) failed: Vec<String>,
+    pub(super) failures: Vec<String>,
 }
 
 /// Sellers that propose until they are stopped.
 pub(super) struct Load<'scope> {
     stop: Arc<AtomicBool>,
-    sellers: Vec<ScopedJoinHandle<'scope, Heard>>,
+    sellers: Vec<ScopedJoinHandle<'scope, LoadResults>>,
 }
 
 impl<'scope> Load<'scope> {
@@ -56,31 +56,31 @@ impl<'scope> Load<'scope> {
     }
 
     /// Stops the sellers, and returns all their results.
-    pub(super) fn stop(self) -> Heard {
+    pub(super) fn stop(self) -> LoadResults {
         self.stop.store(true, Ordering::Relaxed);
-        let mut all = Heard::default();
+        let mut all = LoadResults::default();
         for seller in self.sellers {
-            let Ok(heard) = seller.join() else {
-                all.failed.push("a seller panicked".to_owned());
+            let Ok(results) = seller.join() else {
+                all.failures.push("a seller panicked".to_owned());
                 continue;
             };
-            for (order, ids) in heard.acknowledged {
+            for (order, ids) in results.acknowledged {
                 all.acknowledged.entry(order).or_default().extend(ids);
             }
-            all.took.extend(heard.took);
-            all.failed.extend(heard.failed);
-            for (why, count) in heard.repeated {
-                *all.repeated.entry(why).or_default() += count;
+            all.latencies.extend(results.latencies);
+            all.failures.extend(results.failures);
+            for (reason, count) in results.retries {
+                *all.retries.entry(reason).or_default() += count;
             }
         }
-        all.took.sort();
+        all.latencies.sort();
         all
     }
 }
 
-fn propose(cluster: &Cluster, orders: &[String], seller: usize, stop: &AtomicBool) -> Heard {
+fn propose(cluster: &Cluster, orders: &[String], seller: usize, stop: &AtomicBool) -> LoadResults {
     let path = format!("{}/api/v1/proposals", Cluster::service("processor"));
-    let mut heard = Heard::default();
+    let mut results = LoadResults::default();
     for serial in 0_usize.. {
         if stop.load(Ordering::Relaxed) {
             break;
@@ -94,45 +94,45 @@ fn propose(cluster: &Cluster, orders: &[String], seller: usize, stop: &AtomicBoo
         .to_string();
         let began = Instant::now();
         loop {
-            match tried(cluster, &path, &body) {
-                Tried::Done => {
-                    heard.took.push(began.elapsed());
-                    heard.acknowledged.entry(order.clone()).or_default().insert(id);
+            match try_propose(cluster, &path, &body) {
+                ProposeOutcome::Acknowledged => {
+                    results.latencies.push(began.elapsed());
+                    results.acknowledged.entry(order.clone()).or_default().insert(id);
                     break;
                 }
-                Tried::Again(why) => *heard.repeated.entry(why).or_default() += 1,
-                Tried::Failed(why) => {
-                    heard.failed.push(why);
+                ProposeOutcome::Retry(reason) => *results.retries.entry(reason).or_default() += 1,
+                ProposeOutcome::Failed(reason) => {
+                    results.failures.push(reason);
                     break;
                 }
             }
-            pause(RETRY);
+            sleep(RETRY);
         }
-        pause(THINK);
+        sleep(THINK_TIME);
     }
-    heard
+    results
 }
 
-enum Tried {
-    Done,
+enum ProposeOutcome {
+    Acknowledged,
     /// A temporary refusal: overloaded, unavailable, or no response.
-    Again(String),
+    Retry(String),
     /// A final refusal.
     Failed(String),
 }
 
-fn tried(cluster: &Cluster, path: &str, body: &str) -> Tried {
-    match cluster.ask("POST", path, body) {
-        Ok(answer) if answer.status == 201 => Tried::Done,
-        Ok(answer) if matches!(answer.status, 429 | 502 | 503 | 504) => {
-            let reason = answer.json().ok().and_then(|body| {
+fn try_propose(cluster: &Cluster, path: &str, body: &str) -> ProposeOutcome {
+    match cluster.request("POST", path, body) {
+        Ok(response) if response.status == 201 => ProposeOutcome::Acknowledged,
+        Ok(response) if matches!(response.status, 429 | 502 | 503 | 504) => {
+            let reason = response.json().ok().and_then(|body| {
                 Some(body.get("reason").or_else(|| body.get("message"))?.as_str()?.to_owned())
             });
             let reason = reason.unwrap_or_default();
             let reason = reason.split(':').next().unwrap_or_default();
-            Tried::Again(format!("{} {reason}", answer.status))
+            ProposeOutcome::Retry(format!("{} {reason}", response.status))
         }
-        Ok(answer) => Tried::Failed(format!("{} {}", answer.status, answer.text)),
-        Err(_) => Tried::Again("no answer".to_owned()),
+        Ok(response) => ProposeOutcome::Failed(format!("{} {}", response.status, response.text)),
+        Err(_) => ProposeOutcome::Retry("no answer".to_owned()),
     }
 }

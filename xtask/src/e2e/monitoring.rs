@@ -11,14 +11,14 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
-use super::cluster::{Cluster, NAMESPACE, RELEASE, pause, until};
+use super::cluster::{Cluster, NAMESPACE, RELEASE, sleep, wait_until};
 use super::load::Load;
 use crate::dashboards;
 
 /// The duration of the load before the panels are queried: the longest range in one is a minute.
-const LOAD: Duration = Duration::from_secs(20);
+const LOAD_TIME: Duration = Duration::from_secs(20);
 /// The time in which every target is scraped at least twice.
-const SCRAPES: Duration = Duration::from_secs(5);
+const SCRAPE_TIME: Duration = Duration::from_secs(5);
 /// The most series of one process, whatever users do.
 const SERIES_MAX: usize = 2_000;
 
@@ -28,16 +28,16 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     let prometheus = Prometheus::start(cluster)?;
     let orders = fresh_orders(cluster)?;
     // A counter that was not scraped at its first value shows no increase.
-    pause(SCRAPES);
+    sleep(SCRAPE_TIME);
     thread::scope(|scope| {
         let load = Load::start(scope, cluster, &orders);
-        pause(LOAD);
+        sleep(LOAD_TIME);
         drop(load.stop());
     });
     // One order is ended, so that the panels about ends have data.
     let cancel = r#"{"spec":{"cancel":true}}"#;
     cluster.kubectl(&["patch", "oreq", &orders[0], "--type=merge", "-p", cancel])?;
-    prometheus.shows_everything(cluster)
+    prometheus.check_everything(cluster)
 }
 
 /// Makes orders without any proposal.
@@ -64,8 +64,8 @@ fn series_are_bounded(cluster: &Cluster) -> anyhow::Result<()> {
             format!("{}/api/v1/orders/random-{number}", Cluster::service("processor")),
             format!("{}/random/{number}", Cluster::service("requestor")),
         ] {
-            let answer = cluster.ask("GET", &path, "")?;
-            ensure!(matches!(answer.status, 404 | 503), "{path}: {answer:?}");
+            let response = cluster.request("GET", &path, "")?;
+            ensure!(matches!(response.status, 404 | 503), "{path}: {response:?}");
         }
     }
     for component in ["processor", "controller"] {
@@ -131,28 +131,28 @@ impl Prometheus {
             .spawn()
             .context("start prometheus; Debian's package `prometheus` has it")?;
         let started = Self { process, dir, address };
-        until("Prometheus is ready", Duration::from_secs(30), || {
+        wait_until("Prometheus is ready", Duration::from_secs(30), || {
             Ok(started.get("/-/ready").ok().map(drop))
         })?;
         Ok(started)
     }
 
     fn get(&self, path: &str) -> anyhow::Result<String> {
-        let mut answer = ureq::get(format!("http://{}{path}", self.address)).call()?;
-        Ok(answer.body_mut().read_to_string()?)
+        let mut response = ureq::get(format!("http://{}{path}", self.address)).call()?;
+        Ok(response.body_mut().read_to_string()?)
     }
 
     /// Checks that every expression of every panel has data, and that every rule is healthy.
-    fn shows_everything(&self, cluster: &Cluster) -> anyhow::Result<()> {
+    fn check_everything(&self, cluster: &Cluster) -> anyhow::Result<()> {
         let expressions = dashboards::expressions();
         let mut empty = Vec::new();
-        for (place, expression) in &expressions {
-            let found = until("the panel has data", Duration::from_secs(20), || {
+        for (panel, expression) in &expressions {
+            let found = wait_until("the panel has data", Duration::from_secs(20), || {
                 let result = self.query(expression)?;
                 Ok((result > 0).then_some(result))
             });
             if let Err(error) = found {
-                empty.push(format!("{place}: {expression}: {error:#}"));
+                empty.push(format!("{panel}: {expression}: {error:#}"));
             }
         }
         println!("{} panels' expressions, {} without data", expressions.len(), empty.len());
@@ -162,8 +162,8 @@ impl Prometheus {
         let groups = rules["data"]["groups"].as_array().into_iter().flatten();
         let rules: Vec<_> =
             groups.filter_map(|group| group["rules"].as_array()).flatten().collect();
-        let sick: Vec<_> = rules.iter().filter(|rule| rule["health"] == "err").collect();
-        ensure!(sick.is_empty(), "rules fail: {sick:?}");
+        let unhealthy: Vec<_> = rules.iter().filter(|rule| rule["health"] == "err").collect();
+        ensure!(unhealthy.is_empty(), "rules fail: {unhealthy:?}");
         let firing: Vec<_> = rules
             .iter()
             .filter(|rule| rule["state"] == "firing")
@@ -171,22 +171,22 @@ impl Prometheus {
             .collect();
         println!("{} rules are healthy, firing: {firing:?}", rules.len());
         // A volume of a test cluster may be a folder of the machine's own disk, and as full as that.
-        let serious = rules.iter().find(|rule| {
+        let critical = rules.iter().find(|rule| {
             rule["state"] == "firing"
                 && rule["labels"]["severity"] == "critical"
                 && rule["name"] != "OrderstreamDiskFull"
         });
-        ensure!(serious.is_none(), "a critical alert fires on a healthy system: {serious:?}");
+        ensure!(critical.is_none(), "a critical alert fires on a healthy system: {critical:?}");
         cluster.orders().map(drop)
     }
 
     /// Returns the number of series of an expression whose value is a number.
     fn query(&self, expression: &str) -> anyhow::Result<usize> {
-        let mut answer = ureq::get(format!("http://{}/api/v1/query", self.address))
+        let mut response = ureq::get(format!("http://{}/api/v1/query", self.address))
             .query("query", expression)
             .call()?;
-        let answer: Value = serde_json::from_str(&answer.body_mut().read_to_string()?)?;
-        let series = answer["data"]["result"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let response: Value = serde_json::from_str(&response.body_mut().read_to_string()?)?;
+        let series = response["data"]["result"].as_array().map(Vec::as_slice).unwrap_or_default();
         Ok(series.iter().filter(|series| series["value"][1] != "NaN").count())
     }
 }

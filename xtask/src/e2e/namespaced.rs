@@ -6,7 +6,7 @@ use super::cluster::{Cluster, NAMESPACE, RELEASE};
 use super::rights;
 
 pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
-    cluster.forget_asked();
+    cluster.clear_used_rights();
     cluster.kubectl(&["create", "namespace", NAMESPACE])?;
     cluster.upgrade(&["scope=namespace", "rbac.userRoles=false"])?;
     cluster.apply_sellers()?;
@@ -19,7 +19,7 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     cluster.check()?;
     cluster.upgrade(&["scope=namespace", "rbac.userRoles=false", "processor.replicas=2"])?;
     let roles = ["role/orderstream-controller", "role/orderstream-controller-orders"];
-    rights::judge(cluster, &roles)?;
+    rights::compare(cluster, &roles)?;
     println!("one namespace: installed, proven, upgraded, with no right on the cluster");
     cluster.helm(&["uninstall", RELEASE, "--wait", "--timeout=60s"])?;
     cluster.kubectl(&["delete", "namespace", NAMESPACE, "--timeout=60s"])?;

@@ -9,11 +9,11 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
-use self::listener::{Heard, Listener};
-use super::cluster::{Cluster, NAMESPACE, until};
+use self::listener::{Listener, VerifiedWebhook};
+use super::cluster::{Cluster, NAMESPACE, wait_until};
 
 /// The time limit of the invitation: an attempt, and another after a failure.
-const PATIENCE: Duration = Duration::from_secs(60);
+const STATE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The signing secret of this test: the example of Standard Webhooks.
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const ORDER: &str = "told";
@@ -42,22 +42,22 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
         "notifications.webhook.secretKeys={webhook-secret}",
         &ports,
     ])?;
-    no_secret_is_shown(cluster)?;
+    check_no_secret_exposed(cluster)?;
     let order = json!({
         "apiVersion": "orderstream.dev/v1alpha1", "kind": "OrderRequest", "metadata": {"name": ORDER},
         "spec": {"title": "Told", "expiresIn": "1h", "sellers": {"names": [SELLER]}},
     });
     cluster.kubectl_with(&["apply", "-f", "-"], &order.to_string())?;
-    until("the invitation is heard", PATIENCE, || {
-        let heard = listener.take()?;
-        Ok(heard.iter().any(is_invitation).then_some(()))
+    wait_until("the invitation is heard", STATE_TIMEOUT, || {
+        let received = listener.receive()?;
+        Ok(received.iter().any(is_invitation).then_some(()))
     })?;
-    until("nothing is left to tell", PATIENCE, || {
-        listener.take()?;
-        is_all_told(cluster)
+    wait_until("nothing is left to tell", STATE_TIMEOUT, || {
+        listener.receive()?;
+        is_all_notified(cluster)
     })?;
-    judge(listener.take()?)?;
-    ensure!(listener.wrong().is_empty(), "{:?}", listener.wrong());
+    judge(listener.receive()?)?;
+    ensure!(listener.rejected().is_empty(), "{:?}", listener.rejected());
     cluster.kubectl(&["delete", &format!("oreq/{ORDER}"), "--timeout=30s"])?;
     cluster.kubectl(&["delete", &format!("seller/{SELLER}")])?;
     Ok(())
@@ -71,38 +71,38 @@ fn reachable_from(cluster: &Cluster) -> anyhow::Result<String> {
 }
 
 /// Checks that the Secret is referred to, and that its content appears in no other object.
-fn no_secret_is_shown(cluster: &Cluster) -> anyhow::Result<()> {
+fn check_no_secret_exposed(cluster: &Cluster) -> anyhow::Result<()> {
     let kinds = "configmaps,statefulsets,pods,controllerrevisions";
-    let shown = cluster.kubectl(&["get", kinds, "-o", "yaml"])?;
-    ensure!(shown.contains("rfq-secrets"), "nothing names the Secret");
-    ensure!(!shown.contains(SECRET), "a secret stands in one of {kinds}");
+    let manifests = cluster.kubectl(&["get", kinds, "-o", "yaml"])?;
+    ensure!(manifests.contains("rfq-secrets"), "nothing names the Secret");
+    ensure!(!manifests.contains(SECRET), "a secret stands in one of {kinds}");
     Ok(())
 }
 
-fn is_invitation(heard: &Heard) -> bool {
-    heard.event["template"] == "invitation" && heard.event["subject"] == ORDER
+fn is_invitation(webhook: &VerifiedWebhook) -> bool {
+    webhook.event["template"] == "invitation" && webhook.event["subject"] == ORDER
 }
 
 /// Checks whether the seller's invitation is recorded as notified, and no notification of the order
 /// waits.
-fn is_all_told(cluster: &Cluster) -> anyhow::Result<Option<()>> {
+fn is_all_notified(cluster: &Cluster) -> anyhow::Result<Option<()>> {
     let base = format!("{}/api/v1/orders/{ORDER}", Cluster::service("processor"));
     let of = |path: &str| -> anyhow::Result<Value> {
-        cluster.ask("GET", &format!("{base}{path}?tenant={NAMESPACE}"), "")?.json()
+        cluster.request("GET", &format!("{base}{path}?tenant={NAMESPACE}"), "")?.json()
     };
     let (order, outbox) = (of("")?, of("/notifications")?);
     ensure!(outbox["dead"] == 0, "given up: {outbox}");
-    let is_told = order["invitations"][0]["state"] == "Notified" && outbox["waiting"] == 0;
-    Ok(is_told.then_some(()))
+    let is_notified = order["invitations"][0]["state"] == "Notified" && outbox["waiting"] == 0;
+    Ok(is_notified.then_some(()))
 }
 
 /// Checks that there is one invitation, apart from repetitions, and that its content is right.
-fn judge(heard: &[Heard]) -> anyhow::Result<()> {
-    let invitations: Vec<_> = heard.iter().filter(|heard| is_invitation(heard)).collect();
+fn judge(received: &[VerifiedWebhook]) -> anyhow::Result<()> {
+    let invitations: Vec<_> = received.iter().filter(|heard| is_invitation(heard)).collect();
     let ids: BTreeSet<_> = invitations.iter().map(|heard| heard.event["id"].as_str()).collect();
     ensure!(ids.len() == 1, "not one invitation but {ids:?}");
-    for heard in &invitations {
-        let (path, event) = (&heard.path, &heard.event);
+    for webhook in &invitations {
+        let (path, event) = (&webhook.path, &webhook.event);
         ensure!(*path == format!("/{SELLER}"), "it went to {path}");
         ensure!(event["type"] == "dev.orderstream.SELLER_NOTIFY", "{event}");
         ensure!(event["source"] == format!("/orderstream/{NAMESPACE}/{ORDER}"), "{event}");
@@ -111,7 +111,7 @@ fn judge(heard: &[Heard]) -> anyhow::Result<()> {
     println!(
         "one signed invitation, heard {} times, of {} messages",
         invitations.len(),
-        heard.len()
+        received.len()
     );
     Ok(())
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use anyhow::ensure;
 use serde_json::{Value, json};
 
-use super::cluster::{Cluster, NAMESPACE, RELEASE, until};
+use super::cluster::{Cluster, NAMESPACE, RELEASE, wait_until};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const STATE_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     cluster.upgrade(&["processor.replicas=3", "flowSchema.enabled=true"])?;
@@ -45,10 +45,12 @@ fn wrong_settings_stop_the_rollout(cluster: &Cluster) -> anyhow::Result<()> {
     let patch = r#"{"spec":{"template":{"spec":{"containers":[{"name":"processor",
         "env":[{"name":"ORDERSTREAM_GRPC_ADDR","value":"nonsense"}]}]}}}}"#;
     cluster.kubectl(&["patch", &set, "-p", patch])?;
-    let said = until("the new pod says why", PATIENCE, || cluster.said_at_the_end("processor"))?;
-    println!("a wrong setting: {}", said.trim());
-    ensure!(said.contains("'nonsense'") && said.contains("--grpc-addr"), "{said}");
-    ensure!(said.trim().lines().count() == 1, "more than one line: {said}");
+    let message = wait_until("the new pod says why", STATE_TIMEOUT, || {
+        cluster.termination_message("processor")
+    })?;
+    println!("a wrong setting: {}", message.trim());
+    ensure!(message.contains("'nonsense'") && message.contains("--grpc-addr"), "{message}");
+    ensure!(message.trim().lines().count() == 1, "more than one line: {message}");
     let ready = cluster.kubectl(&["get", &set, "-o", "jsonpath={.status.readyReplicas}"])?;
     ensure!(ready == "2", "{ready} of the other processors are ready");
     cluster.kubectl(&["rollout", "undo", &set])?;
@@ -84,15 +86,15 @@ fn propose_at_every_pod(cluster: &Cluster) -> anyhow::Result<()> {
                 "seller": "moebel-augsburg", "price": "900.00", "currency": "EUR",
             });
             let path = format!("{base}/api/v1/proposals");
-            let answer = until("the proposal is taken", PATIENCE, || {
-                let answer = cluster.ask("POST", &path, &body.to_string())?;
-                Ok((answer.status != 503).then_some(answer))
+            let response = wait_until("the proposal is taken", STATE_TIMEOUT, || {
+                let response = cluster.request("POST", &path, &body.to_string())?;
+                Ok((response.status != 503).then_some(response))
             })?;
-            ensure!(answer.status == 201, "{pod} for {id}: {answer:?}");
+            ensure!(response.status == 201, "{pod} for {id}: {response:?}");
         }
     }
     let count = pods.len();
-    until("every proposal is in the status", PATIENCE, || {
+    wait_until("every proposal is in the status", STATE_TIMEOUT, || {
         let received = |order: &Value| order["status"]["proposals"]["received"].as_u64();
         let all = |order: &Value| received(order) == u64::try_from(count).ok();
         Ok(cluster.orders()?.iter().all(all).then_some(()))
@@ -138,18 +140,18 @@ fn original_conversation(cluster: &Cluster) -> anyhow::Result<()> {
     let initiate = json!({
         "order_req_id": "SB1029436", "session_id": "sess_123", "notification_type": "email",
     });
-    let answer = cluster.ask("POST", &format!("{base}/initiate"), &initiate.to_string())?;
-    ensure!(answer.status == 200 && answer.json()?["success"] == true, "{answer:?}");
-    let order = until("the order request is there", PATIENCE, || {
+    let response = cluster.request("POST", &format!("{base}/initiate"), &initiate.to_string())?;
+    ensure!(response.status == 200 && response.json()?["success"] == true, "{response:?}");
+    let order = wait_until("the order request is there", STATE_TIMEOUT, || {
         // A buyer who names no tenant means `default`.
         let orders = cluster.orders_of("default")?;
         Ok(orders.into_iter().find(|order| order_id(order) == "SB1029436"))
     })?;
     ensure!(order["spec"]["session"] == "sess_123", "{order}");
     let path = format!("{base}/tracking/SB1029436");
-    let tracked = until("it is tracked", PATIENCE, || {
-        let answer = cluster.ask("GET", &path, "")?;
-        Ok((answer.status == 200).then_some(answer))
+    let tracked = wait_until("it is tracked", STATE_TIMEOUT, || {
+        let response = cluster.request("GET", &path, "")?;
+        Ok((response.status == 200).then_some(response))
     })?;
     ensure!(tracked.json()?["session_id"] == "sess_123", "{tracked:?}");
     println!("the original's REST conversation made {}", order["metadata"]["name"]);
@@ -157,9 +159,9 @@ fn original_conversation(cluster: &Cluster) -> anyhow::Result<()> {
         "order_req_id": "SB1029436", "audience": ["seller1"],
         "message": {"message": "Can you deliver by Friday?", "urls": []},
     });
-    let answer = cluster.ask("POST", &format!("{base}/followup"), &follow_up.to_string())?;
-    ensure!(answer.status == 200, "{answer:?}");
-    let answer = cluster.ask("POST", &format!("{base}/finalize/SB1029436"), "")?;
-    ensure!(answer.status == 200, "{answer:?}");
+    let response = cluster.request("POST", &format!("{base}/followup"), &follow_up.to_string())?;
+    ensure!(response.status == 200, "{response:?}");
+    let response = cluster.request("POST", &format!("{base}/finalize/SB1029436"), "")?;
+    ensure!(response.status == 200, "{response:?}");
     Ok(())
 }

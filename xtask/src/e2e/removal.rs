@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
-use super::cluster::{Cluster, NAMESPACE, RELEASE, until};
+use super::cluster::{Cluster, NAMESPACE, RELEASE, wait_until};
 
 /// The time limit of each removal.
 const REMOVAL_MAX: Duration = Duration::from_secs(60);
@@ -31,7 +31,7 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
             "--timeout=60s",
         ])
     })?;
-    until("nothing of the cluster's own is left", REMOVAL_MAX, || {
+    wait_until("nothing of the cluster's own is left", REMOVAL_MAX, || {
         let kinds = "clusterroles,clusterrolebindings";
         let selector = "app.kubernetes.io/part-of=orderstream";
         let left = cluster.kubectl(&["get", kinds, "-l", selector, "-o", "name"])?;
@@ -39,9 +39,9 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     })
 }
 
-fn timed(what: &str, act: impl FnOnce() -> anyhow::Result<String>) -> anyhow::Result<()> {
+fn timed(what: &str, action: impl FnOnce() -> anyhow::Result<String>) -> anyhow::Result<()> {
     let began = Instant::now();
-    act()?;
+    action()?;
     let took = began.elapsed();
     println!("{what} took {:.1} s", took.as_secs_f32());
     ensure!(took < REMOVAL_MAX, "{what} took {took:?}");

@@ -10,7 +10,7 @@ use tar::{Builder, EntryType, Header};
 
 /// A file or folder of the layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct LayerEntry {
     /// The path from the image's root, without a leading slash.
     pub(super) path: String,
     content: Option<Vec<u8>>,
@@ -18,7 +18,7 @@ pub(super) struct Entry {
     owner: u64,
 }
 
-impl Entry {
+impl LayerEntry {
     /// Makes a file that everyone may read.
     pub(super) fn file(path: &str, content: Vec<u8>) -> Self {
         Self { path: path.to_owned(), content: Some(content), mode: 0o644, owner: 0 }
@@ -52,33 +52,34 @@ impl Entry {
 
 /// The content of an image archive.
 #[derive(Debug)]
-pub(super) struct Image {
+pub(super) struct OciImage {
     /// The image's name and tag.
     pub(super) name: String,
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Vec<LayerEntry>,
     pub(super) entrypoint: Vec<String>,
     pub(super) user: String,
     pub(super) labels: Vec<(String, String)>,
 }
 
-impl Image {
+impl OciImage {
     /// Returns the bytes of the archive.
     pub(super) fn archive(&self) -> io::Result<Vec<u8>> {
         let layer = self.layer()?;
-        let packed = packed(&layer)?;
+        let compressed = compress(&layer)?;
         let config = self.config(&digest(&layer)).to_string().into_bytes();
-        let manifest = manifest(&config, &packed).to_string().into_bytes();
+        let manifest = manifest(&config, &compressed).to_string().into_bytes();
         let index = self.index(&manifest).to_string().into_bytes();
         let docker = json!([{
-            "Config": blob(&config), "RepoTags": [self.name], "Layers": [blob(&packed)],
+            "Config": blob(&config), "RepoTags": [self.name], "Layers": [blob(&compressed)],
         }]);
         let mut archive = Builder::new(Vec::new());
-        let mut put =
-            |path: &str, content: &[u8]| append(&mut archive, &Entry::file(path, content.to_vec()));
+        let mut put = |path: &str, content: &[u8]| {
+            append(&mut archive, &LayerEntry::file(path, content.to_vec()))
+        };
         put("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
         put("index.json", &index)?;
         put("manifest.json", docker.to_string().as_bytes())?;
-        for content in [&config, &manifest, &packed] {
+        for content in [&config, &manifest, &compressed] {
             put(&blob(content), content)?;
         }
         archive.into_inner()
@@ -146,7 +147,7 @@ fn manifest(config: &[u8], layer: &[u8]) -> Value {
     })
 }
 
-fn append(archive: &mut Builder<Vec<u8>>, entry: &Entry) -> io::Result<()> {
+fn append(archive: &mut Builder<Vec<u8>>, entry: &LayerEntry) -> io::Result<()> {
     let content = entry.content.as_deref().unwrap_or_default();
     let mut header = Header::new_gnu();
     header.set_entry_type(match entry.content {
@@ -161,7 +162,7 @@ fn append(archive: &mut Builder<Vec<u8>>, entry: &Entry) -> io::Result<()> {
     archive.append_data(&mut header, &entry.path, content)
 }
 
-fn packed(bytes: &[u8]) -> io::Result<Vec<u8>> {
+fn compress(bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut encoder = GzBuilder::new().mtime(0).write(Vec::new(), Compression::new(6));
     encoder.write_all(bytes)?;
     encoder.finish()
@@ -179,7 +180,7 @@ fn blob(bytes: &[u8]) -> String {
 
 /// Reports whether a 64-bit ELF file names a dynamic loader (a program header of type `PT_INTERP`,
 /// 3; System V ABI, chapter 5).
-pub(super) fn wants_interpreter(elf: &[u8]) -> bool {
+pub(super) fn needs_interpreter(elf: &[u8]) -> bool {
     let number = |at: usize, bytes: usize| -> Option<usize> {
         let bytes = elf.get(at..at.checked_add(bytes)?)?;
         Some(bytes.iter().rev().fold(0, |sum, byte| sum << 8 | usize::from(*byte)))
@@ -196,12 +197,12 @@ mod tests {
 
     use super::*;
 
-    fn image() -> Image {
-        Image {
+    fn image() -> OciImage {
+        OciImage {
             name: "registry.example/shop/orderstream:1.2.3".to_owned(),
             entries: vec![
-                Entry::folder("data", 65_532),
-                Entry::file("orderstream", b"binary".to_vec()).executable(),
+                LayerEntry::folder("data", 65_532),
+                LayerEntry::file("orderstream", b"binary".to_vec()).executable(),
             ],
             entrypoint: vec!["/orderstream".to_owned()],
             user: "65532:65532".to_owned(),
@@ -233,9 +234,9 @@ mod tests {
         };
         let manifest = parsed(&find(&parsed(&files["index.json"])["manifests"][0]));
         let config = parsed(&find(&manifest["config"]));
-        let packed = find(&manifest["layers"][0]);
+        let compressed = find(&manifest["layers"][0]);
         let mut layer = Vec::new();
-        flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut layer).unwrap();
+        flate2::read::GzDecoder::new(&compressed[..]).read_to_end(&mut layer).unwrap();
         assert_eq!(config["rootfs"]["diff_ids"], json!([digest(&layer)]));
         assert_eq!(config["config"]["User"], "65532:65532");
         assert_eq!(config["config"]["Labels"]["a"], "b");
@@ -257,8 +258,8 @@ mod tests {
                 )
             })
             .collect();
-        let wanted = [("data/".to_owned(), 0o755, 65_532), ("orderstream".to_owned(), 0o755, 0)];
-        assert_eq!(heads, wanted);
+        let expected = [("data/".to_owned(), 0o755, 65_532), ("orderstream".to_owned(), 0o755, 0)];
+        assert_eq!(heads, expected);
     }
 
     #[test]
@@ -269,8 +270,8 @@ mod tests {
     #[test]
     fn dynamic_binaries_are_detected() {
         let here = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-        assert_eq!(wants_interpreter(&here), !cfg!(target_feature = "crt-static"));
-        assert!(!wants_interpreter(b"\x7fELF"));
-        assert!(!wants_interpreter(b""));
+        assert_eq!(needs_interpreter(&here), !cfg!(target_feature = "crt-static"));
+        assert!(!needs_interpreter(b"\x7fELF"));
+        assert!(!needs_interpreter(b""));
     }
 }

@@ -10,7 +10,7 @@ use std::process::Command;
 use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 
-use super::archive::Image;
+use super::archive::OciImage;
 use crate::step;
 
 /// The tag of the temporary image.
@@ -25,26 +25,26 @@ const ARGS: [(&str, &str); 2] = [
 ///
 /// # Errors
 /// When the stage does not build, differs, or the binary does not start.
-pub(super) fn try_last_stage(root: &Path, image: &Image) -> anyhow::Result<()> {
+pub(super) fn try_last_stage(root: &Path, image: &OciImage) -> anyhow::Result<()> {
     if Command::new("buildah").arg("--version").output().is_err() {
         println!("== the Dockerfile's last stage: SKIPPED, buildah is not installed");
         return Ok(());
     }
     let dir = root.join("target/image/dockerfile");
     drop(fs::remove_dir_all(&dir));
-    let tried = Stage { dir: dir.clone() }.compare(root, image);
+    let result = BuildahWorkdir { dir: dir.clone() }.compare(root, image);
     // The layers are not needed any more.
     drop(fs::remove_dir_all(&dir));
-    tried
+    result
 }
 
 /// The folder of buildah's input and storage.
-struct Stage {
+struct BuildahWorkdir {
     dir: PathBuf,
 }
 
-impl Stage {
-    fn compare(&self, root: &Path, image: &Image) -> anyhow::Result<()> {
+impl BuildahWorkdir {
+    fn compare(&self, root: &Path, image: &OciImage) -> anyhow::Result<()> {
         let (files, context) = (self.dir.join("files"), self.dir.join("context"));
         fs::create_dir_all(&context)?;
         lay_out(&files.join("out"), image)?;
@@ -63,9 +63,9 @@ impl Stage {
         differences(&image.config("")["config"], config)?;
         let container = self.output(&["from", "--pull-never", TAG])?;
         let run = ["run", "--isolation", "chroot", container.trim(), "--", "/orderstream"];
-        let said = self.output(&[&run[..], &["--version"]].concat())?;
-        ensure!(said.starts_with("orderstream "), "the binary said '{said}'");
-        println!("   the same config, and in it: {}", said.trim());
+        let version = self.output(&[&run[..], &["--version"]].concat())?;
+        ensure!(version.starts_with("orderstream "), "the binary said '{version}'");
+        println!("   the same config, and in it: {}", version.trim());
         Ok(())
     }
 
@@ -86,7 +86,7 @@ impl Stage {
 }
 
 /// Writes the output of the build stage, from which the last stage copies.
-fn lay_out(out: &Path, image: &Image) -> anyhow::Result<()> {
+fn lay_out(out: &Path, image: &OciImage) -> anyhow::Result<()> {
     for entry in &image.entries {
         let path = out.join(&entry.path);
         match entry.content() {
@@ -126,8 +126,8 @@ mod tests {
 
     use super::*;
 
-    fn image() -> Image {
-        Image {
+    fn image() -> OciImage {
+        OciImage {
             name: "orderstream:1".to_owned(),
             entries: Vec::new(),
             entrypoint: vec!["/orderstream".to_owned()],
@@ -172,9 +172,9 @@ mod tests {
         let mut exposed: Vec<_> = exposed.collect();
         exposed.sort();
         assert_eq!(exposed, {
-            let mut p = ports;
-            p.sort();
-            p
+            let mut sorted_ports = ports;
+            sorted_ports.sort();
+            sorted_ports
         });
     }
 }

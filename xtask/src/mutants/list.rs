@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde::Deserialize;
 
-use crate::tidy::Finding;
+use crate::tidy::TidyFinding;
 
 /// The folder of the lists, one file for each part of the product.
 pub(crate) const DIR: &str = "xtask/mutants";
@@ -133,7 +133,7 @@ pub(crate) fn apply(mutant: &Mutant, text: &str) -> Option<String> {
 ///
 /// # Errors
 /// When the lists or the sources cannot be read.
-pub(crate) fn check(root: &Path) -> anyhow::Result<Vec<Finding>> {
+pub(crate) fn check(root: &Path) -> anyhow::Result<Vec<TidyFinding>> {
     let lists = read(root)?;
     let mut findings = Vec::new();
     let mut names = BTreeSet::new();
@@ -147,12 +147,12 @@ pub(crate) fn check(root: &Path) -> anyhow::Result<Vec<Finding>> {
     }
     if names.len() < ENTRIES_MIN {
         let what = format!("holds {} mutants, fewer than {ENTRIES_MIN}", names.len());
-        findings.push(Finding::new(DIR, 1, &what, "plant one for each promise that has none"));
+        findings.push(TidyFinding::new(DIR, 1, &what, "plant one for each promise that has none"));
     }
     Ok(findings)
 }
 
-fn stale(root: &Path, path: &str, mutant: &Mutant) -> anyhow::Result<Vec<Finding>> {
+fn stale(root: &Path, path: &str, mutant: &Mutant) -> anyhow::Result<Vec<TidyFinding>> {
     let mut findings = Vec::new();
     let text = fs::read_to_string(root.join(&mutant.file)).unwrap_or_default();
     match apply(mutant, &text) {
@@ -170,7 +170,7 @@ fn stale(root: &Path, path: &str, mutant: &Mutant) -> anyhow::Result<Vec<Finding
         findings.push(finding(path, mutant, &what, "name a test that finds it sooner"));
     }
     let function = format!("fn {}(", mutant.test.function());
-    if !holds(&root.join(mutant.test.dir(root)), &function)? {
+    if !contains_text(&root.join(mutant.test.dir(root)), &function)? {
         let target = mutant.test.target.as_deref().unwrap_or("the library");
         let Test { name, package, .. } = &mutant.test;
         let what = format!("its test `{name}` is not in {target} of {package}");
@@ -179,8 +179,8 @@ fn stale(root: &Path, path: &str, mutant: &Mutant) -> anyhow::Result<Vec<Finding
     Ok(findings)
 }
 
-fn finding(path: &str, mutant: &Mutant, what: &str, fix: &str) -> Finding {
-    Finding::new(path, 1, &format!("mutant {}: {what}", mutant.name), fix)
+fn finding(path: &str, mutant: &Mutant, what: &str, fix: &str) -> TidyFinding {
+    TidyFinding::new(path, 1, &format!("mutant {}: {what}", mutant.name), fix)
 }
 
 /// Reports whether a folder is a test target of its own.
@@ -189,15 +189,15 @@ fn is_target(dir: &Path) -> bool {
 }
 
 /// Reports whether a Rust file below the folder has the text; other targets below it do not count.
-fn holds(dir: &Path, wanted: &str) -> anyhow::Result<bool> {
+fn contains_text(dir: &Path, needle: &str) -> anyhow::Result<bool> {
     let Ok(entries) = fs::read_dir(dir) else { return Ok(false) };
     for entry in entries {
         let path = entry?.path();
         let found = if path.is_dir() {
-            !is_target(&path) && holds(&path, wanted)?
+            !is_target(&path) && contains_text(&path, needle)?
         } else {
             path.extension().is_some_and(|it| it == "rs")
-                && fs::read_to_string(&path)?.contains(wanted)
+                && fs::read_to_string(&path)?.contains(needle)
         };
         if found {
             return Ok(true);
@@ -246,7 +246,7 @@ mod tests {
         test.package = "orderstream-journal".to_owned();
         for (target, expected) in [(None, false), (Some("main"), false), (Some("powercut"), true)] {
             test.target = target.map(str::to_owned);
-            let is_found = holds(&root.join(test.dir(root)), function).unwrap();
+            let is_found = contains_text(&root.join(test.dir(root)), function).unwrap();
             assert_eq!(is_found, expected, "{target:?}");
         }
     }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use serde::Deserialize;
 
-use super::Finding;
+use super::TidyFinding;
 
 /// The crates of the workspace, each with those that it may depend on.
 const INWARD: &[(&str, &[&str])] = &[
@@ -111,7 +111,7 @@ struct Dependency {
 }
 
 #[derive(Deserialize)]
-struct Metadata {
+struct CargoMetadata {
     packages: Vec<Package>,
 }
 
@@ -120,22 +120,23 @@ struct Metadata {
 /// # Errors
 /// When the text is not such an output.
 pub(super) fn packages(metadata: &str) -> anyhow::Result<Vec<Package>> {
-    let metadata: Metadata = serde_json::from_str(metadata).context("read cargo's metadata")?;
+    let metadata: CargoMetadata =
+        serde_json::from_str(metadata).context("read cargo's metadata")?;
     Ok(metadata.packages)
 }
 
 /// Checks the normal dependencies of one package; `manifest` is the text at `path`.
-pub(super) fn check(package: &Package, path: &str, manifest: &str) -> Vec<Finding> {
+pub(super) fn check(package: &Package, path: &str, manifest: &str) -> Vec<TidyFinding> {
     let Some((_, inward)) = INWARD.iter().find(|(name, _)| *name == package.name) else {
         let what = format!("{} has no place among the crate arrows", package.name);
-        return vec![Finding::new(path, 1, &what, "name it in xtask/src/tidy/arrows.rs")];
+        return vec![TidyFinding::new(path, 1, &what, "name it in xtask/src/tidy/arrows.rs")];
     };
     let normal = package.dependencies.iter().filter(|it| it.kind.is_none());
     normal
         .filter_map(|dependency| {
             let what = refuse(&package.name, inward, dependency)?;
             let line = line_of(manifest, &dependency.name);
-            Some(Finding::new(path, line, &what, "remove it or move the code that needs it"))
+            Some(TidyFinding::new(path, line, &what, "remove it or move the code that needs it"))
         })
         .collect()
 }

@@ -1,7 +1,7 @@
 //! The form of the changelog: a title, `## Unreleased` first, and below each version only the four
 //! headings, in order, with a list below each.
 
-use super::Finding;
+use super::TidyFinding;
 
 /// The path of the changelog, from the workspace's root.
 pub(super) const PATH: &str = "CHANGELOG.md";
@@ -11,7 +11,7 @@ const HEADINGS: &[&str] = &["Reliability", "Speed", "Features", "Internals"];
 
 /// The last element that the walk over the lines has met.
 #[derive(Clone, Copy, Default)]
-enum Place {
+enum ChangelogPosition {
     /// No version yet, at most the title and text about the file.
     #[default]
     Top,
@@ -22,47 +22,50 @@ enum Place {
 }
 
 /// Checks the changelog's text.
-pub(super) fn check(text: &str) -> Vec<Finding> {
+pub(super) fn check(text: &str) -> Vec<TidyFinding> {
     let mut findings = Vec::new();
     let mut add = |line: usize, what: &str, fix: &str| {
-        findings.push(Finding::new(PATH, line, what, fix));
+        findings.push(TidyFinding::new(PATH, line, what, fix));
     };
     if text.lines().next() != Some("# Changelog") {
         add(1, "the first line is not the title", "write `# Changelog`");
     }
-    let mut place = Place::Top;
+    let mut position = ChangelogPosition::Top;
     for (line, content) in text.lines().enumerate().map(|(at, line)| (at + 1, line)) {
         if let Some(version) = content.strip_prefix("## ") {
-            if let Some((what, fix)) = refuse_version(version, place) {
+            if let Some((what, fix)) = refuse_version(version, position) {
                 add(line, what, fix);
             }
-            place = Place::Version;
+            position = ChangelogPosition::Version;
         } else if let Some(heading) = content.strip_prefix("### ") {
-            match position(heading, place) {
-                Ok(at) => place = Place::Heading(at),
+            match heading_index(heading, position) {
+                Ok(at) => position = ChangelogPosition::Heading(at),
                 Err(what) => add(line, what, "use Reliability, Speed, Features, Internals"),
             }
-        } else if matches!(place, Place::Version) && !content.trim().is_empty() {
+        } else if matches!(position, ChangelogPosition::Version) && !content.trim().is_empty() {
             add(line, "text outside of a heading", "move it below one of the four headings");
-        } else if matches!(place, Place::Heading(_)) && !is_list(content) {
+        } else if matches!(position, ChangelogPosition::Heading(_)) && !is_list(content) {
             add(line, "text outside of a list", "begin the line with `- `");
         }
     }
-    if matches!(place, Place::Top) {
+    if matches!(position, ChangelogPosition::Top) {
         add(1, "no version", "write `## Unreleased`");
     }
     findings
 }
 
 /// Returns the fault of a version's heading and its fix, if it has one.
-fn refuse_version(version: &str, place: Place) -> Option<(&'static str, &'static str)> {
-    match place {
-        Place::Top if version != "Unreleased" => {
+fn refuse_version(
+    version: &str,
+    position: ChangelogPosition,
+) -> Option<(&'static str, &'static str)> {
+    match position {
+        ChangelogPosition::Top if version != "Unreleased" => {
             Some(("the first version is not Unreleased", "put `## Unreleased` first"))
         }
-        Place::Top => None,
-        Place::Version | Place::Heading(_) if is_release(version) => None,
-        Place::Version | Place::Heading(_) => {
+        ChangelogPosition::Top => None,
+        ChangelogPosition::Version | ChangelogPosition::Heading(_) if is_release(version) => None,
+        ChangelogPosition::Version | ChangelogPosition::Heading(_) => {
             Some(("not a release", "write `## 1.2.3 - 2030-12-31`"))
         }
     }
@@ -81,13 +84,13 @@ fn is_release(version: &str) -> bool {
 }
 
 /// Returns the index of a heading, or the cause for which it may not come at this place.
-fn position(heading: &str, place: Place) -> Result<usize, &'static str> {
+fn heading_index(heading: &str, position: ChangelogPosition) -> Result<usize, &'static str> {
     let at = HEADINGS.iter().position(|it| *it == heading).ok_or("an unknown heading")?;
-    match place {
-        Place::Top => Err("a heading above the first version"),
-        Place::Version => Ok(at),
-        Place::Heading(last) if at > last => Ok(at),
-        Place::Heading(_) => Err("a heading twice or out of order"),
+    match position {
+        ChangelogPosition::Top => Err("a heading above the first version"),
+        ChangelogPosition::Version => Ok(at),
+        ChangelogPosition::Heading(last) if at > last => Ok(at),
+        ChangelogPosition::Heading(_) => Err("a heading twice or out of order"),
     }
 }
 
@@ -125,8 +128,8 @@ mod tests {
             ("# Changelog\n## Unreleased\nText.\n", "3: text outside of a heading"),
             ("# Changelog\n## Unreleased\n### Speed\nText.\n", "4: text outside of a list"),
         ] {
-            let wanted = format!("{PATH}:{what}");
-            assert!(found(text).iter().any(|it| it.starts_with(&wanted)), "{text:?}");
+            let expected = format!("{PATH}:{what}");
+            assert!(found(text).iter().any(|it| it.starts_with(&expected)), "{text:?}");
         }
     }
 }

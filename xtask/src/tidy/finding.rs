@@ -4,22 +4,22 @@ use std::fmt;
 
 /// A broken rule: its place, the fault with its limit, and the fix.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Finding {
+pub(crate) struct TidyFinding {
     path: String,
     line: usize,
-    what: String,
+    problem: String,
     fix: String,
 }
 
-impl Finding {
+impl TidyFinding {
     /// Makes a finding at a line, counted from 1.
-    pub(crate) fn new(path: &str, line: usize, what: &str, fix: &str) -> Self {
-        Self { path: path.to_owned(), line, what: what.to_owned(), fix: fix.to_owned() }
+    pub(crate) fn new(path: &str, line: usize, problem: &str, fix: &str) -> Self {
+        Self { path: path.to_owned(), line, problem: problem.to_owned(), fix: fix.to_owned() }
     }
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for TidyFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}, {}", self.path, self.line, self.what, self.fix)
+        write!(f, "{}:{}: {}, {}", self.path, self.line, self.problem, self.fix)
     }
 }

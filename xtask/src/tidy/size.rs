@@ -3,7 +3,7 @@
 use proc_macro2::Span;
 use syn::visit::{self, Visit};
 
-use super::Finding;
+use super::TidyFinding;
 
 /// The most lines of one source file, tests included (house style).
 const FILE_LINES_MAX: usize = 500;
@@ -15,21 +15,26 @@ const FUNCTION_LINES_MAX: usize = 70;
 const BLOB_BYTES_MAX: u64 = 256 * 1024;
 
 /// Checks one checked-in file of any kind.
-pub(super) fn check_blob(path: &str, bytes: u64) -> Option<Finding> {
+pub(super) fn check_blob(path: &str, bytes: u64) -> Option<TidyFinding> {
     if bytes <= BLOB_BYTES_MAX || path == "Cargo.lock" {
         return None;
     }
     let what = format!("{bytes} bytes, limit {BLOB_BYTES_MAX}");
-    Some(Finding::new(path, 1, &what, "generate it or make it smaller"))
+    Some(TidyFinding::new(path, 1, &what, "generate it or make it smaller"))
 }
 
 /// Checks the lines of one source file and of every function in it.
-pub(super) fn check_file(path: &str, text: &str) -> Vec<Finding> {
+pub(super) fn check_file(path: &str, text: &str) -> Vec<TidyFinding> {
     let mut findings = Vec::new();
     let lines = text.lines().count();
     if lines > FILE_LINES_MAX {
         let what = format!("{lines} lines, limit {FILE_LINES_MAX}");
-        findings.push(Finding::new(path, FILE_LINES_MAX + 1, &what, "split the file by concept"));
+        findings.push(TidyFinding::new(
+            path,
+            FILE_LINES_MAX + 1,
+            &what,
+            "split the file by concept",
+        ));
     }
     match syn::parse_file(text) {
         Ok(file) => {
@@ -39,7 +44,7 @@ pub(super) fn check_file(path: &str, text: &str) -> Vec<Finding> {
         Err(error) => {
             let what = format!("is not Rust that tidy can read ({error})");
             let line = error.span().start().line;
-            findings.push(Finding::new(path, line, &what, "mend the syntax"));
+            findings.push(TidyFinding::new(path, line, &what, "mend the syntax"));
         }
     }
     findings
@@ -48,7 +53,7 @@ pub(super) fn check_file(path: &str, text: &str) -> Vec<Finding> {
 /// A visitor that measures every function with a body.
 struct Functions<'a> {
     path: &'a str,
-    findings: &'a mut Vec<Finding>,
+    findings: &'a mut Vec<TidyFinding>,
 }
 
 impl Functions<'_> {
@@ -57,7 +62,7 @@ impl Functions<'_> {
         let lines = close.end().line + 1 - start;
         if lines > FUNCTION_LINES_MAX {
             let what = format!("fn {}: {lines} lines, limit {FUNCTION_LINES_MAX}", signature.ident);
-            self.findings.push(Finding::new(self.path, start, &what, "split the function"));
+            self.findings.push(TidyFinding::new(self.path, start, &what, "split the function"));
         }
     }
 }

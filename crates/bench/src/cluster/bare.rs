@@ -17,14 +17,14 @@ const IN_FLIGHT_MAX: usize = 32;
 
 /// The status that the loop writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Wrote {
+pub(crate) enum BareStatus {
     /// A phase and a generation.
     TwoFields,
     /// As many fields as the operator's first status of an order.
     Whole,
 }
 
-impl Wrote {
+impl BareStatus {
     /// Returns its name on a command line.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -82,7 +82,7 @@ fn whole() -> Value {
 pub(crate) async fn run(
     kubeconfig: &std::path::Path,
     namespace: &str,
-    wrote: Wrote,
+    bare_status: BareStatus,
 ) -> anyhow::Result<()> {
     let api: Api<OrderRequest> = Api::namespaced(driver::client(kubeconfig).await?, namespace);
     let mut resources =
@@ -103,7 +103,7 @@ pub(crate) async fn run(
             let status = json!({
                 "apiVersion": "orderstream.dev/v1alpha1",
                 "kind": "OrderRequest",
-                "status": wrote.status(),
+                "status": bare_status.status(),
             });
             let params = PatchParams::apply("bare").force();
             api.patch_status(&name, &params, &Patch::Apply(status)).await

@@ -18,20 +18,20 @@ use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use super::{LOOK, PATIENCE, Settings};
+use super::{ClusterBenchSettings, POLL_INTERVAL, STATE_TIMEOUT};
 
 /// The most concurrent creates, when resources are created at full speed.
 const CREATES_AT_ONCE: usize = 32;
 
 /// The times at which the steps of one resource were observed.
 #[derive(Clone, Copy, Debug, Default)]
-struct Seen {
-    made: Option<Instant>,
-    watched: Option<Instant>,
-    streaming: Option<Instant>,
+struct ResourceTimes {
+    created_at: Option<Instant>,
+    watched_at: Option<Instant>,
+    streaming_at: Option<Instant>,
 }
 
-type Sightings = Arc<Mutex<HashMap<String, Seen>>>;
+type ObservedTimes = Arc<Mutex<HashMap<String, ResourceTimes>>>;
 
 /// Two latencies, each as p50 and p99 in milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +46,7 @@ pub(crate) struct Latencies {
 #[derive(Debug)]
 pub(crate) struct Driver {
     api: Api<OrderRequest>,
-    seen: Sightings,
+    times: ObservedTimes,
     tasks: JoinSet<()>,
 }
 
@@ -61,24 +61,24 @@ impl Driver {
     /// Starts the watch, and waits until it shows a first resource.
     pub(crate) async fn start(kubeconfig: &Path, namespace: &str) -> anyhow::Result<Self> {
         let api: Api<OrderRequest> = Api::namespaced(client(kubeconfig).await?, namespace);
-        let seen = Sightings::default();
+        let times = ObservedTimes::default();
         let mut tasks = JoinSet::new();
-        let (watched, sightings) = (api.clone(), Arc::clone(&seen));
+        let (watched_api, observed) = (api.clone(), Arc::clone(&times));
         tasks.spawn(async move {
-            let resources = watcher(watched, Config::default()).default_backoff();
+            let resources = watcher(watched_api, Config::default()).default_backoff();
             let mut resources = std::pin::pin!(resources.applied_objects());
             while let Some(resource) = resources.next().await {
                 match resource {
-                    Ok(resource) => note(&sightings, resource),
+                    Ok(resource) => record_times(&observed, resource),
                     Err(error) => eprintln!("the driver's watch failed: {error}"),
                 }
             }
         });
-        let driver = Self { api, seen, tasks };
+        let driver = Self { api, times, tasks };
         // A server that has just learnt of the resource lets the first watch wait for seconds.
-        create(driver.api.clone(), Arc::clone(&driver.seen), "warm".to_owned()).await?;
-        while driver.seen.lock().get("warm").is_none_or(|seen| seen.watched.is_none()) {
-            tokio::time::sleep(LOOK).await;
+        create(driver.api.clone(), Arc::clone(&driver.times), "warm".to_owned()).await?;
+        while driver.times.lock().get("warm").is_none_or(|seen| seen.watched_at.is_none()) {
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         Ok(driver)
     }
@@ -92,25 +92,28 @@ impl Driver {
     pub(crate) async fn measure(
         &mut self,
         prefix: &str,
-        settings: Settings,
+        settings: ClusterBenchSettings,
     ) -> anyhow::Result<Latencies> {
         let mut ticks = tokio::time::interval(Duration::from_secs(1) / settings.per_second);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let mut creates = JoinSet::new();
         for number in 0..settings.measured {
             ticks.tick().await;
-            creates.spawn(create(self.api.clone(), Arc::clone(&self.seen), name(prefix, number)));
+            creates.spawn(create(self.api.clone(), Arc::clone(&self.times), name(prefix, number)));
         }
         while let Some(created) = creates.join_next().await {
             created??;
         }
-        self.until_all_streaming(PATIENCE).await?;
+        self.until_all_streaming(STATE_TIMEOUT).await?;
         let (mut watch, mut status) = (Histogram::<u64>::new(3)?, Histogram::<u64>::new(3)?);
-        for (_, seen) in self.seen.lock().iter().filter(|(name, _)| name.starts_with(prefix)) {
-            let Seen { made: Some(made), watched: Some(watched), streaming: Some(streaming) } =
-                *seen
+        for (_, times) in self.times.lock().iter().filter(|(name, _)| name.starts_with(prefix)) {
+            let ResourceTimes {
+                created_at: Some(made),
+                watched_at: Some(watched),
+                streaming_at: Some(streaming),
+            } = *times
             else {
-                anyhow::bail!("a resource was not seen: {seen:?}");
+                anyhow::bail!("a resource was not seen: {times:?}");
             };
             watch.record(micros(watched - made))?;
             status.record(micros(streaming - made))?;
@@ -119,7 +122,7 @@ impl Driver {
     }
 
     /// Creates resources as fast as the API server takes them.
-    pub(crate) async fn make(&mut self, prefix: &str, count: usize) -> anyhow::Result<()> {
+    pub(crate) async fn create_all(&mut self, prefix: &str, count: usize) -> anyhow::Result<()> {
         let mut creates = JoinSet::new();
         for number in 0..count {
             if creates.len() >= CREATES_AT_ONCE
@@ -127,7 +130,7 @@ impl Driver {
             {
                 created??;
             }
-            creates.spawn(create(self.api.clone(), Arc::clone(&self.seen), name(prefix, number)));
+            creates.spawn(create(self.api.clone(), Arc::clone(&self.times), name(prefix, number)));
         }
         while let Some(created) = creates.join_next().await {
             created??;
@@ -136,15 +139,16 @@ impl Driver {
     }
 
     /// Waits until every created resource streams.
-    pub(crate) async fn until_all_streaming(&self, patience: Duration) -> anyhow::Result<()> {
+    pub(crate) async fn until_all_streaming(&self, timeout: Duration) -> anyhow::Result<()> {
         let began = Instant::now();
         loop {
-            let left = self.seen.lock().values().filter(|seen| seen.streaming.is_none()).count();
+            let left =
+                self.times.lock().values().filter(|seen| seen.streaming_at.is_none()).count();
             if left == 0 {
                 return Ok(());
             }
-            anyhow::ensure!(began.elapsed() < patience, "{left} resources do not stream");
-            tokio::time::sleep(LOOK).await;
+            anyhow::ensure!(began.elapsed() < timeout, "{left} resources do not stream");
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 }
@@ -153,23 +157,23 @@ fn name(prefix: &str, number: usize) -> String {
     format!("{prefix}-{number}")
 }
 
-fn note(sightings: &Sightings, resource: OrderRequest) {
+fn record_times(times: &ObservedTimes, resource: OrderRequest) {
     let now = Instant::now();
     let is_streaming = resource
         .status
         .is_some_and(|status| status.phase.is_some_and(|phase| phase == "Streaming"));
-    let mut sightings = sightings.lock();
-    let seen = sightings.entry(resource.metadata.name.unwrap_or_default()).or_default();
-    seen.watched.get_or_insert(now);
+    let mut times = times.lock();
+    let entry = times.entry(resource.metadata.name.unwrap_or_default()).or_default();
+    entry.watched_at.get_or_insert(now);
     if is_streaming {
-        seen.streaming.get_or_insert(now);
+        entry.streaming_at.get_or_insert(now);
     }
 }
 
-async fn create(api: Api<OrderRequest>, seen: Sightings, name: String) -> anyhow::Result<()> {
+async fn create(api: Api<OrderRequest>, times: ObservedTimes, name: String) -> anyhow::Result<()> {
     let spec = OrderRequestSpec { expires_in: "6h".to_owned(), ..OrderRequestSpec::default() };
     let resource = OrderRequest::new(&name, spec);
-    seen.lock().entry(name).or_default().made = Some(Instant::now());
+    times.lock().entry(name).or_default().created_at = Some(Instant::now());
     api.create(&PostParams::default(), &resource).await?;
     Ok(())
 }

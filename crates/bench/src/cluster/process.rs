@@ -8,21 +8,21 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 /// The time limit of a start.
-const PATIENCE: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The memory of a process, megabytes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Memory {
+pub(crate) struct ResidentMemory {
     /// All resident memory, including the loaded pages of the program.
-    pub(crate) all: f64,
+    pub(crate) total: f64,
     /// The part that belongs to the process alone: its anonymous memory.
     pub(crate) data: f64,
 }
 
-impl Memory {
+impl ResidentMemory {
     /// Formats the growth since `idle` as a table cell.
-    pub(crate) fn over(self, idle: Self) -> String {
-        format!("{:.0}, data {:.0}", self.all - idle.all, self.data - idle.data)
+    pub(crate) fn growth_since(self, idle: Self) -> String {
+        format!("{:.0}, data {:.0}", self.total - idle.total, self.data - idle.data)
     }
 }
 
@@ -59,8 +59,8 @@ impl Process {
             }
             let ended = process.child.try_wait()?;
             anyhow::ensure!(ended.is_none(), "{} ended: {ended:?}", program.display());
-            anyhow::ensure!(began.elapsed() < PATIENCE, "{} binds no port", program.display());
-            pause();
+            anyhow::ensure!(began.elapsed() < START_TIMEOUT, "{} binds no port", program.display());
+            sleep();
         }
         Ok(process)
     }
@@ -71,14 +71,14 @@ impl Process {
     }
 
     /// Returns the memory of the process.
-    pub(crate) fn memory(&self) -> anyhow::Result<Memory> {
+    pub(crate) fn memory(&self) -> anyhow::Result<ResidentMemory> {
         let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let mb = |name: &str| -> anyhow::Result<f64> {
             let line = text.lines().find(|line| line.starts_with(name)).context("a line")?;
             let kib = line.split_whitespace().nth(1).context("it has a number")?;
             Ok(kib.parse::<f64>()? / 1_024.0)
         };
-        Ok(Memory { all: mb("VmRSS:")?, data: mb("RssAnon:")? })
+        Ok(ResidentMemory { total: mb("VmRSS:")?, data: mb("RssAnon:")? })
     }
 
     /// Returns the CPU time that it has used so far, seconds.
@@ -109,6 +109,6 @@ impl Drop for Process {
 }
 
 #[allow(clippy::disallowed_methods, reason = "other processes cannot be awaited, only looked at")]
-fn pause() {
+fn sleep() {
     std::thread::sleep(Duration::from_millis(5));
 }

@@ -11,7 +11,7 @@ use super::process::Process;
 
 /// The metrics of one moment.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Figures {
+pub(crate) struct ScrapedMetrics {
     /// The controller leads.
     pub(crate) leads: bool,
     /// The number of streams that are up.
@@ -19,16 +19,16 @@ pub(crate) struct Figures {
     /// The number of status writes since its start, of any result.
     pub(crate) status_writes: u64,
     /// The part of all reconciles that took at most a millisecond, 0 to 1.
-    pub(crate) looks_under_1_ms: f64,
+    pub(crate) reconciles_under_1_ms: f64,
 }
 
-impl Figures {
+impl ScrapedMetrics {
     /// Reads the metrics of a controller.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "they are counts")]
     pub(crate) async fn of(controller: &Process) -> anyhow::Result<Self> {
         let text = page(&controller.address("metrics")?).await?;
         let sum = |name: &str| sum(&text, name);
-        let looks = sum("controller_runtime_reconcile_time_seconds_count").max(1.0);
+        let reconciles = sum("controller_runtime_reconcile_time_seconds_count").max(1.0);
         let quick = text
             .lines()
             .find(|line| {
@@ -41,7 +41,7 @@ impl Figures {
             leads: sum("leader_election_master_status") > 0.0,
             streams: sum("orderstream_requestor_streams_active") as usize,
             status_writes: sum("orderstream_status_writes_total") as u64,
-            looks_under_1_ms: quick / looks,
+            reconciles_under_1_ms: quick / reconciles,
         })
     }
 }
@@ -65,6 +65,6 @@ async fn page(address: &str) -> anyhow::Result<String> {
     tasks.spawn(connection);
     let request =
         http::Request::get("/metrics").header("host", address).body(Empty::<Bytes>::new())?;
-    let answer = sender.send_request(request).await?.into_body().collect().await?;
-    Ok(String::from_utf8(answer.to_bytes().to_vec())?)
+    let body = sender.send_request(request).await?.into_body().collect().await?;
+    Ok(String::from_utf8(body.to_bytes().to_vec())?)
 }

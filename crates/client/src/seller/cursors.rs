@@ -7,7 +7,7 @@ use orderstream_core::{Incarnation, OrderKey, Seq};
 
 /// The last event of one order that a seller has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cursor {
+pub struct SellerCursor {
     /// The order's tenant and id.
     pub order: OrderKey,
     /// The order's incarnation; absent where it is not known.
@@ -40,10 +40,10 @@ pub struct Cursor {
 /// ```
 pub trait Cursors: Debug + Send + Sync {
     /// Returns all cursors when the session starts; at most 1 000 are used.
-    fn load(&self) -> Vec<Cursor>;
+    fn load(&self) -> Vec<SellerCursor>;
 
     /// Stores the cursor of an acknowledged event. A slow call holds up the session.
-    fn store(&mut self, cursor: &Cursor);
+    fn store(&mut self, cursor: &SellerCursor);
 
     /// Drops the cursor of an order that has ended, or does not exist any more.
     fn forget(&mut self, order: &OrderKey);
@@ -51,14 +51,14 @@ pub trait Cursors: Debug + Send + Sync {
 
 /// Cursors that last as long as the session does.
 #[derive(Clone, Debug, Default)]
-pub struct InMemory(BTreeMap<OrderKey, Cursor>);
+pub struct InMemory(BTreeMap<OrderKey, SellerCursor>);
 
 impl Cursors for InMemory {
-    fn load(&self) -> Vec<Cursor> {
+    fn load(&self) -> Vec<SellerCursor> {
         self.0.values().cloned().collect()
     }
 
-    fn store(&mut self, cursor: &Cursor) {
+    fn store(&mut self, cursor: &SellerCursor) {
         self.0.insert(cursor.order.clone(), cursor.clone());
     }
 

@@ -15,23 +15,23 @@ const GROWTH: f64 = 0.05;
 const BURST: f64 = 200.0;
 /// The longest back-off that is accepted from a server, so that a wrong response cannot stop all
 /// writes.
-const PAUSE_MAX: Duration = Duration::from_secs(60);
+const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
 /// A token bucket of writes.
 #[derive(Clone, Debug)]
-pub struct Bucket {
+pub struct TokenBucket {
     per_second: f64,
     tokens: f64,
     at: Instant,
-    paused_until: Option<Instant>,
+    backoff_until: Option<Instant>,
     halved_at: Option<Instant>,
 }
 
-impl Bucket {
+impl TokenBucket {
     /// Makes a full bucket.
     pub const fn new(now: Instant) -> Self {
         let per_second = PER_SECOND_MAX;
-        Self { per_second, tokens: BURST, at: now, paused_until: None, halved_at: None }
+        Self { per_second, tokens: BURST, at: now, backoff_until: None, halved_at: None }
     }
 
     /// Returns the rate that is allowed now, writes per second.
@@ -45,7 +45,7 @@ impl Bucket {
     /// The time to wait for the next token.
     pub fn take(&mut self, now: Instant) -> Result<(), Duration> {
         self.refill(now);
-        if let Some(until) = self.paused_until.filter(|until| *until > now) {
+        if let Some(until) = self.backoff_until.filter(|until| *until > now) {
             return Err(until - now);
         }
         if self.tokens >= 1.0 {
@@ -65,8 +65,8 @@ impl Bucket {
             self.halved_at = Some(now);
         }
         self.tokens = self.tokens.min(1.0);
-        let until = now + retry_after.unwrap_or(Duration::from_secs(1)).min(PAUSE_MAX);
-        self.paused_until = self.paused_until.max(Some(until));
+        let until = now + retry_after.unwrap_or(Duration::from_secs(1)).min(BACKOFF_MAX);
+        self.backoff_until = self.backoff_until.max(Some(until));
     }
 
     fn refill(&mut self, now: Instant) {
@@ -81,14 +81,14 @@ impl Bucket {
 mod tests {
     use super::*;
 
-    fn taken(bucket: &mut Bucket, now: Instant) -> usize {
+    fn taken(bucket: &mut TokenBucket, now: Instant) -> usize {
         std::iter::from_fn(|| bucket.take(now).ok()).count()
     }
 
     #[test]
     fn writes_burst_then_keep_the_rate() {
         let start = Instant::now();
-        let mut bucket = Bucket::new(start);
+        let mut bucket = TokenBucket::new(start);
         assert_eq!(taken(&mut bucket, start), 200);
         assert_eq!(taken(&mut bucket, start + Duration::from_millis(100)), 100);
         let wait = bucket.take(start + Duration::from_millis(100)).unwrap_err();
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn throttling_halves_rate_once_per_burst() {
         let start = Instant::now();
-        let mut bucket = Bucket::new(start);
+        let mut bucket = TokenBucket::new(start);
         for _ in 0..32 {
             bucket.slow_down(start, Some(Duration::from_secs(3)));
         }
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn rate_recovers_and_never_reaches_zero() {
         let start = Instant::now();
-        let mut bucket = Bucket::new(start);
+        let mut bucket = TokenBucket::new(start);
         for second in 0..20 {
             bucket.slow_down(start + Duration::from_secs(second), Some(Duration::MAX));
         }

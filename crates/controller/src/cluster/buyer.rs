@@ -9,8 +9,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{ApiResource, DynamicObject, PostParams};
 use kube::{Api, Client};
 use orderstream_core::buyer::{
-    Acted, AskedAct, BestProposal, Buyer, BuyerAct, BuyerError, Initiated, Note, Outcome, Read,
-    Stored, Totals, Tracked,
+    BestProposal, Buyer, BuyerCommand, BuyerCommandReply, BuyerError, BuyerFuture, BuyerOrderView,
+    CommandOutcome, CommandStatus, FollowUpDraft, InitiateOutcome, TrackerTotals, ViewFuture,
 };
 use orderstream_core::{
     Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderSpec, Reason, Refusal,
@@ -25,10 +25,10 @@ mod failure;
 mod names;
 mod outcome;
 
-use self::failure::{Failure, within};
+use self::failure::{ApiFailure, ended, not_found, unconfirmed_create, unreadable, with_timeout};
 use self::names::resource_name;
-use self::outcome::{Since, Wish, outcome};
-use super::cache::{Cache, Kept};
+use self::outcome::{EditIntent, IntentGeneration, outcome};
+use super::cache::{Cache, CachedRequest};
 use super::writer::version_of;
 use crate::conditions::STALLED;
 use crate::convert;
@@ -78,17 +78,21 @@ impl ClusterBuyer {
         Api::namespaced_with(self.client.clone(), key.tenant.as_str(), &resource)
     }
 
-    fn found(&self, key: &OrderKey) -> Option<Tracked> {
-        tracked(key, &*self.held(key)?.resource()?)
+    fn tracked_order(&self, key: &OrderKey) -> Option<BuyerOrderView> {
+        tracked(key, &*self.cached(key)?.resource()?)
     }
 
-    fn held(&self, key: &OrderKey) -> Option<Kept> {
+    fn cached(&self, key: &OrderKey) -> Option<CachedRequest> {
         self.cache.read().of_order(key).map(|(_, kept)| kept.clone())
     }
 
-    async fn make(&self, key: OrderKey, spec: OrderSpec) -> Result<Initiated, BuyerError> {
-        if let Some(resource) = self.held(&key).and_then(|kept| kept.resource()) {
-            return already(&key, &resource);
+    async fn create_order(
+        &self,
+        key: OrderKey,
+        spec: OrderSpec,
+    ) -> Result<InitiateOutcome, BuyerError> {
+        if let Some(resource) = self.cached(&key).and_then(|kept| kept.resource()) {
+            return already_initiated(&key, &resource);
         }
         let name = resource_name(key.order_req_id.as_str());
         let spec = convert::spec_of(key.order_req_id.as_str(), &spec);
@@ -102,65 +106,69 @@ impl ClusterBuyer {
             PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         let mut lost = 0;
         loop {
-            match within(self.api(&key).create(&params, &resource)).await {
+            match with_timeout(self.api(&key).create(&params, &resource)).await {
                 Ok(_) => break,
                 // Another replica was faster, or the name is taken.
-                Err(Failure::Api(409, _)) if lost == 0 => return self.named(&key, &name).await?.1,
+                Err(ApiFailure::Api(409, _)) if lost == 0 => {
+                    return self.read_by_name(&key, &name).await?.1;
+                }
                 // Or it is the one whose response was lost.
-                Err(Failure::Api(409, _)) => {
-                    let (held, told) = self.named(&key, &name).await.map_err(|_| unknown())?;
-                    if held.spec != resource.spec || told.is_err() {
-                        return told;
+                Err(ApiFailure::Api(409, _)) => {
+                    let (stored, reply) =
+                        self.read_by_name(&key, &name).await.map_err(|_| unconfirmed_create())?;
+                    if stored.spec != resource.spec || reply.is_err() {
+                        return reply;
                     }
                     break;
                 }
                 Err(failure) if failure.may_be_done() => {
                     lost += 1;
                     if lost == LOST_MAX {
-                        return Err(unknown());
+                        return Err(unconfirmed_create());
                     }
                 }
-                Err(_) if lost > 0 => return Err(unknown()),
-                Err(failure) => return Err(failure.told()),
+                Err(_) if lost > 0 => return Err(unconfirmed_create()),
+                Err(failure) => return Err(failure.into_buyer_error()),
             }
         }
         self.wait_for_stream(&key).await;
-        Ok(Initiated::Started)
+        Ok(InitiateOutcome::Started)
     }
 
     /// Reads the resource of a name; returns it with the reply to an `initiate` that finds it.
-    async fn named(
+    async fn read_by_name(
         &self,
         key: &OrderKey,
         name: &str,
-    ) -> Result<(OrderRequest, Result<Initiated, BuyerError>), BuyerError> {
-        let held = within(self.api(key).get(name)).await.map_err(Failure::told)?;
-        if convert::key(&held).is_ok_and(|held| held == *key) {
-            let told = already(key, &held);
-            return Ok((held, told));
+    ) -> Result<(OrderRequest, Result<InitiateOutcome, BuyerError>), BuyerError> {
+        let stored =
+            with_timeout(self.api(key).get(name)).await.map_err(ApiFailure::into_buyer_error)?;
+        if convert::key(&stored).is_ok_and(|held| held == *key) {
+            let reply = already_initiated(key, &stored);
+            return Ok((stored, reply));
         }
         let text = format!("the OrderRequest {name} is about another order; use another id");
-        let told = Err(Refusal::new(Reason::OrderExists, text).into());
-        Ok((held, told))
+        let reply = Err(Refusal::new(Reason::OrderExists, text).into());
+        Ok((stored, reply))
     }
 
     /// Waits until `shown` returns a value; it is called again at each change of the order's
     /// resource in the cache.
-    async fn until<T>(&self, key: &OrderKey, mut shown: impl FnMut() -> Option<T>) -> T {
-        let changes = self.cache.write().changes(key);
+    async fn wait_until<T>(&self, key: &OrderKey, mut probe: impl FnMut() -> Option<T>) -> T {
+        let changes = self.cache.write().change_notifier(key);
         loop {
             // Made before the call, so that no change is missed between the two.
             let changed = changes.notified();
-            if let Some(shown) = shown() {
-                return shown;
+            if let Some(value) = probe() {
+                return value;
             }
             changed.await;
         }
     }
 
     async fn wait_for_stream(&self, key: &OrderKey) {
-        let is_up = || self.found(key).filter(|tracked| tracked.stream_active);
-        let up = self.until(key, is_up);
+        let is_up = || self.tracked_order(key).filter(|tracked| tracked.stream_active);
+        let up = self.wait_until(key, is_up);
         if tokio::time::timeout(STREAM_WAIT, up).await.is_err() {
             tracing::debug!(order = %key, "its stream is not up yet");
         }
@@ -168,9 +176,9 @@ impl ClusterBuyer {
 
     /// Waits until the watch delivers a write, so that the next request reads it; [`STREAM_WAIT`]
     /// at most.
-    async fn wait_for_echo(&self, key: &OrderKey, written: u64) {
-        let shown = self.until(key, || self.held(key).filter(|kept| kept.version >= written));
-        if tokio::time::timeout(STREAM_WAIT, shown).await.is_err() {
+    async fn wait_for_echo(&self, key: &OrderKey, version: u64) {
+        let echo = self.wait_until(key, || self.cached(key).filter(|kept| kept.version >= version));
+        if tokio::time::timeout(STREAM_WAIT, echo).await.is_err() {
             tracing::debug!(order = %key, "the watch does not show an edit yet");
         }
     }
@@ -182,10 +190,11 @@ impl ClusterBuyer {
         &self,
         key: &OrderKey,
         change: impl Fn(&mut OrderRequestSpec) -> Result<(), Refusal> + Send + Sync,
-    ) -> Result<Option<Since>, BuyerError> {
+    ) -> Result<Option<IntentGeneration>, BuyerError> {
         let api = self.raw(key);
-        let held = self.cache.read().of_order(key).map(|(object, _)| object.name.to_string());
-        let name = match held {
+        let cached_name =
+            self.cache.read().of_order(key).map(|(object, _)| object.name.to_string());
+        let name = match cached_name {
             Some(name) => name,
             // Another replica may have created it a moment ago.
             None => resource_name(key.order_req_id.as_str()),
@@ -194,24 +203,26 @@ impl ClusterBuyer {
             PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         let mut lost = 0;
         for _ in 0..TRIES {
-            let stored = match within(api.get(&name)).await {
+            let stored = match with_timeout(api.get(&name)).await {
                 Ok(stored) => stored,
-                Err(Failure::Api(404, _)) => return Err(not_found(key).into()),
+                Err(ApiFailure::Api(404, _)) => return Err(not_found(key).into()),
                 Err(_) if lost > 0 => return Ok(None),
-                Err(failure) => return Err(failure.told()),
+                Err(failure) => return Err(failure.into_buyer_error()),
             };
             let Some(changed) = changed(key, &stored, &change)? else {
                 // The resource has the change: from an earlier request, from another client, or
                 // from a write whose response was lost.
                 self.wait_for_echo(key, version_of(&stored.metadata)).await;
-                return Ok(Some(Since::Before(stored.metadata.generation.unwrap_or(1))));
+                return Ok(Some(IntentGeneration::Before(stored.metadata.generation.unwrap_or(1))));
             };
-            match within(api.replace(&name, &params, &changed)).await {
-                Ok(written) => {
-                    self.wait_for_echo(key, version_of(&written.metadata)).await;
-                    return Ok(Some(Since::Edit(written.metadata.generation.unwrap_or(1))));
+            match with_timeout(api.replace(&name, &params, &changed)).await {
+                Ok(updated) => {
+                    self.wait_for_echo(key, version_of(&updated.metadata)).await;
+                    return Ok(Some(IntentGeneration::Edit(
+                        updated.metadata.generation.unwrap_or(1),
+                    )));
                 }
-                Err(Failure::Api(409, _)) => {}
+                Err(ApiFailure::Api(409, _)) => {}
                 // The next read shows whether it was done; of two writes of one version only one
                 // is.
                 Err(failure) if failure.may_be_done() => {
@@ -220,7 +231,7 @@ impl ClusterBuyer {
                         return Ok(None);
                     }
                 }
-                Err(failure) => return Err(failure.told()),
+                Err(failure) => return Err(failure.into_buyer_error()),
             }
         }
         if lost > 0 {
@@ -231,25 +242,25 @@ impl ClusterBuyer {
 
     /// Waits for the outcome of an edit, [`OUTCOME_WAIT`] at most; it is pending where none is
     /// shown.
-    async fn answer(
+    async fn await_outcome(
         &self,
         key: &OrderKey,
-        wish: &Wish,
-        since: Option<Since>,
-    ) -> Result<Acted, BuyerError> {
+        intent: &EditIntent,
+        since: Option<IntentGeneration>,
+    ) -> Result<BuyerCommandReply, BuyerError> {
         let no_key = || Refusal::new(Reason::Internal, "the command has no key");
-        let pending = wish.key().map(Acted::Pending).ok_or_else(no_key);
+        let pending = intent.key().map(BuyerCommandReply::Pending).ok_or_else(no_key);
         let Some(since) = since else { return Ok(pending?) };
-        let decided = self.until(key, || {
-            let resource = self.held(key).and_then(|kept| kept.resource());
-            let told = resource.as_ref().and_then(|held| outcome(held, wish, since));
+        let decided = self.wait_until(key, || {
+            let resource = self.cached(key).and_then(|kept| kept.resource());
+            let known_outcome = resource.as_ref().and_then(|held| outcome(held, intent, since));
             let is_over = resource.is_some_and(|held| is_terminal(&held));
-            match told {
-                Some(Outcome::Done) => Some(Ok(Acted::Done)),
-                Some(Outcome::Refused(refusal)) => Some(Err(refusal)),
+            match known_outcome {
+                Some(CommandOutcome::Done) => Some(Ok(BuyerCommandReply::Done)),
+                Some(CommandOutcome::Refused(refusal)) => Some(Err(refusal)),
                 // The status will never show an outcome now.
                 None if is_over => Some(pending.clone()),
-                Some(Outcome::Pending) | None => None,
+                Some(CommandOutcome::Pending) | None => None,
             }
         });
         match tokio::time::timeout(OUTCOME_WAIT, decided).await {
@@ -258,39 +269,51 @@ impl ClusterBuyer {
         }
     }
 
-    async fn add(&self, key: OrderKey, note: Note) -> Result<(FollowUpId, Acted), BuyerError> {
-        let id = match note.id.clone() {
+    async fn add_follow_up(
+        &self,
+        key: OrderKey,
+        follow_up: FollowUpDraft,
+    ) -> Result<(FollowUpId, BuyerCommandReply), BuyerError> {
+        let id = match follow_up.id.clone() {
             Some(id) => id,
             None => FollowUpId::new(Uuid::now_v7().to_string())?,
         };
-        let follow_up = edits::follow_up_spec(&id, &note);
-        let add = |spec: &mut OrderRequestSpec| edits::add_follow_up(spec, &follow_up);
+        let follow_up_spec = edits::follow_up_spec(&id, &follow_up);
+        let add = |spec: &mut OrderRequestSpec| edits::add_follow_up(spec, &follow_up_spec);
         let since = self.edit(&key, add).await?;
-        let acted = self.answer(&key, &Wish::FollowUp(id.clone()), since).await?;
-        Ok((id, acted))
+        let reply = self.await_outcome(&key, &EditIntent::FollowUp(id.clone()), since).await?;
+        Ok((id, reply))
     }
 
-    async fn act(&self, key: OrderKey, act: BuyerAct) -> Result<Acted, BuyerError> {
-        let since = self.edit(&key, |spec| edits::apply(spec, &act)).await?;
-        self.answer(&key, &Wish::Act(act), since).await
+    async fn apply_command(
+        &self,
+        key: OrderKey,
+        command: BuyerCommand,
+    ) -> Result<BuyerCommandReply, BuyerError> {
+        let since = self.edit(&key, |spec| edits::apply(spec, &command)).await?;
+        self.await_outcome(&key, &EditIntent::Command(command), since).await
     }
 
     /// Returns the outcome of the edit that a key names.
-    fn asked(&self, key: &OrderKey, act: &IdempotencyKey) -> Result<AskedAct, Refusal> {
-        let resource = self.held(key).and_then(|kept| kept.resource());
+    fn command_outcome(
+        &self,
+        key: &OrderKey,
+        command_key: &IdempotencyKey,
+    ) -> Result<CommandStatus, Refusal> {
+        let resource = self.cached(key).and_then(|kept| kept.resource());
         let resource = resource.ok_or_else(|| not_found(key))?;
-        let since = Since::Before(resource.metadata.generation.unwrap_or(1));
-        let asked = Wish::held(&resource.spec, act.as_str()).and_then(|wish| {
-            let outcome = outcome(&resource, &wish, since)?;
-            Some(AskedAct { act: wish.name(), outcome })
+        let since = IntentGeneration::Before(resource.metadata.generation.unwrap_or(1));
+        let found = EditIntent::find(&resource.spec, command_key.as_str()).and_then(|intent| {
+            let outcome = outcome(&resource, &intent, since)?;
+            Some(CommandStatus { name: intent.name(), outcome })
         });
-        asked.ok_or_else(|| {
+        found.ok_or_else(|| {
             let id = &key.order_req_id;
             let text = format!(
-                "the OrderRequest of order {id} does not tell what came of {act}: it was not asked \
+                "the OrderRequest of order {id} does not tell what came of {command_key}: it was not asked \
                  for, or a later edit or the order's end has replaced what told it"
             );
-            Refusal::new(Reason::ActNotFound, text)
+            Refusal::new(Reason::CommandNotFound, text)
         })
     }
 }
@@ -306,16 +329,16 @@ fn changed(
         return Err(not_found(key).into());
     }
     let mut spec = resource.spec.clone();
-    let wanted = change(&mut spec);
-    if wanted.is_ok() && spec == resource.spec {
+    let change_result = change(&mut spec);
+    if change_result.is_ok() && spec == resource.spec {
         return Ok(None);
     }
     if is_terminal(&resource) {
         return Err(ended(key).into());
     }
-    wanted?;
+    change_result?;
     let mut changed = stored.clone();
-    carry(&mut changed.data, &resource.spec, &spec).map_err(unreadable)?;
+    merge_edit(&mut changed.data, &resource.spec, &spec).map_err(unreadable)?;
     Ok(Some(changed))
 }
 
@@ -324,45 +347,53 @@ fn is_terminal(resource: &OrderRequest) -> bool {
 }
 
 impl Buyer for ClusterBuyer {
-    fn initiate(&self, key: OrderKey, spec: OrderSpec) -> Stored<'_, Initiated> {
-        Box::pin(self.make(key, spec))
+    fn initiate(&self, key: OrderKey, spec: OrderSpec) -> BuyerFuture<'_, InitiateOutcome> {
+        Box::pin(self.create_order(key, spec))
     }
 
-    fn follow_up(&self, key: OrderKey, note: Note) -> Stored<'_, (FollowUpId, Acted)> {
-        Box::pin(self.add(key, note))
+    fn follow_up(
+        &self,
+        key: OrderKey,
+        follow_up: FollowUpDraft,
+    ) -> BuyerFuture<'_, (FollowUpId, BuyerCommandReply)> {
+        Box::pin(self.add_follow_up(key, follow_up))
     }
 
     /// An edit describes the wanted state: repeating it changes nothing, with or without a key.
-    fn buyer_act(
+    fn submit_command(
         &self,
         key: OrderKey,
-        act: BuyerAct,
+        command: BuyerCommand,
         _repeat: Option<IdempotencyKey>,
-    ) -> Stored<'_, Acted> {
-        Box::pin(self.act(key, act))
+    ) -> BuyerFuture<'_, BuyerCommandReply> {
+        Box::pin(self.apply_command(key, command))
     }
 
-    fn asked_act(&self, key: OrderKey, act: IdempotencyKey) -> Stored<'_, Option<AskedAct>> {
-        Box::pin(async move { Ok(Some(self.asked(&key, &act)?)) })
+    fn command_status(
+        &self,
+        key: OrderKey,
+        command_key: IdempotencyKey,
+    ) -> BuyerFuture<'_, Option<CommandStatus>> {
+        Box::pin(async move { Ok(Some(self.command_outcome(&key, &command_key)?)) })
     }
 
     /// Reads the cache without waiting: what the API server stores survives this process.
-    fn tracked<'a>(&'a self, keys: &'a [OrderKey]) -> Read<'a, Vec<Tracked>> {
-        let found = keys.iter().filter_map(|key| self.found(key)).collect();
+    fn tracked<'a>(&'a self, keys: &'a [OrderKey]) -> ViewFuture<'a, Vec<BuyerOrderView>> {
+        let found = keys.iter().filter_map(|key| self.tracked_order(key)).collect();
         Box::pin(std::future::ready(found))
     }
 
     fn phase(&self, key: &OrderKey) -> Option<RequestPhase> {
-        let resource = self.held(key)?.resource()?;
+        let resource = self.cached(key)?.resource()?;
         Some(phase_of(resource.status.as_ref()))
     }
 
-    fn totals(&self) -> Totals {
+    fn totals(&self) -> TrackerTotals {
         let cache = self.cache.read();
-        let mut totals = Totals::default();
-        for (_, kept) in cache.iter() {
-            let Some(key) = &kept.key else { continue };
-            let active = usize::from(kept.is_streaming);
+        let mut totals = TrackerTotals::default();
+        for (_, cached) in cache.iter() {
+            let Some(key) = &cached.key else { continue };
+            let active = usize::from(cached.is_streaming);
             totals.active_streams = totals.active_streams.saturating_add(active);
             totals.tracked.push(key.clone());
         }
@@ -375,7 +406,7 @@ impl Buyer for ClusterBuyer {
 /// Carries an edit over to the resource as it is stored. What the edit does not touch is sent back
 /// as its author wrote it: serialized from our types it could differ, and immutable fields must
 /// not.
-pub(super) fn carry(
+pub(super) fn merge_edit(
     stored: &mut Value,
     before: &OrderRequestSpec,
     after: &OrderRequestSpec,
@@ -386,42 +417,26 @@ pub(super) fn carry(
         if value == former {
             continue;
         }
-        let place = &mut stored["spec"][name];
-        let grown = former.as_array().map_or(0, Vec::len);
-        match (place.as_array_mut(), value.as_array()) {
-            (Some(held), Some(list)) => held.extend(list.iter().skip(grown).cloned()),
-            _ => place.clone_from(value),
+        let field = &mut stored["spec"][name];
+        let former_len = former.as_array().map_or(0, Vec::len);
+        match (field.as_array_mut(), value.as_array()) {
+            (Some(stored_list), Some(list)) => {
+                stored_list.extend(list.iter().skip(former_len).cloned())
+            }
+            _ => field.clone_from(value),
         }
     }
     Ok(())
 }
 
-fn unreadable<E: std::fmt::Display>(error: E) -> BuyerError {
-    BuyerError::NotStored(format!("the OrderRequest cannot be read: {error}"))
-}
-
-fn already(key: &OrderKey, resource: &OrderRequest) -> Result<Initiated, BuyerError> {
+fn already_initiated(
+    key: &OrderKey,
+    resource: &OrderRequest,
+) -> Result<InitiateOutcome, BuyerError> {
     if is_terminal(resource) {
         return Err(ended(key).into());
     }
-    Ok(Initiated::AlreadyProcessed)
-}
-
-/// Returns the refusal of a create that got no response and whose result cannot be read.
-fn unknown() -> BuyerError {
-    let text = "the API server did not answer; the OrderRequest may be made, or be so later: ask \
-        again, the same one is made once";
-    Refusal::new(Reason::Unreachable, text).into()
-}
-
-fn ended(key: &OrderKey) -> Refusal {
-    let id = &key.order_req_id;
-    Refusal::new(Reason::OrderEnded, format!("order {id} has ended; use a new order_req_id"))
-}
-
-fn not_found(key: &OrderKey) -> Refusal {
-    let id = &key.order_req_id;
-    Refusal::new(Reason::OrderNotFound, format!("order {id} is not tracked here"))
+    Ok(InitiateOutcome::AlreadyProcessed)
 }
 
 fn phase_of(status: Option<&OrderRequestStatus>) -> RequestPhase {
@@ -429,7 +444,7 @@ fn phase_of(status: Option<&OrderRequestStatus>) -> RequestPhase {
 }
 
 /// Returns the view of an order from its resource.
-pub(crate) fn tracked(key: &OrderKey, resource: &OrderRequest) -> Option<Tracked> {
+pub(crate) fn tracked(key: &OrderKey, resource: &OrderRequest) -> Option<BuyerOrderView> {
     let phase = phase_of(resource.status.as_ref());
     let status = resource.status.clone().unwrap_or_default();
     let tracker = status.tracker.unwrap_or_default();
@@ -442,16 +457,18 @@ pub(crate) fn tracked(key: &OrderKey, resource: &OrderRequest) -> Option<Tracked
         Some(BestProposal { proposal_id: best.proposal_id, amount, currency })
     });
     let stalled = |kind: &str| {
-        let held = status.conditions.iter().find(|held| held.type_ == kind)?;
-        (held.status == "True").then(|| held.message.clone()).filter(|text| !text.is_empty())
+        let condition = status.conditions.iter().find(|held| held.type_ == kind)?;
+        (condition.status == "True")
+            .then(|| condition.message.clone())
+            .filter(|text| !text.is_empty())
     };
     let time = |text: &Option<String>| text.as_deref().and_then(parse_rfc3339);
-    Some(Tracked {
+    Some(BuyerOrderView {
         key: key.clone(),
         incarnation: resource.metadata.uid.as_ref().and_then(|uid| Incarnation::new(uid).ok()),
         session: resource.spec.session.clone(),
         notification_type: convert::notification_type(resource.spec.notification_type),
-        notes: u64::from(tracker.notes)
+        follow_up_count: u64::from(tracker.notes)
             .max(u64::try_from(resource.spec.follow_ups.len()).unwrap_or(u64::MAX)),
         stream_active: tracker.stream_active,
         phase,

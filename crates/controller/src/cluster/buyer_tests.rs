@@ -6,7 +6,7 @@ use kube::client::Body;
 use parking_lot::Mutex;
 use serde_json::json;
 
-use super::super::watched::Read as Watched;
+use super::super::guarded_request::ObservedRequest as Watched;
 use super::*;
 
 /// The fate of a request.
@@ -14,7 +14,7 @@ use super::*;
 enum Fate {
     Answered,
     /// It is done, and the response is lost.
-    AnswerLost,
+    ResponseLost,
     /// It is done, and the API server responds that it timed out.
     DoneAndTimedOut,
     /// The request is lost.
@@ -23,7 +23,7 @@ enum Fate {
 
 /// One resource behind an API server. Its operator observes every write at once.
 struct Cluster {
-    held: Mutex<Option<Value>>,
+    stored: Mutex<Option<Value>>,
     /// The fates of the next requests; all others are answered.
     fates: Mutex<VecDeque<Fate>>,
     operate: fn(&mut Value),
@@ -53,7 +53,7 @@ impl Cluster {
     fn empty(operate: fn(&mut Value)) -> (Arc<Self>, ClusterBuyer) {
         let cache = Arc::new(RwLock::new(Cache::default()));
         let cluster = Arc::new(Self {
-            held: Mutex::new(None),
+            stored: Mutex::new(None),
             fates: Mutex::new(VecDeque::new()),
             operate,
             cache: Arc::clone(&cache),
@@ -71,28 +71,28 @@ impl Cluster {
     }
 
     fn put(&self, resource: Value) {
-        *self.held.lock() = Some(resource.clone());
+        *self.stored.lock() = Some(resource.clone());
         let resource = serde_json::from_value(resource).unwrap();
         drop(self.cache.write().apply(Watched { resource, is_status_ours: true }));
     }
 
     /// Stores a write, of a buyer or as of `kubectl`, with the next version and generation.
-    fn write(&self, mut wanted: Value) -> Value {
-        let held = self.held.lock().clone();
+    fn write(&self, mut desired: Value) -> Value {
+        let stored = self.stored.lock().clone();
         let number = |path: &str| {
-            let value = held.as_ref().and_then(|held| held.pointer(path)).cloned();
+            let value = stored.as_ref().and_then(|held| held.pointer(path)).cloned();
             value.and_then(|value| value.as_i64().or_else(|| value.as_str()?.parse().ok()))
         };
-        let is_edit = held.as_ref().is_none_or(|held| held["spec"] != wanted["spec"]);
+        let is_edit = stored.as_ref().is_none_or(|held| held["spec"] != desired["spec"]);
         let generation = number("/metadata/generation").unwrap_or(0) + i64::from(is_edit);
         let version = number("/metadata/resourceVersion").unwrap_or(0) + 1;
-        wanted["metadata"]["generation"] = json!(generation);
-        wanted["metadata"]["resourceVersion"] = json!(version.to_string());
+        desired["metadata"]["generation"] = json!(generation);
+        desired["metadata"]["resourceVersion"] = json!(version.to_string());
         if is_edit {
-            (self.operate)(&mut wanted);
+            (self.operate)(&mut desired);
         }
-        self.put(wanted.clone());
-        wanted
+        self.put(desired.clone());
+        desired
     }
 
     async fn serve(
@@ -100,29 +100,29 @@ impl Cluster {
         request: http::Request<Body>,
     ) -> Result<http::Response<Body>, std::io::Error> {
         let fate = self.fates.lock().pop_front().unwrap_or(Fate::Answered);
-        let gone = || std::io::Error::other("the connection is gone");
+        let connection_lost = || std::io::Error::other("the connection is gone");
         if fate == Fate::Lost {
-            return Err(gone());
+            return Err(connection_lost());
         }
         let (head, body) = request.into_parts();
         let body = body.collect_bytes().await.unwrap();
-        let held = self.held.lock().clone();
-        let (code, answer) = match head.method.as_str() {
-            "GET" => held.map_or_else(|| (404, json!({})), |held| (200, held)),
-            "POST" if held.is_some() => (409, json!({})),
+        let stored = self.stored.lock().clone();
+        let (code, reply) = match head.method.as_str() {
+            "GET" => stored.map_or_else(|| (404, json!({})), |held| (200, held)),
+            "POST" if stored.is_some() => (409, json!({})),
             _ => {
-                let wanted: Value = serde_json::from_slice(&body).unwrap();
+                let desired: Value = serde_json::from_slice(&body).unwrap();
                 let version = |value: &Value| value["metadata"]["resourceVersion"].clone();
-                match held.is_some_and(|held| version(&held) != version(&wanted)) {
+                match stored.is_some_and(|held| version(&held) != version(&desired)) {
                     true => (409, json!({})),
-                    false => (200, self.write(wanted)),
+                    false => (200, self.write(desired)),
                 }
             }
         };
         match fate {
-            Fate::AnswerLost => Err(gone()),
+            Fate::ResponseLost => Err(connection_lost()),
             Fate::DoneAndTimedOut => Ok(response(504, &json!({}))),
-            Fate::Answered | Fate::Lost => Ok(response(code, &answer)),
+            Fate::Answered | Fate::Lost => Ok(response(code, &reply)),
         }
     }
 }
@@ -155,18 +155,21 @@ fn prompt(resource: &mut Value) {
 /// Simulates an operator that is down: the status stays as it is.
 fn away(_: &mut Value) {}
 
-fn award() -> BuyerAct {
-    BuyerAct::Finalise { award: None, reason: None, undo_within_ms: None }
+fn award() -> BuyerCommand {
+    BuyerCommand::Finalise { award: None, reason: None, undo_within_ms: None }
 }
 
-async fn act(buyer: &ClusterBuyer, act: BuyerAct) -> Result<Acted, BuyerError> {
-    buyer.buyer_act(key(), act, None).await
+async fn send_command(
+    buyer: &ClusterBuyer,
+    command: BuyerCommand,
+) -> Result<BuyerCommandReply, BuyerError> {
+    buyer.submit_command(key(), command, None).await
 }
 
-async fn told(buyer: &ClusterBuyer, act: &str) -> Result<Outcome, Reason> {
-    let act = IdempotencyKey::new(act).unwrap();
-    match buyer.asked_act(key(), act).await {
-        Ok(asked) => asked.map(|asked| asked.outcome).ok_or(Reason::ActNotFound),
+async fn outcome_of(buyer: &ClusterBuyer, command: &str) -> Result<CommandOutcome, Reason> {
+    let command_key = IdempotencyKey::new(command).unwrap();
+    match buyer.command_status(key(), command_key).await {
+        Ok(asked) => asked.map(|asked| asked.outcome).ok_or(Reason::CommandNotFound),
         Err(BuyerError::Refused(refusal)) => Err(refusal.reason),
         Err(error) => panic!("{error}"),
     }
@@ -177,31 +180,35 @@ async fn told(buyer: &ClusterBuyer, act: &str) -> Result<Outcome, Reason> {
 async fn repeated_award_after_end_keeps_reply() {
     let (cluster, buyer) = Cluster::with_order(prompt);
     for _ in 0..2 {
-        assert_eq!(act(&buyer, award()).await, Ok(Acted::Done));
-        assert_eq!(told(&buyer, "award").await, Ok(Outcome::Done));
+        assert_eq!(send_command(&buyer, award()).await, Ok(BuyerCommandReply::Done));
+        assert_eq!(outcome_of(&buyer, "award").await, Ok(CommandOutcome::Done));
     }
-    let other = act(&buyer, BuyerAct::Pause(None)).await;
+    let other = send_command(&buyer, BuyerCommand::Pause(None)).await;
     assert!(matches!(&other, Err(BuyerError::Refused(no)) if no.reason == Reason::OrderEnded));
     // Another client prolongs the resource's retention; the order's end does not depend on that
     // edit.
-    let mut edited = cluster.held.lock().clone().unwrap();
+    let mut edited = cluster.stored.lock().clone().unwrap();
     edited["spec"]["ttlAfterFinished"] = json!("2d");
     cluster.write(edited);
-    assert_eq!(told(&buyer, "award").await, Err(Reason::ActNotFound), "it cannot tell any more");
     assert_eq!(
-        act(&buyer, award()).await,
-        Ok(Acted::Pending(IdempotencyKey::new("award").unwrap()))
+        outcome_of(&buyer, "award").await,
+        Err(Reason::CommandNotFound),
+        "it cannot tell any more"
+    );
+    assert_eq!(
+        send_command(&buyer, award()).await,
+        Ok(BuyerCommandReply::Pending(IdempotencyKey::new("award").unwrap()))
     );
 }
 
 /// The edit is written once, wherever its response is lost.
 #[tokio::test(start_paused = true)]
 async fn lost_edit_responses_are_read_back() {
-    for fate in [Fate::AnswerLost, Fate::DoneAndTimedOut, Fate::Lost] {
+    for fate in [Fate::ResponseLost, Fate::DoneAndTimedOut, Fate::Lost] {
         let (cluster, buyer) = Cluster::with_order(prompt);
         cluster.fated(&[Fate::Answered, fate]);
-        assert_eq!(act(&buyer, award()).await, Ok(Acted::Done), "{fate:?}");
-        let generation = cluster.held.lock().as_ref().unwrap()["metadata"]["generation"].clone();
+        assert_eq!(send_command(&buyer, award()).await, Ok(BuyerCommandReply::Done), "{fate:?}");
+        let generation = cluster.stored.lock().as_ref().unwrap()["metadata"]["generation"].clone();
         assert_eq!(generation, 2, "{fate:?}: it is written once");
     }
 }
@@ -210,25 +217,25 @@ async fn lost_edit_responses_are_read_back() {
 #[tokio::test(start_paused = true)]
 async fn unconfirmed_edits_are_pending_not_failed() {
     let (cluster, buyer) = Cluster::with_order(prompt);
-    cluster.fated(&[Fate::Answered, Fate::AnswerLost, Fate::Lost]);
-    let pending = Acted::Pending(IdempotencyKey::new("award").unwrap());
-    assert_eq!(act(&buyer, award()).await, Ok(pending));
-    assert_eq!(told(&buyer, "award").await, Ok(Outcome::Done), "it is told there");
+    cluster.fated(&[Fate::Answered, Fate::ResponseLost, Fate::Lost]);
+    let pending = BuyerCommandReply::Pending(IdempotencyKey::new("award").unwrap());
+    assert_eq!(send_command(&buyer, award()).await, Ok(pending));
+    assert_eq!(outcome_of(&buyer, "award").await, Ok(CommandOutcome::Done), "it is told there");
     // What was not sent is not stored.
     let (cluster, buyer) = Cluster::with_order(prompt);
     cluster.fated(&[Fate::Lost]);
-    assert!(matches!(act(&buyer, award()).await, Err(BuyerError::NotStored(_))));
-    assert_eq!(told(&buyer, "award").await, Err(Reason::ActNotFound));
+    assert!(matches!(send_command(&buyer, award()).await, Err(BuyerError::NotStored(_))));
+    assert_eq!(outcome_of(&buyer, "award").await, Err(Reason::CommandNotFound));
 }
 
 #[tokio::test(start_paused = true)]
 async fn unconfirmed_create_is_started_or_unknown() {
     let spec = OrderSpec::default;
     let (cluster, buyer) = Cluster::empty(prompt);
-    cluster.fated(&[Fate::AnswerLost]);
-    assert_eq!(buyer.initiate(key(), spec()).await, Ok(Initiated::Started));
+    cluster.fated(&[Fate::ResponseLost]);
+    assert_eq!(buyer.initiate(key(), spec()).await, Ok(InitiateOutcome::Started));
     let (cluster, buyer) = Cluster::empty(prompt);
-    cluster.fated(&[Fate::AnswerLost, Fate::Lost]);
+    cluster.fated(&[Fate::ResponseLost, Fate::Lost]);
     let unknown = buyer.initiate(key(), spec()).await;
     assert!(matches!(&unknown, Err(BuyerError::Refused(no)) if no.reason == Reason::Unreachable));
 }
@@ -240,16 +247,16 @@ async fn longest_id_finds_pending_follow_up() {
     let id = FollowUpId::new("x".repeat(128)).unwrap();
     let message =
         orderstream_core::spec::Message { message: "When?".to_owned(), ..Default::default() };
-    let note = |id: &FollowUpId| Note {
+    let follow_up_of = |id: &FollowUpId| FollowUpDraft {
         id: Some(id.clone()),
         audience: Vec::new(),
         message: message.clone(),
         answers: None,
     };
-    let (_, acted) = buyer.follow_up(key(), note(&id)).await.expect("it is written");
-    let Acted::Pending(under) = acted else { panic!("{acted:?}") };
-    assert_eq!(told(&buyer, under.as_str()).await, Ok(Outcome::Pending));
-    let mut other = note(&id);
+    let (_, reply) = buyer.follow_up(key(), follow_up_of(&id)).await.expect("it is written");
+    let BuyerCommandReply::Pending(under) = reply else { panic!("{reply:?}") };
+    assert_eq!(outcome_of(&buyer, under.as_str()).await, Ok(CommandOutcome::Pending));
+    let mut other = follow_up_of(&id);
     other.message.message = "Where?".to_owned();
     let refused = buyer.follow_up(key(), other).await;
     assert!(matches!(&refused, Err(BuyerError::Refused(no))
@@ -269,7 +276,7 @@ fn edits_keep_other_fields_as_written() {
     after.suspend = true;
     after.award = Some(edits::award_spec(None, Some(&"late".to_owned())));
     after.follow_ups.push(serde_json::from_value(follow_up("b")).unwrap());
-    carry(&mut stored, &before, &after).unwrap();
+    merge_edit(&mut stored, &before, &after).unwrap();
     let mut added = follow_up("b");
     added["message"]["type"] = json!("text");
     assert_eq!(

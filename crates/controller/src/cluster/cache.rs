@@ -8,11 +8,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use orderstream_core::{Incarnation, OrderKey, OrderReqId, Tenant};
 use tokio::sync::Notify;
 
-use super::census::CountedPhase;
-use super::changes::Changes;
-use super::packed::Packed;
-use super::room::Room as _;
-use super::watched::Read;
+use super::change_notifiers::ChangeNotifiers;
+use super::compressed::CompressedRequest;
+use super::guarded_request::ObservedRequest;
+use super::phase_gauges::CountedPhase;
+use super::table_capacity::ReleaseCapacity as _;
 use super::writer::version;
 use crate::convert;
 use crate::manifest::namespace_of;
@@ -21,7 +21,7 @@ use crate::order_status::OrderRequestStatus;
 
 /// Resources that are cached as they were read; all others are compressed. A resource that was read
 /// lately is reconciled soon.
-const OPEN_MAX: usize = 256;
+const PARSED_MAX: usize = 256;
 
 /// A resource's namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,7 +50,7 @@ impl ObjectKey {
 }
 
 /// Returns the key of a resource's order, sharing the equal texts of the resource's own key.
-fn in_words_of(object: &ObjectKey, key: OrderKey) -> OrderKey {
+fn interned_key(object: &ObjectKey, key: OrderKey) -> OrderKey {
     let tenant = Tenant::try_from(Arc::clone(&object.namespace));
     let order_req_id = OrderReqId::try_from(Arc::clone(&object.name));
     OrderKey {
@@ -70,33 +70,33 @@ impl fmt::Display for ObjectKey {
 
 /// A resource that is gone, and the incarnation of the order that went with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Gone {
+pub struct DeletedRequest {
     /// The resource's key.
     pub object: ObjectKey,
     /// The key of its order.
     pub key: OrderKey,
     /// The resource's uid, as the order's incarnation.
-    pub life: Incarnation,
+    pub incarnation: Incarnation,
     /// The order's owner; absent where the status named none.
     pub processor: Option<String>,
     /// Set when the status showed that the order has ended.
-    pub was_over: bool,
+    pub had_ended: bool,
 }
 
 /// A change of the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum CacheChange {
     /// This resource is to be reconciled.
-    Look(ObjectKey),
+    Reconcile(ObjectKey),
     /// The resource that spoke for an order is gone.
-    Gone(Gone),
+    Deleted(DeletedRequest),
 }
 
 /// A cached resource.
 #[derive(Clone, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "three independent facts")]
-pub struct Kept {
-    held: Held,
+pub struct CachedRequest {
+    body: CachedBody,
     /// Its uid; empty where it has none.
     pub uid: Arc<str>,
     /// Its version as a number; 0 where it is not one.
@@ -116,13 +116,16 @@ pub struct Kept {
 
 /// A resource, as it was read or compressed.
 #[derive(Clone, Debug)]
-enum Held {
-    Open(Arc<OrderRequest>),
-    Packed(Packed),
+enum CachedBody {
+    Parsed(Arc<OrderRequest>),
+    Compressed(CompressedRequest),
 }
 
-impl Kept {
-    fn new(Read { resource, is_status_ours }: Read, met: Met) -> Self {
+impl CachedRequest {
+    fn new(
+        ObservedRequest { resource, is_status_ours }: ObservedRequest,
+        origin: ResourceOrigin,
+    ) -> Self {
         let status = resource.status.as_ref();
         let tracker = status.and_then(|status| status.tracker.as_ref());
         Self {
@@ -131,20 +134,20 @@ impl Kept {
             phase: CountedPhase::of(status),
             is_streaming: tracker.is_some_and(|tracker| tracker.stream_active),
             key: convert::key(&resource).ok(),
-            is_live: met == Met::Changed,
+            is_live: origin == ResourceOrigin::Changed,
             is_status_ours,
-            held: Held::Open(Arc::new(resource)),
+            body: CachedBody::Parsed(Arc::new(resource)),
         }
     }
 
     /// Returns the resource, without the fields that are not needed. `None` where its text was
     /// damaged in memory.
     pub fn resource(&self) -> Option<Arc<OrderRequest>> {
-        let packed = match &self.held {
-            Held::Open(resource) => return Some(Arc::clone(resource)),
-            Held::Packed(packed) => packed,
+        let compressed = match &self.body {
+            CachedBody::Parsed(resource) => return Some(Arc::clone(resource)),
+            CachedBody::Compressed(compressed) => compressed,
         };
-        let resource = packed.unpack();
+        let resource = compressed.decompress();
         if resource.is_none() {
             tracing::error!(uid = &*self.uid, "a resource at rest cannot be read again");
         }
@@ -152,21 +155,21 @@ impl Kept {
     }
 
     /// Compresses it, and returns the compressed text; `None` where that fails.
-    fn rest(&mut self) -> Option<Packed> {
-        let packed = match &self.held {
-            Held::Open(resource) => Packed::of(resource)?,
-            Held::Packed(packed) => return Some(packed.clone()),
+    fn compress(&mut self) -> Option<CompressedRequest> {
+        let compressed = match &self.body {
+            CachedBody::Parsed(resource) => CompressedRequest::compress(resource)?,
+            CachedBody::Compressed(compressed) => return Some(compressed.clone()),
         };
-        self.held = Held::Packed(packed.clone());
-        Some(packed)
+        self.body = CachedBody::Compressed(compressed.clone());
+        Some(compressed)
     }
 }
 
 /// The kind of event that showed a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Met {
+enum ResourceOrigin {
     /// A list: the resource may be old.
-    Found,
+    Listed,
     /// A change: a resource that was not there before was created.
     Changed,
 }
@@ -174,7 +177,7 @@ enum Met {
 /// The cache of all resources of the watch.
 #[derive(Debug, Default)]
 pub struct Cache {
-    objects: HashMap<ObjectKey, Kept>,
+    objects: HashMap<ObjectKey, CachedRequest>,
     /// The resource that speaks for an order, where it is not the one of the order's name.
     by_order: HashMap<OrderKey, ObjectKey>,
     /// The resources that name an order for which another one speaks.
@@ -182,15 +185,15 @@ pub struct Cache {
     /// The resources observed since a relist began; absent outside of one.
     relisted: Option<HashSet<ObjectKey>>,
     /// The resources that were read last, with their versions; the oldest is compressed first.
-    open: VecDeque<(ObjectKey, u64)>,
+    parsed: VecDeque<(ObjectKey, u64)>,
     is_ready: bool,
-    changes: Changes,
+    notifiers: ChangeNotifiers,
 }
 
 impl Cache {
     /// Returns the notifier of changes of the resource that speaks for an order.
-    pub(super) fn changes(&mut self, key: &OrderKey) -> Arc<Notify> {
-        self.changes.of(key)
+    pub(super) fn change_notifier(&mut self, key: &OrderKey) -> Arc<Notify> {
+        self.notifiers.subscribe(key)
     }
 
     /// Reports whether the first list is complete.
@@ -209,50 +212,50 @@ impl Cache {
     }
 
     /// Returns one resource.
-    pub fn get(&self, object: &ObjectKey) -> Option<&Kept> {
+    pub fn get(&self, object: &ObjectKey) -> Option<&CachedRequest> {
         self.objects.get(object)
     }
 
     /// Returns the resource that speaks for an order.
-    pub fn of_order(&self, key: &OrderKey) -> Option<(&ObjectKey, &Kept)> {
-        let object = self.speaker(key)?;
+    pub fn of_order(&self, key: &OrderKey) -> Option<(&ObjectKey, &CachedRequest)> {
+        let object = self.representative(key)?;
         self.objects.get_key_value(object)
     }
 
     /// Returns the key of the resource that speaks for an order: the recorded one, else the one of
     /// the order's name.
-    fn speaker(&self, key: &OrderKey) -> Option<&ObjectKey> {
-        if let Some(written) = self.by_order.get(key) {
-            return Some(written);
+    fn representative(&self, key: &OrderKey) -> Option<&ObjectKey> {
+        if let Some(recorded) = self.by_order.get(key) {
+            return Some(recorded);
         }
-        let (object, kept) = self.objects.get_key_value(&ObjectKey::named_as(key))?;
-        (kept.key.as_ref() == Some(key)).then_some(object)
+        let (object, cached) = self.objects.get_key_value(&ObjectKey::named_as(key))?;
+        (cached.key.as_ref() == Some(key)).then_some(object)
     }
 
     /// Records the resource that speaks for an order from now on.
-    fn let_speak(&mut self, key: &OrderKey, object: ObjectKey) {
+    fn set_representative(&mut self, key: &OrderKey, object: ObjectKey) {
         if object == ObjectKey::named_as(key) {
             self.by_order.remove(key);
-            self.by_order.give_back();
+            self.by_order.release_capacity();
         } else {
             self.by_order.insert(key.clone(), object);
         }
     }
 
     /// Iterates over all resources.
-    pub fn iter(&self) -> impl Iterator<Item = (&ObjectKey, &Kept)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&ObjectKey, &CachedRequest)> {
         self.objects.iter()
     }
 
     /// Clears `is_live` of all resources: another process may have led when they were created.
-    pub fn age(&mut self) {
+    pub fn clear_live(&mut self) {
         self.objects.values_mut().for_each(|kept| kept.is_live = false);
     }
 
     /// Takes in a resource that was created or changed.
-    pub fn apply(&mut self, read: Read) -> Vec<Change> {
-        let object = self.object_of(&read.resource.metadata);
-        self.put(object, read, Met::Changed)
+    pub fn apply(&mut self, observed: ObservedRequest) -> Vec<CacheChange> {
+        let object = self.object_of(&observed.resource.metadata);
+        self.put(object, observed, ResourceOrigin::Changed)
     }
 
     /// Begins a list.
@@ -261,12 +264,12 @@ impl Cache {
     }
 
     /// Takes in a resource of a list.
-    pub fn listed(&mut self, read: Read) -> Vec<Change> {
-        let object = self.object_of(&read.resource.metadata);
+    pub fn listed(&mut self, observed: ObservedRequest) -> Vec<CacheChange> {
+        let object = self.object_of(&observed.resource.metadata);
         if let Some(seen) = &mut self.relisted {
             seen.insert(object.clone());
         }
-        self.put(object, read, Met::Found)
+        self.put(object, observed, ResourceOrigin::Listed)
     }
 
     /// Takes in a resource of a list that cannot be read; its cached version stays.
@@ -277,78 +280,92 @@ impl Cache {
     }
 
     /// Completes a list: resources that were not in it are gone.
-    pub fn relisted(&mut self) -> Vec<Change> {
+    pub fn relisted(&mut self) -> Vec<CacheChange> {
         self.is_ready = true;
         let Some(seen) = self.relisted.take() else { return Vec::new() };
-        let lost: Vec<_> = self.objects.keys().filter(|key| !seen.contains(key)).cloned().collect();
-        lost.into_iter().flat_map(|object| self.drop_object(&object)).collect()
+        let missing: Vec<_> =
+            self.objects.keys().filter(|key| !seen.contains(key)).cloned().collect();
+        missing.into_iter().flat_map(|object| self.drop_object(&object)).collect()
     }
 
     /// Drops a resource that was deleted.
-    pub fn deleted(&mut self, read: Read) -> Vec<Change> {
-        let object = ObjectKey::of(&read.resource.metadata);
-        let Some(kept) = self.objects.get_mut(&object) else { return Vec::new() };
-        if *kept.uid != *read.resource.metadata.uid.as_deref().unwrap_or_default() {
+    pub fn deleted(&mut self, observed: ObservedRequest) -> Vec<CacheChange> {
+        let object = ObjectKey::of(&observed.resource.metadata);
+        let Some(cached) = self.objects.get_mut(&object) else { return Vec::new() };
+        if *cached.uid != *observed.resource.metadata.uid.as_deref().unwrap_or_default() {
             return Vec::new();
         }
         // The deletion has a newer version than the cache.
-        kept.held = Held::Open(Arc::new(read.resource));
+        cached.body = CachedBody::Parsed(Arc::new(observed.resource));
         self.drop_object(&object)
     }
 
     /// Drops a resource that was deleted and could no longer be read, if its uid is the cached
     /// one's.
-    pub fn deleted_unreadable(&mut self, object: &ObjectKey, uid: Option<&str>) -> Vec<Change> {
-        let is_same = |kept: &Kept| *kept.uid == *uid.unwrap_or_default();
+    pub fn deleted_unreadable(
+        &mut self,
+        object: &ObjectKey,
+        uid: Option<&str>,
+    ) -> Vec<CacheChange> {
+        let is_same = |kept: &CachedRequest| *kept.uid == *uid.unwrap_or_default();
         if self.objects.get(object).is_some_and(is_same) {
             return self.drop_object(object);
         }
         Vec::new()
     }
 
-    fn put(&mut self, object: ObjectKey, read: Read, met: Met) -> Vec<Change> {
+    fn put(
+        &mut self,
+        object: ObjectKey,
+        observed: ObservedRequest,
+        origin: ResourceOrigin,
+    ) -> Vec<CacheChange> {
         let mut changes = Vec::new();
-        let mut kept = Kept::new(read, met);
-        kept.key = kept.key.map(|key| in_words_of(&object, key));
+        let mut cached = CachedRequest::new(observed, origin);
+        cached.key = cached.key.map(|key| interned_key(&object, key));
         match self.objects.get(&object) {
-            Some(former) if former.uid == kept.uid => {
-                kept.is_live = former.is_live;
-                kept.uid = Arc::clone(&former.uid);
-                if former.key == kept.key {
-                    kept.key.clone_from(&former.key);
+            Some(former) if former.uid == cached.uid => {
+                cached.is_live = former.is_live;
+                cached.uid = Arc::clone(&former.uid);
+                if former.key == cached.key {
+                    cached.key.clone_from(&former.key);
                 }
                 // Most resources of a list are as they are cached.
-                if former.version == kept.version && kept.version > 0 {
-                    kept.held = former.held.clone();
+                if former.version == cached.version && cached.version > 0 {
+                    cached.body = former.body.clone();
                 }
             }
             Some(_) => changes.extend(self.drop_object(&object)),
             None => {}
         }
-        let (key, version) = (kept.key.clone(), kept.version);
-        self.objects.insert(object.clone(), kept);
-        self.open.push_back((object.clone(), version));
-        self.rest_oldest();
+        let (key, version) = (cached.key.clone(), cached.version);
+        self.objects.insert(object.clone(), cached);
+        self.parsed.push_back((object.clone(), version));
+        self.compress_oldest();
         if let Some(key) = key {
             self.claim(&key, &object);
-            self.changes.notify(&key);
+            self.notifiers.notify(&key);
         }
-        changes.push(Change::Look(object));
+        changes.push(CacheChange::Reconcile(object));
         changes
     }
 
     /// Compresses a resource that need not be reconciled soon, and returns the compressed text;
     /// `None` where there is a newer version by now.
-    pub(super) fn settle(&mut self, object: &ObjectKey, version: u64) -> Option<Packed> {
-        self.objects.get_mut(object).filter(|kept| kept.version == version)?.rest()
+    pub(super) fn compress(
+        &mut self,
+        object: &ObjectKey,
+        version: u64,
+    ) -> Option<CompressedRequest> {
+        self.objects.get_mut(object).filter(|kept| kept.version == version)?.compress()
     }
 
     /// Compresses the resources that were read longest ago.
-    fn rest_oldest(&mut self) {
-        while self.open.len() > OPEN_MAX {
-            let Some((object, version)) = self.open.pop_front() else { return };
-            let kept = self.objects.get_mut(&object).filter(|kept| kept.version == version);
-            drop(kept.map(Kept::rest));
+    fn compress_oldest(&mut self) {
+        while self.parsed.len() > PARSED_MAX {
+            let Some((object, version)) = self.parsed.pop_front() else { return };
+            let cached = self.objects.get_mut(&object).filter(|kept| kept.version == version);
+            drop(cached.map(CachedRequest::compress));
         }
     }
 
@@ -358,7 +375,8 @@ impl Cache {
         if let Some((known, _)) = self.objects.get_key_value(&object) {
             return known.clone();
         }
-        if let Some((last, _)) = self.open.back().filter(|(it, _)| it.namespace == object.namespace)
+        if let Some((last, _)) =
+            self.parsed.back().filter(|(it, _)| it.namespace == object.namespace)
         {
             object.namespace = Arc::clone(&last.namespace);
         }
@@ -368,7 +386,7 @@ impl Cache {
     /// Lets a resource speak for its order if it ranks first: of two that name one order, the
     /// placed one speaks for it, else the older one.
     fn claim(&mut self, key: &OrderKey, object: &ObjectKey) {
-        let former = self.speaker(key).cloned();
+        let former = self.representative(key).cloned();
         match &former {
             Some(holder) if holder == object => return,
             Some(holder) if self.rank(holder) <= self.rank(object) => {
@@ -377,14 +395,14 @@ impl Cache {
             }
             Some(_) | None => {}
         }
-        self.is_no_rival(key, object);
-        self.let_speak(key, object.clone());
+        self.remove_rival(key, object);
+        self.set_representative(key, object.clone());
         if let Some(former) = former {
             self.rivals.entry(key.clone()).or_default().insert(former);
         }
     }
 
-    fn is_no_rival(&mut self, key: &OrderKey, object: &ObjectKey) {
+    fn remove_rival(&mut self, key: &OrderKey, object: &ObjectKey) {
         let Some(rivals) = self.rivals.get_mut(key) else { return };
         rivals.remove(object);
         if rivals.is_empty() {
@@ -393,7 +411,7 @@ impl Cache {
     }
 
     fn rank(&self, object: &ObjectKey) -> impl Ord + use<> {
-        let resource = self.objects.get(object).and_then(Kept::resource);
+        let resource = self.objects.get(object).and_then(CachedRequest::resource);
         let meta = resource.as_ref().map(|resource| &resource.metadata);
         let status = resource.as_ref().and_then(|resource| resource.status.as_ref());
         let placed = status.is_some_and(|status| status.processor().is_some());
@@ -401,35 +419,35 @@ impl Cache {
         (!placed, created, meta.and_then(|meta| meta.uid.clone()))
     }
 
-    fn drop_object(&mut self, object: &ObjectKey) -> Vec<Change> {
-        let Some(kept) = self.objects.remove(object) else { return Vec::new() };
-        self.objects.give_back();
-        let resource = kept.resource();
-        let Some(key) = kept.key else { return Vec::new() };
-        self.changes.notify(&key);
+    fn drop_object(&mut self, object: &ObjectKey) -> Vec<CacheChange> {
+        let Some(cached) = self.objects.remove(object) else { return Vec::new() };
+        self.objects.release_capacity();
+        let resource = cached.resource();
+        let Some(key) = cached.key else { return Vec::new() };
+        self.notifiers.notify(&key);
         let mut changes = Vec::new();
-        self.is_no_rival(&key, object);
-        let written = self.by_order.get(&key);
-        if !written.map_or_else(|| *object == ObjectKey::named_as(&key), |it| it == object) {
+        self.remove_rival(&key, object);
+        let recorded = self.by_order.get(&key);
+        if !recorded.map_or_else(|| *object == ObjectKey::named_as(&key), |it| it == object) {
             return changes;
         }
         self.by_order.remove(&key);
-        self.by_order.give_back();
+        self.by_order.release_capacity();
         let status = resource.as_ref().and_then(|resource| resource.status.as_ref());
-        if let Ok(life) = Incarnation::new(&*kept.uid) {
-            changes.push(Change::Gone(Gone {
+        if let Ok(life) = Incarnation::new(&*cached.uid) {
+            changes.push(CacheChange::Deleted(DeletedRequest {
                 object: object.clone(),
                 key: key.clone(),
-                life,
+                incarnation: life,
                 processor: status.and_then(|status| status.processor()).map(ToOwned::to_owned),
-                was_over: status.is_some_and(OrderRequestStatus::is_terminal),
+                had_ended: status.is_some_and(OrderRequestStatus::is_terminal),
             }));
         }
         let rivals = self.rivals.get(&key).into_iter().flatten();
         if let Some(next) = rivals.min_by_key(|rival| self.rank(rival)).cloned() {
-            self.is_no_rival(&key, &next);
-            self.let_speak(&key, next.clone());
-            changes.push(Change::Look(next));
+            self.remove_rival(&key, &next);
+            self.set_representative(&key, next.clone());
+            changes.push(CacheChange::Reconcile(next));
         }
         changes
     }

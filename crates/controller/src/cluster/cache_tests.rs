@@ -32,33 +32,35 @@ fn placed(resource: OrderRequest) -> OrderRequest {
     OrderRequest { status: Some(status), ..resource }
 }
 
-const fn read(resource: OrderRequest) -> Read {
-    Read { resource, is_status_ours: true }
+const fn observed(resource: OrderRequest) -> ObservedRequest {
+    ObservedRequest { resource, is_status_ours: true }
 }
 
-fn apply(cache: &mut Cache, resource: OrderRequest) -> Vec<Change> {
-    cache.apply(read(resource))
+fn apply(cache: &mut Cache, resource: OrderRequest) -> Vec<CacheChange> {
+    cache.apply(observed(resource))
 }
 
-fn listed(cache: &mut Cache, resource: OrderRequest) -> Vec<Change> {
-    cache.listed(read(resource))
+fn listed(cache: &mut Cache, resource: OrderRequest) -> Vec<CacheChange> {
+    cache.listed(observed(resource))
 }
 
-fn deleted(cache: &mut Cache, resource: OrderRequest) -> Vec<Change> {
-    cache.deleted(read(resource))
+fn deleted(cache: &mut Cache, resource: OrderRequest) -> Vec<CacheChange> {
+    cache.deleted(observed(resource))
 }
 
-fn words(changes: &[Change]) -> Vec<String> {
+fn descriptions(changes: &[CacheChange]) -> Vec<String> {
     changes
         .iter()
         .map(|change| match change {
-            Change::Look(object) => format!("look {}", object.name),
-            Change::Gone(gone) => format!("gone {} {}", gone.object.name, gone.life),
+            CacheChange::Reconcile(object) => format!("look {}", object.name),
+            CacheChange::Deleted(deleted) => {
+                format!("gone {} {}", deleted.object.name, deleted.incarnation)
+            }
         })
         .collect()
 }
 
-fn speaker(cache: &Cache, id: &str) -> Option<String> {
+fn representative(cache: &Cache, id: &str) -> Option<String> {
     let key = OrderKey::new("shop", id).unwrap();
     cache.of_order(&key).map(|(object, _)| object.name.to_string())
 }
@@ -67,9 +69,9 @@ fn speaker(cache: &Cache, id: &str) -> Option<String> {
 #[test]
 fn deleted_resources_are_gone_once() {
     let mut cache = Cache::default();
-    assert_eq!(words(&apply(&mut cache, resource("a", "u1", 1))), ["look a"]);
-    assert_eq!(words(&deleted(&mut cache, resource("a", "u1", 1))), ["gone a u1"]);
-    assert_eq!(words(&deleted(&mut cache, resource("a", "u1", 1))), [""; 0]);
+    assert_eq!(descriptions(&apply(&mut cache, resource("a", "u1", 1))), ["look a"]);
+    assert_eq!(descriptions(&deleted(&mut cache, resource("a", "u1", 1))), ["gone a u1"]);
+    assert_eq!(descriptions(&deleted(&mut cache, resource("a", "u1", 1))), [""; 0]);
     assert!(cache.is_empty());
 }
 
@@ -78,9 +80,13 @@ fn deleted_resources_are_gone_once() {
 fn recreated_names_are_new_incarnations() {
     let mut cache = Cache::default();
     apply(&mut cache, resource("a", "u1", 1));
-    assert_eq!(words(&apply(&mut cache, resource("a", "u2", 2))), ["gone a u1", "look a"]);
-    assert_eq!(words(&deleted(&mut cache, resource("a", "u1", 1))), [""; 0], "a late delete");
-    assert_eq!(speaker(&cache, "a").as_deref(), Some("a"));
+    assert_eq!(descriptions(&apply(&mut cache, resource("a", "u2", 2))), ["gone a u1", "look a"]);
+    assert_eq!(
+        descriptions(&deleted(&mut cache, resource("a", "u1", 1))),
+        [""; 0],
+        "a late delete"
+    );
+    assert_eq!(representative(&cache, "a").as_deref(), Some("a"));
 }
 
 #[test]
@@ -92,7 +98,7 @@ fn relists_drop_missing_but_not_unreadable() {
     cache.relist();
     listed(&mut cache, resource("a", "a", 1));
     cache.listed_unreadable(ObjectKey { namespace: "shop".into(), name: "b".into() });
-    assert_eq!(words(&cache.relisted()), ["gone c c"]);
+    assert_eq!(descriptions(&cache.relisted()), ["gone c c"]);
     assert_eq!(cache.len(), 2);
 }
 
@@ -110,7 +116,7 @@ fn only_created_resources_are_live() {
         cache.get(&object).unwrap().is_live
     };
     assert!(!is_live(&cache, "found") && is_live(&cache, "made"));
-    cache.age();
+    cache.clear_live();
     assert!(!is_live(&cache, "made"));
 }
 
@@ -125,10 +131,10 @@ fn older_of_two_resources_speaks() {
         }
         let mut cache = Cache::default();
         pair.into_iter().for_each(|one| drop(apply(&mut cache, one)));
-        assert_eq!(speaker(&cache, "SB1").as_deref(), Some("old"));
+        assert_eq!(representative(&cache, "SB1").as_deref(), Some("old"));
         let deleted = deleted(&mut cache, naming("SB1", resource("new", "u2", 2)));
-        assert_eq!(words(&deleted), [""; 0], "who did not speak has no order to cancel");
-        assert_eq!(speaker(&cache, "SB1").as_deref(), Some("old"));
+        assert_eq!(descriptions(&deleted), [""; 0], "who did not speak has no order to cancel");
+        assert_eq!(representative(&cache, "SB1").as_deref(), Some("old"));
     }
 }
 
@@ -138,26 +144,26 @@ fn placed_resource_speaks_before_older_one() {
     let mut cache = Cache::default();
     apply(&mut cache, naming("SB1", resource("old", "u1", 1)));
     apply(&mut cache, placed(naming("SB1", resource("new", "u2", 2))));
-    assert_eq!(speaker(&cache, "SB1").as_deref(), Some("new"));
-    let gone = deleted(&mut cache, placed(naming("SB1", resource("new", "u2", 2))));
-    assert_eq!(words(&gone), ["gone new u2", "look old"]);
-    assert_eq!(speaker(&cache, "SB1").as_deref(), Some("old"));
+    assert_eq!(representative(&cache, "SB1").as_deref(), Some("new"));
+    let changes = deleted(&mut cache, placed(naming("SB1", resource("new", "u2", 2))));
+    assert_eq!(descriptions(&changes), ["gone new u2", "look old"]);
+    assert_eq!(representative(&cache, "SB1").as_deref(), Some("old"));
 }
 
 #[test]
 fn open_and_compressed_resources_read_alike() {
     let mut cache = Cache::default();
-    let all: Vec<_> = (0..2 * OPEN_MAX)
+    let all: Vec<_> = (0..2 * PARSED_MAX)
         .map(|number| placed(resource(&format!("r{number}"), &format!("u{number}"), 1)))
         .collect();
     for resource in &all {
         apply(&mut cache, resource.clone());
     }
-    let is_open = |kept: &Kept| matches!(kept.held, Held::Open(_));
-    assert_eq!(cache.iter().filter(|(_, kept)| is_open(kept)).count(), OPEN_MAX);
+    let is_parsed = |kept: &CachedRequest| matches!(kept.body, CachedBody::Parsed(_));
+    assert_eq!(cache.iter().filter(|(_, kept)| is_parsed(kept)).count(), PARSED_MAX);
     for resource in &all {
-        let kept = cache.get(&ObjectKey::of(&resource.metadata)).unwrap();
-        assert_eq!(kept.resource().as_deref(), Some(resource));
+        let cached = cache.get(&ObjectKey::of(&resource.metadata)).unwrap();
+        assert_eq!(cached.resource().as_deref(), Some(resource));
     }
 }
 
@@ -172,16 +178,16 @@ fn relisted_resources_stay_compressed() {
     let mut cache = Cache::default();
     apply(&mut cache, at("same", 1));
     apply(&mut cache, at("other", 1));
-    cache.objects.values_mut().for_each(|kept| drop(kept.rest()));
+    cache.objects.values_mut().for_each(|kept| drop(kept.compress()));
     cache.relist();
     listed(&mut cache, at("same", 1));
     listed(&mut cache, at("other", 2));
     cache.relisted();
-    let held = |name: &str| {
-        let kept = cache.get(&ObjectKey::of(&at(name, 0).metadata)).unwrap();
-        (matches!(kept.held, Held::Packed(_)), kept.version)
+    let compressed_at = |name: &str| {
+        let cached = cache.get(&ObjectKey::of(&at(name, 0).metadata)).unwrap();
+        (matches!(cached.body, CachedBody::Compressed(_)), cached.version)
     };
-    assert_eq!((held("same"), held("other")), ((true, 1), (false, 2)));
+    assert_eq!((compressed_at("same"), compressed_at("other")), ((true, 1), (false, 2)));
 }
 
 proptest! {
@@ -210,12 +216,12 @@ proptest! {
                 apply(&mut cache, shown);
             } else {
                 let was_there = present[which].take().is_some();
-                let told = words(&deleted(&mut cache, shown));
+                let told = descriptions(&deleted(&mut cache, shown));
                 let is_gone = told.iter().any(|told| told.starts_with("gone"));
                 let name = ["a", "b", "c"][which];
                 prop_assert_eq!(is_gone, was_there && spoke.as_deref() == Some(name));
             }
-            prop_assert_eq!(speaker(&cache, "a"), first(&present));
+            prop_assert_eq!(representative(&cache, "a"), first(&present));
         }
         (0..3).for_each(|which| drop(deleted(&mut cache, named(which))));
         prop_assert!(cache.is_empty() && cache.by_order.is_empty() && cache.rivals.is_empty());

@@ -3,15 +3,17 @@
 //! [`gather`] asks the API server once for all facts; the judges are pure functions from facts to
 //! findings. A finding has a stable id, and on failure its cause and its fix.
 
-mod cluster_side;
-mod data_side;
+mod control_plane;
+mod data_plane;
 mod facts;
-mod figures;
 mod gather;
+mod metrics_page;
 
-pub use self::facts::{Answer, Claim, Facts, LeaseFacts, Order, Pod, Workload};
-pub use self::figures::Figures;
-pub use self::gather::{Question, gather};
+pub use self::facts::{
+    ApiServerResult, InstallationFacts, LeaseFacts, OpenOrderFacts, Pod, VolumeClaim, Workload,
+};
+pub use self::gather::{FactSelection, gather};
+pub use self::metrics_page::MetricsPage;
 
 /// A group of checks, in the order of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,7 +66,7 @@ impl Group {
 
 /// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Mark {
+pub enum CheckStatus {
     /// As it should be.
     Good,
     /// It works, but needs attention.
@@ -84,46 +86,46 @@ pub struct Advice {
 
 /// One line of the report.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct InstallationFinding {
     /// The group of the check.
     pub group: Group,
     /// The check's stable id; docs/checks.md has a heading of this name.
     pub id: &'static str,
     /// The result of the check.
-    pub mark: Mark,
+    pub status: CheckStatus,
     /// The finding as text, with the measured value.
     pub text: String,
     /// The cause and the fix; absent where the mark is good.
     pub advice: Option<Advice>,
 }
 
-impl Finding {
+impl InstallationFinding {
     fn good(group: Group, id: &'static str, text: impl Into<String>) -> Self {
-        Self { group, id, mark: Mark::Good, text: text.into(), advice: None }
+        Self { group, id, status: CheckStatus::Good, text: text.into(), advice: None }
     }
 
     fn bad(
-        (group, id, mark): (Group, &'static str, Mark),
+        (group, id, status): (Group, &'static str, CheckStatus),
         text: impl Into<String>,
         cause: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
         let advice = Some(Advice { cause: cause.into(), fix: fix.into() });
-        Self { group, id, mark, text: text.into(), advice }
+        Self { group, id, status, text: text.into(), advice }
     }
 }
 
 /// Judges the facts, group by group.
-pub fn judge(facts: &Facts, groups: &[Group]) -> Vec<Finding> {
+pub fn judge(facts: &InstallationFacts, groups: &[Group]) -> Vec<InstallationFinding> {
     let judged = |group: &Group| match group {
-        Group::Kubernetes => cluster_side::kubernetes(facts),
-        Group::Crds => cluster_side::crds(facts),
-        Group::Controller => cluster_side::controller(facts),
-        Group::Processors => data_side::processors(facts),
-        Group::Streams => data_side::streams(facts),
-        Group::Storage => data_side::storage(facts),
-        Group::Monitoring => cluster_side::monitoring(facts),
-        Group::Stranding => data_side::stranding(facts),
+        Group::Kubernetes => control_plane::kubernetes(facts),
+        Group::Crds => control_plane::crds(facts),
+        Group::Controller => control_plane::controller(facts),
+        Group::Processors => data_plane::processors(facts),
+        Group::Streams => data_plane::streams(facts),
+        Group::Storage => data_plane::storage(facts),
+        Group::Monitoring => control_plane::monitoring(facts),
+        Group::Stranding => data_plane::stranding(facts),
     };
     groups.iter().flat_map(judged).collect()
 }

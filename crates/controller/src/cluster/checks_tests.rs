@@ -25,31 +25,31 @@ fn pod(name: &str, component: &str, page: &str) -> Pod {
         is_ready: true,
         reason: String::new(),
         restarts: 0,
-        figures: Ok(Figures::parse(page)),
+        metrics: Ok(MetricsPage::parse(page)),
     }
 }
 
 fn workload(name: &str, wanted: u64) -> Workload {
-    Workload { name: name.to_owned(), wanted, ready: wanted, updated: wanted }
+    Workload { name: name.to_owned(), desired: wanted, ready: wanted, updated: wanted }
 }
 
 fn definition(name: &str) -> Value {
     use kube::CustomResourceExt as _;
-    let mut held = match name.starts_with("sellers") {
+    let mut installed = match name.starts_with("sellers") {
         true => crate::crd::value(&crate::seller::Seller::crd()),
         false => crate::crd::value(&crate::order_request::OrderRequest::crd()),
     };
-    held["status"] = json!({"conditions": [{"type": "Established", "status": "True"}]});
+    installed["status"] = json!({"conditions": [{"type": "Established", "status": "True"}]});
     // What an API server adds.
-    held["spec"]["conversion"] = json!({"strategy": "None"});
-    held
+    installed["spec"]["conversion"] = json!({"strategy": "None"});
+    installed
 }
 
 /// Returns the facts of an installation where everything is as it should be.
-fn healthy() -> Facts {
+fn healthy() -> InstallationFacts {
     let names = ["orderrequests.orderstream.dev", "sellers.orderstream.dev"];
     let lease = LeaseFacts { holder: "c-a_1".to_owned(), age_ms: 1_234, duration_s: 15 };
-    Facts {
+    InstallationFacts {
         version: Some(Ok("v1.34.4+k3s1".to_owned())),
         latency_ms: 3,
         rights: vec![("create deployments".to_owned(), Ok(true))],
@@ -63,17 +63,20 @@ fn healthy() -> Facts {
             pod("c-b", "controller", "leader_election_master_status{name=\"l\"} 0\n"),
             pod("p-0", "processor", PROCESSOR),
         ])),
-        claims: Some(Ok(vec![Claim { name: "data-p-0".to_owned(), phase: "Bound".to_owned() }])),
+        claims: Some(Ok(vec![VolumeClaim {
+            name: "data-p-0".to_owned(),
+            phase: "Bound".to_owned(),
+        }])),
         monitors: Some(Ok(Some(1))),
-        orders: Some(Ok(vec![Order {
+        orders: Some(Ok(vec![OpenOrderFacts {
             name: "shop/a".to_owned(),
             processor: "http://p-0.ps.shop.svc:50051".to_owned(),
         }])),
-        wanted_processors: Some(("p".to_owned(), 1)),
+        desired_processors: Some(("p".to_owned(), 1)),
     }
 }
 
-fn all_pods(facts: &mut Facts) -> &mut Vec<Pod> {
+fn all_pods(facts: &mut InstallationFacts) -> &mut Vec<Pod> {
     match &mut facts.pods {
         Some(Ok(pods)) => pods,
         _ => panic!("the pods are known"),
@@ -81,16 +84,17 @@ fn all_pods(facts: &mut Facts) -> &mut Vec<Pod> {
 }
 
 /// Gives one pod another page of metrics.
-fn says(facts: &mut Facts, pod: usize, from: &str, to: &str) {
+fn set_metrics(facts: &mut InstallationFacts, pod: usize, from: &str, to: &str) {
     let base = if pod == 2 { PROCESSOR } else { LEADER };
     assert!(base.contains(from), "{from}");
-    all_pods(facts)[pod].figures = Ok(Figures::parse(&base.replace(from, to)));
+    all_pods(facts)[pod].metrics = Ok(MetricsPage::parse(&base.replace(from, to)));
 }
 
 #[test]
 fn a_healthy_installation_passes_every_check() {
     let findings = judge(&healthy(), &Group::ALL);
-    let bad: Vec<_> = findings.iter().filter(|finding| finding.mark != Mark::Good).collect();
+    let bad: Vec<_> =
+        findings.iter().filter(|finding| finding.status != CheckStatus::Good).collect();
     assert!(bad.is_empty(), "{bad:?}");
     assert!(findings.iter().all(|finding| finding.advice.is_none()));
     let groups: BTreeSet<_> = findings.iter().map(|finding| finding.group).collect();
@@ -98,194 +102,244 @@ fn a_healthy_installation_passes_every_check() {
 }
 
 /// A change of the facts, and the finding that it causes: id, mark, and part of the text.
-type Fault = (fn(&mut Facts), &'static str, Mark, &'static str);
+type Fault = (fn(&mut InstallationFacts), &'static str, CheckStatus, &'static str);
 
 const FAULTS: [Fault; 41] = [
-    (|f| f.version = Some(Err("refused".into())), "k8s-api", Mark::Failed, "does not answer"),
-    (|f| f.latency_ms = 2_000, "k8s-api", Mark::Warning, "after 2000 ms"),
-    (|f| f.version = Some(Ok("v1.29.0".into())), "k8s-version", Mark::Failed, "too old"),
-    (|f| f.version = Some(Ok("nonsense".into())), "k8s-version", Mark::Failed, "too old"),
-    (|f| f.rights[0].1 = Ok(false), "k8s-rights", Mark::Failed, "create deployments"),
+    (
+        |f| f.version = Some(Err("refused".into())),
+        "k8s-api",
+        CheckStatus::Failed,
+        "does not answer",
+    ),
+    (|f| f.latency_ms = 2_000, "k8s-api", CheckStatus::Warning, "after 2000 ms"),
+    (|f| f.version = Some(Ok("v1.29.0".into())), "k8s-version", CheckStatus::Failed, "too old"),
+    (|f| f.version = Some(Ok("nonsense".into())), "k8s-version", CheckStatus::Failed, "too old"),
+    (|f| f.rights[0].1 = Ok(false), "k8s-rights", CheckStatus::Failed, "create deployments"),
     (
         |f| drop(f.crds.insert(ORDERS.into(), Ok(None))),
         "crd-installed",
-        Mark::Failed,
+        CheckStatus::Failed,
         "not installed",
     ),
     (
         |f| drop(f.crds.insert(ORDERS.into(), Err("403".into()))),
         "crd-installed",
-        Mark::Failed,
+        CheckStatus::Failed,
         "cannot be read",
     ),
-    (|f| held(f)["status"] = json!({}), "crd-installed", Mark::Failed, "not served"),
     (
-        |f| held(f)["spec"]["versions"][0]["name"] = json!("v0"),
+        |f| installed_crd(f)["status"] = json!({}),
+        "crd-installed",
+        CheckStatus::Failed,
+        "not served",
+    ),
+    (
+        |f| installed_crd(f)["spec"]["versions"][0]["name"] = json!("v0"),
         "crd-version",
-        Mark::Failed,
+        CheckStatus::Failed,
         "not what this binary knows",
     ),
     (
         |f| f.controllers = Some(Ok(vec![])),
         "controller-ready",
-        Mark::Failed,
+        CheckStatus::Failed,
         "no controller is installed in namespace shop",
     ),
     (
         |f| f.controllers = Some(Err("403".into())),
         "controller-ready",
-        Mark::Failed,
+        CheckStatus::Failed,
         "cannot be found out",
     ),
-    (|f| first(&mut f.controllers).ready = 0, "controller-ready", Mark::Failed, "0/2 ready"),
+    (|f| first(&mut f.controllers).ready = 0, "controller-ready", CheckStatus::Failed, "0/2 ready"),
     (
         |f| first(&mut f.controllers).updated = 1,
         "controller-ready",
-        Mark::Warning,
+        CheckStatus::Warning,
         "1 of the newest kind",
     ),
-    (|f| f.lease = Some(Ok(None)), "controller-leader", Mark::Failed, "nobody has ever led"),
-    (|f| f.lease = Some(Err("403".into())), "controller-leader", Mark::Failed, "cannot be read"),
+    (|f| f.lease = Some(Ok(None)), "controller-leader", CheckStatus::Failed, "nobody has ever led"),
+    (
+        |f| f.lease = Some(Err("403".into())),
+        "controller-leader",
+        CheckStatus::Failed,
+        "cannot be read",
+    ),
     (
         |f| f.lease = Some(Ok(Some(LeaseFacts::default()))),
         "controller-leader",
-        Mark::Failed,
+        CheckStatus::Failed,
         "nobody leads",
     ),
-    (|f| late(f), "controller-leader", Mark::Failed, "c-a_1 renewed 90 s ago"),
+    (|f| late(f), "controller-leader", CheckStatus::Failed, "c-a_1 renewed 90 s ago"),
     (
-        |f| says(f, 1, "active 41", "active 0"),
+        |f| set_metrics(f, 1, "active 41", "active 0"),
         "controller-one-leader",
-        Mark::Warning,
+        CheckStatus::Warning,
         "2 say to lead: c-a, c-b",
     ),
-    (|f| unready(f), "processor-ready", Mark::Failed, "0/1 ready"),
+    (|f| unready(f), "processor-ready", CheckStatus::Failed, "0/1 ready"),
     (
         |f| f.processors = Some(Ok(vec![])),
         "processor-ready",
-        Mark::Failed,
+        CheckStatus::Failed,
         "no processor is installed",
     ),
-    (|f| all_pods(f)[2].restarts = 3, "processor-restarts", Mark::Warning, "started again 3 times"),
     (
-        |f| says(f, 2, "overdue_seconds 0", "overdue_seconds 30"),
+        |f| all_pods(f)[2].restarts = 3,
+        "processor-restarts",
+        CheckStatus::Warning,
+        "started again 3 times",
+    ),
+    (
+        |f| set_metrics(f, 2, "overdue_seconds 0", "overdue_seconds 30"),
         "processor-expiry",
-        Mark::Failed,
+        CheckStatus::Failed,
         "waits 30 s",
     ),
     (
-        |f| says(f, 0, "name=\"l\"} 1", "name=\"l\"} 0"),
+        |f| set_metrics(f, 0, "name=\"l\"} 1", "name=\"l\"} 0"),
         "streams-active",
-        Mark::Failed,
+        CheckStatus::Failed,
         "no leading controller",
     ),
     (
-        |f| says(f, 0, "Reconnecting\"} 0", "Reconnecting\"} 3"),
+        |f| set_metrics(f, 0, "Reconnecting\"} 0", "Reconnecting\"} 3"),
         "streams-active",
-        Mark::Warning,
+        CheckStatus::Warning,
         "3 orders wait",
     ),
     (
-        |f| says(f, 0, "Reconnecting\"} 0", "Reconnecting\"} 90"),
+        |f| set_metrics(f, 0, "Reconnecting\"} 0", "Reconnecting\"} 90"),
         "streams-active",
-        Mark::Failed,
+        CheckStatus::Failed,
         "90 orders wait",
     ),
-    (|f| says(f, 0, "waiting 2", "waiting 900"), "streams-status", Mark::Warning, "900 statuses"),
-    (|f| claim(f, "Pending"), "storage-volumes", Mark::Failed, "data-p-0 is Pending"),
-    (|f| f.claims = Some(Err("403".into())), "storage-volumes", Mark::Warning, "cannot be listed"),
-    (|f| says(f, 2, "free\"} 60", "free\"} 15"), "storage-space", Mark::Warning, "85 % full"),
-    (|f| says(f, 2, "free\"} 60", "free\"} 1"), "storage-space", Mark::Failed, "99 % full"),
     (
-        |f| says(f, 2, "read_only 0", "read_only 1"),
+        |f| set_metrics(f, 0, "waiting 2", "waiting 900"),
+        "streams-status",
+        CheckStatus::Warning,
+        "900 statuses",
+    ),
+    (|f| claim(f, "Pending"), "storage-volumes", CheckStatus::Failed, "data-p-0 is Pending"),
+    (
+        |f| f.claims = Some(Err("403".into())),
+        "storage-volumes",
+        CheckStatus::Warning,
+        "cannot be listed",
+    ),
+    (
+        |f| set_metrics(f, 2, "free\"} 60", "free\"} 15"),
+        "storage-space",
+        CheckStatus::Warning,
+        "85 % full",
+    ),
+    (
+        |f| set_metrics(f, 2, "free\"} 60", "free\"} 1"),
+        "storage-space",
+        CheckStatus::Failed,
+        "99 % full",
+    ),
+    (
+        |f| set_metrics(f, 2, "read_only 0", "read_only 1"),
         "storage-journal",
-        Mark::Failed,
+        CheckStatus::Failed,
         "p-0: its journal is damaged and read only",
     ),
     (
-        |f| says(f, 2, "\"record\"} 0", "\"record\"} 4"),
+        |f| set_metrics(f, 2, "\"record\"} 0", "\"record\"} 4"),
         "storage-journal",
-        Mark::Failed,
+        CheckStatus::Failed,
         "4 records that were acknowledged are missing",
     ),
     (
-        |f| says(f, 2, "\"file\"} 0", "\"file\"} 1"),
+        |f| set_metrics(f, 2, "\"file\"} 0", "\"file\"} 1"),
         "storage-journal",
-        Mark::Warning,
+        CheckStatus::Warning,
         "1 files of its journal were damaged",
     ),
     (
-        |f| says(f, 2, "damaged_orders 0", "damaged_orders 2"),
+        |f| set_metrics(f, 2, "damaged_orders 0", "damaged_orders 2"),
         "storage-damaged",
-        Mark::Failed,
+        CheckStatus::Failed,
         "2 orders",
     ),
-    (|f| says(f, 2, "seconds_sum 1", "seconds_sum 500"), "storage-sync", Mark::Warning, "500 ms"),
     (
-        |f| all_pods(f)[2].figures = Err("503".into()),
+        |f| set_metrics(f, 2, "seconds_sum 1", "seconds_sum 500"),
+        "storage-sync",
+        CheckStatus::Warning,
+        "500 ms",
+    ),
+    (
+        |f| all_pods(f)[2].metrics = Err("503".into()),
         "monitoring-metrics",
-        Mark::Failed,
+        CheckStatus::Failed,
         "p-0: no metrics",
     ),
     (
         |f| f.pods = Some(Err("403".into())),
         "monitoring-metrics",
-        Mark::Failed,
+        CheckStatus::Failed,
         "the pods: no metrics",
     ),
-    (|f| crowd(f), "monitoring-series", Mark::Warning, "3000 series"),
-    (|f| f.monitors = Some(Ok(Some(0))), "monitoring-scraped", Mark::Warning, "nothing reads"),
+    (|f| crowd(f), "monitoring-series", CheckStatus::Warning, "3000 series"),
+    (
+        |f| f.monitors = Some(Ok(Some(0))),
+        "monitoring-scraped",
+        CheckStatus::Warning,
+        "nothing reads",
+    ),
     (
         |f| f.monitors = Some(Ok(None)),
         "monitoring-scraped",
-        Mark::Warning,
+        CheckStatus::Warning,
         "operator's definitions",
     ),
     (
-        |f| f.wanted_processors = Some(("p".into(), 0)),
+        |f| f.desired_processors = Some(("p".into(), 0)),
         "stranding",
-        Mark::Failed,
+        CheckStatus::Failed,
         "1 open orders are on processors beyond the first 0: shop/a",
     ),
 ];
 
 const ORDERS: &str = "orderrequests.orderstream.dev";
 
-fn held(facts: &mut Facts) -> &mut Value {
+fn installed_crd(facts: &mut InstallationFacts) -> &mut Value {
     match facts.crds.get_mut(ORDERS) {
-        Some(Ok(Some(held))) => held,
+        Some(Ok(Some(installed))) => installed,
         _ => panic!("the definition is there"),
     }
 }
 
-fn first(found: &mut Option<Answer<Vec<Workload>>>) -> &mut Workload {
+fn first(found: &mut Option<ApiServerResult<Vec<Workload>>>) -> &mut Workload {
     match found {
         Some(Ok(found)) => &mut found[0],
         _ => panic!("the workload is there"),
     }
 }
 
-fn late(facts: &mut Facts) {
+fn late(facts: &mut InstallationFacts) {
     if let Some(Ok(Some(lease))) = &mut facts.lease {
         lease.age_ms = 90_000;
     }
 }
 
-fn unready(facts: &mut Facts) {
+fn unready(facts: &mut InstallationFacts) {
     first(&mut facts.processors).ready = 0;
     let pod = &mut all_pods(facts)[2];
     (pod.is_ready, pod.reason) = (false, "CrashLoopBackOff".to_owned());
 }
 
-fn claim(facts: &mut Facts, phase: &str) {
+fn claim(facts: &mut InstallationFacts, phase: &str) {
     if let Some(Ok(claims)) = &mut facts.claims {
         phase.clone_into(&mut claims[0].phase);
     }
 }
 
-fn crowd(facts: &mut Facts) {
+fn crowd(facts: &mut InstallationFacts) {
     let page: String = (0..3_000).map(|n| format!("x{{n=\"{n}\"}} 1\n")).collect();
-    all_pods(facts)[1].figures = Ok(Figures::parse(&page));
+    all_pods(facts)[1].metrics = Ok(MetricsPage::parse(&page));
 }
 
 #[test]
@@ -294,7 +348,7 @@ fn every_fault_has_cause_and_fix() {
         let mut facts = healthy();
         fault(&mut facts);
         let findings = judge(&facts, &Group::ALL);
-        let found = findings.iter().find(|finding| finding.id == id && finding.mark == mark);
+        let found = findings.iter().find(|finding| finding.id == id && finding.status == mark);
         let found = found.unwrap_or_else(|| panic!("{id} {text}: {findings:?}"));
         assert!(found.text.contains(text), "{id}: {}", found.text);
         let advice = found.advice.as_ref().unwrap();

@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use tower::util::MapRequestLayer;
 
 use super::election::Election;
-use super::lease::Times;
+use super::lease::ElectionTimings;
 use super::listing;
-use super::processors::Source;
+use super::processors::ProcessorSource;
 use super::requests::Requests;
 
 /// The name of the Lease, unless another is given; the granted rights name it.
@@ -146,10 +146,12 @@ impl Config {
     }
 
     /// Returns the source of the processors; `own` is this process's namespace.
-    pub fn source(&self, own: &str) -> Source {
+    pub fn source(&self, own: &str) -> ProcessorSource {
         match &self.processor_service {
-            Some(name) => Source::Service { namespace: own.to_owned(), name: name.clone() },
-            None => Source::Urls(self.processor.clone()),
+            Some(name) => {
+                ProcessorSource::Service { namespace: own.to_owned(), name: name.clone() }
+            }
+            None => ProcessorSource::Urls(self.processor.clone()),
         }
     }
 
@@ -160,12 +162,12 @@ impl Config {
         let identity =
             format!("{}_{:08x}", self.pod_name.as_deref().unwrap_or(host), fastrand::u32(..));
         let lease = Duration::from_secs(self.lease_seconds);
-        let times = Times { lease, renew: lease / 4, margin: lease / 5 };
+        let times = ElectionTimings { lease, renew: lease / 4, margin: lease / 5 };
         Election {
             namespace: self.lease_namespace.clone().unwrap_or_else(|| own.to_owned()),
             name: self.lease_name.clone(),
             identity,
-            place: self.pod_name.as_ref().map(|name| format!("{name}_")),
+            identity_prefix: self.pod_name.as_ref().map(|name| format!("{name}_")),
             times,
             is_contested: self.leader_election,
         }

@@ -3,13 +3,13 @@
 //! stands in for one.
 
 use kube::api::PostParams;
-use orderstream_core::buyer::{BuyerAct, Note};
+use orderstream_core::buyer::{BuyerCommand, FollowUpDraft};
 use orderstream_core::request_phase::end_reason;
 use orderstream_core::{FollowUpId, OrderKey, Reason, Refusal};
 use serde_json::Value;
 
-use super::buyer::{carry, edits};
-use super::resources::{Failure, Kind, Resources, shown};
+use super::buyer::{edits, merge_edit};
+use super::resources::{ApiServerError, ResourceKind, Resources, for_display};
 use crate::convert;
 use crate::order_request::OrderRequest;
 
@@ -22,9 +22,9 @@ const TRIES: u32 = 5;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Edit {
     /// A command.
-    Act(BuyerAct),
+    Command(BuyerCommand),
     /// A follow-up, with its id.
-    FollowUp(FollowUpId, Note),
+    FollowUp(FollowUpId, FollowUpDraft),
 }
 
 /// Returns the key of the order that a resource is about.
@@ -41,22 +41,22 @@ pub fn key_of(resource: &Value) -> Result<OrderKey, Refusal> {
 /// # Errors
 /// When the resource's own rules would refuse it, or its order has ended.
 pub fn edited(resource: &Value, edit: &Edit) -> Result<Value, Refusal> {
-    let held = read(resource)?;
-    if held.status.as_ref().is_some_and(|status| status.is_terminal()) {
-        let phase = held.status.and_then(|status| status.phase).unwrap_or_default();
+    let current = read(resource)?;
+    if current.status.as_ref().is_some_and(|status| status.is_terminal()) {
+        let phase = current.status.and_then(|status| status.phase).unwrap_or_default();
         let reason = end_reason(&phase);
         let text = format!("the order is {phase}; nothing more is taken");
         return Err(Refusal::new(reason, text));
     }
-    let mut spec = held.spec.clone();
+    let mut spec = current.spec.clone();
     match edit {
-        Edit::Act(act) => edits::apply(&mut spec, act)?,
-        Edit::FollowUp(id, note) => {
-            edits::add_follow_up(&mut spec, &edits::follow_up_spec(id, note))?;
+        Edit::Command(command) => edits::apply(&mut spec, command)?,
+        Edit::FollowUp(id, follow_up) => {
+            edits::add_follow_up(&mut spec, &edits::follow_up_spec(id, follow_up))?;
         }
     }
     let mut changed = resource.clone();
-    carry(&mut changed, &held.spec, &spec).map_err(|error| unreadable(&error))?;
+    merge_edit(&mut changed, &current.spec, &spec).map_err(|error| unreadable(&error))?;
     Ok(changed)
 }
 
@@ -73,28 +73,33 @@ impl Resources {
     ///
     /// # Errors
     /// When [`edited`] or the API server refuses the edit, or the API server is not reached.
-    pub async fn edit(&self, namespace: &str, name: &str, edit: &Edit) -> Result<Value, Failure> {
-        let api = self.api(Kind::OrderRequest, namespace);
+    pub async fn edit(
+        &self,
+        namespace: &str,
+        name: &str,
+        edit: &Edit,
+    ) -> Result<Value, ApiServerError> {
+        let api = self.api(ResourceKind::OrderRequest, namespace);
         let params =
             PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         for _ in 0..TRIES {
-            let held = self.within(api.get(name)).await?;
-            let document = serde_json::to_value(&held).unwrap_or_default();
-            let changed = edited(&document, edit).map_err(Failure::Refused)?;
+            let stored = self.with_timeout(api.get(name)).await?;
+            let document = serde_json::to_value(&stored).unwrap_or_default();
+            let changed = edited(&document, edit).map_err(ApiServerError::Refused)?;
             if changed == document {
-                return Ok(shown(held));
+                return Ok(for_display(stored));
             }
-            let wanted = serde_json::from_value(changed)
-                .map_err(|error| Failure::Refused(unreadable(&error)))?;
-            match self.within(api.replace(name, &params, &wanted)).await {
-                Ok(written) => return Ok(shown(written)),
+            let desired = serde_json::from_value(changed)
+                .map_err(|error| ApiServerError::Refused(unreadable(&error)))?;
+            match self.with_timeout(api.replace(name, &params, &desired)).await {
+                Ok(updated) => return Ok(for_display(updated)),
                 // The resource changed in between.
-                Err(Failure::Refused(refusal)) if refusal.reason == Reason::OrderExists => {}
+                Err(ApiServerError::Refused(refusal)) if refusal.reason == Reason::OrderExists => {}
                 Err(failure) => return Err(failure),
             }
         }
         let text = "others keep editing the OrderRequest; try again";
-        Err(Failure::Refused(Refusal::new(Reason::Changed, text)))
+        Err(ApiServerError::Refused(Refusal::new(Reason::Changed, text)))
     }
 }
 
@@ -114,7 +119,7 @@ mod tests {
 
     #[test]
     fn commands_change_only_their_own_fields() {
-        let changed = edited(&resource(), &Edit::Act(BuyerAct::Pause(None))).unwrap();
+        let changed = edited(&resource(), &Edit::Command(BuyerCommand::Pause(None))).unwrap();
         let mut expected = resource();
         expected["spec"]["suspend"] = json!(true);
         assert_eq!(changed, expected);
@@ -124,7 +129,7 @@ mod tests {
     fn ended_orders_cannot_be_edited() {
         let mut ended = resource();
         ended["status"] = json!({"phase": "Finalised"});
-        let refusal = edited(&ended, &Edit::Act(BuyerAct::Resume)).unwrap_err();
+        let refusal = edited(&ended, &Edit::Command(BuyerCommand::Resume)).unwrap_err();
         assert_eq!(refusal.reason, Reason::OrderEnded);
     }
 }

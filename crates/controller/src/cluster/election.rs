@@ -14,8 +14,10 @@ use orderstream_core::Epoch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::leadership::{Leadership, Standing};
-use super::lease::{self, Decision, Observed, Times, View, decide, epoch, next_count};
+use super::leadership::{ElectionState, Leadership};
+use super::lease::{
+    self, ElectionDecision, ElectionTimings, LeaseView, ObservedLease, decide, epoch, next_count,
+};
 use super::listing::Listing;
 use super::metrics::Metrics;
 use super::requests::Requests;
@@ -37,15 +39,15 @@ pub struct Election {
     pub identity: String,
     /// The prefix of the identities of former processes in this place; set where there can be only
     /// one process at a time.
-    pub place: Option<String>,
+    pub identity_prefix: Option<String>,
     /// The election's times.
-    pub times: Times,
+    pub times: ElectionTimings,
     /// Set when others take part; if not, the lease is taken whoever holds it.
     pub is_contested: bool,
 }
 
 /// This process as a candidate.
-struct Candidate<'a> {
+struct LeaderElector<'a> {
     election: &'a Election,
     api: Api<Lease>,
     leadership: &'a Leadership,
@@ -53,12 +55,12 @@ struct Candidate<'a> {
     requests: Requests,
     /// Set when the last round failed: the fault is reported once.
     is_failing: bool,
-    observed: Option<Observed>,
+    observed: Option<ObservedLease>,
     /// The lease as it was read or written last.
     lease: Option<Lease>,
-    held: Option<Epoch>,
+    held_epoch: Option<Epoch>,
     /// The epoch that it held last. While the Lease still has it, nobody led in between.
-    held_last: Option<Epoch>,
+    last_epoch: Option<Epoch>,
     renewed_at: Instant,
 }
 
@@ -73,8 +75,8 @@ pub(super) async fn run(
     let api: Api<Lease> = Api::namespaced(client, &election.namespace);
     let fields = format!("metadata.name={}", election.name);
     let config = watcher::Config::default().fields(&fields).timeout(30);
-    let mut seen = std::pin::pin!(watch(api.clone(), config, Listing::Paged));
-    let mut candidate = Candidate {
+    let mut lease_events = std::pin::pin!(watch(api.clone(), config, Listing::Paged));
+    let mut elector = LeaderElector {
         election: &election,
         api,
         leadership: &leadership,
@@ -83,8 +85,8 @@ pub(super) async fn run(
         is_failing: false,
         observed: None,
         lease: None,
-        held: None,
-        held_last: None,
+        held_epoch: None,
+        last_epoch: None,
         renewed_at: Instant::now(),
     };
     let mut next = Instant::now();
@@ -92,19 +94,19 @@ pub(super) async fn run(
         tokio::select! {
             () = shutdown.cancelled() => break,
             // A change of the lease is only a reason for a round.
-            event = seen.next() => if candidate.is_news(event.as_ref().and_then(|e| e.as_ref().ok())) {
-                next = candidate.look().await;
+            event = lease_events.next() => if elector.is_new_version(event.as_ref().and_then(|e| e.as_ref().ok())) {
+                next = elector.run_round().await;
             },
-            () = leadership.raised() => next = candidate.look().await,
-            () = tokio::time::sleep_until(next) => next = candidate.look().await,
+            () = leadership.raised() => next = elector.run_round().await,
+            () = tokio::time::sleep_until(next) => next = elector.run_round().await,
         }
     }
-    candidate.release().await;
+    elector.release().await;
 }
 
-impl Candidate<'_> {
+impl LeaderElector<'_> {
     /// Reports whether the watch delivers an unknown version of the lease.
-    fn is_news(&self, event: Option<&watcher::Event<Lease>>) -> bool {
+    fn is_new_version(&self, event: Option<&watcher::Event<Lease>>) -> bool {
         let version = |lease: &Lease| lease.metadata.resource_version.clone();
         match event {
             Some(watcher::Event::Apply(lease) | watcher::Event::InitApply(lease)) => {
@@ -116,7 +118,7 @@ impl Candidate<'_> {
     }
 
     /// Runs one round, and returns the time of the next.
-    async fn look(&mut self) -> Instant {
+    async fn run_round(&mut self) -> Instant {
         let times = self.election.times;
         match self.round().await {
             Ok(next) => {
@@ -132,46 +134,48 @@ impl Candidate<'_> {
                     tracing::warn!(%error, "the lease cannot be read or written; it is tried again");
                 }
                 let ends = self.renewed_at + times.lease.saturating_sub(times.margin);
-                if self.held.is_some() && Instant::now() >= ends {
-                    self.lose("it was not renewed in time", Standing::Unsure);
+                if self.held_epoch.is_some() && Instant::now() >= ends {
+                    self.lose("it was not renewed in time", ElectionState::Unsure);
                 }
-                Instant::now() + self.requests.pause().unwrap_or_default().max(RETRY)
+                Instant::now() + self.requests.backoff().unwrap_or_default().max(RETRY)
             }
         }
     }
 
     async fn round(&mut self) -> Result<Instant, String> {
         let times = self.election.times;
-        let held = match self.lease.take().filter(|_| self.held.is_some()) {
+        let stored = match self.lease.take().filter(|_| self.held_epoch.is_some()) {
             Some(held) => Some(held),
             None => within(self.api.get_opt(&self.election.name)).await?,
         };
         let now = Instant::now();
-        let view = held.as_ref().and_then(|held| held.spec.as_ref()).map(View::from);
-        let observed = Observed::note(self.observed.take(), view.unwrap_or_default(), now);
-        let candidate = lease::Candidate {
+        let view = stored.as_ref().and_then(|held| held.spec.as_ref()).map(LeaseView::from);
+        let observed = ObservedLease::record(self.observed.take(), view.unwrap_or_default(), now);
+        let candidate = lease::CandidateIdentity {
             identity: &self.election.identity,
-            place: self.election.place.as_deref(),
-            holding: self.held.or(self.held_last),
+            identity_prefix: self.election.identity_prefix.as_deref(),
+            holding: self.held_epoch.or(self.last_epoch),
         };
         let decision = decide(&observed, candidate, (self.leadership.floor(), &times), now);
         self.observed = Some(observed);
         match decision {
-            Decision::Wait(_) if !self.election.is_contested && self.held.is_none() => {
-                let count = next_count(self.count_of(held.as_ref()), self.leadership.floor());
-                self.write(held, count).await
+            ElectionDecision::Wait(_)
+                if !self.election.is_contested && self.held_epoch.is_none() =>
+            {
+                let count = next_count(self.count_of(stored.as_ref()), self.leadership.floor());
+                self.write(stored, count).await
             }
-            Decision::Wait(until) => {
-                if self.held_last.take().is_some() {
-                    self.lose("somebody else took it", Standing::Follows);
+            ElectionDecision::Wait(until) => {
+                if self.last_epoch.take().is_some() {
+                    self.lose("somebody else took it", ElectionState::Follows);
                 }
-                self.lease = held;
+                self.lease = stored;
                 Ok(until.min(now + times.renew))
             }
-            Decision::Take(count) => self.write(held, count).await,
-            Decision::Renew => {
-                let count = self.count_of(held.as_ref());
-                self.write(held, count).await
+            ElectionDecision::Take(count) => self.write(stored, count).await,
+            ElectionDecision::Renew => {
+                let count = self.count_of(stored.as_ref());
+                self.write(stored, count).await
             }
         }
     }
@@ -186,25 +190,25 @@ impl Candidate<'_> {
     async fn write(&mut self, lease: Option<Lease>, count: i32) -> Result<Instant, String> {
         let times = self.election.times;
         let began = Instant::now();
-        let is_new = self.held != Some(epoch(count));
+        let is_new = self.held_epoch != Some(epoch(count));
         // Not if this process only continues its lead after it could not reach the API server.
-        let former = self.observed.clone().filter(|_| self.held_last != Some(epoch(count)));
-        let wanted = self.wanted(lease.as_ref(), count);
+        let former = self.observed.clone().filter(|_| self.last_epoch != Some(epoch(count)));
+        let desired = self.desired_lease(lease.as_ref(), count);
         let params = PostParams::default();
-        let written = match lease {
-            Some(_) => within(self.api.replace(&self.election.name, &params, &wanted)).await?,
-            None => within(self.api.create(&params, &wanted)).await?,
+        let stored = match lease {
+            Some(_) => within(self.api.replace(&self.election.name, &params, &desired)).await?,
+            None => within(self.api.create(&params, &desired)).await?,
         };
-        let view = written.spec.as_ref().map(View::from).unwrap_or_default();
-        self.observed = Some(Observed::note(self.observed.take(), view, Instant::now()));
-        self.lease = Some(written);
+        let view = stored.spec.as_ref().map(LeaseView::from).unwrap_or_default();
+        self.observed = Some(ObservedLease::record(self.observed.take(), view, Instant::now()));
+        self.lease = Some(stored);
         self.renewed_at = began;
-        self.held = Some(epoch(count));
-        self.held_last = self.held;
+        self.held_epoch = Some(epoch(count));
+        self.last_epoch = self.held_epoch;
         let until = began + times.lease.saturating_sub(times.margin);
         self.leadership.hold(epoch(count), until);
         if is_new {
-            self.metrics.leads();
+            self.metrics.started_leading();
             if let Some(silent) = former.and_then(|former| former.silent_for(Instant::now())) {
                 self.metrics.took_over(silent.as_secs_f64());
             }
@@ -214,12 +218,12 @@ impl Candidate<'_> {
         Ok(began + times.renew)
     }
 
-    fn wanted(&self, lease: Option<&Lease>, count: i32) -> Lease {
+    fn desired_lease(&self, lease: Option<&Lease>, count: i32) -> Lease {
         let now = MicroTime(jiff::Timestamp::now());
         let former = lease.and_then(|lease| lease.spec.as_ref());
         let acquired = former
             .and_then(|spec| spec.acquire_time.clone())
-            .filter(|_| self.held == Some(epoch(count)));
+            .filter(|_| self.held_epoch == Some(epoch(count)));
         let seconds = i32::try_from(self.election.times.lease.as_secs()).unwrap_or(i32::MAX);
         let metadata = lease.map_or_else(
             || ObjectMeta { name: Some(self.election.name.clone()), ..ObjectMeta::default() },
@@ -236,19 +240,19 @@ impl Candidate<'_> {
         Lease { metadata, spec: Some(spec) }
     }
 
-    fn lose(&mut self, why: &str, standing: Standing) {
-        self.held = None;
-        self.leadership.lose(standing);
-        self.metrics.leads_no_longer();
+    fn lose(&mut self, why: &str, state: ElectionState) {
+        self.held_epoch = None;
+        self.leadership.lose(state);
+        self.metrics.stopped_leading();
         tracing::warn!(why, "this process leads no longer");
     }
 
     /// Releases the lease, so that the next leader need not wait for its end.
     async fn release(&mut self) {
-        if self.held.is_none() {
+        if self.held_epoch.is_none() {
             return;
         }
-        self.lose("it stops", Standing::Follows);
+        self.lose("it stops", ElectionState::Follows);
         let Some(mut lease) = self.lease.take() else { return };
         if let Some(spec) = &mut lease.spec {
             spec.holder_identity = Some(String::new());
@@ -264,7 +268,7 @@ impl Candidate<'_> {
 
 async fn within<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, String> {
     match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
-        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Ok(response) => response.map_err(|error| error.to_string()),
         Err(_) => Err(format!("no answer within {} s", REQUEST_TIMEOUT.as_secs())),
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 /// The standing of this process in the election, as far as it knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum ElectionState {
     /// It leads, under this epoch.
     Leads(Epoch),
     /// Its lease ran out while the API server could not be reached. It stops writing, and keeps its
@@ -21,28 +21,28 @@ pub enum Standing {
 
 /// The lead, shared by the election, which sets it, and by all that need it. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Leadership(Arc<Inner>);
+pub struct Leadership(Arc<SharedLeadership>);
 
 #[derive(Debug)]
-struct Inner {
-    term: RwLock<Option<Term>>,
-    changed: watch::Sender<Standing>,
+struct SharedLeadership {
+    term: RwLock<Option<LeaseTerm>>,
+    changed: watch::Sender<ElectionState>,
     /// The highest epoch that a processor was observed to know.
     floor: RwLock<Epoch>,
     raised: Notify,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Term {
+struct LeaseTerm {
     epoch: Epoch,
     until: Instant,
 }
 
 impl Default for Leadership {
     fn default() -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(SharedLeadership {
             term: RwLock::new(None),
-            changed: watch::Sender::new(Standing::Follows),
+            changed: watch::Sender::new(ElectionState::Follows),
             floor: RwLock::default(),
             raised: Notify::new(),
         }))
@@ -58,32 +58,33 @@ impl Leadership {
     }
 
     /// Returns a receiver of the standing's changes.
-    pub fn changes(&self) -> watch::Receiver<Standing> {
+    pub fn changes(&self) -> watch::Receiver<ElectionState> {
         self.0.changed.subscribe()
     }
 
     /// Sets the lead: the lease is held under this epoch until then.
     pub(super) fn hold(&self, epoch: Epoch, until: Instant) {
-        let former = self.0.term.write().replace(Term { epoch, until });
+        let former = self.0.term.write().replace(LeaseTerm { epoch, until });
         // After a late renewal, the reconciles that were due meanwhile were skipped.
         let was_over = former.is_none_or(|former| former.until <= Instant::now());
         self.0.changed.send_if_modified(|held| {
-            std::mem::replace(held, Standing::Leads(epoch)) != Standing::Leads(epoch) || was_over
+            std::mem::replace(held, ElectionState::Leads(epoch)) != ElectionState::Leads(epoch)
+                || was_over
         });
     }
 
     /// Ends the lead: the lease is held no longer.
-    pub(super) fn lose(&self, standing: Standing) {
+    pub(super) fn lose(&self, state: ElectionState) {
         *self.0.term.write() = None;
-        self.0.changed.send_if_modified(|held| std::mem::replace(held, standing) != standing);
+        self.0.changed.send_if_modified(|held| std::mem::replace(held, state) != state);
     }
 
     /// Raises the floor: a processor knows this epoch, and the own one has to be above it.
     pub fn raise_above(&self, floor: Epoch) {
-        let mut held = self.0.floor.write();
-        if floor > *held {
-            *held = floor;
-            drop(held);
+        let mut current = self.0.floor.write();
+        if floor > *current {
+            *current = floor;
+            drop(current);
             self.0.raised.notify_one();
         }
     }
@@ -109,23 +110,23 @@ mod tests {
     async fn renewals_notify_only_when_late() {
         let leadership = Leadership::default();
         let mut changes = leadership.changes();
-        let mut is_told = || {
-            let told = changes.has_changed().unwrap();
+        let mut is_notified = || {
+            let notified = changes.has_changed().unwrap();
             changes.mark_unchanged();
-            told
+            notified
         };
         let second = Duration::from_secs(1);
         leadership.hold(EPOCH, Instant::now() + second);
-        assert!(is_told(), "it leads");
+        assert!(is_notified(), "it leads");
         leadership.hold(EPOCH, Instant::now() + second);
-        assert!(!is_told(), "it still leads");
+        assert!(!is_notified(), "it still leads");
         tokio::time::advance(second).await;
         assert_eq!(leadership.epoch(), None, "it may not act on an old lease");
         leadership.hold(EPOCH, Instant::now() + second);
-        assert!(is_told(), "what was left undone is to be looked at again");
-        leadership.lose(Standing::Unsure);
-        assert!(is_told());
+        assert!(is_notified(), "what was left undone is to be looked at again");
+        leadership.lose(ElectionState::Unsure);
+        assert!(is_notified());
         leadership.hold(EPOCH, Instant::now() + second);
-        assert!(is_told());
+        assert!(is_notified());
     }
 }

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 /// Times of an election.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Times {
+pub struct ElectionTimings {
     /// The time after which a silent holder is replaced.
     pub lease: Duration,
     /// The time between two renewals.
@@ -30,7 +30,7 @@ pub struct Times {
     pub margin: Duration,
 }
 
-impl Default for Times {
+impl Default for ElectionTimings {
     fn default() -> Self {
         let seconds = Duration::from_secs;
         Self { lease: seconds(15), renew: seconds(4), margin: seconds(3) }
@@ -39,7 +39,7 @@ impl Default for Times {
 
 /// A lease as it was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct View {
+pub struct LeaseView {
     /// The holder's identity; empty when nobody holds it.
     pub holder: String,
     /// The number of times that it was taken.
@@ -50,7 +50,7 @@ pub struct View {
     pub duration: Option<Duration>,
 }
 
-impl From<&LeaseSpec> for View {
+impl From<&LeaseSpec> for LeaseView {
     fn from(spec: &LeaseSpec) -> Self {
         let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
         Self {
@@ -65,14 +65,14 @@ impl From<&LeaseSpec> for View {
 /// The lease as this process has observed its changes. Only its own clock counts: it never compares
 /// its time with the time that another machine wrote.
 #[derive(Clone, Debug)]
-pub struct Observed {
-    view: View,
+pub struct ObservedLease {
+    view: LeaseView,
     since: Instant,
 }
 
-impl Observed {
+impl ObservedLease {
     /// Records a lease that was read now.
-    pub fn note(former: Option<Self>, view: View, now: Instant) -> Self {
+    pub fn record(former: Option<Self>, view: LeaseView, now: Instant) -> Self {
         match former {
             Some(former) if former.view == view => former,
             Some(_) | None => Self { view, since: now },
@@ -86,14 +86,14 @@ impl Observed {
     }
 
     /// Returns the time at which a silent holder is replaced.
-    fn ends_at(&self, times: &Times) -> Instant {
+    fn ends_at(&self, times: &ElectionTimings) -> Instant {
         self.since + self.view.duration.unwrap_or(times.lease)
     }
 }
 
 /// A candidate's next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub enum ElectionDecision {
     /// Write itself as the holder, with this count.
     Take(i32),
     /// It holds the lease: renew it.
@@ -104,35 +104,35 @@ pub enum Decision {
 
 /// The process that the decision is made for.
 #[derive(Clone, Copy, Debug)]
-pub struct Candidate<'a> {
+pub struct CandidateIdentity<'a> {
     /// This process's identity, another one at every start.
     pub identity: &'a str,
     /// The prefix of the identities of former processes in this place; set where there can be only
     /// one process at a time: a pod's container that was killed and started again.
-    pub place: Option<&'a str>,
+    pub identity_prefix: Option<&'a str>,
     /// The epoch under which it holds the lease, or held it last.
     pub holding: Option<Epoch>,
 }
 
 /// Decides a candidate's next step from the observed lease.
 pub fn decide(
-    observed: &Observed,
-    candidate: Candidate<'_>,
-    (floor, times): (Epoch, &Times),
+    observed: &ObservedLease,
+    candidate: CandidateIdentity<'_>,
+    (floor, times): (Epoch, &ElectionTimings),
     now: Instant,
-) -> Decision {
+) -> ElectionDecision {
     let view = &observed.view;
-    let Candidate { identity, place, holding } = candidate;
+    let CandidateIdentity { identity, identity_prefix: place, holding } = candidate;
     let is_former = place.is_some_and(|place| view.holder.starts_with(place));
-    let is_mine = view.holder == identity && holding == Some(epoch(view.transitions));
-    if is_mine && epoch(view.transitions) > floor {
-        return Decision::Renew;
+    let is_own = view.holder == identity && holding == Some(epoch(view.transitions));
+    if is_own && epoch(view.transitions) > floor {
+        return ElectionDecision::Renew;
     }
     let ends_at = observed.ends_at(times);
     if view.holder.is_empty() || view.holder == identity || is_former || now >= ends_at {
-        return Decision::Take(next_count(view.transitions, floor));
+        return ElectionDecision::Take(next_count(view.transitions, floor));
     }
-    Decision::Wait(ends_at)
+    ElectionDecision::Wait(ends_at)
 }
 
 /// Returns the count of a new holder: above the former one, and such that its epoch is above every
@@ -151,8 +151,8 @@ pub fn epoch(transitions: i32) -> Epoch {
 mod tests {
     use super::*;
 
-    fn view(holder: &str, transitions: i32, renewed: &str) -> View {
-        View {
+    fn view(holder: &str, transitions: i32, renewed: &str) -> LeaseView {
+        LeaseView {
             holder: holder.to_owned(),
             transitions,
             renewed: Some(renewed.to_owned()),
@@ -160,73 +160,88 @@ mod tests {
         }
     }
 
-    fn after(seconds: u64) -> (Observed, Instant) {
+    fn after(seconds: u64) -> (ObservedLease, Instant) {
         let then = Instant::now();
-        (Observed::note(None, view("b", 3, "t1"), then), then + Duration::from_secs(seconds))
+        (ObservedLease::record(None, view("b", 3, "t1"), then), then + Duration::from_secs(seconds))
     }
 
-    fn ask(observed: &Observed, me: &str, holding: Option<u64>, now: Instant) -> Decision {
-        let candidate = Candidate { identity: me, place: None, holding: holding.map(Epoch) };
-        decide(observed, candidate, (Epoch(0), &Times::default()), now)
+    fn decide_as(
+        observed: &ObservedLease,
+        own_identity: &str,
+        holding: Option<u64>,
+        now: Instant,
+    ) -> ElectionDecision {
+        let candidate = CandidateIdentity {
+            identity: own_identity,
+            identity_prefix: None,
+            holding: holding.map(Epoch),
+        };
+        decide(observed, candidate, (Epoch(0), &ElectionTimings::default()), now)
     }
 
     #[test]
     fn only_silent_holders_are_replaced() {
         let (observed, early) = after(14);
-        assert!(matches!(ask(&observed, "a", None, early), Decision::Wait(_)));
+        assert!(matches!(decide_as(&observed, "a", None, early), ElectionDecision::Wait(_)));
         let (observed, late) = after(15);
-        assert_eq!(ask(&observed, "a", None, late), Decision::Take(4));
-        let renewed = Observed::note(Some(observed), view("b", 3, "t2"), late);
-        assert!(matches!(ask(&renewed, "a", None, late), Decision::Wait(_)));
+        assert_eq!(decide_as(&observed, "a", None, late), ElectionDecision::Take(4));
+        let renewed = ObservedLease::record(Some(observed), view("b", 3, "t2"), late);
+        assert!(matches!(decide_as(&renewed, "a", None, late), ElectionDecision::Wait(_)));
     }
 
     #[test]
     fn unchanged_record_does_not_prolong_lease() {
         let (observed, late) = after(15);
-        let again = Observed::note(Some(observed), view("b", 3, "t1"), late);
-        assert_eq!(ask(&again, "a", None, late), Decision::Take(4));
+        let again = ObservedLease::record(Some(observed), view("b", 3, "t1"), late);
+        assert_eq!(decide_as(&again, "a", None, late), ElectionDecision::Take(4));
     }
 
     /// Taking it raises the count.
     #[test]
     fn free_lease_is_taken_at_once() {
         let now = Instant::now();
-        let observed = Observed::note(None, view("", 7, "t"), now);
-        assert_eq!(ask(&observed, "a", None, now), Decision::Take(8));
+        let observed = ObservedLease::record(None, view("", 7, "t"), now);
+        assert_eq!(decide_as(&observed, "a", None, now), ElectionDecision::Take(8));
     }
 
     #[test]
     fn holder_renews_only_its_own_epoch() {
         let now = Instant::now();
-        let observed = Observed::note(None, view("a", 3, "t"), now);
-        assert_eq!(ask(&observed, "a", Some(3), now), Decision::Renew);
-        assert_eq!(ask(&observed, "a", None, now), Decision::Take(4), "after a loss it takes anew");
-        assert_eq!(ask(&observed, "a", Some(2), now), Decision::Take(4));
+        let observed = ObservedLease::record(None, view("a", 3, "t"), now);
+        assert_eq!(decide_as(&observed, "a", Some(3), now), ElectionDecision::Renew);
+        assert_eq!(
+            decide_as(&observed, "a", None, now),
+            ElectionDecision::Take(4),
+            "after a loss it takes anew"
+        );
+        assert_eq!(decide_as(&observed, "a", Some(2), now), ElectionDecision::Take(4));
     }
 
     /// There can be only one process in its place; elsewhere the lease has to run out.
     #[test]
     fn restarted_process_takes_lease_at_once() {
         let now = Instant::now();
-        let observed = Observed::note(None, view("pod-0_1a", 3, "t"), now);
-        let times = Times::default();
+        let observed = ObservedLease::record(None, view("pod-0_1a", 3, "t"), now);
+        let times = ElectionTimings::default();
         let from = |place| {
-            let candidate = Candidate { identity: "pod-0_2b", place, holding: None };
+            let candidate =
+                CandidateIdentity { identity: "pod-0_2b", identity_prefix: place, holding: None };
             decide(&observed, candidate, (Epoch(0), &times), now)
         };
-        assert_eq!(from(Some("pod-0_")), Decision::Take(4));
-        assert!(matches!(from(Some("pod-1_")), Decision::Wait(_)));
-        assert!(matches!(from(None), Decision::Wait(_)), "elsewhere it may still run");
+        assert_eq!(from(Some("pod-0_")), ElectionDecision::Take(4));
+        assert!(matches!(from(Some("pod-1_")), ElectionDecision::Wait(_)));
+        assert!(matches!(from(None), ElectionDecision::Wait(_)), "elsewhere it may still run");
     }
 
     #[test]
     fn new_epoch_exceeds_known_floor() {
         let now = Instant::now();
-        let observed = Observed::note(None, view("a", 1, "t"), now);
-        let times = Times::default();
-        let candidate = Candidate { identity: "a", place: None, holding: Some(Epoch(1)) };
+        let observed = ObservedLease::record(None, view("a", 1, "t"), now);
+        let times = ElectionTimings::default();
+        let candidate =
+            CandidateIdentity { identity: "a", identity_prefix: None, holding: Some(Epoch(1)) };
         let taken = decide(&observed, candidate, (Epoch(9), &times), now);
-        assert_eq!(taken, Decision::Take(10));
+        assert_eq!(taken, ElectionDecision::Take(10));
         assert_eq!(next_count(0, Epoch(0)), 1);
         assert_eq!(next_count(i32::MAX, Epoch(u64::MAX)), i32::MAX);
     }

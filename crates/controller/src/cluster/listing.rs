@@ -43,8 +43,8 @@ impl Listing {
 
     /// Notes a watcher's event. Returns true if its list does not come as a stream: then a new
     /// watcher is needed, and the event is not passed on.
-    pub(super) fn gives_up<K>(&mut self, said: &watcher::Result<Event<K>>) -> bool {
-        let next = match (*self, said) {
+    pub(super) fn gives_up<K>(&mut self, event: &watcher::Result<Event<K>>) -> bool {
+        let next = match (*self, event) {
             (Self::Streamed, Ok(Event::Init)) => Self::StreamedInPart,
             (Self::StreamedInPart, Ok(Event::InitDone)) => Self::Streamed,
             (Self::StreamedInPart, Ok(Event::Init)) => Self::Paged,
@@ -74,9 +74,9 @@ pub(super) fn consistent<B>(mut request: Request<B>) -> Request<B> {
 
 fn consistent_uri(uri: &Uri) -> Option<Uri> {
     let query = uri.query().filter(|query| query.contains("sendInitialEvents=true"))?;
-    let kept: Vec<_> = query.split('&').filter(|pair| *pair != "resourceVersion=0").collect();
+    let pairs: Vec<_> = query.split('&').filter(|pair| *pair != "resourceVersion=0").collect();
     let mut parts = uri.clone().into_parts();
-    parts.path_and_query = format!("{}?{}", uri.path(), kept.join("&")).parse().ok();
+    parts.path_and_query = format!("{}?{}", uri.path(), pairs.join("&")).parse().ok();
     Uri::from_parts(parts).ok()
 }
 
@@ -87,9 +87,9 @@ mod tests {
 
     use super::*;
 
-    type Said = watcher::Result<Event<()>>;
+    type ListingEvent = watcher::Result<Event<()>>;
 
-    fn refused(code: u16) -> Said {
+    fn refused(code: u16) -> ListingEvent {
         let status = Status { code, status: Some(StatusSummary::Failure), ..Status::default() };
         Err(watcher::Error::WatchStartFailed(kube::Error::Api(status.boxed())))
     }
@@ -132,17 +132,17 @@ mod tests {
     /// All other requests stay as they are.
     #[test]
     fn streamed_lists_are_requested_as_current() {
-        let asked = |uri: &str| {
+        let requested = |uri: &str| {
             let request = Request::get(uri).body(()).unwrap();
             consistent(request).uri().to_string()
         };
         let path = "/apis/orderstream.dev/v1alpha1/orderrequests";
         let streamed = "?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan";
         let of_any_age = format!("{path}{streamed}&resourceVersion=0");
-        assert_eq!(asked(&of_any_age), format!("{path}{streamed}"));
+        assert_eq!(requested(&of_any_age), format!("{path}{streamed}"));
         for other in ["", "?limit=100", "?watch=true&resourceVersion=0"] {
             let other = format!("{path}{other}");
-            assert_eq!(asked(&other), other);
+            assert_eq!(requested(&other), other);
         }
     }
 }

@@ -14,7 +14,7 @@ const LEASE: &str = "orderstream-controller";
 
 /// The result of a reconcile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LookResult {
+pub(crate) enum ReconcileResult {
     /// It succeeded.
     Success,
     /// It failed and is tried again.
@@ -104,6 +104,8 @@ fn workers() -> Opts {
     .const_label("controller", NAME)
 }
 
+const LEADER: &str = "leader_election_master_status";
+
 impl Metrics {
     /// Registers all series; each exists at 0 from the start.
     ///
@@ -112,33 +114,32 @@ impl Metrics {
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let queue = |name: &str, help: &str| opts(name, help).const_label("name", NAME);
         let make = Register::new(registry);
+        let queue_counter =
+            |name: &str, help: &str| make.register(IntCounter::with_opts(queue(name, help))?);
         let metrics = Self {
-            reconciles: make.of(IntCounterVec::new(reconciles(), &["result"])?)?,
-            reconcile_seconds: make.of(Histogram::with_opts(seconds(
+            reconciles: make.register(IntCounterVec::new(reconciles(), &["result"])?)?,
+            reconcile_seconds: make.register(Histogram::with_opts(seconds(
                 "controller_runtime_reconcile_time_seconds",
                 "Duration of one reconciliation.",
                 [("controller", NAME)],
             ))?)?,
-            queue_depth: make
-                .of(IntGauge::with_opts(queue("workqueue_depth", "Resources in the queue."))?)?,
-            queue_adds: make
-                .of(IntCounter::with_opts(queue("workqueue_adds_total", "Resources queued."))?)?,
-            queue_retries: make.of(IntCounter::with_opts(queue(
+            queue_depth: make.register(IntGauge::with_opts(queue(
+                "workqueue_depth",
+                "Resources in the queue.",
+            ))?)?,
+            queue_adds: queue_counter("workqueue_adds_total", "Resources queued.")?,
+            queue_retries: queue_counter(
                 "workqueue_retries_total",
                 "Reconciliations that failed and are retried.",
-            ))?)?,
-            queue_seconds: make.of(Histogram::with_opts(seconds(
+            )?,
+            queue_seconds: make.register(Histogram::with_opts(seconds(
                 "workqueue_queue_duration_seconds",
                 "Time from queueing a resource to its reconciliation.",
                 [("name", NAME)],
             ))?)?,
-            leader: make.gauges(
-                "leader_election_master_status",
-                "1 while this process leads.",
-                &["name"],
-            )?,
-            failover_seconds: make.of(Histogram::with_opts(failover())?)?,
-            workers: make.of(IntGauge::with_opts(workers())?)?,
+            leader: make.gauges(LEADER, "1 while this process leads.", &["name"])?,
+            failover_seconds: make.register(Histogram::with_opts(failover())?)?,
+            workers: make.register(IntGauge::with_opts(workers())?)?,
             status_writes: make.counters(
                 "orderstream_status_writes_total",
                 "Statuses written, by urgency and result.",
@@ -189,24 +190,24 @@ impl Metrics {
                 self.status_writes.with_label_values(&[band.as_str(), result]).reset();
             }
         }
-        self.leads_no_longer();
+        self.stopped_leading();
     }
 
-    pub(crate) fn looked(&self, result: LookResult, seconds: f64) {
+    pub(crate) fn reconciled(&self, result: ReconcileResult, seconds: f64) {
         let result = match result {
-            LookResult::Success => "success",
-            LookResult::Error => "error",
-            LookResult::RequeueAfter => "requeue_after",
+            ReconcileResult::Success => "success",
+            ReconcileResult::Error => "error",
+            ReconcileResult::RequeueAfter => "requeue_after",
         };
         self.reconciles.with_label_values(&[result]).inc();
         self.reconcile_seconds.observe(seconds);
     }
 
-    pub(crate) fn worker_began(&self) {
+    pub(crate) fn worker_started(&self) {
         self.workers.set(1);
     }
 
-    pub(crate) fn worker_rests(&self) {
+    pub(crate) fn worker_idle(&self) {
         self.workers.set(0);
     }
 
@@ -229,11 +230,11 @@ impl Metrics {
         self.queue_retries.inc();
     }
 
-    pub(crate) fn leads(&self) {
+    pub(crate) fn started_leading(&self) {
         self.leader.with_label_values(&[LEASE]).set(1);
     }
 
-    pub(crate) fn leads_no_longer(&self) {
+    pub(crate) fn stopped_leading(&self) {
         self.leader.with_label_values(&[LEASE]).set(0);
     }
 
@@ -245,7 +246,7 @@ impl Metrics {
         self.status_coalesced.inc();
     }
 
-    pub(crate) fn statuses_wait(&self, waiting: usize, per_second: f64) {
+    pub(crate) fn set_statuses_waiting(&self, waiting: usize, per_second: f64) {
         self.status_waiting.set(number(waiting));
         self.status_rate.set(per_second);
     }

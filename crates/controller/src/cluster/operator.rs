@@ -6,29 +6,29 @@ use orderstream_core::date::parse_rfc3339;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use orderstream_core::plan::{Desired, Seen, Step, plan, refusal};
+use orderstream_core::plan::{DesiredOrder, OrderObservation, ReconcileStep, plan, refusal};
 use orderstream_core::port::{Assignment, Clock, OrderOwners, OrderStreams};
 use orderstream_core::{
-    Command, Epoch, Incarnation, OrderKey, Reason, Refusal, Snapshot, Timestamp,
+    Command, Epoch, Incarnation, OrderKey, Reason, Refusal, Timestamp, TrackerSnapshot,
 };
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::cache::{Cache, Kept, ObjectKey};
+use super::cache::{Cache, CachedRequest, ObjectKey};
+use super::in_flight_command::InFlightCommand;
+use super::last_applied::AppliedStatus;
 use super::leadership::Leadership;
-use super::metrics::{LookResult, Metrics};
-use super::notes::{Note, Placement};
+use super::metrics::{Metrics, ReconcileResult};
 use super::processors::Processors;
-use super::queue::Queue;
+use super::queue::ReconcileQueue;
+use super::reconcile_state::{Placement, ReconcileState};
 use super::reporter::Reporter;
-use super::room::Room as _;
 use super::seller_statuses::SellerStatuses;
-use super::sent::Sent;
-use super::steps::Edits;
-use super::writer::Writer;
-use super::written::Shown;
+use super::steps::EditProgress;
+use super::table_capacity::ReleaseCapacity as _;
+use super::writer::StatusWriter;
 use crate::convert;
 use crate::order_request::OrderRequest;
 use crate::order_status::OrderRequestStatus;
@@ -45,18 +45,18 @@ pub(super) struct Operator {
     pub(super) leadership: Leadership,
     pub(super) processors: Processors,
     pub(super) cache: Arc<RwLock<Cache>>,
-    pub(super) queue: Arc<Queue>,
-    pub(super) writer: Arc<Writer>,
+    pub(super) queue: Arc<ReconcileQueue>,
+    pub(super) writer: Arc<StatusWriter>,
     pub(super) reporter: Reporter,
     pub(super) metrics: Arc<Metrics>,
     pub(super) sellers: Arc<SellerStatuses>,
-    pub(super) notes: Mutex<HashMap<ObjectKey, Note>>,
+    pub(super) reconcile_states: Mutex<HashMap<ObjectKey, ReconcileState>>,
     /// The uids of resources that could not be read; their orders are not orphans.
     pub(super) unreadable: Mutex<HashMap<ObjectKey, String>>,
     /// Limits the orders that are located or cancelled at once.
-    pub(super) asking: Semaphore,
+    pub(super) owner_calls: Semaphore,
     /// The time at which this process began to lead.
-    pub(super) began: Mutex<Timestamp>,
+    pub(super) leading_since: Mutex<Timestamp>,
     pub(super) tasks: TaskTracker,
     pub(super) shutdown: CancellationToken,
 }
@@ -68,19 +68,19 @@ impl std::fmt::Debug for Operator {
 }
 
 /// The facts of one reconcile.
-pub(super) struct Facts {
+pub(super) struct ReconcileFacts {
     pub(super) object: ObjectKey,
     pub(super) key: OrderKey,
     pub(super) uid: Arc<str>,
     pub(super) resource: Arc<OrderRequest>,
     pub(super) known: Arc<OrderRequestStatus>,
-    pub(super) shown: Shown,
-    pub(super) snapshot: Option<Arc<Snapshot>>,
+    pub(super) applied: AppliedStatus,
+    pub(super) snapshot: Option<Arc<TrackerSnapshot>>,
     pub(super) epoch: Epoch,
     pub(super) now: Timestamp,
 }
 
-impl Facts {
+impl ReconcileFacts {
     pub(super) fn generation(&self) -> i64 {
         self.resource.metadata.generation.unwrap_or(1)
     }
@@ -91,19 +91,19 @@ impl Operator {
     pub(super) async fn run(self: Arc<Self>) {
         const TIMER_MS_MAX: u64 = 1_000;
         // The number of reconciles after which this task yields its thread.
-        const LOOKS_IN_A_ROW: usize = 64;
+        const RECONCILES_PER_YIELD: usize = 64;
         while !self.shutdown.is_cancelled() {
             let now = self.clock.now();
-            let mut looks = 0;
-            while looks < LOOKS_IN_A_ROW
+            let mut reconciles = 0;
+            while reconciles < RECONCILES_PER_YIELD
                 && let Some((object, _)) = self.queue.take(now)
             {
-                self.metrics.worker_began();
-                self.look(&object);
-                looks += 1;
+                self.metrics.worker_started();
+                self.reconcile(&object);
+                reconciles += 1;
             }
-            self.metrics.worker_rests();
-            if looks > 0 {
+            self.metrics.worker_idle();
+            if reconciles > 0 {
                 tokio::task::yield_now().await;
                 continue;
             }
@@ -118,106 +118,129 @@ impl Operator {
     }
 
     /// Reconciles one resource. A step that fails is shown in the status, and retried later.
-    pub(super) fn look(self: &Arc<Self>, object: &ObjectKey) {
+    pub(super) fn reconcile(self: &Arc<Self>, object: &ObjectKey) {
         let began = tokio::time::Instant::now();
         let Some(epoch) = self.leadership.epoch() else { return };
-        let Some(kept) = self.cache.read().get(object).cloned() else {
+        let Some(cached) = self.cache.read().get(object).cloned() else {
             self.queue.forget(object);
             return;
         };
         let now = self.clock.now();
-        let result = match self.reconcile(object, &kept, (epoch, now)) {
+        let result = match self.try_reconcile(object, &cached, (epoch, now)) {
             Ok(next) => {
                 self.queue.succeeded(object);
                 self.queue.set_timer(object, next);
-                next.map_or(LookResult::Success, |_| LookResult::RequeueAfter)
+                next.map_or(ReconcileResult::Success, |_| ReconcileResult::RequeueAfter)
             }
             Err(refusal) => {
                 let wait_ms = self.queue.failed(object, fastrand::u64(0..=1_000));
                 tracing::debug!(%object, %refusal, wait_ms, "an order request waits");
                 self.queue.set_timer(object, Some(now.plus_ms(wait_ms)));
-                LookResult::Error
+                ReconcileResult::Error
             }
         };
-        self.metrics.looked(result, began.elapsed().as_secs_f64());
+        self.metrics.reconciled(result, began.elapsed().as_secs_f64());
     }
 
-    fn reconcile(
+    fn try_reconcile(
         self: &Arc<Self>,
         object: &ObjectKey,
-        kept: &Kept,
+        cached: &CachedRequest,
         (epoch, now): (Epoch, Timestamp),
     ) -> Result<Option<Timestamp>, Refusal> {
-        let Some(resource) = kept.resource() else {
+        let Some(resource) = cached.resource() else {
             return Err(Refusal::new(Reason::Internal, "the resource was damaged in memory"));
         };
-        let shown = self.writer.shown(object, kept, &resource);
+        let shown = self.writer.applied_status(object, cached, &resource);
         if shown.is_echo
-            && let Some(packed) = self.cache.write().settle(object, kept.version)
+            && let Some(compressed) = self.cache.write().compress(object, cached.version)
         {
-            self.writer.echoed(object, kept, packed);
+            self.writer.record_echo(object, cached, compressed);
         }
         let known = shown.status.clone();
-        let known = known.unwrap_or_else(|| Arc::new(believed(kept, &resource)));
-        let desired = match desired(&resource, kept) {
+        let known = known.unwrap_or_else(|| Arc::new(trusted_status(cached, &resource)));
+        let desired = match desired(&resource, cached) {
             Ok(desired) => desired,
             Err(refusal) => {
-                return Ok(self.refuse((object, kept, resource), (known, shown), &refusal));
+                return Ok(self.publish_refusal(
+                    (object, cached, resource),
+                    (known, shown),
+                    &refusal,
+                ));
             }
         };
         let key = desired.key.clone();
         let snapshot = self.streams.snapshot(&key).filter(|s| s.incarnation == desired.incarnation);
-        let (object, uid) = (object.clone(), Arc::clone(&kept.uid));
-        let facts = Facts { object, key, uid, resource, known, shown, snapshot, epoch, now };
-        if !self.speaks(&facts) {
-            let refusal = another_speaks(&facts.key);
-            return Ok(self.publish(&facts, Some(&refusal), Edits::Settled));
+        let (object, uid) = (object.clone(), Arc::clone(&cached.uid));
+        let facts = ReconcileFacts {
+            object,
+            key,
+            uid,
+            resource,
+            known,
+            applied: shown,
+            snapshot,
+            epoch,
+            now,
+        };
+        if !self.is_representative(&facts) {
+            let refusal = duplicate_order(&facts.key);
+            return Ok(self.publish(&facts, Some(&refusal), EditProgress::Settled));
         }
         self.count_sellers(&facts);
         if facts.known.is_terminal() && !facts.snapshot.as_ref().is_some_and(|s| s.is_terminal()) {
             self.streams.stop(&facts.key, &desired.incarnation);
-            return Ok(self.over(&facts, &desired));
+            return Ok(self.reconcile_ended(&facts, &desired));
         }
         self.raise_epoch(&facts);
-        let seen = self.seen(&facts, &desired, kept);
-        self.take_steps(&facts, &desired, plan(&desired, &seen, now))
+        let observed = self.observe(&facts, &desired, cached);
+        self.take_steps(&facts, &desired, plan(&desired, &observed, now))
     }
 
     fn take_steps(
         self: &Arc<Self>,
-        facts: &Facts,
-        desired: &Desired,
-        steps: Vec<Step>,
+        facts: &ReconcileFacts,
+        desired: &DesiredOrder,
+        steps: Vec<ReconcileStep>,
     ) -> Result<Option<Timestamp>, Refusal> {
-        let is_act = |step: &Step| matches!(step, Step::Act(_));
-        let edits = if steps.iter().any(is_act) { Edits::OnTheirWay } else { Edits::Settled };
+        let is_command = |step: &ReconcileStep| matches!(step, ReconcileStep::SendCommand(_));
+        let edits = if steps.iter().any(is_command) {
+            EditProgress::InFlight
+        } else {
+            EditProgress::Settled
+        };
         let mut next: Option<Timestamp> = None;
         let mut sooner = |at: Timestamp| next = Some(next.map_or(at, |held| held.min(at)));
         for step in steps {
             match step {
-                Step::Locate => self.locate(facts, desired),
-                Step::Place(processor) => {
-                    self.note(facts, |note| note.placement = Placement::At(processor));
+                ReconcileStep::Locate => self.locate(facts, desired),
+                ReconcileStep::Place(processor) => {
+                    self.with_state(facts, |note| note.placement = Placement::At(processor));
                 }
-                Step::Start(processor) => self.start(facts, desired, processor)?,
-                Step::Act(command) => self.act(facts, *command)?,
-                Step::Stop => {
+                ReconcileStep::Start(processor) => self.start(facts, desired, processor)?,
+                ReconcileStep::SendCommand(command) => self.send_command(facts, *command)?,
+                ReconcileStep::Stop => {
                     self.streams.stop(&facts.key, &desired.incarnation);
-                    let seen = ended(facts.generation(), &facts.known);
-                    self.offer(facts, seen).into_iter().for_each(&mut sooner);
+                    let ended_status = ended(facts.generation(), &facts.known);
+                    self.enqueue_status(facts, ended_status).into_iter().for_each(&mut sooner);
                 }
-                Step::Publish => {
+                ReconcileStep::Publish => {
                     let refused = facts.snapshot.as_deref().and_then(|s| refusal(desired, s));
                     self.publish(facts, refused.as_ref(), edits).into_iter().for_each(&mut sooner);
                 }
-                Step::RequeueAt(at) => sooner(at.max(facts.now.plus_ms(1_000))),
-                Step::Remove => self.remove(facts),
+                ReconcileStep::RequeueAt(at) => sooner(at.max(facts.now.plus_ms(1_000))),
+                ReconcileStep::Remove => self.remove(facts),
             }
         }
         Ok(next)
     }
 
-    fn start(&self, facts: &Facts, desired: &Desired, processor: String) -> Result<(), Refusal> {
+    fn start(
+        &self,
+        facts: &ReconcileFacts,
+        desired: &DesiredOrder,
+        processor: String,
+    ) -> Result<(), Refusal> {
         if facts.known.phase.is_none() && facts.snapshot.is_none() {
             let (object, trace_id) = (&facts.object, desired.incarnation.trace_id());
             tracing::info!(%object, trace_id, processor, "an order request is taken up");
@@ -231,28 +254,33 @@ impl Operator {
         })
     }
 
-    fn act(&self, facts: &Facts, command: Command) -> Result<(), Refusal> {
+    fn send_command(&self, facts: &ReconcileFacts, command: Command) -> Result<(), Refusal> {
         let order = facts.snapshot.as_deref().and_then(|snapshot| snapshot.order.as_deref());
-        let sent = order.and_then(|order| Sent::of(&command, order));
-        self.streams.act(&facts.key, command)?;
-        if sent.is_some() {
-            self.note(facts, |note| note.sent = sent);
+        let in_flight = order.and_then(|order| InFlightCommand::of(&command, order));
+        self.streams.send_command(&facts.key, command)?;
+        if in_flight.is_some() {
+            self.with_state(facts, |note| note.in_flight = in_flight);
         }
         Ok(())
     }
 
-    fn seen(&self, facts: &Facts, desired: &Desired, kept: &Kept) -> Seen {
-        let shown = facts.resource.status.as_ref().and_then(|status| status.processor());
-        let is_shown = shown.is_some() && shown == facts.known.processor();
-        let noted = self.note(facts, |note| match is_shown {
+    fn observe(
+        &self,
+        facts: &ReconcileFacts,
+        desired: &DesiredOrder,
+        cached: &CachedRequest,
+    ) -> OrderObservation {
+        let observed = facts.resource.status.as_ref().and_then(|status| status.processor());
+        let is_observed = observed.is_some() && observed == facts.known.processor();
+        let remembered = self.with_state(facts, |note| match is_observed {
             // From now on the status names the processor.
             true => std::mem::take(&mut note.placement),
             false => note.placement.clone(),
         });
-        let (placed, free) = match noted {
+        let (placed, free) = match remembered {
             Placement::At(processor) => (Some(processor), false),
-            Placement::Free => (None, true),
-            Placement::Unknown | Placement::Asked => (None, false),
+            Placement::Unplaced => (None, true),
+            Placement::Unknown | Placement::Locating => (None, false),
         };
         let placement = facts.known.processor().map(ToOwned::to_owned).or(placed);
         // Ranking hashes every processor; a placed order needs none of it.
@@ -260,35 +288,35 @@ impl Operator {
             Some(_) => Vec::new(),
             None => self.processors.ranked(&desired.key),
         };
-        Seen {
+        OrderObservation {
             snapshot: facts.snapshot.clone(),
             placement,
             ready,
-            located: kept.is_live || free,
+            located: cached.is_live || free,
             published_terminal: facts.known.is_terminal(),
         }
     }
 
     /// Counts the order for the sellers that it invites, while it is open.
-    fn count_sellers(&self, facts: &Facts) {
+    fn count_sellers(&self, facts: &ReconcileFacts) {
         if facts.known.is_terminal() {
             self.sellers.ended(&facts.object);
             return;
         }
         let order = facts.snapshot.as_deref().and_then(|seen| seen.order.as_deref());
-        self.sellers.heard(&facts.object, &facts.uid, order);
+        self.sellers.observe(&facts.object, &facts.uid, order);
     }
 
     /// Reports whether this resource represents its order, and not another one that names the same
     /// order.
-    fn speaks(&self, facts: &Facts) -> bool {
+    fn is_representative(&self, facts: &ReconcileFacts) -> bool {
         let cache = self.cache.read();
         cache.of_order(&facts.key).is_some_and(|(object, _)| *object == facts.object)
     }
 
     /// Raises the floor of epochs where the processor knows a higher one: it would refuse all
     /// commands of this process.
-    fn raise_epoch(&self, facts: &Facts) {
+    fn raise_epoch(&self, facts: &ReconcileFacts) {
         let fenced_by = facts.snapshot.as_ref().and_then(|snapshot| snapshot.stream.fenced_by);
         if let Some(floor) = fenced_by.filter(|floor| *floor > facts.epoch) {
             tracing::warn!(order = %facts.key, floor = floor.0, "a processor knows a higher epoch");
@@ -299,8 +327,12 @@ impl Operator {
 
     /// Handles an order whose end is shown and whose stream is stopped: removes the resource when
     /// that is due. Returns the time of the next reconcile.
-    fn over(self: &Arc<Self>, facts: &Facts, desired: &Desired) -> Option<Timestamp> {
-        let again = self.offer(facts, ended(facts.generation(), &facts.known));
+    fn reconcile_ended(
+        self: &Arc<Self>,
+        facts: &ReconcileFacts,
+        desired: &DesiredOrder,
+    ) -> Option<Timestamp> {
+        let again = self.enqueue_status(facts, ended(facts.generation(), &facts.known));
         let completed = facts.known.completion_time.as_deref().and_then(parse_rfc3339);
         let due = completed.unwrap_or(facts.now).plus_ms(desired.ttl_after_finished_ms);
         if facts.now < due {
@@ -313,53 +345,57 @@ impl Operator {
 
     /// Applies a change to the notes of a resource, which are new for every incarnation; empty ones
     /// are dropped.
-    pub(super) fn note<T>(&self, facts: &Facts, change: impl FnOnce(&mut Note) -> T) -> T {
-        let mut notes = self.notes.lock();
-        let held = notes.get_mut(&facts.object).filter(|note| note.uid == facts.uid);
-        if let Some(note) = held {
-            let result = change(note);
-            if note.is_empty() {
-                notes.remove(&facts.object);
-                notes.give_back();
+    pub(super) fn with_state<T>(
+        &self,
+        facts: &ReconcileFacts,
+        change: impl FnOnce(&mut ReconcileState) -> T,
+    ) -> T {
+        let mut states = self.reconcile_states.lock();
+        let existing = states.get_mut(&facts.object).filter(|note| note.uid == facts.uid);
+        if let Some(state) = existing {
+            let result = change(state);
+            if state.is_empty() {
+                states.remove(&facts.object);
+                states.release_capacity();
             }
             return result;
         }
-        let mut note = Note::new(Arc::clone(&facts.uid));
-        let result = change(&mut note);
-        if !note.is_empty() {
-            notes.insert(facts.object.clone(), note);
+        let mut state = ReconcileState::new(Arc::clone(&facts.uid));
+        let result = change(&mut state);
+        if !state.is_empty() {
+            states.insert(facts.object.clone(), state);
         }
         result
     }
 
-    fn refuse(
+    fn publish_refusal(
         &self,
-        (object, kept, resource): (&ObjectKey, &Kept, Arc<OrderRequest>),
-        (known, shown): (Arc<OrderRequestStatus>, Shown),
+        (object, cached, resource): (&ObjectKey, &CachedRequest, Arc<OrderRequest>),
+        (known, shown): (Arc<OrderRequestStatus>, AppliedStatus),
         refusal: &Refusal,
     ) -> Option<Timestamp> {
         // Without an order there is no key; the name replaces it where a log needs one.
         let key = OrderKey::new(&object.namespace, "invalid").ok()?;
-        let facts = Facts {
+        let facts = ReconcileFacts {
             object: object.clone(),
             key,
-            uid: Arc::clone(&kept.uid),
+            uid: Arc::clone(&cached.uid),
             resource,
             known,
-            shown,
+            applied: shown,
             snapshot: None,
             epoch: self.leadership.epoch()?,
             now: self.clock.now(),
         };
-        self.publish(&facts, Some(refusal), Edits::Settled)
+        self.publish(&facts, Some(refusal), EditProgress::Settled)
     }
 }
 
 /// Returns the desired state of a resource, sharing the texts of the cached key and uid.
-fn desired(resource: &OrderRequest, kept: &Kept) -> Result<Desired, Refusal> {
-    let incarnation = Incarnation::try_from(Arc::clone(&kept.uid))?;
+fn desired(resource: &OrderRequest, cached: &CachedRequest) -> Result<DesiredOrder, Refusal> {
+    let incarnation = Incarnation::try_from(Arc::clone(&cached.uid))?;
     let mut desired = convert::desired(resource, incarnation)?;
-    if let Some(key) = &kept.key {
+    if let Some(key) = &cached.key {
         desired.key = key.clone();
     }
     Ok(desired)
@@ -367,12 +403,12 @@ fn desired(resource: &OrderRequest, kept: &Kept) -> Result<Desired, Refusal> {
 
 /// Returns the status of a resource to which this process has not yet written. A foreign status
 /// counts as lost: the processors are asked.
-fn believed(kept: &Kept, resource: &OrderRequest) -> OrderRequestStatus {
-    let status = resource.status.as_ref().filter(|_| kept.is_status_ours);
+fn trusted_status(cached: &CachedRequest, resource: &OrderRequest) -> OrderRequestStatus {
+    let status = resource.status.as_ref().filter(|_| cached.is_status_ours);
     own(status.cloned().unwrap_or_default())
 }
 
-fn another_speaks(key: &OrderKey) -> Refusal {
+fn duplicate_order(key: &OrderKey) -> Refusal {
     let id = &key.order_req_id;
     Refusal {
         field: Some("spec.orderReqId".to_owned()),

@@ -6,14 +6,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use orderstream_core::port::Held;
+use orderstream_core::port::OwnedOrder;
 use orderstream_core::{Epoch, Incarnation, OrderKey};
-use orderstream_support::around;
+use orderstream_support::jitter_around;
 
-use super::cache::Gone;
-use super::notes::Placement;
+use super::cache::DeletedRequest;
 use super::operator::Operator;
-use super::room::Room as _;
+use super::reconcile_state::Placement;
+use super::table_capacity::ReleaseCapacity as _;
 
 /// The time between two sweeps. An order has to be without a resource in two of them in a row.
 const SWEEP: Duration = Duration::from_secs(20);
@@ -25,37 +25,38 @@ type Suspect = (String, OrderKey, Incarnation);
 
 impl Operator {
     /// Handles the loss of a resource: ends the stream and cancels the order.
-    pub(super) fn gone(self: &Arc<Self>, gone: Gone) {
-        self.queue.forget(&gone.object);
-        self.writer.forget(&gone.object);
-        self.sellers.ended(&gone.object);
-        self.unreadable.lock().remove(&gone.object);
-        let note = {
-            let mut notes = self.notes.lock();
-            let note = notes.remove(&gone.object);
-            notes.give_back();
-            note.filter(|note| *note.uid == *gone.life.as_str())
+    pub(super) fn handle_deleted(self: &Arc<Self>, deleted: DeletedRequest) {
+        self.queue.forget(&deleted.object);
+        self.writer.forget(&deleted.object);
+        self.sellers.ended(&deleted.object);
+        self.unreadable.lock().remove(&deleted.object);
+        let state = {
+            let mut states = self.reconcile_states.lock();
+            let state = states.remove(&deleted.object);
+            states.release_capacity();
+            state.filter(|note| *note.uid == *deleted.incarnation.as_str())
         };
-        let snapshot = self.streams.snapshot(&gone.key).filter(|s| s.incarnation == gone.life);
-        self.streams.stop(&gone.key, &gone.life);
+        let snapshot =
+            self.streams.snapshot(&deleted.key).filter(|s| s.incarnation == deleted.incarnation);
+        self.streams.stop(&deleted.key, &deleted.incarnation);
         let Some(epoch) = self.leadership.epoch() else { return };
-        let is_over = gone.was_over || snapshot.as_ref().is_some_and(|s| s.is_terminal());
-        let placed = note.and_then(|note| match note.placement {
+        let is_over = deleted.had_ended || snapshot.as_ref().is_some_and(|s| s.is_terminal());
+        let placed = state.and_then(|note| match note.placement {
             Placement::At(processor) => Some(processor),
-            Placement::Unknown | Placement::Asked | Placement::Free => None,
+            Placement::Unknown | Placement::Locating | Placement::Unplaced => None,
         });
         let streamed = snapshot
             .and_then(|snapshot| snapshot.stream.processor.as_deref().map(ToOwned::to_owned));
-        let Some(processor) = gone.processor.or(placed).or(streamed).filter(|_| !is_over) else {
+        let Some(processor) = deleted.processor.or(placed).or(streamed).filter(|_| !is_over) else {
             return;
         };
-        tracing::info!(order = %gone.key, "an order request was deleted; its order is cancelled");
+        tracing::info!(order = %deleted.key, "an order request was deleted; its order is cancelled");
         let this = Arc::clone(self);
         self.tasks.spawn(async move {
-            let (key, life) = (gone.key, gone.life);
+            let (key, incarnation) = (deleted.key, deleted.incarnation);
             tokio::select! {
                 () = this.shutdown.cancelled() => {}
-                () = this.cancel_now(&processor, (&key, &life), epoch) => {}
+                () = this.cancel_now(&processor, (&key, &incarnation), epoch) => {}
             }
         });
     }
@@ -63,12 +64,12 @@ impl Operator {
     async fn cancel_now(
         &self,
         processor: &str,
-        (key, life): (&OrderKey, &Incarnation),
+        (key, incarnation): (&OrderKey, &Incarnation),
         epoch: Epoch,
     ) {
         for attempt in 0..TRIES {
-            let permit = self.asking.acquire().await;
-            match self.owners.cancel(processor, key, life, epoch).await {
+            let permit = self.owner_calls.acquire().await;
+            match self.owners.cancel(processor, key, incarnation, epoch).await {
                 Ok(()) => return,
                 Err(refusal) => {
                     tracing::debug!(order = %key, %refusal, "an order is not cancelled yet");
@@ -76,7 +77,7 @@ impl Operator {
             }
             drop(permit);
             let wait = Duration::from_millis(250 << attempt);
-            tokio::time::sleep(around(wait)).await;
+            tokio::time::sleep(jitter_around(wait)).await;
         }
     }
 
@@ -95,11 +96,11 @@ impl Operator {
             if !self.cache.read().is_ready() {
                 continue;
             }
-            let found = self.without_resource().await;
+            let found = self.find_orphans().await;
             for suspect in found.intersection(&suspects) {
-                let (processor, key, life) = suspect;
+                let (processor, key, incarnation) = suspect;
                 tracing::warn!(order = %key, %processor, "an order has no resource; it is cancelled");
-                match self.owners.cancel(processor, key, life, epoch).await {
+                match self.owners.cancel(processor, key, incarnation, epoch).await {
                     Ok(()) => self.metrics.orphan_cancelled(),
                     Err(refusal) => {
                         tracing::warn!(order = %key, %refusal, "it could not be cancelled yet");
@@ -110,28 +111,31 @@ impl Operator {
         }
     }
 
-    async fn without_resource(&self) -> HashSet<Suspect> {
+    async fn find_orphans(&self) -> HashSet<Suspect> {
         let mut found = HashSet::new();
         let unreadable: HashSet<_> = self.unreadable.lock().values().cloned().collect();
         for processor in self.processors.all() {
-            let held = match self.owners.held(&processor, self.namespace.as_deref()).await {
-                Ok(held) => held,
+            let orders = match self.owners.owned_orders(&processor, self.namespace.as_deref()).await
+            {
+                Ok(orders) => orders,
                 Err(refusal) => {
                     tracing::warn!(%processor, %refusal, "its orders cannot be listed");
                     continue;
                 }
             };
             let cache = self.cache.read();
-            let has_resource = |held: &Held| {
+            let has_resource = |held: &OwnedOrder| {
                 cache
                     .of_order(&held.key)
                     .is_some_and(|(_, kept)| *kept.uid == *held.incarnation.as_str())
             };
-            let is_here =
-                |held: &Held| has_resource(held) || unreadable.contains(held.incarnation.as_str());
-            let ours = held.into_iter().filter(|held| is_uid(&held.incarnation) && !held.is_over);
-            for held in ours.filter(|held| !is_here(held)) {
-                found.insert((processor.clone(), held.key, held.incarnation));
+            let is_here = |held: &OwnedOrder| {
+                has_resource(held) || unreadable.contains(held.incarnation.as_str())
+            };
+            let ours =
+                orders.into_iter().filter(|held| is_uid(&held.incarnation) && !held.is_ended);
+            for order in ours.filter(|held| !is_here(held)) {
+                found.insert((processor.clone(), order.key, order.incarnation));
             }
         }
         found
@@ -140,8 +144,8 @@ impl Operator {
 
 /// Reports whether an incarnation is a resource's: the API server gives random UUIDs (version 4).
 /// Orders of clients without Kubernetes have other ones, and are never orphans.
-fn is_uid(life: &Incarnation) -> bool {
-    uuid::Uuid::parse_str(life.as_str()).is_ok_and(|uuid| uuid.get_version_num() == 4)
+fn is_uid(incarnation: &Incarnation) -> bool {
+    uuid::Uuid::parse_str(incarnation.as_str()).is_ok_and(|uuid| uuid.get_version_num() == 4)
 }
 
 #[cfg(test)]

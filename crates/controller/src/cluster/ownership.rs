@@ -18,11 +18,11 @@ pub(super) struct ManagedFields {
     manager: Option<String>,
     operation: Option<String>,
     subresource: Option<String>,
-    fields_v1: Option<Fields>,
+    fields_v1: Option<OwnedFields>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Fields {
+struct OwnedFields {
     #[serde(rename = "f:status")]
     status: Option<StatusFields>,
 }
@@ -35,16 +35,16 @@ struct StatusFields {
     #[serde(rename = "f:completionTime")]
     completion_time: Option<IgnoredAny>,
     #[serde(rename = "f:stream")]
-    stream: Option<Part>,
+    stream: Option<StatusPart>,
     #[serde(rename = "f:tracker")]
-    tracker: Option<Part>,
+    tracker: Option<StatusPart>,
 }
 
 /// A part of the status: it is set as a whole, and was set field by field before.
 #[derive(Debug, Deserialize)]
-struct Part(BTreeMap<String, IgnoredAny>);
+struct StatusPart(BTreeMap<String, IgnoredAny>);
 
-impl Part {
+impl StatusPart {
     fn owns(part: Option<&Self>, field: &str) -> bool {
         part.is_some_and(|Self(fields)| fields.is_empty() || fields.contains_key(field))
     }
@@ -62,13 +62,13 @@ pub(super) fn is_status_ours(
     let none = StatusFields::default();
     let fields = applied.and_then(|entry| entry.fields_v1.as_ref()?.status.as_ref());
     let owned = fields.unwrap_or(&none);
-    let believed = [
+    let trusted = [
         (status.phase.is_some(), owned.phase.is_some()),
         (status.completion_time.is_some(), owned.completion_time.is_some()),
-        (status.processor().is_some(), Part::owns(owned.stream.as_ref(), "f:processor")),
-        (status.tracker.is_some(), Part::owns(owned.tracker.as_ref(), "f:lastSeq")),
+        (status.processor().is_some(), StatusPart::owns(owned.stream.as_ref(), "f:processor")),
+        (status.tracker.is_some(), StatusPart::owns(owned.tracker.as_ref(), "f:lastSeq")),
     ];
-    believed.iter().all(|(is_said, is_owned)| !is_said || *is_owned)
+    trusted.iter().all(|(is_set, is_owned)| !is_set || *is_owned)
 }
 
 impl ManagedFields {

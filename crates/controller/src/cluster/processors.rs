@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt as _};
-use orderstream_core::port::Addresses;
+use orderstream_core::port::ProcessorAddresses;
 use orderstream_core::{OrderKey, placement};
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,7 @@ use super::retry::watch;
 
 /// The source of the processors.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum ProcessorSource {
     /// These URLs.
     Urls(Vec<String>),
     /// The endpoints of this headless Service.
@@ -32,15 +32,15 @@ pub enum Source {
 
 /// The processors that take orders now, and the addresses of all. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Processors(Arc<RwLock<Held>>);
+pub struct Processors(Arc<RwLock<EndpointMap>>);
 
 /// All endpoints, by URL.
-type Held = BTreeMap<String, Place>;
+type EndpointMap = BTreeMap<String, ProcessorEndpoint>;
 
 /// A processor's state and address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
-    state: State,
+struct ProcessorEndpoint {
+    state: EndpointState,
     /// Its socket address; absent when only its URL is known.
     address: Option<SocketAddr>,
 }
@@ -48,9 +48,9 @@ struct Place {
 /// The state of an endpoint. When two pods have one name, the greater state counts: that of the pod
 /// that stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum State {
+enum EndpointState {
     /// It is terminating.
-    Leaving,
+    Terminating,
     /// It does not take orders yet.
     Starting,
     /// It takes orders.
@@ -60,9 +60,10 @@ enum State {
 impl Processors {
     /// Returns the URLs of all that take orders.
     pub fn all(&self) -> Vec<String> {
-        let held = self.0.read();
-        held.iter()
-            .filter(|(_, place)| place.state == State::Ready)
+        let endpoints = self.0.read();
+        endpoints
+            .iter()
+            .filter(|(_, place)| place.state == EndpointState::Ready)
             .map(|(url, _)| url.clone())
             .collect()
     }
@@ -73,32 +74,32 @@ impl Processors {
     }
 
     /// Replaces the processors; reports whether the set that takes orders has changed.
-    fn set(&self, places: Held) -> bool {
+    fn set(&self, endpoints: EndpointMap) -> bool {
         let before = self.all();
-        *self.0.write() = places;
+        *self.0.write() = endpoints;
         before != self.all()
     }
 
     fn set_urls(&self, urls: impl IntoIterator<Item = String>) -> bool {
-        let place = Place { state: State::Ready, address: None };
-        self.set(urls.into_iter().map(|url| (url, place)).collect())
+        let endpoint = ProcessorEndpoint { state: EndpointState::Ready, address: None };
+        self.set(urls.into_iter().map(|url| (url, endpoint)).collect())
     }
 
     /// Keeps the list up to date until shutdown; `changed` is called after every change.
     pub async fn follow(
         self,
-        source: Source,
+        source: ProcessorSource,
         client: Client,
         shutdown: CancellationToken,
         changed: impl Fn(),
     ) {
         let (namespace, name) = match source {
-            Source::Urls(urls) => {
+            ProcessorSource::Urls(urls) => {
                 self.set_urls(urls);
                 changed();
                 return;
             }
-            Source::Service { namespace, name } => (namespace, name),
+            ProcessorSource::Service { namespace, name } => (namespace, name),
         };
         let api: Api<EndpointSlice> = Api::namespaced(client, &namespace);
         let config = watcher::Config::default()
@@ -111,7 +112,7 @@ impl Processors {
                 () = shutdown.cancelled() => return,
                 event = events.next() => match event {
                     Some(Ok(event)) => {
-                        if slices.take(event) && self.set(slices.places()) {
+                        if slices.take(event) && self.set(slices.endpoints()) {
                             tracing::info!(processors = ?self.all(), "the processors changed");
                             changed();
                         }
@@ -127,14 +128,14 @@ impl Processors {
 /// The endpoint slices of one Service.
 struct Slices {
     service: String,
-    held: BTreeMap<String, Vec<(String, Place)>>,
-    listed: Option<BTreeMap<String, Vec<(String, Place)>>>,
+    slices: BTreeMap<String, Vec<(String, ProcessorEndpoint)>>,
+    listed: Option<BTreeMap<String, Vec<(String, ProcessorEndpoint)>>>,
 }
 
 impl Slices {
     fn new(namespace: &str, name: &str) -> Self {
         let service = format!("{name}.{namespace}.svc");
-        Self { service, held: BTreeMap::new(), listed: None }
+        Self { service, slices: BTreeMap::new(), listed: None }
     }
 
     /// Takes in an event; reports whether the list may have changed.
@@ -142,22 +143,22 @@ impl Slices {
         match event {
             watcher::Event::Init => self.listed = Some(BTreeMap::new()),
             watcher::Event::InitApply(slice) => {
-                let places = self.places_of(&slice);
+                let endpoints = self.endpoints_of(&slice);
                 if let Some(listed) = &mut self.listed {
-                    listed.insert(slice.name_any(), places);
+                    listed.insert(slice.name_any(), endpoints);
                 }
             }
             watcher::Event::InitDone => {
-                self.held = self.listed.take().unwrap_or_default();
+                self.slices = self.listed.take().unwrap_or_default();
                 return true;
             }
             watcher::Event::Apply(slice) => {
-                let places = self.places_of(&slice);
-                self.held.insert(slice.name_any(), places);
+                let endpoints = self.endpoints_of(&slice);
+                self.slices.insert(slice.name_any(), endpoints);
                 return true;
             }
             watcher::Event::Delete(slice) => {
-                self.held.remove(&slice.name_any());
+                self.slices.remove(&slice.name_any());
                 return true;
             }
         }
@@ -165,20 +166,20 @@ impl Slices {
     }
 
     /// Returns all endpoints; of two with one name, the one that stays.
-    fn places(&self) -> Held {
-        let mut places = Held::new();
-        for (url, place) in self.held.values().flatten() {
-            let held = places.entry(url.clone()).or_insert(*place);
-            if place.state > held.state {
-                *held = *place;
+    fn endpoints(&self) -> EndpointMap {
+        let mut endpoints = EndpointMap::new();
+        for (url, endpoint) in self.slices.values().flatten() {
+            let entry = endpoints.entry(url.clone()).or_insert(*endpoint);
+            if endpoint.state > entry.state {
+                *entry = *endpoint;
             }
         }
-        places
+        endpoints
     }
 
     /// Returns the endpoints of a slice: by the pod's own name where it has one, which stays when
     /// the pod comes back with another address.
-    fn places_of(&self, slice: &EndpointSlice) -> Vec<(String, Place)> {
+    fn endpoints_of(&self, slice: &EndpointSlice) -> Vec<(String, ProcessorEndpoint)> {
         let named = |name: &str| {
             let ports = slice.ports.iter().flatten();
             ports
@@ -187,7 +188,7 @@ impl Slices {
                 .or_else(|| ports.clone().next())
         };
         let Some(port) = named("grpc").and_then(|port| port.port) else { return Vec::new() };
-        let place = |endpoint: &Endpoint| {
+        let to_endpoint = |endpoint: &Endpoint| {
             let address = endpoint.addresses.first()?;
             let url = match &endpoint.hostname {
                 Some(hostname) => format!("http://{hostname}.{}:{port}", self.service),
@@ -195,24 +196,24 @@ impl Slices {
             };
             let address = address.parse::<IpAddr>().ok().zip(u16::try_from(port).ok());
             let state = state(endpoint);
-            Some((url, Place { state, address: address.map(SocketAddr::from) }))
+            Some((url, ProcessorEndpoint { state, address: address.map(SocketAddr::from) }))
         };
-        slice.endpoints.iter().filter_map(place).collect()
+        slice.endpoints.iter().filter_map(to_endpoint).collect()
     }
 }
 
 /// Returns the state of an endpoint. Where addresses are published before they are ready, `ready`
 /// is true of all, and only `serving` can be relied on.
-fn state(endpoint: &Endpoint) -> State {
-    let Some(conditions) = &endpoint.conditions else { return State::Ready };
+fn state(endpoint: &Endpoint) -> EndpointState {
+    let Some(conditions) = &endpoint.conditions else { return EndpointState::Ready };
     match conditions.serving.or(conditions.ready) {
-        _ if conditions.terminating == Some(true) => State::Leaving,
-        Some(false) => State::Starting,
-        Some(true) | None => State::Ready,
+        _ if conditions.terminating == Some(true) => EndpointState::Terminating,
+        Some(false) => EndpointState::Starting,
+        Some(true) | None => EndpointState::Ready,
     }
 }
 
-impl Addresses for Processors {
+impl ProcessorAddresses for Processors {
     fn address(&self, processor: &str) -> Option<SocketAddr> {
         self.0.read().get(processor)?.address
     }

@@ -40,7 +40,7 @@ fn ready_endpoints_are_named_by_pod() {
     slices.take(watcher::Event::InitApply(slice("s1", endpoints)));
     let ready = |slices: &Slices| -> Vec<String> {
         let processors = Processors::default();
-        processors.set(slices.places());
+        processors.set(slices.endpoints());
         processors.all()
     };
     assert!(ready(&slices).is_empty(), "a list counts when it is complete");
@@ -69,7 +69,7 @@ fn unready_pods_have_current_addresses() {
         let mut slices = Slices::new("shop", "processor");
         slices.take(watcher::Event::Apply(slice("s1", endpoints)));
         let processors = Processors::default();
-        processors.set(slices.places());
+        processors.set(slices.endpoints());
         assert!(processors.all().is_empty(), "neither takes orders");
         let url = "http://processor-0.processor.shop.svc:50051";
         assert_eq!(processors.address(url), Some("10.0.0.2:50051".parse().unwrap()));

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::cache::ObjectKey;
 use super::metrics::Metrics;
-use super::room::Room as _;
+use super::table_capacity::ReleaseCapacity as _;
 
 /// The bound of the back-off after a first failure, milliseconds.
 const BACKOFF_MS_MIN: u64 = 250;
@@ -21,14 +21,14 @@ const BACKOFF_MS_MAX: u64 = 60_000;
 
 /// The resources that wait to be reconciled.
 #[derive(Debug)]
-pub(super) struct Queue {
-    state: Mutex<State>,
+pub(super) struct ReconcileQueue {
+    state: Mutex<ReconcileQueueState>,
     notify: Notify,
     metrics: Arc<Metrics>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ReconcileQueueState {
     ready: VecDeque<ObjectKey>,
     /// The time at which each of the ready ones began to wait.
     since: HashMap<ObjectKey, Instant>,
@@ -37,7 +37,7 @@ struct State {
     failures: HashMap<ObjectKey, u32>,
 }
 
-impl Queue {
+impl ReconcileQueue {
     /// Makes an empty queue.
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
         Self { state: Mutex::default(), notify: Notify::new(), metrics }
@@ -62,7 +62,7 @@ impl Queue {
         let mut state = self.state.lock();
         if let Some(former) = state.timer_of.remove(object) {
             state.timers.remove(&(former, object.clone()));
-            state.timer_of.give_back();
+            state.timer_of.release_capacity();
         }
         if let Some(at) = at {
             state.timers.insert((at, object.clone()));
@@ -87,7 +87,7 @@ impl Queue {
     pub(super) fn succeeded(&self, object: &ObjectKey) {
         let mut state = self.state.lock();
         state.failures.remove(object);
-        state.failures.give_back();
+        state.failures.release_capacity();
     }
 
     /// Forgets the timer and the failures of a resource that is gone.
@@ -112,8 +112,8 @@ impl Queue {
         }
         let object = state.ready.pop_front()?;
         let waited = state.since.remove(&object).map_or(0.0, |at| at.elapsed().as_secs_f64());
-        state.ready.give_back();
-        state.since.give_back();
+        state.ready.release_capacity();
+        state.since.release_capacity();
         self.metrics.queue_taken(state.ready.len(), waited);
         Some((object, waited))
     }
@@ -137,11 +137,11 @@ mod tests {
         ObjectKey { namespace: "default".into(), name: name.into() }
     }
 
-    fn queue() -> Queue {
-        Queue::new(Arc::new(Metrics::register(&prometheus::Registry::new()).unwrap()))
+    fn queue() -> ReconcileQueue {
+        ReconcileQueue::new(Arc::new(Metrics::register(&prometheus::Registry::new()).unwrap()))
     }
 
-    fn all(queue: &Queue, now: i64) -> Vec<String> {
+    fn all(queue: &ReconcileQueue, now: i64) -> Vec<String> {
         std::iter::from_fn(|| queue.take(Timestamp(now)))
             .map(|(object, _)| object.name.to_string())
             .collect()

@@ -36,7 +36,7 @@ const RECORDED_MAX: u32 = 200;
 
 /// A report about a resource, to be published as an Event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Report {
+struct EventReport {
     object: ObjectKey,
     uid: String,
     is_warning: bool,
@@ -47,21 +47,21 @@ struct Report {
 /// The sender of reports. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Reporter {
-    reports: mpsc::Sender<Report>,
+    reports: mpsc::Sender<EventReport>,
     metrics: Arc<Metrics>,
 }
 
 /// Returns whether an order's standing is a warning, and its note; `None` for one without an Event.
-fn of_standing(standing: &str) -> Option<(bool, &'static str)> {
-    Some(match standing {
+fn event_of_reason(reason: &str) -> Option<(bool, &'static str)> {
+    Some(match reason {
         reasons::PROPOSALS_OPENED => (false, "the sealed order is opened and awaits a decision"),
         reasons::AWARD_PENDING => (false, "an award waits to count and can be undone"),
-        phase => return of_phase(RequestPhase::parse(phase)?),
+        phase => return event_of_phase(RequestPhase::parse(phase)?),
     })
 }
 
 /// Returns whether a phase is a warning, and its note; `None` for one without an Event.
-const fn of_phase(phase: RequestPhase) -> Option<(bool, &'static str)> {
+const fn event_of_phase(phase: RequestPhase) -> Option<(bool, &'static str)> {
     Some(match phase {
         RequestPhase::Pending => return None,
         RequestPhase::Streaming => (false, "the order is open and its proposals are followed"),
@@ -97,53 +97,54 @@ impl Reporter {
 
     /// Reports a change of a status from `known` to `next`: the order's standing, or that it
     /// stalls.
-    pub(super) fn edge(
+    pub(super) fn report_transition(
         &self,
         object: &ObjectKey,
         uid: &str,
         known: &OrderRequestStatus,
         next: &OrderRequestStatus,
     ) {
-        if standing(known) != standing(next)
-            && let Some(standing) = standing(next)
-            && let Some((is_warning, note)) = of_standing(standing)
+        if ready_reason(known) != ready_reason(next)
+            && let Some(reason) = ready_reason(next)
+            && let Some((is_warning, note)) = event_of_reason(reason)
         {
-            self.tell(object, uid, (is_warning, standing.to_owned(), note));
+            self.enqueue(object, uid, (is_warning, reason.to_owned(), note));
         }
-        if let Some(reason) = stalled(next).filter(|reason| Some(reason) != stalled(known).as_ref())
+        if let Some(reason) =
+            stalled_reason(next).filter(|reason| Some(reason) != stalled_reason(known).as_ref())
         {
-            self.tell(object, uid, (true, reason, "see the condition Stalled"));
+            self.enqueue(object, uid, (true, reason, "see the condition Stalled"));
         }
     }
 
     /// Reports a resource that cannot be read.
-    pub(super) fn unreadable(&self, object: &ObjectKey, uid: &str) {
+    pub(super) fn report_unreadable(&self, object: &ObjectKey, uid: &str) {
         let note = "this OrderRequest cannot be read; its definition and the controller differ";
-        self.tell(object, uid, (true, "Unreadable".to_owned(), note));
+        self.enqueue(object, uid, (true, "Unreadable".to_owned(), note));
     }
 
-    fn tell(&self, object: &ObjectKey, uid: &str, told: (bool, String, &'static str)) {
-        let (is_warning, reason, note) = told;
+    fn enqueue(&self, object: &ObjectKey, uid: &str, content: (bool, String, &'static str)) {
+        let (is_warning, reason, note) = content;
         let (object, uid) = (object.clone(), uid.to_owned());
-        if self.reports.try_send(Report { object, uid, is_warning, reason, note }).is_err() {
+        if self.reports.try_send(EventReport { object, uid, is_warning, reason, note }).is_err() {
             self.metrics.event_dropped();
         }
     }
 }
 
 /// Returns an order's standing: the reason of its condition `Ready`, else its phase.
-fn standing(status: &OrderRequestStatus) -> Option<&str> {
+fn ready_reason(status: &OrderRequestStatus) -> Option<&str> {
     let ready = status.condition(READY);
     ready.map(|ready| ready.reason.as_str()).or(status.phase.as_deref())
 }
 
 /// Returns the reason for which a status is stalled, in CamelCase as Events have it.
-fn stalled(status: &OrderRequestStatus) -> Option<String> {
+fn stalled_reason(status: &OrderRequestStatus) -> Option<String> {
     let condition = status.condition(STALLED)?;
-    (condition.status == "True").then(|| camel(&condition.reason))
+    (condition.status == "True").then(|| camel_case(&condition.reason))
 }
 
-fn camel(reason: &str) -> String {
+fn camel_case(reason: &str) -> String {
     let word = |word: &str| {
         let mut letters = word.chars();
         let first = letters.next().map(|c| c.to_ascii_uppercase());
@@ -154,7 +155,7 @@ fn camel(reason: &str) -> String {
 
 async fn publish(
     new_recorder: impl Fn() -> Recorder,
-    mut waiting: mpsc::Receiver<Report>,
+    mut waiting: mpsc::Receiver<EventReport>,
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
 ) {

@@ -21,17 +21,17 @@ use super::rights::Rights;
 use crate::rbac;
 
 /// The code of a request without a response, as client-go writes it.
-const NO_ANSWER: &str = "<error>";
+const NO_RESPONSE: &str = "<error>";
 
 /// The longest back-off, whatever the server asks for.
-const PAUSE_MAX: Duration = Duration::from_secs(60);
+const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
 /// The counters, and the layer that feeds them. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Requests {
     total: IntCounterVec,
     rights: Arc<Rights>,
-    busy_until: Arc<Mutex<Option<Instant>>>,
+    backoff_until: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Requests {
@@ -61,26 +61,26 @@ impl Requests {
             total.with_label_values(&[code, method]).reset();
         }
         let rights = Arc::new(Rights::register(registry, rules)?);
-        Ok(Self { total, rights, busy_until: Arc::default() })
+        Ok(Self { total, rights, backoff_until: Arc::default() })
     }
 
     /// Returns what is left of the back-off that the server asked for; `None` where it asked for
     /// none or it is over.
-    pub fn pause(&self) -> Option<Duration> {
-        let until = (*self.busy_until.lock())?;
+    pub fn backoff(&self) -> Option<Duration> {
+        let until = (*self.backoff_until.lock())?;
         until.checked_duration_since(Instant::now())
     }
 
-    fn answered<B>(&self, answer: &Response<B>, method: &Method) {
-        self.count(answer.status().as_str(), method);
+    fn record_response<B>(&self, response: &Response<B>, method: &Method) {
+        self.count(response.status().as_str(), method);
         let is_busy = matches!(
-            answer.status(),
+            response.status(),
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
         );
-        let seconds = || answer.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok();
+        let seconds = || response.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok();
         if let Some(seconds) = is_busy.then(seconds).flatten() {
-            let until = Instant::now() + Duration::from_secs(seconds).min(PAUSE_MAX);
-            *self.busy_until.lock() = Some(until);
+            let until = Instant::now() + Duration::from_secs(seconds).min(BACKOFF_MAX);
+            *self.backoff_until.lock() = Some(until);
         }
     }
 
@@ -96,27 +96,27 @@ impl Requests {
 }
 
 impl<S> Layer<S> for Requests {
-    type Service = Counted<S>;
+    type Service = CountedService<S>;
 
-    fn layer(&self, inner: S) -> Counted<S> {
-        Counted { inner, requests: self.clone() }
+    fn layer(&self, inner: S) -> CountedService<S> {
+        CountedService { inner, requests: self.clone() }
     }
 }
 
 /// A client's service whose requests are counted.
 #[derive(Clone, Debug)]
-pub struct Counted<S> {
+pub struct CountedService<S> {
     inner: S,
     requests: Requests,
 }
 
-impl<S, A, B> Service<Request<A>> for Counted<S>
+impl<S, A, B> Service<Request<A>> for CountedService<S>
 where
     S: Service<Request<A>, Response = Response<B>>,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = Answer<S::Future>;
+    type Future = CountedFuture<S::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
@@ -125,29 +125,29 @@ where
     fn call(&mut self, request: Request<A>) -> Self::Future {
         self.requests.rights.count(&request);
         let (requests, method) = (self.requests.clone(), request.method().clone());
-        Answer { inner: self.inner.call(request), counted: Some((requests, method)) }
+        CountedFuture { inner: self.inner.call(request), counted: Some((requests, method)) }
     }
 }
 
 pin_project! {
     /// A response on its way; one that is dropped before it came counts as none.
     #[derive(Debug)]
-    pub struct Answer<F> {
+    pub struct CountedFuture<F> {
         #[pin]
         inner: F,
         counted: Option<(Requests, Method)>,
     }
 
-    impl<F> PinnedDrop for Answer<F> {
+    impl<F> PinnedDrop for CountedFuture<F> {
         fn drop(this: Pin<&mut Self>) {
             if let Some((requests, method)) = this.project().counted.take() {
-                requests.count(NO_ANSWER, &method);
+                requests.count(NO_RESPONSE, &method);
             }
         }
     }
 }
 
-impl<F, B, E> Future for Answer<F>
+impl<F, B, E> Future for CountedFuture<F>
 where
     F: Future<Output = Result<Response<B>, E>>,
 {
@@ -155,14 +155,14 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let answer = ready!(this.inner.poll(context));
+        let response = ready!(this.inner.poll(context));
         if let Some((requests, method)) = this.counted.take() {
-            match &answer {
-                Ok(answer) => requests.answered(answer, &method),
-                Err(_) => requests.count(NO_ANSWER, &method),
+            match &response {
+                Ok(response) => requests.record_response(response, &method),
+                Err(_) => requests.count(NO_RESPONSE, &method),
             }
         }
-        Poll::Ready(answer)
+        Poll::Ready(response)
     }
 }
 
@@ -176,14 +176,14 @@ mod tests {
         requests.total.with_label_values(&[code, method]).get()
     }
 
-    async fn ask(requests: &Requests, method: Method) -> Result<Response<()>, Infallible> {
-        let answer = |request: Request<()>| async move {
+    async fn send(requests: &Requests, method: Method) -> Result<Response<()>, Infallible> {
+        let respond = |request: Request<()>| async move {
             match *request.method() {
                 Method::GET => std::future::pending().await,
                 _ => Ok(Response::builder().status(409).body(()).unwrap()),
             }
         };
-        let mut service = requests.layer(tower::service_fn(answer));
+        let mut service = requests.layer(tower::service_fn(respond));
         service.call(Request::builder().method(method).body(()).unwrap()).await
     }
 
@@ -191,33 +191,33 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn every_request_counts_once_by_code() {
         let requests = Requests::register(&Registry::new()).unwrap();
-        ask(&requests, Method::PUT).await.unwrap();
-        ask(&requests, Method::from_bytes(b"BREW").unwrap()).await.unwrap();
+        send(&requests, Method::PUT).await.unwrap();
+        send(&requests, Method::from_bytes(b"BREW").unwrap()).await.unwrap();
         let wait = Duration::from_secs(1);
-        tokio::time::timeout(wait, ask(&requests, Method::GET)).await.unwrap_err();
+        tokio::time::timeout(wait, send(&requests, Method::GET)).await.unwrap_err();
         assert_eq!(counted(&requests, "409", "PUT"), 1);
         assert_eq!(counted(&requests, "409", "OTHER"), 1);
-        assert_eq!(counted(&requests, NO_ANSWER, "GET"), 1);
+        assert_eq!(counted(&requests, NO_RESPONSE, "GET"), 1);
         assert_eq!(counted(&requests, "200", "GET"), 0);
-        assert_eq!(requests.pause(), None);
+        assert_eq!(requests.backoff(), None);
     }
 
     /// The back-off is 60 s at most.
     #[tokio::test(start_paused = true)]
     async fn busy_servers_get_requested_back_off() {
         let requests = Requests::register(&Registry::new()).unwrap();
-        for (code, header, wanted) in [
+        for (code, header, expected) in [
             (200, "7", None),
             (429, "soon", None),
             (429, "7", Some(Duration::from_secs(7))),
             (503, "2", Some(Duration::from_secs(2))),
-            (429, "99999999999", Some(PAUSE_MAX)),
+            (429, "99999999999", Some(BACKOFF_MAX)),
         ] {
-            let answer = Response::builder().status(code).header(RETRY_AFTER, header).body(());
-            requests.answered(&answer.unwrap(), &Method::PATCH);
-            assert_eq!(requests.pause(), wanted, "{code} {header}");
+            let response = Response::builder().status(code).header(RETRY_AFTER, header).body(());
+            requests.record_response(&response.unwrap(), &Method::PATCH);
+            assert_eq!(requests.backoff(), expected, "{code} {header}");
         }
-        tokio::time::advance(PAUSE_MAX + Duration::from_secs(1)).await;
-        assert_eq!(requests.pause(), None);
+        tokio::time::advance(BACKOFF_MAX + Duration::from_secs(1)).await;
+        assert_eq!(requests.backoff(), None);
     }
 }

@@ -25,14 +25,14 @@ const PAGE: u32 = 500;
 
 /// A kind of resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ResourceKind {
     /// An order that a buyer asks for.
     OrderRequest,
     /// A seller that may be invited.
     Seller,
 }
 
-impl Kind {
+impl ResourceKind {
     fn resource(self) -> ApiResource {
         match self {
             Self::OrderRequest => ApiResource::erase::<OrderRequest>(&()),
@@ -60,7 +60,7 @@ pub enum Conflicts {
 
 /// The result of an apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Applied {
+pub enum ApplyOutcome {
     /// The resource is new.
     Created,
     /// It changed.
@@ -71,7 +71,7 @@ pub enum Applied {
 
 /// The failure of a request to the API server.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum ApiServerError {
     /// The API server refused it.
     #[error("{0}")]
     Refused(Refusal),
@@ -134,7 +134,7 @@ impl Resources {
 
     /// Makes a client that sends each request once, and returns every response: it does not retry a
     /// 503.
-    pub(super) fn client_that_asks_once(&self) -> Result<Client, Error> {
+    pub(super) fn client_without_retry(&self) -> Result<Client, Error> {
         let mut config = (*self.config).clone();
         config.default_retry = false;
         client(config)
@@ -149,16 +149,25 @@ impl Resources {
     ///
     /// # Errors
     /// When there is none, or the API server does not respond.
-    pub async fn get(&self, kind: Kind, namespace: &str, name: &str) -> Result<Value, Failure> {
+    pub async fn get(
+        &self,
+        kind: ResourceKind,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Value, ApiServerError> {
         let api = self.api(kind, namespace);
-        self.within(api.get(name)).await.map(shown)
+        self.with_timeout(api.get(name)).await.map(for_display)
     }
 
     /// Reads all resources of a namespace, or of all, as one list.
     ///
     /// # Errors
     /// When the API server does not respond, or does not allow it.
-    pub async fn list(&self, kind: Kind, namespace: Option<&str>) -> Result<Value, Failure> {
+    pub async fn list(
+        &self,
+        kind: ResourceKind,
+        namespace: Option<&str>,
+    ) -> Result<Value, ApiServerError> {
         let api = match namespace {
             Some(namespace) => self.api(kind, namespace),
             None => Api::all_with(self.client.clone(), &kind.resource()),
@@ -166,8 +175,8 @@ impl Resources {
         let mut params = ListParams::default().limit(PAGE);
         let mut items = Vec::new();
         loop {
-            let page = self.within(api.list(&params)).await?;
-            items.extend(page.items.into_iter().map(shown));
+            let page = self.with_timeout(api.list(&params)).await?;
+            items.extend(page.items.into_iter().map(for_display));
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params.continue_token = Some(token),
                 None => break,
@@ -184,50 +193,57 @@ impl Resources {
     /// When the API server refuses the document or does not respond.
     pub async fn apply(
         &self,
-        (kind, namespace, name): (Kind, &str, &str),
+        (kind, namespace, name): (ResourceKind, &str, &str),
         document: &Value,
         conflicts: Conflicts,
-    ) -> Result<(Applied, Value), Failure> {
+    ) -> Result<(ApplyOutcome, Value), ApiServerError> {
         let api = self.api(kind, namespace);
-        let before = self.within(api.get_opt(name)).await?;
+        let before = self.with_timeout(api.get_opt(name)).await?;
         let mut params = PatchParams::apply(FIELD_MANAGER);
         params.force = conflicts == Conflicts::TakeOver;
         let document = applicable(document.clone());
-        let after = self.within(api.patch(name, &params, &Patch::Apply(&document))).await?;
+        let after = self.with_timeout(api.patch(name, &params, &Patch::Apply(&document))).await?;
         let version = |resource: &DynamicObject| resource.metadata.resource_version.clone();
         let applied = match before {
-            None => Applied::Created,
-            Some(before) if version(&before) == version(&after) => Applied::Unchanged,
-            Some(_) => Applied::Configured,
+            None => ApplyOutcome::Created,
+            Some(before) if version(&before) == version(&after) => ApplyOutcome::Unchanged,
+            Some(_) => ApplyOutcome::Configured,
         };
-        Ok((applied, shown(after)))
+        Ok((applied, for_display(after)))
     }
 
     /// Deletes a resource.
     ///
     /// # Errors
     /// When there is none, or the API server does not respond.
-    pub async fn delete(&self, kind: Kind, namespace: &str, name: &str) -> Result<(), Failure> {
+    pub async fn delete(
+        &self,
+        kind: ResourceKind,
+        namespace: &str,
+        name: &str,
+    ) -> Result<(), ApiServerError> {
         let api = self.api(kind, namespace);
-        self.within(api.delete(name, &DeleteParams::default())).await.map(drop)
+        self.with_timeout(api.delete(name, &DeleteParams::default())).await.map(drop)
     }
 
-    pub(super) fn api(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {
+    pub(super) fn api(&self, kind: ResourceKind, namespace: &str) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), namespace, &kind.resource())
     }
 
-    pub(super) async fn within<T>(
+    pub(super) async fn with_timeout<T>(
         &self,
         request: impl Future<Output = kube::Result<T>>,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, ApiServerError> {
         let url = &self.url;
         match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
-            Ok(Ok(answer)) => Ok(answer),
+            Ok(Ok(response)) => Ok(response),
             Ok(Err(kube::Error::Api(status))) => Err(refused(status.code, &status.message)),
-            Ok(Err(error)) => Err(Failure::NotReached(format!("{url} is not reached: {error}"))),
+            Ok(Err(error)) => {
+                Err(ApiServerError::NotReached(format!("{url} is not reached: {error}")))
+            }
             Err(_) => {
                 let seconds = REQUEST_TIMEOUT.as_secs();
-                Err(Failure::NotReached(format!("{url} did not answer within {seconds} s")))
+                Err(ApiServerError::NotReached(format!("{url} did not answer within {seconds} s")))
             }
         }
     }
@@ -237,7 +253,7 @@ fn client(config: KubeConfig) -> Result<Client, Error> {
     Client::try_from(config).map_err(|error| Error::Kubeconfig(error.to_string()))
 }
 
-fn refused(code: u16, message: &str) -> Failure {
+fn refused(code: u16, message: &str) -> ApiServerError {
     let (reason, fix) = match code {
         404 => (Reason::OrderNotFound, ""),
         401 | 403 => (Reason::NotAllowed, ""),
@@ -249,25 +265,25 @@ fn refused(code: u16, message: &str) -> Failure {
         429 | 503 => (Reason::Overloaded, "; try again later"),
         _ => (Reason::Internal, ""),
     };
-    Failure::Refused(Refusal::new(reason, format!("{message}{fix}")))
+    ApiServerError::Refused(Refusal::new(reason, format!("{message}{fix}")))
 }
 
 /// Returns a document without the fields that only the server writes, so that printed output can be
 /// applied again.
 fn applicable(mut document: Value) -> Value {
-    const OF_THE_SERVER: [&str; 6] =
+    const SERVER_FIELDS: [&str; 6] =
         ["creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid"];
     if let Some(fields) = document.as_object_mut() {
         fields.remove("status");
     }
     if let Some(metadata) = document.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.retain(|name, _| !OF_THE_SERVER.contains(&name.as_str()));
+        metadata.retain(|name, _| !SERVER_FIELDS.contains(&name.as_str()));
     }
     document
 }
 
 /// Returns a resource for display: without its managed fields.
-pub(super) fn shown(mut resource: DynamicObject) -> Value {
+pub(super) fn for_display(mut resource: DynamicObject) -> Value {
     resource.metadata.managed_fields = None;
     serde_json::to_value(resource).unwrap_or_default()
 }

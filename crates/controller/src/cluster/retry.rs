@@ -23,9 +23,9 @@ const GONE: u16 = 410;
 const TOO_LARGE: &str = "Too large resource version";
 
 /// The bound of the first back-off.
-const FIRST: Duration = Duration::from_millis(200);
+const BACKOFF_MIN: Duration = Duration::from_millis(200);
 /// The bound that no back-off exceeds.
-const LONGEST: Duration = Duration::from_secs(2);
+const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
 /// Watches until dropped; never ends by itself. `listing` is the way of the first list.
 ///
@@ -69,7 +69,7 @@ pub(super) struct WatchBackoff(orderstream_support::Backoff);
 
 impl Default for WatchBackoff {
     fn default() -> Self {
-        Self(orderstream_support::Backoff::new(FIRST, LONGEST))
+        Self(orderstream_support::Backoff::new(BACKOFF_MIN, BACKOFF_MAX))
     }
 }
 
@@ -100,7 +100,7 @@ mod tests {
             assert!((bound / 2..=bound).contains(&wait), "{wait:?} of {bound:?}");
         }
         backoff.reset();
-        assert!(backoff.next().unwrap() <= FIRST);
-        assert!(backoff.next().unwrap() <= LONGEST);
+        assert!(backoff.next().unwrap() <= BACKOFF_MIN);
+        assert!(backoff.next().unwrap() <= BACKOFF_MAX);
     }
 }

@@ -43,19 +43,19 @@ impl Rights {
             let counter = total.with_label_values(&[&right.verb, &right.group, &right.resource]);
             (right, counter)
         };
-        let granted = rules.iter().flat_map(of_rule).map(counter).collect();
+        let granted = rules.iter().flat_map(rule_rights).map(counter).collect();
         Ok(Self { granted, other: total.with_label_values(&[OTHER, OTHER, OTHER]) })
     }
 
     /// Counts a request.
     pub(super) fn count<B>(&self, request: &Request<B>) {
-        let asked = of_request(request);
-        let known = self.granted.iter().find(|(right, _)| Some(right) == asked.as_ref());
+        let needed = request_right(request);
+        let known = self.granted.iter().find(|(right, _)| Some(right) == needed.as_ref());
         known.map_or(&self.other, |(_, counter)| counter).inc();
     }
 }
 
-fn of_rule(rule: &PolicyRule) -> Vec<Right> {
+fn rule_rights(rule: &PolicyRule) -> Vec<Right> {
     let groups = rule.api_groups.iter().flatten();
     let resources = || rule.resources.iter().flatten();
     let named = groups.flat_map(|group| resources().map(move |resource| (group, resource)));
@@ -70,7 +70,7 @@ fn of_rule(rule: &PolicyRule) -> Vec<Right> {
 }
 
 /// Returns the right that a request needs; `None` where its path is not that of a resource.
-fn of_request<B>(request: &Request<B>) -> Option<Right> {
+fn request_right<B>(request: &Request<B>) -> Option<Right> {
     let mut parts = request.uri().path().split('/').filter(|part| !part.is_empty());
     let group = match parts.next()? {
         "api" => "",
@@ -111,14 +111,14 @@ mod tests {
 
     fn right(method: &str, path: &str) -> Option<String> {
         let request = Request::builder().method(method).uri(path).body(()).unwrap();
-        let right = of_request(&request)?;
+        let right = request_right(&request)?;
         Some([right.verb, right.group, right.resource].join(" "))
     }
 
     #[test]
     fn requests_map_to_kubernetes_rights() {
         let orders = "/apis/orderstream.dev/v1alpha1";
-        for (method, path, wanted) in [
+        for (method, path, expected) in [
             ("GET", "/orderrequests?limit=500", "list orderstream.dev orderrequests"),
             ("GET", "/orderrequests?a=b&watch=true", "watch orderstream.dev orderrequests"),
             ("GET", "/namespaces/a/orderrequests", "list orderstream.dev orderrequests"),
@@ -137,7 +137,7 @@ mod tests {
                 "patch orderstream.dev orderrequests/status",
             ),
         ] {
-            assert_eq!(right(method, &format!("{orders}{path}")).unwrap(), wanted);
+            assert_eq!(right(method, &format!("{orders}{path}")).unwrap(), expected);
         }
         assert_eq!(right("GET", "/api/v1/namespaces/a/pods/b").unwrap(), "get  pods");
         assert_eq!(right("GET", "/version"), None);

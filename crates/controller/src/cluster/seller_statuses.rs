@@ -23,22 +23,22 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::cache::ObjectKey;
-use super::invited::Invited;
+use super::invitation_counts::InvitationCounts;
 use super::leadership::Leadership;
 use super::requests::Requests;
-use super::sellers::{self, Guarded, SELLERS_MAX, object_of};
+use super::sellers::{self, GuardedSeller, SELLERS_MAX, object_of};
 use super::writer::FIELD_MANAGER;
 use crate::convert;
 use crate::manifest::API_VERSION;
 use crate::seller::{Seller, SellerStatus};
-use crate::seller_status::{Facts, own, status};
+use crate::seller_status::{SellerFacts, own, status};
 
 /// The shortest time between two writes of one seller's status.
 const GAP: Duration = Duration::from_secs(5);
 /// The time between two writes of different sellers, so that a hundred thousand are spread out.
 const PACE: Duration = Duration::from_millis(20);
 /// The time between two searches for due writes.
-const LOOK: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// The time limit of one write.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time for which a new leader reconciles orders before it writes their counts.
@@ -48,14 +48,14 @@ const SETTLE_MAX: Duration = Duration::from_mins(1);
 
 /// The sellers as the leader shows them. Shared by reference.
 #[derive(Debug, Default)]
-pub(super) struct SellerStatuses(Mutex<State>);
+pub(super) struct SellerStatuses(Mutex<SellerStatusState>);
 
 #[derive(Debug, Default)]
-struct State {
-    sellers: HashMap<ObjectKey, Kept>,
+struct SellerStatusState {
+    sellers: HashMap<ObjectKey, ObservedSeller>,
     /// The sellers observed since a list began; absent outside of one.
     relisted: Option<HashSet<ObjectKey>>,
-    invited: Invited,
+    invitation_counts: InvitationCounts,
     /// Sellers whose status may have changed.
     changed: HashSet<ObjectKey>,
     /// The time at which this process began to count; absent while it does not lead.
@@ -64,40 +64,40 @@ struct State {
 
 /// A seller as the watch showed it, and the status that was applied to it.
 #[derive(Debug)]
-struct Kept {
+struct ObservedSeller {
     uid: String,
     version: u64,
-    facts: Facts,
-    shown: SellerStatus,
+    facts: SellerFacts,
+    applied: SellerStatus,
     not_before: Option<Instant>,
 }
 
 /// A write of one seller's status.
 #[derive(Clone, Debug, PartialEq)]
-struct Write {
+struct SellerStatusWrite {
     uid: String,
     status: SellerStatus,
 }
 
 impl SellerStatuses {
     /// Takes in an order as it is now; `None` while none of its events was received.
-    pub(super) fn heard(&self, object: &ObjectKey, uid: &Arc<str>, order: Option<&Order>) {
+    pub(super) fn observe(&self, object: &ObjectKey, uid: &Arc<str>, order: Option<&Order>) {
         let mut state = self.0.lock();
-        let changed = state.invited.heard(object, uid, order);
+        let changed = state.invitation_counts.observe(object, uid, order);
         state.changed.extend(changed);
     }
 
     /// Drops an order that has ended or whose resource is gone.
     pub(super) fn ended(&self, object: &ObjectKey) {
         let mut state = self.0.lock();
-        let changed = state.invited.ended(object);
+        let changed = state.invitation_counts.ended(object);
         state.changed.extend(changed);
     }
 
     /// Begins to count anew, because this process begins to lead.
     pub(super) fn begin(&self) {
         let mut state = self.0.lock();
-        state.invited = Invited::default();
+        state.invitation_counts = InvitationCounts::default();
         state.changed = state.sellers.keys().cloned().collect();
         state.counts_since = Some(Instant::now());
     }
@@ -105,7 +105,7 @@ impl SellerStatuses {
     /// Stops counting, because this process leads no more.
     pub(super) fn end(&self) {
         let mut state = self.0.lock();
-        state.invited = Invited::default();
+        state.invitation_counts = InvitationCounts::default();
         state.changed.clear();
         state.counts_since = None;
     }
@@ -129,13 +129,13 @@ impl SellerStatuses {
         clock: Arc<dyn Clock>,
         stop: CancellationToken,
     ) {
-        let mut wait = LOOK;
+        let mut wait = POLL_INTERVAL;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(wait) => {}
             }
-            wait = LOOK;
+            wait = POLL_INTERVAL;
             if leadership.epoch().is_none() {
                 continue;
             }
@@ -146,10 +146,10 @@ impl SellerStatuses {
                 }
                 let write = self.0.lock().next(&seller, clock.now(), Instant::now());
                 let Some(write) = write else { continue };
-                let written = send(&client, &seller, &write).await;
-                self.0.lock().wrote(&seller, &write, written);
-                if let Some(pause) = requests.pause() {
-                    wait = pause;
+                let result = send(&client, &seller, &write).await;
+                self.0.lock().record_write(&seller, &write, result);
+                if let Some(backoff) = requests.backoff() {
+                    wait = backoff;
                     break;
                 }
                 tokio::time::sleep(PACE).await;
@@ -159,9 +159,9 @@ impl SellerStatuses {
 }
 
 /// The result of a write: the resource's version after it, or `None` where the resource is gone.
-type Sent = Result<Option<u64>, ()>;
+type SellerWriteResult = Result<Option<u64>, ()>;
 
-async fn send(client: &Client, seller: &ObjectKey, write: &Write) -> Sent {
+async fn send(client: &Client, seller: &ObjectKey, write: &SellerStatusWrite) -> SellerWriteResult {
     let patch = json!({
         "apiVersion": API_VERSION,
         "kind": "Seller",
@@ -175,14 +175,14 @@ async fn send(client: &Client, seller: &ObjectKey, write: &Write) -> Sent {
         &params,
         &Patch::Apply(patch),
     );
-    let answer = async {
+    let response = async {
         let request = request.map_err(kube::Error::BuildRequest)?;
         client.request::<DynamicObject>(request).await
     };
-    match tokio::time::timeout(WRITE_TIMEOUT, answer).await {
+    match tokio::time::timeout(WRITE_TIMEOUT, response).await {
         Ok(Ok(resource)) => Ok(Some(version(&resource.metadata))),
         // Gone, or another incarnation of the name.
-        Ok(Err(kube::Error::Api(answer))) if matches!(answer.code, 404 | 409) => Ok(None),
+        Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => Ok(None),
         Ok(Err(error)) => {
             tracing::warn!(%seller, %error, "a seller's status was not written");
             Err(())
@@ -198,8 +198,8 @@ fn version(metadata: &ObjectMeta) -> u64 {
     metadata.resource_version.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-impl State {
-    fn take(&mut self, event: Event<Guarded>) {
+impl SellerStatusState {
+    fn take(&mut self, event: Event<GuardedSeller>) {
         match event {
             Event::Init => self.relisted = Some(HashSet::new()),
             Event::InitApply(guarded) => {
@@ -220,37 +220,37 @@ impl State {
         }
     }
 
-    fn put(&mut self, guarded: Guarded) {
+    fn put(&mut self, guarded: GuardedSeller) {
         let seller = object_of(&guarded);
         let (metadata, facts, shown) = match guarded.0 {
             Ok(resource) => {
                 let refusal = convert::seller(&resource).err();
                 let generation = resource.metadata.generation.unwrap_or(1);
-                let facts = Facts { generation, suspended: resource.spec.suspended, refusal };
+                let facts = SellerFacts { generation, suspended: resource.spec.suspended, refusal };
                 (resource.metadata, facts, own(resource.status.unwrap_or_default()))
             }
             Err(wrong) => {
                 let generation = wrong.metadata.generation.unwrap_or(1);
                 let refusal = Some(Refusal::field("spec", wrong.error));
-                let facts = Facts { generation, suspended: false, refusal };
+                let facts = SellerFacts { generation, suspended: false, refusal };
                 // Its status cannot be read either; the one that was applied last counts.
-                let held = self.sellers.get(&seller);
-                let shown = held.map(|held| held.shown.clone()).unwrap_or_default();
+                let known = self.sellers.get(&seller);
+                let shown = known.map(|held| held.applied.clone()).unwrap_or_default();
                 (wrong.metadata, facts, shown)
             }
         };
         let (uid, version) = (metadata.uid.clone().unwrap_or_default(), version(&metadata));
-        let held = self.sellers.get(&seller).filter(|held| held.uid == uid);
-        if held.is_some_and(|held| held.version > version) {
+        let known = self.sellers.get(&seller).filter(|held| held.uid == uid);
+        if known.is_some_and(|held| held.version > version) {
             // An event from before the last write.
             return;
         }
-        if held.is_none() && self.sellers.len() >= SELLERS_MAX {
+        if known.is_none() && self.sellers.len() >= SELLERS_MAX {
             return;
         }
-        let not_before = held.and_then(|held| held.not_before);
-        let kept = Kept { uid, version, facts, shown, not_before };
-        self.sellers.insert(seller.clone(), kept);
+        let not_before = known.and_then(|held| held.not_before);
+        let observed = ObservedSeller { uid, version, facts, applied: shown, not_before };
+        self.sellers.insert(seller.clone(), observed);
         if self.counts_since.is_some() {
             self.changed.insert(seller);
         }
@@ -260,39 +260,56 @@ impl State {
     /// [`SETTLE_MAX`] is over.
     fn due(&self, now: Instant) -> Vec<ObjectKey> {
         let counts_for = self.counts_since.map(|since| now.duration_since(since));
-        let is_settled = counts_for
-            .is_some_and(|time| time >= SETTLE_MAX || time >= SETTLE && self.invited.is_complete());
+        let is_settled = counts_for.is_some_and(|time| {
+            time >= SETTLE_MAX || time >= SETTLE && self.invitation_counts.is_complete()
+        });
         if !is_settled {
             return Vec::new();
         }
         let is_due = |seller: &&ObjectKey| {
-            let held = self.sellers.get(*seller);
-            held.and_then(|held| held.not_before).is_none_or(|at| at <= now)
+            let observed = self.sellers.get(*seller);
+            observed.and_then(|held| held.not_before).is_none_or(|at| at <= now)
         };
         self.changed.iter().filter(is_due).cloned().collect()
     }
 
     /// Returns the write that a seller needs; `None` where its status is shown already, or the
     /// seller is gone.
-    fn next(&mut self, seller: &ObjectKey, now: Timestamp, at: Instant) -> Option<Write> {
+    fn next(
+        &mut self,
+        seller: &ObjectKey,
+        now: Timestamp,
+        at: Instant,
+    ) -> Option<SellerStatusWrite> {
         self.changed.remove(seller);
-        let held = self.sellers.get_mut(seller)?;
-        let status = status(&held.facts, Some(self.invited.of(seller)), &held.shown, now);
-        if status == held.shown {
+        let observed = self.sellers.get_mut(seller)?;
+        let status = status(
+            &observed.facts,
+            Some(self.invitation_counts.of(seller)),
+            &observed.applied,
+            now,
+        );
+        if status == observed.applied {
             return None;
         }
-        held.not_before = Some(at + GAP);
-        Some(Write { uid: held.uid.clone(), status })
+        observed.not_before = Some(at + GAP);
+        Some(SellerStatusWrite { uid: observed.uid.clone(), status })
     }
 
-    fn wrote(&mut self, seller: &ObjectKey, write: &Write, written: Sent) {
-        let Some(held) = self.sellers.get_mut(seller).filter(|held| held.uid == write.uid) else {
+    fn record_write(
+        &mut self,
+        seller: &ObjectKey,
+        write: &SellerStatusWrite,
+        result: SellerWriteResult,
+    ) {
+        let Some(observed) = self.sellers.get_mut(seller).filter(|held| held.uid == write.uid)
+        else {
             return;
         };
-        match written {
-            Ok(Some(version)) if version >= held.version => {
-                held.version = version;
-                held.shown = write.status.clone();
+        match result {
+            Ok(Some(version)) if version >= observed.version => {
+                observed.version = version;
+                observed.applied = write.status.clone();
             }
             // There was a write after it: the watch has delivered that, and the seller is due
             // again.

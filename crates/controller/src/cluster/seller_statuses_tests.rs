@@ -6,7 +6,7 @@ use super::*;
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
-fn seller(version: u64, spec: &Value, status: Option<&SellerStatus>) -> Guarded {
+fn seller(version: u64, spec: &Value, status: Option<&SellerStatus>) -> GuardedSeller {
     serde_json::from_value(json!({
         "apiVersion": "orderstream.dev/v1alpha1",
         "kind": "Seller",
@@ -25,18 +25,19 @@ fn key() -> ObjectKey {
 }
 
 /// Returns the state of a leader that has counted since `began` and knows one seller.
-fn leader(began: Instant) -> State {
-    let mut state = State { counts_since: Some(began), ..State::default() };
+fn leader(began: Instant) -> SellerStatusState {
+    let mut state = SellerStatusState { counts_since: Some(began), ..SellerStatusState::default() };
     state.take(Event::Init);
     state.take(Event::InitApply(seller(1, &json!({}), None)));
     state.take(Event::InitDone);
     state
 }
 
-fn counted(state: &mut State, order: &str) {
+fn counted(state: &mut SellerStatusState, order: &str) {
     let object = ObjectKey { namespace: "shop".into(), name: order.into() };
-    let order = super::super::invited::tests::order(&["a"], &[]);
-    let changed = state.invited.heard(&object, &order.incarnation.as_str().into(), Some(&order));
+    let order = super::super::invitation_counts::tests::order(&["a"], &[]);
+    let changed =
+        state.invitation_counts.observe(&object, &order.incarnation.as_str().into(), Some(&order));
     state.changed.extend(changed);
 }
 
@@ -49,7 +50,7 @@ async fn changed_sellers_are_written_once() {
     assert_eq!(state.due(Instant::now()), [key()]);
     let write = state.next(&key(), NOW, Instant::now()).expect("a first status");
     assert_eq!(write.status.open_orders, Some(0));
-    state.wrote(&key(), &write, Ok(Some(2)));
+    state.record_write(&key(), &write, Ok(Some(2)));
     // The event for our own write changes nothing.
     state.take(Event::Apply(seller(2, &json!({}), Some(&write.status))));
     assert_eq!(state.next(&key(), NOW, Instant::now()), None);
@@ -61,7 +62,7 @@ async fn changed_sellers_are_written_once() {
     assert_eq!(state.due(Instant::now()), [key()]);
     let write = state.next(&key(), NOW, Instant::now()).expect("a new count");
     assert_eq!(write.status.open_orders, Some(2), "both in one write");
-    state.wrote(&key(), &write, Err(()));
+    state.record_write(&key(), &write, Err(()));
     tokio::time::advance(GAP).await;
     assert_eq!(state.due(Instant::now()), [key()], "a write that failed is tried again");
 }
@@ -71,7 +72,7 @@ async fn changed_sellers_are_written_once() {
 async fn unknown_orders_delay_seller_statuses() {
     let mut state = leader(Instant::now());
     let object = ObjectKey { namespace: "shop".into(), name: "silent".into() };
-    state.invited.heard(&object, &"u9".into(), None);
+    state.invitation_counts.observe(&object, &"u9".into(), None);
     tokio::time::advance(SETTLE).await;
     assert_eq!(state.due(Instant::now()), []);
     tokio::time::advance(SETTLE_MAX).await;
@@ -83,7 +84,7 @@ async fn unknown_orders_delay_seller_statuses() {
 async fn late_watch_events_undo_nothing() {
     let mut state = leader(Instant::now());
     let write = state.next(&key(), NOW, Instant::now()).unwrap();
-    state.wrote(&key(), &write, Ok(Some(5)));
+    state.record_write(&key(), &write, Ok(Some(5)));
     state.take(Event::Apply(seller(4, &json!({}), None)));
     assert_eq!(state.next(&key(), NOW, Instant::now()), None, "older than what was written");
     let theirs = SellerStatus { open_orders: Some(9), ..write.status.clone() };
@@ -103,7 +104,7 @@ async fn statuses_show_suspended_and_invalid_sellers() {
         state.take(Event::Apply(seller(version, &spec, None)));
         let write = state.next(&key(), NOW, Instant::now()).expect(phase);
         assert_eq!(write.status.phase.as_deref(), Some(phase));
-        state.wrote(&key(), &write, Ok(Some(version)));
+        state.record_write(&key(), &write, Ok(Some(version)));
         assert_eq!(state.next(&key(), NOW, Instant::now()), None);
     }
     state.take(Event::Delete(seller(5, &json!({}), None)));

@@ -35,18 +35,18 @@ const WATCH_SECONDS: u32 = 60;
 /// Resources in one page of a list.
 const PAGE: u32 = 500;
 
-pub(super) type Guarded = DeserializeGuard<Resource>;
+pub(super) type GuardedSeller = DeserializeGuard<Resource>;
 
 /// The sellers of a cluster; a tenant is a namespace. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ClusterSellers {
-    held: Arc<RwLock<Held>>,
+    cache: Arc<RwLock<SellerCache>>,
     is_listed: watch::Sender<bool>,
 }
 
 impl Default for ClusterSellers {
     fn default() -> Self {
-        Self { held: Arc::default(), is_listed: watch::Sender::new(false) }
+        Self { cache: Arc::default(), is_listed: watch::Sender::new(false) }
     }
 }
 
@@ -56,9 +56,9 @@ impl ClusterSellers {
         let api = api(&client, namespace.as_deref());
         follow(api, stop, |event| {
             let is_complete = matches!(event, Event::InitDone);
-            self.held.write().take(event);
+            self.cache.write().take(event);
             if is_complete && !self.is_listed.send_replace(true) {
-                tracing::info!(sellers = self.held.read().count, "the sellers are known");
+                tracing::info!(sellers = self.cache.read().count, "the sellers are known");
             }
         })
         .await;
@@ -74,18 +74,18 @@ impl ClusterSellers {
 
 impl SellerDirectory for ClusterSellers {
     fn sellers(&self, tenant: &Tenant) -> Arc<[Seller]> {
-        match self.held.read().tenants.get(tenant.as_str()) {
+        match self.cache.read().tenants.get(tenant.as_str()) {
             None => return Arc::default(),
-            Some(OfTenant { sorted: Some(sorted), .. }) => return Arc::clone(sorted),
+            Some(TenantSellers { sorted: Some(sorted), .. }) => return Arc::clone(sorted),
             Some(_) => {}
         }
-        let mut held = self.held.write();
-        held.tenants.get_mut(tenant.as_str()).map(OfTenant::sorted).unwrap_or_default()
+        let mut cache = self.cache.write();
+        cache.tenants.get_mut(tenant.as_str()).map(TenantSellers::sorted).unwrap_or_default()
     }
 
     fn open_orders(&self, tenant: &Tenant, id: &SellerId) -> u32 {
-        let held = self.held.read();
-        let tenant = held.tenants.get(tenant.as_str());
+        let cache = self.cache.read();
+        let tenant = cache.tenants.get(tenant.as_str());
         tenant.and_then(|tenant| tenant.open_orders.get(id)).copied().unwrap_or(0)
     }
 
@@ -95,7 +95,7 @@ impl SellerDirectory for ClusterSellers {
 }
 
 /// Returns the API of the sellers of one namespace, or of all.
-pub(super) fn api(client: &Client, namespace: Option<&str>) -> Api<Guarded> {
+pub(super) fn api(client: &Client, namespace: Option<&str>) -> Api<GuardedSeller> {
     match namespace {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
@@ -104,9 +104,9 @@ pub(super) fn api(client: &Client, namespace: Option<&str>) -> Api<Guarded> {
 
 /// Watches sellers until shutdown. An outage is reported once.
 pub(super) async fn follow(
-    api: Api<Guarded>,
+    api: Api<GuardedSeller>,
     stop: CancellationToken,
-    mut take: impl FnMut(Event<Guarded>),
+    mut take: impl FnMut(Event<GuardedSeller>),
 ) {
     let config = watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE);
     let mut events = pin!(retry::watch(api, config, Listing::Paged));
@@ -133,13 +133,13 @@ pub(super) async fn follow(
     }
 }
 
-pub(super) fn object_of(guarded: &Guarded) -> ObjectKey {
+pub(super) fn object_of(guarded: &GuardedSeller) -> ObjectKey {
     let namespace = guarded.namespace().unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
     ObjectKey { namespace: namespace.into(), name: guarded.name_any().into() }
 }
 
 #[derive(Debug, Default)]
-struct OfTenant {
+struct TenantSellers {
     sellers: BTreeMap<SellerId, Seller>,
     /// The sellers sorted by id, made when they are asked for; absent after a change.
     sorted: Option<Arc<[Seller]>>,
@@ -148,7 +148,7 @@ struct OfTenant {
     open_orders: HashMap<SellerId, u32>,
 }
 
-impl OfTenant {
+impl TenantSellers {
     fn sorted(&mut self) -> Arc<[Seller]> {
         let sellers = &self.sellers;
         Arc::clone(self.sorted.get_or_insert_with(|| sellers.values().cloned().collect()))
@@ -156,8 +156,8 @@ impl OfTenant {
 }
 
 #[derive(Debug, Default)]
-struct Held {
-    tenants: HashMap<Arc<str>, OfTenant>,
+struct SellerCache {
+    tenants: HashMap<Arc<str>, TenantSellers>,
     count: usize,
     /// The sellers observed since a list began; absent outside of one.
     relisted: Option<HashSet<ObjectKey>>,
@@ -167,8 +167,8 @@ struct Held {
     is_full: bool,
 }
 
-impl Held {
-    fn take(&mut self, event: Event<Guarded>) {
+impl SellerCache {
+    fn take(&mut self, event: Event<GuardedSeller>) {
         match event {
             Event::Init => self.relisted = Some(HashSet::new()),
             Event::InitApply(guarded) => {
@@ -177,14 +177,14 @@ impl Held {
                 }
                 self.put(guarded);
             }
-            Event::InitDone => self.keep_listed(),
+            Event::InitDone => self.finish_relist(),
             Event::Apply(guarded) => self.put(guarded),
             Event::Delete(guarded) => self.remove(&object_of(&guarded)),
         }
     }
 
     /// Takes in a seller that can be read. Of one that cannot, the last readable version stays.
-    fn put(&mut self, guarded: Guarded) {
+    fn put(&mut self, guarded: GuardedSeller) {
         let object = object_of(&guarded);
         let version = guarded.resource_version();
         let read = guarded.0.map_err(|wrong| wrong.error.clone());
@@ -242,18 +242,18 @@ impl Held {
     }
 
     /// Completes a list: sellers that were not in it are gone.
-    fn keep_listed(&mut self) {
+    fn finish_relist(&mut self) {
         let Some(seen) = self.relisted.take() else { return };
-        let mut gone: Vec<ObjectKey> =
+        let mut missing: Vec<ObjectKey> =
             self.unreadable.keys().filter(|object| !seen.contains(object)).cloned().collect();
         for (namespace, tenant) in &self.tenants {
             let objects = tenant
                 .sellers
                 .keys()
                 .map(|id| ObjectKey { namespace: Arc::clone(namespace), name: id.as_str().into() });
-            gone.extend(objects.filter(|object| !seen.contains(object)));
+            missing.extend(objects.filter(|object| !seen.contains(object)));
         }
-        gone.iter().for_each(|object| self.remove(object));
+        missing.iter().for_each(|object| self.remove(object));
     }
 }
 

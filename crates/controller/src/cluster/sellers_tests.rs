@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn guarded(name: &str, spec: &Value) -> Guarded {
+fn guarded(name: &str, spec: &Value) -> GuardedSeller {
     serde_json::from_value(json!({
         "apiVersion": "orderstream.dev/v1alpha1",
         "kind": "Seller",
@@ -14,7 +14,7 @@ fn guarded(name: &str, spec: &Value) -> Guarded {
     .unwrap()
 }
 
-fn seller(name: &str) -> Guarded {
+fn seller(name: &str) -> GuardedSeller {
     guarded(name, &json!({}))
 }
 
@@ -24,10 +24,10 @@ fn names(sellers: &ClusterSellers, tenant: &str) -> Vec<String> {
 }
 
 fn list(sellers: &ClusterSellers, names: &[&str]) {
-    let mut held = sellers.held.write();
-    held.take(Event::Init);
-    names.iter().for_each(|name| held.take(Event::InitApply(seller(name))));
-    held.take(Event::InitDone);
+    let mut cache = sellers.cache.write();
+    cache.take(Event::Init);
+    names.iter().for_each(|name| cache.take(Event::InitApply(seller(name))));
+    cache.take(Event::InitDone);
 }
 
 #[test]
@@ -50,12 +50,12 @@ fn seller_list_changes_only_with_sellers() {
     let first = sellers.sellers(&tenant);
     assert!(Arc::ptr_eq(&first, &sellers.sellers(&tenant)));
     let asleep = guarded("a", &json!({ "suspended": true }));
-    sellers.held.write().take(Event::Apply(asleep.clone()));
+    sellers.cache.write().take(Event::Apply(asleep.clone()));
     let second = sellers.sellers(&tenant);
     assert!(second[0].suspended);
-    sellers.held.write().take(Event::Apply(asleep));
+    sellers.cache.write().take(Event::Apply(asleep));
     assert!(Arc::ptr_eq(&second, &sellers.sellers(&tenant)), "nothing changed");
-    sellers.held.write().take(Event::Delete(seller("a")));
+    sellers.cache.write().take(Event::Delete(seller("a")));
     assert_eq!(names(&sellers, "shop"), [""; 0]);
 }
 
@@ -72,10 +72,10 @@ fn new_counts_keep_seller_list() {
         let status = json!({ "openOrders": 7 });
         resource.status = Some(serde_json::from_value(status).unwrap());
     }
-    sellers.held.write().take(Event::Apply(counted));
+    sellers.cache.write().take(Event::Apply(counted));
     assert_eq!(sellers.open_orders(&tenant, &id), 7);
     assert!(Arc::ptr_eq(&before, &sellers.sellers(&tenant)));
-    sellers.held.write().take(Event::Delete(seller("a")));
+    sellers.cache.write().take(Event::Delete(seller("a")));
     assert_eq!(sellers.open_orders(&tenant, &id), 0);
 }
 
@@ -84,10 +84,10 @@ fn new_counts_keep_seller_list() {
 fn complete_lists_drop_missing_sellers() {
     let sellers = ClusterSellers::default();
     list(&sellers, &["a", "b"]);
-    sellers.held.write().take(Event::Init);
+    sellers.cache.write().take(Event::Init);
     assert_eq!(names(&sellers, "shop"), ["a", "b"], "the API server may be away for long");
-    sellers.held.write().take(Event::InitApply(seller("b")));
-    sellers.held.write().take(Event::InitDone);
+    sellers.cache.write().take(Event::InitApply(seller("b")));
+    sellers.cache.write().take(Event::InitDone);
     assert_eq!(names(&sellers, "shop"), ["b"]);
 }
 
@@ -97,14 +97,14 @@ fn unreadable_sellers_harm_no_others() {
     let sellers = ClusterSellers::default();
     list(&sellers, &["a", "b"]);
     for wrong in [json!({ "capacity": "many" }), json!({ "currency": "eur" })] {
-        sellers.held.write().take(Event::Apply(guarded("b", &wrong)));
-        sellers.held.write().take(Event::Apply(guarded("c", &wrong)));
+        sellers.cache.write().take(Event::Apply(guarded("b", &wrong)));
+        sellers.cache.write().take(Event::Apply(guarded("c", &wrong)));
         assert_eq!(names(&sellers, "shop"), ["a", "b"]);
     }
-    sellers.held.write().take(Event::Apply(seller("c")));
+    sellers.cache.write().take(Event::Apply(seller("c")));
     assert_eq!(names(&sellers, "shop"), ["a", "b", "c"]);
-    assert_eq!(sellers.held.read().count, 3);
-    sellers.held.write().take(Event::Delete(guarded("b", &json!({ "capacity": "many" }))));
+    assert_eq!(sellers.cache.read().count, 3);
+    sellers.cache.write().take(Event::Delete(guarded("b", &json!({ "capacity": "many" }))));
     assert_eq!(names(&sellers, "shop"), ["a", "c"]);
 }
 

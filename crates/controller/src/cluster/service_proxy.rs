@@ -10,12 +10,12 @@ use kube::client::Body;
 use orderstream_core::{Reason, Refusal};
 use serde_json::Value;
 
-use super::resources::{Failure, Resources};
+use super::resources::{ApiServerError, Resources};
 
 /// The time limit of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of a response's body: a page of ten thousand orders.
-const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+const RESPONSE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The label selector of the chart's processors, URL-encoded.
 const SELECTOR: &str =
     "app.kubernetes.io/part-of%3Dorderstream,app.kubernetes.io/component%3Dprocessor";
@@ -40,7 +40,7 @@ impl std::fmt::Debug for ServiceProxy {
 
 /// A response as it came.
 #[derive(Clone, Debug)]
-pub struct Reply {
+pub struct ProxiedResponse {
     /// The HTTP status.
     pub status: u16,
     /// The headers.
@@ -54,7 +54,7 @@ impl ServiceProxy {
     ///
     /// # Errors
     /// When the kubeconfig cannot be used.
-    pub fn named(resources: Resources, name: &str) -> Result<Self, Failure> {
+    pub fn named(resources: Resources, name: &str) -> Result<Self, ApiServerError> {
         let own = || (resources.namespace(), name);
         let (namespace, name) = name.split_once('/').unwrap_or_else(own);
         let of = (namespace.to_owned(), name.to_owned());
@@ -66,10 +66,10 @@ impl ServiceProxy {
     ///
     /// # Errors
     /// When there is none, or more than one.
-    pub async fn of_processors(resources: Resources) -> Result<Self, Failure> {
+    pub async fn of_processors(resources: Resources) -> Result<Self, ApiServerError> {
         let everywhere = format!("/api/v1/services?labelSelector={SELECTOR}");
         let list = match list(&resources, &everywhere).await {
-            Err(Failure::Refused(refusal)) if refusal.reason == Reason::NotAllowed => {
+            Err(ApiServerError::Refused(refusal)) if refusal.reason == Reason::NotAllowed => {
                 let namespace = resources.namespace();
                 let own =
                     format!("/api/v1/namespaces/{namespace}/services?labelSelector={SELECTOR}");
@@ -85,19 +85,22 @@ impl ServiceProxy {
                 "processors serve in several places ({}); choose one with --processor-service",
                 names.join(", ")
             );
-            return Err(Failure::Refused(Refusal::new(Reason::InvalidRequest, text)));
+            return Err(ApiServerError::Refused(Refusal::new(Reason::InvalidRequest, text)));
         }
         let of = found.pop().ok_or_else(|| {
             let text = "no Service of orderstream's processors is found; give --processor-service \
                         NAMESPACE/NAME";
-            Failure::NotReached(text.to_owned())
+            ApiServerError::NotReached(text.to_owned())
         })?;
         Self::of(resources, of)
     }
 
-    fn of(resources: Resources, (namespace, name): (String, String)) -> Result<Self, Failure> {
-        let client = resources.client_that_asks_once();
-        let client = client.map_err(|error| Failure::NotReached(error.to_string()))?;
+    fn of(
+        resources: Resources,
+        (namespace, name): (String, String),
+    ) -> Result<Self, ApiServerError> {
+        let client = resources.client_without_retry();
+        let client = client.map_err(|error| ApiServerError::NotReached(error.to_string()))?;
         Ok(Self { resources, client, namespace, name })
     }
 
@@ -110,7 +113,7 @@ impl ServiceProxy {
         &self,
         request: Request<Vec<u8>>,
         enough: &(dyn Fn(&[u8]) -> bool + Sync),
-    ) -> Result<Reply, Failure> {
+    ) -> Result<ProxiedResponse, ApiServerError> {
         let (mut head, body) = request.into_parts();
         let Self { namespace, name, .. } = self;
         let path = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
@@ -123,7 +126,7 @@ impl ServiceProxy {
             Err(_) => {
                 let seconds = REQUEST_TIMEOUT.as_secs();
                 let text = format!("{namespace}/{name} did not answer within {seconds} s at {url}");
-                Err(Failure::NotReached(text))
+                Err(ApiServerError::NotReached(text))
             }
         }
     }
@@ -132,10 +135,10 @@ impl ServiceProxy {
         &self,
         request: Request<Body>,
         enough: &(dyn Fn(&[u8]) -> bool + Sync),
-    ) -> Result<Reply, Failure> {
+    ) -> Result<ProxiedResponse, ApiServerError> {
         let url = self.resources.url();
         let not_reached =
-            |error: &dyn std::fmt::Display| Failure::NotReached(format!("{url}: {error}"));
+            |error: &dyn std::fmt::Display| ApiServerError::NotReached(format!("{url}: {error}"));
         let response = self.client.send(request).await.map_err(|error| not_reached(&error))?;
         let (head, mut incoming) = response.into_parts();
         let mut body = Vec::new();
@@ -145,23 +148,23 @@ impl ServiceProxy {
             if enough(&body) {
                 break;
             }
-            if body.len() > ANSWER_BYTES_MAX {
+            if body.len() > RESPONSE_BYTES_MAX {
                 return Err(not_reached(&"the answer is too large"));
             }
         }
-        Ok(Reply { status: head.status.as_u16(), headers: head.headers, body })
+        Ok(ProxiedResponse { status: head.status.as_u16(), headers: head.headers, body })
     }
 
-    fn wrong_name(&self) -> Failure {
+    fn wrong_name(&self) -> ApiServerError {
         let text = format!("'{}/{}' is not a Service's name", self.namespace, self.name);
-        Failure::Refused(Refusal::field("--processor-service", text))
+        ApiServerError::Refused(Refusal::field("--processor-service", text))
     }
 }
 
-async fn list(resources: &Resources, path: &str) -> Result<Value, Failure> {
+async fn list(resources: &Resources, path: &str) -> Result<Value, ApiServerError> {
     let request = Request::builder().method(Method::GET).uri(path).body(Vec::new());
-    let request = request.map_err(|error| Failure::NotReached(error.to_string()))?;
-    resources.within(resources.client().request(request)).await
+    let request = request.map_err(|error| ApiServerError::NotReached(error.to_string()))?;
+    resources.with_timeout(resources.client().request(request)).await
 }
 
 /// Returns namespace and name of every Service that has the port and an address of its own.

@@ -6,30 +6,32 @@ use std::time::Duration;
 
 use kube::Api;
 use kube::api::{DeleteParams, Preconditions};
-use orderstream_core::plan::Desired;
+use orderstream_core::plan::DesiredOrder;
 use orderstream_core::{Incarnation, OrderKey, Refusal, Timestamp};
-use orderstream_support::around;
+use orderstream_support::jitter_around;
 
+use super::in_flight_command::InFlightCommand;
 use super::metrics::Band;
-use super::notes::Placement;
-use super::operator::{Facts, Operator};
-use super::publication::{EDIT_MS_SHOWN, PROGRESS_MS_MIN, Readiness, band, readiness, taken_up};
-use super::sent::Sent;
-use super::writer::{Offer, version};
+use super::operator::{Operator, ReconcileFacts};
+use super::publication::{
+    EDIT_GRACE_MS, PROGRESS_MS_MIN, Readiness, band, readiness, reported_generation,
+};
+use super::reconcile_state::Placement;
+use super::writer::{PendingStatus, version};
 use crate::order_request::OrderRequest;
 use crate::order_status::OrderRequestStatus;
 use crate::status::{contested, down, status, uncontested};
 
 /// The back-off before processors that did not reply are asked again.
-const ASK_AGAIN: Duration = Duration::from_secs(2);
+const LOCATE_BACKOFF: Duration = Duration::from_secs(2);
 /// The time limit of a removal.
 const REMOVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The progress of the resource's edits to the processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Edits {
+pub(super) enum EditProgress {
     /// A command is still on its way there.
-    OnTheirWay,
+    InFlight,
     /// All edits have reached it, or were refused.
     Settled,
 }
@@ -39,21 +41,21 @@ impl Operator {
     /// again, if there is one.
     pub(super) fn publish(
         &self,
-        facts: &Facts,
+        facts: &ReconcileFacts,
         refusal: Option<&Refusal>,
-        edits: Edits,
+        edits: EditProgress,
     ) -> Option<Timestamp> {
         let (known, now) = (&*facts.known, facts.now);
-        let began = *self.began.lock();
-        let began = began.max(self.created_at(facts));
+        let leading_since = *self.leading_since.lock();
+        let since = leading_since.max(self.created_at(facts));
         let snapshot = facts.snapshot.as_deref();
-        let readiness = readiness(known, snapshot, began, now);
+        let readiness = readiness(known, snapshot, since, now);
         let observed = known.observed_generation;
-        let generation = match self.is_act_on_its_way(facts) {
+        let generation = match self.is_command_in_flight(facts) {
             true => observed.unwrap_or_default(),
             // The resource is refused in this generation.
             false if refusal.is_some() => facts.generation(),
-            false => taken_up(observed, facts.generation(), readiness),
+            false => reported_generation(observed, facts.generation(), readiness),
         };
         let next = match (refusal, readiness) {
             (None, Readiness::NotYet) => return None,
@@ -63,58 +65,65 @@ impl Operator {
                 status(generation, known, snapshot, refusal, now)
             }
         };
-        if edits == Edits::OnTheirWay
+        if edits == EditProgress::InFlight
             && let Some(at) = self.edit_is_fresh(facts)
         {
             return Some(at);
         }
-        self.offer(facts, next)
+        self.enqueue_status(facts, next)
     }
 
     /// Reports whether a command may still take effect that a later edit wants to undo.
-    fn is_act_on_its_way(&self, facts: &Facts) -> bool {
+    fn is_command_in_flight(&self, facts: &ReconcileFacts) -> bool {
         let snapshot = facts.snapshot.as_deref();
-        self.note(facts, |note| {
-            let is_decided = |sent: &Sent| snapshot.is_some_and(|seen| sent.is_decided(seen));
-            if note.sent.as_ref().is_some_and(is_decided) {
-                note.sent = None;
+        self.with_state(facts, |state| {
+            let is_decided =
+                |sent: &InFlightCommand| snapshot.is_some_and(|seen| sent.is_decided(seen));
+            if state.in_flight.as_ref().is_some_and(is_decided) {
+                state.in_flight = None;
             }
-            note.sent.is_some()
+            state.in_flight.is_some()
         })
     }
 
-    fn created_at(&self, facts: &Facts) -> Timestamp {
+    fn created_at(&self, facts: &ReconcileFacts) -> Timestamp {
         let created = facts.resource.metadata.creation_timestamp.as_ref();
         created.map_or(Timestamp(0), |at| Timestamp(at.0.as_millisecond()))
     }
 
     /// Returns the time until which an edit on its way to the processor is not shown as taken up,
     /// so that one write shows the edit and its effect, unless that takes too long.
-    fn edit_is_fresh(&self, facts: &Facts) -> Option<Timestamp> {
+    fn edit_is_fresh(&self, facts: &ReconcileFacts) -> Option<Timestamp> {
         let generation = facts.generation();
-        let is_taken_up = facts.known.observed_generation == Some(generation);
-        self.note(facts, |note| {
-            if is_taken_up {
-                note.edit = None;
+        let is_observed = facts.known.observed_generation == Some(generation);
+        self.with_state(facts, |state| {
+            if is_observed {
+                state.edit = None;
                 return None;
             }
-            let (_, since) = match note.edit {
+            let (_, since) = match state.edit {
                 Some(edit) if edit.0 == generation => edit,
-                Some(_) | None => *note.edit.insert((generation, facts.now)),
+                Some(_) | None => *state.edit.insert((generation, facts.now)),
             };
-            let due = since.plus_ms(EDIT_MS_SHOWN);
+            let due = since.plus_ms(EDIT_GRACE_MS);
             (facts.now < due).then_some(due)
         })
     }
 
     /// Offers a status to the writer, if it has changed or if another client overwrote it. Returns
     /// the time to reconcile again, if there is one.
-    pub(super) fn offer(&self, facts: &Facts, next: OrderRequestStatus) -> Option<Timestamp> {
-        let is_foreign = facts.shown.is_foreign;
-        let (wait, war_until) = self.note(facts, |note| {
-            let seen = version(&facts.resource);
-            let wait = is_foreign.then(|| note.fight.foreign(seen, facts.now)).flatten();
-            (wait, note.fight.war_until(facts.now))
+    pub(super) fn enqueue_status(
+        &self,
+        facts: &ReconcileFacts,
+        next: OrderRequestStatus,
+    ) -> Option<Timestamp> {
+        let is_foreign = facts.applied.is_foreign;
+        let (wait, war_until) = self.with_state(facts, |state| {
+            let observed_version = version(&facts.resource);
+            let wait = is_foreign
+                .then(|| state.contention.record_foreign(observed_version, facts.now))
+                .flatten();
+            (wait, state.contention.contested_until(facts.now))
         });
         if wait.is_some() {
             self.writer.withdraw(&facts.object);
@@ -134,40 +143,41 @@ impl Operator {
             }
         };
         if band == Band::Progress
-            && let Some(written_at) = facts.shown.written_at
+            && let Some(applied_at) = facts.applied.applied_at
         {
-            let passed = u64::try_from(written_at.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let passed = u64::try_from(applied_at.elapsed().as_millis()).unwrap_or(u64::MAX);
             if passed < PROGRESS_MS_MIN {
                 return Some(facts.now.plus_ms(PROGRESS_MS_MIN - passed));
             }
         }
         let (uid, epoch, known) = (Arc::clone(&facts.uid), facts.epoch, Arc::clone(&facts.known));
         let status = Arc::new(next);
-        self.writer.offer(&facts.object, Offer { uid, status, band, epoch, known });
+        self.writer
+            .enqueue(&facts.object, PendingStatus { uid, status, band, epoch, previous: known });
         war_until
     }
 
     /// Asks every processor whether it holds the order; one search runs at a time.
-    pub(super) fn locate(self: &Arc<Self>, facts: &Facts, desired: &Desired) {
-        let asked = self.note(facts, |note| {
-            std::mem::replace(&mut note.placement, Placement::Asked) == Placement::Asked
+    pub(super) fn locate(self: &Arc<Self>, facts: &ReconcileFacts, desired: &DesiredOrder) {
+        let was_locating = self.with_state(facts, |state| {
+            std::mem::replace(&mut state.placement, Placement::Locating) == Placement::Locating
         });
-        if asked {
+        if was_locating {
             return;
         }
         let (object, uid) = (facts.object.clone(), Arc::clone(&facts.uid));
-        let (key, life) = (desired.key.clone(), desired.incarnation.clone());
+        let (key, incarnation) = (desired.key.clone(), desired.incarnation.clone());
         let this = Arc::clone(self);
         self.tasks.spawn(async move {
             let found = tokio::select! {
                 () = this.shutdown.cancelled() => return,
-                found = this.find(&key, &life) => found,
+                found = this.find(&key, &incarnation) => found,
             };
             {
-                let mut notes = this.notes.lock();
-                let note = notes.get_mut(&object).filter(|note| note.uid == uid);
-                if let Some(note) = note.filter(|note| note.placement == Placement::Asked) {
-                    note.placement = found.map_or(Placement::Free, Placement::At);
+                let mut states = this.reconcile_states.lock();
+                let state = states.get_mut(&object).filter(|note| note.uid == uid);
+                if let Some(state) = state.filter(|note| note.placement == Placement::Locating) {
+                    state.placement = found.map_or(Placement::Unplaced, Placement::At);
                 }
             }
             this.queue.wake(&object);
@@ -176,14 +186,16 @@ impl Operator {
 
     /// Returns the processor that holds this incarnation of the order; `None` only when all have
     /// replied and none holds it.
-    async fn find(&self, key: &OrderKey, life: &Incarnation) -> Option<String> {
+    async fn find(&self, key: &OrderKey, incarnation: &Incarnation) -> Option<String> {
         loop {
-            let permit = self.asking.acquire().await;
+            let permit = self.owner_calls.acquire().await;
             let processors = self.processors.all();
             let mut silent = processors.is_empty();
             for processor in processors {
                 match self.owners.locate(&processor, key).await {
-                    Ok(Some(held)) if held.incarnation == *life => return Some(processor),
+                    Ok(Some(located)) if located.incarnation == *incarnation => {
+                        return Some(processor);
+                    }
                     Ok(_) => {}
                     Err(refusal) => {
                         tracing::warn!(%processor, order = %key, %refusal, "cannot be asked");
@@ -195,14 +207,15 @@ impl Operator {
                 return None;
             }
             drop(permit);
-            tokio::time::sleep(around(ASK_AGAIN)).await;
+            tokio::time::sleep(jitter_around(LOCATE_BACKOFF)).await;
         }
     }
 
     /// Removes the resource, and no other incarnation of its name.
-    pub(super) fn remove(self: &Arc<Self>, facts: &Facts) {
-        let removed = self.note(facts, |note| std::mem::replace(&mut note.is_removed, true));
-        if removed {
+    pub(super) fn remove(self: &Arc<Self>, facts: &ReconcileFacts) {
+        let was_removing =
+            self.with_state(facts, |note| std::mem::replace(&mut note.is_removing, true));
+        if was_removing {
             return;
         }
         let (object, uid) = (facts.object.clone(), Arc::clone(&facts.uid));
@@ -220,9 +233,9 @@ impl Operator {
             };
             if let Some(error) = failed {
                 tracing::warn!(%object, error, "an ended order request could not be removed yet");
-                let mut notes = this.notes.lock();
-                if let Some(note) = notes.get_mut(&object).filter(|note| note.uid == uid) {
-                    note.is_removed = false;
+                let mut states = this.reconcile_states.lock();
+                if let Some(state) = states.get_mut(&object).filter(|note| note.uid == uid) {
+                    state.is_removing = false;
                 }
             }
         });

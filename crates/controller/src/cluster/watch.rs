@@ -13,11 +13,11 @@ use kube::runtime::watcher::{self, Event};
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
-use super::cache::{Cache, Change, ObjectKey};
+use super::cache::{Cache, CacheChange, ObjectKey};
+use super::guarded_request::{GuardedOrderRequest, ObservedRequest, UnreadableRequest};
 use super::listing::Listing;
 use super::metrics::Metrics;
 use super::retry::watch;
-use super::watched::{Read, Unreadable, Watched};
 
 /// Seconds after which the server ends a watch; one that is silent for a little longer is dead.
 const WATCH_SECONDS: u32 = 30;
@@ -27,12 +27,12 @@ const WATCH_SECONDS: u32 = 30;
 const PAGE: u32 = 100;
 
 /// The receiver of the watch's changes.
-pub(super) trait Sink: Send + Sync + 'static {
+pub(super) trait WatchSink: Send + Sync + 'static {
     /// Takes changes of the cache.
-    fn changed(&self, changes: Vec<Change>);
+    fn changed(&self, changes: Vec<CacheChange>);
 
     /// Takes the deletion of a resource that could not be read.
-    fn unreadable_gone(&self, object: &ObjectKey);
+    fn unreadable_deleted(&self, object: &ObjectKey);
 
     /// Takes a resource that cannot be read.
     fn unreadable(&self, object: &ObjectKey, uid: Option<&str>, error: &str);
@@ -40,44 +40,44 @@ pub(super) trait Sink: Send + Sync + 'static {
 
 /// Watches order requests until shutdown.
 pub(super) async fn run(
-    api: Api<Watched>,
+    api: Api<GuardedOrderRequest>,
     cache: Arc<RwLock<Cache>>,
     metrics: Arc<Metrics>,
-    sink: Arc<dyn Sink>,
+    sink: Arc<dyn WatchSink>,
     shutdown: CancellationToken,
 ) {
     let config = watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE);
     let mut events = pin!(watch(api, config, Listing::Streamed));
-    let mut keeper = Keeper { cache, metrics, sink, unreadable: HashMap::new() };
+    let mut updater = CacheUpdater { cache, metrics, sink, unreadable: HashMap::new() };
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
             event = events.next() => match event {
-                Some(Ok(event)) => keeper.take(event),
-                Some(Err(error)) => keeper.failed(&error).await,
+                Some(Ok(event)) => updater.take(event),
+                Some(Err(error)) => updater.failed(&error).await,
                 None => return,
             },
         }
     }
 }
 
-struct Keeper {
+struct CacheUpdater {
     cache: Arc<RwLock<Cache>>,
     metrics: Arc<Metrics>,
-    sink: Arc<dyn Sink>,
+    sink: Arc<dyn WatchSink>,
     /// The unreadable resources that were reported, with their versions.
     unreadable: HashMap<ObjectKey, Option<String>>,
 }
 
-impl Keeper {
-    fn take(&mut self, event: Event<Watched>) {
+impl CacheUpdater {
+    fn take(&mut self, event: Event<GuardedOrderRequest>) {
         let changes = match event {
             Event::Init => {
                 self.metrics.watch_restarted();
                 self.cache.write().relist();
                 Vec::new()
             }
-            Event::InitApply(watched) => match self.read(watched) {
+            Event::InitApply(guarded) => match self.read(guarded) {
                 Ok(read) => self.cache.write().listed(read),
                 Err(object) => {
                     self.cache.write().listed_unreadable(object);
@@ -89,18 +89,18 @@ impl Keeper {
                 tracing::debug!(resources = self.cache.read().len(), "the list is complete");
                 changes
             }
-            Event::Apply(watched) => match self.read(watched) {
+            Event::Apply(guarded) => match self.read(guarded) {
                 Ok(read) => self.cache.write().apply(read),
                 Err(_) => Vec::new(),
             },
-            Event::Delete(watched) => self.deleted(watched),
+            Event::Delete(guarded) => self.deleted(guarded),
         };
         self.metrics.set_resources(self.cache.read().len());
         self.sink.changed(changes);
     }
 
-    fn deleted(&mut self, watched: Watched) -> Vec<Change> {
-        match watched.0 {
+    fn deleted(&mut self, guarded: GuardedOrderRequest) -> Vec<CacheChange> {
+        match guarded.0 {
             Ok(read) => {
                 self.unreadable.remove(&ObjectKey::of(&read.resource.metadata));
                 self.cache.write().deleted(read)
@@ -108,21 +108,21 @@ impl Keeper {
             Err(wrong) => {
                 let object = ObjectKey::of(&wrong.metadata);
                 self.unreadable.remove(&object);
-                self.sink.unreadable_gone(&object);
+                self.sink.unreadable_deleted(&object);
                 self.cache.write().deleted_unreadable(&object, wrong.metadata.uid.as_deref())
             }
         }
     }
 
-    fn read(&mut self, watched: Watched) -> Result<Read, ObjectKey> {
-        match watched.0 {
+    fn read(&mut self, guarded: GuardedOrderRequest) -> Result<ObservedRequest, ObjectKey> {
+        match guarded.0 {
             Ok(read) => {
                 if !self.unreadable.is_empty() {
                     self.unreadable.remove(&ObjectKey::of(&read.resource.metadata));
                 }
                 Ok(read)
             }
-            Err(Unreadable { error, metadata }) => {
+            Err(UnreadableRequest { error, metadata }) => {
                 let object = ObjectKey::of(&metadata);
                 let version = metadata.resource_version;
                 if self.unreadable.insert(object.clone(), version.clone()) != Some(version) {

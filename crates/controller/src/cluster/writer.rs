@@ -16,7 +16,7 @@ use kube::api::{Patch, PatchParams};
 use kube::core::Request;
 use kube::{Client, Resource as _};
 use orderstream_core::Epoch;
-use orderstream_support::around;
+use orderstream_support::jitter_around;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -25,16 +25,16 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::bucket::Bucket;
-use super::cache::{Kept, ObjectKey};
+use super::bucket::TokenBucket;
+use super::cache::{CachedRequest, ObjectKey};
+use super::compressed::CompressedRequest;
+use super::last_applied::{AppliedStatus, LastApplied, is_applied};
 use super::leadership::Leadership;
 use super::metrics::{Band, Metrics};
-use super::packed::Packed;
 use super::reporter::Reporter;
 use super::requests::Requests;
-use super::room::Room as _;
-use super::waiting::{Offered, Waiting};
-use super::written::{Shown, Written, is_shown};
+use super::status_queue::{EnqueueResult, StatusQueue};
+use super::table_capacity::ReleaseCapacity as _;
 use crate::manifest::API_VERSION;
 use crate::order_request::OrderRequest;
 use crate::order_status::OrderRequestStatus;
@@ -50,7 +50,7 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// A status to be written.
 #[derive(Clone, Debug)]
-pub(super) struct Offer {
+pub(super) struct PendingStatus {
     /// The resource's uid: a resource created again under the name has another one.
     pub uid: Arc<str>,
     /// The status that is to be shown.
@@ -60,68 +60,68 @@ pub(super) struct Offer {
     /// The epoch under which it was decided.
     pub epoch: Epoch,
     /// The status that was shown before.
-    pub known: Arc<OrderRequestStatus>,
+    pub previous: Arc<OrderRequestStatus>,
 }
 
 /// The writer. Shared by reference.
-pub(super) struct Writer {
+pub(super) struct StatusWriter {
     client: Client,
     requests: Requests,
     leadership: Leadership,
     metrics: Arc<Metrics>,
     reporter: Reporter,
-    state: Mutex<State>,
+    state: Mutex<StatusWriterState>,
     changed: Notify,
     /// Called after a write, with its outcome.
-    done: Done,
+    on_write: StatusWriteCallback,
 }
 
-impl std::fmt::Debug for Writer {
+impl std::fmt::Debug for StatusWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Writer").finish_non_exhaustive()
     }
 }
 
 /// A callback that takes a resource and the outcome of a write of its status.
-pub(super) type Done = Box<dyn Fn(&ObjectKey, Outcome) + Send + Sync>;
+pub(super) type StatusWriteCallback = Box<dyn Fn(&ObjectKey, StatusWriteOutcome) + Send + Sync>;
 
 /// The outcome of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum StatusWriteOutcome {
     /// The status is applied.
-    Written,
+    Applied,
     /// The status is not applied, and is tried again when the resource is reconciled.
     Failed,
     /// The resource is gone.
-    Gone,
+    NotFound,
     /// No write was made: too many waited then, and there is space now.
-    Due,
+    SpaceFree,
 }
 
-struct State {
-    waiting: Waiting,
+struct StatusWriterState {
+    queue: StatusQueue,
     in_flight: HashMap<ObjectKey, Arc<OrderRequestStatus>>,
-    written: HashMap<ObjectKey, Written>,
+    applied: HashMap<ObjectKey, LastApplied>,
     /// The number of times that another process may have led; a status written before the last one
     /// does not count.
     terms: u64,
-    bucket: Bucket,
+    bucket: TokenBucket,
 }
 
-impl Writer {
+impl StatusWriter {
     /// Makes a writer with nothing to do.
     pub(super) fn new(
         (client, requests): (Client, Requests),
         leadership: Leadership,
         (metrics, reporter): (Arc<Metrics>, Reporter),
-        done: Done,
+        on_write: StatusWriteCallback,
     ) -> Self {
-        let state = Mutex::new(State {
-            waiting: Waiting::default(),
+        let state = Mutex::new(StatusWriterState {
+            queue: StatusQueue::default(),
             in_flight: HashMap::new(),
-            written: HashMap::new(),
+            applied: HashMap::new(),
             terms: 0,
-            bucket: Bucket::new(Instant::now()),
+            bucket: TokenBucket::new(Instant::now()),
         });
         Self {
             client,
@@ -131,14 +131,14 @@ impl Writer {
             reporter,
             state,
             changed: Notify::new(),
-            done,
+            on_write,
         }
     }
 
     /// Writes this status as soon as its turn comes; a newer one takes its place. Where too many
-    /// wait already it is not kept, and `done` is called when there is space.
-    pub(super) fn offer(&self, object: &ObjectKey, offer: Offer) {
-        if self.state.lock().waiting.offer(object, offer) == Offered::Replaced {
+    /// wait already it is not kept, and `on_write` is called when there is space.
+    pub(super) fn enqueue(&self, object: &ObjectKey, offer: PendingStatus) {
+        if self.state.lock().queue.enqueue(object, offer) == EnqueueResult::Replaced {
             self.metrics.status_coalesced();
         }
         self.changed.notify_one();
@@ -146,50 +146,62 @@ impl Writer {
 
     /// Drops the offer of a resource that is not yet being written.
     pub(super) fn withdraw(&self, object: &ObjectKey) {
-        self.state.lock().waiting.withdraw(object);
+        self.state.lock().queue.withdraw(object);
     }
 
     /// Returns the status that this process shows of a resource: the one being written, else the
     /// one written last.
-    pub(super) fn shown(&self, object: &ObjectKey, kept: &Kept, seen: &OrderRequest) -> Shown {
+    pub(super) fn applied_status(
+        &self,
+        object: &ObjectKey,
+        cached: &CachedRequest,
+        observed: &OrderRequest,
+    ) -> AppliedStatus {
         let state = self.state.lock();
         let in_flight = state.in_flight.get(object).cloned();
-        let written = state.written.get(object).filter(|written| written.uid == kept.uid);
-        let shown = written.map(|written| written.shown(kept.version, seen)).unwrap_or_default();
+        let last_applied = state.applied.get(object).filter(|written| written.uid == cached.uid);
+        let applied = last_applied
+            .map(|written| written.compare(cached.version, observed))
+            .unwrap_or_default();
         match in_flight {
-            Some(status) => Shown { status: Some(status), is_foreign: false, ..shown },
-            None => shown,
+            Some(status) => AppliedStatus { status: Some(status), is_foreign: false, ..applied },
+            None => applied,
         }
     }
 
     /// Records that this version of a resource has the status that was written last, and is
     /// compressed now.
-    pub(super) fn echoed(&self, object: &ObjectKey, kept: &Kept, packed: Packed) {
-        if let Some(written) = self.state.lock().written.get_mut(object)
-            && written.uid == kept.uid
+    pub(super) fn record_echo(
+        &self,
+        object: &ObjectKey,
+        cached: &CachedRequest,
+        compressed: CompressedRequest,
+    ) {
+        if let Some(last_applied) = self.state.lock().applied.get_mut(object)
+            && last_applied.uid == cached.uid
         {
-            written.echoed(packed, kept.version);
+            last_applied.record_echo(compressed, cached.version);
         }
     }
 
     /// Forgets a resource that is gone.
     pub(super) fn forget(&self, object: &ObjectKey) {
         let mut state = self.state.lock();
-        state.waiting.withdraw(object);
-        state.written.remove(object);
-        state.written.give_back();
+        state.queue.withdraw(object);
+        state.applied.remove(object);
+        state.applied.release_capacity();
     }
 
     /// Drops all offers: this process may not write now.
     pub(super) fn clear(&self) {
-        self.state.lock().waiting.clear();
+        self.state.lock().queue.clear();
     }
 
     /// Drops all offers and all that was written: another leader writes, or wrote.
     pub(super) fn forget_all(&self) {
         self.clear();
         let mut state = self.state.lock();
-        state.written = HashMap::new();
+        state.applied = HashMap::new();
         state.terms = state.terms.saturating_add(1);
     }
 
@@ -202,14 +214,14 @@ impl Writer {
                     tracing::error!(%error, "a status write was lost");
                 }
             }
-            let due = self.state.lock().waiting.with_room();
-            due.iter().for_each(|object| (self.done)(object, Outcome::Due));
+            let due = self.state.lock().queue.admit_deferred();
+            due.iter().for_each(|object| (self.on_write)(object, StatusWriteOutcome::SpaceFree));
             match self.next(writes.len()) {
-                Next::Write(object, offer) => {
+                NextStatusWrite::Write(object, pending) => {
                     let this = Arc::clone(&self);
-                    writes.spawn(async move { this.write(object, offer).await });
+                    writes.spawn(async move { this.write(object, pending).await });
                 }
-                Next::Wait(time) => {
+                NextStatusWrite::Wait(time) => {
                     tokio::select! {
                         () = shutdown.cancelled() => break,
                         () = self.changed.notified() => {}
@@ -224,76 +236,80 @@ impl Writer {
         }
     }
 
-    fn next(&self, under_way: usize) -> Next {
+    fn next(&self, under_way: usize) -> NextStatusWrite {
         const IDLE: Duration = Duration::from_secs(5);
         let mut state = self.state.lock();
         let state = &mut *state;
-        self.metrics.statuses_wait(state.waiting.len(), state.bucket.per_second());
+        self.metrics.set_statuses_waiting(state.queue.len(), state.bucket.per_second());
         if under_way >= IN_FLIGHT_MAX {
-            return Next::Wait(IDLE);
+            return NextStatusWrite::Wait(IDLE);
         }
-        let Some(object) = state.waiting.next(|object| state.in_flight.contains_key(object)) else {
-            return Next::Wait(IDLE);
+        let Some(object) = state.queue.next(|object| state.in_flight.contains_key(object)) else {
+            return NextStatusWrite::Wait(IDLE);
         };
         if let Err(wait) = state.bucket.take(Instant::now()) {
-            state.waiting.put_back(object);
-            return Next::Wait(wait);
+            state.queue.put_back(object);
+            return NextStatusWrite::Wait(wait);
         }
-        let Some(offer) = state.waiting.take(&object) else { return Next::Wait(Duration::ZERO) };
-        state.in_flight.insert(object.clone(), Arc::clone(&offer.status));
-        Next::Write(object, Box::new(offer))
+        let Some(pending) = state.queue.take(&object) else {
+            return NextStatusWrite::Wait(Duration::ZERO);
+        };
+        state.in_flight.insert(object.clone(), Arc::clone(&pending.status));
+        NextStatusWrite::Write(object, Box::new(pending))
     }
 
-    async fn write(&self, object: ObjectKey, offer: Box<Offer>) {
-        let outcome = if self.leadership.epoch() == Some(offer.epoch) {
-            self.patch(&object, &offer).await
+    async fn write(&self, object: ObjectKey, pending: Box<PendingStatus>) {
+        let outcome = if self.leadership.epoch() == Some(pending.epoch) {
+            self.patch(&object, &pending).await
         } else {
-            Outcome::Failed
+            StatusWriteOutcome::Failed
         };
         self.state.lock().in_flight.remove(&object);
-        if outcome == Outcome::Failed {
-            tokio::time::sleep(around(RETRY)).await;
+        if outcome == StatusWriteOutcome::Failed {
+            tokio::time::sleep(jitter_around(RETRY)).await;
         }
-        (self.done)(&object, outcome);
+        (self.on_write)(&object, outcome);
         self.changed.notify_one();
     }
 
-    async fn patch(&self, object: &ObjectKey, offer: &Offer) -> Outcome {
+    async fn patch(&self, object: &ObjectKey, pending: &PendingStatus) -> StatusWriteOutcome {
         let patch = json!({
             "apiVersion": API_VERSION,
             "kind": "OrderRequest",
-            "metadata": { "name": &*object.name, "namespace": &*object.namespace, "uid": &*offer.uid },
-            "status": *offer.status,
+            "metadata": { "name": &*object.name, "namespace": &*object.namespace, "uid": &*pending.uid },
+            "status": *pending.status,
         });
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let terms = self.state.lock().terms;
-        let mut answer = match self.send(object, offer.band, (&params, &Patch::Apply(patch))).await
-        {
-            Ok(resource) => resource,
-            Err(outcome) => return outcome,
-        };
-        if let Some(rest) = rest(&offer.status, &answer) {
+        let mut response =
+            match self.send(object, pending.band, (&params, &Patch::Apply(patch))).await {
+                Ok(resource) => resource,
+                Err(outcome) => return outcome,
+            };
+        if let Some(removal) = removal_patch(&pending.status, &response) {
             tracing::info!(%object, "somebody else wrote more into a status; it is taken out");
             let params = PatchParams {
                 field_manager: Some(FIELD_MANAGER.to_owned()),
                 ..PatchParams::default()
             };
             // Where this fails, the next reconcile finds the rest again.
-            if let Ok(cleared) = self.send(object, offer.band, (&params, &Patch::Merge(rest))).await
+            if let Ok(cleared) =
+                self.send(object, pending.band, (&params, &Patch::Merge(removal))).await
             {
-                answer = cleared;
+                response = cleared;
             }
         }
-        let version = number(answer.metadata.resource_version.as_deref());
-        let status = Arc::clone(&offer.status);
-        let written = Written::new(Arc::clone(&offer.uid), status, version, Instant::now());
+        let version = parse_version(response.metadata.resource_version.as_deref());
+        let status = Arc::clone(&pending.status);
+        let last_applied =
+            LastApplied::new(Arc::clone(&pending.uid), status, version, Instant::now());
         let mut state = self.state.lock();
         if state.terms == terms {
-            state.written.insert(object.clone(), written);
+            state.applied.insert(object.clone(), last_applied);
         }
         drop(state);
-        self.reporter.edge(object, &offer.uid, &offer.known, &offer.status);
-        Outcome::Written
+        self.reporter.report_transition(object, &pending.uid, &pending.previous, &pending.status);
+        StatusWriteOutcome::Applied
     }
 
     /// Sends one request, with its time limit and its metrics.
@@ -302,37 +318,37 @@ impl Writer {
         object: &ObjectKey,
         band: Band,
         (params, patch): (&PatchParams, &Patch<Value>),
-    ) -> Result<Answer, Outcome> {
+    ) -> Result<PatchResponse, StatusWriteOutcome> {
         let url = OrderRequest::url_path(&(), Some(&object.namespace));
         let request = Request::new(url).patch_subresource("status", &object.name, params, patch);
-        let answer = async {
+        let response = async {
             let request = request.map_err(kube::Error::BuildRequest)?;
-            self.client.request::<Answer>(request).await
+            self.client.request::<PatchResponse>(request).await
         };
-        match tokio::time::timeout(WRITE_TIMEOUT, answer).await {
-            Ok(Ok(answer)) => {
+        match tokio::time::timeout(WRITE_TIMEOUT, response).await {
+            Ok(Ok(response)) => {
                 self.metrics.status_written(band, "ok");
-                Ok(answer)
+                Ok(response)
             }
             Ok(Err(error)) => Err(self.failed(object, band, &error)),
             Err(_) => {
                 self.metrics.status_written(band, "error");
                 tracing::warn!(%object, "a status write was not answered in time");
-                Err(Outcome::Failed)
+                Err(StatusWriteOutcome::Failed)
             }
         }
     }
 
-    fn failed(&self, object: &ObjectKey, band: Band, error: &kube::Error) -> Outcome {
+    fn failed(&self, object: &ObjectKey, band: Band, error: &kube::Error) -> StatusWriteOutcome {
         let code = if let kube::Error::Api(status) = error { status.code } else { 0 };
         let (result, outcome) = match code {
-            404 => ("conflict", Outcome::Gone),
-            409 => ("conflict", Outcome::Failed),
-            429 => ("throttled", Outcome::Failed),
-            _ => ("error", Outcome::Failed),
+            404 => ("conflict", StatusWriteOutcome::NotFound),
+            409 => ("conflict", StatusWriteOutcome::Failed),
+            429 => ("throttled", StatusWriteOutcome::Failed),
+            _ => ("error", StatusWriteOutcome::Failed),
         };
         if matches!(code, 429 | 503) {
-            self.state.lock().bucket.slow_down(Instant::now(), self.requests.pause());
+            self.state.lock().bucket.slow_down(Instant::now(), self.requests.backoff());
         }
         self.metrics.status_written(band, result);
         tracing::warn!(%object, code, %error, "a status was not written");
@@ -340,46 +356,47 @@ impl Writer {
     }
 }
 
-enum Next {
-    Write(ObjectKey, Box<Offer>),
+enum NextStatusWrite {
+    Write(ObjectKey, Box<PendingStatus>),
     Wait(Duration),
 }
 
 /// The part of a response that is read. A spec that cannot be read does not make the write a
 /// failure.
 #[derive(Debug, Deserialize)]
-struct Answer {
-    metadata: AnswerMetadata,
+struct PatchResponse {
+    metadata: PatchResponseMetadata,
     status: Option<OrderRequestStatus>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct AnswerMetadata {
+struct PatchResponseMetadata {
     resource_version: Option<String>,
 }
 
 /// Returns a patch that removes the fields of a status that were not applied: those of another
 /// owner, which our apply leaves in place. `None` where there are none.
-fn rest(ours: &OrderRequestStatus, shown: &Answer) -> Option<Value> {
-    if is_shown(ours, shown.status.as_ref()) {
+fn removal_patch(ours: &OrderRequestStatus, response: &PatchResponse) -> Option<Value> {
+    if is_applied(ours, response.status.as_ref()) {
         return None;
     }
-    let fields = more(&serde_json::to_value(shown.status.as_ref()?).ok()?, &json!(ours))?;
-    let version = &shown.metadata.resource_version;
+    let fields =
+        extra_fields(&serde_json::to_value(response.status.as_ref()?).ok()?, &json!(ours))?;
+    let version = &response.metadata.resource_version;
     Some(json!({ "metadata": { "resourceVersion": version }, "status": fields }))
 }
 
 /// Returns the fields that are only in the first of two values, each as null.
-fn more(shown: &Value, ours: &Value) -> Option<Value> {
-    let Value::Object(fields) = shown else { return None };
+fn extra_fields(observed: &Value, ours: &Value) -> Option<Value> {
+    let Value::Object(fields) = observed else { return None };
     let fields: Map<_, _> = fields
         .iter()
         .filter_map(|(name, value)| match ours.get(name) {
             // A list of conditions holds those of others too.
             None if name == "conditions" => None,
             None => Some((name.clone(), Value::Null)),
-            Some(held) => more(value, held).map(|below| (name.clone(), below)),
+            Some(own_value) => extra_fields(value, own_value).map(|below| (name.clone(), below)),
         })
         .collect();
     (!fields.is_empty()).then_some(Value::Object(fields))
@@ -393,10 +410,10 @@ pub(super) fn version(resource: &OrderRequest) -> u64 {
 
 /// Returns the same from the metadata alone.
 pub(super) fn version_of(metadata: &ObjectMeta) -> u64 {
-    number(metadata.resource_version.as_deref())
+    parse_version(metadata.resource_version.as_deref())
 }
 
-fn number(version: Option<&str>) -> u64 {
+fn parse_version(version: Option<&str>) -> u64 {
     version.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
@@ -407,15 +424,19 @@ mod tests {
     #[test]
     fn only_foreign_fields_are_taken_out() {
         let ours = json!({ "phase": "Streaming", "proposals": { "received": 1 } });
-        let shown = json!({
+        let observed = json!({
             "phase": "Closed",
             "proposals": { "received": 1, "best": { "price": "1 EUR" } },
             "conditions": [{ "type": "Approved" }],
             "completionTime": "2026-01-01T00:00:00Z",
         });
-        let taken_out = json!({ "proposals": { "best": null }, "completionTime": null });
-        assert_eq!(more(&shown, &ours), Some(taken_out));
-        assert_eq!(more(&ours, &ours), None);
-        assert_eq!(more(&ours, &shown), None, "what is missing is applied, and not taken out");
+        let removed = json!({ "proposals": { "best": null }, "completionTime": null });
+        assert_eq!(extra_fields(&observed, &ours), Some(removed));
+        assert_eq!(extra_fields(&ours, &ours), None);
+        assert_eq!(
+            extra_fields(&ours, &observed),
+            None,
+            "what is missing is applied, and not taken out"
+        );
     }
 }

@@ -4,15 +4,15 @@ use super::*;
 
 /// Returns each finding as `line:column underlined-text | field message`.
 fn found(text: &str) -> Vec<String> {
-    let shown = |finding: &Finding| {
-        let place = finding.place.as_ref().unwrap();
-        let marked = place.source.chars().skip(place.column - 1).take(place.length);
+    let describe = |finding: &ManifestFinding| {
+        let span = finding.span.as_ref().unwrap();
+        let marked = span.source.chars().skip(span.column - 1).take(span.length);
         let field = finding.refusal.field.as_deref().unwrap_or("-");
-        let (line, column) = (place.line, place.column);
+        let (line, column) = (span.line, span.column);
         let marked: String = marked.collect();
         format!("{line}:{column} {marked} | {field} {}", finding.refusal.message)
     };
-    lint(text).findings.iter().map(shown).collect()
+    lint(text).findings.iter().map(describe).collect()
 }
 
 const HEAD: &str =

@@ -1,12 +1,12 @@
 //! Reconciles one order: observes it, calls `plan`, and takes its steps.
 
 use orderstream_core::date::parse_rfc3339;
-use orderstream_core::plan::{Desired, Seen, Step, plan, refusal};
+use orderstream_core::plan::{DesiredOrder, OrderObservation, ReconcileStep, plan, refusal};
 use orderstream_core::port::Assignment;
 use orderstream_core::{Incarnation, OrderKey, Refusal, Timestamp};
 
-use super::Inner;
-use super::wakes::Due;
+use super::LocalReconciler;
+use super::wake_queue::DueOrders;
 use crate::convert;
 use crate::order_request::{OrderRequest, OrderRequestStatus, StreamStatus};
 use crate::status::{ended, status};
@@ -15,60 +15,62 @@ use crate::status::{ended, status};
 const DELETE_WAIT_MS: u64 = 30_000;
 /// The shortest time until an order is reconciled again, milliseconds, so that waiting for a late
 /// end is not a busy loop.
-const LOOK_AGAIN_MS: u64 = 1_000;
+const REQUEUE_MS_MIN: u64 = 1_000;
 
 /// The result of reconciling.
-enum Outcome {
+enum ReconcileOutcome {
     /// Reconcile again at this time, if nothing wakes the order before.
-    Keep(Option<Timestamp>),
+    Requeue(Option<Timestamp>),
     /// The resource was removed.
-    Gone,
+    Removed,
 }
 
-impl Inner {
+impl LocalReconciler {
     /// Reconciles all orders that are due.
-    pub(super) fn pass(&self, due: Due) {
+    pub(super) fn reconcile_due(&self, due: DueOrders) {
         let keys: Vec<OrderKey> = match due {
-            Due::Some(keys) => keys.into_iter().collect(),
-            Due::All => self.held.lock().keys().cloned().collect(),
+            DueOrders::Some(keys) => keys.into_iter().collect(),
+            DueOrders::All => self.resources.lock().keys().cloned().collect(),
         };
         for key in keys {
             if self.shutdown.is_cancelled() {
                 return;
             }
-            self.look(&key);
+            self.reconcile(&key);
         }
     }
 
     /// Reconciles one order. A refusal is shown in the status, and the order is retried later.
-    pub(super) fn look(&self, key: &OrderKey) {
+    pub(super) fn reconcile(&self, key: &OrderKey) {
         let _writing = self.writer.lock();
-        let Some(mut resource) = self.held.lock().get(key).cloned() else {
+        let Some(mut resource) = self.resources.lock().get(key).cloned() else {
             self.wakes.set_timer(key, None);
             return;
         };
         let now = self.clock.now();
-        let next = match self.reconcile(key, &mut resource, now) {
-            Ok(Outcome::Gone) => None,
-            Ok(Outcome::Keep(next)) => next.map(|at| at.max(now.plus_ms(LOOK_AGAIN_MS))),
+        let next = match self.try_reconcile(key, &mut resource, now) {
+            Ok(ReconcileOutcome::Removed) => None,
+            Ok(ReconcileOutcome::Requeue(next)) => {
+                next.map(|at| at.max(now.plus_ms(REQUEUE_MS_MIN)))
+            }
             Err(refusal) => {
                 tracing::warn!(order = %key, %refusal, "an order request waits");
-                let shown = self.publish(key, &mut resource, Some(&refusal));
-                if let Err(refusal) = shown {
+                let published = self.publish(key, &mut resource, Some(&refusal));
+                if let Err(refusal) = published {
                     tracing::warn!(order = %key, %refusal, "a status cannot be stored");
                 }
-                Some(now.plus_ms(refusal.retry_after_ms.unwrap_or(LOOK_AGAIN_MS)))
+                Some(now.plus_ms(refusal.retry_after_ms.unwrap_or(REQUEUE_MS_MIN)))
             }
         };
         self.wakes.set_timer(key, next);
     }
 
-    fn reconcile(
+    fn try_reconcile(
         &self,
         key: &OrderKey,
         resource: &mut OrderRequest,
         now: Timestamp,
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<ReconcileOutcome, Refusal> {
         let mut desired = convert::desired(resource, convert::incarnation(resource)?)?;
         let deleted_at = resource.metadata.deletion_timestamp.as_ref();
         let deleted_at = deleted_at.map(|at| Timestamp(at.0.as_millisecond()));
@@ -85,9 +87,9 @@ impl Inner {
         let snapshot = self.streams.snapshot(key).filter(|s| s.incarnation == desired.incarnation);
         let published_terminal = known.is_terminal();
         if published_terminal && !snapshot.as_ref().is_some_and(|s| s.is_terminal()) {
-            return self.over(key, resource, &desired, now);
+            return self.reconcile_ended(key, resource, &desired, now);
         }
-        let seen = Seen {
+        let observed = OrderObservation {
             snapshot,
             placement: known.processor().map(ToOwned::to_owned),
             ready: self.processors.clone(),
@@ -96,54 +98,54 @@ impl Inner {
             published_terminal,
         };
         let mut next = deleted_at.map(|at| at.plus_ms(DELETE_WAIT_MS));
-        for step in plan(&desired, &seen, now) {
+        for step in plan(&desired, &observed, now) {
             match step {
-                Step::RequeueAt(at) => next = Some(next.map_or(at, |held| held.min(at))),
-                Step::Remove => return self.remove(key, resource),
-                step @ (Step::Locate
-                | Step::Place(_)
-                | Step::Start(_)
-                | Step::Act(_)
-                | Step::Stop
-                | Step::Publish) => self.take(step, key, resource, &desired)?,
+                ReconcileStep::RequeueAt(at) => next = Some(next.map_or(at, |held| held.min(at))),
+                ReconcileStep::Remove => return self.remove(key, resource),
+                step @ (ReconcileStep::Locate
+                | ReconcileStep::Place(_)
+                | ReconcileStep::Start(_)
+                | ReconcileStep::SendCommand(_)
+                | ReconcileStep::Stop
+                | ReconcileStep::Publish) => self.take_step(step, key, resource, &desired)?,
             }
         }
-        Ok(Outcome::Keep(next))
+        Ok(ReconcileOutcome::Requeue(next))
     }
 
-    fn take(
+    fn take_step(
         &self,
-        step: Step,
+        step: ReconcileStep,
         key: &OrderKey,
         resource: &mut OrderRequest,
-        desired: &Desired,
+        desired: &DesiredOrder,
     ) -> Result<(), Refusal> {
         match step {
-            Step::Place(processor) => self.place(key, resource, processor),
-            Step::Start(processor) => self.streams.ensure(Assignment {
+            ReconcileStep::Place(processor) => self.store_placement(key, resource, processor),
+            ReconcileStep::Start(processor) => self.streams.ensure(Assignment {
                 key: key.clone(),
                 incarnation: desired.incarnation.clone(),
                 spec: desired.spec.clone(),
                 epoch: self.epoch,
                 processor,
             }),
-            Step::Act(command) => self.streams.act(key, *command),
-            Step::Stop => {
+            ReconcileStep::SendCommand(command) => self.streams.send_command(key, *command),
+            ReconcileStep::Stop => {
                 self.streams.stop(key, &desired.incarnation);
                 self.observe_end(key, resource)
             }
-            Step::Publish => {
+            ReconcileStep::Publish => {
                 let snapshot = self.streams.snapshot(key);
                 let refused = snapshot.as_deref().and_then(|seen| refusal(desired, seen));
                 self.publish(key, resource, refused.as_ref())
             }
             // `Locate` is not needed here; the caller handles the others.
-            Step::Locate | Step::RequeueAt(_) | Step::Remove => Ok(()),
+            ReconcileStep::Locate | ReconcileStep::RequeueAt(_) | ReconcileStep::Remove => Ok(()),
         }
     }
 
     /// Stores the order's processor, before anything is sent there.
-    fn place(
+    fn store_placement(
         &self,
         key: &OrderKey,
         resource: &mut OrderRequest,
@@ -152,7 +154,7 @@ impl Inner {
         let mut known = resource.status.clone().unwrap_or_default();
         let stream = known.stream.take().unwrap_or_default();
         known.stream = Some(StreamStatus { processor: Some(processor), ..stream });
-        self.keep(key, resource, known)
+        self.store_status(key, resource, known)
     }
 
     /// Publishes the status. An order that ended is reconciled again, so that its stream is
@@ -172,7 +174,7 @@ impl Inner {
             return Ok(());
         }
         let ended = next.is_terminal() && !known.is_terminal();
-        self.keep(key, resource, next)?;
+        self.store_status(key, resource, next)?;
         if ended {
             self.wakes.wake(key);
         }
@@ -181,7 +183,7 @@ impl Inner {
 
     /// Stores a status in memory. A placement or an end, which the event list does not give again,
     /// is written to the disk first.
-    fn keep(
+    fn store_status(
         &self,
         key: &OrderKey,
         resource: &mut OrderRequest,
@@ -194,20 +196,20 @@ impl Inner {
         if durable {
             self.store.write(&new)?;
         }
-        self.held.lock().insert(key.clone(), new.clone());
+        self.resources.lock().insert(key.clone(), new.clone());
         *resource = new;
         Ok(())
     }
 
     /// Handles an order whose end was published and whose stream is stopped: the resource waits for
     /// its removal.
-    fn over(
+    fn reconcile_ended(
         &self,
         key: &OrderKey,
         resource: &mut OrderRequest,
-        desired: &Desired,
+        desired: &DesiredOrder,
         now: Timestamp,
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<ReconcileOutcome, Refusal> {
         self.observe_end(key, resource)?;
         let known = resource.status.as_ref();
         let ended_at = known
@@ -215,24 +217,28 @@ impl Inner {
             .and_then(parse_rfc3339)
             .unwrap_or(now);
         let due = ended_at.plus_ms(desired.ttl_after_finished_ms);
-        if now >= due { self.remove(key, resource) } else { Ok(Outcome::Keep(Some(due))) }
+        if now >= due {
+            self.remove(key, resource)
+        } else {
+            Ok(ReconcileOutcome::Requeue(Some(due)))
+        }
     }
 
     /// Publishes that an edit after the end was observed.
     fn observe_end(&self, key: &OrderKey, resource: &mut OrderRequest) -> Result<(), Refusal> {
         let known = resource.status.clone().unwrap_or_default();
         let next = ended(resource.metadata.generation.unwrap_or(1), &known);
-        if next == known { Ok(()) } else { self.keep(key, resource, next) }
+        if next == known { Ok(()) } else { self.store_status(key, resource, next) }
     }
 
-    fn remove(&self, key: &OrderKey, resource: &OrderRequest) -> Result<Outcome, Refusal> {
-        if let Some(life) =
+    fn remove(&self, key: &OrderKey, resource: &OrderRequest) -> Result<ReconcileOutcome, Refusal> {
+        if let Some(incarnation) =
             resource.metadata.uid.as_ref().and_then(|uid| Incarnation::new(uid).ok())
         {
-            self.streams.stop(key, &life);
+            self.streams.stop(key, &incarnation);
         }
         self.store.remove(resource)?;
-        self.held.lock().remove(key);
-        Ok(Outcome::Gone)
+        self.resources.lock().remove(key);
+        Ok(ReconcileOutcome::Removed)
     }
 }

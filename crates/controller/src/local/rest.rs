@@ -15,7 +15,7 @@ use axum::{Json, Router};
 use orderstream_core::{Reason, Refusal};
 use serde_json::{Value, json};
 
-use super::{Applied, LocalOrderRequests};
+use super::{LocalApplyOutcome, LocalOrderRequests};
 use crate::convert;
 use crate::manifest::{self, API_VERSION, Manifest};
 use crate::order_request::OrderRequest;
@@ -41,9 +41,9 @@ pub fn router(local: LocalOrderRequests) -> Router {
 
 /// A refusal and its HTTP status, for the server of the routes.
 #[derive(Debug)]
-struct Refused(Refusal, StatusCode);
+struct LocalApiRefusal(Refusal, StatusCode);
 
-impl From<Refusal> for Refused {
+impl From<Refusal> for LocalApiRefusal {
     fn from(refusal: Refusal) -> Self {
         let status = StatusCode::from_u16(refusal.reason.http_status())
             .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -51,7 +51,7 @@ impl From<Refusal> for Refused {
     }
 }
 
-impl IntoResponse for Refused {
+impl IntoResponse for LocalApiRefusal {
     fn into_response(self) -> Response {
         let mut response = self.1.into_response();
         response.extensions_mut().insert(self.0);
@@ -67,13 +67,13 @@ async fn no_query(request: Request, next: Next) -> Response {
     };
     let name: String = first.split('=').next().unwrap_or_default().chars().take(128).collect();
     let message = "is not known; this path takes no query parameter, leave it out";
-    Refused::from(Refusal::field(name, message)).into_response()
+    LocalApiRefusal::from(Refusal::field(name, message)).into_response()
 }
 
-type InPath<T> = Result<Path<T>, PathRejection>;
+type PathExtraction<T> = Result<Path<T>, PathRejection>;
 
 /// Returns the parameters of a path.
-fn in_path<T>(given: InPath<T>) -> Result<T, Refusal> {
+fn path_params<T>(given: PathExtraction<T>) -> Result<T, Refusal> {
     let rejection = match given {
         Ok(Path(parameters)) => return Ok(parameters),
         Err(rejection) => rejection,
@@ -88,44 +88,50 @@ fn in_path<T>(given: InPath<T>) -> Result<T, Refusal> {
 }
 
 /// Reads resources, and returns them once their statuses survive this process.
-async fn shown(
+async fn read_durable(
     local: &LocalOrderRequests,
     read: impl FnOnce(&LocalOrderRequests) -> Result<Vec<OrderRequest>, Refusal> + Send + 'static,
 ) -> Result<Vec<OrderRequest>, Refusal> {
     let reading = local.clone();
     // An order without a resource is read from the disk.
     let read = local.0.tasks.spawn_blocking(move || read(&reading)).await;
-    let read = read.map_err(|_| stopped())??;
-    keep(local, &read).await?;
+    let read = read.map_err(|_| internal_error())??;
+    persist_statuses(local, &read).await?;
     Ok(read)
 }
 
-async fn keep(local: &LocalOrderRequests, resources: &[OrderRequest]) -> Result<(), Refusal> {
+async fn persist_statuses(
+    local: &LocalOrderRequests,
+    resources: &[OrderRequest],
+) -> Result<(), Refusal> {
     let keys: Vec<_> = resources.iter().filter_map(|one| convert::key(one).ok()).collect();
-    local.0.streams.keep(&keys).await
+    local.0.streams.persist(&keys).await
 }
 
 /// Returns a changed resource in any case; its status only where that survives this process.
-async fn done(local: &LocalOrderRequests, mut resource: OrderRequest) -> Json<OrderRequest> {
-    if let Err(refusal) = keep(local, std::slice::from_ref(&resource)).await {
+async fn change_response(
+    local: &LocalOrderRequests,
+    mut resource: OrderRequest,
+) -> Json<OrderRequest> {
+    if let Err(refusal) = persist_statuses(local, std::slice::from_ref(&resource)).await {
         tracing::warn!(%refusal, "a resource is answered without its status");
         resource.status = None;
     }
     Json(resource)
 }
 
-async fn list_all(State(local): State<LocalOrderRequests>) -> Result<Json<Value>, Refused> {
-    Ok(Json(list_of(&shown(&local, |local| Ok(local.list(None))).await?)))
+async fn list_all(State(local): State<LocalOrderRequests>) -> Result<Json<Value>, LocalApiRefusal> {
+    Ok(Json(list_of(&read_durable(&local, |local| Ok(local.list(None))).await?)))
 }
 
 async fn list(
     State(local): State<LocalOrderRequests>,
-    path: InPath<String>,
-) -> Result<Json<Value>, Refused> {
-    let namespace = in_path(path)?;
+    path: PathExtraction<String>,
+) -> Result<Json<Value>, LocalApiRefusal> {
+    let namespace = path_params(path)?;
     manifest::namespace(&namespace)?;
     let read = move |local: &LocalOrderRequests| Ok(local.list(Some(&namespace)));
-    Ok(Json(list_of(&shown(&local, read).await?)))
+    Ok(Json(list_of(&read_durable(&local, read).await?)))
 }
 
 fn list_of(items: &[OrderRequest]) -> Value {
@@ -134,39 +140,40 @@ fn list_of(items: &[OrderRequest]) -> Value {
 
 async fn read(
     State(local): State<LocalOrderRequests>,
-    path: InPath<(String, String)>,
-) -> Result<Json<OrderRequest>, Refused> {
-    let (namespace, name) = in_path(path)?;
+    path: PathExtraction<(String, String)>,
+) -> Result<Json<OrderRequest>, LocalApiRefusal> {
+    let (namespace, name) = path_params(path)?;
     let read = move |local: &LocalOrderRequests| Ok(vec![local.get(&namespace, &name)?]);
-    let mut read = shown(&local, read).await?;
-    Ok(Json(read.pop().ok_or_else(stopped)?))
+    let mut read = read_durable(&local, read).await?;
+    Ok(Json(read.pop().ok_or_else(internal_error)?))
 }
 
 async fn apply(
     State(local): State<LocalOrderRequests>,
-    path: InPath<(String, String)>,
+    path: PathExtraction<(String, String)>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<(StatusCode, Json<OrderRequest>), Refused> {
-    let (namespace, name) = in_path(path)?;
-    let resource = resource(&namespace, &name, &body.map_err(|rejection| not_read(&rejection))?)?;
+) -> Result<(StatusCode, Json<OrderRequest>), LocalApiRefusal> {
+    let (namespace, name) = path_params(path)?;
+    let resource =
+        resource(&namespace, &name, &body.map_err(|rejection| body_refusal(&rejection))?)?;
     let (tasks, applying) = (local.0.tasks.clone(), local.clone());
     let applied = tasks.spawn_blocking(move || applying.apply(resource)).await;
-    let (applied, resource) = applied.map_err(|_| stopped())??;
+    let (applied, resource) = applied.map_err(|_| internal_error())??;
     let status = match applied {
-        Applied::Created => StatusCode::CREATED,
-        Applied::Configured | Applied::Unchanged => StatusCode::OK,
+        LocalApplyOutcome::Created => StatusCode::CREATED,
+        LocalApplyOutcome::Configured | LocalApplyOutcome::Unchanged => StatusCode::OK,
     };
-    Ok((status, done(&local, resource).await))
+    Ok((status, change_response(&local, resource).await))
 }
 
-fn not_read(rejection: &BytesRejection) -> Refused {
+fn body_refusal(rejection: &BytesRejection) -> LocalApiRefusal {
     let status = rejection.status();
     let message = if status == StatusCode::PAYLOAD_TOO_LARGE {
         format!("the body is too large; at most {BODY_BYTES_MAX} bytes are allowed")
     } else {
         "the body was cut; send all of it".to_owned()
     };
-    Refused(Refusal::new(Reason::InvalidRequest, message), status)
+    LocalApiRefusal(Refusal::new(Reason::InvalidRequest, message), status)
 }
 
 /// Reads the one OrderRequest of a body, which must be the one that the path names.
@@ -195,19 +202,19 @@ fn resource(namespace: &str, name: &str, body: &Bytes) -> Result<OrderRequest, R
 
 async fn delete(
     State(local): State<LocalOrderRequests>,
-    path: InPath<(String, String)>,
-) -> Result<Json<OrderRequest>, Refused> {
-    let (namespace, name) = in_path(path)?;
+    path: PathExtraction<(String, String)>,
+) -> Result<Json<OrderRequest>, LocalApiRefusal> {
+    let (namespace, name) = path_params(path)?;
     let (tasks, deleting) = (local.0.tasks.clone(), local.clone());
     let deleted = tasks.spawn_blocking(move || deleting.delete(&namespace, &name)).await;
-    Ok(done(&local, deleted.map_err(|_| stopped())??).await)
+    Ok(change_response(&local, deleted.map_err(|_| internal_error())??).await)
 }
 
-fn stopped() -> Refusal {
+fn internal_error() -> Refusal {
     Refusal::new(Reason::Internal, "the request could not be finished; the log has the cause")
 }
 
-async fn unknown_path() -> Refused {
+async fn unknown_path() -> LocalApiRefusal {
     let message = format!("unknown path; order requests are under /apis/{API_VERSION}");
-    Refused::from(Refusal::new(Reason::OrderNotFound, message))
+    LocalApiRefusal::from(Refusal::new(Reason::OrderNotFound, message))
 }

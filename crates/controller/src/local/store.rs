@@ -10,22 +10,22 @@ use crate::order_request::OrderRequest;
 
 /// A folder of resources.
 #[derive(Debug)]
-pub(crate) struct Store {
+pub(crate) struct ResourceFolder {
     dir: PathBuf,
 }
 
-impl Store {
+impl ResourceFolder {
     /// Opens the folder, which is made if it is missing, and reads its resources. A file that
     /// cannot be read is logged and left as it is; the others are served.
     pub(crate) fn open(dir: &Path) -> Result<(Self, Vec<OrderRequest>), Refusal> {
         let store = Self { dir: dir.to_owned() };
-        let held = store.load().map_err(|error| store.refusal("cannot be read", &error))?;
-        Ok((store, held))
+        let resources = store.load().map_err(|error| store.refusal("cannot be read", &error))?;
+        Ok((store, resources))
     }
 
     fn load(&self) -> io::Result<Vec<OrderRequest>> {
         fs::create_dir_all(&self.dir)?;
-        let mut held = Vec::new();
+        let mut resources = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
             let path = entry?.path();
             match path.extension().and_then(|extension| extension.to_str()) {
@@ -40,7 +40,7 @@ impl Store {
             }
             let read = fs::read(&path).map(|bytes| serde_json::from_slice(&bytes));
             match read {
-                Ok(Ok(resource)) => held.push(resource),
+                Ok(Ok(resource)) => resources.push(resource),
                 Ok(Err(error)) => {
                     tracing::error!(path = %path.display(), %error, "a stored order request is damaged");
                 }
@@ -52,7 +52,7 @@ impl Store {
         // A probe, so that an unwritable folder is detected before anything is acknowledged.
         self.replace("probe", b"{}")?;
         fs::remove_file(self.path("probe"))?;
-        Ok(held)
+        Ok(resources)
     }
 
     /// Writes a resource; when this returns, it survives a crash.

@@ -2,22 +2,22 @@
 //! functions of an order that was opened.
 
 use crate::book::Context;
-use crate::command::{Act, Award, Opening};
+use crate::command::{Award, CommandKind, OrderOpening};
 use crate::event::{EventKind, ProposalUpdate};
 use crate::order::{Order, Phase};
 use crate::refusal::{Reason, Refusal};
 
 pub(super) mod decision;
+mod messaging;
 mod proposals;
-mod talk;
 
-use decision::Decision;
+use decision::AwardDecision;
 
-type Kinds = Result<Vec<EventKind>, Refusal>;
+type RuleResult = Result<Vec<EventKind>, Refusal>;
 
 /// Decides an opening of an order that exists: the same incarnation is a repetition and causes no
 /// event, and another one is refused.
-pub(super) fn reopen(order: &Order, opening: &Opening) -> Kinds {
+pub(super) fn reopen(order: &Order, opening: &OrderOpening) -> RuleResult {
     if order.incarnation != opening.incarnation {
         return Err(Refusal::new(
             Reason::OrderExists,
@@ -30,132 +30,144 @@ pub(super) fn reopen(order: &Order, opening: &Opening) -> Kinds {
 }
 
 /// Returns the events that a command causes in an order that was opened.
-pub(super) fn decide(order: &Order, context: &Context, act: &Act) -> Kinds {
+pub(super) fn decide(order: &Order, context: &Context, kind: &CommandKind) -> RuleResult {
     if order.phase.is_terminal() {
-        return after_the_end(order, act);
+        return decide_after_end(order, kind);
     }
     let now = context.now;
-    match act {
-        Act::Open(opening) => reopen(order, opening),
-        Act::Propose(proposed) => proposals::propose(order, context, proposed),
-        Act::Amend(proposed) => proposals::amend(order, now, proposed),
-        Act::Withdraw { proposal_id, reason } => {
+    match kind {
+        CommandKind::Open(opening) => reopen(order, opening),
+        CommandKind::Propose(proposed) => proposals::propose(order, context, proposed),
+        CommandKind::Amend(proposed) => proposals::amend(order, now, proposed),
+        CommandKind::Withdraw { proposal_id, reason } => {
             proposals::withdraw(order, now, proposal_id, reason.as_ref())
         }
-        Act::Decline { seller, reason } => proposals::decline(order, seller, reason.as_ref()),
-        Act::Answer { seller, follow_up_id, message } => {
-            talk::answer(order, seller, follow_up_id, message)
+        CommandKind::Decline { seller, reason } => {
+            proposals::decline(order, seller, reason.as_ref())
         }
-        Act::Ask { seller, question_id, message } => {
-            talk::ask(order, seller, question_id.as_ref(), message)
+        CommandKind::Answer { seller, follow_up_id, message } => {
+            messaging::answer(order, seller, follow_up_id, message)
         }
-        Act::See { seller } => talk::see(order, seller),
-        Act::Notified { seller, channel, failure } => {
-            talk::notified(order, seller, *channel, failure.as_ref())
+        CommandKind::Ask { seller, question_id, message } => {
+            messaging::ask(order, seller, question_id.as_ref(), message)
         }
-        Act::FollowUp(added) => talk::follow_up(order, added),
-        Act::Lock { proposal_id, holder, lease_ms } => {
+        CommandKind::See { seller } => messaging::see(order, seller),
+        CommandKind::Notified { seller, channel, failure } => {
+            messaging::notified(order, seller, *channel, failure.as_ref())
+        }
+        CommandKind::FollowUp(added) => messaging::follow_up(order, added),
+        CommandKind::Lock { proposal_id, holder, lease_ms } => {
             proposals::lock(order, now, proposal_id, (holder, *lease_ms))
         }
-        Act::Unlock { proposal_id, holder } => proposals::unlock(order, now, proposal_id, holder),
-        Act::Pause { reason } => Ok(pause(order, reason.as_ref())),
-        Act::Resume => resume(order),
-        Act::Extend { expires_in_ms } => extend(order, *expires_in_ms),
-        Act::Close { reason } => Ok(vec![EventKind::OrderClosed { reason: reason.clone() }]),
-        Act::Finalise { award, reason, undo_within_ms } => {
+        CommandKind::Unlock { proposal_id, holder } => {
+            proposals::unlock(order, now, proposal_id, holder)
+        }
+        CommandKind::Pause { reason } => Ok(pause(order, reason.as_ref())),
+        CommandKind::Resume => resume(order),
+        CommandKind::Extend { expires_in_ms } => extend(order, *expires_in_ms),
+        CommandKind::Close { reason } => {
+            Ok(vec![EventKind::OrderClosed { reason: reason.clone() }])
+        }
+        CommandKind::Finalise { award, reason, undo_within_ms } => {
             let (award, reason) = (award.as_ref(), reason.as_ref());
             let undo_within_ms = undo_within_ms.unwrap_or(0);
-            decision::finalise(order, context, Decision { award, reason, undo_within_ms })
+            decision::finalise(order, context, AwardDecision { award, reason, undo_within_ms })
         }
-        Act::UndoAward { reason } => decision::undo(order, reason.as_ref()),
-        Act::Cancel { reason } => Ok(vec![EventKind::OrderCancelled { reason: reason.clone() }]),
-        Act::Tick => Ok(Vec::new()),
+        CommandKind::UndoAward { reason } => decision::undo(order, reason.as_ref()),
+        CommandKind::Cancel { reason } => {
+            Ok(vec![EventKind::OrderCancelled { reason: reason.clone() }])
+        }
+        CommandKind::Tick => Ok(Vec::new()),
     }
 }
 
 /// Returns an event that restates the current state, for a keyed command that has nothing left to
 /// do but whose effect a later command can undo. Without this record, a repetition of the key would
 /// run the command again.
-pub(super) fn restate(order: &Order, act: &Act) -> Option<EventKind> {
-    match act {
-        Act::Pause { reason } => {
+pub(super) fn restate(order: &Order, kind: &CommandKind) -> Option<EventKind> {
+    match kind {
+        CommandKind::Pause { reason } => {
             Some(EventKind::OrderPaused { expired: false, reason: reason.clone() })
         }
-        Act::Resume => Some(EventKind::OrderResumed),
-        Act::Extend { .. } => Some(EventKind::OrderExtended { expires_at: order.expires_at }),
-        Act::Unlock { proposal_id, holder } => {
+        CommandKind::Resume => Some(EventKind::OrderResumed),
+        CommandKind::Extend { .. } => {
+            Some(EventKind::OrderExtended { expires_at: order.expires_at })
+        }
+        CommandKind::Unlock { proposal_id, holder } => {
             let (proposal_id, holder) = (proposal_id.clone(), holder.clone());
             Some(EventKind::EditLock { proposal_id, holder, until: None })
         }
-        Act::Amend(proposed) => {
-            let held = order.proposals.get(proposed.proposal_id.as_ref()?)?;
-            let (proposal, version) = (held.content.clone(), held.version);
+        CommandKind::Amend(proposed) => {
+            let existing = order.proposals.get(proposed.proposal_id.as_ref()?)?;
+            let (proposal, version) = (existing.content.clone(), existing.version);
             Some(EventKind::ProposalUpdate(ProposalUpdate::Amended { proposal, version }))
         }
-        Act::Finalise { .. } => {
+        CommandKind::Finalise { .. } => {
             let pending = order.pending_award.clone()?;
             let (award, reason, effective_at) =
                 (pending.award, pending.reason, pending.effective_at);
             Some(EventKind::AwardPending { award, reason, effective_at })
         }
         // No event: these are permanent (`Memory::done_by`), always cause an event, or have no key.
-        Act::Open(_)
-        | Act::Propose(_)
-        | Act::Withdraw { .. }
-        | Act::Decline { .. }
-        | Act::Answer { .. }
-        | Act::FollowUp(_)
-        | Act::Lock { .. }
-        | Act::Ask { .. }
-        | Act::See { .. }
-        | Act::Notified { .. }
-        | Act::UndoAward { .. }
-        | Act::Close { .. }
-        | Act::Cancel { .. }
-        | Act::Tick => None,
+        CommandKind::Open(_)
+        | CommandKind::Propose(_)
+        | CommandKind::Withdraw { .. }
+        | CommandKind::Decline { .. }
+        | CommandKind::Answer { .. }
+        | CommandKind::FollowUp(_)
+        | CommandKind::Lock { .. }
+        | CommandKind::Ask { .. }
+        | CommandKind::See { .. }
+        | CommandKind::Notified { .. }
+        | CommandKind::UndoAward { .. }
+        | CommandKind::Close { .. }
+        | CommandKind::Cancel { .. }
+        | CommandKind::Tick => None,
     }
 }
 
 /// Decides a command after the order's end, which never causes an event: the end and the opening
 /// can be repeated, a tick and the state of a seller change nothing, and all else is refused.
-pub(super) fn after_the_end(order: &Order, act: &Act) -> Kinds {
-    if let Act::Open(opening) = act {
+pub(super) fn decide_after_end(order: &Order, kind: &CommandKind) -> RuleResult {
+    if let CommandKind::Open(opening) = kind {
         return reopen(order, opening);
     }
-    after_an_end((order.phase, order.award.as_ref()), act).map(|()| Vec::new())
+    check_after_end_phase((order.phase, order.award.as_ref()), kind).map(|()| Vec::new())
 }
 
-/// [`after_the_end`] decided from the end alone; every opening is refused.
-pub(super) fn after_an_end(
+/// [`decide_after_end`] decided from the end alone; every opening is refused.
+pub(super) fn check_after_end_phase(
     (phase, award): (Phase, Option<&Award>),
-    act: &Act,
+    kind: &CommandKind,
 ) -> Result<(), Refusal> {
-    let said_again = match (act, phase) {
+    let is_repetition = match (kind, phase) {
         // The end is the last event, also where a seller is notified or sees the order only after
         // it.
-        (Act::Tick | Act::Notified { .. } | Act::See { .. }, _)
-        | (Act::Cancel { .. }, Phase::Cancelled)
-        | (Act::Close { .. }, Phase::Closed) => true,
-        (Act::Finalise { award: wanted, .. }, Phase::Finalised) => wanted.as_ref() == award,
+        (CommandKind::Tick | CommandKind::Notified { .. } | CommandKind::See { .. }, _)
+        | (CommandKind::Cancel { .. }, Phase::Cancelled)
+        | (CommandKind::Close { .. }, Phase::Closed) => true,
+        (CommandKind::Finalise { award: requested, .. }, Phase::Finalised) => {
+            requested.as_ref() == award
+        }
         _ => false,
     };
-    if said_again {
+    if is_repetition {
         return Ok(());
     }
-    let (reason, text) = match (act, phase) {
-        (Act::UndoAward { .. }, Phase::Finalised) => {
+    let (reason, text) = match (kind, phase) {
+        (CommandKind::UndoAward { .. }, Phase::Finalised) => {
             (Reason::AwardNotPending, "the award has taken effect; it cannot be undone".to_owned())
         }
-        (Act::Finalise { .. }, Phase::Finalised) => {
+        (CommandKind::Finalise { .. }, Phase::Finalised) => {
             (Reason::AlreadyAwarded, "the order was decided otherwise before".to_owned())
         }
-        (_, Phase::Expired) => (Reason::DeadlinePassed, too_late(phase.as_str())),
-        _ => (Reason::OrderEnded, too_late(phase.as_str())),
+        (_, Phase::Expired) => (Reason::DeadlinePassed, ended_text(phase.as_str())),
+        _ => (Reason::OrderEnded, ended_text(phase.as_str())),
     };
     Err(Refusal::new(reason, text).with("phase", phase.as_str()))
 }
 
-fn too_late(phase: &str) -> String {
+fn ended_text(phase: &str) -> String {
     format!("the order is {phase}; nothing more is taken")
 }
 
@@ -166,7 +178,7 @@ fn pause(order: &Order, reason: Option<&String>) -> Vec<EventKind> {
     vec![EventKind::OrderPaused { expired: false, reason: reason.cloned() }]
 }
 
-fn resume(order: &Order) -> Kinds {
+fn resume(order: &Order) -> RuleResult {
     must_not_be_opened(order)?;
     Ok(if order.phase == Phase::Open { Vec::new() } else { vec![EventKind::OrderResumed] })
 }
@@ -183,19 +195,19 @@ fn must_not_be_opened(order: &Order) -> Result<(), Refusal> {
     ))
 }
 
-fn extend(order: &Order, expires_in_ms: u64) -> Kinds {
+fn extend(order: &Order, expires_in_ms: u64) -> RuleResult {
     must_not_be_opened(order)?;
     let expires_at = order.opened_at.plus_ms(crate::input::expires_in_ms(expires_in_ms)?);
     if expires_at == order.expires_at {
         return Ok(Vec::new());
     }
     if expires_at < order.expires_at {
-        let held = order.expires_at.ms_since(order.opened_at);
+        let current_ms = order.expires_at.ms_since(order.opened_at);
         return Err(Refusal {
             field: Some("expires_in_ms".to_owned()),
             ..Refusal::new(
                 Reason::ExpiryShrinks,
-                format!("is {expires_in_ms}, less than {held} now; an expiry can only grow"),
+                format!("is {expires_in_ms}, less than {current_ms} now; an expiry can only grow"),
             )
         });
     }

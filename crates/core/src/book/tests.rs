@@ -1,7 +1,7 @@
 //! Tests of single rules of the book. Tests of whole orders are in `tests/`.
 
 use super::*;
-use crate::command::{Award, Proposed};
+use crate::command::{Award, ProposalContent};
 use crate::event::ProposalUpdate;
 use crate::id::{FollowUpId, IdempotencyKey, SellerId};
 use crate::limits::{EXPIRES_IN_MS_MAX, LEASE_MS_MAX};
@@ -13,46 +13,46 @@ use crate::withheld::{Durable, ListHash};
 mod decision;
 mod ends;
 mod keys;
+mod messaging;
 mod proposals;
 mod repeats;
 mod sealed;
-mod talk;
 
-struct All;
+struct AllDurable;
 
-impl Durable for All {
+impl Durable for AllDurable {
     fn proves(&self, _: ListHash, _: Seq) -> bool {
         true
     }
 }
 
-struct Through(u64);
+struct DurableThrough(u64);
 
-impl Durable for Through {
+impl Durable for DurableThrough {
     fn proves(&self, _: ListHash, until: Seq) -> bool {
         Seq(self.0) >= until
     }
 }
 
 const T0: i64 = 1_000_000;
-const LIFE_MS: u64 = 60_000;
+const LIFETIME_MS: u64 = 60_000;
 
 /// A book with a clock that the test moves.
 #[derive(Clone)]
-struct Desk {
+struct BookHarness {
     book: Book,
     now: i64,
     stored: Vec<Event>,
 }
 
-type Done = Result<Answer, Refusal>;
+type CommandResult = Result<Reply, Refusal>;
 
-impl Desk {
+impl BookHarness {
     /// Returns a desk with an open order: two events.
     fn open() -> Self {
-        let mut desk = Self::closed();
-        desk.act(opening("uid-1")).expect("a new order opens");
-        desk
+        let mut harness = Self::closed();
+        harness.run(opening("uid-1")).expect("a new order opens");
+        harness
     }
 
     fn closed() -> Self {
@@ -60,50 +60,50 @@ impl Desk {
         Self { book, now: T0, stored: Vec::new() }
     }
 
-    fn step(&mut self, command: &Command) -> Done {
+    fn step(&mut self, command: &Command) -> CommandResult {
         let fresh_id = ProposalId::new(format!("fresh-{}", self.stored.len())).ok();
         let context = Context { now: Timestamp(self.now), fresh_id };
         let output = self.book.step(&context, command);
         self.stored.extend(output.events);
-        output.answer.release(&All).expect("everything is durable")
+        output.reply.release(&AllDurable).expect("everything is durable")
     }
 
-    fn act(&mut self, act: Act) -> Done {
+    fn run(&mut self, act: CommandKind) -> CommandResult {
         self.step(&Command::bare(act))
     }
 
-    fn keyed(&mut self, key: &str, act: Act) -> Done {
+    fn run_keyed(&mut self, key: &str, kind: CommandKind) -> CommandResult {
         let key = Some(IdempotencyKey::new(key).unwrap());
-        self.step(&Command { key, ..Command::bare(act) })
+        self.step(&Command { key, ..Command::bare(kind) })
     }
 
-    /// Does the same as [`Desk::keyed`], as a seller.
-    fn keyed_by(&mut self, by: &str, key: &str, act: Act) -> Done {
+    /// Does the same as [`BookHarness::run_keyed`], as a seller.
+    fn run_keyed_by(&mut self, by: &str, key: &str, kind: CommandKind) -> CommandResult {
         let (key, actor) = (IdempotencyKey::new(key).ok(), Some(Actor::Seller(seller(by))));
-        self.step(&Command { key, actor, ..Command::bare(act) })
+        self.step(&Command { key, actor, ..Command::bare(kind) })
     }
 
-    fn refused(&mut self, act: Act) -> Reason {
+    fn expect_refusal(&mut self, kind: CommandKind) -> Reason {
         let before = self.stored.len();
-        let refusal = self.act(act).expect_err("must be refused");
+        let refusal = self.run(kind).expect_err("must be refused");
         assert_eq!(self.stored.len(), before, "a refusal leaves no event");
         refusal.reason
     }
 
-    /// Does the same as [`Desk::refused`], where the clock demands an event first.
-    fn refused_late(&mut self, act: Act) -> Reason {
-        self.act(act).expect_err("must be refused").reason
+    /// Does the same as [`BookHarness::expect_refusal`], where the clock demands an event first.
+    fn expect_late_refusal(&mut self, kind: CommandKind) -> Reason {
+        self.run(kind).expect_err("must be refused").reason
     }
 
     fn phase(&self) -> Phase {
         self.book.order().unwrap().phase
     }
 
-    fn words(&self) -> Vec<&'static str> {
+    fn event_names(&self) -> Vec<&'static str> {
         self.stored.iter().map(|event| event.kind.as_str()).collect()
     }
 
-    fn reborn(&self) -> Book {
+    fn replayed(&self) -> Book {
         let mut book = Book::new(self.book.key.clone());
         for event in &self.stored {
             book.replay(event).unwrap();
@@ -117,19 +117,19 @@ fn seller(name: &str) -> SellerId {
     SellerId::new(name).unwrap()
 }
 
-fn pid(id: &str) -> ProposalId {
+fn proposal_id(id: &str) -> ProposalId {
     ProposalId::new(id).unwrap()
 }
 
-fn opening(incarnation: &str) -> Act {
-    let spec = OrderSpec { expires_in_ms: LIFE_MS, ..OrderSpec::default() };
+fn opening(incarnation: &str) -> CommandKind {
+    let spec = OrderSpec { expires_in_ms: LIFETIME_MS, ..OrderSpec::default() };
     let incarnation = Incarnation::new(incarnation).unwrap();
-    Act::Open(Box::new(Opening { incarnation, spec, choices: Vec::new() }))
+    CommandKind::Open(Box::new(OrderOpening { incarnation, spec, choices: Vec::new() }))
 }
 
-fn offer(id: Option<&str>, by: &str, price: &str) -> Proposed {
-    Proposed {
-        proposal_id: id.map(pid),
+fn proposal_content(id: Option<&str>, by: &str, price: &str) -> ProposalContent {
+    ProposalContent {
+        proposal_id: id.map(proposal_id),
         seller: seller(by),
         price: Price::parse(price, "EUR").unwrap(),
         lines: Vec::new(),
@@ -140,55 +140,64 @@ fn offer(id: Option<&str>, by: &str, price: &str) -> Proposed {
     }
 }
 
-fn propose(id: &str, by: &str) -> Act {
-    Act::Propose(offer(Some(id), by, "10"))
+fn propose(id: &str, by: &str) -> CommandKind {
+    CommandKind::Propose(proposal_content(Some(id), by, "10"))
 }
 
-fn amend(id: &str, by: &str, price: &str) -> Act {
-    Act::Amend(offer(Some(id), by, price))
+fn amend(id: &str, by: &str, price: &str) -> CommandKind {
+    CommandKind::Amend(proposal_content(Some(id), by, price))
 }
 
-fn withdraw(id: &str) -> Act {
-    Act::Withdraw { proposal_id: pid(id), reason: None }
+fn withdraw(id: &str) -> CommandKind {
+    CommandKind::Withdraw { proposal_id: proposal_id(id), reason: None }
 }
 
-fn lock(id: &str, by: &str, lease_ms: u64) -> Act {
-    Act::Lock { proposal_id: pid(id), holder: seller(by), lease_ms }
+fn lock(id: &str, by: &str, lease_ms: u64) -> CommandKind {
+    CommandKind::Lock { proposal_id: proposal_id(id), holder: seller(by), lease_ms }
 }
 
-fn unlock(id: &str, by: &str) -> Act {
-    Act::Unlock { proposal_id: pid(id), holder: seller(by) }
+fn unlock(id: &str, by: &str) -> CommandKind {
+    CommandKind::Unlock { proposal_id: proposal_id(id), holder: seller(by) }
 }
 
-fn pause() -> Act {
-    Act::Pause { reason: None }
+fn pause() -> CommandKind {
+    CommandKind::Pause { reason: None }
 }
 
-fn close() -> Act {
-    Act::Close { reason: None }
+fn close() -> CommandKind {
+    CommandKind::Close { reason: None }
 }
 
-fn cancel() -> Act {
-    Act::Cancel { reason: None }
+fn cancel() -> CommandKind {
+    CommandKind::Cancel { reason: None }
 }
 
-fn finalise(id: Option<&str>) -> Act {
-    Act::Finalise { award: id.map(|id| Award::Whole(pid(id))), reason: None, undo_within_ms: None }
+fn finalise(id: Option<&str>) -> CommandKind {
+    CommandKind::Finalise {
+        award: id.map(|id| Award::Whole(proposal_id(id))),
+        reason: None,
+        undo_within_ms: None,
+    }
 }
 
-fn follow_up(id: &str) -> Act {
+fn follow_up(id: &str) -> CommandKind {
     let id = FollowUpId::new(id).unwrap();
-    Act::FollowUp(FollowUp { id, audience: Vec::new(), message: Message::default(), answers: None })
+    CommandKind::FollowUp(FollowUp {
+        id,
+        audience: Vec::new(),
+        message: Message::default(),
+        answers: None,
+    })
 }
 
 /// Returns commands of many kinds, none of which opens an order or checks the clock.
-fn one_of_each() -> Vec<Act> {
+fn sample_commands() -> Vec<CommandKind> {
     vec![
         propose("p9", "a"),
         amend("p1", "a", "9"),
         withdraw("p1"),
-        Act::Decline { seller: seller("a"), reason: None },
-        Act::Answer {
+        CommandKind::Decline { seller: seller("a"), reason: None },
+        CommandKind::Answer {
             seller: seller("a"),
             follow_up_id: FollowUpId::new("f1").unwrap(),
             message: "yes".to_owned(),
@@ -197,8 +206,8 @@ fn one_of_each() -> Vec<Act> {
         lock("p1", "a", 1_000),
         unlock("p1", "a"),
         pause(),
-        Act::Resume,
-        Act::Extend { expires_in_ms: LIFE_MS * 2 },
+        CommandKind::Resume,
+        CommandKind::Extend { expires_in_ms: LIFETIME_MS * 2 },
         close(),
         finalise(None),
         cancel(),

@@ -1,9 +1,9 @@
 //! A comparison as comma-separated values (RFC 4180), safe to open in a spreadsheet.
 
-use super::{Comparison, Row};
+use super::{Comparison, ComparisonRow};
 
 /// The first columns of each row; those of the articles follow.
-const HEAD: [&str; 14] = [
+const FIXED_COLUMNS: [&str; 14] = [
     "proposal_id",
     "seller",
     "version",
@@ -28,15 +28,16 @@ pub fn csv(comparison: &Comparison) -> String {
         .skus
         .iter()
         .flat_map(|sku| ["quantity", "price", "best"].map(|what| format!("{sku} {what}")));
-    let head: Vec<String> = HEAD.iter().map(ToString::to_string).chain(articles).collect();
-    let mut text = line(&head);
+    let header: Vec<String> =
+        FIXED_COLUMNS.iter().map(ToString::to_string).chain(articles).collect();
+    let mut text = line(&header);
     for row in &comparison.rows {
         text.push_str(&line(&cells(row)));
     }
     text
 }
 
-fn cells(row: &Row) -> Vec<String> {
+fn cells(row: &ComparisonRow) -> Vec<String> {
     let optional = |value: Option<String>| value.unwrap_or_default();
     let mut cells = vec![
         row.proposal_id.to_string(),
@@ -84,7 +85,7 @@ mod tests {
 
     #[test]
     fn cells_are_quoted_and_never_formulas() {
-        for (text, wanted) in [
+        for (text, expected) in [
             ("plain", "plain"),
             ("", ""),
             ("a,b", "\"a,b\""),
@@ -97,7 +98,7 @@ mod tests {
             ("\t=1", "'\t=1"),
             ("a=b", "a=b"),
         ] {
-            assert_eq!(cell(text), wanted, "{text:?}");
+            assert_eq!(cell(text), expected, "{text:?}");
         }
     }
 }

@@ -158,7 +158,7 @@ fn missing_fields_get_their_defaults() {
     assert_eq!(limits, SellerLimits { max_count: 2, ..SellerLimits::default() });
     let message = Message { kind: MessageType::Text, message: "m".to_owned(), urls: Vec::new() };
     assert_eq!(serde_json::from_str::<Message>(r#"{"message":"m"}"#).unwrap(), message);
-    let said = r#"{"id":"f","message":{"message":"m"}}"#;
+    let stored = r#"{"id":"f","message":{"message":"m"}}"#;
     let follow_up = FollowUp { message, ..bare_follow_up() };
-    assert_eq!(serde_json::from_str::<FollowUp>(said).unwrap(), follow_up);
+    assert_eq!(serde_json::from_str::<FollowUp>(stored).unwrap(), follow_up);
 }

@@ -53,23 +53,23 @@ pub(crate) fn check_variants<T: Serialize + DeserializeOwned>(values: &[T]) {
         let key = || stored.as_object()?.keys().next().map(String::as_str);
         stored.as_str().or_else(key).expect("the name of a variant").to_owned()
     };
-    let there: BTreeSet<_> = values.iter().map(name).collect();
+    let present: BTreeSet<_> = values.iter().map(name).collect();
     let all: BTreeSet<_> = variants::<T>().into_iter().map(str::to_owned).collect();
-    assert_eq!(there, all, "variants of {}", std::any::type_name::<T>());
+    assert_eq!(present, all, "variants of {}", std::any::type_name::<T>());
 }
 
 /// Returns the names of an enum's variants, as they are read.
 pub(crate) fn variants<T: DeserializeOwned>() -> Vec<&'static str> {
-    let mut asked = Asked(&[]);
-    let read = T::deserialize(&mut asked);
-    assert!(read.is_err() && !asked.0.is_empty(), "it is no enum with variants");
-    asked.0.to_vec()
+    let mut recorder = VariantRecorder(&[]);
+    let read = T::deserialize(&mut recorder);
+    assert!(read.is_err() && !recorder.0.is_empty(), "it is no enum with variants");
+    recorder.0.to_vec()
 }
 
 /// A deserializer that records the variants that a type asks for, and has none.
-struct Asked(&'static [&'static str]);
+struct VariantRecorder(&'static [&'static str]);
 
-impl<'de> Deserializer<'de> for &mut Asked {
+impl<'de> Deserializer<'de> for &mut VariantRecorder {
     type Error = Error;
 
     fn deserialize_enum<V: Visitor<'de>>(

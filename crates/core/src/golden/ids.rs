@@ -3,7 +3,7 @@
 
 use super::values::{incarnation, order_key, seller};
 use crate::id::{Incarnation, OrderKey, Seq};
-use crate::notification::{self, Due, Recipient, Template, Topic};
+use crate::notification::{self, DueNotification, Recipient, Template, Topic};
 use crate::placement::{choose, order_hash};
 use crate::spec::{Channel, NotificationType};
 
@@ -17,16 +17,16 @@ fn trace_ids_never_change() {
         ("life-1", "aa80ac833984c145d4ae16ffa2000c18"),
         ("1", "af63ac4c86019afc789e8e398d407def"),
     ];
-    for (life, trace) in table {
-        assert_eq!(Incarnation::new(life).unwrap().trace_id(), trace, "{life}");
+    for (uid, trace) in table {
+        assert_eq!(Incarnation::new(uid).unwrap().trace_id(), trace, "{uid}");
     }
 }
 
-fn due(recipient: Recipient, kind: NotificationType, address: &str) -> Due {
+fn due(recipient: Recipient, kind: NotificationType, address: &str) -> DueNotification {
     let channel = Channel { kind, address: address.to_owned() };
     let (topic, template) = (Topic::SellerNotify, Template::Invitation);
     // The language is not part of the id.
-    Due { topic, template, recipient, channel, language: Some("de".to_owned()) }
+    DueNotification { topic, template, recipient, channel, language: Some("de".to_owned()) }
 }
 
 #[test]
@@ -34,16 +34,16 @@ fn notification_ids_never_change() {
     let to_seller = due(Recipient::Seller(seller("a")), NotificationType::Email, "a@example.com");
     let to_buyer = due(Recipient::Buyer, NotificationType::Sms, "+4930123456");
     let to_sink = due(Recipient::Sink, NotificationType::Webhook, "https://example.com/");
-    let life = "acme~SB1029436~6f1f9a3b-7c59-4c0e-9d5e-2f6a1c7b8d90";
+    let prefix = "acme~SB1029436~6f1f9a3b-7c59-4c0e-9d5e-2f6a1c7b8d90";
     let table = [
         (&to_seller, 2, None, "c931ab5a5180ab39"),
         (&to_buyer, 3, None, "da4059401c0b24b9"),
         (&to_sink, 4, None, "b94972f89785b216"),
         (&to_sink, 4, Some("an-id"), "b1f4c7c853b15b3f"),
     ];
-    for (due, seq, of, rest) in table {
-        let id = notification::id((&order_key(), &incarnation()), Seq(seq), due, of);
-        assert_eq!(id, format!("{life}~{seq}~{rest}"), "{due:?} {of:?}");
+    for (due, seq, given_up_id, rest) in table {
+        let id = notification::id((&order_key(), &incarnation()), Seq(seq), due, given_up_id);
+        assert_eq!(id, format!("{prefix}~{seq}~{rest}"), "{due:?} {given_up_id:?}");
     }
 }
 
@@ -61,9 +61,9 @@ fn placements_never_change() {
         ("acme", "SB2", 2),
         ("acme", "SB3", 3),
     ];
-    for (tenant, id, place) in table {
+    for (tenant, id, index) in table {
         let key = OrderKey::new(tenant, id).unwrap();
-        assert_eq!(choose(&key, &processors), Some(processors[place].as_str()), "{key}");
+        assert_eq!(choose(&key, &processors), Some(processors[index].as_str()), "{key}");
     }
 }
 

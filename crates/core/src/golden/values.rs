@@ -1,14 +1,14 @@
 //! The values behind the golden lines. The full ones name every field, so that a new one is not
 //! missed.
 
-use crate::command::{Award, ProposalLine, Proposed};
+use crate::command::{Award, ProposalContent, ProposalLine};
 use crate::id::{
     FollowUpId, IdempotencyKey, Incarnation, OrderKey, ProposalId, SellerId, Timestamp,
 };
 use crate::price::{Price, Quantity};
 use crate::spec::{
-    Channel, Contact, Delivery, FollowUp, Item, Message, MessageType, NotificationType, OrderSpec,
-    Place, SellerChoice, SellerLimits, Verdict,
+    Channel, Contact, Coordinates, Delivery, FollowUp, Item, Message, MessageType,
+    NotificationType, OrderSpec, SellerChoice, SellerLimits, Verdict,
 };
 
 /// The time of every event.
@@ -56,8 +56,8 @@ pub(super) fn lines() -> Award {
 }
 
 /// Returns a proposal without its optional parts.
-pub(super) fn bare_proposed() -> Proposed {
-    Proposed {
+pub(super) fn bare_proposed() -> ProposalContent {
+    ProposalContent {
         proposal_id: None,
         seller: seller("s"),
         price: price("10"),
@@ -70,14 +70,14 @@ pub(super) fn bare_proposed() -> Proposed {
 }
 
 /// Returns a proposal with all parts.
-pub(super) fn proposed() -> Proposed {
+pub(super) fn proposed() -> ProposalContent {
     let line = |unit: Option<&str>| ProposalLine {
         sku: "bolt".to_owned(),
         quantity: Quantity::parse("0.500").unwrap(),
         unit: unit.map(str::to_owned),
         price: price("1249.50"),
     };
-    Proposed {
+    ProposalContent {
         proposal_id: Some(proposal_id("p-1")),
         seller: seller("bolts-and-more"),
         price: price("1249.50"),
@@ -179,7 +179,7 @@ fn items() -> Vec<Item> {
 
 fn delivery() -> Delivery {
     Delivery {
-        place: Some(Place { latitude_udeg: 52_520_008, longitude_udeg: -13_404_954 }),
+        place: Some(Coordinates { latitude_udeg: 52_520_008, longitude_udeg: -13_404_954 }),
         address: Some("Hauptstraße 1".to_owned()),
         by: Some("2026-12-01T08:00:00Z".to_owned()),
     }

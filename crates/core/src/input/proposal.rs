@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{each, optional_text, required_text, url_text};
-use crate::command::{ProposalLine, Proposed};
+use crate::command::{ProposalContent, ProposalLine};
 use crate::id::{ProposalId, SellerId};
 use crate::limits::{ITEMS_MAX, LINE_CHARS_MAX, TEXT_CHARS_MAX, URLS_MAX};
 use crate::price::{Price, Quantity};
@@ -47,7 +47,7 @@ pub struct ProposalLineInput {
     pub price: String,
 }
 
-impl TryFrom<ProposalInput> for Proposed {
+impl TryFrom<ProposalInput> for ProposalContent {
     type Error = Refusal;
 
     fn try_from(input: ProposalInput) -> Result<Self, Refusal> {

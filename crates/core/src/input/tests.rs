@@ -91,21 +91,21 @@ fn places_and_distances_have_a_range() {
         let input = json!({"delivery": {"latitude": latitude, "longitude": longitude}});
         assert_refused(spec(input), field, "degrees");
     }
-    assert_refused(place(f64::NAN, 0.0), "latitude", "is NaN; give -90 to 90 degrees");
-    for (latitude, longitude, wanted) in [
+    assert_refused(coordinates(f64::NAN, 0.0), "latitude", "is NaN; give -90 to 90 degrees");
+    for (latitude, longitude, expected) in [
         (90.0, -180.0, (90_000_000, -180_000_000)),
         (-90.0, 180.0, (-90_000_000, 180_000_000)),
         (52.520_008, 13.404_954, (52_520_008, 13_404_954)),
     ] {
-        let held = place(latitude, longitude).unwrap();
-        assert_eq!((held.latitude_udeg, held.longitude_udeg), wanted);
+        let point = coordinates(latitude, longitude).unwrap();
+        assert_eq!((point.latitude_udeg, point.longitude_udeg), expected);
     }
     let limits = |km: f64| spec(json!({"sellers": {"max_distance_km": km}}));
     for km in [0.0, -1.0, 20_040.1] {
         assert_refused(limits(km), "sellers.max_distance_km", "more than 0 and at most 20040 km");
     }
-    for (km, wanted) in [(0.5, 500), (12.345_6, 12_346), (20_040.0, 20_040_000)] {
-        assert_eq!(limits(km).unwrap().sellers.max_distance_m, Some(wanted));
+    for (km, expected) in [(0.5, 500), (12.345_6, 12_346), (20_040.0, 20_040_000)] {
+        assert_eq!(limits(km).unwrap().sellers.max_distance_m, Some(expected));
     }
 }
 
@@ -201,12 +201,15 @@ fn follow_ups_and_notes_name_wrong_fields() {
     let loud = change(|input| input.message.message = "\u{7}".to_owned());
     assert_refused(loud, "message.message", "control character");
     let FollowUpInput { id, audience, message, answers } = follow_up;
-    let note = NoteInput { id: Some(id), audience, message, answers };
-    let named = Note::try_from(note.clone()).unwrap();
+    let draft = FollowUpDraftInput { id: Some(id), audience, message, answers };
+    let named = FollowUpDraft::try_from(draft.clone()).unwrap();
     assert_eq!(named.id.unwrap().as_str(), "f1");
     assert_eq!((named.audience.len(), named.message.message.as_str()), (1, "When?"));
     for id in [None, Some(String::new())] {
-        assert_eq!(Note::try_from(NoteInput { id, ..note.clone() }).unwrap().id, None);
+        assert_eq!(
+            FollowUpDraft::try_from(FollowUpDraftInput { id, ..draft.clone() }).unwrap().id,
+            None
+        );
     }
 }
 
@@ -221,14 +224,14 @@ fn awards_name_a_whole_or_lines() {
     let id = |text: &str| ProposalId::new(text).unwrap();
     let lines = [("chair", "p1"), ("desk", "p2")];
     let split = vec![("chair".to_owned(), id("p1")), ("desk".to_owned(), id("p2"))];
-    for (proposal, lines, wanted) in [
+    for (proposal, lines, expected) in [
         (None, [].as_slice(), None),
         (Some(""), &[], None),
         (Some("p1"), &[], Some(Award::Whole(id("p1")))),
         (None, &lines, Some(Award::Lines(split.clone()))),
         (Some(""), &lines, Some(Award::Lines(split))),
     ] {
-        assert_eq!(award(proposal, lines).unwrap(), wanted);
+        assert_eq!(award(proposal, lines).unwrap(), expected);
     }
     assert_refused(award(Some("p1"), &lines), "lines", "give one of the two");
     assert_refused(award(None, &[("", "p1")]), "lines[0].sku", "is missing");

@@ -5,8 +5,8 @@
 use crate::date::rfc3339;
 use serde_json::{Map, Value, json};
 
-use super::{Due, Failure, Notification, Recipient, Template, id};
-use crate::command::{Award, Proposed};
+use super::{DeliveryFailure, DueNotification, Notification, Recipient, Template, id};
+use crate::command::{Award, ProposalContent};
 use crate::event::{Event, EventKind, ProposalUpdate};
 use crate::id::SellerId;
 use crate::order::Order;
@@ -15,10 +15,15 @@ use crate::spec::{Item, Message};
 /// Composes the notification that is due for an event of an order, both as they may leave the
 /// owner. `failed` is the notification that was given up, and the cause, where this one reports
 /// that.
-pub fn compose(order: &Order, event: &Event, due: &Due, failed: Option<&Failure>) -> Notification {
+pub fn compose(
+    order: &Order,
+    event: &Event,
+    due: &DueNotification,
+    failed: Option<&DeliveryFailure>,
+) -> Notification {
     let mut data = Map::new();
     data.insert("order".to_owned(), summary(order, due));
-    data.insert("event".to_owned(), said(order, event, &due.recipient));
+    data.insert("event".to_owned(), event_content(order, event, &due.recipient));
     if let Some(failure) = failed {
         data.insert("failed".to_owned(), failure_of(order, failure));
     }
@@ -44,7 +49,7 @@ pub fn compose(order: &Order, event: &Event, due: &Due, failed: Option<&Failure>
 
 /// Returns a summary of the order; an invitation and an acknowledgement also have all that is
 /// wanted.
-fn summary(order: &Order, due: &Due) -> Value {
+fn summary(order: &Order, due: &DueNotification) -> Value {
     let spec = &order.spec;
     let mut summary = json!({
         "tenant": order.key.tenant,
@@ -89,15 +94,15 @@ fn delivery(order: &Order) -> Value {
 }
 
 /// Returns the event's content, as the recipient may know it.
-fn said(order: &Order, event: &Event, recipient: &Recipient) -> Value {
-    let mut said = match &event.kind {
+fn event_content(order: &Order, event: &Event, recipient: &Recipient) -> Value {
+    let mut content = match &event.kind {
         EventKind::OrderOpened(opened) => json!({ "expires_at": rfc3339(opened.expires_at) }),
         EventKind::SellersSelected(_) => json!({ "invited": order.invitations.len() }),
         EventKind::SellerNotified { channel, result, .. } => {
             json!({ "channel": channel, "result": result })
         }
         EventKind::NewProposal(proposed) => proposal(order, proposed, 1),
-        EventKind::ProposalUpdate(update) => updated(order, update),
+        EventKind::ProposalUpdate(update) => update_content(order, update),
         EventKind::ProposalClosed { proposal_id, reason } => {
             json!({ "proposal_id": proposal_id, "reason": reason })
         }
@@ -117,31 +122,31 @@ fn said(order: &Order, event: &Event, recipient: &Recipient) -> Value {
             "proposals": order.proposal_counts().open,
         }),
         EventKind::OrderFinalised { award, reason } => {
-            json!({ "award": awarded(order, award.as_ref(), recipient), "reason": reason })
+            json!({ "award": award_content(order, award.as_ref(), recipient), "reason": reason })
         }
         EventKind::AwardPending { reason, .. }
         | EventKind::AwardUndone { reason }
         | EventKind::OrderClosed { reason }
         | EventKind::OrderCancelled { reason } => json!({ "reason": reason }),
     };
-    if let Some(fields) = said.as_object_mut() {
+    if let Some(fields) = content.as_object_mut() {
         fields.insert("kind".to_owned(), json!(event.kind.as_str()));
         fields.insert("seq".to_owned(), json!(event.seq));
         fields.insert("at".to_owned(), json!(rfc3339(event.at)));
     }
-    said
+    content
 }
 
 /// Returns the notification that was given up. Under seal it has only the template and the channel:
 /// a reason may hold an address.
-fn failure_of(order: &Order, failure: &Failure) -> Value {
-    let is_shown = !order.is_sealed();
+fn failure_of(order: &Order, failure: &DeliveryFailure) -> Value {
+    let is_visible = !order.is_sealed();
     json!({
         "notification_id": failure.id,
         "template": failure.template,
         "channel": failure.channel,
-        "seller": failure.seller.as_ref().filter(|_| is_shown),
-        "reason": Some(&failure.reason).filter(|_| is_shown),
+        "seller": failure.seller.as_ref().filter(|_| is_visible),
+        "reason": Some(&failure.reason).filter(|_| is_visible),
     })
 }
 
@@ -150,7 +155,7 @@ fn name(order: &Order, seller: &SellerId) -> Value {
     if order.is_sealed() { Value::Null } else { json!(seller) }
 }
 
-fn proposal(order: &Order, proposed: &Proposed, version: u32) -> Value {
+fn proposal(order: &Order, proposed: &ProposalContent, version: u32) -> Value {
     if order.is_sealed() || proposed.price.is_hidden() {
         return json!({
             "proposal_id": proposed.proposal_id,
@@ -178,14 +183,14 @@ fn proposal(order: &Order, proposed: &Proposed, version: u32) -> Value {
     })
 }
 
-fn updated(order: &Order, update: &ProposalUpdate) -> Value {
-    let mut said = match update {
+fn update_content(order: &Order, update: &ProposalUpdate) -> Value {
+    let mut content = match update {
         ProposalUpdate::Amended { proposal: proposed, version } => {
             proposal(order, proposed, *version)
         }
         ProposalUpdate::Withdrawn { proposal_id, reason } => {
-            let held = order.proposals.get(proposal_id);
-            let seller = held.map(|held| name(order, &held.content.seller));
+            let withdrawn = order.proposals.get(proposal_id);
+            let seller = withdrawn.map(|held| name(order, &held.content.seller));
             json!({ "proposal_id": proposal_id, "seller": seller, "reason": reason })
         }
         ProposalUpdate::Declined { seller, reason } => {
@@ -198,34 +203,34 @@ fn updated(order: &Order, update: &ProposalUpdate) -> Value {
             json!({ "seller": name(order, seller), "question_id": question_id, "message": message })
         }
     };
-    if let Some(fields) = said.as_object_mut() {
+    if let Some(fields) = content.as_object_mut() {
         fields.insert("change".to_owned(), json!(update.change()));
     }
-    said
+    content
 }
 
 /// Returns the award: all of it for the buyer and the operator, and for a seller its own part.
-fn awarded(order: &Order, award: Option<&Award>, recipient: &Recipient) -> Value {
+fn award_content(order: &Order, award: Option<&Award>, recipient: &Recipient) -> Value {
     let Some(award) = award else { return Value::Null };
-    let is_shown = |id| match recipient {
+    let is_visible = |id| match recipient {
         Recipient::Buyer | Recipient::Sink => true,
         Recipient::Seller(seller) => {
             order.proposals.get(id).is_some_and(|held| held.content.seller == *seller)
         }
     };
     match award {
-        Award::Whole(id) if is_shown(id) => json!({ "proposal_id": id, "lines": [] }),
+        Award::Whole(id) if is_visible(id) => json!({ "proposal_id": id, "lines": [] }),
         Award::Whole(_) => Value::Null,
         Award::Lines(lines) => {
-            let shown: Vec<Value> = lines
+            let visible: Vec<Value> = lines
                 .iter()
-                .filter(|(_, id)| is_shown(id))
+                .filter(|(_, id)| is_visible(id))
                 .map(|(sku, id)| json!({ "sku": sku, "proposal_id": id }))
                 .collect();
-            if shown.is_empty() {
+            if visible.is_empty() {
                 Value::Null
             } else {
-                json!({ "proposal_id": null, "lines": shown })
+                json!({ "proposal_id": null, "lines": visible })
             }
         }
     }

@@ -32,7 +32,7 @@ impl fmt::Debug for Audience<'_> {
 
 /// One notification that is due, without its content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Due {
+pub struct DueNotification {
     /// The notification's kind.
     pub topic: Topic,
     /// The template that renders it.
@@ -47,7 +47,7 @@ pub struct Due {
 }
 
 /// The recipients of one template.
-enum Listeners {
+enum RecipientGroup {
     Buyer,
     Sellers(Vec<SellerId>),
 }
@@ -56,24 +56,31 @@ enum Listeners {
 /// owner: a seller that is hidden behind a seal has no name here, and is not notified.
 ///
 /// The operator's programs receive each topic once, also where nobody else can be notified of it.
-pub fn due(order: &Order, event: &Event, audience: &Audience<'_>) -> Vec<Due> {
+pub fn due(order: &Order, event: &Event, audience: &Audience<'_>) -> Vec<DueNotification> {
     let mut due = Vec::new();
     let mut topics: Vec<(Topic, Template)> = Vec::new();
-    for (topic, template, listeners) in told(order, &event.kind) {
+    for (topic, template, group) in recipients_of(order, &event.kind) {
         if !topics.iter().any(|(known, _)| *known == topic) {
             topics.push((topic, template));
         }
-        match listeners {
-            Listeners::Buyer => {
+        match group {
+            RecipientGroup::Buyer => {
                 let contact = order.spec.buyer.as_ref();
                 due.extend(contact.and_then(|contact| {
-                    one(order, audience, (topic, template), (Recipient::Buyer, contact))
+                    notification_to(order, audience, (topic, template), (Recipient::Buyer, contact))
                 }));
             }
-            Listeners::Sellers(sellers) => due.extend(sellers.into_iter().filter_map(|seller| {
-                let contact = (audience.contact)(&seller)?;
-                one(order, audience, (topic, template), (Recipient::Seller(seller), &contact))
-            })),
+            RecipientGroup::Sellers(sellers) => {
+                due.extend(sellers.into_iter().filter_map(|seller| {
+                    let contact = (audience.contact)(&seller)?;
+                    notification_to(
+                        order,
+                        audience,
+                        (topic, template),
+                        (Recipient::Seller(seller), &contact),
+                    )
+                }))
+            }
         }
     }
     due.truncate(RECIPIENTS_MAX);
@@ -84,10 +91,10 @@ pub fn due(order: &Order, event: &Event, audience: &Audience<'_>) -> Vec<Due> {
 }
 
 /// Returns the notifications to the operator's programs.
-fn for_sinks(audience: &Audience<'_>, topic: Topic, template: Template) -> Vec<Due> {
+fn for_sinks(audience: &Audience<'_>, topic: Topic, template: Template) -> Vec<DueNotification> {
     let sinks = audience.sinks.iter().take(SINKS_MAX);
     sinks
-        .map(|sink| Due {
+        .map(|sink| DueNotification {
             topic,
             template,
             recipient: Recipient::Sink,
@@ -103,39 +110,46 @@ pub(crate) fn due_for_failure(
     order: &Order,
     failed: &Recipient,
     audience: &Audience<'_>,
-) -> Vec<Due> {
+) -> Vec<DueNotification> {
     let (topic, template) = match failed {
         Recipient::Seller(_) => (Topic::RequestFailures, Template::SellerNotReached),
         Recipient::Buyer => (Topic::ProposalFailures, Template::BuyerNotReached),
         Recipient::Sink => return Vec::new(),
     };
     let buyer = order.spec.buyer.as_ref().filter(|_| topic == Topic::RequestFailures);
-    let told = buyer
-        .and_then(|contact| one(order, audience, (topic, template), (Recipient::Buyer, contact)));
-    told.into_iter().chain(for_sinks(audience, topic, template)).collect()
+    let to_buyer = buyer.and_then(|contact| {
+        notification_to(order, audience, (topic, template), (Recipient::Buyer, contact))
+    });
+    to_buyer.into_iter().chain(for_sinks(audience, topic, template)).collect()
 }
 
 /// Reports whether anybody can be notified of anything in this order.
-pub fn has_listeners(order: &Order, audience: &Audience<'_>) -> bool {
+pub fn has_recipients(order: &Order, audience: &Audience<'_>) -> bool {
     if !audience.sinks.is_empty() {
         return true;
     }
-    let reached = |contact: &Contact| channel(order, audience, contact).is_some();
-    order.spec.buyer.as_deref().is_some_and(reached)
+    let is_reachable = |contact: &Contact| channel(order, audience, contact).is_some();
+    order.spec.buyer.as_deref().is_some_and(is_reachable)
         || order
             .invitations
             .iter()
-            .any(|held| (audience.contact)(&held.seller).as_ref().is_some_and(reached))
+            .any(|held| (audience.contact)(&held.seller).as_ref().is_some_and(is_reachable))
 }
 
-fn one(
+fn notification_to(
     order: &Order,
     audience: &Audience<'_>,
     (topic, template): (Topic, Template),
     (recipient, contact): (Recipient, &Contact),
-) -> Option<Due> {
+) -> Option<DueNotification> {
     let channel = channel(order, audience, contact)?.clone();
-    Some(Due { topic, template, recipient, channel, language: contact.language.clone() })
+    Some(DueNotification {
+        topic,
+        template,
+        recipient,
+        channel,
+        language: contact.language.clone(),
+    })
 }
 
 /// Returns the channel for a recipient, among those that can be sent over: one of the order's kind
@@ -146,42 +160,42 @@ fn channel<'a>(
     contact: &'a Contact,
 ) -> Option<&'a Channel> {
     let mut served = contact.channels.iter().filter(|channel| (audience.serves)(channel.kind));
-    let wanted = order.spec.notification_type;
-    served.clone().find(|channel| channel.kind == wanted).or_else(|| served.next())
+    let preferred = order.spec.notification_type;
+    served.clone().find(|channel| channel.kind == preferred).or_else(|| served.next())
 }
 
 /// Returns the topics, templates and recipients of an event.
-fn told(order: &Order, kind: &EventKind) -> Vec<(Topic, Template, Listeners)> {
-    let buyer = |template| vec![(Topic::BuyerNotify, template, Listeners::Buyer)];
+fn recipients_of(order: &Order, kind: &EventKind) -> Vec<(Topic, Template, RecipientGroup)> {
+    let buyer = |template| vec![(Topic::BuyerNotify, template, RecipientGroup::Buyer)];
     let sellers =
-        |template, sellers| vec![(Topic::SellerNotify, template, Listeners::Sellers(sellers))];
+        |template, sellers| vec![(Topic::SellerNotify, template, RecipientGroup::Sellers(sellers))];
     match kind {
         EventKind::OrderOpened(_) => {
-            vec![(Topic::BuyerAcknowledgements, Template::Acknowledgement, Listeners::Buyer)]
+            vec![(Topic::BuyerAcknowledgements, Template::Acknowledgement, RecipientGroup::Buyer)]
         }
-        EventKind::SellersSelected(_) => sellers(Template::Invitation, invited(order)),
+        EventKind::SellersSelected(_) => sellers(Template::Invitation, invited_sellers(order)),
         EventKind::NewProposal(proposed) => {
-            let mut told = buyer(Template::Proposal);
-            told.push(receipt(&proposed.seller));
-            told
+            let mut groups = buyer(Template::Proposal);
+            groups.push(receipt(&proposed.seller));
+            groups
         }
-        EventKind::ProposalUpdate(update) => told_of_update(update),
+        EventKind::ProposalUpdate(update) => recipients_of_update(update),
         EventKind::FollowUpAdded(follow_up) if follow_up.audience.is_empty() => {
-            sellers(Template::FollowUp, taking_part(order))
+            sellers(Template::FollowUp, participants(order))
         }
         EventKind::FollowUpAdded(follow_up) => {
             sellers(Template::FollowUp, follow_up.audience.clone())
         }
         EventKind::OrderPaused { expired: false, .. } => {
-            sellers(Template::Pause, taking_part(order))
+            sellers(Template::Pause, participants(order))
         }
         EventKind::OrderPaused { expired: true, .. }
         | EventKind::OrderClosed { .. }
-        | EventKind::OrderCancelled { .. } => ended(taking_part(order)),
-        EventKind::OrderResumed => sellers(Template::Resumption, taking_part(order)),
-        EventKind::OrderExtended { .. } => sellers(Template::Extension, taking_part(order)),
+        | EventKind::OrderCancelled { .. } => end_recipients(participants(order)),
+        EventKind::OrderResumed => sellers(Template::Resumption, participants(order)),
+        EventKind::OrderExtended { .. } => sellers(Template::Extension, participants(order)),
         EventKind::ProposalsOpened { .. } => buyer(Template::Opening),
-        EventKind::OrderFinalised { award, .. } => finalised(order, award.as_ref()),
+        EventKind::OrderFinalised { award, .. } => award_recipients(order, award.as_ref()),
         // The award itself notifies the losers; a pending award is not announced yet;
         // a seller that was not reached is reported when its notification is given up.
         EventKind::ProposalClosed { .. }
@@ -192,36 +206,39 @@ fn told(order: &Order, kind: &EventKind) -> Vec<(Topic, Template, Listeners)> {
     }
 }
 
-fn told_of_update(update: &ProposalUpdate) -> Vec<(Topic, Template, Listeners)> {
+fn recipients_of_update(update: &ProposalUpdate) -> Vec<(Topic, Template, RecipientGroup)> {
     let template = match update {
         ProposalUpdate::Amended { proposal, .. } => {
-            let told = (Topic::BuyerNotify, Template::Amendment, Listeners::Buyer);
-            return vec![told, receipt(&proposal.seller)];
+            let to_buyer = (Topic::BuyerNotify, Template::Amendment, RecipientGroup::Buyer);
+            return vec![to_buyer, receipt(&proposal.seller)];
         }
         ProposalUpdate::Withdrawn { .. } => Template::Withdrawal,
         ProposalUpdate::Declined { .. } => Template::Decline,
         ProposalUpdate::Answered { .. } => Template::Answer,
         ProposalUpdate::Asked { .. } => Template::Question,
     };
-    vec![(Topic::BuyerNotify, template, Listeners::Buyer)]
+    vec![(Topic::BuyerNotify, template, RecipientGroup::Buyer)]
 }
 
-fn receipt(seller: &SellerId) -> (Topic, Template, Listeners) {
-    let seller = Listeners::Sellers(vec![seller.clone()]);
+fn receipt(seller: &SellerId) -> (Topic, Template, RecipientGroup) {
+    let seller = RecipientGroup::Sellers(vec![seller.clone()]);
     (Topic::SellerAcknowledgements, Template::Receipt, seller)
 }
 
-fn ended(sellers: Vec<SellerId>) -> Vec<(Topic, Template, Listeners)> {
+fn end_recipients(sellers: Vec<SellerId>) -> Vec<(Topic, Template, RecipientGroup)> {
     vec![
-        (Topic::BuyerNotify, Template::End, Listeners::Buyer),
-        (Topic::SellerNotify, Template::End, Listeners::Sellers(sellers)),
+        (Topic::BuyerNotify, Template::End, RecipientGroup::Buyer),
+        (Topic::SellerNotify, Template::End, RecipientGroup::Sellers(sellers)),
     ]
 }
 
 /// Returns the notifications of an award: the winners first, then the sellers who proposed in vain,
 /// then those who did not propose.
-fn finalised(order: &Order, award: Option<&Award>) -> Vec<(Topic, Template, Listeners)> {
-    let Some(award) = award else { return ended(taking_part(order)) };
+fn award_recipients(
+    order: &Order,
+    award: Option<&Award>,
+) -> Vec<(Topic, Template, RecipientGroup)> {
+    let Some(award) = award else { return end_recipients(participants(order)) };
     let seller_of = |id: &ProposalId| order.proposals.get(id).map(|held| &held.content.seller);
     let winners: BTreeSet<&SellerId> = match award {
         Award::Whole(id) => seller_of(id).into_iter().collect(),
@@ -233,26 +250,27 @@ fn finalised(order: &Order, award: Option<&Award>) -> Vec<(Topic, Template, List
         .map(|held| &held.content.seller)
         .filter(|seller| !winners.contains(*seller))
         .collect();
-    let others = taking_part(order)
+    let others = participants(order)
         .into_iter()
         .filter(|seller| !winners.contains(seller) && !losers.contains(seller));
-    let sellers =
-        |sellers: BTreeSet<&SellerId>| Listeners::Sellers(sellers.into_iter().cloned().collect());
-    let others = Listeners::Sellers(others.collect());
+    let sellers = |sellers: BTreeSet<&SellerId>| {
+        RecipientGroup::Sellers(sellers.into_iter().cloned().collect())
+    };
+    let others = RecipientGroup::Sellers(others.collect());
     vec![
-        (Topic::BuyerNotify, Template::End, Listeners::Buyer),
+        (Topic::BuyerNotify, Template::End, RecipientGroup::Buyer),
         (Topic::SellerNotify, Template::Awarded, sellers(winners)),
         (Topic::SellerNotify, Template::NotAwarded, sellers(losers)),
         (Topic::SellerNotify, Template::End, others),
     ]
 }
 
-fn invited(order: &Order) -> Vec<SellerId> {
+fn invited_sellers(order: &Order) -> Vec<SellerId> {
     order.invitations.iter().map(|held| held.seller.clone()).collect()
 }
 
 /// Returns the sellers who were invited or proposed, and did not decline.
-fn taking_part(order: &Order) -> Vec<SellerId> {
+fn participants(order: &Order) -> Vec<SellerId> {
     let proposed = order.proposals.values().map(|held| &held.content.seller);
     let mut sellers: BTreeSet<&SellerId> = proposed.collect();
     sellers.extend(order.invitations.iter().map(|held| &held.seller));

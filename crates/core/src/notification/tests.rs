@@ -1,7 +1,7 @@
 //! Claims about the notifications that each recipient receives.
 
 use super::*;
-use crate::command::{Award, Proposed};
+use crate::command::{Award, ProposalContent};
 use crate::event::{Event, EventKind, NotifyResult, OrderOpened, ProposalUpdate};
 use crate::id::{FollowUpId, ProposalId};
 use crate::order::Order;
@@ -26,13 +26,13 @@ fn contact(channels: &[(NotificationType, &str)], language: &str) -> Contact {
 }
 
 /// An order to which events happen, and the notifications that are due for each.
-struct Story {
+struct Scenario {
     order: Option<Order>,
     sealed: bool,
     sinks: Vec<Channel>,
 }
 
-impl Story {
+impl Scenario {
     #[allow(clippy::fn_params_excessive_bools, reason = "a case of a test")]
     fn new(sealed: bool) -> Self {
         let sinks = vec![Channel {
@@ -70,7 +70,7 @@ impl Story {
     }
 
     fn proposed(id: &str, by: &str) -> EventKind {
-        EventKind::NewProposal(Proposed {
+        EventKind::NewProposal(ProposalContent {
             proposal_id: Some(ProposalId::new(id).unwrap()),
             seller: seller(by),
             price: Price::parse("4711.99", "EUR").unwrap(),
@@ -110,33 +110,33 @@ impl Story {
 }
 
 /// Returns a line for each notification: recipient, channel, topic and template.
-fn heard(notifications: &[Notification]) -> Vec<String> {
-    let line = |told: &Notification| {
-        let who = match &told.recipient {
+fn summaries(notifications: &[Notification]) -> Vec<String> {
+    let line = |notification: &Notification| {
+        let name = match &notification.recipient {
             Recipient::Buyer => "buyer",
             Recipient::Seller(seller) => seller.as_str(),
             Recipient::Sink => "sink",
         };
-        let (kind, topic) = (told.channel.kind.as_str(), told.topic.as_str());
-        format!("{who} {kind} {topic} {}", told.template.as_str())
+        let (kind, topic) = (notification.channel.kind.as_str(), notification.topic.as_str());
+        format!("{name} {kind} {topic} {}", notification.template.as_str())
     };
     notifications.iter().map(line).collect()
 }
 
 #[test]
 fn order_channel_precedes_own_first_channel() {
-    let mut story = Story::new(false);
-    let opened = story.opened();
+    let mut scenario = Scenario::new(false);
+    let opened = scenario.opened();
     assert_eq!(
-        heard(&story.next(opened)),
+        summaries(&scenario.next(opened)),
         [
             "buyer Email BUYER_ACKNOWLEDGEMENTS acknowledgement",
             "sink Webhook BUYER_ACKNOWLEDGEMENTS acknowledgement",
         ]
     );
-    let invitations = story.next(Story::selected());
+    let invitations = scenario.next(Scenario::selected());
     assert_eq!(
-        heard(&invitations),
+        summaries(&invitations),
         [
             "mailed Email SELLER_NOTIFY invitation",
             "texted SMS SELLER_NOTIFY invitation",
@@ -149,13 +149,13 @@ fn order_channel_precedes_own_first_channel() {
 
 #[test]
 fn proposals_notify_buyer_and_send_receipts() {
-    let mut story = Story::new(false);
-    let opened = story.opened();
-    story.next(opened);
-    story.next(Story::selected());
-    let told = story.next(Story::proposed("p1", "mailed"));
+    let mut scenario = Scenario::new(false);
+    let opened = scenario.opened();
+    scenario.next(opened);
+    scenario.next(Scenario::selected());
+    let notifications = scenario.next(Scenario::proposed("p1", "mailed"));
     assert_eq!(
-        heard(&told),
+        summaries(&notifications),
         [
             "buyer Email BUYER_NOTIFY proposal",
             "mailed Email SELLER_ACKNOWLEDGEMENTS receipt",
@@ -163,10 +163,10 @@ fn proposals_notify_buyer_and_send_receipts() {
             "sink Webhook SELLER_ACKNOWLEDGEMENTS receipt",
         ]
     );
-    assert_eq!(told[0].data["event"]["price"], "4711.99");
+    assert_eq!(notifications[0].data["event"]["price"], "4711.99");
     let decline = ProposalUpdate::Declined { seller: seller("texted"), reason: None };
     assert_eq!(
-        heard(&story.next(EventKind::ProposalUpdate(decline))),
+        summaries(&scenario.next(EventKind::ProposalUpdate(decline))),
         ["buyer Email BUYER_NOTIFY decline", "sink Webhook BUYER_NOTIFY decline"]
     );
     let follow_up = |audience: &[&str]| {
@@ -179,30 +179,33 @@ fn proposals_notify_buyer_and_send_receipts() {
     };
     // A seller that declined is not notified, unless the buyer names it.
     assert_eq!(
-        heard(&story.next(follow_up(&[]))),
+        summaries(&scenario.next(follow_up(&[]))),
         ["mailed Email SELLER_NOTIFY follow-up", "sink Webhook SELLER_NOTIFY follow-up"]
     );
-    assert_eq!(heard(&story.next(follow_up(&["texted"])))[0], "texted SMS SELLER_NOTIFY follow-up");
+    assert_eq!(
+        summaries(&scenario.next(follow_up(&["texted"])))[0],
+        "texted SMS SELLER_NOTIFY follow-up"
+    );
 }
 
 /// Each learns its own part only: a loser does not learn who won.
 #[test]
 fn award_notifies_winner_losers_and_others() {
-    let mut story = Story::new(false);
-    let opened = story.opened();
-    story.next(opened);
-    story.next(Story::selected());
-    story.next(Story::proposed("p1", "mailed"));
-    story.next(Story::proposed("p2", "texted"));
+    let mut scenario = Scenario::new(false);
+    let opened = scenario.opened();
+    scenario.next(opened);
+    scenario.next(Scenario::selected());
+    scenario.next(Scenario::proposed("p1", "mailed"));
+    scenario.next(Scenario::proposed("p2", "texted"));
     let closed = EventKind::ProposalClosed {
         proposal_id: ProposalId::new("p2").unwrap(),
         reason: "not awarded".to_owned(),
     };
-    assert_eq!(heard(&story.next(closed)), [""; 0]);
+    assert_eq!(summaries(&scenario.next(closed)), [""; 0]);
     let award = Some(Award::Whole(ProposalId::new("p1").unwrap()));
-    let told = story.next(EventKind::OrderFinalised { award, reason: None });
+    let notifications = scenario.next(EventKind::OrderFinalised { award, reason: None });
     assert_eq!(
-        heard(&told),
+        summaries(&notifications),
         [
             "buyer Email BUYER_NOTIFY end",
             "mailed Email SELLER_NOTIFY awarded",
@@ -211,25 +214,25 @@ fn award_notifies_winner_losers_and_others() {
             "sink Webhook SELLER_NOTIFY awarded",
         ]
     );
-    assert_eq!(told[1].data["event"]["award"]["proposal_id"], "p1");
+    assert_eq!(notifications[1].data["event"]["award"]["proposal_id"], "p1");
     // A loser does not learn who won.
-    assert!(told[2].data["event"]["award"].is_null(), "{:?}", told[2].data);
+    assert!(notifications[2].data["event"]["award"].is_null(), "{:?}", notifications[2].data);
 }
 
 #[test]
 fn notifications_hide_sealed_content_before_opening() {
-    let mut story = Story::new(true);
-    let opened = story.opened();
-    let mut told = story.next(opened);
-    told.extend(story.next(Story::selected()));
-    told.extend(story.next(Story::proposed("p1", "mailed")));
+    let mut scenario = Scenario::new(true);
+    let opened = scenario.opened();
+    let mut notifications = scenario.next(opened);
+    notifications.extend(scenario.next(Scenario::selected()));
+    notifications.extend(scenario.next(Scenario::proposed("p1", "mailed")));
     let bounced = EventKind::SellerNotified {
         seller: seller("texted"),
         channel: "SMS".to_owned(),
         result: NotifyResult::Bounced,
         reason: Some("no such number".to_owned()),
     };
-    told.extend(story.next(bounced));
+    notifications.extend(scenario.next(bounced));
     for update in [
         ProposalUpdate::Declined { seller: seller("texted"), reason: Some("why".to_owned()) },
         ProposalUpdate::Asked {
@@ -238,10 +241,10 @@ fn notifications_hide_sealed_content_before_opening() {
             message: "how long?".to_owned(),
         },
     ] {
-        told.extend(story.next(EventKind::ProposalUpdate(update)));
+        notifications.extend(scenario.next(EventKind::ProposalUpdate(update)));
     }
-    assert_eq!(told.iter().filter(|told| told.template == Template::Proposal).count(), 2);
-    for notification in &told {
+    assert_eq!(notifications.iter().filter(|told| told.template == Template::Proposal).count(), 2);
+    for notification in &notifications {
         let data = notification.data.to_string();
         for hidden in ["4711", "mailed", "texted", "secret", "why"] {
             assert!(!data.contains(hidden), "{hidden} in {data}");
@@ -249,26 +252,26 @@ fn notifications_hide_sealed_content_before_opening() {
     }
     let opening = EventKind::ProposalsOpened { decide_until: Timestamp(200_000) };
     assert_eq!(
-        heard(&story.next(opening)),
+        summaries(&scenario.next(opening)),
         ["buyer Email BUYER_NOTIFY opening", "sink Webhook BUYER_NOTIFY opening"]
     );
 }
 
 #[test]
 fn ids_are_stable_and_name_order() {
-    let (mut one, mut other) = (Story::new(false), Story::new(false));
+    let (mut one, mut other) = (Scenario::new(false), Scenario::new(false));
     let mut seen = std::collections::BTreeSet::new();
     for step in 0..3 {
         let kind = || match step {
-            0 => Story::new(false).opened(),
-            1 => Story::selected(),
-            _ => Story::proposed("p1", "mailed"),
+            0 => Scenario::new(false).opened(),
+            1 => Scenario::selected(),
+            _ => Scenario::proposed("p1", "mailed"),
         };
-        let (told, again) = (one.next(kind()), other.next(kind()));
-        assert_eq!(told, again);
-        for notification in told {
-            let (key, life) = order_of(&notification.id).unwrap();
-            assert_eq!((key.to_string().as_str(), life.as_str()), ("acme/A-1", "life"));
+        let (notifications, again) = (one.next(kind()), other.next(kind()));
+        assert_eq!(notifications, again);
+        for notification in notifications {
+            let (key, incarnation) = order_of(&notification.id).unwrap();
+            assert_eq!((key.to_string().as_str(), incarnation.as_str()), ("acme/A-1", "life"));
             assert!(seen.insert(notification.id.clone()), "{} stands twice", notification.id);
         }
     }
@@ -279,19 +282,19 @@ fn ids_are_stable_and_name_order() {
 /// Neither the buyer nor a seller can be reached, and there is no sink.
 #[test]
 fn orders_without_contacts_have_no_listeners() {
-    let mut story = Story::new(false);
-    let opened = story.opened();
-    story.next(opened);
-    story.next(Story::selected());
-    let mut order = story.order.take().unwrap();
+    let mut scenario = Scenario::new(false);
+    let opened = scenario.opened();
+    scenario.next(opened);
+    scenario.next(Scenario::selected());
+    let mut order = scenario.order.take().unwrap();
     let nobody = |_: &SellerId| None;
     let somebody =
         |_: &SellerId| Some(contact(&[(NotificationType::Email, "m@example.com")], "fr"));
     let audience = |contact| Audience { contact, serves: &|_| true, sinks: &[] };
-    assert!(has_listeners(&order, &audience(&nobody)), "the buyer");
+    assert!(has_recipients(&order, &audience(&nobody)), "the buyer");
     order.spec.buyer = None;
-    assert!(!has_listeners(&order, &audience(&nobody)));
-    assert!(has_listeners(&order, &audience(&somebody)), "a seller");
+    assert!(!has_recipients(&order, &audience(&nobody)));
+    assert!(has_recipients(&order, &audience(&somebody)), "a seller");
     let unserved = Audience { contact: &somebody, serves: &|_| false, sinks: &[] };
-    assert!(!has_listeners(&order, &unserved));
+    assert!(!has_recipients(&order, &unserved));
 }

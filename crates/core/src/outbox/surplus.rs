@@ -2,23 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::{Channel, Kept, Recipient, State};
+use super::{Channel, DeliveryProgress, OutboxEntry, Recipient};
 
 /// Returns `count` of the notifications that wait, each the oldest of the recipient and channel
 /// that have the most left. Those under way stay.
 pub(super) fn surplus(
-    pending: &BTreeMap<u64, Kept>,
-    under_way: &BTreeSet<u64>,
+    pending: &BTreeMap<u64, OutboxEntry>,
+    in_flight: &BTreeSet<u64>,
     count: usize,
 ) -> Vec<u64> {
     if count == 0 {
         return Vec::new();
     }
     let mut lanes: BTreeMap<(&Recipient, &Channel), VecDeque<u64>> = BTreeMap::new();
-    for (number, kept) in pending {
-        let is_free = !under_way.contains(number);
-        if is_free && matches!(kept.state, State::Waiting { .. }) {
-            let lane = (&kept.due.recipient, &kept.due.channel);
+    for (number, entry) in pending {
+        let is_free = !in_flight.contains(number);
+        if is_free && matches!(entry.state, DeliveryProgress::Waiting { .. }) {
+            let lane = (&entry.due.recipient, &entry.due.channel);
             lanes.entry(lane).or_default().push_back(*number);
         }
     }

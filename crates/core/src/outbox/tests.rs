@@ -7,8 +7,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::FollowUpId;
 use crate::event::{EventKind, OrderOpened};
+use crate::id::SellerId;
+use crate::notification::Template;
 use crate::notification::{Blame, Topic};
-use crate::spec::{Contact, FollowUp, Message, OrderSpec, SellerChoice, Verdict};
+use crate::spec::{Contact, FollowUp, Message, NotificationType, OrderSpec, SellerChoice, Verdict};
 
 mod golden;
 
@@ -66,13 +68,13 @@ fn order(events: &[Event]) -> Order {
 
 fn fresh() -> Outbox {
     let key = OrderKey::new("t", "o").unwrap();
-    Outbox::new(key, Incarnation::new("life").unwrap(), Snapshot::default())
+    Outbox::new(key, Incarnation::new("life").unwrap(), OutboxSnapshot::default())
 }
 
 fn restored(outbox: &Outbox) -> Outbox {
     let bytes = serde_json::to_vec(outbox.snapshot()).unwrap();
-    let kept = serde_json::from_slice(&bytes).unwrap();
-    Outbox::new(outbox.key.clone(), outbox.incarnation.clone(), kept)
+    let snapshot = serde_json::from_slice(&bytes).unwrap();
+    Outbox::new(outbox.key.clone(), outbox.incarnation.clone(), snapshot)
 }
 
 fn with_audience<T>(then: impl FnOnce(&Audience<'_>) -> T) -> T {
@@ -80,8 +82,8 @@ fn with_audience<T>(then: impl FnOnce(&Audience<'_>) -> T) -> T {
     then(&Audience { contact: &sellers, serves: &|_| true, sinks: &[] })
 }
 
-fn take(outbox: &mut Outbox, now: Timestamp, order: &Order, event: &Event) -> Output {
-    with_audience(|audience| outbox.step(now, &Input::Event { order, event, audience }))
+fn receive(outbox: &mut Outbox, now: Timestamp, order: &Order, event: &Event) -> OutboxOutput {
+    with_audience(|audience| outbox.step(now, &OutboxInput::Event { order, event, audience }))
 }
 
 fn fail(
@@ -90,9 +92,12 @@ fn fail(
     order: &Order,
     number: u64,
     error: &DeliveryError,
-) -> Output {
+) -> OutboxOutput {
     with_audience(|audience| {
-        outbox.step(now, &Input::Failed { number, error, jitter_permille: 500, order, audience })
+        outbox.step(
+            now,
+            &OutboxInput::Failed { number, error, jitter_permille: 500, order, audience },
+        )
     })
 }
 
@@ -116,7 +121,7 @@ fn recipients_wait_for_own_messages_only() {
     let mut outbox = fresh();
     let mut started = Vec::new();
     for event in &events {
-        started.extend(take(&mut outbox, Timestamp(0), &order, event).attempts);
+        started.extend(receive(&mut outbox, Timestamp(0), &order, event).attempts);
     }
     // The buyer's, and each seller's invitation; the follow-ups wait behind them.
     assert_eq!(started.len(), 5);
@@ -124,11 +129,11 @@ fn recipients_wait_for_own_messages_only() {
     let of_s1 = *started.iter().find(|n| recipient(&outbox, **n) == "s1@x").unwrap();
     let output = fail(&mut outbox, Timestamp(0), &order, of_s0, &try_again(None));
     assert_eq!((output.attempts.len(), output.next_at), (0, Some(Timestamp(750))));
-    let output = outbox.step(Timestamp(1), &Input::Delivered(of_s1));
+    let output = outbox.step(Timestamp(1), &OutboxInput::Delivered(of_s1));
     assert_eq!(output.reports.len(), 1, "the invitation");
     assert_eq!(output.attempts.len(), 1, "the follow-up of s1");
     assert_eq!(recipient(&outbox, output.attempts[0]), "s1@x");
-    assert_eq!(outbox.step(Timestamp(750), &Input::Tick).attempts, [of_s0]);
+    assert_eq!(outbox.step(Timestamp(750), &OutboxInput::Tick).attempts, [of_s0]);
 }
 
 /// The wait that the peer asks for is honoured up to a limit.
@@ -137,18 +142,18 @@ fn back_off_doubles_or_follows_peer() {
     let events = events(0);
     let order = order(&events);
     let mut outbox = fresh();
-    let number = take(&mut outbox, Timestamp(0), &order, &events[0]).attempts[0];
+    let number = receive(&mut outbox, Timestamp(0), &order, &events[0]).attempts[0];
     let mut now = Timestamp(0);
-    for wanted in [750, 1_500, 3_000, 6_000] {
+    for expected_ms in [750, 1_500, 3_000, 6_000] {
         let output = fail(&mut outbox, now, &order, number, &try_again(None));
-        assert_eq!(output.next_at, Some(now.plus_ms(wanted)));
-        now = now.plus_ms(wanted);
-        assert_eq!(outbox.step(now, &Input::Tick).attempts, [number]);
+        assert_eq!(output.next_at, Some(now.plus_ms(expected_ms)));
+        now = now.plus_ms(expected_ms);
+        assert_eq!(outbox.step(now, &OutboxInput::Tick).attempts, [number]);
     }
     let output = fail(&mut outbox, now, &order, number, &try_again(Some(90_000)));
     assert_eq!(output.next_at, Some(now.plus_ms(90_000)));
     now = now.plus_ms(90_000);
-    outbox.step(now, &Input::Tick);
+    outbox.step(now, &OutboxInput::Tick);
     let output = fail(&mut outbox, now, &order, number, &try_again(Some(u64::MAX)));
     assert_eq!(output.next_at, Some(now.plus_ms(BACK_OFF_MS_MAX)));
 }
@@ -159,25 +164,28 @@ fn bounced_invitations_become_replayable_dead_letters() {
     let events = events(0);
     let order = order(&events);
     let mut outbox = fresh();
-    let acknowledgement = take(&mut outbox, Timestamp(0), &order, &events[0]).attempts[0];
-    outbox.step(Timestamp(0), &Input::Delivered(acknowledgement));
-    let attempts = take(&mut outbox, Timestamp(0), &order, &events[1]).attempts;
+    let acknowledgement = receive(&mut outbox, Timestamp(0), &order, &events[0]).attempts[0];
+    outbox.step(Timestamp(0), &OutboxInput::Delivered(acknowledgement));
+    let attempts = receive(&mut outbox, Timestamp(0), &order, &events[1]).attempts;
     let number = attempts[0];
     let output = fail(&mut outbox, Timestamp(5), &order, number, &bounced());
     assert_eq!(output.given_up, 1);
     let report = &output.reports[0];
     assert_eq!((report.seller.as_str(), report.failure.as_deref()), ("s0", Some("no such user")));
-    let told = outbox.pending(output.attempts[0]).unwrap();
-    assert_eq!((told.due.topic, &told.due.recipient), (Topic::RequestFailures, &Recipient::Buyer));
-    assert_eq!(told.failed.as_ref().unwrap().seller.as_ref().unwrap().as_str(), "s0");
+    let notification = outbox.pending(output.attempts[0]).unwrap();
+    assert_eq!(
+        (notification.due.topic, &notification.due.recipient),
+        (Topic::RequestFailures, &Recipient::Buyer)
+    );
+    assert_eq!(notification.failed.as_ref().unwrap().seller.as_ref().unwrap().as_str(), "s0");
     // A crash before the order knew: the report is due again.
     let mut outbox = restored(&outbox);
-    assert_eq!(outbox.step(Timestamp(6), &Input::Tick).reports, output.reports);
-    outbox.step(Timestamp(6), &Input::Reported(number));
+    assert_eq!(outbox.step(Timestamp(6), &OutboxInput::Tick).reports, output.reports);
+    outbox.step(Timestamp(6), &OutboxInput::Reported(number));
     let dead: Vec<_> = outbox.dead().map(|(id, kept)| (id, kept.due.clone())).collect();
     assert_eq!(dead.len(), 1);
-    assert!(!outbox.step(Timestamp(7), &Input::Replay("t~o~life~2~0")).is_changed);
-    assert_eq!(outbox.step(Timestamp(7), &Input::Replay(&dead[0].0)).attempts, [number]);
+    assert!(!outbox.step(Timestamp(7), &OutboxInput::Replay("t~o~life~2~0")).is_changed);
+    assert_eq!(outbox.step(Timestamp(7), &OutboxInput::Replay(&dead[0].0)).attempts, [number]);
     assert_eq!(outbox.dead().count(), 0);
 }
 
@@ -188,13 +196,13 @@ fn attempts_end_after_a_limit() {
     let order = order(&events);
     let mut outbox = fresh();
     let mut now = Timestamp(0);
-    let mut attempts = take(&mut outbox, now, &order, &events[0]).attempts;
+    let mut attempts = receive(&mut outbox, now, &order, &events[0]).attempts;
     let mut tried = 0;
     while let Some(number) = attempts.pop() {
         tried += 1;
         let output = fail(&mut outbox, now, &order, number, &try_again(None));
         now = output.next_at.unwrap_or(now);
-        attempts = outbox.step(now, &Input::Tick).attempts;
+        attempts = outbox.step(now, &OutboxInput::Tick).attempts;
     }
     assert_eq!((tried, outbox.dead().count()), (ATTEMPTS_MAX, 1));
     assert!(outbox.is_settled());
@@ -209,17 +217,18 @@ fn waiting_messages_are_limited() {
     let order = order(&events);
     let mut outbox = fresh();
     for event in &events {
-        let mut attempts = take(&mut outbox, Timestamp(0), &order, event).attempts;
+        let mut attempts = receive(&mut outbox, Timestamp(0), &order, event).attempts;
         // s0 hangs; the others take everything.
         while let Some(number) = attempts.pop() {
             if recipient(&outbox, number) == "s0@x" {
                 continue;
             }
-            let output = outbox.step(Timestamp(0), &Input::Delivered(number));
+            let output = outbox.step(Timestamp(0), &OutboxInput::Delivered(number));
             attempts.extend(output.attempts);
             for report in output.reports {
-                attempts
-                    .extend(outbox.step(Timestamp(0), &Input::Reported(report.number)).attempts);
+                attempts.extend(
+                    outbox.step(Timestamp(0), &OutboxInput::Reported(report.number)).attempts,
+                );
             }
         }
         assert!(outbox.snapshot().counts().0 <= PENDING_MAX);
@@ -228,7 +237,7 @@ fn waiting_messages_are_limited() {
     // Three that hang: more than may wait.
     let mut outbox = fresh();
     for event in &events {
-        take(&mut outbox, Timestamp(0), &order, event);
+        receive(&mut outbox, Timestamp(0), &order, event);
     }
     let (pending, dead) = outbox.snapshot().counts();
     assert_eq!((pending, dead), (PENDING_MAX, 5 + 700 * 4 - PENDING_MAX));
@@ -236,7 +245,7 @@ fn waiting_messages_are_limited() {
 
 /// The fate of one delivery attempt.
 #[derive(Clone, Copy, Debug)]
-enum Fate {
+enum AttemptOutcome {
     Delivers,
     TryAgain,
     Bounces,
@@ -245,21 +254,21 @@ enum Fate {
     Crashes,
 }
 
-fn fate() -> impl Strategy<Value = Fate> {
+fn attempt_outcome() -> impl Strategy<Value = AttemptOutcome> {
     prop_oneof![
-        4 => Just(Fate::Delivers),
-        3 => Just(Fate::TryAgain),
-        1 => Just(Fate::Bounces),
-        1 => Just(Fate::Hangs),
-        1 => Just(Fate::Postpones),
-        1 => Just(Fate::Crashes),
+        4 => Just(AttemptOutcome::Delivers),
+        3 => Just(AttemptOutcome::TryAgain),
+        1 => Just(AttemptOutcome::Bounces),
+        1 => Just(AttemptOutcome::Hangs),
+        1 => Just(AttemptOutcome::Postpones),
+        1 => Just(AttemptOutcome::Crashes),
     ]
 }
 
 /// An outbox on a disk that keeps the last snapshot stored, and a record of its attempts.
-struct Play {
+struct DeliverySim {
     outbox: Outbox,
-    disk: Snapshot,
+    disk: OutboxSnapshot,
     events: Vec<Event>,
     order: Order,
     now: Timestamp,
@@ -268,33 +277,33 @@ struct Play {
     delivered: BTreeSet<String>,
 }
 
-impl Play {
+impl DeliverySim {
     fn new(follow_ups: u64) -> Self {
         let events = events(follow_ups);
         let (order, outbox) = (order(&events), fresh());
-        let (disk, now) = (Snapshot::default(), Timestamp(0));
+        let (disk, now) = (OutboxSnapshot::default(), Timestamp(0));
         let (tried, delivered) = (BTreeMap::new(), BTreeSet::new());
         Self { outbox, disk, events, order, now, tried, delivered }
     }
 
     fn crash(&mut self) {
-        let (key, life) = (self.outbox.key.clone(), self.outbox.incarnation.clone());
-        self.outbox = Outbox::new(key, life, self.disk.clone());
+        let (key, incarnation) = (self.outbox.key.clone(), self.outbox.incarnation.clone());
+        self.outbox = Outbox::new(key, incarnation, self.disk.clone());
     }
 
-    fn next_event(&mut self) -> Output {
+    fn next_event(&mut self) -> OutboxOutput {
         let next = usize::try_from(self.outbox.cursor().0).unwrap();
         match self.events.get(next).cloned() {
-            Some(event) => take(&mut self.outbox, self.now, &self.order, &event),
-            None => self.outbox.step(self.now, &Input::Tick),
+            Some(event) => receive(&mut self.outbox, self.now, &self.order, &event),
+            None => self.outbox.step(self.now, &OutboxInput::Tick),
         }
     }
 
-    fn play(&mut self, fates: &mut impl Iterator<Item = Fate>) {
+    fn run(&mut self, outcomes: &mut impl Iterator<Item = AttemptOutcome>) {
         let mut todo = self.next_event();
         for _ in 0..20_000 {
             for report in std::mem::take(&mut todo.reports) {
-                let output = self.outbox.step(self.now, &Input::Reported(report.number));
+                let output = self.outbox.step(self.now, &OutboxInput::Reported(report.number));
                 todo.attempts.extend(output.attempts);
                 todo.reports.extend(output.reports);
             }
@@ -310,31 +319,33 @@ impl Play {
                 }
                 continue;
             };
-            let kept = self.outbox.pending(number).unwrap().clone();
-            let id = self.outbox.id(&kept);
-            let of = self.tried.entry(kept.due.channel.address.clone()).or_default();
-            of.push((number, id.clone()));
-            let output = match fates.next().unwrap_or(Fate::Delivers) {
-                Fate::Delivers => {
+            let entry = self.outbox.pending(number).unwrap().clone();
+            let id = self.outbox.id(&entry);
+            let attempts = self.tried.entry(entry.due.channel.address.clone()).or_default();
+            attempts.push((number, id.clone()));
+            let output = match outcomes.next().unwrap_or(AttemptOutcome::Delivers) {
+                AttemptOutcome::Delivers => {
                     self.delivered.insert(id);
-                    self.outbox.step(self.now, &Input::Delivered(number))
+                    self.outbox.step(self.now, &OutboxInput::Delivered(number))
                 }
-                Fate::TryAgain => {
+                AttemptOutcome::TryAgain => {
                     fail(&mut self.outbox, self.now, &self.order, number, &try_again(None))
                 }
-                Fate::Bounces => fail(&mut self.outbox, self.now, &self.order, number, &bounced()),
-                Fate::Postpones => {
-                    self.outbox.step(self.now, &Input::Postponed { number, for_ms: 10 })
+                AttemptOutcome::Bounces => {
+                    fail(&mut self.outbox, self.now, &self.order, number, &bounced())
+                }
+                AttemptOutcome::Postpones => {
+                    self.outbox.step(self.now, &OutboxInput::Postponed { number, for_ms: 10 })
                 }
                 // The attempt's deadline ends it, much later.
-                Fate::Hangs => {
+                AttemptOutcome::Hangs => {
                     self.now = self.now.plus_ms(15_000);
                     fail(&mut self.outbox, self.now, &self.order, number, &try_again(None))
                 }
-                Fate::Crashes => {
+                AttemptOutcome::Crashes => {
                     self.crash();
-                    todo = Output::default();
-                    self.outbox.step(self.now, &Input::Tick)
+                    todo = OutboxOutput::default();
+                    self.outbox.step(self.now, &OutboxInput::Tick)
                 }
             };
             todo.attempts.extend(output.attempts);
@@ -351,33 +362,33 @@ proptest! {
     #[test]
     fn due_messages_are_delivered_or_dead(
         follow_ups in 0_u64..12,
-        fates in proptest::collection::vec(fate(), 0..200),
+        outcomes in proptest::collection::vec(attempt_outcome(), 0..200),
     ) {
-        let mut play = Play::new(follow_ups);
-        play.play(&mut fates.into_iter());
-        let dead: BTreeSet<String> = play.outbox.dead().map(|(id, _)| id).collect();
+        let mut sim = DeliverySim::new(follow_ups);
+        sim.run(&mut outcomes.into_iter());
+        let dead: BTreeSet<String> = sim.outbox.dead().map(|(id, _)| id).collect();
         // What is due, from the events alone.
         let mut due_ids = BTreeSet::new();
-        for event in &play.events {
+        for event in &sim.events {
             with_audience(|audience| {
-                for due in due(&play.order, event, audience) {
-                    let life = (&play.outbox.key, &play.outbox.incarnation);
-                    due_ids.insert(notification::id(life, event.seq, &due, None));
+                for due in due(&sim.order, event, audience) {
+                    let incarnation = (&sim.outbox.key, &sim.outbox.incarnation);
+                    due_ids.insert(notification::id(incarnation, event.seq, &due, None));
                 }
             });
         }
         prop_assert_eq!(due_ids.len() as u64, 5 + 4 * follow_ups);
         for id in &due_ids {
-            prop_assert!(play.delivered.contains(id) || dead.contains(id), "{} is lost", id);
+            prop_assert!(sim.delivered.contains(id) || dead.contains(id), "{} is lost", id);
         }
         // Nothing under any other id, but for the failures that are reported to the buyer.
-        for id in play.delivered.iter().chain(&dead).filter(|id| !due_ids.contains(*id)) {
-            let tried = play.tried.get("buyer@x").into_iter().flatten();
+        for id in sim.delivered.iter().chain(&dead).filter(|id| !due_ids.contains(*id)) {
+            let tried = sim.tried.get("buyer@x").into_iter().flatten();
             prop_assert!(tried.clone().any(|(_, held)| held == id), "{} came from nowhere", id);
         }
         // A seller is notified of the events in their order. The time of the buyer's report of a
         // failure depends on the failure's.
-        for (who, tried) in play.tried.iter().filter(|(who, _)| *who != "buyer@x") {
+        for (who, tried) in sim.tried.iter().filter(|(who, _)| *who != "buyer@x") {
             let mut first: Vec<u64> = Vec::new();
             let mut seen = BTreeSet::new();
             for (number, id) in tried {

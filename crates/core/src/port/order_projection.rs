@@ -10,7 +10,7 @@ use crate::id::{Incarnation, OrderKey, Seq, Timestamp};
 
 /// One incarnation of an order, whose events are one list.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct OrderLife {
+pub struct OrderIncarnation {
     /// The order's tenant and id.
     pub key: OrderKey,
     /// The order's incarnation.
@@ -19,7 +19,7 @@ pub struct OrderLife {
 
 /// The progress of projecting an incarnation: the last event whose effects are all stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cursor {
+pub struct ProjectionCursor {
     /// The event's sequence number; 0 when nothing is stored.
     pub seq: Seq,
     /// The event's time; absent when nothing is stored.
@@ -41,30 +41,34 @@ pub enum ProjectionError {
 }
 
 /// The future of a projection's result, within a deadline of its own.
-pub type Projected<'a, T> = Pin<Box<dyn Future<Output = Result<T, ProjectionError>> + Send + 'a>>;
+pub type ProjectionFuture<'a, T> =
+    Pin<Box<dyn Future<Output = Result<T, ProjectionError>> + Send + 'a>>;
 
 /// A store of order status and follow-ups outside this system. The cursor of an incarnation is
 /// stored together with what it stands for, so that no crash can separate them.
 pub trait OrderProjection: Send + Sync + Debug + 'static {
     /// Prepares the store. Repeating it changes nothing.
-    fn prepare(&self) -> Projected<'_, ()>;
+    fn prepare(&self) -> ProjectionFuture<'_, ()>;
 
     /// Returns the cursor of each of these incarnations, in their order.
-    fn cursors<'a>(&'a self, lives: &'a [OrderLife]) -> Projected<'a, Vec<Cursor>>;
+    fn cursors<'a>(
+        &'a self,
+        incarnations: &'a [OrderIncarnation],
+    ) -> ProjectionFuture<'a, Vec<ProjectionCursor>>;
 
     /// Stores the effects of the events that follow number `after`, without a gap, and moves the
     /// cursor to the last of them, if it is at `after`. Repeating it has no second effect.
     fn project<'a>(
         &'a self,
-        life: &'a OrderLife,
+        incarnation: &'a OrderIncarnation,
         after: Seq,
         events: &'a [Arc<Event>],
-    ) -> Projected<'a, ()>;
+    ) -> ProjectionFuture<'a, ()>;
 
     /// Removes all that is stored of an incarnation, so that it is projected from its first event
     /// again.
-    fn forget<'a>(&'a self, life: &'a OrderLife) -> Projected<'a, ()>;
+    fn remove<'a>(&'a self, incarnation: &'a OrderIncarnation) -> ProjectionFuture<'a, ()>;
 
     /// Closes its connections. No call comes after that.
-    fn close(&self) -> Projected<'_, ()>;
+    fn close(&self) -> ProjectionFuture<'_, ()>;
 }

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use orderstream_core::command::Actor;
 use orderstream_core::{
-    Act, Answer, Book, Command, Epoch, Event, EventKind, IdempotencyKey, Order, OrderKey, Phase,
-    ProposalId, Reason, Timestamp,
+    Book, Command, CommandKind, Epoch, Event, EventKind, IdempotencyKey, Order, OrderKey, Phase,
+    ProposalId, Reason, Reply, Timestamp,
 };
 use proptest::prelude::*;
 
 use super::{Move, Owner, moves};
 
 /// Reports whether an event came because its time had come, and not from a command.
-fn is_the_clocks(event: &Event) -> bool {
+fn is_clock_event(event: &Event) -> bool {
     let by_the_clock = matches!(
         event.kind,
         EventKind::OrderPaused { expired: true, .. }
@@ -24,8 +24,8 @@ fn is_the_clocks(event: &Event) -> bool {
 }
 
 /// Returns a command's actor and key; `None` where it lacks one of them.
-fn whose(command: &Command) -> Option<(Actor, IdempotencyKey)> {
-    let actor = command.actor.clone().or_else(|| command.act.actor())?;
+fn actor_and_key(command: &Command) -> Option<(Actor, IdempotencyKey)> {
+    let actor = command.actor.clone().or_else(|| command.kind.actor())?;
     Some((actor, command.key.clone()?))
 }
 
@@ -36,13 +36,13 @@ proptest! {
     #[test]
     fn folded_events_give_owners_order(moves in moves()) {
         let owner = Owner::played(&moves);
-        let mut reborn = Book::new(OrderKey::new("", "SB1").unwrap());
+        let mut replayed = Book::new(OrderKey::new("", "SB1").unwrap());
         let mut folded = None;
         for event in &owner.list {
-            reborn.replay(event).unwrap();
+            replayed.replay(event).unwrap();
             Order::fold(&mut folded, event).unwrap();
         }
-        prop_assert_eq!(&reborn, &owner.book);
+        prop_assert_eq!(&replayed, &owner.book);
         prop_assert_eq!(folded.as_ref(), owner.book.order());
     }
 
@@ -68,43 +68,43 @@ proptest! {
     #[test]
     fn repeated_keys_have_one_effect(moves in moves()) {
         let mut owner = Owner::open();
-        let mut effects: BTreeMap<(Actor, IdempotencyKey), Act> = BTreeMap::new();
-        let mut said_ok: Vec<((Actor, IdempotencyKey), Command, Answer)> = Vec::new();
+        let mut effects: BTreeMap<(Actor, IdempotencyKey), CommandKind> = BTreeMap::new();
+        let mut first_replies: Vec<((Actor, IdempotencyKey), Command, Reply)> = Vec::new();
         for moved in &moves {
             let command = &moved.command;
             let before = owner.list.len();
-            let said = owner.play(moved);
-            let Some(whose) = whose(command) else { continue };
+            let result = owner.play(moved);
+            let Some(whose) = actor_and_key(command) else { continue };
             for event in &owner.list[before..] {
                 let Some(cause) = &event.cause else { continue };
                 prop_assert_eq!(&whose, &(cause.actor.clone().unwrap(), cause.key.clone()));
-                let twin = effects.insert(whose.clone(), command.act.clone());
+                let twin = effects.insert(whose.clone(), command.kind.clone());
                 prop_assert!(twin.is_none(), "a second effect of {whose:?}");
             }
-            let is_same = |held: &&(_, Command, Answer)| held.0 == whose && held.1.act == command.act;
-            match (said_ok.iter().find(is_same), said) {
-                (Some((.., answer)), Ok(again)) => prop_assert_eq!(answer, &again),
-                (None, Ok(answer)) => said_ok.push((whose, command.clone(), answer)),
+            let is_same = |held: &&(_, Command, Reply)| held.0 == whose && held.1.kind == command.kind;
+            match (first_replies.iter().find(is_same), result) {
+                (Some((.., reply)), Ok(again)) => prop_assert_eq!(reply, &again),
+                (None, Ok(reply)) => first_replies.push((whose, command.clone(), reply)),
                 (Some(_), Err(refusal)) => prop_assert!(
                     refusal.reason == Reason::OrderNotFound
-                        || effects.get(&whose).is_some_and(|held| *held != command.act),
+                        || effects.get(&whose).is_some_and(|held| *held != command.kind),
                     "{command:?} was done and is refused: {refusal}"
                 ),
                 (None, Err(refusal)) => {
-                    let other = effects.get(&whose).is_some_and(|held| *held != command.act);
+                    let other = effects.get(&whose).is_some_and(|held| *held != command.kind);
                     let is_conflict = refusal.reason == Reason::IdempotencyConflict;
                     prop_assert!(!is_conflict || other, "nobody else has {whose:?}");
                 }
             }
         }
         // Once more, much later, after whatever end there was and a restart.
-        let mut reborn = Book::new(OrderKey::new("", "SB1").unwrap());
-        owner.list.iter().for_each(|event| reborn.replay(event).unwrap());
-        owner.book = reborn;
+        let mut replayed = Book::new(OrderKey::new("", "SB1").unwrap());
+        owner.list.iter().for_each(|event| replayed.replay(event).unwrap());
+        owner.book = replayed;
         owner.now = owner.now.plus_ms(100_000_000);
-        for (whose, command, answer) in said_ok {
-            if effects.get(&whose).is_none_or(|held| *held == command.act) {
-                prop_assert_eq!(owner.step(&command), Ok(answer));
+        for (whose, command, reply) in first_replies {
+            if effects.get(&whose).is_none_or(|held| *held == command.kind) {
+                prop_assert_eq!(owner.step(&command), Ok(reply));
             }
         }
     }
@@ -117,8 +117,8 @@ proptest! {
         for moved in &moves {
             drop(owner.play(moved));
             let phase = owner.book.order().unwrap().phase;
-            if let Some(held) = end {
-                prop_assert_eq!(held, (phase, owner.list.len()));
+            if let Some(first_end) = end {
+                prop_assert_eq!(first_end, (phase, owner.list.len()));
             } else if phase.is_terminal() {
                 end = Some((phase, owner.list.len()));
             }
@@ -142,7 +142,7 @@ proptest! {
             let due = deadline.is_some_and(|deadline| owner.now >= deadline);
             let is_opening = |e: &Event| matches!(e.kind, EventKind::ProposalsOpened { .. });
             if due {
-                prop_assert!(added.first().is_some_and(is_the_clocks));
+                prop_assert!(added.first().is_some_and(is_clock_event));
             } else {
                 prop_assert!(!added.iter().any(|e| is_expiry(&e) || is_opening(e)));
             }
@@ -163,13 +163,13 @@ proptest! {
                 owner.now = Timestamp(now);
             }
             let before = owner.list.len();
-            let said = owner.step(command);
+            let result = owner.step(command);
             let last = owner.book.last_seq();
             prop_assert_eq!(last.0, owner.list.len() as u64);
-            match said {
-                Ok(answer) => prop_assert!(answer.seq <= last),
+            match result {
+                Ok(reply) => prop_assert!(reply.seq <= last),
                 // A refusal leaves nothing but what was due by the clock.
-                Err(_) => prop_assert!(owner.list[before..].iter().all(is_the_clocks)),
+                Err(_) => prop_assert!(owner.list[before..].iter().all(is_clock_event)),
             }
         }
         for (index, pair) in owner.list.windows(2).enumerate() {

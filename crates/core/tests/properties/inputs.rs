@@ -1,6 +1,6 @@
 //! Inputs from outside are accepted or refused, and a refusal names the wrong field.
 
-use orderstream_core::command::{Award, Proposed};
+use orderstream_core::command::{Award, ProposalContent};
 use orderstream_core::input::{
     AwardInput, DeliveryInput, FollowUpInput, ItemInput, MessageInput, ProposalInput,
     ProposalLineInput, SellersInput, SpecInput,
@@ -32,7 +32,7 @@ fn numbers() -> impl Strategy<Value = String> {
     ]
 }
 
-fn words(known: &'static [&'static str]) -> impl Strategy<Value = Option<String>> {
+fn spellings(known: &'static [&'static str]) -> impl Strategy<Value = Option<String>> {
     of(prop_oneof![4 => proptest::sample::select(known).prop_map(str::to_owned), 1 => texts()])
 }
 
@@ -41,7 +41,7 @@ fn floats(usual: f64) -> impl Strategy<Value = Option<f64>> {
 }
 
 fn messages() -> impl Strategy<Value = MessageInput> {
-    (words(&["text", "HTML", "markdown"]), texts(), vec(texts(), 0..3))
+    (spellings(&["text", "HTML", "markdown"]), texts(), vec(texts(), 0..3))
         .prop_map(|(kind, message, urls)| MessageInput { kind, message, urls })
 }
 
@@ -69,9 +69,9 @@ fn sellers() -> impl Strategy<Value = SellersInput> {
 }
 
 fn specs() -> impl Strategy<Value = SpecInput> {
-    let lives = of(prop_oneof![10_000..100_000u64, any::<u64>()]);
-    let first = (of(texts()), words(&["email", "SMS"]), of(texts()), vec(items(), 0..3));
-    let second = (of(texts()), of(deliveries()), of(sellers()), of(messages()), lives);
+    let lifetimes = of(prop_oneof![10_000..100_000u64, any::<u64>()]);
+    let first = (of(texts()), spellings(&["email", "SMS"]), of(texts()), vec(items(), 0..3));
+    let second = (of(texts()), of(deliveries()), of(sellers()), of(messages()), lifetimes);
     (first, second, any::<bool>()).prop_map(
         |(
             (title, notification_type, session, items),
@@ -96,7 +96,7 @@ fn specs() -> impl Strategy<Value = SpecInput> {
 fn proposals() -> impl Strategy<Value = ProposalInput> {
     let lines = (texts(), numbers(), of(texts()), numbers())
         .prop_map(|(sku, quantity, unit, price)| ProposalLineInput { sku, quantity, unit, price });
-    let ids = (of(texts()), texts(), numbers(), words(&["EUR", "inr"]));
+    let ids = (of(texts()), texts(), numbers(), spellings(&["EUR", "inr"]));
     let texts = (of(texts()), of(texts()), of(texts()));
     (ids, vec(lines, 0..3), texts).prop_map(
         |((proposal_id, seller, price, currency), lines, (note, delivery_date, valid_until))| {
@@ -121,9 +121,13 @@ fn names_a_field<T>(result: &Result<T, Refusal>) -> Result<(), TestCaseError> {
         prop_assert_eq!(refusal.reason, Reason::InvalidField);
         prop_assert!(refusal.field.as_ref().is_some_and(|field| !field.is_empty()));
         prop_assert!(!refusal.message.is_empty());
-        let shown = refusal.to_string();
-        prop_assert!(!shown.chars().any(char::is_control), "a log line is broken: {:?}", shown);
-        prop_assert!(shown.len() < 1_000, "too long for a log line: {:?}", shown);
+        let displayed = refusal.to_string();
+        prop_assert!(
+            !displayed.chars().any(char::is_control),
+            "a log line is broken: {:?}",
+            displayed
+        );
+        prop_assert!(displayed.len() < 1_000, "too long for a log line: {:?}", displayed);
     }
     Ok(())
 }
@@ -143,12 +147,12 @@ proptest! {
 
     #[test]
     fn refused_proposals_name_wrong_field(input in proposals()) {
-        let strict = Proposed::try_from(input);
+        let strict = ProposalContent::try_from(input);
         names_a_field(&strict)?;
         if let Ok(proposed) = strict {
             prop_assert!(!proposed.price.amount().is_sign_negative() || proposed.price.amount().is_zero());
             let text = serde_json::to_string(&proposed).unwrap();
-            prop_assert_eq!(serde_json::from_str::<Proposed>(&text).unwrap(), proposed);
+            prop_assert_eq!(serde_json::from_str::<ProposalContent>(&text).unwrap(), proposed);
         }
     }
 

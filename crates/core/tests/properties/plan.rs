@@ -3,25 +3,27 @@
 use std::sync::Arc;
 
 use orderstream_core::book::Context;
-use orderstream_core::limits::REFUSED_MAX;
-use orderstream_core::plan::{Closing, Decision, Desired, Seen, Step, plan};
+use orderstream_core::limits::REFUSALS_MAX;
+use orderstream_core::plan::{
+    DesiredAward, DesiredClose, DesiredOrder, OrderObservation, ReconcileStep, plan,
+};
 use orderstream_core::tracker::StreamState;
-use orderstream_core::{IdempotencyKey, Snapshot};
+use orderstream_core::{IdempotencyKey, TrackerSnapshot};
 use proptest::prelude::*;
 
 use super::*;
 
 /// The number of reconciliations after which no command may be left: an award is undone, another
 /// one is given, and a suspension follows it.
-const LOOKS_MAX: usize = 4;
+const RECONCILES_MAX: usize = 4;
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
-enum Turn {
+enum Occurrence {
     /// The buyer edits the resource.
     Edit(Edit),
     /// A seller or buyer commands the processor, after so many milliseconds.
-    Elsewhere(i64, Act),
+    DirectCommand(i64, CommandKind),
 }
 
 #[derive(Clone, Debug)]
@@ -49,14 +51,15 @@ fn edits() -> impl Strategy<Value = Edit> {
     ]
 }
 
-fn turns() -> impl Strategy<Value = Vec<Turn>> {
-    let elsewhere = (0..30_000i64, acts()).prop_map(|(jump_ms, act)| Turn::Elsewhere(jump_ms, act));
-    proptest::collection::vec(prop_oneof![edits().prop_map(Turn::Edit), elsewhere], 1..40)
+fn occurrences() -> impl Strategy<Value = Vec<Occurrence>> {
+    let direct = (0..30_000i64, command_kinds())
+        .prop_map(|(jump_ms, act)| Occurrence::DirectCommand(jump_ms, act));
+    proptest::collection::vec(prop_oneof![edits().prop_map(Occurrence::Edit), direct], 1..40)
 }
 
 /// A resource, its order, and the refusals that its tracker holds.
 struct World {
-    desired: Desired,
+    desired: DesiredOrder,
     book: Book,
     refused: Vec<(IdempotencyKey, Refusal)>,
     now: i64,
@@ -68,7 +71,7 @@ impl World {
         let key = OrderKey::new("", "SB1").unwrap();
         let incarnation = Incarnation::new("uid-1").unwrap();
         let spec = OrderSpec { expires_in_ms: 60_000, sealed, ..OrderSpec::default() };
-        let desired = Desired {
+        let desired = DesiredOrder {
             key: key.clone(),
             incarnation: incarnation.clone(),
             spec: spec.clone(),
@@ -83,7 +86,7 @@ impl World {
             ttl_after_finished_ms: 0,
         };
         let mut world = Self { desired, book: Book::new(key), refused: Vec::new(), now: T0 };
-        world.ask(&Command::bare(Act::Open(Box::new(Opening {
+        world.send(&Command::bare(CommandKind::Open(Box::new(OrderOpening {
             incarnation,
             spec,
             choices: invited(),
@@ -91,26 +94,27 @@ impl World {
         world
     }
 
-    fn ask(&mut self, command: &Command) -> Option<Refusal> {
+    fn send(&mut self, command: &Command) -> Option<Refusal> {
         let fresh_id = ProposalId::new("fresh").ok();
         let context = Context { now: Timestamp(self.now), fresh_id };
         let output = self.book.step(&context, command);
-        output.answer.release(&All).unwrap().err()
+        output.reply.release(&ProvesEverything).unwrap().err()
     }
 
     /// Makes an edit, if the resource's rules allow it.
     fn edit(&mut self, edit: Edit) {
-        let wanted = &mut self.desired;
-        let held = wanted.award.clone();
+        let desired = &mut self.desired;
+        let current_award = desired.award.clone();
         match edit {
-            Edit::Suspend(suspend) => wanted.suspend = suspend,
+            Edit::Suspend(suspend) => desired.suspend = suspend,
             Edit::Expires(ms) => {
-                wanted.spec.expires_in_ms = wanted.spec.expires_in_ms.max(ms);
+                desired.spec.expires_in_ms = desired.spec.expires_in_ms.max(ms);
             }
             Edit::Award(award, undo_within_ms)
-                if held.as_ref().is_none_or(|held| held.undo) && wanted.close.is_none() =>
+                if current_award.as_ref().is_none_or(|held| held.undo)
+                    && desired.close.is_none() =>
             {
-                wanted.award = Some(Decision {
+                desired.award = Some(DesiredAward {
                     award,
                     reason: None,
                     undo_within_ms,
@@ -118,39 +122,43 @@ impl World {
                     undo_reason: None,
                 });
             }
-            Edit::Undo => wanted.award.iter_mut().for_each(|award| award.undo = true),
-            Edit::FollowUp(id, answers) if wanted.follow_ups.iter().all(|f| f.id != id) => {
+            Edit::Undo => desired.award.iter_mut().for_each(|award| award.undo = true),
+            Edit::FollowUp(id, answers) if desired.follow_ups.iter().all(|f| f.id != id) => {
                 let message = Message::default();
-                wanted.follow_ups.push(FollowUp { id, audience: Vec::new(), message, answers });
+                desired.follow_ups.push(FollowUp { id, audience: Vec::new(), message, answers });
             }
-            Edit::Close if held.is_none() => wanted.close = Some(Closing { reason: None }),
-            Edit::Cancel if held.is_none() && wanted.close.is_none() => wanted.cancel = true,
+            Edit::Close if current_award.is_none() => {
+                desired.close = Some(DesiredClose { reason: None })
+            }
+            Edit::Cancel if current_award.is_none() && desired.close.is_none() => {
+                desired.cancel = true
+            }
             Edit::Award(..) | Edit::FollowUp(..) | Edit::Close | Edit::Cancel => return,
         }
-        wanted.generation += 1;
+        desired.generation += 1;
     }
 
-    fn acts(&self) -> Vec<Command> {
-        let snapshot = Snapshot {
+    fn planned_commands(&self) -> Vec<Command> {
+        let snapshot = TrackerSnapshot {
             key: self.desired.key.clone(),
             incarnation: self.desired.incarnation.clone(),
             stream: StreamState::default(),
             order: self.book.order().cloned().map(Arc::new),
-            shown: None,
+            published: None,
             refused: self.refused.clone().into(),
-            notes: 0,
+            follow_up_count: 0,
         };
-        let seen = Seen {
+        let observed = OrderObservation {
             snapshot: Some(Arc::new(snapshot)),
             placement: Some("http://a".to_owned()),
             located: true,
-            ..Seen::default()
+            ..OrderObservation::default()
         };
-        let steps = plan(&self.desired, &seen, Timestamp(self.now));
+        let steps = plan(&self.desired, &observed, Timestamp(self.now));
         steps
             .into_iter()
             .filter_map(|step| match step {
-                Step::Act(command) => Some(*command),
+                ReconcileStep::SendCommand(command) => Some(*command),
                 _ => None,
             })
             .collect()
@@ -158,24 +166,30 @@ impl World {
 
     /// Reconciles until no command is left; fails if that takes too long.
     fn settle(&mut self) -> Result<(), TestCaseError> {
-        for _ in 0..LOOKS_MAX {
-            let acts = self.acts();
-            if acts.is_empty() {
+        for _ in 0..RECONCILES_MAX {
+            let commands = self.planned_commands();
+            if commands.is_empty() {
                 return Ok(());
             }
-            for act in acts {
+            for command in commands {
                 let is_opened = self.book.order().is_some_and(|order| order.decide_until.is_some());
-                let steers =
-                    matches!(act.act, Act::Resume | Act::Pause { .. } | Act::Extend { .. });
-                prop_assert!(!(is_opened && steers), "{act:?} of an opened order");
-                if let Some(refusal) = self.ask(&act) {
-                    self.refused.push((act.key.clone().unwrap(), refusal));
-                    let surplus = self.refused.len().saturating_sub(REFUSED_MAX);
+                let steers = matches!(
+                    command.kind,
+                    CommandKind::Resume | CommandKind::Pause { .. } | CommandKind::Extend { .. }
+                );
+                prop_assert!(!(is_opened && steers), "{command:?} of an opened order");
+                if let Some(refusal) = self.send(&command) {
+                    self.refused.push((command.key.clone().unwrap(), refusal));
+                    let surplus = self.refused.len().saturating_sub(REFUSALS_MAX);
                     self.refused.drain(..surplus);
                 }
             }
         }
-        prop_assert!(self.acts().is_empty(), "{:?} is asked for ever", self.acts());
+        prop_assert!(
+            self.planned_commands().is_empty(),
+            "{:?} is asked for ever",
+            self.planned_commands()
+        );
         Ok(())
     }
 
@@ -203,16 +217,16 @@ proptest! {
     #[test]
     fn edits_settle_or_are_refused(
         sealed in any::<bool>(),
-        turns in turns(),
+        occurrences in occurrences(),
     ) {
         let mut world = World::new(sealed);
-        for turn in turns {
-            match turn {
-                Turn::Edit(edit) => world.edit(edit),
-                Turn::Elsewhere(_, Act::Open(_)) => {}
-                Turn::Elsewhere(jump_ms, act) => {
+        for occurrence in occurrences {
+            match occurrence {
+                Occurrence::Edit(edit) => world.edit(edit),
+                Occurrence::DirectCommand(_, CommandKind::Open(_)) => {}
+                Occurrence::DirectCommand(jump_ms, kind) => {
                     world.now += jump_ms;
-                    world.ask(&Command::bare(act));
+                    world.send(&Command::bare(kind));
                 }
             }
             world.settle()?;
@@ -224,17 +238,17 @@ proptest! {
     #[test]
     fn unobserved_edits_settle_too(
         sealed in any::<bool>(),
-        turns in proptest::collection::vec(turns(), 1..4),
+        batches in proptest::collection::vec(occurrences(), 1..4),
     ) {
         let mut world = World::new(sealed);
-        for turn in turns {
-            for one in turn {
-                match one {
-                    Turn::Edit(edit) => world.edit(edit),
-                    Turn::Elsewhere(_, Act::Open(_)) => {}
-                    Turn::Elsewhere(jump_ms, act) => {
+        for batch in batches {
+            for occurrence in batch {
+                match occurrence {
+                    Occurrence::Edit(edit) => world.edit(edit),
+                    Occurrence::DirectCommand(_, CommandKind::Open(_)) => {}
+                    Occurrence::DirectCommand(jump_ms, kind) => {
                         world.now += jump_ms;
-                        world.ask(&Command::bare(act));
+                        world.send(&Command::bare(kind));
                     }
                 }
             }

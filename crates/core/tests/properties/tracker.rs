@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use orderstream_core::tracker::{Input, Output};
+use orderstream_core::tracker::{TrackerInput, TrackerOutput};
 use orderstream_core::{
     Epoch, Event, EventKind, Incarnation, Order, OrderKey, Seq, Timestamp, Tracker, seal,
 };
@@ -14,32 +14,29 @@ fn fresh() -> Tracker {
     Tracker::new(OrderKey::new("", "SB1").unwrap(), Incarnation::new("uid-1").unwrap())
 }
 
-fn receive(tracker: &mut Tracker, event: &Event) -> Output {
-    tracker.step(Timestamp(0), Input::Received(Arc::new(event.clone())))
+fn receive(tracker: &mut Tracker, event: &Event) -> TrackerOutput {
+    tracker.step(Timestamp(0), TrackerInput::Received(Arc::new(event.clone())))
 }
 
 fn whole(list: &[Event]) -> Tracker {
     let mut tracker = fresh();
     for event in list {
-        assert_ne!(receive(&mut tracker, event), Output::Ignored);
+        assert_ne!(receive(&mut tracker, event), TrackerOutput::Ignored);
     }
     tracker
 }
 
 /// One stream, and its faults.
 #[derive(Clone, Debug)]
-struct Stretch {
+struct StreamSegment {
     events: usize,
     repeats: usize,
     skips: usize,
 }
 
-fn stretches() -> impl Strategy<Value = Vec<Stretch>> {
-    let one = (0..9usize, 0..4usize, 0..3usize).prop_map(|(events, repeats, skips)| Stretch {
-        events,
-        repeats,
-        skips,
-    });
+fn stream_segments() -> impl Strategy<Value = Vec<StreamSegment>> {
+    let one = (0..9usize, 0..4usize, 0..3usize)
+        .prop_map(|(events, repeats, skips)| StreamSegment { events, repeats, skips });
     proptest::collection::vec(one, 0..20)
 }
 
@@ -49,37 +46,37 @@ fn followed(owner: &Owner) -> Option<Order> {
 }
 
 /// Plays one stream: it begins after the tracker's cursor, repeats older events, and may skip some.
-fn play(tracker: &mut Tracker, list: &[Event], stretch: &Stretch) {
-    let connected = Input::Connected { processor: "p".into(), epoch: Epoch(1) };
+fn play(tracker: &mut Tracker, list: &[Event], segment: &StreamSegment) {
+    let connected = TrackerInput::Connected { processor: "p".into(), epoch: Epoch(1) };
     tracker.step(Timestamp(0), connected);
-    let place = usize::try_from(tracker.resume_after().0).unwrap();
-    for event in &list[place.saturating_sub(stretch.repeats)..place] {
-        assert_eq!(receive(tracker, event), Output::Ignored);
+    let index = usize::try_from(tracker.resume_after().0).unwrap();
+    for event in &list[index.saturating_sub(segment.repeats)..index] {
+        assert_eq!(receive(tracker, event), TrackerOutput::Ignored);
     }
-    let end = list.len().min(place + stretch.events);
-    for event in &list[place..end] {
+    let end = list.len().min(index + segment.events);
+    for event in &list[index..end] {
         receive(tracker, event);
     }
-    if let (true, Some(event)) = (stretch.skips > 0, list.get(end + stretch.skips)) {
+    if let (true, Some(event)) = (segment.skips > 0, list.get(end + segment.skips)) {
         // A gap: nothing is taken, and the tracker returns where to go on.
-        let held = tracker.order().cloned();
-        assert_eq!(receive(tracker, event), Output::ResumeAfter(Seq(end as u64)));
-        assert_eq!(tracker.order().cloned(), held);
+        let order_before = tracker.order().cloned();
+        assert_eq!(receive(tracker, event), TrackerOutput::ResumeAfter(Seq(end as u64)));
+        assert_eq!(tracker.order().cloned(), order_before);
     }
-    tracker.step(Timestamp(0), Input::Disconnected { reason: "cut".to_owned() });
+    tracker.step(Timestamp(0), TrackerInput::Disconnected { reason: "cut".to_owned() });
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(160))]
 
     #[test]
-    fn any_stream_splits_give_same_order(moves in moves(), splits in stretches()) {
+    fn any_stream_splits_give_same_order(moves in moves(), splits in stream_segments()) {
         let owner = Owner::played(&moves);
         let mut tracker = fresh();
-        for stretch in &splits {
-            play(&mut tracker, &owner.list, stretch);
+        for segment in &splits {
+            play(&mut tracker, &owner.list, segment);
         }
-        play(&mut tracker, &owner.list, &Stretch { events: usize::MAX / 2, repeats: 3, skips: 0 });
+        play(&mut tracker, &owner.list, &StreamSegment { events: usize::MAX / 2, repeats: 3, skips: 0 });
         let steady = whole(&owner.list);
         prop_assert_eq!(tracker.order(), steady.order());
         prop_assert_eq!(tracker.order().cloned(), followed(&owner));
@@ -95,38 +92,38 @@ proptest! {
         let mut tracker = fresh();
         for index in order {
             let Some(event) = owner.list.get(index) else { continue };
-            let place = tracker.last_seq();
+            let position = tracker.last_seq();
             let output = receive(&mut tracker, event);
-            if event.seq <= place {
-                prop_assert_eq!(output, Output::Ignored);
-            } else if event.seq == place.next() {
-                prop_assert!(matches!(output, Output::Changed | Output::Ended));
+            if event.seq <= position {
+                prop_assert_eq!(output, TrackerOutput::Ignored);
+            } else if event.seq == position.next() {
+                prop_assert!(matches!(output, TrackerOutput::Changed | TrackerOutput::Ended));
             } else {
-                prop_assert_eq!(output, Output::ResumeAfter(place));
+                prop_assert_eq!(output, TrackerOutput::ResumeAfter(position));
             }
         }
-        let taken = usize::try_from(tracker.last_seq().0).unwrap();
-        let steady = whole(&owner.list[..taken]);
+        let received_count = usize::try_from(tracker.last_seq().0).unwrap();
+        let steady = whole(&owner.list[..received_count]);
         prop_assert_eq!(tracker.order(), steady.order());
     }
 
     /// A note is counted once, whether it is on its way, forwarded, or both.
     #[test]
-    fn follow_ups_count_once(moves in moves(), notes in proptest::collection::vec(0..5u8, 0..9)) {
+    fn follow_ups_count_once(moves in moves(), follow_ups in proptest::collection::vec(0..5u8, 0..9)) {
         let owner = Owner::played(&moves);
         let mut tracker = fresh();
         let mut ids = std::collections::BTreeSet::new();
-        let mut notes = notes.into_iter();
+        let mut follow_ups = follow_ups.into_iter();
         for event in &owner.list {
-            if let Some(n) = notes.next() {
+            if let Some(n) = follow_ups.next() {
                 let id = orderstream_core::FollowUpId::new(format!("f{n}")).unwrap();
-                tracker.step(Timestamp(0), Input::NoteAdded(id.clone()));
+                tracker.step(Timestamp(0), TrackerInput::FollowUpAdded(id.clone()));
                 ids.insert(id);
             }
             receive(&mut tracker, event);
         }
         ids.extend(owner.book.order().unwrap().follow_ups.iter().cloned());
-        prop_assert_eq!(tracker.snapshot().notes, ids.len());
+        prop_assert_eq!(tracker.snapshot().follow_up_count, ids.len());
     }
 
     /// A follower that received a sealed order's list while it was sealed reads it again once it is
@@ -149,19 +146,19 @@ proptest! {
             streams += 1;
             // Before the opening was appended, the owner hides; afterwards it hides nothing.
             let hides = is_sealed && opening.is_none_or(|opening| known <= opening);
-            let place = usize::try_from(tracker.resume_after().0).unwrap();
-            let end = owner.list.len().min(place + cuts.next().unwrap_or(usize::MAX / 2));
-            for event in &owner.list[place..end] {
-                let shown = if hides && !is_opening(event) {
+            let index = usize::try_from(tracker.resume_after().0).unwrap();
+            let end = owner.list.len().min(index + cuts.next().unwrap_or(usize::MAX / 2));
+            for event in &owner.list[index..end] {
+                let sent = if hides && !is_opening(event) {
                     seal::event(&Arc::new(event.clone()))
                 } else {
                     Arc::new(event.clone())
                 };
                 let before = tracker.last_seq();
                 known = known.max(usize::try_from(event.seq.0).unwrap());
-                let output = tracker.step(Timestamp(0), Input::Received(shown));
+                let output = tracker.step(Timestamp(0), TrackerInput::Received(sent));
                 prop_assert!(tracker.last_seq() >= before);
-                if matches!(output, Output::ResumeAfter(_)) {
+                if matches!(output, TrackerOutput::ResumeAfter(_)) {
                     break;
                 }
             }

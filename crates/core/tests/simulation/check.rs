@@ -4,14 +4,14 @@ use super::history::History;
 
 /// A promise, and the way in which it was broken.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Broken {
+pub(crate) struct Violation {
     pub(crate) promise: &'static str,
-    pub(crate) how: String,
+    pub(crate) description: String,
 }
 
 mod client;
-mod life;
 mod order;
+mod rules;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -30,14 +30,14 @@ pub(crate) const ALL: [(&str, Check); 12] = [
     ("P6", order::status_true),
     ("P8", order::converged),
     ("P11", order::expired),
-    ("P12", life::lawful),
-    ("P14", life::sealed),
+    ("P12", rules::lawful),
+    ("P14", rules::sealed),
 ];
 
 /// Fails with the first promise that the history breaks.
-pub(crate) fn check(history: &History) -> Result<(), Broken> {
+pub(crate) fn check(history: &History) -> Result<(), Violation> {
     for (promise, predicate) in ALL {
-        predicate(history).map_err(|how| Broken { promise, how })?;
+        predicate(history).map_err(|description| Violation { promise, description })?;
     }
     Ok(())
 }

@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use orderstream_core::command::{Act, Actor, Award, Proposed};
-use orderstream_core::plan::Decision;
+use orderstream_core::command::{Actor, Award, CommandKind, ProposalContent};
+use orderstream_core::plan::DesiredAward;
 use orderstream_core::spec::{FollowUp, Message};
 use orderstream_core::{
-    Answer, Command, FollowUpId, IdempotencyKey, Price, ProposalId, Reason, SellerId,
+    Command, FollowUpId, IdempotencyKey, Price, ProposalId, Reason, Reply, SellerId,
 };
 
-use super::sim::{Asker, Happening, Op, Sim};
+use super::sim::{Initiator, Sim, SimEvent, SimOperation};
 use super::world::Api;
 
 #[derive(Debug, Default)]
@@ -28,23 +28,23 @@ pub(crate) fn seller(index: usize) -> SellerId {
 }
 
 impl Clients {
-    pub(crate) fn learn(&mut self, sim: &Sim, op: usize, result: &Result<Answer, Reason>) {
-        let op = &sim.ops[op];
-        if let (Act::Propose(proposed), Ok(answer)) = (&op.command.act, result)
-            && let Some(id) = &answer.proposal_id
+    pub(crate) fn learn(&mut self, sim: &Sim, operation: usize, result: &Result<Reply, Reason>) {
+        let operation = &sim.operations[operation];
+        if let (CommandKind::Propose(proposed), Ok(reply)) = (&operation.command.kind, result)
+            && let Some(id) = &reply.proposal_id
         {
             let index = (0..3).find(|i| seller(*i) == proposed.seller).unwrap();
-            let known = (op.order, index, id.clone());
+            let known = (operation.order, index, id.clone());
             if !self.known.contains(&known) {
                 self.known.push(known);
             }
         }
     }
 
-    fn proposed(sim: &mut Sim, index: usize, id: Option<ProposalId>) -> Proposed {
+    fn proposed(sim: &mut Sim, index: usize, id: Option<ProposalId>) -> ProposalContent {
         // The price is drawn: no two requests have the same body by chance.
         let (units, n) = (sim.rng.between(1, 99), sim.draw());
-        Proposed {
+        ProposalContent {
             proposal_id: id,
             seller: seller(index),
             price: Price::parse(&format!("{units}.{:02}", n % 100), "EUR").unwrap(),
@@ -62,71 +62,81 @@ impl Clients {
     }
 
     pub(crate) fn seller(&mut self, sim: &mut Sim, api: &Api, index: usize) {
-        if sim.rng.chance(60) && !sim.ops.is_empty() {
+        if sim.rng.chance(60) && !sim.operations.is_empty() {
             // An old request comes once more.
-            let op = sim.rng.index(sim.ops.len());
-            if sim.ops[op].asker == Asker::Client {
-                sim.send(&Happening::Request(op));
+            let operation = sim.rng.index(sim.operations.len());
+            if sim.operations[operation].initiator == Initiator::Client {
+                sim.send(&SimEvent::Request(operation));
             }
             return;
         }
         let order = sim.rng.index(api.orders.len());
         let chosen = sim.rng.below(10);
-        let act = match (chosen, self.own_proposal(sim, order, index)) {
-            (4..=5, Some(id)) => Act::Amend(Self::proposed(sim, index, Some(id))),
+        let kind = match (chosen, self.own_proposal(sim, order, index)) {
+            (4..=5, Some(id)) => CommandKind::Amend(Self::proposed(sim, index, Some(id))),
             // What a proposal was amended to was never proposed under its id.
             (4..=5, _) if sim.rng.chance(100) => match Self::amended(sim, order, index) {
-                Some(proposed) => Act::Propose(proposed),
-                None => Act::See { seller: seller(index) },
+                Some(proposed) => CommandKind::Propose(proposed),
+                None => CommandKind::See { seller: seller(index) },
             },
-            (6, Some(proposal_id)) => Act::Withdraw { proposal_id, reason: None },
+            (6, Some(proposal_id)) => CommandKind::Withdraw { proposal_id, reason: None },
             (7, Some(proposal_id)) => {
                 let holder = seller(sim.rng.index(3));
-                Act::Lock { proposal_id, holder, lease_ms: sim.rng.between(1, 5_000) }
+                CommandKind::Lock { proposal_id, holder, lease_ms: sim.rng.between(1, 5_000) }
             }
-            (8, Some(proposal_id)) => Act::Unlock { proposal_id, holder: seller(sim.rng.index(3)) },
+            (8, Some(proposal_id)) => {
+                CommandKind::Unlock { proposal_id, holder: seller(sim.rng.index(3)) }
+            }
             (9, _) if sim.rng.chance(150) => {
                 let given = sim.rng.chance(500).then(|| format!("q{}", sim.draw()));
                 let id = given.and_then(|id| FollowUpId::new(id).ok());
                 let message = format!("question {}", sim.draw());
-                Act::Ask { seller: seller(index), question_id: id, message }
+                CommandKind::Ask { seller: seller(index), question_id: id, message }
             }
-            (9, _) if sim.rng.chance(300) => Act::Decline { seller: seller(index), reason: None },
+            (9, _) if sim.rng.chance(300) => {
+                CommandKind::Decline { seller: seller(index), reason: None }
+            }
             (9, _) => match api.orders[order].desired.follow_ups.last() {
-                Some(asked) => Act::Answer {
+                Some(follow_up) => CommandKind::Answer {
                     seller: seller(index),
-                    follow_up_id: asked.id.clone(),
+                    follow_up_id: follow_up.id.clone(),
                     message: format!("answer {}", sim.draw()),
                 },
-                None => Act::See { seller: seller(index) },
+                None => CommandKind::See { seller: seller(index) },
             },
             _ => {
                 let given = sim.rng.chance(500).then(|| format!("g{}", sim.draw()));
                 let id = given.map(|id| ProposalId::new(id).unwrap());
-                Act::Propose(Self::proposed(sim, index, id))
+                CommandKind::Propose(Self::proposed(sim, index, id))
             }
         };
-        self.ask(sim, order, Actor::Seller(seller(index)), act);
+        self.send(sim, order, Actor::Seller(seller(index)), kind);
     }
 
     /// Returns one of the amendments that this seller sent for the order, at any time.
-    fn amended(sim: &mut Sim, order: usize, index: usize) -> Option<Proposed> {
-        let of_seller = |op: &&Op| op.order == order;
-        let amended = |op: &Op| match &op.command.act {
-            Act::Amend(proposed) if proposed.seller == seller(index) => Some(proposed.clone()),
+    fn amended(sim: &mut Sim, order: usize, index: usize) -> Option<ProposalContent> {
+        let of_seller = |op: &&SimOperation| op.order == order;
+        let amended = |operation: &SimOperation| match &operation.command.kind {
+            CommandKind::Amend(proposed) if proposed.seller == seller(index) => {
+                Some(proposed.clone())
+            }
             _ => None,
         };
-        let all: Vec<_> = sim.ops.iter().filter(of_seller).filter_map(amended).collect();
+        let all: Vec<_> = sim.operations.iter().filter(of_seller).filter_map(amended).collect();
         if all.is_empty() { None } else { Some(all[sim.rng.index(all.len())].clone()) }
     }
 
     /// Sends a command under the next key of its actor.
-    fn ask(&mut self, sim: &mut Sim, order: usize, speaker: Actor, act: Act) {
-        let actor = act.actor().unwrap_or(speaker);
+    fn send(&mut self, sim: &mut Sim, order: usize, speaker: Actor, kind: CommandKind) {
+        let actor = kind.actor().unwrap_or(speaker);
         let count = self.keys.entry(actor.clone()).or_default();
         *count += 1;
         let key = IdempotencyKey::new(count.to_string()).ok();
-        sim.call(Asker::Client, order, Command { key, actor: Some(actor), ..Command::bare(act) });
+        sim.call(
+            Initiator::Client,
+            order,
+            Command { key, actor: Some(actor), ..Command::bare(kind) },
+        );
     }
 
     /// Returns an award to some proposal of the order.
@@ -142,17 +152,17 @@ impl Clients {
     pub(crate) fn buyer(&mut self, sim: &mut Sim, api: &mut Api) {
         let order = sim.rng.index(api.orders.len());
         if sim.rng.chance(150) {
-            let act = match (sim.rng.below(16), self.some_award(sim, order)) {
-                (0, _) => Act::Cancel { reason: None },
-                (1, _) => Act::Close { reason: None },
-                (2..=4, _) => Act::Resume,
+            let kind = match (sim.rng.below(16), self.some_award(sim, order)) {
+                (0, _) => CommandKind::Cancel { reason: None },
+                (1, _) => CommandKind::Close { reason: None },
+                (2..=4, _) => CommandKind::Resume,
                 (5..=8, Some(award)) => {
                     let undo_within_ms = sim.rng.chance(600).then(|| sim.rng.between(1, 5_000));
-                    Act::Finalise { award: Some(award), reason: None, undo_within_ms }
+                    CommandKind::Finalise { award: Some(award), reason: None, undo_within_ms }
                 }
-                _ => Act::Pause { reason: Some("stock-taking".to_owned()) },
+                _ => CommandKind::Pause { reason: Some("stock-taking".to_owned()) },
             };
-            return self.ask(sim, order, Actor::Buyer, act);
+            return self.send(sim, order, Actor::Buyer, kind);
         }
         let desired = &mut api.orders[order].desired;
         match sim.rng.below(20) {
@@ -161,7 +171,7 @@ impl Clients {
                 let award = self.some_award(sim, order);
                 if desired.award.is_none() && award.is_some() {
                     let undo_within_ms = sim.rng.chance(400).then(|| sim.rng.between(1, 5_000));
-                    desired.award = Some(Decision {
+                    desired.award = Some(DesiredAward {
                         award,
                         reason: None,
                         undo_within_ms,

@@ -53,17 +53,17 @@ impl Disk {
 
     pub(crate) fn sync(&mut self) {
         let count = self.buffer.len();
-        self.keep(count);
+        self.flush(count);
     }
 
     /// Loses the buffer, except for what the system happened to write already.
     pub(crate) fn crash(&mut self, rng: &mut Rng) {
-        let kept = if rng.chance(600) { 0 } else { rng.index(self.buffer.len() + 1) };
-        self.keep(kept);
+        let written = if rng.chance(600) { 0 } else { rng.index(self.buffer.len() + 1) };
+        self.flush(written);
         self.buffer.clear();
     }
 
-    fn keep(&mut self, count: usize) {
+    fn flush(&mut self, count: usize) {
         for record in self.buffer.drain(..count) {
             if let Record::Events { order, events } = &record
                 && let Some(last) = events.last()

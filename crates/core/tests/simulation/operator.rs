@@ -6,22 +6,22 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use orderstream_core::command::{Act, Opening};
-use orderstream_core::plan::{Desired, Seen, Step, plan};
+use orderstream_core::command::{CommandKind, OrderOpening};
+use orderstream_core::plan::{DesiredOrder, OrderObservation, ReconcileStep, plan};
 use orderstream_core::spec::{SellerChoice, Verdict};
-use orderstream_core::tracker::{Input, Output};
-use orderstream_core::{Command, Epoch, SellerId, Snapshot, Timestamp, Tracker};
+use orderstream_core::tracker::{TrackerInput, TrackerOutput};
+use orderstream_core::{Command, Epoch, SellerId, Timestamp, Tracker, TrackerSnapshot};
 
 use super::history::{Entry, Status};
 use super::processor::WALL_0;
-use super::sim::{Asker, Happening, Heard, Sim, StreamRequest};
+use super::sim::{Initiator, Sim, SimEvent, StreamMessage, StreamRequest};
 use super::world::{Api, order_key};
 
 const PROCESSOR: &str = "http://processor-0";
 const CONNECT_MS: u64 = 1_500;
 
 #[derive(Debug)]
-struct Follow {
+struct FollowedOrder {
     id: u64,
     tracker: Tracker,
     /// The stream that is up or asked for, and the time since when; absent while there is none.
@@ -32,31 +32,31 @@ struct Follow {
 #[derive(Debug)]
 pub(crate) struct Operator {
     pub(crate) up: bool,
-    pub(crate) life: u64,
+    pub(crate) incarnation: u64,
     /// The epoch under which it believes that it leads; absent while it does not.
     pub(crate) epoch: Option<Epoch>,
     index: usize,
-    follows: Vec<Option<Follow>>,
-    desired: Vec<Desired>,
+    follows: Vec<Option<FollowedOrder>>,
+    desired: Vec<DesiredOrder>,
     in_flight: BTreeMap<(usize, String), usize>,
     located: bool,
 }
 
-fn opening(desired: &Desired) -> Act {
+fn opening(desired: &DesiredOrder) -> CommandKind {
     let choices = ["s0", "s1", "s2"].map(|seller| SellerChoice {
         seller: SellerId::new(seller).unwrap(),
         verdict: Verdict::Chosen,
         distance_m: None,
     });
     let (incarnation, spec) = (desired.incarnation.clone(), desired.spec.clone());
-    Act::Open(Box::new(Opening { incarnation, spec, choices: choices.into() }))
+    CommandKind::Open(Box::new(OrderOpening { incarnation, spec, choices: choices.into() }))
 }
 
 impl Operator {
     pub(crate) fn new(index: usize, api: &Api) -> Self {
         Self {
             up: true,
-            life: 1,
+            incarnation: 1,
             epoch: None,
             index,
             follows: api.orders.iter().map(|_| None).collect(),
@@ -71,10 +71,10 @@ impl Operator {
             return;
         }
         sim.fault("operator crash");
-        let life = self.life + 1;
-        *self = Self { up: false, life, ..Self::new(self.index, api) };
+        let incarnation = self.incarnation + 1;
+        *self = Self { up: false, incarnation, ..Self::new(self.index, api) };
         let down_ms = sim.rng.between(50, 4_000);
-        sim.after(down_ms, Happening::StartOperator(self.index));
+        sim.after(down_ms, SimEvent::StartOperator(self.index));
     }
 
     /// Receives the lease under this epoch, or loses it.
@@ -95,7 +95,7 @@ impl Operator {
         }
         for order in 0..self.follows.len() {
             // A watch cache may lag.
-            if !sim.trouble(200) {
+            if !sim.draw_fault(200) {
                 self.desired[order] = api.orders[order].desired.clone();
             }
             self.reconcile(sim, api, order);
@@ -104,52 +104,52 @@ impl Operator {
     }
 
     fn reconcile(&mut self, sim: &mut Sim, api: &mut Api, order: usize) {
-        let held = &api.orders[order];
-        if held.removed {
+        let resource = &api.orders[order];
+        if resource.removed {
             self.follows[order] = None;
             return;
         }
         let snapshot = self.follows[order].as_ref().map(|f| Arc::new(f.tracker.snapshot()));
         let phases = ["Finalised", "Expired", "Closed", "Cancelled"];
-        let seen = Seen {
+        let observed = OrderObservation {
             snapshot: snapshot.clone(),
-            placement: held.placement.clone(),
+            placement: resource.placement.clone(),
             ready: vec![PROCESSOR.to_owned()],
             located: self.located,
-            published_terminal: phases.contains(&held.status.phase),
+            published_terminal: phases.contains(&resource.status.phase),
         };
-        let now = Timestamp(WALL_0 + i64::try_from(sim.t).unwrap());
-        for step in plan(&self.desired[order], &seen, now) {
-            if sim.trouble(30) {
+        let now = Timestamp(WALL_0 + i64::try_from(sim.now_ms).unwrap());
+        for step in plan(&self.desired[order], &observed, now) {
+            if sim.draw_fault(30) {
                 // Cut between two steps, or the API server refuses: the next look goes on.
                 return;
             }
             match step {
-                Step::Locate | Step::RequeueAt(_) => {}
-                Step::Place(processor) => api.orders[order].placement = Some(processor),
-                Step::Start(_) => self.ensure(sim, order),
-                Step::Act(command) => self.act(sim, order, *command),
-                Step::Stop => {
+                ReconcileStep::Locate | ReconcileStep::RequeueAt(_) => {}
+                ReconcileStep::Place(processor) => api.orders[order].placement = Some(processor),
+                ReconcileStep::Start(_) => self.ensure(sim, order),
+                ReconcileStep::SendCommand(command) => self.send_command(sim, order, *command),
+                ReconcileStep::Stop => {
                     if let Some(follow) = &mut self.follows[order] {
                         follow.stopped = true;
                         follow.stream = None;
                     }
                 }
-                Step::Publish => self.publish(sim, api, order, snapshot.as_deref()),
-                Step::Remove => api.orders[order].removed = true,
+                ReconcileStep::Publish => self.publish(sim, api, order, snapshot.as_deref()),
+                ReconcileStep::Remove => api.orders[order].removed = true,
             }
         }
     }
 
     fn ensure(&mut self, sim: &mut Sim, order: usize) {
-        let follow = self.follows[order].get_or_insert_with(|| Follow {
+        let follow = self.follows[order].get_or_insert_with(|| FollowedOrder {
             id: sim.draw(),
             tracker: Tracker::new(order_key(order), self.desired[order].incarnation.clone()),
             stream: None,
             stopped: false,
         });
         let is_up = follow.tracker.snapshot().stream.active;
-        let too_slow = |since: u64| !is_up && sim.t > since + CONNECT_MS;
+        let too_slow = |since: u64| !is_up && sim.now_ms > since + CONNECT_MS;
         if follow.stream.is_some_and(|(_, since)| too_slow(since)) {
             follow.stream = None;
         }
@@ -163,90 +163,100 @@ impl Operator {
             return;
         };
         let (stream, after) = (sim.draw(), follow.tracker.resume_after());
-        follow.stream = Some((stream, sim.t));
-        sim.note(Entry::Resume { tracker: follow.id, order, after });
+        follow.stream = Some((stream, sim.now_ms));
+        sim.record(Entry::Resume { tracker: follow.id, order, after });
         let desired = &self.desired[order];
         let incarnation = Some(desired.incarnation.clone());
         let open = Command { incarnation, epoch: Some(epoch), ..Command::bare(opening(desired)) };
-        let from = (self.index, self.life);
+        let from = (self.index, self.incarnation);
         let request = StreamRequest { from, order, stream, epoch, after, open };
-        sim.send(&Happening::OpenStream(request));
+        sim.send(&SimEvent::OpenStream(request));
     }
 
-    fn act(&mut self, sim: &mut Sim, order: usize, command: Command) {
+    fn send_command(&mut self, sim: &mut Sim, order: usize, command: Command) {
         let name = command.key.as_ref().map(ToString::to_string).unwrap_or_default();
         if self.in_flight.contains_key(&(order, name.clone())) {
             return;
         }
-        if let (Act::FollowUp(added), Some(follow)) = (&command.act, &mut self.follows[order]) {
-            follow.tracker.step(Timestamp(0), Input::NoteAdded(added.id.clone()));
+        if let (CommandKind::FollowUp(added), Some(follow)) =
+            (&command.kind, &mut self.follows[order])
+        {
+            follow.tracker.step(Timestamp(0), TrackerInput::FollowUpAdded(added.id.clone()));
         }
         let command = Command { epoch: self.epoch, ..command };
-        let op = sim.call(Asker::Operator(self.index, self.life), order, command);
-        self.in_flight.insert((order, name), op);
+        let operation = sim.call(Initiator::Operator(self.index, self.incarnation), order, command);
+        self.in_flight.insert((order, name), operation);
     }
 
     /// A command was replied to, or given up: should it still be wanted, `plan` returns it again.
-    pub(crate) fn acted(&mut self, op: usize) {
-        self.in_flight.retain(|_, flying| *flying != op);
+    pub(crate) fn command_finished(&mut self, operation: usize) {
+        self.in_flight.retain(|_, flying| *flying != operation);
     }
 
     /// Writes the status, unless that would move it back.
-    fn publish(&self, sim: &mut Sim, api: &mut Api, order: usize, seen: Option<&Snapshot>) {
+    fn publish(
+        &self,
+        sim: &mut Sim,
+        api: &mut Api,
+        order: usize,
+        snapshot: Option<&TrackerSnapshot>,
+    ) {
         let Some(epoch) = self.epoch else { return };
         let status = Status {
             epoch,
             observed: self.desired[order].generation,
-            last_seq: seen.map_or_else(Default::default, Snapshot::last_seq),
-            phase: seen.map_or("Pending", |seen| seen.phase().as_str()),
+            last_seq: snapshot.map_or_else(Default::default, TrackerSnapshot::last_seq),
+            phase: snapshot.map_or("Pending", |seen| seen.phase().as_str()),
         };
-        let held = &mut api.orders[order].status;
-        let back = status.epoch < held.epoch
-            || status.observed < held.observed
-            || status.last_seq < held.last_seq;
-        if !back && *held != status {
-            *held = status.clone();
-            sim.note(Entry::Status { t: sim.t, order, status });
+        let current = &mut api.orders[order].status;
+        let is_regression = status.epoch < current.epoch
+            || status.observed < current.observed
+            || status.last_seq < current.last_seq;
+        if !is_regression && *current != status {
+            *current = status.clone();
+            sim.record(Entry::Status { time_ms: sim.now_ms, order, status });
         }
     }
 
-    pub(crate) fn hear(
+    pub(crate) fn receive(
         &mut self,
         sim: &mut Sim,
         api: &mut Api,
-        (order, stream, what): (usize, u64, Heard),
+        (order, stream, message): (usize, u64, StreamMessage),
     ) {
         let epoch = self.epoch.unwrap_or_default();
-        let now = Timestamp(WALL_0 + i64::try_from(sim.t).unwrap());
+        let now = Timestamp(WALL_0 + i64::try_from(sim.now_ms).unwrap());
         let Some(follow) = self.follows[order].as_mut() else { return };
         if follow.stream.is_none_or(|(current, _)| current != stream) {
             return;
         }
-        let input = match what {
-            Heard::Up => Input::Connected { processor: PROCESSOR.into(), epoch },
-            Heard::Event(event) => Input::Received(event),
-            Heard::End => Input::Disconnected { reason: "the stream ended".to_owned() },
+        let input = match message {
+            StreamMessage::Up => TrackerInput::Connected { processor: PROCESSOR.into(), epoch },
+            StreamMessage::Event(event) => TrackerInput::Received(event),
+            StreamMessage::End => {
+                TrackerInput::Disconnected { reason: "the stream ended".to_owned() }
+            }
         };
-        if matches!(input, Input::Disconnected { .. }) {
+        if matches!(input, TrackerInput::Disconnected { .. }) {
             follow.stream = None;
         }
         let event = match &input {
-            Input::Received(event) => Some(Arc::clone(event)),
+            TrackerInput::Received(event) => Some(Arc::clone(event)),
             _ => None,
         };
         let output = follow.tracker.step(now, input);
-        if let (Some(event), Output::Changed | Output::Ended) = (event, output) {
+        if let (Some(event), TrackerOutput::Changed | TrackerOutput::Ended) = (event, output) {
             let (tracker, event) = (follow.id, (*event).clone());
-            sim.note(Entry::Deliver { t: sim.t, tracker, order, event });
+            sim.record(Entry::Deliver { time_ms: sim.now_ms, tracker, order, event });
         }
         match output {
-            Output::ResumeAfter(_) => {
-                follow.tracker.step(now, Input::Disconnected { reason: "a gap".to_owned() });
+            TrackerOutput::ResumeAfter(_) => {
+                follow.tracker.step(now, TrackerInput::Disconnected { reason: "a gap".to_owned() });
                 self.connect(sim, order);
             }
-            Output::Ended => self.reconcile(sim, api, order),
-            Output::Changed if sim.rng.chance(200) => self.reconcile(sim, api, order),
-            Output::Changed | Output::Ignored => {}
+            TrackerOutput::Ended => self.reconcile(sim, api, order),
+            TrackerOutput::Changed if sim.rng.chance(200) => self.reconcile(sim, api, order),
+            TrackerOutput::Changed | TrackerOutput::Ignored => {}
         }
     }
 }

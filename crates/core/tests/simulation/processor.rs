@@ -6,30 +6,30 @@
 use std::sync::Arc;
 
 use orderstream_core::book::{Book, Context};
-use orderstream_core::command::Act;
+use orderstream_core::command::CommandKind;
 use orderstream_core::seal;
 use orderstream_core::{
-    Answer, Command, Epoch, Event, EventKind, ProposalId, Refusal, Seq, Timestamp, Withheld,
+    Command, Epoch, Event, EventKind, ProposalId, Refusal, Reply, Seq, Timestamp, Withheld,
 };
 
 use super::history::Entry;
-use super::sim::{Happening, Heard, Sim, StreamRequest};
+use super::sim::{Sim, SimEvent, StreamMessage, StreamRequest};
 use super::world::order_key;
 
 /// The wall clock at the world's beginning.
 pub(crate) const WALL_0: i64 = 1_790_000_000_000;
 
 #[derive(Debug)]
-struct Waiting {
+struct PendingReply {
     order: usize,
-    op: usize,
+    operation: usize,
     /// The last sequence number before the request, and the owner's clock then.
-    seen: (Seq, i64),
-    answer: Withheld<Result<Answer, Refusal>>,
+    decided_at: (Seq, i64),
+    reply: Withheld<Result<Reply, Refusal>>,
 }
 
 #[derive(Debug)]
-struct Stream {
+struct ServedStream {
     id: u64,
     to: (usize, u64),
     cursor: Seq,
@@ -43,12 +43,12 @@ pub(crate) struct Processor {
     pub(crate) disk: super::disk::Disk,
     pub(crate) books: Vec<Book>,
     pub(crate) clock_offset: i64,
-    life: u64,
+    incarnation: u64,
     fresh: u64,
     lists: Vec<Vec<Arc<Event>>>,
-    waiting: Vec<Waiting>,
+    pending_replies: Vec<PendingReply>,
     starting: Vec<StreamRequest>,
-    streams: Vec<Option<Stream>>,
+    streams: Vec<Option<ServedStream>>,
     sync_due: bool,
 }
 
@@ -59,10 +59,10 @@ impl Processor {
             disk: super::disk::Disk::new(orders),
             books: (0..orders).map(|order| Book::new(order_key(order))).collect(),
             clock_offset: 0,
-            life: 1,
+            incarnation: 1,
             fresh: 0,
             lists: vec![Vec::new(); orders],
-            waiting: Vec::new(),
+            pending_replies: Vec::new(),
             starting: Vec::new(),
             streams: (0..orders).map(|_| None).collect(),
             sync_due: false,
@@ -70,7 +70,7 @@ impl Processor {
     }
 
     pub(crate) fn clock(&self, sim: &Sim) -> Timestamp {
-        Timestamp(WALL_0 + i64::try_from(sim.t).unwrap() + self.clock_offset)
+        Timestamp(WALL_0 + i64::try_from(sim.now_ms).unwrap() + self.clock_offset)
     }
 
     pub(crate) fn list(&self, order: usize) -> &[Arc<Event>] {
@@ -82,9 +82,9 @@ impl Processor {
         sim: &mut Sim,
         order: usize,
         command: &Command,
-    ) -> Withheld<Result<Answer, Refusal>> {
+    ) -> Withheld<Result<Reply, Refusal>> {
         self.fresh += 1;
-        let fresh_id = ProposalId::new(format!("p{}-{}", self.life, self.fresh)).ok();
+        let fresh_id = ProposalId::new(format!("p{}-{}", self.incarnation, self.fresh)).ok();
         let context = Context { now: self.clock(sim), fresh_id };
         let output = self.books[order].step(&context, command);
         let events: Vec<Arc<Event>> = output.events.into_iter().map(Arc::new).collect();
@@ -99,24 +99,25 @@ impl Processor {
                         | EventKind::OrderFinalised { .. }
                 );
             let epoch = command.epoch.filter(|_| !is_due);
-            sim.note(Entry::Append { order, seq: event.seq, epoch, clock: context.now.0 });
+            sim.record(Entry::Append { order, seq: event.seq, epoch, clock: context.now.0 });
         }
         if !events.is_empty() {
             self.lists[order].extend(events.iter().cloned());
             self.disk.write(super::disk::Record::Events { order, events });
         }
-        output.answer
+        output.reply
     }
 
-    pub(crate) fn request(&mut self, sim: &mut Sim, op: usize) {
+    pub(crate) fn request(&mut self, sim: &mut Sim, operation: usize) {
         if !self.up {
             return;
         }
-        let (order, command) = (sim.ops[op].order, sim.ops[op].command.clone());
+        let (order, command) =
+            (sim.operations[operation].order, sim.operations[operation].command.clone());
         self.fence(order, command.epoch);
-        let seen = (self.books[order].last_seq(), self.clock(sim).0);
-        let answer = self.step(sim, order, &command);
-        self.waiting.push(Waiting { order, op, seen, answer });
+        let decided_at = (self.books[order].last_seq(), self.clock(sim).0);
+        let reply = self.step(sim, order, &command);
+        self.pending_replies.push(PendingReply { order, operation, decided_at, reply });
         self.settle(sim);
     }
 
@@ -139,7 +140,7 @@ impl Processor {
         let now = self.clock(sim);
         for order in 0..self.books.len() {
             if self.books[order].deadline().is_some_and(|deadline| deadline <= now) {
-                drop(self.step(sim, order, &Command::bare(Act::Tick)));
+                drop(self.step(sim, order, &Command::bare(CommandKind::Tick)));
             }
         }
         self.settle(sim);
@@ -151,7 +152,7 @@ impl Processor {
         }
         let granted = self.books[request.order].grant(request.epoch);
         let Ok(is_new) = granted else {
-            return self.hang_up(sim, &request);
+            return self.refuse_stream(sim, &request);
         };
         if is_new {
             let (order, epoch) = (request.order, request.epoch);
@@ -160,39 +161,41 @@ impl Processor {
         drop(self.step(sim, request.order, &request.open));
         let ahead = request.after > self.books[request.order].last_seq();
         if ahead || self.books[request.order].order().is_none() {
-            self.hang_up(sim, &request);
+            self.refuse_stream(sim, &request);
         } else {
             self.starting.push(request);
         }
         self.settle(sim);
     }
 
-    fn hang_up(&self, sim: &mut Sim, request: &StreamRequest) {
+    fn refuse_stream(&self, sim: &mut Sim, request: &StreamRequest) {
         let (to, order, stream) = (request.from, request.order, request.stream);
-        sim.send(&Happening::Hear { to, order, stream, what: Heard::End });
+        sim.send(&SimEvent::DeliverMessage { to, order, stream, message: StreamMessage::End });
     }
 
     /// Releases what may leave now, and schedules a sync for the rest.
     fn settle(&mut self, sim: &mut Sim) {
-        for waiting in std::mem::take(&mut self.waiting) {
-            let Waiting { order, op, seen, answer } = waiting;
-            match answer.release(&self.disk.proof(order)) {
+        for pending in std::mem::take(&mut self.pending_replies) {
+            let PendingReply { order, operation, decided_at, reply } = pending;
+            match reply.release(&self.disk.proof(order)) {
                 Ok(result) => {
                     let result = result.map_err(|refusal| refusal.reason);
-                    let (before, clock) = seen;
+                    let (before, clock) = decided_at;
                     let decided = result.clone();
-                    sim.note(Entry::Decided { op, order, before, clock, result: decided });
-                    sim.send(&Happening::Response(op, result));
+                    sim.record(Entry::Decided { operation, order, before, clock, result: decided });
+                    sim.send(&SimEvent::Response(operation, result));
                 }
-                Err(answer) => self.waiting.push(Waiting { order, op, seen, answer }),
+                Err(reply) => {
+                    self.pending_replies.push(PendingReply { order, operation, decided_at, reply })
+                }
             }
         }
         if self.disk.is_dirty() {
             if !self.sync_due {
                 self.sync_due = true;
-                let slow = sim.trouble(100);
+                let slow = sim.draw_fault(100);
                 let delay = sim.rng.between(1, if slow { 400 } else { 10 });
-                sim.after(delay, Happening::Sync(self.life));
+                sim.after(delay, SimEvent::Sync(self.incarnation));
             }
         } else {
             for request in std::mem::take(&mut self.starting) {
@@ -204,15 +207,15 @@ impl Processor {
         }
     }
 
-    pub(crate) fn sync(&mut self, sim: &mut Sim, life: u64) {
-        if !self.up || life != self.life {
+    pub(crate) fn sync(&mut self, sim: &mut Sim, incarnation: u64) {
+        if !self.up || incarnation != self.incarnation {
             return;
         }
         self.sync_due = false;
         self.disk.sync();
         for order in 0..self.books.len() {
             let through = self.disk.proof(order).seq();
-            sim.note(Entry::Durable { order, through });
+            sim.record(Entry::Durable { order, through });
         }
         self.settle(sim);
     }
@@ -220,25 +223,31 @@ impl Processor {
     fn start_stream(&mut self, sim: &mut Sim, request: &StreamRequest) {
         if self.books[request.order].grant(request.epoch).is_err() {
             // A higher epoch was granted while this one waited for the disk.
-            return self.hang_up(sim, request);
+            return self.refuse_stream(sim, request);
         }
         let (order, after) = (request.order, request.after);
         self.close_stream(sim, order);
         let (id, to) = (request.stream, request.from);
         let epoch = request.epoch;
-        sim.note(Entry::StreamOpen { order, stream: id, owner: to, epoch, after });
-        let busy_until = sim.t + sim.delay();
-        sim.at(busy_until, Happening::Hear { to, order, stream: id, what: Heard::Up });
-        self.streams[order] = Some(Stream { id, to, cursor: after, busy_until });
+        sim.record(Entry::StreamOpen { order, stream: id, owner: to, epoch, after });
+        let busy_until = sim.now_ms + sim.delay();
+        sim.at(
+            busy_until,
+            SimEvent::DeliverMessage { to, order, stream: id, message: StreamMessage::Up },
+        );
+        self.streams[order] = Some(ServedStream { id, to, cursor: after, busy_until });
     }
 
     /// Ends an order's stream; its tracker learns of it later.
     fn close_stream(&mut self, sim: &mut Sim, order: usize) {
         if let Some(old) = self.streams[order].take() {
-            let (t, stream) = (sim.t, old.id);
-            sim.note(Entry::StreamClose { t, order, stream });
+            let (time_ms, stream) = (sim.now_ms, old.id);
+            sim.record(Entry::StreamClose { time_ms, order, stream });
             let late = old.busy_until + sim.delay();
-            sim.at(late, Happening::Hear { to: old.to, order, stream, what: Heard::End });
+            sim.at(
+                late,
+                SimEvent::DeliverMessage { to: old.to, order, stream, message: StreamMessage::End },
+            );
         }
     }
 
@@ -254,21 +263,21 @@ impl Processor {
             let event = &self.lists[order][index];
             let event = if sealed { seal::event(event) } else { Arc::clone(event) };
             stream.cursor = stream.cursor.next();
-            sim.note(Entry::Sent { stream: id, seq: event.seq });
-            let lost = sim.trouble(20);
-            let what = if lost { Heard::End } else { Heard::Event(event) };
-            let mut arrival = (sim.t + sim.rng.between(1, 20)).max(stream.busy_until);
-            let hear = Happening::Hear { to: stream.to, order, stream: id, what };
-            if sim.trouble(20) {
+            sim.record(Entry::Sent { stream: id, seq: event.seq });
+            let lost = sim.draw_fault(20);
+            let message = if lost { StreamMessage::End } else { StreamMessage::Event(event) };
+            let mut arrival = (sim.now_ms + sim.rng.between(1, 20)).max(stream.busy_until);
+            let delivery = SimEvent::DeliverMessage { to: stream.to, order, stream: id, message };
+            if sim.draw_fault(20) {
                 let again = arrival + sim.rng.between(1, 50);
-                sim.at(again, hear.clone());
+                sim.at(again, delivery.clone());
             }
-            if lost || sim.trouble(10) {
+            if lost || sim.draw_fault(10) {
                 arrival += sim.rng.between(5, 3_000);
             } else {
                 stream.busy_until = arrival;
             }
-            sim.at(arrival, hear);
+            sim.at(arrival, delivery);
         }
     }
 
@@ -290,13 +299,13 @@ impl Processor {
         self.disk.crash(&mut sim.rng);
         for order in 0..self.books.len() {
             self.close_stream(sim, order);
-            let kept = self.disk.proof(order).seq();
-            sim.note(Entry::Crash { t: sim.t, order, kept });
+            let durable_through = self.disk.proof(order).seq();
+            sim.record(Entry::Crash { time_ms: sim.now_ms, order, durable_through });
         }
-        self.waiting.clear();
+        self.pending_replies.clear();
         self.starting.clear();
         let down_ms = sim.rng.between(20, 2_000);
-        sim.after(down_ms, Happening::StartProcessor);
+        sim.after(down_ms, SimEvent::StartProcessor);
     }
 
     /// Rebuilds everything from the disk.
@@ -305,7 +314,7 @@ impl Processor {
             return;
         }
         self.up = true;
-        self.life += 1;
+        self.incarnation += 1;
         self.sync_due = false;
         for order in 0..self.books.len() {
             self.books[order] = Book::new(order_key(order));

@@ -3,22 +3,22 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use orderstream_core::{Answer, Command, Epoch, Event, Reason, Seq};
+use orderstream_core::{Command, Epoch, Event, Reason, Reply, Seq};
 
 use super::history::{Entry, History};
 use super::rng::Rng;
 
 /// The player that began an operation.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Asker {
+pub(crate) enum Initiator {
     Client,
     /// A controller, by its index and the number of its process's start.
     Operator(usize, u64),
 }
 
 #[derive(Debug)]
-pub(crate) struct Op {
-    pub(crate) asker: Asker,
+pub(crate) struct SimOperation {
+    pub(crate) initiator: Initiator,
     pub(crate) order: usize,
     pub(crate) command: Command,
     pub(crate) done: bool,
@@ -39,7 +39,7 @@ pub(crate) struct StreamRequest {
 
 /// A message of a stream to its tracker.
 #[derive(Clone, Debug)]
-pub(crate) enum Heard {
+pub(crate) enum StreamMessage {
     Up,
     Event(Arc<Event>),
     End,
@@ -47,15 +47,15 @@ pub(crate) enum Heard {
 
 #[derive(Clone, Debug)]
 #[allow(clippy::large_enum_variant, reason = "a test's queue is short")]
-pub(crate) enum Happening {
+pub(crate) enum SimEvent {
     Sync(u64),
     PollProcessor,
     PollOperator(usize),
     Request(usize),
-    Response(usize, Result<Answer, Reason>),
+    Response(usize, Result<Reply, Reason>),
     Timeout(usize),
     OpenStream(StreamRequest),
-    Hear { to: (usize, u64), order: usize, stream: u64, what: Heard },
+    DeliverMessage { to: (usize, u64), order: usize, stream: u64, message: StreamMessage },
     Seller(usize),
     Buyer,
     CrashProcessor,
@@ -63,19 +63,19 @@ pub(crate) enum Happening {
     CrashOperator(usize),
     StartOperator(usize),
     TakeOver,
-    LeaseNoticed(usize, u64),
+    LeaseObserved(usize, u64),
     ClockJump,
     Calm,
 }
 
 #[derive(Debug)]
 pub(crate) struct Sim {
-    pub(crate) t: u64,
+    pub(crate) now_ms: u64,
     pub(crate) rng: Rng,
     pub(crate) calm: bool,
     pub(crate) history: History,
-    pub(crate) ops: Vec<Op>,
-    queue: BTreeMap<(u64, u64), Happening>,
+    pub(crate) operations: Vec<SimOperation>,
+    queue: BTreeMap<(u64, u64), SimEvent>,
     drawn: u64,
 }
 
@@ -85,11 +85,11 @@ const TIMEOUT_MS: u64 = 400;
 impl Sim {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
-            t: 0,
+            now_ms: 0,
             rng: Rng::new(seed),
             calm: false,
             history: History::default(),
-            ops: Vec::new(),
+            operations: Vec::new(),
             queue: BTreeMap::new(),
             drawn: 0,
         }
@@ -101,77 +101,77 @@ impl Sim {
         self.drawn
     }
 
-    pub(crate) fn note(&mut self, entry: Entry) {
+    pub(crate) fn record(&mut self, entry: Entry) {
         self.history.entries.push(entry);
     }
 
-    pub(crate) fn fault(&mut self, what: &'static str) {
-        let t = self.t;
-        self.note(Entry::Fault { t, what });
+    pub(crate) fn fault(&mut self, fault: &'static str) {
+        let time_ms = self.now_ms;
+        self.record(Entry::Fault { time_ms, fault });
     }
 
     /// Returns true with this chance while faults are allowed.
-    pub(crate) fn trouble(&mut self, per_mille: u64) -> bool {
+    pub(crate) fn draw_fault(&mut self, per_mille: u64) -> bool {
         !self.calm && self.rng.chance(per_mille)
     }
 
-    pub(crate) fn at(&mut self, t: u64, what: Happening) {
+    pub(crate) fn at(&mut self, time_ms: u64, event: SimEvent) {
         let n = self.draw();
-        self.queue.insert((t.max(self.t), n), what);
+        self.queue.insert((time_ms.max(self.now_ms), n), event);
     }
 
-    pub(crate) fn after(&mut self, ms: u64, what: Happening) {
-        self.at(self.t + ms, what);
+    pub(crate) fn after(&mut self, ms: u64, event: SimEvent) {
+        self.at(self.now_ms + ms, event);
     }
 
     /// Sends over a network that loses, repeats and delays.
-    pub(crate) fn send(&mut self, what: &Happening) {
-        if self.trouble(80) {
+    pub(crate) fn send(&mut self, event: &SimEvent) {
+        if self.draw_fault(80) {
             return;
         }
-        let copies = if self.trouble(60) { 2 } else { 1 };
+        let copies = if self.draw_fault(60) { 2 } else { 1 };
         for _ in 0..copies {
             let delay = self.delay();
-            self.after(delay, what.clone());
+            self.after(delay, event.clone());
         }
     }
 
     pub(crate) fn delay(&mut self) -> u64 {
-        if self.trouble(40) { self.rng.between(200, 6_000) } else { self.rng.between(1, 30) }
+        if self.draw_fault(40) { self.rng.between(200, 6_000) } else { self.rng.between(1, 30) }
     }
 
-    pub(crate) fn next(&mut self) -> Option<Happening> {
-        let ((t, _), what) = self.queue.pop_first()?;
-        self.t = t;
-        Some(what)
+    pub(crate) fn next(&mut self) -> Option<SimEvent> {
+        let ((time_ms, _), event) = self.queue.pop_first()?;
+        self.now_ms = time_ms;
+        Some(event)
     }
 
     /// Begins an operation and sends its request for the first time.
-    pub(crate) fn call(&mut self, asker: Asker, order: usize, command: Command) -> usize {
-        let (t, op) = (self.t, self.ops.len());
-        self.note(Entry::Call { t, op, order, command: command.clone() });
-        self.ops.push(Op { asker, order, command, done: false, tries: 0 });
-        self.request(op);
-        op
+    pub(crate) fn call(&mut self, initiator: Initiator, order: usize, command: Command) -> usize {
+        let (time_ms, operation) = (self.now_ms, self.operations.len());
+        self.record(Entry::Call { time_ms, operation, order, command: command.clone() });
+        self.operations.push(SimOperation { initiator, order, command, done: false, tries: 0 });
+        self.request(operation);
+        operation
     }
 
-    fn request(&mut self, op: usize) {
-        self.ops[op].tries += 1;
-        let tries = u64::from(self.ops[op].tries);
-        self.send(&Happening::Request(op));
-        self.after(TIMEOUT_MS * tries, Happening::Timeout(op));
+    fn request(&mut self, operation: usize) {
+        self.operations[operation].tries += 1;
+        let tries = u64::from(self.operations[operation].tries);
+        self.send(&SimEvent::Request(operation));
+        self.after(TIMEOUT_MS * tries, SimEvent::Timeout(operation));
     }
 
     /// Sends the same request again, under the same key, where no reply came in time.
-    pub(crate) fn timeout(&mut self, op: usize) {
-        if !self.ops[op].done && self.ops[op].tries < TRIES_MAX {
-            self.request(op);
+    pub(crate) fn timeout(&mut self, operation: usize) {
+        if !self.operations[operation].done && self.operations[operation].tries < TRIES_MAX {
+            self.request(operation);
         }
     }
 
-    pub(crate) fn returned(&mut self, op: usize, result: &Result<Answer, Reason>) {
-        let t = self.t;
-        self.ops[op].done = true;
-        self.note(Entry::Return { t, op, result: result.clone() });
+    pub(crate) fn returned(&mut self, operation: usize, result: &Result<Reply, Reason>) {
+        let time_ms = self.now_ms;
+        self.operations[operation].done = true;
+        self.record(Entry::Return { time_ms, operation, result: result.clone() });
     }
 }

@@ -3,39 +3,48 @@
 use std::future::ready;
 
 use orderstream_core::buyer::{
-    Acted, AskedAct, Buyer, BuyerAct, Initiated, Note, Outcome, Read, Stored, Totals, Tracked,
+    Buyer, BuyerCommand, BuyerCommandReply, BuyerFuture, BuyerOrderView, CommandOutcome,
+    CommandStatus, FollowUpDraft, InitiateOutcome, TrackerTotals, ViewFuture,
 };
 use orderstream_core::{FollowUpId, IdempotencyKey, OrderKey, OrderSpec, RequestPhase};
 
 /// Agrees to everything, and stores nothing.
 #[derive(Debug)]
-pub(super) struct Agreeable;
+pub(super) struct AcceptingBuyer;
 
-impl Buyer for Agreeable {
-    fn initiate(&self, _: OrderKey, _: OrderSpec) -> Stored<'_, Initiated> {
-        Box::pin(ready(Ok(Initiated::Started)))
+impl Buyer for AcceptingBuyer {
+    fn initiate(&self, _: OrderKey, _: OrderSpec) -> BuyerFuture<'_, InitiateOutcome> {
+        Box::pin(ready(Ok(InitiateOutcome::Started)))
     }
 
-    fn follow_up(&self, _: OrderKey, note: Note) -> Stored<'_, (FollowUpId, Acted)> {
-        let id = note.id.unwrap_or_else(|| FollowUpId::new("f-1").expect("f-1 is an id"));
-        Box::pin(ready(Ok((id, Acted::Done))))
-    }
-
-    fn buyer_act(
+    fn follow_up(
         &self,
         _: OrderKey,
-        _: BuyerAct,
+        follow_up: FollowUpDraft,
+    ) -> BuyerFuture<'_, (FollowUpId, BuyerCommandReply)> {
+        let id = follow_up.id.unwrap_or_else(|| FollowUpId::new("f-1").expect("f-1 is an id"));
+        Box::pin(ready(Ok((id, BuyerCommandReply::Done))))
+    }
+
+    fn submit_command(
+        &self,
+        _: OrderKey,
+        _: BuyerCommand,
         key: Option<IdempotencyKey>,
-    ) -> Stored<'_, Acted> {
-        Box::pin(ready(Ok(key.map_or(Acted::Done, Acted::Pending))))
+    ) -> BuyerFuture<'_, BuyerCommandReply> {
+        Box::pin(ready(Ok(key.map_or(BuyerCommandReply::Done, BuyerCommandReply::Pending))))
     }
 
-    fn asked_act(&self, _: OrderKey, _: IdempotencyKey) -> Stored<'_, Option<AskedAct>> {
-        let asked = AskedAct { act: "award".to_owned(), outcome: Outcome::Pending };
-        Box::pin(ready(Ok(Some(asked))))
+    fn command_status(
+        &self,
+        _: OrderKey,
+        _: IdempotencyKey,
+    ) -> BuyerFuture<'_, Option<CommandStatus>> {
+        let command = CommandStatus { name: "award".to_owned(), outcome: CommandOutcome::Pending };
+        Box::pin(ready(Ok(Some(command))))
     }
 
-    fn tracked<'a>(&'a self, _: &'a [OrderKey]) -> Read<'a, Vec<Tracked>> {
+    fn tracked<'a>(&'a self, _: &'a [OrderKey]) -> ViewFuture<'a, Vec<BuyerOrderView>> {
         Box::pin(ready(Vec::new()))
     }
 
@@ -43,7 +52,7 @@ impl Buyer for Agreeable {
         None
     }
 
-    fn totals(&self) -> Totals {
-        Totals::default()
+    fn totals(&self) -> TrackerTotals {
+        TrackerTotals::default()
     }
 }

@@ -4,23 +4,25 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use orderstream_journal::engine::{Engine, EngineError, Op, Opening, Place, Visit};
+use orderstream_journal::engine::{
+    Engine, EngineError, EntryVisitor, OpenReason, StoreLocation, WriteOp,
+};
 use parking_lot::Mutex;
 
 /// A file that holds pairs of key and value, each with its length before it.
 #[derive(Debug)]
-pub(crate) struct FilePlace {
+pub(crate) struct FileLocation {
     path: PathBuf,
 }
 
-impl FilePlace {
+impl FileLocation {
     pub(crate) const fn new(path: PathBuf) -> Self {
         Self { path }
     }
 }
 
-impl Place for FilePlace {
-    fn open(&self, _: Opening) -> Result<Box<dyn Engine>, EngineError> {
+impl StoreLocation for FileLocation {
+    fn open(&self, _: OpenReason) -> Result<Box<dyn Engine>, EngineError> {
         let file = File::options().create(true).append(true).open(&self.path)?;
         Ok(Box::new(LogFile { path: self.path.clone(), file: Mutex::new(file) }))
     }
@@ -37,10 +39,10 @@ struct LogFile {
 }
 
 impl Engine for LogFile {
-    fn commit(&self, ops: Vec<Op>) -> Result<(), EngineError> {
+    fn commit(&self, ops: Vec<WriteOp>) -> Result<(), EngineError> {
         let mut bytes = Vec::new();
         for op in ops {
-            let Op::Put(key, value) = op else { continue };
+            let WriteOp::Put(key, value) = op else { continue };
             for part in [key, value] {
                 bytes.extend_from_slice(&(part.len() as u32).to_be_bytes());
                 bytes.extend_from_slice(&part);
@@ -51,7 +53,12 @@ impl Engine for LogFile {
         Ok(file.sync_data()?)
     }
 
-    fn range(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), EngineError> {
+    fn range(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut EntryVisitor<'_>,
+    ) -> Result<(), EngineError> {
         let bytes = fs::read(&self.path)?;
         let mut rest = &bytes[..];
         let mut pairs = Vec::new();

@@ -17,8 +17,8 @@ use std::sync::mpsc::{self, Sender};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use orderstream_journal::engine::Place;
-use orderstream_journal::engine::fjall::FjallPlace;
+use orderstream_journal::engine::StoreLocation;
+use orderstream_journal::engine::fjall::FjallLocation;
 use orderstream_journal::{Append, Embedded, Journal, Options};
 
 /// The time of one measurement.
@@ -26,9 +26,9 @@ const RUN: Duration = Duration::from_secs(3);
 /// The size of a record, bytes: about that of one proposal.
 const PAYLOAD_BYTES: usize = 256;
 
-type Failure = Box<dyn std::error::Error>;
+type StoreBenchError = Box<dyn std::error::Error>;
 
-fn main() -> Result<(), Failure> {
+fn main() -> Result<(), StoreBenchError> {
     let parent = std::env::args().nth(1).unwrap_or_else(|| ".".to_owned());
     println!(
         "{:6} {:>7} {:>10} {:>7} {:>7} {:>9} {:>8} {:>9} {:>9} {:>10}",
@@ -52,26 +52,26 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-fn place(store: &str, dir: &Path) -> Box<dyn Place> {
+fn location(store: &str, dir: &Path) -> Box<dyn StoreLocation> {
     match store {
-        "fjall" => Box::new(FjallPlace::new(dir.join("store"))),
-        "redb" => Box::new(redb::RedbPlace::new(dir.join("store.redb"))),
-        _ => Box::new(file::FilePlace::new(dir.join("store.log"))),
+        "fjall" => Box::new(FjallLocation::new(dir.join("store"))),
+        "redb" => Box::new(redb::RedbLocation::new(dir.join("store.redb"))),
+        _ => Box::new(file::FileLocation::new(dir.join("store.log"))),
     }
 }
 
-fn measure(store: &str, writers: usize, dir: &Path) -> Result<(), Failure> {
-    let journal = Embedded::open_place(dir, Options::default(), place(store, dir))?;
+fn measure(store: &str, writers: usize, dir: &Path) -> Result<(), StoreBenchError> {
+    let journal = Embedded::open_at(dir, Options::default(), location(store, dir))?;
     let before = Usage::now()?;
-    let mut waits = load(&journal, writers)?;
-    let used = Usage::now()?.since(&before);
-    waits.sort_unstable();
-    let records = waits.len() as u64;
+    let mut latencies = load(&journal, writers)?;
+    let usage = Usage::now()?.since(&before);
+    latencies.sort_unstable();
+    let records = latencies.len() as u64;
     let batches = journal.stats().batches.load(Ordering::Relaxed).max(1);
     journal.close();
 
     let started = Instant::now();
-    let journal = Embedded::open_place(dir, Options::default(), place(store, dir))?;
+    let journal = Embedded::open_at(dir, Options::default(), location(store, dir))?;
     let opened = started.elapsed();
     let started = Instant::now();
     let mut found = 0_u64;
@@ -80,31 +80,31 @@ fn measure(store: &str, writers: usize, dir: &Path) -> Result<(), Failure> {
     println!(
         "{store:6} {writers:>7} {:>10.0} {:>7} {:>7} {:>9.1} {:>8.1} {:>9} {:>9} {replay:>10.0}",
         records as f64 / RUN.as_secs_f64(),
-        waits.get(waits.len() / 2).copied().unwrap_or(0),
-        waits.get(waits.len() * 99 / 100).copied().unwrap_or(0),
+        latencies.get(latencies.len() / 2).copied().unwrap_or(0),
+        latencies.get(latencies.len() * 99 / 100).copied().unwrap_or(0),
         records as f64 / batches as f64,
-        used.cpu.as_micros() as f64 / records as f64,
-        used.written / records.max(1),
+        usage.cpu.as_micros() as f64 / records as f64,
+        usage.written / records.max(1),
         opened.as_millis(),
     );
     Ok(())
 }
 
 /// Keeps one append of each writer in flight for the time of one run; returns every wait, µs.
-fn load(journal: &Embedded, writers: usize) -> Result<Vec<u32>, Failure> {
+fn load(journal: &Embedded, writers: usize) -> Result<Vec<u32>, StoreBenchError> {
     let (sender, receiver) = mpsc::channel();
     let until = Instant::now() + RUN;
     for writer in 0..writers {
         let list = Bytes::from(format!("bench/list-{writer:08}"));
-        let loop_ =
-            Arc::new(Loop { journal: journal.clone(), list, until, sender: sender.clone() });
-        next(&loop_, 0);
+        let append_loop =
+            Arc::new(AppendLoop { journal: journal.clone(), list, until, sender: sender.clone() });
+        append_next(&append_loop, 0);
     }
     drop(sender);
     Ok(receiver.into_iter().collect::<Result<_, _>>()?)
 }
 
-struct Loop {
+struct AppendLoop {
     journal: Embedded,
     list: Bytes,
     until: Instant,
@@ -112,18 +112,18 @@ struct Loop {
 }
 
 /// Appends one record and, when it is on disk, the next.
-fn next(this: &Arc<Loop>, expected: u64) {
+fn append_next(this: &Arc<AppendLoop>, expected: u64) {
     let started = Instant::now();
     if started > this.until {
         return;
     }
-    let again = Arc::clone(this);
-    let done = Box::new(move |outcome: Result<orderstream_journal::Appended, _>| {
-        let wait = outcome.map(|_| started.elapsed().as_micros() as u32);
-        let failed = wait.is_err();
-        let wait = wait.map_err(|error: orderstream_journal::AppendError| error.to_string());
-        if again.sender.send(wait).is_ok() && !failed {
-            next(&again, expected + 1);
+    let continuation = Arc::clone(this);
+    let done = Box::new(move |outcome: Result<orderstream_journal::AppendReceipt, _>| {
+        let latency = outcome.map(|_| started.elapsed().as_micros() as u32);
+        let failed = latency.is_err();
+        let latency = latency.map_err(|error: orderstream_journal::AppendError| error.to_string());
+        if continuation.sender.send(latency).is_ok() && !failed {
+            append_next(&continuation, expected + 1);
         }
     });
     let records = vec![Bytes::from(vec![expected as u8; PAYLOAD_BYTES])];
@@ -141,7 +141,7 @@ struct Usage {
 }
 
 impl Usage {
-    fn now() -> Result<Self, Failure> {
+    fn now() -> Result<Self, StoreBenchError> {
         let stat = fs::read_to_string("/proc/self/stat")?;
         let after_name = stat.rsplit(')').next().unwrap_or_default();
         let ticks = after_name.split_whitespace().skip(11).take(2);

@@ -3,24 +3,26 @@
 use std::path::PathBuf;
 
 use ::redb::{Database, ReadableDatabase as _, TableDefinition};
-use orderstream_journal::engine::{Engine, EngineError, Op, Opening, Place, Visit};
+use orderstream_journal::engine::{
+    Engine, EngineError, EntryVisitor, OpenReason, StoreLocation, WriteOp,
+};
 
 const TABLE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("journal");
 
 /// A file that holds a redb store.
 #[derive(Debug)]
-pub(crate) struct RedbPlace {
+pub(crate) struct RedbLocation {
     path: PathBuf,
 }
 
-impl RedbPlace {
+impl RedbLocation {
     pub(crate) const fn new(path: PathBuf) -> Self {
         Self { path }
     }
 }
 
-impl Place for RedbPlace {
-    fn open(&self, _: Opening) -> Result<Box<dyn Engine>, EngineError> {
+impl StoreLocation for RedbLocation {
+    fn open(&self, _: OpenReason) -> Result<Box<dyn Engine>, EngineError> {
         let database = Database::create(&self.path).map_err(failed)?;
         let transaction = database.begin_write().map_err(failed)?;
         drop(transaction.open_table(TABLE).map_err(failed)?);
@@ -44,16 +46,16 @@ impl std::fmt::Debug for Redb {
 }
 
 impl Engine for Redb {
-    fn commit(&self, ops: Vec<Op>) -> Result<(), EngineError> {
+    fn commit(&self, ops: Vec<WriteOp>) -> Result<(), EngineError> {
         let transaction = self.database.begin_write().map_err(failed)?;
         {
             let mut table = transaction.open_table(TABLE).map_err(failed)?;
             for op in ops {
                 match op {
-                    Op::Put(key, value) => {
+                    WriteOp::Put(key, value) => {
                         table.insert(key.as_slice(), value.as_slice()).map_err(failed)?;
                     }
-                    Op::Delete(key) => {
+                    WriteOp::Delete(key) => {
                         table.remove(key.as_slice()).map_err(failed)?;
                     }
                 }
@@ -62,7 +64,12 @@ impl Engine for Redb {
         transaction.commit().map_err(failed)
     }
 
-    fn range(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), EngineError> {
+    fn range(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut EntryVisitor<'_>,
+    ) -> Result<(), EngineError> {
         let transaction = self.database.begin_read().map_err(failed)?;
         let table = transaction.open_table(TABLE).map_err(failed)?;
         for entry in table.range(from..to).map_err(failed)? {

@@ -1,8 +1,8 @@
 //! The store of the product: fjall, a log-structured tree with a write-ahead log.
 
-mod cuts;
 mod files;
 mod log;
+mod quarantine;
 mod rescue;
 
 use std::fs::{self, File};
@@ -11,7 +11,10 @@ use std::path::{Path, PathBuf};
 
 use ::fjall::{Database, Error, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode};
 
-use super::{Engine, EngineError, Known, Op, Opening, Place, Rescued, Visit};
+use super::{
+    Engine, EngineError, EntryVisitor, ListCatalog, OpenReason, RescuedStore, StoreLocation,
+    WriteOp,
+};
 use crate::damage::FileDamage;
 use crate::{durable, limits};
 
@@ -20,12 +23,12 @@ const KEYSPACE: &str = "journal";
 
 /// A directory that holds a fjall store.
 #[derive(Debug)]
-pub struct FjallPlace {
+pub struct FjallLocation {
     dir: PathBuf,
     memtable_bytes: u64,
 }
 
-impl FjallPlace {
+impl FjallLocation {
     /// Makes a place of this directory; nothing is touched before it is opened.
     pub const fn new(dir: PathBuf) -> Self {
         Self { dir, memtable_bytes: limits::MEMTABLE_BYTES_MAX }
@@ -51,22 +54,22 @@ impl FjallPlace {
     }
 }
 
-impl Place for FjallPlace {
-    fn open(&self, opening: Opening) -> Result<Box<dyn Engine>, EngineError> {
+impl StoreLocation for FjallLocation {
+    fn open(&self, reason: OpenReason) -> Result<Box<dyn Engine>, EngineError> {
         if !self.dir.try_exists()? {
             // The store cannot continue with a folder that was only half laid out when its process
             // ended.
-            durable::create_whole(&self.dir, |dir| self.open_store(dir).map(drop))?;
+            durable::create_atomically(&self.dir, |dir| self.open_store(dir).map(drop))?;
         }
         let damage = prepare(&self.dir)?;
         // Data that a killed process wrote and did not sync is found here, and becomes visible to
         // readers.
         durable::sync_tree(&self.dir)?;
-        if opening == Opening::AfterFailure {
+        if reason == OpenReason::AfterFailure {
             seal_log(&self.dir)?;
         }
         let store = Fjall { damage, ..self.open_store(&self.dir)? };
-        if opening == Opening::AfterFailure {
+        if reason == OpenReason::AfterFailure {
             wait_for_tables(&store.database, &store.keyspace)?;
         }
         Ok(Box::new(store))
@@ -74,49 +77,49 @@ impl Place for FjallPlace {
 
     fn probe(&self) -> Result<(), EngineError> {
         let path = self.dir.with_extension("probe");
-        let written = write_probe(&path);
+        let write_result = write_probe(&path);
         let removed = fs::remove_file(&path);
-        written?;
+        write_result?;
         Ok(removed?)
     }
 
-    fn rescue(&self, known: &dyn Known) -> Result<Rescued, EngineError> {
-        rescue::rescue(&self.dir, self.dir.with_extension("read"), known)
+    fn rescue(&self, catalog: &dyn ListCatalog) -> Result<RescuedStore, EngineError> {
+        rescue::rescue(&self.dir, self.dir.with_extension("read"), catalog)
     }
 
-    fn forget_cuts(&self) -> Result<(), EngineError> {
-        Ok(cuts::forget(&self.dir)?)
+    fn purge_quarantine(&self) -> Result<(), EngineError> {
+        Ok(quarantine::purge(&self.dir)?)
     }
 }
 
 /// Refuses damaged files, and brings the others into a form that the store opens; returns the
 /// damage that does not prevent writes.
 fn prepare(dir: &Path) -> Result<Vec<FileDamage>, EngineError> {
-    let found = files::look(dir)?;
-    if let Some(first) = found.damage.first() {
+    let inspection = files::inspect(dir)?;
+    if let Some(first) = inspection.damage.first() {
         return Err(EngineError::Damaged(first.to_string()));
     }
-    if !found.is_laid_out {
-        make_anew(dir)?;
+    if !inspection.is_laid_out {
+        remove_logs(dir)?;
         return Ok(Vec::new());
     }
     // The file has no content, but the store does not create it a second time.
     File::options().create(true).truncate(false).write(true).open(dir.join("lock"))?;
-    for (number, at) in found.torn {
-        cuts::cut(dir, number, at)?;
+    for (number, at) in inspection.torn {
+        quarantine::truncate_log(dir, number, at)?;
     }
-    if found.missing_log.is_some() {
+    if inspection.missing_log.is_some() {
         // If the store creates its log itself, it numbers its batches from the beginning, and at
         // the next start takes them for batches that its tables already hold.
         File::create_new(files::log_path(dir, 0))?.sync_all()?;
         durable::sync(dir)?;
     }
-    Ok(found.missing_log.into_iter().collect())
+    Ok(inspection.missing_log.into_iter().collect())
 }
 
 /// Removes the logs of a store that was laid out in part, and never written to, when its process
 /// ended.
-fn make_anew(dir: &Path) -> io::Result<()> {
+fn remove_logs(dir: &Path) -> io::Result<()> {
     for number in files::logs(dir)? {
         fs::remove_file(files::log_path(dir, number))?;
     }
@@ -161,20 +164,25 @@ impl std::fmt::Debug for Fjall {
 }
 
 impl Engine for Fjall {
-    fn commit(&self, ops: Vec<Op>) -> Result<(), EngineError> {
+    fn commit(&self, ops: Vec<WriteOp>) -> Result<(), EngineError> {
         // With a durability the batch is synced before it goes into the tree in memory: a reader
         // never sees what could still be lost.
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
         for op in ops {
             match op {
-                Op::Put(key, value) => batch.insert(&self.keyspace, key, value),
-                Op::Delete(key) => batch.remove(&self.keyspace, key),
+                WriteOp::Put(key, value) => batch.insert(&self.keyspace, key, value),
+                WriteOp::Delete(key) => batch.remove(&self.keyspace, key),
             }
         }
         Ok(batch.commit()?)
     }
 
-    fn range(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), EngineError> {
+    fn range(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut EntryVisitor<'_>,
+    ) -> Result<(), EngineError> {
         for entry in self.keyspace.range(from..to) {
             let (key, value) = entry.into_inner()?;
             if visit(&key, &value).is_break() {

@@ -5,13 +5,13 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
-use super::{Damaged, Head, Heads};
+use super::{Heads, ListHead, RecordDamage};
 use crate::engine::{Engine, EngineError};
 use crate::frame;
 use crate::keys::{self, ListId};
 
 /// The keys of lists, each with its id, from the store or from the marks.
-type ById = Vec<(ListId, Bytes)>;
+type ListKeys = Vec<(ListId, Bytes)>;
 
 impl Heads {
     /// Reads the keys of the whole store, and no payload. `names` are the lists that the marks
@@ -21,7 +21,7 @@ impl Heads {
         names: &HashMap<ListId, (Bytes, u64)>,
     ) -> Result<Self, EngineError> {
         let mut heads = Self::default();
-        heads.load_rest(engine);
+        heads.load_tombstones(engine);
         let mut by_id = heads.load_lists(engine, names)?;
         by_id.sort_unstable_by_key(|(id, _)| *id);
         let mut ends = vec![0; by_id.len()];
@@ -35,7 +35,7 @@ impl Heads {
         }
         heads.lists.reserve(by_id.len());
         for ((id, list), last) in by_id.into_iter().zip(ends) {
-            heads.lists.insert(list, Head { id, last });
+            heads.lists.insert(list, ListHead { id, last });
         }
         Ok(heads)
     }
@@ -44,7 +44,7 @@ impl Heads {
         &mut self,
         engine: &dyn Engine,
         names: &HashMap<ListId, (Bytes, u64)>,
-    ) -> Result<ById, EngineError> {
+    ) -> Result<ListKeys, EngineError> {
         let mut by_id = Vec::new();
         let read = engine.range(keys::LISTS_BEGIN, keys::LISTS_END, &mut |key, value| {
             let Some(list) = keys::list_of(key) else { return ControlFlow::Continue(()) };
@@ -55,7 +55,7 @@ impl Heads {
             let list = Bytes::copy_from_slice(list);
             match id {
                 Ok(id) => by_id.push((id, list)),
-                Err(reason) => drop(self.damaged.insert(list, Damaged::at(0, reason))),
+                Err(reason) => drop(self.damaged.insert(list, RecordDamage::at(0, reason))),
             }
             ControlFlow::Continue(())
         });
@@ -66,16 +66,16 @@ impl Heads {
             self.unreadable = Some(error.to_string());
         }
         if read.is_err() || !self.damaged.is_empty() {
-            self.name_the_rest(names, &mut by_id);
+            self.restore_keys(names, &mut by_id);
         }
         Ok(by_id)
     }
 
     /// Takes the keys of lists that the store cannot give from `names`: the records are there, and
     /// each of them proves its list.
-    fn name_the_rest(&mut self, names: &HashMap<ListId, (Bytes, u64)>, by_id: &mut ById) {
+    fn restore_keys(&mut self, names: &HashMap<ListId, (Bytes, u64)>, by_id: &mut ListKeys) {
         let mut newest = HashMap::<&Bytes, ListId>::new();
-        for (id, (list, _)) in names.iter().filter(|(id, _)| !self.gone.contains(id)) {
+        for (id, (list, _)) in names.iter().filter(|(id, _)| !self.tombstones.contains(id)) {
             let id_of = newest.entry(list).or_insert(*id);
             *id_of = (*id_of).max(*id);
         }
@@ -91,17 +91,18 @@ impl Heads {
 
     /// Loads which lists were removed, and whether there are marks. Where that cannot be read, no
     /// list counts as removed.
-    fn load_rest(&mut self, engine: &dyn Engine) {
-        let gone = engine.range(keys::GONE_BEGIN, keys::GONE_END, &mut |key, _| {
-            self.gone.extend(keys::gone_of(key));
-            ControlFlow::Continue(())
-        });
-        if let Some(last) = self.gone.iter().max() {
+    fn load_tombstones(&mut self, engine: &dyn Engine) {
+        let tombstones =
+            engine.range(keys::TOMBSTONES_BEGIN, keys::TOMBSTONES_END, &mut |key, _| {
+                self.tombstones.extend(keys::tombstone_of(key));
+                ControlFlow::Continue(())
+            });
+        if let Some(last) = self.tombstones.iter().max() {
             self.next_id = self.next_id.max(last.saturating_add(1));
         }
-        let marked = engine.last_key(keys::MARKED, keys::MARKED_END);
-        self.is_marked = matches!(&marked, Ok(Some(_)));
-        if let Some(error) = gone.err().or_else(|| marked.err()) {
+        let marks_key = engine.last_key(keys::MARKS_KEY, keys::MARKS_KEY_END);
+        self.has_marks = matches!(&marks_key, Ok(Some(_)));
+        if let Some(error) = tombstones.err().or_else(|| marks_key.err()) {
             self.unreadable = Some(error.to_string());
         }
     }
@@ -124,7 +125,7 @@ impl Heads {
             match (by_id.get(at), ends.get_mut(at)) {
                 (Some((known, list)), Some(end)) if *known == id => {
                     if seq != *end + 1 {
-                        self.miss(list, *end + 1, seq);
+                        self.record_gap(list, *end + 1, seq);
                     }
                     *end = seq;
                 }
@@ -139,11 +140,11 @@ impl Heads {
     }
 
     /// Records that the numbers from one up to and without another are missing.
-    fn miss(&mut self, list: &Bytes, from: u64, to: u64) {
+    fn record_gap(&mut self, list: &Bytes, from: u64, to: u64) {
         let damaged = self
             .damaged
             .entry(list.clone())
-            .or_insert_with(|| Damaged { missing: 0, ..Damaged::missing(from) });
+            .or_insert_with(|| RecordDamage { missing: 0, ..RecordDamage::missing(from) });
         damaged.missing = damaged.missing.saturating_add(to.saturating_sub(from));
     }
 
@@ -168,13 +169,13 @@ impl Heads {
             let read = engine.range(&from, &to, &mut |key, _| {
                 let seq = keys::record_of(key).map_or(0, |(_, seq)| seq);
                 if seq != *end + 1 {
-                    self.miss(list, *end + 1, seq);
+                    self.record_gap(list, *end + 1, seq);
                 }
                 *end = seq;
                 ControlFlow::Continue(())
             });
             if let Err(error) = read {
-                self.damaged.insert(list.clone(), Damaged::at(0, error.to_string()));
+                self.damaged.insert(list.clone(), RecordDamage::at(0, error.to_string()));
             }
         }
     }

@@ -8,13 +8,13 @@ use bytes::Bytes;
 
 use super::{END, FILE, HEAD_LEN, LAYOUT, NEW, REMOVED, SYNCED, checksum_of};
 use crate::damage::FileDamage;
-use crate::engine::Known;
-use crate::heads::{Acknowledged, Heads};
+use crate::engine::ListCatalog;
+use crate::heads::{AcknowledgedList, Heads};
 use crate::keys::ListId;
-use crate::pages::{self, Pages};
+use crate::pages::{self, ReadablePages};
 
 /// The number of items that are parsed before an entry's checksum is computed.
-const ITEMS_LOOKED_AT: usize = 8;
+const ITEMS_PROBED: usize = 8;
 
 /// The content of a file of marks.
 #[derive(Debug, Default)]
@@ -23,17 +23,17 @@ pub(crate) struct Marks {
     pub(crate) lists: HashMap<ListId, (Bytes, u64)>,
     /// The lists that are named before damage and not after it: they may have been removed in
     /// between.
-    pub(crate) doubted: HashSet<ListId>,
+    pub(crate) uncertain: HashSet<ListId>,
     /// The last numbers of lists whose keys are lost.
-    nameless: HashMap<ListId, u64>,
+    orphan_ends: HashMap<ListId, u64>,
     /// An id above all that the file names.
     pub(crate) next_id: ListId,
-    pub(super) state: State,
+    pub(super) integrity: MarksIntegrity,
 }
 
 /// The state in which the file was found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) enum State {
+pub(super) enum MarksIntegrity {
     /// There is no file.
     #[default]
     Missing,
@@ -47,38 +47,38 @@ pub(super) enum State {
 
 /// The extent to which a file is what was written.
 #[derive(Debug, Default)]
-struct Extent {
+struct MarksScan {
     /// The place of the first bytes that are not part of an entry; absent where there are none.
-    damaged: Option<usize>,
+    first_damage: Option<usize>,
     /// The length of the file that was on disk, as recorded in its entries; 0 where none records
     /// it.
-    synced: u64,
+    synced_len: u64,
 }
 
 impl Marks {
     /// Reads the file in a journal's folder.
     pub(crate) fn read(dir: &Path) -> io::Result<Self> {
         let file = dir.join(FILE);
-        let Pages { bytes, damage } = match pages::read(&file) {
+        let ReadablePages { bytes, damage } = match pages::read(&file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             pages => pages?,
         };
         let mut marks = Self::default();
-        let extent = marks.take(&bytes);
+        let scan = marks.scan(&bytes);
         if let Some(damage) = damage {
-            marks.state = State::Damaged(damage);
+            marks.integrity = MarksIntegrity::Damaged(damage);
             return Ok(marks);
         }
-        marks.state = match extent.damaged {
-            None => State::Whole(bytes.len() as u64),
-            Some(at) if at == 0 || extent.synced > at as u64 => {
+        marks.integrity = match scan.first_damage {
+            None => MarksIntegrity::Whole(bytes.len() as u64),
+            Some(at) if at == 0 || scan.synced_len > at as u64 => {
                 let what = "what was synced of it is not what was written".to_owned();
-                State::Damaged(FileDamage { file, at: Some(at as u64), what })
+                MarksIntegrity::Damaged(FileDamage { file, offset: Some(at as u64), reason: what })
             }
             // If the write of a removal was cut short, the store still has its record.
             Some(_) => {
-                marks.doubted.clear();
-                State::Torn
+                marks.uncertain.clear();
+                MarksIntegrity::Torn
             }
         };
         Ok(marks)
@@ -86,52 +86,53 @@ impl Marks {
 
     /// Takes all whole entries: the checksum of each includes its place, and proves that it belongs
     /// to this file.
-    fn take(&mut self, bytes: &[u8]) -> Extent {
+    fn scan(&mut self, bytes: &[u8]) -> MarksScan {
         let first = entry_at(bytes, 0);
         if bytes.is_empty() || first.is_some_and(|body| body != LAYOUT) {
-            return Extent { damaged: Some(0), synced: 0 };
+            return MarksScan { first_damage: Some(0), synced_len: 0 };
         }
-        let mut extent = Extent::default();
+        let mut scan = MarksScan::default();
         let mut at = first.map_or(0, |body| HEAD_LEN + body.len());
         while at < bytes.len() {
             if let Some(body) = entry_at(bytes, at).filter(|body| self.fold(body).is_some()) {
                 at += HEAD_LEN + body.len();
-                let synced = body.strip_prefix(&[SYNCED]).and_then(|rest| rest.first_chunk());
-                extent.synced = synced.map_or(extent.synced, |place| u64::from_le_bytes(*place));
+                let synced_len = body.strip_prefix(&[SYNCED]).and_then(|rest| rest.first_chunk());
+                scan.synced_len =
+                    synced_len.map_or(scan.synced_len, |place| u64::from_le_bytes(*place));
                 continue;
             }
-            extent.damaged = extent.damaged.or(Some(at));
-            self.doubted.extend(self.lists.keys());
+            scan.first_damage = scan.first_damage.or(Some(at));
+            self.uncertain.extend(self.lists.keys());
             at = next_entry(bytes, at + 1).unwrap_or(bytes.len());
         }
-        extent
+        scan
     }
 
     fn fold(&mut self, mut body: &[u8]) -> Option<()> {
         while !body.is_empty() {
             match item(&mut body)? {
-                Item::End(id, last) => {
-                    self.doubted.remove(&id);
+                MarkItem::End(id, last) => {
+                    self.uncertain.remove(&id);
                     match self.lists.get_mut(&id) {
                         Some(mark) => mark.1 = last,
-                        None => drop(self.nameless.insert(id, last)),
+                        None => drop(self.orphan_ends.insert(id, last)),
                     }
                     self.next_id = self.next_id.max(id.saturating_add(1));
                 }
-                Item::New(id, last, key) => {
+                MarkItem::New(id, last, key) => {
                     self.forget(id);
                     self.lists.insert(id, (Bytes::copy_from_slice(key), last));
                 }
-                Item::Removed(id) => self.forget(id),
-                Item::Synced => {}
+                MarkItem::Removed(id) => self.forget(id),
+                MarkItem::Synced => {}
             }
         }
         Some(())
     }
 
     fn forget(&mut self, id: ListId) {
-        self.doubted.remove(&id);
-        self.nameless.remove(&id);
+        self.uncertain.remove(&id);
+        self.orphan_ends.remove(&id);
         self.lists.remove(&id);
         self.next_id = self.next_id.max(id.saturating_add(1));
     }
@@ -143,51 +144,50 @@ impl Marks {
 
     /// Returns the damage of the file. The store records whether there was a file.
     pub(crate) fn damage(&self, dir: &Path, heads: &Heads) -> Option<FileDamage> {
-        match &self.state {
-            State::Damaged(damage) => {
+        match &self.integrity {
+            MarksIntegrity::Damaged(damage) => {
                 let mut damage = damage.clone();
-                let doubted = self.doubted.iter().filter_map(|id| self.name(*id));
-                let absent = doubted.filter(|list| !heads.lists.contains_key(list)).count();
+                let uncertain = self.uncertain.iter().filter_map(|id| self.name(*id));
+                let absent = uncertain.filter(|list| !heads.lists.contains_key(list)).count();
                 if absent > 0 {
-                    damage.what.push_str(&format!(
+                    damage.reason.push_str(&format!(
                         "; {absent} of the lists that it names are not in the store: they were \
                          removed, or are lost"
                     ));
                 }
                 Some(damage)
             }
-            State::Missing if heads.is_marked => {
+            MarksIntegrity::Missing if heads.has_marks => {
                 let what = "it is missing".to_owned();
-                Some(FileDamage { file: Self::path(dir), at: None, what })
+                Some(FileDamage { file: Self::path(dir), offset: None, reason: what })
             }
-            State::Missing | State::Whole(_) | State::Torn => None,
+            MarksIntegrity::Missing | MarksIntegrity::Whole(_) | MarksIntegrity::Torn => None,
         }
     }
 
     /// Returns the acknowledged ends by the file: those of the lists in the store, and of lists
     /// that were not removed.
-    pub(crate) fn acknowledged(&self, heads: &Heads) -> Vec<Acknowledged> {
-        let named = self
-            .lists
-            .iter()
-            .filter(|(id, (list, _))| !self.doubted.contains(id) || heads.lists.contains_key(list));
+    pub(crate) fn acknowledged(&self, heads: &Heads) -> Vec<AcknowledgedList> {
+        let named = self.lists.iter().filter(|(id, (list, _))| {
+            !self.uncertain.contains(id) || heads.lists.contains_key(list)
+        });
         let mut all: Vec<_> = named.map(|(id, (list, last))| (*id, list.clone(), *last)).collect();
-        if !self.nameless.is_empty() {
+        if !self.orphan_ends.is_empty() {
             all.extend(heads.lists.iter().filter_map(|(list, head)| {
-                Some((head.id, list.clone(), *self.nameless.get(&head.id)?))
+                Some((head.id, list.clone(), *self.orphan_ends.get(&head.id)?))
             }));
         }
         all
     }
 }
 
-impl Known for Marks {
+impl ListCatalog for Marks {
     fn name(&self, id: u32) -> Option<Bytes> {
         self.lists.name(id)
     }
 
     fn is_acknowledged(&self, id: u32, seq: u64) -> bool {
-        !self.doubted.contains(&id) && self.lists.is_acknowledged(id, seq)
+        !self.uncertain.contains(&id) && self.lists.is_acknowledged(id, seq)
     }
 }
 
@@ -202,23 +202,22 @@ fn entry_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
 
 /// Returns the place at which the next whole entry begins.
 fn next_entry(bytes: &[u8], from: usize) -> Option<usize> {
-    (from..bytes.len())
-        .find(|at| begins_like_an_entry(bytes, *at) && entry_at(bytes, *at).is_some())
+    (from..bytes.len()).find(|at| is_plausible_entry(bytes, *at) && entry_at(bytes, *at).is_some())
 }
 
 /// Reports whether an entry may begin here, by its first items: to compute a checksum for every
 /// length that any four bytes may mean would take long.
-fn begins_like_an_entry(bytes: &[u8], at: usize) -> bool {
+fn is_plausible_entry(bytes: &[u8], at: usize) -> bool {
     let body = bytes.get(at + HEAD_LEN..).and_then(|rest| {
         let len = u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?);
         rest.get(..usize::try_from(len).ok()?)
     });
     let Some(mut body) = body.filter(|body| !body.is_empty()) else { return false };
-    (0..ITEMS_LOOKED_AT).all(|_| body.is_empty() || item(&mut body).is_some())
+    (0..ITEMS_PROBED).all(|_| body.is_empty() || item(&mut body).is_some())
 }
 
 /// An item of an entry.
-enum Item<'a> {
+enum MarkItem<'a> {
     End(ListId, u64),
     New(ListId, u64, &'a [u8]),
     Removed(ListId),
@@ -227,31 +226,31 @@ enum Item<'a> {
 }
 
 /// Parses an item off the front of an entry's body.
-fn item<'a>(body: &mut &'a [u8]) -> Option<Item<'a>> {
+fn item<'a>(body: &mut &'a [u8]) -> Option<MarkItem<'a>> {
     let (kind, rest) = body.split_first()?;
     *body = rest;
     match *kind {
-        END => Some(Item::End(number4(body)?, number8(body)?)),
+        END => Some(MarkItem::End(take_u32(body)?, take_u64(body)?)),
         NEW => {
-            let (id, last) = (number4(body)?, number8(body)?);
+            let (id, last) = (take_u32(body)?, take_u64(body)?);
             let (len, rest) = body.split_first_chunk::<2>()?;
             let (key, rest) = rest.split_at_checked(u16::from_le_bytes(*len).into())?;
             *body = rest;
-            Some(Item::New(id, last, key))
+            Some(MarkItem::New(id, last, key))
         }
-        REMOVED => Some(Item::Removed(number4(body)?)),
-        SYNCED => number8(body).map(|_| Item::Synced),
+        REMOVED => Some(MarkItem::Removed(take_u32(body)?)),
+        SYNCED => take_u64(body).map(|_| MarkItem::Synced),
         _ => None,
     }
 }
 
-fn number4(bytes: &mut &[u8]) -> Option<u32> {
+fn take_u32(bytes: &mut &[u8]) -> Option<u32> {
     let (number, rest) = bytes.split_first_chunk()?;
     *bytes = rest;
     Some(u32::from_le_bytes(*number))
 }
 
-fn number8(bytes: &mut &[u8]) -> Option<u64> {
+fn take_u64(bytes: &mut &[u8]) -> Option<u64> {
     let (number, rest) = bytes.split_first_chunk()?;
     *bytes = rest;
     Some(u64::from_le_bytes(*number))

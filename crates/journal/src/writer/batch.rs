@@ -5,67 +5,69 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
-use super::{answer, refused};
-use crate::api::{Append, Appended, Done};
-use crate::engine::Op;
+use super::{removal_error, run_callback};
+use crate::api::{Append, AppendCallback, AppendReceipt};
+use crate::engine::WriteOp;
 use crate::error::{AppendError, ReadError};
-use crate::heads::{Head, Heads};
-use crate::marks::Change;
-use crate::queue::{Removed, Work};
+use crate::heads::{Heads, ListHead};
+use crate::marks::MarkUpdate;
+use crate::queue::{RemovalCallback, WriteRequest};
 use crate::{frame, keys};
 
 /// Work that is judged and encoded, but not written.
 pub(super) struct Batch {
-    ops: Vec<Op>,
+    ops: Vec<WriteOp>,
     /// The ends of the lists that the batch changes; `None` for a list that it removes.
-    heads: HashMap<Bytes, Option<Head>>,
+    heads: HashMap<Bytes, Option<ListHead>>,
     next_id: keys::ListId,
-    replies: Vec<Reply>,
+    completions: Vec<WriteCompletion>,
     records: u64,
     bytes: u64,
 }
 
 /// Returns the frame of an empty payload, for keys that need no value.
-pub(super) fn framed_nothing() -> Vec<u8> {
+pub(super) fn empty_frame() -> Vec<u8> {
     let mut framed = Vec::new();
     frame::encode(b"", 0, b"", &mut framed);
     framed
 }
 
 /// A waiting caller, with the outcome it receives if the batch becomes durable.
-enum Reply {
-    Append(Done, Result<(Bytes, u64), AppendError>),
-    Remove(Removed, Result<(), ReadError>),
+enum WriteCompletion {
+    Append(AppendCallback, Result<(Bytes, u64), AppendError>),
+    Remove(RemovalCallback, Result<(), ReadError>),
 }
 
 impl Batch {
     /// Judges each piece of work as if all before it were written.
-    pub(super) fn stage(works: impl Iterator<Item = Work>, heads: &Heads) -> Self {
+    pub(super) fn stage(requests: impl Iterator<Item = WriteRequest>, heads: &Heads) -> Self {
         let mut batch = Self {
             ops: Vec::new(),
             heads: HashMap::new(),
             next_id: heads.next_id,
-            replies: Vec::new(),
+            completions: Vec::new(),
             records: 0,
             bytes: 0,
         };
-        for work in works {
-            let reply = match work {
-                Work::Append { append, .. } => batch.append(append, heads),
-                Work::Remove { list, done } => Reply::Remove(done, batch.remove(list, heads)),
+        for request in requests {
+            let completion = match request {
+                WriteRequest::Append { append, .. } => batch.append(append, heads),
+                WriteRequest::Remove { list, done } => {
+                    WriteCompletion::Remove(done, batch.remove(list, heads))
+                }
             };
-            batch.replies.push(reply);
+            batch.completions.push(completion);
         }
         batch
     }
 
-    pub(super) fn take_ops(&mut self) -> Vec<Op> {
+    pub(super) fn take_ops(&mut self) -> Vec<WriteOp> {
         std::mem::take(&mut self.ops)
     }
 
     /// Returns the number of callers that wait for the batch.
     pub(super) const fn len(&self) -> usize {
-        self.replies.len()
+        self.completions.len()
     }
 
     /// Returns the number of records and of payload bytes of the batch.
@@ -77,14 +79,14 @@ impl Batch {
     pub(super) fn changes(&self, heads: &Heads) -> Vec<u8> {
         let mut changes = Vec::new();
         for (list, head) in &self.heads {
-            let known = heads.lists.get(list);
+            let current = heads.lists.get(list);
             match head {
-                Some(head) if known.is_some_and(|known| known.id == head.id) => {
-                    Change::End(*head).encode(&mut changes);
+                Some(head) if current.is_some_and(|known| known.id == head.id) => {
+                    MarkUpdate::End(*head).encode(&mut changes);
                 }
-                Some(head) => Change::New(*head, list).encode(&mut changes),
-                None => known.into_iter().for_each(|known| {
-                    Change::Removed(known.id).encode(&mut changes);
+                Some(head) => MarkUpdate::New(*head, list).encode(&mut changes),
+                None => current.into_iter().for_each(|known| {
+                    MarkUpdate::Removed(known.id).encode(&mut changes);
                 }),
             }
         }
@@ -99,50 +101,55 @@ impl Batch {
                 heads.lists.insert(list, head);
             } else {
                 heads.damaged.remove(&list);
-                heads.gone.extend(heads.lists.remove(&list).map(|head| head.id));
+                heads.tombstones.extend(heads.lists.remove(&list).map(|head| head.id));
             }
         }
     }
 
     /// Reports the outcomes to all callers; called after the sync.
-    pub(super) fn answer(self) {
-        for reply in self.replies {
-            match reply {
-                Reply::Append(done, outcome) => {
-                    let outcome = outcome.map(|(list, last)| Appended::new(list, last));
-                    answer(|| done(outcome));
+    pub(super) fn complete(self) {
+        for completion in self.completions {
+            match completion {
+                WriteCompletion::Append(done, outcome) => {
+                    let outcome = outcome.map(|(list, last)| AppendReceipt::new(list, last));
+                    run_callback(|| done(outcome));
                 }
-                Reply::Remove(done, outcome) => answer(|| done(outcome)),
+                WriteCompletion::Remove(done, outcome) => run_callback(|| done(outcome)),
             }
         }
     }
 
     /// Reports to all callers that the batch is not durable.
     pub(super) fn refuse(self, refusal: &AppendError) {
-        for reply in self.replies {
-            match reply {
-                Reply::Append(done, _) => answer(|| done(Err(refusal.clone()))),
-                Reply::Remove(done, _) => answer(|| done(Err(refused(refusal)))),
+        for completion in self.completions {
+            match completion {
+                WriteCompletion::Append(done, _) => run_callback(|| done(Err(refusal.clone()))),
+                WriteCompletion::Remove(done, _) => {
+                    run_callback(|| done(Err(removal_error(refusal))))
+                }
             }
         }
     }
 
-    fn head(&self, list: &Bytes, heads: &Heads) -> Option<Head> {
+    fn head(&self, list: &Bytes, heads: &Heads) -> Option<ListHead> {
         self.heads.get(list).copied().unwrap_or_else(|| heads.lists.get(list).copied())
     }
 
-    fn append(&mut self, append: Append, heads: &Heads) -> Reply {
+    fn append(&mut self, append: Append, heads: &Heads) -> WriteCompletion {
         let Append { list, expected, records, done } = append;
         if let Some(damaged) = heads.damaged.get(&list) {
-            return Reply::Append(done, Err(AppendError::Damaged(damaged.reason.clone())));
+            return WriteCompletion::Append(
+                done,
+                Err(AppendError::Damaged(damaged.reason.clone())),
+            );
         }
         let head = self.head(&list, heads);
         let actual = head.map_or(0, |head| head.last);
         if expected != actual {
-            return Reply::Append(done, Err(AppendError::Conflict { expected, actual }));
+            return WriteCompletion::Append(done, Err(AppendError::Conflict { expected, actual }));
         }
         if records.is_empty() {
-            return Reply::Append(done, Ok((list, actual)));
+            return WriteCompletion::Append(done, Ok((list, actual)));
         }
         let id = head.map_or_else(|| self.create(&list), |head| head.id);
         let mut last = actual;
@@ -150,12 +157,12 @@ impl Batch {
             last += 1;
             let mut framed = Vec::new();
             frame::encode(&list, last, payload, &mut framed);
-            self.ops.push(Op::Put(keys::record(id, last).to_vec(), framed));
+            self.ops.push(WriteOp::Put(keys::record(id, last).to_vec(), framed));
             self.bytes += payload.len() as u64;
         }
         self.records += records.len() as u64;
-        self.heads.insert(list.clone(), Some(Head { id, last }));
-        Reply::Append(done, Ok((list, last)))
+        self.heads.insert(list.clone(), Some(ListHead { id, last }));
+        WriteCompletion::Append(done, Ok((list, last)))
     }
 
     fn create(&mut self, list: &[u8]) -> keys::ListId {
@@ -164,7 +171,7 @@ impl Batch {
         self.next_id += 1;
         let mut framed = Vec::new();
         frame::encode(list, 0, &id.to_be_bytes(), &mut framed);
-        self.ops.push(Op::Put(keys::list(list), framed));
+        self.ops.push(WriteOp::Put(keys::list(list), framed));
         id
     }
 
@@ -174,9 +181,10 @@ impl Batch {
         let Some(head) = self.head(&list, heads) else {
             return heads.damaged.get(&list).map_or(Ok(()), |damaged| Err(damaged.error(&list)));
         };
-        self.ops.push(Op::Delete(keys::list(&list)));
-        self.ops.push(Op::Put(keys::gone(head.id), framed_nothing()));
-        let records = (1..=head.last).map(|seq| Op::Delete(keys::record(head.id, seq).to_vec()));
+        self.ops.push(WriteOp::Delete(keys::list(&list)));
+        self.ops.push(WriteOp::Put(keys::tombstone(head.id), empty_frame()));
+        let records =
+            (1..=head.last).map(|seq| WriteOp::Delete(keys::record(head.id, seq).to_vec()));
         self.ops.extend(records);
         self.heads.insert(list, None);
         Ok(())

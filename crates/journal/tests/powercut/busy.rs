@@ -10,13 +10,14 @@ use std::sync::mpsc::{self, Sender};
 
 use bytes::Bytes;
 use fastrand::Rng;
-use orderstream_journal::{Append, AppendError, Appended, Embedded, Journal};
+use orderstream_journal::{Append, AppendError, AppendReceipt, Embedded, Journal};
 use orderstream_powercut::{
-    Change, Cut, Disk, Fault, Notes, Operation, Outcome, Record, Recorder, Trace, scratch,
+    DiskChange, DiskRecorder, FaultEffect, Notes, Operation, PowerCut, RecordedDisk, SyscallFault,
+    Trace, TraceRecord, scratch,
 };
 
 use super::child::{self, JOURNAL, open};
-use super::{CUTS_VARIABLE, SEED_VARIABLE, changes, cut, setting, told};
+use super::{CUTS_VARIABLE, SEED_VARIABLE, changes, describe_cut, folder_after_cut, setting};
 
 /// The number of lists that are appended to at once.
 const LISTS: u64 = 8;
@@ -75,23 +76,23 @@ fn append_next(child: &Arc<Child>, list: u64, last: u64) {
         return;
     }
     let records: Vec<_> = (last + 1..=last + 1 + list % 3).map(|seq| payload(list, seq)).collect();
-    let again = Arc::clone(child);
+    let handle = Arc::clone(child);
     child.notes.note(&format!("begun {list} {}", last + records.len() as u64)).unwrap();
-    let done = Box::new(move |outcome: Result<Appended, _>| {
+    let done = Box::new(move |outcome: Result<AppendReceipt, _>| {
         let last = outcome.expect("the disk is fine").last();
-        again.notes.note(&format!("kept {list} {last}")).unwrap();
-        append_next(&again, list, last);
+        handle.notes.note(&format!("kept {list} {last}")).unwrap();
+        append_next(&handle, list, last);
     });
     child.journal.submit(Append { list: name(list), expected: last, records, done }).unwrap();
 }
 
 /// Returns the lengths of the lists that a trace notes under this word before a place.
-fn noted(trace: &Trace, place: usize, word: &str) -> Lens {
+fn noted_lengths(trace: &Trace, position: usize, label: &str) -> Lens {
     let mut lens = Lens::new();
-    for note in trace.notes_before(place) {
-        let mut words = note.split(' ');
-        if words.next() == Some(word) {
-            let mut number = || words.next().unwrap().parse().unwrap();
+    for note in trace.notes_before(position) {
+        let mut fields = note.split(' ');
+        if fields.next() == Some(label) {
+            let mut number = || fields.next().unwrap().parse().unwrap();
             lens.insert(number(), number());
         }
     }
@@ -100,36 +101,49 @@ fn noted(trace: &Trace, place: usize, word: &str) -> Lens {
 
 /// The least and the most that may be found of each list.
 #[derive(Clone, Debug)]
-struct Bounds {
-    kept: Lens,
-    begun: Lens,
+struct LengthBounds {
+    acknowledged: Lens,
+    submitted: Lens,
 }
 
-impl Bounds {
-    fn at(trace: &Trace, place: usize) -> Self {
-        Self { kept: noted(trace, place, "kept"), begun: noted(trace, place, "begun") }
+impl LengthBounds {
+    fn at(trace: &Trace, position: usize) -> Self {
+        Self {
+            acknowledged: noted_lengths(trace, position, "kept"),
+            submitted: noted_lengths(trace, position, "begun"),
+        }
     }
 
     /// Checks that every record that was kept is there with its bytes and without a gap, that none
     /// is there that was not begun, that each append is there as a whole, and that the list goes on
     /// after it.
-    fn judge(&self, dir: &Path, told: &str) {
-        let journal = open(dir).unwrap_or_else(|error| panic!("{error}: {told}"));
+    fn verify(&self, dir: &Path, context: &str) {
+        let journal = open(dir).unwrap_or_else(|error| panic!("{error}: {context}"));
         for list in 0..LISTS {
             let records = journal.read(&name(list), 0, usize::MAX);
-            let records = records.unwrap_or_else(|error| panic!("{error}: {told}"));
+            let records = records.unwrap_or_else(|error| panic!("{error}: {context}"));
             let found = records.len() as u64;
             for (seq, record) in (1..).zip(&records) {
-                assert_eq!(record.seq, seq, "list {list} has a gap: {told}");
-                assert_eq!(record.payload, payload(list, seq), "list {list} record {seq}: {told}");
+                assert_eq!(record.seq, seq, "list {list} has a gap: {context}");
+                assert_eq!(
+                    record.payload,
+                    payload(list, seq),
+                    "list {list} record {seq}: {context}"
+                );
             }
             let of = |lens: &Lens| lens.get(&list).copied().unwrap_or(0);
-            let (kept, begun) = (of(&self.kept), of(&self.begun));
-            assert!(found >= kept, "list {list}: {kept} were kept, {found} are there: {told}");
-            assert!(found <= begun, "list {list}: {begun} were begun, {found} are there: {told}");
-            assert_eq!(found % (1 + list % 3), 0, "list {list} has an append in part: {told}");
+            let (acknowledged, submitted) = (of(&self.acknowledged), of(&self.submitted));
+            assert!(
+                found >= acknowledged,
+                "list {list}: {acknowledged} were kept, {found} are there: {context}"
+            );
+            assert!(
+                found <= submitted,
+                "list {list}: {submitted} were begun, {found} are there: {context}"
+            );
+            assert_eq!(found % (1 + list % 3), 0, "list {list} has an append in part: {context}");
             let appended = append(&journal, list, found);
-            assert_eq!(appended, Ok(found + 1), "list {list} does not go on: {told}");
+            assert_eq!(appended, Ok(found + 1), "list {list} does not go on: {context}");
         }
         journal.close();
     }
@@ -138,7 +152,7 @@ impl Bounds {
 /// Appends the next record, and returns its number.
 fn append(journal: &Embedded, list: u64, found: u64) -> Result<u64, AppendError> {
     let (sender, receiver) = mpsc::channel();
-    let done = Box::new(move |outcome: Result<Appended, _>| {
+    let done = Box::new(move |outcome: Result<AppendReceipt, _>| {
         sender.send(outcome.map(|appended| appended.last())).unwrap();
     });
     let records = vec![payload(list, found + 1)];
@@ -147,40 +161,43 @@ fn append(journal: &Embedded, list: u64, found: u64) -> Result<u64, AppendError>
 }
 
 /// Draws a place for a cut: anywhere, or where it is likely to hurt.
-fn draw_place(trace: &Trace, rng: &mut Rng) -> usize {
-    let after_answers = || {
+fn draw_position(trace: &Trace, rng: &mut Rng) -> usize {
+    let after_acknowledgements = || {
         let notes = trace.records.iter().enumerate();
-        let kept = notes
-            .filter(|(_, record)| matches!(record, Record::Note(text) if text.starts_with("kept")));
-        kept.map(|(place, _)| place + 1).collect()
+        let acknowledgements = notes.filter(
+            |(_, record)| matches!(record, TraceRecord::Note(text) if text.starts_with("kept")),
+        );
+        acknowledgements.map(|(place, _)| place + 1).collect()
     };
-    let of = |is: fn(&Change) -> bool| {
+    let of = |is: fn(&DiskChange) -> bool| {
         changes(trace).filter(|(_, change)| is(change)).map(|(place, _)| place + 1).collect()
     };
-    let places: Vec<usize> = match rng.u8(..5) {
-        0 => after_answers(),
+    let positions: Vec<usize> = match rng.u8(..5) {
+        0 => after_acknowledgements(),
         1 => changes(trace)
-            .filter(|(_, change)| matches!(change, Change::Sync { .. }))
+            .filter(|(_, change)| matches!(change, DiskChange::Sync { .. }))
             .map(|(place, _)| place)
             .collect(),
-        2 => of(|change| matches!(change, Change::Rename { .. } | Change::Remove { .. })),
-        3 => of(|change| matches!(change, Change::Create { .. } | Change::MakeFolder { .. })),
+        2 => of(|change| matches!(change, DiskChange::Rename { .. } | DiskChange::Remove { .. })),
+        3 => {
+            of(|change| matches!(change, DiskChange::Create { .. } | DiskChange::MakeFolder { .. }))
+        }
         _ => (0..=trace.records.len()).collect(),
     };
-    rng.choice(&places).copied().unwrap_or(trace.records.len())
+    rng.choice(&positions).copied().unwrap_or(trace.records.len())
 }
 
 /// Records a child on a folder until it ends, or until it is killed before a sync of its log.
-fn record(recorder: &Recorder, killed_at: Option<u32>) {
+fn record(recorder: &DiskRecorder, killed_at: Option<u32>) {
     if let Some(skip) = killed_at {
         child::run_with(recorder, "busy", |recorder| {
             recorder
-                .fail(&Fault {
-                    on: Operation::Sync,
+                .inject_fault(&SyscallFault {
+                    operation: Operation::Sync,
                     skip,
                     times: 1,
-                    outcome: Outcome::Killed,
-                    place: ".jnl",
+                    effect: FaultEffect::Killed,
+                    path_filter: ".jnl",
                 })
                 .unwrap();
         });
@@ -192,9 +209,9 @@ fn record(recorder: &Recorder, killed_at: Option<u32>) {
     }
 }
 
-fn new_recorder(dir: &Path) -> (Disk, Recorder) {
-    let recorder = Recorder::new(dir).unwrap().with_sync_us(SYNC_US);
-    (Disk::synced(dir).unwrap(), recorder)
+fn new_recorder(dir: &Path) -> (RecordedDisk, DiskRecorder) {
+    let recorder = DiskRecorder::new(dir).unwrap().with_sync_us(SYNC_US);
+    (RecordedDisk::synced(dir).unwrap(), recorder)
 }
 
 /// All that was acknowledged is there.
@@ -209,15 +226,16 @@ fn power_cuts_under_load_lose_nothing() {
     let trace = recorder.trace().unwrap();
     let is_table = |path: &Path| path.parent().is_some_and(|parent| parent.ends_with("tables"));
     let mut tables = changes(&trace)
-        .filter(|(_, change)| matches!(change, Change::Remove { path, .. } if is_table(path)));
+        .filter(|(_, change)| matches!(change, DiskChange::Remove { path, .. } if is_table(path)));
     assert!(tables.next().is_some(), "tables were merged, and dropped");
     for seed in seed..seed + setting(CUTS_VARIABLE, 60) {
         let mut rng = Rng::with_seed(seed);
-        let place = draw_place(&trace, &mut rng);
-        let drawn = if rng.u8(..3) == 0 { Cut::WORST } else { Cut { seed: rng.u64(1..) } };
-        let dir = cut(&start, &trace, place, drawn);
-        let told = told(&trace, place, drawn, seed);
-        Bounds::at(&trace, place).judge(&dir.path().join(JOURNAL), &told);
+        let position = draw_position(&trace, &mut rng);
+        let drawn =
+            if rng.u8(..3) == 0 { PowerCut::WORST } else { PowerCut { seed: rng.u64(1..) } };
+        let dir = folder_after_cut(&start, &trace, position, drawn);
+        let context = describe_cut(&trace, position, drawn, seed);
+        LengthBounds::at(&trace, position).verify(&dir.path().join(JOURNAL), &context);
     }
 }
 
@@ -233,12 +251,14 @@ fn power_cuts_after_kills_lose_nothing() {
         let (start, recorder) = new_recorder(dir.path());
         record(&recorder, Some(rng.u32(5..40)));
         let trace = recorder.trace().unwrap();
-        let is_seen = |record: &Record| matches!(record, Record::Note(text) if text == "seen");
-        let seen = trace.records.iter().position(is_seen).expect("it was opened again") + 1;
-        for drawn in [Cut::WORST, Cut { seed }] {
-            let dir = cut(&start, &trace, seen, drawn);
-            let told = told(&trace, seen, drawn, seed);
-            Bounds::at(&trace, seen).judge(&dir.path().join(JOURNAL), &told);
+        let is_reopened =
+            |record: &TraceRecord| matches!(record, TraceRecord::Note(text) if text == "seen");
+        let reopened_at =
+            trace.records.iter().position(is_reopened).expect("it was opened again") + 1;
+        for drawn in [PowerCut::WORST, PowerCut { seed }] {
+            let dir = folder_after_cut(&start, &trace, reopened_at, drawn);
+            let context = describe_cut(&trace, reopened_at, drawn, seed);
+            LengthBounds::at(&trace, reopened_at).verify(&dir.path().join(JOURNAL), &context);
         }
     }
 }
@@ -254,17 +274,19 @@ fn power_cuts_during_recovery_lose_nothing() {
     let trace = recorder.trace().unwrap();
     for seed in seed..seed + setting(CUTS_VARIABLE, 60).div_ceil(6) {
         let mut rng = Rng::with_seed(seed);
-        let place = draw_place(&trace, &mut rng);
-        let first = cut(&start, &trace, place, Cut { seed: rng.u64(1..) });
-        let (start, again) = new_recorder(first.path());
-        assert!(child::run(&again, "open").success(), "seed {seed}");
-        let (second, bounds) = (again.trace().unwrap(), Bounds::at(&trace, place));
+        let position = draw_position(&trace, &mut rng);
+        let first = folder_after_cut(&start, &trace, position, PowerCut { seed: rng.u64(1..) });
+        let (start, second_recorder) = new_recorder(first.path());
+        assert!(child::run(&second_recorder, "open").success(), "seed {seed}");
+        let (second, bounds) =
+            (second_recorder.trace().unwrap(), LengthBounds::at(&trace, position));
         for _ in 0..3 {
-            let (place, drawn) = (rng.usize(..=second.records.len()), Cut { seed: rng.u64(1..) });
-            let dir = cut(&start, &second, place, drawn);
+            let (position, drawn) =
+                (rng.usize(..=second.records.len()), PowerCut { seed: rng.u64(1..) });
+            let dir = folder_after_cut(&start, &second, position, drawn);
             let mut bounds = bounds.clone();
-            bounds.kept.extend(noted(&second, place, "kept"));
-            bounds.judge(&dir.path().join(JOURNAL), &told(&second, place, drawn, seed));
+            bounds.acknowledged.extend(noted_lengths(&second, position, "kept"));
+            bounds.verify(&dir.path().join(JOURNAL), &describe_cut(&second, position, drawn, seed));
         }
     }
 }

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
-use orderstream_journal::engine::fjall::FjallPlace;
+use orderstream_journal::engine::fjall::FjallLocation;
 use orderstream_journal::{Embedded, OpenError, Options};
-use orderstream_powercut::{Notes, Recorder};
+use orderstream_powercut::{DiskRecorder, Notes};
 
-use super::{busy, opened, steps};
+use super::{busy, open_only, steps};
 
 /// The path of the journal in the recorded folder; the folders above it are made with it.
 pub(super) const JOURNAL: &str = "data/journal";
@@ -20,8 +20,8 @@ const WORK: &str = "ORDERSTREAM_JOURNAL_POWERCUT_WORK";
 const MEMTABLE_BYTES: u64 = 24 * 1024;
 
 pub(super) fn open(dir: &Path) -> Result<Embedded, OpenError> {
-    let place = FjallPlace::new(dir.join("store")).with_memtable_bytes(MEMTABLE_BYTES);
-    Embedded::open_place(dir, Options::default(), Box::new(place))
+    let location = FjallLocation::new(dir.join("store")).with_memtable_bytes(MEMTABLE_BYTES);
+    Embedded::open_at(dir, Options::default(), Box::new(location))
 }
 
 #[test]
@@ -32,21 +32,21 @@ fn child() {
     match std::env::var(WORK).unwrap().as_str() {
         "steps" => steps::work(&dir, &notes),
         "busy" => busy::work(&dir, notes),
-        "open" => opened::work(&dir, &notes),
+        "open" => open_only::work(&dir, &notes),
         other => panic!("no such work: {other}"),
     }
 }
 
 /// Lets a recorded child work until it ends.
-pub(super) fn run(recorder: &Recorder, work: &str) -> ExitStatus {
+pub(super) fn run(recorder: &DiskRecorder, work: &str) -> ExitStatus {
     run_with(recorder, work, |_| {})
 }
 
 /// The same, on a disk that is prepared to fail.
 pub(super) fn run_with(
-    recorder: &Recorder,
+    recorder: &DiskRecorder,
     work: &str,
-    prepare: impl FnOnce(&Recorder),
+    prepare: impl FnOnce(&DiskRecorder),
 ) -> ExitStatus {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "child::child", "--nocapture", "--test-threads=1"]);

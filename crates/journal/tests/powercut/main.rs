@@ -11,10 +11,10 @@
 
 mod busy;
 mod child;
-mod opened;
+mod open_only;
 mod steps;
 
-use orderstream_powercut::{Change, Cut, Disk, Record, Trace, scratch};
+use orderstream_powercut::{DiskChange, PowerCut, RecordedDisk, Trace, TraceRecord, scratch};
 
 /// The variable for the number of cuts of the busy workload.
 const CUTS_VARIABLE: &str = "POWERCUT_CUTS";
@@ -28,21 +28,26 @@ fn setting(variable: &str, default: u64) -> u64 {
 }
 
 /// Cuts the power at a place of a trace, and returns the folder as it is found.
-fn cut(start: &Disk, trace: &Trace, place: usize, cut: Cut) -> tempfile::TempDir {
+fn folder_after_cut(
+    start: &RecordedDisk,
+    trace: &Trace,
+    position: usize,
+    cut: PowerCut,
+) -> tempfile::TempDir {
     let mut disk = start.clone();
-    disk.replay(trace, 0, place);
+    disk.replay(trace, 0, position);
     let dir = scratch().unwrap();
     disk.after_cut(cut).write(dir.path()).unwrap();
     dir
 }
 
 /// Describes the place of a cut, and the command that repeats it.
-fn told(trace: &Trace, place: usize, cut: Cut, seed: u64) -> String {
-    let from = place.saturating_sub(3);
+fn describe_cut(trace: &Trace, position: usize, cut: PowerCut, seed: u64) -> String {
+    let from = position.saturating_sub(3);
     let around = trace.records.iter().enumerate().skip(from).take(5);
     let around: String = around.map(|(place, record)| format!("\n  {place}: {record:?}")).collect();
     format!(
-        "power cut at record {place}, drawn with {}; \
+        "power cut at record {position}, drawn with {}; \
          again: {SEED_VARIABLE}={seed} cargo test -p orderstream-journal --test powercut{around}",
         cut.seed
     )
@@ -58,9 +63,9 @@ fn is_supported() -> bool {
 }
 
 /// Returns the changes of the disk, with their places in the trace.
-fn changes(trace: &Trace) -> impl Iterator<Item = (usize, &Change)> {
+fn changes(trace: &Trace) -> impl Iterator<Item = (usize, &DiskChange)> {
     trace.records.iter().enumerate().filter_map(|(place, record)| match record {
-        Record::Change(change) => Some((place, change)),
-        Record::Note(_) => None,
+        TraceRecord::Change(change) => Some((place, change)),
+        TraceRecord::Note(_) => None,
     })
 }

@@ -8,10 +8,10 @@ use std::sync::mpsc;
 use bytes::Bytes;
 use fastrand::Rng;
 use orderstream_journal::{Append, Embedded, Journal, ReadError};
-use orderstream_powercut::{Cut, Disk, Notes, Record, Recorder, scratch};
+use orderstream_powercut::{DiskRecorder, Notes, PowerCut, RecordedDisk, TraceRecord, scratch};
 
 use super::child::{self, JOURNAL, open};
-use super::{CUTS_VARIABLE, SEED_VARIABLE, changes, cut, setting, told};
+use super::{CUTS_VARIABLE, SEED_VARIABLE, changes, describe_cut, folder_after_cut, setting};
 
 /// The number of steps.
 const STEPS: usize = 40;
@@ -127,8 +127,8 @@ fn power_cuts_leave_whole_steps() {
         return;
     }
     let (dir, seed) = (scratch().unwrap(), setting(SEED_VARIABLE, 1));
-    let start = Disk::synced(dir.path()).unwrap();
-    let recorder = Recorder::new(dir.path()).unwrap();
+    let start = RecordedDisk::synced(dir.path()).unwrap();
+    let recorder = DiskRecorder::new(dir.path()).unwrap();
     assert!(child::run(&recorder, "steps").success());
     let trace = recorder.trace().unwrap();
     let states: Vec<_> = std::iter::once(State::new())
@@ -136,20 +136,23 @@ fn power_cuts_leave_whole_steps() {
         .collect();
     let more = setting(CUTS_VARIABLE, 60) / 120;
     // While the store is made, everything is new, and not much of it is synced.
-    let made = trace.records.iter().position(|record| matches!(record, Record::Note(_))).unwrap();
+    let made =
+        trace.records.iter().position(|record| matches!(record, TraceRecord::Note(_))).unwrap();
     let mut rng = Rng::with_seed(seed);
-    for (place, _) in changes(&trace) {
-        let first = if rng.bool() { Cut::WORST } else { Cut { seed: rng.u64(1..) } };
-        let more = more + if place < made { 4 } else { 0 };
-        let drawn = (0..more).map(|_| Cut { seed: rng.u64(1..) });
+    for (position, _) in changes(&trace) {
+        let first = if rng.bool() { PowerCut::WORST } else { PowerCut { seed: rng.u64(1..) } };
+        let more = more + if position < made { 4 } else { 0 };
+        let drawn = (0..more).map(|_| PowerCut { seed: rng.u64(1..) });
         for drawn in std::iter::once(first).chain(drawn.collect::<Vec<_>>()) {
-            let dir = cut(&start, &trace, place, drawn);
-            let told = told(&trace, place, drawn, seed);
-            let journal = open(&dir.path().join(JOURNAL)).unwrap_or_else(|e| panic!("{e}: {told}"));
-            let found = state(&journal).unwrap_or_else(|e| panic!("{e}: {told}"));
-            let noted = |word| trace.notes_before(place).filter(|note| *note == word).count();
-            let (done, begun) = (noted("done"), noted("begin"));
-            assert!(states[done..=begun].contains(&found), "{done} steps were done: {told}");
+            let dir = folder_after_cut(&start, &trace, position, drawn);
+            let context = describe_cut(&trace, position, drawn, seed);
+            let journal =
+                open(&dir.path().join(JOURNAL)).unwrap_or_else(|e| panic!("{e}: {context}"));
+            let found = state(&journal).unwrap_or_else(|e| panic!("{e}: {context}"));
+            let count_notes =
+                |word| trace.notes_before(position).filter(|note| *note == word).count();
+            let (done, begun) = (count_notes("done"), count_notes("begin"));
+            assert!(states[done..=begun].contains(&found), "{done} steps were done: {context}");
         }
     }
 }

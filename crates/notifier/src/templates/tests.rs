@@ -29,10 +29,10 @@ fn every_template_renders_everywhere() {
             let english = templates.render(&example(template, channel, "en")).unwrap();
             let german = templates.render(&example(template, channel, "de")).unwrap();
             assert_ne!(english, german, "{template:?} over {channel:?}");
-            for said in [english, german] {
-                let is_blank = said.text.contains("\n\n\n") || said.text.contains("null");
-                assert!(!is_blank && !said.text.contains("None"), "{said:?}");
-                assert!(said.subject.contains("A-2026-17"), "{said:?}");
+            for rendered in [english, german] {
+                let is_blank = rendered.text.contains("\n\n\n") || rendered.text.contains("null");
+                assert!(!is_blank && !rendered.text.contains("None"), "{rendered:?}");
+                assert!(rendered.subject.contains("A-2026-17"), "{rendered:?}");
             }
         }
     }
@@ -40,10 +40,10 @@ fn every_template_renders_everywhere() {
 
 #[test]
 fn invitations_read_naturally() {
-    let said =
+    let rendered =
         built_in().render(&example(Template::Invitation, NotificationType::Email, "de")).unwrap();
-    assert_eq!(said.subject, "Preisanfrage: Steel beams for hall 4 (A-2026-17)");
-    let wanted = "Sie werden um ein Angebot gebeten.\n\n\
+    assert_eq!(rendered.subject, "Preisanfrage: Steel beams for hall 4 (A-2026-17)");
+    let expected = "Sie werden um ein Angebot gebeten.\n\n\
                   Nummer: A-2026-17\n\
                   Angebote bis: 2026-03-03T09:00:00Z\n\
                   Kategorie: steel\n\
@@ -53,7 +53,7 @@ fn invitations_read_naturally() {
                   - 40 Stk. HEB-200: beam, 12 m\n\n\
                   Certificate 3.1 is needed.\n\
                   https://example.com/drawing.pdf";
-    assert_eq!(said.text, wanted);
+    assert_eq!(rendered.text, expected);
 }
 
 /// Over their base language, where that is available.
@@ -78,7 +78,7 @@ fn languages_fall_back_to_english() {
 /// The error names the file.
 #[test]
 fn wrong_templates_are_refused_at_start() {
-    for (file, text, wanted) in [
+    for (file, text, expected) in [
         ("en/pause.j2", "{{ about }}\n{{ order.nothing }}", "en/pause.j2: undefined value"),
         ("en/pause.j2", "{{ about }}\n{% if %}", "en/pause.j2: syntax error"),
         ("en/pause.j2", "\nonly a text", "has no subject"),
@@ -92,13 +92,13 @@ fn wrong_templates_are_refused_at_start() {
         ),
     ] {
         let error = templates(&[(file, text)]).unwrap_err();
-        let mut said = error.to_string();
+        let mut message = error.to_string();
         let mut cause = std::error::Error::source(&error);
-        while let Some(held) = cause {
-            said = format!("{said}: {held}");
-            cause = held.source();
+        while let Some(source) = cause {
+            message = format!("{message}: {source}");
+            cause = source.source();
         }
-        assert!(said.contains(wanted), "{file} {text}: {said}");
+        assert!(message.contains(expected), "{file} {text}: {message}");
     }
 }
 
@@ -108,12 +108,15 @@ fn user_texts_stay_plain_text() {
     let mut hostile = example(Template::FollowUp, NotificationType::Email, "en");
     hostile.data["order"]["title"] = "a\r\nBcc: all@example.com".into();
     hostile.data["event"]["message"]["message"] = "<b>{{ id }}</b> <users/all>\u{7}".into();
-    let said = templates.render(&hostile).unwrap();
-    assert_eq!(said.subject, "Message of the buyer: a  Bcc: all@example.com (A-2026-17)");
-    assert!(said.text.contains("<b>{{ id }}</b>") && !said.text.contains('\u{7}'), "{said:?}");
-    let html = templates.html(&said, Some("en")).unwrap();
+    let rendered = templates.render(&hostile).unwrap();
+    assert_eq!(rendered.subject, "Message of the buyer: a  Bcc: all@example.com (A-2026-17)");
+    assert!(
+        rendered.text.contains("<b>{{ id }}</b>") && !rendered.text.contains('\u{7}'),
+        "{rendered:?}"
+    );
+    let html = templates.html(&rendered, Some("en")).unwrap();
     assert!(html.contains("&lt;b&gt;") && !html.contains("<b>"), "{html}");
     hostile.channel.kind = NotificationType::GChat;
-    let said = templates.render(&hostile).unwrap();
-    assert!(!said.text.contains('<') && said.text.contains("‹users/all›"), "{said:?}");
+    let rendered = templates.render(&hostile).unwrap();
+    assert!(!rendered.text.contains('<') && rendered.text.contains("‹users/all›"), "{rendered:?}");
 }

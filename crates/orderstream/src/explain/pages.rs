@@ -21,7 +21,7 @@ pages! {
     OrderNotFound => "ORDER_NOT_FOUND",
     ProposalNotFound => "PROPOSAL_NOT_FOUND",
     NotificationNotFound => "NOTIFICATION_NOT_FOUND",
-    ActNotFound => "ACT_NOT_FOUND",
+    CommandNotFound => "ACT_NOT_FOUND",
     ProposalExists => "PROPOSAL_EXISTS",
     OrderEnded => "ORDER_ENDED",
     OrderPaused => "ORDER_PAUSED",

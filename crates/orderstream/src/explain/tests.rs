@@ -34,18 +34,18 @@ fn every_page_has_fresh_facts() {
         let path = dir().join(format!("{}.md", reason.as_str()));
         let text = std::fs::read_to_string(&path).unwrap();
         let found: Vec<&str> = text.lines().filter(|line| line.starts_with('|')).collect();
-        let wanted = facts(reason);
-        if is_update() && !text.contains(&wanted) {
+        let expected = facts(reason);
+        if is_update() && !text.contains(&expected) {
             let rest: Vec<&str> = text.lines().filter(|line| !line.starts_with('|')).collect();
             let at = rest.iter().position(|line| line.starts_with("## ")).unwrap();
             let (head, tail) = rest.split_at(at);
             let head = head.join("\n");
-            let page = format!("{}\n\n{wanted}\n\n{}\n", head.trim_end(), tail.join("\n"));
+            let page = format!("{}\n\n{expected}\n\n{}\n", head.trim_end(), tail.join("\n"));
             std::fs::write(&path, page).unwrap();
             continue;
         }
         let name = reason.as_str();
-        assert!(text.contains(&wanted), "{name} is stale: {found:?}; run once with UPDATE=1");
+        assert!(text.contains(&expected), "{name} is stale: {found:?}; run once with UPDATE=1");
     }
 }
 
@@ -99,8 +99,8 @@ fn the_index_lists_every_reason() {
 #[test]
 fn reasons_parse_in_any_spelling() {
     for text in ["ORDER_SEALED", "order-sealed", " Order Sealed ", "[ORDER_SEALED]"] {
-        assert_eq!(known(text).ok(), Some(Reason::OrderSealed), "{text}");
+        assert_eq!(parse_reason(text).ok(), Some(Reason::OrderSealed), "{text}");
     }
-    let wrong = known("ORDER_SEALT").unwrap_err().to_string();
+    let wrong = parse_reason("ORDER_SEALT").unwrap_err().to_string();
     assert!(wrong.contains("did you mean ORDER_SEALED?"), "{wrong}");
 }

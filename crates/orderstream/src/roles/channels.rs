@@ -5,27 +5,27 @@ use std::path::Path;
 use std::sync::Arc;
 
 use orderstream_core::notification::Notifier;
-use orderstream_notifier::guard::Guard;
-use orderstream_notifier::{Channels, Config, ConfigError};
+use orderstream_notifier::guard::AddressPolicy;
+use orderstream_notifier::{Config, ConfigError, NotificationChannels};
 use orderstream_processor::{Parts, Processor};
 
 use crate::clock::SystemClock;
-use crate::exit::Failure;
+use crate::exit::CliError;
 
 /// Opens the channels of the `--notify-config` file; none without a file. `webhooks` can loosen the
 /// file's setting for webhooks, not tighten it.
 pub(super) fn open(
     file: Option<&Path>,
-    webhooks: Guard,
-) -> Result<Option<Arc<dyn Notifier>>, Failure> {
+    webhooks: AddressPolicy,
+) -> Result<Option<Arc<dyn Notifier>>, CliError> {
     let Some(file) = file else {
         tracing::info!("nobody is notified: --notify-config is not given");
         return Ok(None);
     };
-    let wrong = |error: ConfigError| Failure::input(format!("--notify-config: {error}"));
+    let wrong = |error: ConfigError| CliError::input(format!("--notify-config: {error}"));
     let mut settings = Config::load(file).map_err(wrong)?;
-    settings.webhook.allow_local |= webhooks == Guard::Open;
-    let channels = Channels::new(settings, Arc::new(SystemClock)).map_err(wrong)?;
+    settings.webhook.allow_local |= webhooks == AddressPolicy::Open;
+    let channels = NotificationChannels::new(settings, Arc::new(SystemClock)).map_err(wrong)?;
     tracing::info!(channels = channels.summary(), "people are notified");
     Ok(Some(Arc::new(channels)))
 }
@@ -35,16 +35,16 @@ pub(super) fn open(
 pub(super) fn start(
     parts: Parts,
     notifier: Option<Arc<dyn Notifier>>,
-) -> Result<Processor, Failure> {
+) -> Result<Processor, CliError> {
     let processor = Processor::start(parts).map_err(unexpected)?;
-    let told = match notifier {
-        Some(notifier) => processor.telling(notifier),
-        None => processor.silent(),
+    let started = match notifier {
+        Some(notifier) => processor.with_notifications(notifier),
+        None => processor.without_notifications(),
     };
-    told.map_err(unexpected)
+    started.map_err(unexpected)
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "made for map_err")]
-pub(super) fn unexpected(error: orderstream_processor::Error) -> Failure {
-    Failure::unexpected(error.to_string())
+pub(super) fn unexpected(error: orderstream_processor::Error) -> CliError {
+    CliError::unexpected(error.to_string())
 }

@@ -6,34 +6,34 @@ use std::time::Duration;
 use orderstream_controller::cluster::{self, ClusterBuyer, Config, Processors, Requests, connect};
 use orderstream_core::port::{OrderOwners, OrderStreams};
 use orderstream_requestor::{MemoryLists, Parts, Requestor};
-use orderstream_rpc::server::http_metrics::measured;
+use orderstream_rpc::server::http_metrics::with_metrics;
 use tokio_util::sync::CancellationToken;
 
 use super::requestor::unexpected;
 use super::{Tasks, projection, serve};
 use crate::admin::Admin;
-use crate::cli::Common;
+use crate::cli::CommonArgs;
 use crate::clock::SystemClock;
-use crate::exit::Failure;
-use crate::figures;
-use crate::listen::{Addresses, WhenOccupied};
+use crate::exit::CliError;
+use crate::listen::{ListenAddresses, OccupiedPortPolicy};
+use crate::metrics;
 use crate::shutdown::on_signal;
 
 /// The interval at which the role checks whether the first list is complete.
-const READY_LOOK: Duration = Duration::from_millis(50);
+const READY_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Runs the operator until it is stopped.
-pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> {
-    config.validate().map_err(|error| Failure::input(error.to_string()))?;
+pub(crate) async fn run(config: Config, common: &CommonArgs) -> Result<(), CliError> {
+    config.validate().map_err(|error| CliError::input(error.to_string()))?;
     let projection =
         projection::open_beside(config.store.as_ref(), config.namespace.as_deref()).await?;
-    let (registry, http) = figures::registry()?;
+    let (registry, http) = metrics::registry()?;
     let requests =
-        Requests::register(&registry).map_err(|error| Failure::unexpected(error.to_string()))?;
+        Requests::register(&registry).map_err(|error| CliError::unexpected(error.to_string()))?;
     let (client, own) = connect(config.kubeconfig.as_deref(), &requests)
         .await
-        .map_err(|error| Failure::input(error.to_string()))?;
-    let mut addresses = Addresses::new(WhenOccupied::Fail);
+        .map_err(|error| CliError::input(error.to_string()))?;
+    let mut addresses = ListenAddresses::new(OccupiedPortPolicy::Fail);
     let rest = addresses.bind("requestor", "--rest-addr", config.rest_addr)?;
     let metrics = addresses.bind("metrics", "--metrics-addr", config.metrics_addr)?;
     let shutdown = CancellationToken::new();
@@ -69,33 +69,33 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
         shutdown: shutdown.clone(),
     };
     let (handle, service) =
-        cluster::start(parts).map_err(|error| Failure::unexpected(error.to_string()))?;
+        cluster::start(parts).map_err(|error| CliError::unexpected(error.to_string()))?;
     let buyer = ClusterBuyer::new(buyers, Arc::clone(handle.cache()));
     let router = orderstream_requestor::rest::router(Arc::new(buyer));
     let admin = Admin::new(registry);
     let mut tasks = Tasks::new(shutdown.clone());
     tasks.start(on_signal(shutdown.clone()));
     tasks.start(admin.clone().serve(metrics, shutdown.clone()));
-    tasks.start(serve(rest, measured(router, http), shutdown.clone()));
+    tasks.start(serve(rest, with_metrics(router, http), shutdown.clone()));
     tasks.start(async move {
         service.run().await;
         streams_end.cancel();
         requestor_service.run().await.map_err(unexpected)
     });
-    tasks.start(say_when_ready(handle, admin, shutdown));
+    tasks.start(set_ready_when_synced(handle, admin, shutdown));
     addresses.write(common.addr_file.as_deref())?;
     tasks.join().await
 }
 
-async fn say_when_ready(
+async fn set_ready_when_synced(
     handle: cluster::Handle,
     admin: Admin,
     shutdown: CancellationToken,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     while !handle.is_ready() {
         tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
-            () = tokio::time::sleep(READY_LOOK) => {}
+            () = tokio::time::sleep(READY_POLL_INTERVAL) => {}
         }
     }
     admin.set_ready();

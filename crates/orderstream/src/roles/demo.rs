@@ -12,8 +12,8 @@ use orderstream_core::port::Clock as _;
 use orderstream_core::price::Decimal;
 use orderstream_core::spec::{Item, Seller, Verdict};
 use orderstream_core::{OrderKey, Seq};
-use orderstream_processor::Orders;
-use orderstream_processor::orders::Followed;
+use orderstream_processor::OwnedOrders;
+use orderstream_processor::orders::FollowItem;
 use orderstream_rpc::v1;
 use orderstream_rpc::v1::order_non_streaming_service_client::OrderNonStreamingServiceClient;
 use tokio::task::JoinSet;
@@ -23,18 +23,18 @@ use tonic::transport::{Channel, Endpoint};
 use super::dev::seller_manifests;
 use crate::clock::SystemClock;
 use crate::describe;
-use crate::exit::Failure;
+use crate::exit::CliError;
 use crate::output;
 
 /// The interval at which new orders are looked up.
-const LOOK: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// The most orders that are shown live at one time.
 const ORDERS_MAX: usize = 1_000;
 /// The longest random delay before a demo seller proposes, milliseconds; 300 ms come on top.
-const THINK_MS_MAX: u64 = 1_500;
+const DELAY_MS_MAX: u64 = 1_500;
 
 /// Returns the first `count` demo sellers of the examples.
-pub(super) fn sellers(count: usize) -> Result<Vec<Seller>, Failure> {
+pub(super) fn sellers(count: usize) -> Result<Vec<Seller>, CliError> {
     let mut sellers = seller_manifests(include_str!("../../../../examples/sellers.yaml"))?;
     sellers.truncate(count);
     Ok(sellers)
@@ -42,16 +42,16 @@ pub(super) fn sellers(count: usize) -> Result<Vec<Seller>, Failure> {
 
 /// Shows all orders live and proposes for their sellers, until shutdown.
 pub(super) async fn run(
-    orders: Orders,
+    orders: OwnedOrders,
     url: String,
     shutdown: CancellationToken,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let channel = Endpoint::from_shared(url)
-        .map_err(|error| Failure::unexpected(error.to_string()))?
+        .map_err(|error| CliError::unexpected(error.to_string()))?
         .connect_timeout(Duration::from_secs(2))
         .connect_lazy();
     let mut known = BTreeSet::new();
-    let mut shown = JoinSet::new();
+    let mut followers = JoinSet::new();
     // Orders from before the start continue after their last event; earlier events are not printed
     // again.
     for key in orders.keys(None, None, ORDERS_MAX) {
@@ -60,50 +60,50 @@ pub(super) async fn run(
         known.insert(key.clone());
         if !phase.is_terminal() {
             output::line(&format!("order {key} goes on after event {last}"));
-            shown.spawn(show(orders.clone(), channel.clone(), key, last));
+            followers.spawn(show(orders.clone(), channel.clone(), key, last));
         }
     }
-    let mut look = tokio::time::interval(LOOK);
+    let mut poll = tokio::time::interval(POLL_INTERVAL);
     while !shutdown.is_cancelled() {
         // Cancel-safe: a tick that is dropped comes again.
         tokio::select! {
-            _ = look.tick() => {}
-            Some(_) = shown.join_next() => {}
+            _ = poll.tick() => {}
+            Some(_) = followers.join_next() => {}
             () = shutdown.cancelled() => {}
         }
         for key in orders.keys(None, None, ORDERS_MAX) {
-            if shown.len() < ORDERS_MAX && known.insert(key.clone()) {
-                shown.spawn(show(orders.clone(), channel.clone(), key, Seq(0)));
+            if followers.len() < ORDERS_MAX && known.insert(key.clone()) {
+                followers.spawn(show(orders.clone(), channel.clone(), key, Seq(0)));
             }
         }
     }
-    while shown.join_next().await.is_some() {}
+    while followers.join_next().await.is_some() {}
     Ok(())
 }
 
 /// Shows one order to its end; its sellers propose when they are selected.
-async fn show(orders: Orders, channel: Channel, key: OrderKey, after: Seq) {
+async fn show(orders: OwnedOrders, channel: Channel, key: OrderKey, after: Seq) {
     let Ok(mut events) = orders.follow(&key, after, None).await else { return };
-    let mut answering = JoinSet::new();
+    let mut proposing = JoinSet::new();
     if after > Seq(1) {
-        answer_all(&orders, &channel, &key, &mut answering).await;
+        propose_all(&orders, &channel, &key, &mut proposing).await;
     }
-    while let Some(Ok(Followed::Event(event))) = events.next().await {
+    while let Some(Ok(FollowItem::Event(event))) = events.next().await {
         output::line(&describe(&key, &event));
         if matches!(event.kind, EventKind::SellersSelected(_)) {
-            answer_all(&orders, &channel, &key, &mut answering).await;
+            propose_all(&orders, &channel, &key, &mut proposing).await;
         }
     }
-    answering.shutdown().await;
+    proposing.shutdown().await;
 }
 
 /// Makes every chosen seller of an order propose after a delay. The proposal's incarnation and
 /// idempotency key are fixed, so a seller that proposed before a restart does not propose twice.
-async fn answer_all(
-    orders: &Orders,
+async fn propose_all(
+    orders: &OwnedOrders,
     channel: &Channel,
     key: &OrderKey,
-    answering: &mut JoinSet<()>,
+    proposing: &mut JoinSet<()>,
 ) {
     let invited = orders
         .read(key, |order, _| {
@@ -116,9 +116,10 @@ async fn answer_all(
     for seller in sellers {
         let submission = proposal(key, &incarnation, &seller, &items);
         let channel = channel.clone();
-        let think = Duration::from_millis(300 + dice(&seller, &incarnation) % THINK_MS_MAX);
-        answering.spawn(async move {
-            tokio::time::sleep(think).await;
+        let delay =
+            Duration::from_millis(300 + stable_number(&seller, &incarnation) % DELAY_MS_MAX);
+        proposing.spawn(async move {
+            tokio::time::sleep(delay).await;
             let mut client = OrderNonStreamingServiceClient::new(channel);
             let call = client.submit_proposals(futures_util::stream::iter([submission]));
             match tokio::time::timeout(Duration::from_secs(5), call).await {
@@ -131,8 +132,8 @@ async fn answer_all(
 }
 
 /// Returns a stable number from two texts, so that a demo runs the same way each time.
-fn dice(a: &str, b: &str) -> u64 {
-    let hash = StableHasher::default().bytes(a.as_bytes()).bytes(b.as_bytes()).finish();
+fn stable_number(first: &str, second: &str) -> u64 {
+    let hash = StableHasher::default().bytes(first.as_bytes()).bytes(second.as_bytes()).finish();
     hash ^ (hash >> 29)
 }
 
@@ -148,13 +149,14 @@ fn proposal(
     if items.is_empty() {
         // An old client's order has no items; the seller gives a price for what was agreed
         // otherwise.
-        let cents = i64::try_from(10_000 + dice(seller, incarnation) % 5_000).unwrap_or(10_000);
+        let cents =
+            i64::try_from(10_000 + stable_number(seller, incarnation) % 5_000).unwrap_or(10_000);
         total = Decimal::new(cents, 2);
     }
     let mut lines = Vec::new();
     for item in items {
-        let cents = 2_000 + dice(&item.sku, "") % 20_000;
-        let own = 90 + dice(seller, &item.sku) % 21;
+        let cents = 2_000 + stable_number(&item.sku, "") % 20_000;
+        let own = 90 + stable_number(seller, &item.sku) % 21;
         let each = i64::try_from(cents * own / 100).unwrap_or(2_000);
         let price = (Decimal::new(each, 2) * item.quantity.value()).round_dp(2);
         total += price;
@@ -185,8 +187,8 @@ fn proposal(
 fn describe(key: &OrderKey, event: &Event) -> String {
     let age_ms = SystemClock.now().ms_since(event.at);
     let at = rfc3339_seconds(event.at);
-    let word = event.kind.as_str();
+    let event_type = event.kind.as_str();
     let detail = describe::detail(&event.kind);
-    let late = if age_ms > 1_000 { format!("  ({age_ms} ms ago)") } else { String::new() };
-    format!("{at}  {key}  #{:<3} {word:<16} {detail}{late}", event.seq.0)
+    let age = if age_ms > 1_000 { format!("  ({age_ms} ms ago)") } else { String::new() };
+    format!("{at}  {key}  #{:<3} {event_type:<16} {detail}{age}", event.seq.0)
 }

@@ -9,14 +9,14 @@ use orderstream_controller::local::LocalOrderRequests;
 use orderstream_controller::manifest::{self, Manifest};
 use orderstream_controller::order_request::OrderRequest;
 use orderstream_controller::seller_file::FileDirectory;
-use orderstream_core::port::{ByName, SellerDirectory as _};
+use orderstream_core::port::{DnsAddresses, SellerDirectory as _};
 use orderstream_core::spec::Seller;
 use orderstream_core::{StoreUrl, Tenant};
 use orderstream_journal::Embedded;
-use orderstream_notifier::guard::Guard;
-use orderstream_processor::{Orders, Parts, PeersConfig};
+use orderstream_notifier::guard::AddressPolicy;
+use orderstream_processor::{OwnedOrders, Parts, PeersConfig};
 use orderstream_requestor::{Handle, JournalLists, Projection, Requestor, Service};
-use orderstream_rpc::server::http_metrics::{HttpMetrics, measured};
+use orderstream_rpc::server::http_metrics::{HttpMetrics, with_metrics};
 use prometheus::Registry;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
@@ -25,14 +25,14 @@ use tokio_util::sync::CancellationToken;
 use super::processor::keep_ended;
 use super::{
     Tasks, blocking, buyer_router, channels, close_journal, demo, open_journal, open_local,
-    projection, requestor, serve, watch_journal,
+    projection, register_journal_metrics, requestor, serve,
 };
 use crate::admin::Admin;
-use crate::cli::Common;
+use crate::cli::CommonArgs;
 use crate::clock::SystemClock;
-use crate::exit::Failure;
-use crate::figures;
-use crate::listen::{Addresses, WhenOccupied, reachable};
+use crate::exit::CliError;
+use crate::listen::{ListenAddresses, OccupiedPortPolicy, reachable};
+use crate::metrics;
 use crate::output;
 use crate::shutdown::on_signal;
 
@@ -98,13 +98,13 @@ impl Default for Config {
 }
 
 /// The sellers and order requests of the manifests that are applied at the start.
-struct Wanted {
+struct InitialManifests {
     sellers: Vec<Seller>,
     requests: Vec<OrderRequest>,
 }
 
 /// The bound ports.
-struct Ports {
+struct DevListeners {
     grpc: TcpListener,
     rest: TcpListener,
     requestor: TcpListener,
@@ -112,24 +112,25 @@ struct Ports {
 }
 
 /// Runs everything until it is stopped.
-pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> {
-    let wanted = wanted(&config)?;
+pub(crate) async fn run(config: Config, common: &CommonArgs) -> Result<(), CliError> {
+    let manifests = initial_manifests(&config)?;
     let keep_ended = keep_ended(&config.keep_ended)?;
     let projection = projection::open_beside(config.store.as_ref(), None).await?;
-    let webhooks = if config.webhook_allow_local { Guard::Open } else { Guard::Strict };
+    let webhooks =
+        if config.webhook_allow_local { AddressPolicy::Open } else { AddressPolicy::Strict };
     let notifier = channels::open(config.notify_config.as_deref(), webhooks)?;
-    let owned = open_journal(&config.data_dir.join("processor"), "--data-dir").await?;
-    let followed = open_journal(&config.data_dir.join("requestor"), "--data-dir").await?;
-    let mut addresses = Addresses::new(WhenOccupied::TakeNext);
+    let processor_journal = open_journal(&config.data_dir.join("processor"), "--data-dir").await?;
+    let requestor_journal = open_journal(&config.data_dir.join("requestor"), "--data-dir").await?;
+    let mut addresses = ListenAddresses::new(OccupiedPortPolicy::TakeNext);
     let ports = bind(&config, &mut addresses)?;
-    let grpc = ports.grpc.local_addr().map_err(|e| Failure::unexpected(e.to_string()))?;
+    let grpc = ports.grpc.local_addr().map_err(|error| CliError::unexpected(error.to_string()))?;
     let url = format!("http://{}", reachable(grpc));
-    let ((registry, http), shutdown) = (figures::registry()?, CancellationToken::new());
-    watch_journal(&registry, &owned, &config.data_dir)?;
+    let ((registry, http), shutdown) = (metrics::registry()?, CancellationToken::new());
+    register_journal_metrics(&registry, &processor_journal, &config.data_dir)?;
     let processor = {
-        let directory = FileDirectory::from(wanted.sellers);
+        let directory = FileDirectory::from(manifests.sellers);
         let parts = Parts {
-            journal: Arc::new(owned.clone()),
+            journal: Arc::new(processor_journal.clone()),
             directory: Arc::new(directory),
             clock: Arc::new(SystemClock),
             metrics: registry.clone(),
@@ -150,69 +151,70 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
         result.map_err(channels::unexpected)
     });
     let (handle, service) =
-        start_requestor((&url, projection), &followed, &registry, &shutdown).await?;
+        start_requestor((&url, projection), &requestor_journal, &registry, &shutdown).await?;
     let dir = config.data_dir.join("orderrequests");
     let local = open_local(&dir, &handle, shutdown.clone()).await?;
-    let side = Side { http, handle, service, local: local.clone(), orders, url };
-    let admin = Admin::new(registry).of(vec![owned.clone(), followed.clone()]);
-    start_rest(&mut tasks, side, (ports.requestor, ports.metrics), admin);
+    let services = DevServices { http, handle, service, local: local.clone(), orders, url };
+    let admin = Admin::new(registry)
+        .with_journals(vec![processor_journal.clone(), requestor_journal.clone()]);
+    start_rest(&mut tasks, services, (ports.requestor, ports.metrics), admin);
     addresses.write(common.addr_file.as_deref())?;
-    apply(local, wanted.requests).await?;
+    apply(local, manifests.requests).await?;
     tasks.join().await?;
-    close_journal(owned).await?;
-    close_journal(followed).await
+    close_journal(processor_journal).await?;
+    close_journal(requestor_journal).await
 }
 
 /// The parts that run beside the processor.
-struct Side {
+struct DevServices {
     http: Arc<HttpMetrics>,
     handle: Handle,
     service: Service,
     local: LocalOrderRequests,
-    orders: Orders,
+    orders: OwnedOrders,
     url: String,
 }
 
 fn start_rest(
     tasks: &mut Tasks,
-    side: Side,
+    services: DevServices,
     (requestor, metrics): (TcpListener, TcpListener),
     admin: Admin,
 ) {
     let shutdown = tasks.shutdown.clone();
     admin.set_ready();
     tasks.start(admin.serve(metrics, shutdown.clone()));
-    let router = measured(buyer_router(&side.handle, &side.local), side.http);
+    let router = with_metrics(buyer_router(&services.handle, &services.local), services.http);
     tasks.start(serve(requestor, router, shutdown.clone()));
-    let (service, local) = (side.service, side.local);
+    let (service, local) = (services.service, services.local);
     tasks.start(async move { service.run().await.map_err(requestor::unexpected) });
     tasks.start(async move {
         local.run().await;
         Ok(())
     });
-    tasks.start(demo::run(side.orders, side.url, shutdown));
+    tasks.start(demo::run(services.orders, services.url, shutdown));
 }
 
-fn wanted(config: &Config) -> Result<Wanted, Failure> {
-    let mut wanted = Wanted { sellers: Vec::new(), requests: Vec::new() };
+fn initial_manifests(config: &Config) -> Result<InitialManifests, CliError> {
+    let mut manifests = InitialManifests { sellers: Vec::new(), requests: Vec::new() };
     for file in &config.apply {
         for manifest in manifest::read_file(file)? {
             match manifest {
-                Manifest::OrderRequest(request) => wanted.requests.push(*request),
+                Manifest::OrderRequest(request) => manifests.requests.push(*request),
                 Manifest::Seller(seller) => {
-                    wanted.sellers.push(orderstream_controller::convert::seller(&seller)?);
+                    manifests.sellers.push(orderstream_controller::convert::seller(&seller)?);
                 }
             }
         }
     }
-    if wanted.sellers.is_empty() {
-        wanted.sellers = demo::sellers(config.sellers)?;
+    if manifests.sellers.is_empty() {
+        manifests.sellers = demo::sellers(config.sellers)?;
     }
-    Ok(wanted)
+    Ok(manifests)
 }
 
-fn bind(config: &Config, addresses: &mut Addresses) -> Result<Ports, Failure> {
-    Ok(Ports {
+fn bind(config: &Config, addresses: &mut ListenAddresses) -> Result<DevListeners, CliError> {
+    Ok(DevListeners {
         grpc: addresses.bind("grpc", "--grpc-addr", config.grpc_addr)?,
         rest: addresses.bind("rest", "--rest-addr", config.rest_addr)?,
         requestor: addresses.bind("requestor", "--requestor-addr", config.requestor_addr)?,
@@ -225,10 +227,10 @@ async fn start_requestor(
     journal: &Embedded,
     registry: &Registry,
     shutdown: &CancellationToken,
-) -> Result<(Handle, Service), Failure> {
+) -> Result<(Handle, Service), CliError> {
     let parts = orderstream_requestor::Parts {
         processors: vec![url.to_owned()],
-        addresses: Arc::new(ByName),
+        addresses: Arc::new(DnsAddresses),
         connections: 2,
         max_orders: ORDERS_MAX,
         lists: Arc::new(JournalLists::new(Arc::new(journal.clone()))),
@@ -242,11 +244,11 @@ async fn start_requestor(
 
 /// Applies the manifests that were given at the start. A manifest that was applied before changes
 /// nothing.
-async fn apply(local: LocalOrderRequests, requests: Vec<OrderRequest>) -> Result<(), Failure> {
+async fn apply(local: LocalOrderRequests, requests: Vec<OrderRequest>) -> Result<(), CliError> {
     for request in requests {
         let name = request.metadata.name.clone().unwrap_or_default();
         let local = local.clone();
-        let applied = blocking(move || local.apply(request).map_err(Failure::from))
+        let applied = blocking(move || local.apply(request).map_err(CliError::from))
             .await
             .map(|(how, _)| how)?;
         let how = format!("{applied:?}").to_lowercase();
@@ -256,7 +258,7 @@ async fn apply(local: LocalOrderRequests, requests: Vec<OrderRequest>) -> Result
 }
 
 /// Parses seller manifests that are embedded in the binary.
-pub(super) fn seller_manifests(text: &str) -> Result<Vec<Seller>, Failure> {
+pub(super) fn seller_manifests(text: &str) -> Result<Vec<Seller>, CliError> {
     let sellers = manifest::read(&Path::new("demo sellers").display().to_string(), text)?
         .into_iter()
         .filter_map(|manifest| match manifest {

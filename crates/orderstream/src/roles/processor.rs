@@ -8,19 +8,19 @@ use orderstream_controller::cluster::{Client, ClusterSellers, Requests, connect}
 use orderstream_controller::duration::parse_ms;
 use orderstream_controller::seller_file::FileDirectory;
 use orderstream_core::port::SellerDirectory;
-use orderstream_notifier::guard::Guard;
+use orderstream_notifier::guard::AddressPolicy;
 use orderstream_processor::{Config, Parts, PeersConfig};
 use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{Tasks, blocking, channels, close_journal, open_journal, watch_journal};
+use super::{Tasks, blocking, channels, close_journal, open_journal, register_journal_metrics};
 use crate::admin::Admin;
-use crate::cli::Common;
+use crate::cli::CommonArgs;
 use crate::clock::SystemClock;
-use crate::exit::Failure;
-use crate::figures;
-use crate::listen::{Addresses, WhenOccupied};
+use crate::exit::CliError;
+use crate::listen::{ListenAddresses, OccupiedPortPolicy};
+use crate::metrics;
 use crate::shutdown::on_signal;
 
 /// The shortest time for which an ended order is kept: long enough that its award can be read.
@@ -29,17 +29,18 @@ const KEEP_ENDED_MIN: Duration = Duration::from_mins(1);
 const KEEP_ENDED_MAX: Duration = Duration::from_hours(24 * 999);
 
 /// Runs a processor until it is stopped.
-pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> {
-    let (registry, http) = figures::registry()?;
-    let sellers = Sellers::of(&config, &registry).await?;
-    let webhooks = if config.webhook_allow_local { Guard::Open } else { Guard::Strict };
+pub(crate) async fn run(config: Config, common: &CommonArgs) -> Result<(), CliError> {
+    let (registry, http) = metrics::registry()?;
+    let sellers = SellerSource::of(&config, &registry).await?;
+    let webhooks =
+        if config.webhook_allow_local { AddressPolicy::Open } else { AddressPolicy::Strict };
     let notifier = channels::open(config.notify_config.as_deref(), webhooks)?;
     let journal = open_journal(&config.data_dir, "--data-dir").await?;
-    let mut addresses = Addresses::new(WhenOccupied::Fail);
+    let mut addresses = ListenAddresses::new(OccupiedPortPolicy::Fail);
     let grpc = addresses.bind("grpc", "--grpc-addr", config.grpc_addr)?;
     let rest = addresses.bind("rest", "--rest-addr", config.rest_addr)?;
     let metrics = addresses.bind("metrics", "--metrics-addr", config.metrics_addr)?;
-    watch_journal(&registry, &journal, &config.data_dir)?;
+    register_journal_metrics(&registry, &journal, &config.data_dir)?;
     let shutdown = CancellationToken::new();
     let peers = peers(&config, &grpc, &rest)?;
     let parts = Parts {
@@ -53,15 +54,15 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
         shutdown: shutdown.clone(),
     };
     // Alive while it reads its journal, and ready after that.
-    let admin = Admin::new(registry).of(vec![journal.clone()]);
+    let admin = Admin::new(registry).with_journals(vec![journal.clone()]);
     let mut tasks = Tasks::new(shutdown.clone());
     tasks.start(on_signal(shutdown.clone()));
     tasks.start(admin.clone().serve(metrics, shutdown.clone()));
     let processor = blocking(move || channels::start(parts, notifier)).await?;
     let greeted = processor.greeted();
-    let cluster = sellers.of_cluster();
+    let cluster = sellers.cluster_sellers();
     tasks.start(sellers.follow(shutdown.clone()));
-    let until = shutdown.clone();
+    let stop = shutdown.clone();
     tasks.start(async move {
         let result = processor.run(grpc, rest).await.map_err(channels::unexpected);
         shutdown.cancel();
@@ -72,7 +73,7 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
         greeted.await;
         if let Some(cluster) = cluster {
             tokio::select! {
-                () = until.cancelled() => return Ok(()),
+                () = stop.cancelled() => return Ok(()),
                 () = cluster.listed() => {}
             }
         }
@@ -84,25 +85,25 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
 }
 
 /// Parses the time for which an order is kept after its end.
-pub(super) fn keep_ended(text: &str) -> Result<Duration, Failure> {
-    let wanted = parse_ms(text).map(Duration::from_millis);
-    wanted.filter(|wanted| (KEEP_ENDED_MIN..=KEEP_ENDED_MAX).contains(wanted)).ok_or_else(|| {
+pub(super) fn keep_ended(text: &str) -> Result<Duration, CliError> {
+    let duration = parse_ms(text).map(Duration::from_millis);
+    duration.filter(|wanted| (KEEP_ENDED_MIN..=KEEP_ENDED_MAX).contains(wanted)).ok_or_else(|| {
         let text = format!(
             "--keep-ended '{text}' is not a duration from 1m to 999d; give one such as 12h or 30d"
         );
-        Failure::input(text)
+        CliError::input(text)
     })
 }
 
 /// Returns the URLs by which this processor is known, and the file that lists its peers.
-fn peers(config: &Config, grpc: &TcpListener, rest: &TcpListener) -> Result<PeersConfig, Failure> {
+fn peers(config: &Config, grpc: &TcpListener, rest: &TcpListener) -> Result<PeersConfig, CliError> {
     let at = |listener: &TcpListener| {
-        listener.local_addr().map_err(|error| Failure::unexpected(error.to_string()))
+        listener.local_addr().map_err(|error| CliError::unexpected(error.to_string()))
     };
     let is_reachable = config.name.is_some() || !config.grpc_addr.ip().is_unspecified();
     if config.peers.is_some() && !is_reachable {
         let text = "--peers needs --name, the URL by which the other processors reach this one";
-        return Err(Failure::input(text.to_owned()));
+        return Err(CliError::input(text.to_owned()));
     }
     let name = match &config.name {
         Some(name) => name.clone(),
@@ -120,31 +121,31 @@ fn peers(config: &Config, grpc: &TcpListener, rest: &TcpListener) -> Result<Peer
 }
 
 /// The source of the sellers.
-enum Sellers {
+enum SellerSource {
     /// A file, which is followed; no sellers without one.
     File(FileDirectory, Option<PathBuf>),
     /// The cluster, all of it or one namespace.
     Cluster(ClusterSellers, Client, Option<String>),
 }
 
-impl Sellers {
-    async fn of(config: &Config, registry: &Registry) -> Result<Self, Failure> {
+impl SellerSource {
+    async fn of(config: &Config, registry: &Registry) -> Result<Self, CliError> {
         if config.sellers_from_cluster && config.sellers.is_some() {
             let text = "--sellers and --sellers-from-cluster exclude each other; give one of them";
-            return Err(Failure::input(text.to_owned()));
+            return Err(CliError::input(text.to_owned()));
         }
         if config.sellers_from_cluster {
             let requests = Requests::register_of_processor(registry)
-                .map_err(|error| Failure::unexpected(error.to_string()))?;
+                .map_err(|error| CliError::unexpected(error.to_string()))?;
             let (client, _) = connect(config.kubeconfig.as_deref(), &requests)
                 .await
-                .map_err(|error| Failure::input(error.to_string()))?;
+                .map_err(|error| CliError::input(error.to_string()))?;
             let namespace = config.sellers_namespace.clone();
             return Ok(Self::Cluster(ClusterSellers::default(), client, namespace));
         }
         if config.sellers.is_some() && config.sellers_namespace.is_some() {
             let text = "--sellers-namespace needs --sellers-from-cluster; a file has no namespaces";
-            return Err(Failure::input(text.to_owned()));
+            return Err(CliError::input(text.to_owned()));
         }
         let directory = match &config.sellers {
             Some(file) => FileDirectory::load(file)?,
@@ -160,7 +161,7 @@ impl Sellers {
         }
     }
 
-    fn of_cluster(&self) -> Option<ClusterSellers> {
+    fn cluster_sellers(&self) -> Option<ClusterSellers> {
         match self {
             Self::File(..) => None,
             Self::Cluster(sellers, ..) => Some(sellers.clone()),
@@ -168,7 +169,7 @@ impl Sellers {
     }
 
     /// Keeps the sellers up to date until shutdown.
-    async fn follow(self, shutdown: CancellationToken) -> Result<(), Failure> {
+    async fn follow(self, shutdown: CancellationToken) -> Result<(), CliError> {
         match self {
             Self::File(_, None) => {}
             Self::File(directory, Some(file)) => directory.follow(file, shutdown).await,

@@ -4,20 +4,20 @@
 use std::sync::Arc;
 
 use orderstream_core::StoreUrl;
-use orderstream_mongo::{MongoProjection, Place};
+use orderstream_mongo::{MongoEndpoint, MongoProjection};
 use orderstream_requestor::Projection;
 
-use crate::exit::Failure;
+use crate::exit::CliError;
 
 /// Opens the projection of a role; none where orders are in the lists only. Projects the orders of
 /// `tenant` only, or of all where it is absent.
 pub(super) async fn open(
     store: Option<&StoreUrl>,
     tenant: Option<&str>,
-) -> Result<Option<Projection>, Failure> {
+) -> Result<Option<Projection>, CliError> {
     let Some(store) = store.filter(|store| store.embedded_dir().is_none()) else { return Ok(None) };
-    let wrong = |error: orderstream_mongo::Error| Failure::input(format!("--store {error}"));
-    let place = Place::new(store.clone()).map_err(wrong)?;
+    let wrong = |error: orderstream_mongo::Error| CliError::input(format!("--store {error}"));
+    let place = MongoEndpoint::new(store.clone()).map_err(wrong)?;
     let projection = MongoProjection::new(&place).await.map_err(wrong)?;
     tracing::info!(%place, "order status and follow-ups are projected");
     Ok(Some(Projection { store: Arc::new(projection), tenant: tenant.map(str::to_owned) }))
@@ -27,9 +27,9 @@ pub(super) async fn open(
 pub(super) async fn open_beside(
     store: Option<&StoreUrl>,
     tenant: Option<&str>,
-) -> Result<Option<Projection>, Failure> {
+) -> Result<Option<Projection>, CliError> {
     if let Some(store) = store.filter(|store| store.embedded_dir().is_some()) {
-        return Err(Failure::input(format!(
+        return Err(CliError::input(format!(
             "--store '{store}' has no use here; give mongodb://host/database, or leave it out"
         )));
     }

@@ -2,38 +2,39 @@
 
 use std::sync::Arc;
 
-use orderstream_core::port::ByName;
+use orderstream_core::port::DnsAddresses;
 use orderstream_requestor::{Config, JournalLists, Parts, Requestor};
-use orderstream_rpc::server::http_metrics::measured;
+use orderstream_rpc::server::http_metrics::with_metrics;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Tasks, buyer_router, close_journal, open_journal, open_local, projection, serve, watch_journal,
+    Tasks, buyer_router, close_journal, open_journal, open_local, projection,
+    register_journal_metrics, serve,
 };
 use crate::admin::Admin;
-use crate::cli::Common;
+use crate::cli::CommonArgs;
 use crate::clock::SystemClock;
-use crate::exit::Failure;
-use crate::figures;
-use crate::listen::{Addresses, WhenOccupied};
+use crate::exit::CliError;
+use crate::listen::{ListenAddresses, OccupiedPortPolicy};
+use crate::metrics;
 use crate::shutdown::on_signal;
 
 /// Runs a requestor until it is stopped.
-pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> {
+pub(crate) async fn run(config: Config, common: &CommonArgs) -> Result<(), CliError> {
     config.validate()?;
     let dir = config.store_dir()?;
     let projection = projection::open(Some(&config.store), None).await?;
     let flag = if config.store.is_mongodb() { "--data-dir" } else { "--store" };
     let journal = open_journal(&dir, flag).await?;
-    let mut addresses = Addresses::new(WhenOccupied::Fail);
+    let mut addresses = ListenAddresses::new(OccupiedPortPolicy::Fail);
     let rest = addresses.bind("requestor", "--rest-addr", config.rest_addr)?;
     let metrics = addresses.bind("metrics", "--metrics-addr", config.metrics_addr)?;
-    let (registry, http) = figures::registry()?;
-    watch_journal(&registry, &journal, &dir)?;
+    let (registry, http) = metrics::registry()?;
+    register_journal_metrics(&registry, &journal, &dir)?;
     let shutdown = CancellationToken::new();
     let parts = Parts {
         processors: config.processors,
-        addresses: Arc::new(ByName),
+        addresses: Arc::new(DnsAddresses),
         connections: config.connections,
         max_orders: config.max_orders,
         lists: Arc::new(JournalLists::new(Arc::new(journal.clone()))),
@@ -44,11 +45,11 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
     };
     let (handle, service) = Requestor::start(parts).await.map_err(unexpected)?;
     let local = open_local(&dir.join("orderrequests"), &handle, shutdown.clone()).await?;
-    let admin = Admin::new(registry).of(vec![journal.clone()]);
+    let admin = Admin::new(registry).with_journals(vec![journal.clone()]);
     let mut tasks = Tasks::new(shutdown.clone());
     tasks.start(on_signal(shutdown.clone()));
     tasks.start(admin.clone().serve(metrics, shutdown.clone()));
-    tasks.start(serve(rest, measured(buyer_router(&handle, &local), http), shutdown.clone()));
+    tasks.start(serve(rest, with_metrics(buyer_router(&handle, &local), http), shutdown.clone()));
     tasks.start(async move { service.run().await.map_err(unexpected) });
     tasks.start(async move {
         local.run().await;
@@ -62,6 +63,6 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "made for map_err")]
-pub(super) fn unexpected(error: orderstream_requestor::Error) -> Failure {
-    Failure::unexpected(error.to_string())
+pub(super) fn unexpected(error: orderstream_requestor::Error) -> CliError {
+    CliError::unexpected(error.to_string())
 }

@@ -2,19 +2,19 @@
 //! an order is awarded once, and a typing mistake would be final.
 
 use orderstream_controller::cluster::edit::Edit;
-use orderstream_core::buyer::BuyerAct;
+use orderstream_core::buyer::BuyerCommand;
 use orderstream_core::command;
 use orderstream_core::request_phase::end_reason;
 use orderstream_core::{Phase, ProposalId, Reason};
 use serde_json::Value;
 
-use super::acts::{On, reason, undo_within_ms};
-use super::market::{Market, Subject, briefly};
+use super::execution::{ObservedEffect, STATE_UNKNOWN, VerbCommand};
+use super::market::{Market, Subject, await_optional};
 use super::model::{OrderView, ProposalCounts, ProposalView};
 use super::nearest::nearest;
+use super::order_commands::{OrderArgs, reason, undo_within_ms};
 use super::print;
-use super::wish::{After, UNTOLD, Wish};
-use crate::exit::Failure;
+use crate::exit::CliError;
 
 /// The most proposals that are checked.
 const PROPOSALS_MAX: usize = 10_000;
@@ -27,9 +27,9 @@ const PROPOSALS_MAX: usize = 10_000;
                       orderstream award [OPTIONS] <ORDER> --line <SKU=PROPOSAL>...\n       \
                       orderstream award [OPTIONS] <ORDER> --none"
 )]
-pub(crate) struct Award {
+pub(crate) struct AwardArgs {
     #[command(flatten)]
-    on: On,
+    order: OrderArgs,
     /// The proposal that wins the whole order
     #[arg(group = "who", value_name = "PROPOSAL")]
     proposal: Option<String>,
@@ -48,7 +48,7 @@ pub(crate) struct Award {
 }
 
 /// An order before it is awarded.
-struct Before {
+struct OrderBeforeAward {
     order: OrderView,
     proposals: Vec<ProposalView>,
     /// Set when this award is decided already.
@@ -61,37 +61,40 @@ fn line(text: &str) -> Result<(String, String), String> {
     Ok((sku.to_owned(), id.to_owned()))
 }
 
-impl Award {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+impl AwardArgs {
+    pub(crate) async fn run(self) -> Result<(), CliError> {
         let undo_within_ms = undo_within_ms(self.undo_within.as_deref())?;
-        let (market, subject) = self.on.market().await?;
+        let (market, subject) = self.order.market().await?;
         let award = self.award()?;
         let before = self.before((&market, &subject), award.as_ref()).await?;
-        let said = match &before {
-            Some(before) => self.in_words(&before.order, &before.proposals)?,
-            None => self.unseen(),
+        let summary = match &before {
+            Some(before) => self.describe(&before.order, &before.proposals)?,
+            None => self.describe_arguments(),
         };
         if let Some(before) = before.as_ref().filter(|before| before.is_done) {
             // An interrupted script repeats its command.
-            let done = self.on.done("award", &subject, &before.order);
-            let name = self.on.name();
-            return self.on.tell(&done, &format!("order {name} is awarded so already: {said}"));
+            let report = self.order.report("award", &subject, &before.order);
+            let name = self.order.name();
+            return self
+                .order
+                .print_report(&report, &format!("order {name} is awarded so already: {summary}"));
         }
-        let (wanted, reason) = (award.clone(), reason(self.reason.as_ref())?);
-        let act = BuyerAct::Finalise { award, reason, undo_within_ms };
+        let (expected, reason) = (award.clone(), reason(self.reason.as_ref())?);
+        let command = BuyerCommand::Finalise { award, reason, undo_within_ms };
         // Exactly this award, and not a rival's.
-        let shows = |order: &OrderView| is_awarded(order, wanted.as_ref());
-        let wish = Wish { verb: "award", edit: Edit::Act(act), shows: &shows };
-        let mut came = self.on.wish((&market, &subject), &wish).await?;
-        came.done.proposal_id.clone_from(&self.proposal);
-        let text = match &came.order {
-            After::Shows(after) => self.told(&said, before.as_ref(), after),
-            After::Went(after) => {
-                format!("awarded {said} before; the order is {} by now", after.phase)
+        let has_effect = |order: &OrderView| is_awarded(order, expected.as_ref());
+        let verb_command =
+            VerbCommand { verb: "award", edit: Edit::Command(command), has_effect: &has_effect };
+        let mut outcome = self.order.execute((&market, &subject), &verb_command).await?;
+        outcome.report.proposal_id.clone_from(&self.proposal);
+        let text = match &outcome.effect {
+            ObservedEffect::Visible(after) => self.outcome_text(&summary, before.as_ref(), after),
+            ObservedEffect::Superseded(after) => {
+                format!("awarded {summary} before; the order is {} by now", after.phase)
             }
-            After::Untold => format!("awarded {said}; {UNTOLD}"),
+            ObservedEffect::Unknown => format!("awarded {summary}; {STATE_UNKNOWN}"),
         };
-        self.on.tell(&came.done, &text)
+        self.order.print_report(&outcome.report, &text)
     }
 
     /// Reads the order before the award, and refuses what its processor would refuse. If the
@@ -100,36 +103,36 @@ impl Award {
         &self,
         (market, subject): (&Market, &Subject),
         award: Option<&command::Award>,
-    ) -> Result<Option<Before>, Failure> {
-        let asked = async {
+    ) -> Result<Option<OrderBeforeAward>, CliError> {
+        let request = async {
             let order = market.order(subject).await?;
             Ok((order, market.sellers().proposals(&subject.id, PROPOSALS_MAX).await?))
         };
-        let Some((order, proposals)) = briefly(asked).await? else { return Ok(None) };
-        let may_be_decided = self.on.may_be_decided(subject);
+        let Some((order, proposals)) = await_optional(request).await? else { return Ok(None) };
+        let may_be_decided = self.order.may_be_decided(subject);
         let is_done = is_awarded(&order, award) && !may_be_decided;
         if !is_done && !may_be_decided {
             check_can_be_awarded(&order)?;
             self.check_open(&proposals)?;
         }
-        Ok(Some(Before { order, proposals, is_done }))
+        Ok(Some(OrderBeforeAward { order, proposals, is_done }))
     }
 
     /// Describes the award by the arguments only, where the order could not be read.
-    fn unseen(&self) -> String {
+    fn describe_arguments(&self) -> String {
         let lines = self.lines.iter().map(|(sku, id)| format!("{sku} to {id}"));
-        let said: Vec<String> = self.proposal.clone().into_iter().chain(lines).collect();
-        if said.is_empty() { "nobody".to_owned() } else { said.join(", ") }
+        let parts: Vec<String> = self.proposal.clone().into_iter().chain(lines).collect();
+        if parts.is_empty() { "nobody".to_owned() } else { parts.join(", ") }
     }
 
-    fn award(&self) -> Result<Option<command::Award>, Failure> {
+    fn award(&self) -> Result<Option<command::Award>, CliError> {
         if let Some(id) = &self.proposal {
             return Ok(Some(command::Award::Whole(ProposalId::new(id.clone())?)));
         }
         if self.lines.is_empty() {
             return Ok(None);
         }
-        let lines: Result<Vec<_>, Failure> = self
+        let lines: Result<Vec<_>, CliError> = self
             .lines
             .iter()
             .map(|(sku, id)| Ok((sku.clone(), ProposalId::new(id.clone())?)))
@@ -138,57 +141,70 @@ impl Award {
     }
 
     /// Describes the award by the order's proposals; fails where one that is named does not exist.
-    fn in_words(&self, order: &OrderView, proposals: &[ProposalView]) -> Result<String, Failure> {
+    fn describe(&self, order: &OrderView, proposals: &[ProposalView]) -> Result<String, CliError> {
         if let Some(id) = &self.proposal {
-            let held = named(proposals, id)?;
-            return Ok(format!("{id} of {} for {} {}", held.seller, held.price, held.currency));
+            let proposal = find_proposal(proposals, id)?;
+            return Ok(format!(
+                "{id} of {} for {} {}",
+                proposal.seller, proposal.price, proposal.currency
+            ));
         }
         if self.none {
             return Ok("nobody".to_owned());
         }
-        let mut said = Vec::new();
+        let mut parts = Vec::new();
         for (sku, id) in &self.lines {
             let skus: Vec<&str> = order.items.iter().map(|item| item.sku.as_str()).collect();
             if !skus.is_empty() && !skus.contains(&sku.as_str()) {
                 let skus = skus.join(", ");
-                return Err(Failure::input(format!(
+                return Err(CliError::input(format!(
                     "--line {sku} is no article of this order; it wants {skus}"
                 )));
             }
-            let held = named(proposals, id)?;
-            let price = held.lines.iter().find(|line| line.sku == *sku);
-            let price = price.map(|line| format!(" for {} {}", line.price, held.currency));
-            said.push(format!("{sku} to {id} of {}{}", held.seller, price.unwrap_or_default()));
+            let proposal = find_proposal(proposals, id)?;
+            let price = proposal.lines.iter().find(|line| line.sku == *sku);
+            let price = price.map(|line| format!(" for {} {}", line.price, proposal.currency));
+            parts.push(format!(
+                "{sku} to {id} of {}{}",
+                proposal.seller,
+                price.unwrap_or_default()
+            ));
         }
-        Ok(said.join(", "))
+        Ok(parts.join(", "))
     }
 
     /// Refuses an award to a withdrawn proposal.
-    fn check_open(&self, proposals: &[ProposalView]) -> Result<(), Failure> {
+    fn check_open(&self, proposals: &[ProposalView]) -> Result<(), CliError> {
         let ids = self.lines.iter().map(|(_, id)| id).chain(&self.proposal);
-        let mut held = ids.filter_map(|id| proposals.iter().find(|held| held.proposal_id == *id));
-        held.find(|held| held.status == "Withdrawn").map_or(Ok(()), |held| {
+        let mut named_proposals =
+            ids.filter_map(|id| proposals.iter().find(|held| held.proposal_id == *id));
+        named_proposals.find(|held| held.status == "Withdrawn").map_or(Ok(()), |held| {
             let text = format!("proposal {} of {} was withdrawn", held.proposal_id, held.seller);
             Err(refused(Reason::ProposalEnded, &text))
         })
     }
 
-    fn told(&self, said: &str, before: Option<&Before>, after: &OrderView) -> String {
-        let name = self.on.name();
+    fn outcome_text(
+        &self,
+        summary: &str,
+        before: Option<&OrderBeforeAward>,
+        after: &OrderView,
+    ) -> String {
+        let name = self.order.name();
         if let Some(pending) = &after.pending_award {
             let at = pending.get("effective_at").and_then(Value::as_str);
             let at = at.map(|at| print::moment(at, crate::clock::now())).unwrap_or_default();
             return format!(
-                "awarded {said}; it counts from {at}, and nobody is told before\n\
+                "awarded {summary}; it counts from {at}, and nobody is told before\n\
                  undo: orderstream undo-award {name}"
             );
         }
         let Some(before) = before else {
-            return format!("awarded {said}; all who took part are notified");
+            return format!("awarded {summary}; all who took part are notified");
         };
         let losers = losers(before.order.proposals, self.winners());
         let losers = print::count(usize::try_from(losers).unwrap_or_default(), "other proposal");
-        format!("awarded {said}; {losers} closed, all who took part are notified")
+        format!("awarded {summary}; {losers} closed, all who took part are notified")
     }
 
     fn winners(&self) -> u32 {
@@ -215,13 +231,14 @@ fn is_awarded(order: &OrderView, award: Option<&command::Award>) -> bool {
         }
         None => None,
     };
-    decided
-        .is_some_and(|decided| serde_json::to_value(award).is_ok_and(|wanted| wanted == *decided))
+    decided.is_some_and(|decided| {
+        serde_json::to_value(award).is_ok_and(|expected| expected == *decided)
+    })
 }
 
 /// Refuses an award that the processor would refuse, before it is requested.
-fn check_can_be_awarded(order: &OrderView) -> Result<(), Failure> {
-    if super::acts::is_ended(order) {
+fn check_can_be_awarded(order: &OrderView) -> Result<(), CliError> {
+    if super::order_commands::is_ended(order) {
         let is_awarded = order.phase == Phase::Finalised.as_str();
         let reason = if is_awarded { Reason::AlreadyAwarded } else { end_reason(&order.phase) };
         return Err(refused(reason, &format!("the order is {} already", order.phase)));
@@ -237,17 +254,20 @@ fn check_can_be_awarded(order: &OrderView) -> Result<(), Failure> {
     Ok(())
 }
 
-fn named<'a>(proposals: &'a [ProposalView], id: &str) -> Result<&'a ProposalView, Failure> {
-    proposals.iter().find(|held| held.proposal_id == id).ok_or_else(|| {
-        let ids = proposals.iter().map(|held| held.proposal_id.as_str());
-        let meant = nearest(id, ids).map(|meant| format!("; did you mean {meant}?"));
-        let text = format!("the order has no proposal {id}{}", meant.unwrap_or_default());
+fn find_proposal<'a>(
+    proposals: &'a [ProposalView],
+    id: &str,
+) -> Result<&'a ProposalView, CliError> {
+    proposals.iter().find(|proposal| proposal.proposal_id == id).ok_or_else(|| {
+        let ids = proposals.iter().map(|proposal| proposal.proposal_id.as_str());
+        let suggestion = nearest(id, ids).map(|meant| format!("; did you mean {meant}?"));
+        let text = format!("the order has no proposal {id}{}", suggestion.unwrap_or_default());
         refused(Reason::ProposalNotFound, &text)
     })
 }
 
-fn refused(reason: Reason, text: &str) -> Failure {
-    Failure::from_server(Some(reason), format!("{text} [{}]", reason.as_str()))
+fn refused(reason: Reason, text: &str) -> CliError {
+    CliError::from_server(Some(reason), format!("{text} [{}]", reason.as_str()))
 }
 
 #[cfg(test)]

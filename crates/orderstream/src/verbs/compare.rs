@@ -1,10 +1,10 @@
 //! `orderstream compare`: shows the proposals side by side.
 
-use super::market::Place;
+use super::market::MarketArgs;
 use super::model::{Comparison, OrderView, Row};
 use super::print::{self, Column};
-use super::show::Format;
-use crate::exit::Failure;
+use super::show::OutputFormat;
+use crate::exit::CliError;
 use crate::output::{self, Style, styled};
 
 /// The most proposals whose lines are shown side by side; more do not fit on a screen.
@@ -12,24 +12,24 @@ const COLUMNS_MAX: usize = 5;
 
 /// `orderstream compare ORDER`
 #[derive(Debug, clap::Args)]
-pub(crate) struct Compare {
+pub(crate) struct CompareArgs {
     /// Name of the order request, or the order's id
     order: String,
     /// The order of the proposals
     #[arg(long, default_value = "total")]
-    by: By,
+    by: CompareKey,
     /// A former incarnation of the order's id, as `status` lists them; the newest when absent
     #[arg(long, value_name = "NAME")]
     incarnation: Option<String>,
     #[command(flatten)]
-    place: Place,
+    market_args: MarketArgs,
     /// Output format
     #[arg(long, short, default_value = "table")]
-    output: Shown,
+    output: CompareFormat,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum By {
+enum CompareKey {
     /// The lowest total first
     Total,
     /// The earliest delivery first
@@ -39,7 +39,7 @@ enum By {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Shown {
+enum CompareFormat {
     /// Columns for people
     Table,
     /// One row for each proposal, for spreadsheets
@@ -50,17 +50,17 @@ enum Shown {
     Yaml,
 }
 
-impl Compare {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
-        let market = self.place.market().await?.of_incarnation(self.incarnation.clone());
+impl CompareArgs {
+    pub(crate) async fn run(self) -> Result<(), CliError> {
+        let market = self.market_args.market().await?.of_incarnation(self.incarnation.clone());
         let subject = market.subject_to_read(&self.order).await?;
         let by = match self.by {
-            By::Total => "total",
-            By::Delivery => "delivery",
-            By::Distance => "distance",
+            CompareKey::Total => "total",
+            CompareKey::Delivery => "delivery",
+            CompareKey::Distance => "distance",
         };
         let (sellers, id) = (market.sellers(), &subject.id);
-        if self.output == Shown::Csv {
+        if self.output == CompareFormat::Csv {
             let query = [("by", by), ("format", "csv")];
             let csv = sellers.text(id, "/comparison", &query, &|_| false).await?;
             output::bytes(csv.as_bytes());
@@ -68,9 +68,9 @@ impl Compare {
         }
         let comparison: Comparison = sellers.read(id, "/comparison", &[("by", by)]).await?;
         match self.output {
-            Shown::Json => return print::structured(&comparison, Format::Json),
-            Shown::Yaml => return print::structured(&comparison, Format::Yaml),
-            Shown::Table | Shown::Csv => {}
+            CompareFormat::Json => return print::structured(&comparison, OutputFormat::Json),
+            CompareFormat::Yaml => return print::structured(&comparison, OutputFormat::Yaml),
+            CompareFormat::Table | CompareFormat::Csv => {}
         }
         let order = market.order(&subject).await?;
         show(&self.order, &order, &comparison);
@@ -82,8 +82,8 @@ fn show(name: &str, order: &OrderView, comparison: &Comparison) {
     if comparison.sealed {
         let opens = print::moment(&order.expires_at, crate::clock::now());
         let count = usize::try_from(order.proposals.received).unwrap_or_default();
-        let came = print::count(count, "proposal");
-        output::line(&format!("order {name} is sealed; {came} so far, opened at {opens}"));
+        let received = print::count(count, "proposal");
+        output::line(&format!("order {name} is sealed; {received} so far, opened at {opens}"));
         return;
     }
     if comparison.rows.is_empty() {
@@ -98,7 +98,7 @@ fn show(name: &str, order: &OrderView, comparison: &Comparison) {
     if comparison.omitted > 0 {
         output::line(&format!("and {} more; -o csv has them", comparison.omitted));
     }
-    if !super::acts::is_ended(order)
+    if !super::order_commands::is_ended(order)
         && order.pending_award.is_none()
         && let Some(best) = rows.iter().find(|row| row.best_total).or_else(|| rows.first())
     {
@@ -109,13 +109,13 @@ fn show(name: &str, order: &OrderView, comparison: &Comparison) {
 
 fn totals(rows: &[Row]) {
     let columns = [
-        Column::Words("PROPOSAL"),
-        Column::Words("SELLER"),
+        Column::Text("PROPOSAL"),
+        Column::Text("SELLER"),
         Column::Numbers("TOTAL"),
-        Column::Words("DELIVERY"),
+        Column::Text("DELIVERY"),
         Column::Numbers("DISTANCE"),
         Column::Numbers("VERSION"),
-        Column::Words("REMARKS"),
+        Column::Text("REMARKS"),
     ];
     let row = |row: &Row| {
         vec![
@@ -159,15 +159,15 @@ fn remarks(row: &Row) -> String {
 
 /// Prints the lines' prices: articles down, proposals across; the best of each line has a star.
 fn lines(order: &OrderView, comparison: &Comparison) {
-    let shown = &comparison.rows[..comparison.rows.len().min(COLUMNS_MAX)];
-    let mut columns = vec![Column::Words("LINE"), Column::Numbers("WANTED")];
-    columns.extend(shown.iter().map(|row| Column::Numbers(&row.proposal_id)));
+    let visible_rows = &comparison.rows[..comparison.rows.len().min(COLUMNS_MAX)];
+    let mut columns = vec![Column::Text("LINE"), Column::Numbers("WANTED")];
+    columns.extend(visible_rows.iter().map(|row| Column::Numbers(&row.proposal_id)));
     let mut rows = Vec::new();
     for (index, sku) in comparison.skus.iter().enumerate() {
-        let wanted = order.items.iter().find(|item| item.sku == *sku);
+        let ordered = order.items.iter().find(|item| item.sku == *sku);
         let mut cells =
-            vec![sku.clone(), wanted.map_or_else(|| "-".to_owned(), |item| item.quantity.clone())];
-        cells.extend(shown.iter().map(|row| match row.lines.get(index) {
+            vec![sku.clone(), ordered.map_or_else(|| "-".to_owned(), |item| item.quantity.clone())];
+        cells.extend(visible_rows.iter().map(|row| match row.lines.get(index) {
             Some(Some(line)) => {
                 let star = if line.best { "*" } else { " " };
                 format!("{} {star}", line.price)
@@ -179,7 +179,7 @@ fn lines(order: &OrderView, comparison: &Comparison) {
     }
     output::line("");
     print::table(&columns, rows);
-    let hidden = comparison.rows.len().saturating_sub(shown.len());
+    let hidden = comparison.rows.len().saturating_sub(visible_rows.len());
     let more =
         if hidden > 0 { format!("; {hidden} more proposals with -o csv") } else { String::new() };
     output::line(&format!("* lowest price of the line{more}"));

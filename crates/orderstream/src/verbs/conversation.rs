@@ -1,15 +1,15 @@
 //! `orderstream conversation`: shows the messages of buyer and sellers.
 
-use super::market::Place;
-use super::model::{Conversation as Shown, Said};
+use super::market::MarketArgs;
+use super::model::{Conversation as Shown, ConversationItem};
 use super::print::{self, Column};
-use super::show::Format;
-use crate::exit::Failure;
+use super::show::OutputFormat;
+use crate::exit::CliError;
 use crate::output;
 
 /// `orderstream conversation ORDER`
 #[derive(Debug, clap::Args)]
-pub(crate) struct Conversation {
+pub(crate) struct ConversationArgs {
     /// Name of the order request, or the order's id
     order: String,
     /// Show only questions that no follow-up answers
@@ -19,36 +19,36 @@ pub(crate) struct Conversation {
     #[arg(long, value_name = "NAME")]
     incarnation: Option<String>,
     #[command(flatten)]
-    place: Place,
+    market_args: MarketArgs,
     /// Output format
     #[arg(long, short, default_value = "table")]
-    output: Format,
+    output: OutputFormat,
 }
 
-impl Conversation {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
-        let market = self.place.market().await?.of_incarnation(self.incarnation.clone());
+impl ConversationArgs {
+    pub(crate) async fn run(self) -> Result<(), CliError> {
+        let market = self.market_args.market().await?.of_incarnation(self.incarnation.clone());
         let subject = market.subject_to_read(&self.order).await?;
-        let mut said = market.sellers().conversation(&subject.id).await?;
-        let open: Vec<String> = open(&said).map(ToOwned::to_owned).collect();
+        let mut messages = market.sellers().conversation(&subject.id).await?;
+        let open_ids: Vec<String> = open_questions(&messages).map(ToOwned::to_owned).collect();
         if self.open {
-            said.retain(|said| said.id.as_ref().is_some_and(|id| open.contains(id)));
+            messages.retain(|said| said.id.as_ref().is_some_and(|id| open_ids.contains(id)));
         }
-        if self.output != Format::Table {
-            let shown = Shown { conversation: said, next: None };
-            return print::structured(&shown, self.output);
+        if self.output != OutputFormat::Table {
+            let page = Shown { conversation: messages, next: None };
+            return print::structured(&page, self.output);
         }
-        if said.is_empty() {
+        if messages.is_empty() {
             let what = if self.open { "has no open question" } else { "has no conversation yet" };
             output::line(&format!("order {} {what}", self.order));
             return Ok(());
         }
         print::table(
-            &["WHEN", "WHO", "ID", "SAID"].map(Column::Words),
-            said.iter().map(row).collect(),
+            &["WHEN", "WHO", "ID", "SAID"].map(Column::Text),
+            messages.iter().map(row).collect(),
         );
         // The suggested verb would run on the newest incarnation, whichever was read.
-        let next = open.first().filter(|_| self.incarnation.is_none());
+        let next = open_ids.first().filter(|_| self.incarnation.is_none());
         if let Some(question) = next {
             output::line("");
             let order = &self.order;
@@ -59,27 +59,28 @@ impl Conversation {
 }
 
 /// Returns the questions that the buyer has not answered, the oldest first.
-fn open(said: &[Said]) -> impl Iterator<Item = &str> {
-    let answered: Vec<&str> = said
+fn open_questions(messages: &[ConversationItem]) -> impl Iterator<Item = &str> {
+    let answered: Vec<&str> = messages
         .iter()
-        .filter(|said| said.kind == "follow_up")
-        .filter_map(|said| said.answers.as_deref())
+        .filter(|message| message.kind == "follow_up")
+        .filter_map(|message| message.answers.as_deref())
         .collect();
-    let questions = said.iter().filter(|said| said.kind == "question");
-    questions.filter_map(|said| said.id.as_deref()).filter(move |id| !answered.contains(id))
+    let questions = messages.iter().filter(|said| said.kind == "question");
+    questions.filter_map(|message| message.id.as_deref()).filter(move |id| !answered.contains(id))
 }
 
-fn row(said: &Said) -> Vec<String> {
-    let to = if said.audience.is_empty() { "all".to_owned() } else { said.audience.join(", ") };
-    let who = match said.seller.as_deref() {
+fn row(message: &ConversationItem) -> Vec<String> {
+    let to =
+        if message.audience.is_empty() { "all".to_owned() } else { message.audience.join(", ") };
+    let who = match message.seller.as_deref() {
         Some(seller) => seller.to_owned(),
         None => format!("buyer to {to}"),
     };
-    let answers = said.answers.as_deref().map(|id| format!("[re {id}] ")).unwrap_or_default();
+    let answers = message.answers.as_deref().map(|id| format!("[re {id}] ")).unwrap_or_default();
     vec![
-        print::clock(&said.at),
+        print::clock(&message.at),
         who,
-        print::or_dash(said.id.as_deref()),
-        print::one_line(&format!("{answers}{}", said.message)),
+        print::or_dash(message.id.as_deref()),
+        print::one_line(&format!("{answers}{}", message.message)),
     ]
 }

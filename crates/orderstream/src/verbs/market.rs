@@ -7,35 +7,35 @@ use http::Method;
 use orderstream_controller::cluster::edit::{self, Edit};
 use orderstream_controller::cluster::service_proxy::ServiceProxy;
 use orderstream_controller::local::READ_ONLY_ANNOTATION;
-use orderstream_core::buyer::BuyerAct;
+use orderstream_core::buyer::BuyerCommand;
 use orderstream_core::command::Award;
 use orderstream_core::{FollowUpId, Reason};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::model::{Conversation, OrderView, ProposalView, ProposalsPage, Said};
+use super::model::{Conversation, ConversationItem, OrderView, ProposalView, ProposalsPage};
 use super::plain::PlainServer;
-use super::rest::{Ask, Rest, encoded};
-use super::server::{Server, Site, failure};
-use crate::exit::Failure;
+use super::rest::{IdempotentRequest, RestBackend, encoded};
+use super::server::{BuyerServer, ServerArgs, failure};
+use crate::exit::CliError;
 
 /// The time limit of optional requests to the processors.
-const BRIEFLY: Duration = Duration::from_secs(3);
+const OPTIONAL_TIMEOUT: Duration = Duration::from_secs(3);
 /// The most pages of one conversation that are read; each holds many entries.
 const PAGES_MAX: usize = 1_000;
 
 /// The arguments that choose the buyer's server and the processors.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Place {
+pub(crate) struct MarketArgs {
     #[command(flatten)]
-    site: Site,
+    server_args: ServerArgs,
     #[command(flatten)]
-    sellers: SellersPlace,
+    sellers: ProcessorRestArgs,
 }
 
 /// The arguments that choose the processors.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct SellersPlace {
+pub(crate) struct ProcessorRestArgs {
     /// URL of the processors' REST; any processor serves all orders
     #[arg(
         help_heading = "Where",
@@ -55,46 +55,46 @@ pub(crate) struct SellersPlace {
     processor_service: Option<String>,
 }
 
-impl Place {
+impl MarketArgs {
     /// Returns the market for a buyer: the server and the processors.
-    pub(super) async fn market(&self) -> Result<Market, Failure> {
-        let server = self.site.connect().await?;
-        let sellers = self.sellers_side().await?;
+    pub(super) async fn market(&self) -> Result<Market, CliError> {
+        let server = self.server_args.connect().await?;
+        let sellers = self.processor_rest().await?;
         Ok(Market { server, sellers })
     }
 
     /// Returns the processors for sellers. The buyer's server is not needed.
-    pub(super) async fn sellers_side(&self) -> Result<SellersSide, Failure> {
-        let resources = self.site.resources().await?;
-        let tenant = self.site.tenant(resources.as_ref());
+    pub(super) async fn processor_rest(&self) -> Result<ProcessorRest, CliError> {
+        let resources = self.server_args.resources().await?;
+        let tenant = self.server_args.tenant(resources.as_ref());
         let rest = match (resources, &self.sellers.processor_service) {
             (None, _) => {
                 let url = &self.sellers.processor_rest;
-                Rest::Plain(Box::new(PlainServer::new("--processor-rest", url)?))
+                RestBackend::Plain(Box::new(PlainServer::new("--processor-rest", url)?))
             }
             (Some(resources), Some(name)) => {
                 let named = ServiceProxy::named(resources, name).map_err(failure)?;
-                Rest::Proxy(Box::new(named))
+                RestBackend::Proxy(Box::new(named))
             }
             (Some(resources), None) => {
                 let found = ServiceProxy::of_processors(resources).await.map_err(failure)?;
-                Rest::Proxy(Box::new(found))
+                RestBackend::Proxy(Box::new(found))
             }
         };
-        Ok(SellersSide { rest, tenant, incarnation: None })
+        Ok(ProcessorRest { rest, tenant, incarnation: None })
     }
 }
 
 /// The processors' REST for one tenant.
 #[derive(Debug)]
-pub(super) struct SellersSide {
-    rest: Rest,
+pub(super) struct ProcessorRest {
+    rest: RestBackend,
     tenant: String,
     /// The incarnation of an order that is read; the newest when absent.
     incarnation: Option<String>,
 }
 
-impl SellersSide {
+impl ProcessorRest {
     /// Returns the tenant whose orders are meant.
     pub(super) fn tenant(&self) -> &str {
         &self.tenant
@@ -106,8 +106,8 @@ impl SellersSide {
     }
 
     /// Sends a command.
-    pub(super) async fn act(&self, ask: Ask) -> Result<Value, Failure> {
-        self.rest.act(&ask).await
+    pub(super) async fn send_command(&self, request: IdempotentRequest) -> Result<Value, CliError> {
+        self.rest.send_command(&request).await
     }
 
     /// Reads a part of an order: `""` for the order itself, `/proposals`, `/comparison`, …
@@ -116,7 +116,7 @@ impl SellersSide {
         id: &str,
         part: &str,
         query: &[(&str, &str)],
-    ) -> Result<T, Failure> {
+    ) -> Result<T, CliError> {
         self.rest.get(self.path(id, part, query)).await
     }
 
@@ -127,12 +127,12 @@ impl SellersSide {
         part: &str,
         query: &[(&str, &str)],
         enough: &(dyn Fn(&[u8]) -> bool + Sync),
-    ) -> Result<String, Failure> {
+    ) -> Result<String, CliError> {
         self.rest.text(self.path(id, part, query), enough).await
     }
 
     /// Reads an order's conversation, the oldest message first.
-    pub(super) async fn conversation(&self, id: &str) -> Result<Vec<Said>, Failure> {
+    pub(super) async fn conversation(&self, id: &str) -> Result<Vec<ConversationItem>, CliError> {
         let (mut all, mut after) = (Vec::new(), 0_u64);
         for _ in 0..PAGES_MAX {
             let cursor = after.to_string();
@@ -151,7 +151,7 @@ impl SellersSide {
         &self,
         id: &str,
         limit: usize,
-    ) -> Result<Vec<ProposalView>, Failure> {
+    ) -> Result<Vec<ProposalView>, CliError> {
         let (mut all, mut after) = (Vec::new(), String::new());
         while all.len() < limit {
             let page: ProposalsPage = self.read(id, "/proposals", &[("after", &after)]).await?;
@@ -170,7 +170,7 @@ impl SellersSide {
         &self,
         id: &str,
         proposal_id: &str,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, CliError> {
         let (tenant, id) = (encoded(&self.tenant), encoded(id));
         let proposal_id = encoded(proposal_id);
         let path = format!("/api/v1/proposals/{proposal_id}?order_req_id={id}&tenant={tenant}");
@@ -191,30 +191,30 @@ impl SellersSide {
 /// The buyer's server, which takes commands, and the processors, which hold the orders.
 #[derive(Debug)]
 pub(super) struct Market {
-    server: Server,
-    sellers: SellersSide,
+    server: BuyerServer,
+    sellers: ProcessorRest,
 }
 
 /// The immediate result of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Taken {
+pub(super) enum VerbReceipt {
     /// It is in the order's list, from this request or from an earlier one with its key.
     Done,
     /// It is stored and not decided yet; its reply can be read at this path.
     Pending(String),
     /// The order request has it; the order shows whether it was carried out.
-    Wished,
+    Edited,
 }
 
 /// The state of a command at the requestor, where it is not refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Came {
+pub(super) enum RemoteCommandState {
     /// It is in the order's list.
     Done,
     /// It is not decided yet.
     Pending,
     /// The requestor does not know it.
-    Untold,
+    Unknown,
 }
 
 /// An order, and the order request by which its buyer controls it.
@@ -245,14 +245,14 @@ impl Market {
     }
 
     /// Returns the processors.
-    pub(super) const fn sellers(&self) -> &SellersSide {
+    pub(super) const fn sellers(&self) -> &ProcessorRest {
         &self.sellers
     }
 
     /// Resolves the name of an order request or an order's id, for a command.
-    pub(super) async fn subject(&self, name: &str) -> Result<Subject, Failure> {
+    pub(super) async fn subject(&self, name: &str) -> Result<Subject, CliError> {
         let Some(resource) = self.server.find(name).await? else { return Ok(Subject::of_id(name)) };
-        let key = edit::key_of(&resource).map_err(|refusal| Failure::from_refusal(&refusal))?;
+        let key = edit::key_of(&resource).map_err(|refusal| CliError::from_refusal(&refusal))?;
         let annotations = resource.pointer("/metadata/annotations");
         let is_read_only = annotations.and_then(|all| all.get(READ_ONLY_ANNOTATION)).is_some();
         let resource = (!is_read_only).then_some(resource);
@@ -261,7 +261,7 @@ impl Market {
 
     /// Resolves the name of an order request or an order's id, for reading: where the buyer's
     /// server is not reached, the name is taken as the order's id.
-    pub(super) async fn subject_to_read(&self, name: &str) -> Result<Subject, Failure> {
+    pub(super) async fn subject_to_read(&self, name: &str) -> Result<Subject, CliError> {
         match self.subject(name).await {
             Err(failure) if failure.is_not_reached() => Ok(Subject::of_id(name)),
             found => found,
@@ -269,21 +269,21 @@ impl Market {
     }
 
     /// Reads the order at its processor; `None` if that does not respond soon.
-    pub(super) async fn order_if_told(
+    pub(super) async fn order_if_reachable(
         &self,
         subject: &Subject,
-    ) -> Result<Option<OrderView>, Failure> {
-        briefly(self.order(subject)).await
+    ) -> Result<Option<OrderView>, CliError> {
+        await_optional(self.order(subject)).await
     }
 
     /// Reads the order at its processor.
-    pub(super) async fn order(&self, subject: &Subject) -> Result<OrderView, Failure> {
+    pub(super) async fn order(&self, subject: &Subject) -> Result<OrderView, CliError> {
         self.sellers.read(&subject.id, "", &[]).await
     }
 
     /// Reads the state of the order's stream at the buyer's server; `None` on a cluster, where the
     /// order request has it.
-    pub(super) async fn tracking(&self, subject: &Subject) -> Result<Option<Value>, Failure> {
+    pub(super) async fn tracking(&self, subject: &Subject) -> Result<Option<Value>, CliError> {
         let Some(server) = self.server.plain() else { return Ok(None) };
         server.get(&self.tracking_path(subject)).await.map(Some)
     }
@@ -295,62 +295,70 @@ impl Market {
 
     /// Carries out a command: by an edit of the order request, or at the requestor where there is
     /// none. The key is for the requestor; an edit can be repeated without one.
-    pub(super) async fn act(
+    pub(super) async fn send_command(
         &self,
         subject: &Subject,
         edit: &Edit,
         key: &str,
-    ) -> Result<Taken, Failure> {
+    ) -> Result<VerbReceipt, CliError> {
         if let Some(resource) = &subject.resource {
-            return self.server.edit(resource, edit).await.map(|_| Taken::Wished);
+            return self.server.edit(resource, edit).await.map(|_| VerbReceipt::Edited);
         }
         let Some(server) = self.server.plain() else {
             let text = format!("there is no OrderRequest for the order {}", subject.id);
-            return Err(Failure::refused(text));
+            return Err(CliError::refused(text));
         };
-        let ask = match edit {
-            Edit::FollowUp(id, note) => Ask::act(
+        let request = match edit {
+            Edit::FollowUp(id, follow_up) => IdempotentRequest::command(
                 Method::POST,
                 "/api/v1/orders/followup".to_owned(),
                 json!({
                     "order_req_id": subject.id,
                     "tenant": self.sellers.tenant,
                     "follow_up_id": id,
-                    "audience": note.audience,
-                    "answers": note.answers,
-                    "message": note.message,
+                    "audience": follow_up.audience,
+                    "answers": follow_up.answers,
+                    "message": follow_up.message,
                 }),
                 key,
             ),
-            Edit::Act(act) => {
-                let (word, body) = request_of(act);
+            Edit::Command(command) => {
+                let (segment, body) = request_of(command);
                 let id = encoded(&self.path_id(&subject.id));
-                Ask::act(Method::POST, format!("/api/v1/orders/{word}/{id}"), body, key)
+                IdempotentRequest::command(
+                    Method::POST,
+                    format!("/api/v1/orders/{segment}/{id}"),
+                    body,
+                    key,
+                )
             }
         };
-        let answer = super::rest::ask_plain(server, &ask).await?;
-        let place = answer.get("location").and_then(Value::as_str);
-        Ok(place.map_or(Taken::Done, |place| Taken::Pending(place.to_owned())))
+        let reply = super::rest::send_plain(server, &request).await?;
+        let location = reply.get("location").and_then(Value::as_str);
+        Ok(location.map_or(VerbReceipt::Done, |place| VerbReceipt::Pending(place.to_owned())))
     }
 
     /// Reads the state of a pending command at the requestor; fails where it was refused.
-    pub(super) async fn came_of(&self, place: &str) -> Result<Came, Failure> {
-        let Some(server) = self.server.plain() else { return Ok(Came::Untold) };
-        let told = match server.get(place).await {
-            Ok(told) => told,
-            Err(failure) if failure.reason() == Some(Reason::ActNotFound) => {
-                return Ok(Came::Untold);
+    pub(super) async fn command_state(
+        &self,
+        location: &str,
+    ) -> Result<RemoteCommandState, CliError> {
+        let Some(server) = self.server.plain() else { return Ok(RemoteCommandState::Unknown) };
+        let reply = match server.get(location).await {
+            Ok(reply) => reply,
+            Err(failure) if failure.reason() == Some(Reason::CommandNotFound) => {
+                return Ok(RemoteCommandState::Unknown);
             }
             Err(failure) => return Err(failure),
         };
-        let text = |name: &str| told.get(name).and_then(Value::as_str).unwrap_or_default();
+        let text = |name: &str| reply.get(name).and_then(Value::as_str).unwrap_or_default();
         match text("state") {
-            "done" => Ok(Came::Done),
+            "done" => Ok(RemoteCommandState::Done),
             "refused" => {
                 let (reason, detail) = (text("reason"), text("detail"));
-                Err(Failure::from_server(Reason::parse(reason), format!("{detail} [{reason}]")))
+                Err(CliError::from_server(Reason::parse(reason), format!("{detail} [{reason}]")))
             }
-            _ => Ok(Came::Pending),
+            _ => Ok(RemoteCommandState::Pending),
         }
     }
 
@@ -359,9 +367,9 @@ impl Market {
         &self,
         subject: &Subject,
         id: &FollowUpId,
-    ) -> Result<bool, Failure> {
-        let said = self.sellers.conversation(&subject.id).await?;
-        Ok(said.iter().any(|said| said.id.as_deref() == Some(id.as_str())))
+    ) -> Result<bool, CliError> {
+        let messages = self.sellers.conversation(&subject.id).await?;
+        Ok(messages.iter().any(|said| said.id.as_deref() == Some(id.as_str())))
     }
 
     fn path_id(&self, id: &str) -> String {
@@ -369,22 +377,22 @@ impl Market {
     }
 }
 
-/// Awaits an optional request for up to [`BRIEFLY`]; returns `None` if the processors do not
+/// Awaits an optional request for up to [`OPTIONAL_TIMEOUT`]; returns `None` if the processors do not
 /// respond.
-pub(super) async fn briefly<T>(
-    asked: impl Future<Output = Result<T, Failure>>,
-) -> Result<Option<T>, Failure> {
-    match tokio::time::timeout(BRIEFLY, asked).await {
-        Ok(Ok(told)) => Ok(Some(told)),
-        Ok(Err(failure)) if !failure.is_for_want_of_an_answer() => Err(failure),
+pub(super) async fn await_optional<T>(
+    request: impl Future<Output = Result<T, CliError>>,
+) -> Result<Option<T>, CliError> {
+    match tokio::time::timeout(OPTIONAL_TIMEOUT, request).await {
+        Ok(Ok(reply)) => Ok(Some(reply)),
+        Ok(Err(failure)) if !failure.is_processor_unreachable() => Err(failure),
         Ok(Err(_)) | Err(_) => Ok(None),
     }
 }
 
 /// Returns a command's segment of the path, and its body.
-fn request_of(act: &BuyerAct) -> (&'static str, Value) {
-    match act {
-        BuyerAct::Finalise { award, reason, undo_within_ms } => {
+fn request_of(command: &BuyerCommand) -> (&'static str, Value) {
+    match command {
+        BuyerCommand::Finalise { award, reason, undo_within_ms } => {
             let mut body = json!({"reason": reason, "undo_within_ms": undo_within_ms});
             match award {
                 Some(Award::Whole(id)) => body["proposal_id"] = json!(id),
@@ -393,11 +401,11 @@ fn request_of(act: &BuyerAct) -> (&'static str, Value) {
             }
             ("finalize", body)
         }
-        BuyerAct::UndoAward(reason) => ("undo-award", json!({"reason": reason})),
-        BuyerAct::Pause(reason) => ("pause", json!({"reason": reason})),
-        BuyerAct::Resume => ("resume", json!({})),
-        BuyerAct::Extend(ms) => ("extend", json!({"expires_in_ms": ms})),
-        BuyerAct::Close(reason) => ("close", json!({"reason": reason})),
-        BuyerAct::Cancel(reason) => ("cancel", json!({"reason": reason})),
+        BuyerCommand::UndoAward(reason) => ("undo-award", json!({"reason": reason})),
+        BuyerCommand::Pause(reason) => ("pause", json!({"reason": reason})),
+        BuyerCommand::Resume => ("resume", json!({})),
+        BuyerCommand::Extend(ms) => ("extend", json!({"expires_in_ms": ms})),
+        BuyerCommand::Close(reason) => ("close", json!({"reason": reason})),
+        BuyerCommand::Cancel(reason) => ("cancel", json!({"reason": reason})),
     }
 }

@@ -223,7 +223,7 @@ pub(crate) struct ComparedLine {
 #[serde(default)]
 pub(crate) struct Conversation {
     /// The messages, the oldest first.
-    pub(crate) conversation: Vec<Said>,
+    pub(crate) conversation: Vec<ConversationItem>,
     /// The cursor of the next page; absent at the end.
     pub(crate) next: Option<u64>,
 }
@@ -231,7 +231,8 @@ pub(crate) struct Conversation {
 /// One message of a conversation.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-pub(crate) struct Said {
+#[schemars(rename = "Said")]
+pub(crate) struct ConversationItem {
     /// The event's sequence number.
     pub(crate) seq: u64,
     /// The time of the event, RFC 3339.
@@ -252,11 +253,13 @@ pub(crate) struct Said {
 
 /// The JSON output of a command on an order.
 #[derive(Clone, Debug, Default, Serialize, JsonSchema)]
-pub(crate) struct Done {
+#[schemars(rename = "Done")]
+pub(crate) struct CommandReport {
     /// The order's id.
     pub(crate) order_req_id: String,
     /// The verb that was run.
-    pub(crate) act: String,
+    #[serde(rename = "act")]
+    pub(crate) verb: String,
     /// The sequence number of the order's last event when the command was observed to be done.
     pub(crate) last_seq: u64,
     /// The order's phase then: `Open`, `Paused`, `Finalised`, `Expired`, `Closed` or `Cancelled`.

@@ -3,11 +3,12 @@
 /// Returns the known word that is nearest to a text, if one is near enough.
 pub(crate) fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |text: &str| text.to_ascii_uppercase().replace(['-', ' ', '_'], "");
-    let wanted = plain(text);
-    let scored =
-        known.map(|word| (strsim::normalized_damerau_levenshtein(&wanted, &plain(word)), word));
+    let target = plain(text);
+    let scored = known.map(|candidate| {
+        (strsim::normalized_damerau_levenshtein(&target, &plain(candidate)), candidate)
+    });
     let best = scored.max_by(|(a, _), (b, _)| a.total_cmp(b));
-    best.filter(|(score, _)| *score > 0.5).map(|(_, word)| word)
+    best.filter(|(score, _)| *score > 0.5).map(|(_, candidate)| candidate)
 }
 
 #[cfg(test)]

@@ -4,15 +4,15 @@ use comfy_table::{CellAlignment, Table, presets};
 use orderstream_core::{Timestamp, date};
 use serde::Serialize;
 
-use super::show::Format;
-use crate::exit::Failure;
+use super::show::OutputFormat;
+use crate::exit::CliError;
 use crate::output::{self, Style, styled};
 
 /// A column: its heading and alignment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Column<'a> {
     /// A column of words, aligned left.
-    Words(&'a str),
+    Text(&'a str),
     /// A column of numbers, aligned right.
     Numbers(&'a str),
 }
@@ -31,17 +31,17 @@ pub(crate) fn table(columns: &[Column<'_>], rows: Vec<Vec<String>>) {
 pub(crate) fn lines(columns: &[Column<'_>], rows: Vec<Vec<String>>) -> Vec<String> {
     let mut table = Table::new();
     let heading = |column: &Column<'_>| match column {
-        Column::Words(heading) | Column::Numbers(heading) => one_line(heading),
+        Column::Text(heading) | Column::Numbers(heading) => one_line(heading),
     };
     table.load_style(presets::NOTHING).set_header(columns.iter().map(heading));
     for row in rows {
         table.add_row(row);
     }
     for (index, column) in columns.iter().enumerate() {
-        let Some(shown) = table.column_mut(index) else { continue };
-        shown.set_padding((0, 2));
+        let Some(table_column) = table.column_mut(index) else { continue };
+        table_column.set_padding((0, 2));
         if matches!(column, Column::Numbers(_)) {
-            shown.set_cell_alignment(CellAlignment::Right);
+            table_column.set_cell_alignment(CellAlignment::Right);
         }
     }
     let mut lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
@@ -70,13 +70,13 @@ pub(crate) fn next(command: &str) {
 }
 
 /// Prints a value as YAML or JSON, for programs.
-pub(crate) fn structured<T: Serialize>(value: &T, format: Format) -> Result<(), Failure> {
-    let text = if format == Format::Yaml {
+pub(crate) fn structured<T: Serialize>(value: &T, format: OutputFormat) -> Result<(), CliError> {
+    let text = if format == OutputFormat::Yaml {
         serde_saphyr::to_string(value).map_err(|error| error.to_string())
     } else {
         serde_json::to_string_pretty(value).map_err(|error| error.to_string())
     };
-    output::line(text.map_err(Failure::unexpected)?.trim_end());
+    output::line(text.map_err(CliError::unexpected)?.trim_end());
     Ok(())
 }
 
@@ -87,19 +87,19 @@ pub(crate) fn length(ms: u64) -> String {
     let (minutes, seconds) = (seconds / 60 % 60, seconds % 60);
     let parts = [(days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s")];
     let first = parts.iter().position(|(count, _)| *count > 0).unwrap_or(3);
-    let shown = parts.iter().skip(first).take(2).filter(|(count, _)| *count > 0);
-    let shown: Vec<_> = shown.map(|(count, unit)| format!("{count}{unit}")).collect();
-    if shown.is_empty() { "0s".to_owned() } else { shown.join(" ") }
+    let units = parts.iter().skip(first).take(2).filter(|(count, _)| *count > 0);
+    let units: Vec<_> = units.map(|(count, unit)| format!("{count}{unit}")).collect();
+    if units.is_empty() { "0s".to_owned() } else { units.join(" ") }
 }
 
 /// Formats a time and its distance from now: `2026-12-01T12:00:00Z (in 28m 10s)`.
 pub(crate) fn moment(text: &str, now: Timestamp) -> String {
     let Some(at) = date::parse(text) else { return one_line(text) };
-    let shown = date::rfc3339_seconds(at);
+    let formatted = date::rfc3339_seconds(at);
     if at > now {
-        format!("{shown} (in {})", length(at.ms_since(now)))
+        format!("{formatted} (in {})", length(at.ms_since(now)))
     } else {
-        format!("{shown} ({} ago)", length(now.ms_since(at)))
+        format!("{formatted} ({} ago)", length(now.ms_since(at)))
     }
 }
 
@@ -132,8 +132,10 @@ mod tests {
 
     #[test]
     fn durations_have_two_units() {
-        for (ms, said) in [(0, "0s"), (61_000, "1m 1s"), (3_600_000, "1h"), (90_061_000, "1d 1h")] {
-            assert_eq!(length(ms), said);
+        for (ms, expected) in
+            [(0, "0s"), (61_000, "1m 1s"), (3_600_000, "1h"), (90_061_000, "1d 1h")]
+        {
+            assert_eq!(length(ms), expected);
         }
     }
 
@@ -144,7 +146,7 @@ mod tests {
 
     #[test]
     fn columns_stand_under_their_headings() {
-        let columns = [Column::Words("SELLER"), Column::Numbers("TOTAL")];
+        let columns = [Column::Text("SELLER"), Column::Numbers("TOTAL")];
         let rows = vec![
             vec!["acme".to_owned(), "9.50".to_owned()],
             vec!["x".to_owned(), "1000.00".to_owned()],

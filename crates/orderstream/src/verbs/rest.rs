@@ -6,13 +6,13 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::time::Duration;
 
 use http::{Method, Request};
-use orderstream_controller::cluster::service_proxy::{Reply, ServiceProxy};
+use orderstream_controller::cluster::service_proxy::{ProxiedResponse, ServiceProxy};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::plain::{self, PlainServer};
 use super::server::failure;
-use crate::exit::Failure;
+use crate::exit::CliError;
 
 /// The characters that are escaped: all but the unreserved ones (RFC 3986, 2.3).
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -25,7 +25,7 @@ const WAIT_MS_MAX: u64 = 5_000;
 
 /// A REST server.
 #[derive(Debug)]
-pub(super) enum Rest {
+pub(super) enum RestBackend {
     /// A server at an address.
     Plain(Box<PlainServer>),
     /// A Service of a cluster, through its API server.
@@ -34,7 +34,7 @@ pub(super) enum Rest {
 
 /// One request.
 #[derive(Clone, Debug)]
-pub(super) struct Ask {
+pub(super) struct IdempotentRequest {
     method: Method,
     path: String,
     body: Option<Value>,
@@ -42,14 +42,14 @@ pub(super) struct Ask {
     version: Option<u32>,
 }
 
-impl Ask {
+impl IdempotentRequest {
     /// Makes a request that reads a path.
     pub(super) fn get(path: String) -> Self {
         Self { method: Method::GET, path, body: None, key: None, version: None }
     }
 
     /// Makes a command.
-    pub(super) fn act(method: Method, path: String, body: Value, key: &str) -> Self {
+    pub(super) fn command(method: Method, path: String, body: Value, key: &str) -> Self {
         Self { method, path, body: Some(body), key: Some(key.to_owned()), version: None }
     }
 
@@ -59,14 +59,14 @@ impl Ask {
     }
 
     /// Adds the idempotency key to a failure in doubt, for a repetition.
-    fn in_doubt(&self, failure: Failure) -> Failure {
+    fn in_doubt(&self, failure: CliError) -> CliError {
         match &self.key {
-            Some(key) => failure.of_act(key),
+            Some(key) => failure.with_key(key),
             None => failure,
         }
     }
 
-    fn request(&self) -> Result<Request<Vec<u8>>, Failure> {
+    fn to_http(&self) -> Result<Request<Vec<u8>>, CliError> {
         let mut request = Request::builder()
             .method(self.method.clone())
             .uri(&self.path)
@@ -80,20 +80,20 @@ impl Ask {
         let body = self.body.as_ref().map(ToString::to_string).unwrap_or_default();
         request
             .body(body.into_bytes())
-            .map_err(|error| Failure::input(format!("{}: {error}", self.path)))
+            .map_err(|error| CliError::input(format!("{}: {error}", self.path)))
     }
 }
 
-impl Rest {
+impl RestBackend {
     async fn send(
         &self,
-        ask: &Ask,
+        request: &IdempotentRequest,
         enough: &(dyn Fn(&[u8]) -> bool + Sync),
-    ) -> Result<Reply, Failure> {
-        let request = ask.request()?;
+    ) -> Result<ProxiedResponse, CliError> {
+        let http_request = request.to_http()?;
         match self {
-            Self::Plain(server) => server.send(request, enough).await,
-            Self::Proxy(proxy) => proxy.send(request, enough).await.map_err(|error| {
+            Self::Plain(server) => server.send(http_request, enough).await,
+            Self::Proxy(proxy) => proxy.send(http_request, enough).await.map_err(|error| {
                 let failure = failure(error);
                 // It is not known how far the request got through the API server.
                 if failure.is_not_reached() { failure.after_doubt() } else { failure }
@@ -103,23 +103,26 @@ impl Rest {
 
     /// Sends a request and returns the response; retries it with back-off while the server refuses
     /// it for now. Its key makes that safe.
-    pub(super) async fn ask(&self, ask: &Ask) -> Result<Value, Failure> {
+    pub(super) async fn send_retrying(&self, ask: &IdempotentRequest) -> Result<Value, CliError> {
         Retries::default()
-            .until_answered(async || plain::answer(&self.send(ask, &|_| false).await?))
+            .until_final(async || plain::parse_reply(&self.send(ask, &|_| false).await?))
             .await
     }
 
     /// As [`Self::ask`], for a command: where it may have been carried out without a reply, the
     /// failure names the key with which it can be repeated.
-    pub(super) async fn act(&self, ask: &Ask) -> Result<Value, Failure> {
-        self.ask(ask).await.map_err(|failure| ask.in_doubt(failure))
+    pub(super) async fn send_command(
+        &self,
+        request: &IdempotentRequest,
+    ) -> Result<Value, CliError> {
+        self.send_retrying(request).await.map_err(|failure| request.in_doubt(failure))
     }
 
     /// As [`Self::ask`], reading a path and parsing the response.
-    pub(super) async fn get<T: DeserializeOwned>(&self, path: String) -> Result<T, Failure> {
-        let answer = self.ask(&Ask::get(path.clone())).await?;
-        serde_json::from_value(answer).map_err(|error| {
-            Failure::unexpected(format!("{path} answered what is not understood: {error}"))
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: String) -> Result<T, CliError> {
+        let reply = self.send_retrying(&IdempotentRequest::get(path.clone())).await?;
+        serde_json::from_value(reply).map_err(|error| {
+            CliError::unexpected(format!("{path} answered what is not understood: {error}"))
         })
     }
 
@@ -128,17 +131,20 @@ impl Rest {
         &self,
         path: String,
         enough: &(dyn Fn(&[u8]) -> bool + Sync),
-    ) -> Result<String, Failure> {
-        let reply = self.send(&Ask::get(path), enough).await?;
-        plain::answer(&reply)?;
+    ) -> Result<String, CliError> {
+        let reply = self.send(&IdempotentRequest::get(path), enough).await?;
+        plain::parse_reply(&reply)?;
         Ok(String::from_utf8_lossy(&reply.body).into_owned())
     }
 }
 
-/// As [`Rest::act`], at a plain server.
-pub(super) async fn ask_plain(server: &PlainServer, ask: &Ask) -> Result<Value, Failure> {
-    let once = async || plain::answer(&server.send(ask.request()?, &|_| false).await?);
-    Retries::default().until_answered(once).await.map_err(|failure| ask.in_doubt(failure))
+/// As [`RestBackend::act`], at a plain server.
+pub(super) async fn send_plain(
+    server: &PlainServer,
+    request: &IdempotentRequest,
+) -> Result<Value, CliError> {
+    let once = async || plain::parse_reply(&server.send(request.to_http()?, &|_| false).await?);
+    Retries::default().until_final(once).await.map_err(|failure| request.in_doubt(failure))
 }
 
 /// The tries of one request.
@@ -151,13 +157,13 @@ struct Retries {
 
 impl Retries {
     /// Sends a request until it has a final reply, or the tries are used up.
-    async fn until_answered<T>(
+    async fn until_final<T>(
         mut self,
-        mut once: impl AsyncFnMut() -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
+        mut once: impl AsyncFnMut() -> Result<T, CliError>,
+    ) -> Result<T, CliError> {
         loop {
             match once().await {
-                Ok(answer) => return Ok(answer),
+                Ok(reply) => return Ok(reply),
                 Err(failure) => match self.wait_ms(&failure) {
                     Some(wait_ms) => {
                         self.is_in_doubt |= failure.is_in_doubt();
@@ -172,11 +178,11 @@ impl Retries {
 
     /// Returns the back-off after a failure, milliseconds, with jitter: at least what the server
     /// asks for, within [`WAIT_MS_MAX`]. `None` where no other try makes sense.
-    fn wait_ms(&mut self, failure: &Failure) -> Option<u64> {
+    fn wait_ms(&mut self, failure: &CliError) -> Option<u64> {
         self.tries = self.tries.saturating_add(1);
-        let wanted_ms = failure.retriable().filter(|_| self.tries < TRIES)?;
+        let requested_ms = failure.retriable().filter(|_| self.tries < TRIES)?;
         let grown_ms = bound_ms(WAIT_MS, WAIT_MS_MAX, self.tries);
-        let least_ms = wanted_ms.unwrap_or(0).max(grown_ms).min(WAIT_MS_MAX);
+        let least_ms = requested_ms.unwrap_or(0).max(grown_ms).min(WAIT_MS_MAX);
         Some(least_ms.saturating_add(fastrand::u64(..=least_ms / 2)))
     }
 }
@@ -194,8 +200,8 @@ mod tests {
     use tokio::net::TcpListener;
     use tokio::task::JoinSet;
 
-    fn failure(reason: Reason, retry_after_ms: Option<u64>) -> Failure {
-        Failure::from_server(Some(reason), String::new()).retry_after(retry_after_ms)
+    fn failure(reason: Reason, retry_after_ms: Option<u64>) -> CliError {
+        CliError::from_server(Some(reason), String::new()).retry_after(retry_after_ms)
     }
 
     /// The back-off doubles, with jitter, and the fifth try is the last.
@@ -213,7 +219,8 @@ mod tests {
 
     #[test]
     fn retry_after_holds_within_bounds() {
-        let wait_ms = |wanted_ms| Retries::default().wait_ms(&failure(Reason::Draining, wanted_ms));
+        let wait_ms =
+            |requested_ms| Retries::default().wait_ms(&failure(Reason::Draining, requested_ms));
         assert!(wait_ms(Some(3_000)).is_some_and(|ms| (3_000..=4_500).contains(&ms)));
         assert!(wait_ms(Some(3_600_000)).is_some_and(|ms| ms <= 7_500));
     }
@@ -224,7 +231,7 @@ mod tests {
     }
 
     /// Starts a server that reads the start of a request and closes without a response.
-    async fn silent() -> (String, JoinSet<()>) {
+    async fn silent_server() -> (String, JoinSet<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let mut server = JoinSet::new();
@@ -239,15 +246,16 @@ mod tests {
     /// out.
     #[tokio::test]
     async fn commands_without_reply_name_their_key() {
-        let (base, mut server) = silent().await;
-        let rest = Rest::Plain(Box::new(PlainServer::new("--processor-rest", &base).unwrap()));
-        let ask = Ask::act(Method::POST, "/it".to_owned(), Value::Null, "k1");
-        let said = rest.act(&ask).await.unwrap_err().to_string();
-        assert!(said.contains("is not known") && said.contains("--key k1"), "{said}");
-        assert!(said.contains(&base) && said.ends_with("[UNREACHABLE]"), "{said}");
+        let (base, mut server) = silent_server().await;
+        let rest =
+            RestBackend::Plain(Box::new(PlainServer::new("--processor-rest", &base).unwrap()));
+        let request = IdempotentRequest::command(Method::POST, "/it".to_owned(), Value::Null, "k1");
+        let message = rest.send_command(&request).await.unwrap_err().to_string();
+        assert!(message.contains("is not known") && message.contains("--key k1"), "{message}");
+        assert!(message.contains(&base) && message.ends_with("[UNREACHABLE]"), "{message}");
         // Nothing listens there any more, so this request was not received.
         server.join_next().await.unwrap().unwrap();
-        let failure = rest.act(&ask).await.unwrap_err();
+        let failure = rest.send_command(&request).await.unwrap_err();
         assert!(failure.is_not_reached() && !failure.to_string().contains("--key"), "{failure}");
     }
 

@@ -4,13 +4,13 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::acts::made_up_key;
-use super::market::{Place, SellersSide};
-pub(super) use super::model::Done;
+use super::market::{MarketArgs, ProcessorRest};
+pub(super) use super::model::CommandReport;
+use super::order_commands::generate_key;
 use super::print;
-use super::rest::{Ask, encoded};
-use super::show::Format;
-use crate::exit::Failure;
+use super::rest::{IdempotentRequest, encoded};
+use super::show::OutputFormat;
+use crate::exit::CliError;
 use crate::output;
 
 /// The proposal id in the path of an answer that concerns no proposal.
@@ -18,75 +18,83 @@ const NO_PROPOSAL: &str = "none";
 
 /// The arguments of a seller's command.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Seller {
+pub(crate) struct SellerArgs {
     /// The seller's name
     #[arg(long = "seller", env = "ORDERSTREAM_SELLER", value_name = "NAME")]
     seller: String,
     #[command(flatten)]
-    anybody: Anybody,
+    command_args: SellerCommandArgs,
 }
 
 /// The arguments of a seller's command that names no seller.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Anybody {
+pub(crate) struct SellerCommandArgs {
     /// Idempotency key: a command repeated with the same key has one effect; generated when absent
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
     #[command(flatten)]
-    place: Place,
+    market_args: MarketArgs,
     /// Output format
     #[arg(long, short, default_value = "table")]
-    output: Format,
+    output: OutputFormat,
 }
 
-impl Seller {
+impl SellerArgs {
     pub(super) fn name(&self) -> &str {
         &self.seller
     }
 
-    pub(super) async fn side(&self) -> Result<SellersSide, Failure> {
-        self.anybody.side().await
+    pub(super) async fn processor_rest(&self) -> Result<ProcessorRest, CliError> {
+        self.command_args.processor_rest().await
     }
 
     pub(super) fn key(&self) -> String {
-        self.anybody.key()
+        self.command_args.key()
     }
 
-    pub(super) fn tell(&self, done: &Done, said: &str) -> Result<(), Failure> {
-        self.anybody.tell(done, said)
+    pub(super) fn print_report(
+        &self,
+        report: &CommandReport,
+        summary: &str,
+    ) -> Result<(), CliError> {
+        self.command_args.print_report(report, summary)
     }
 
     pub(super) fn is_for_people(&self) -> bool {
-        self.anybody.output == Format::Table
+        self.command_args.output == OutputFormat::Table
     }
 }
 
-impl Anybody {
-    pub(super) async fn side(&self) -> Result<SellersSide, Failure> {
-        self.place.sellers_side().await
+impl SellerCommandArgs {
+    pub(super) async fn processor_rest(&self) -> Result<ProcessorRest, CliError> {
+        self.market_args.processor_rest().await
     }
 
     pub(super) fn key(&self) -> String {
-        self.key.clone().unwrap_or_else(made_up_key)
+        self.key.clone().unwrap_or_else(generate_key)
     }
 
-    pub(super) fn tell(&self, done: &Done, said: &str) -> Result<(), Failure> {
-        if self.output == Format::Table {
-            output::line(said);
+    pub(super) fn print_report(
+        &self,
+        report: &CommandReport,
+        summary: &str,
+    ) -> Result<(), CliError> {
+        if self.output == OutputFormat::Table {
+            output::line(summary);
             return Ok(());
         }
-        print::structured(done, self.output)
+        print::structured(report, self.output)
     }
 }
 
-impl Done {
+impl CommandReport {
     /// Makes the JSON output of a command from the processor's reply.
-    pub(super) fn of(order: &str, act: &str, answer: &Value, key: String) -> Self {
-        let text = |name: &str| answer.get(name).and_then(Value::as_str).map(ToOwned::to_owned);
+    pub(super) fn of(order: &str, verb: &str, reply: &Value, key: String) -> Self {
+        let text = |name: &str| reply.get(name).and_then(Value::as_str).map(ToOwned::to_owned);
         Self {
             order_req_id: order.to_owned(),
-            act: act.to_owned(),
-            last_seq: answer.get("seq").and_then(Value::as_u64).unwrap_or(0),
+            verb: verb.to_owned(),
+            last_seq: reply.get("seq").and_then(Value::as_u64).unwrap_or(0),
             phase: text("phase").unwrap_or_default(),
             proposal_id: text("proposal_id"),
             follow_up_id: text("follow_up_id"),
@@ -102,19 +110,19 @@ impl Done {
 
 /// `orderstream decline ORDER`
 #[derive(Debug, clap::Args)]
-pub(crate) struct Decline {
+pub(crate) struct DeclineArgs {
     /// The order's id, as in the invitation
     order: String,
     /// The reason, for the buyer
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]
-    seller: Seller,
+    seller: SellerArgs,
 }
 
-/// `orderstream answer ORDER FOLLOW-UP MESSAGE`
+/// `orderstream reply ORDER FOLLOW-UP MESSAGE`
 #[derive(Debug, clap::Args)]
-pub(crate) struct Answer {
+pub(crate) struct AnswerArgs {
     /// The order's id
     order: String,
     /// The id of the buyer's follow-up that is answered
@@ -122,12 +130,12 @@ pub(crate) struct Answer {
     /// The answer
     message: String,
     #[command(flatten)]
-    seller: Seller,
+    seller: SellerArgs,
 }
 
 /// `orderstream question ORDER MESSAGE`
 #[derive(Debug, clap::Args)]
-pub(crate) struct Question {
+pub(crate) struct QuestionArgs {
     /// The order's id, as in the invitation
     order: String,
     /// The question
@@ -136,37 +144,38 @@ pub(crate) struct Question {
     #[arg(long, value_name = "ID")]
     question_id: Option<String>,
     #[command(flatten)]
-    seller: Seller,
+    seller: SellerArgs,
 }
 
 /// `orderstream seen ORDER`
 #[derive(Debug, clap::Args)]
-pub(crate) struct Seen {
+pub(crate) struct SeenArgs {
     /// The order's id, as in the invitation
     order: String,
     #[command(flatten)]
-    seller: Seller,
+    seller: SellerArgs,
 }
 
 fn path(order: &str, part: &str) -> String {
     format!("/api/v1/orders/{}/{part}", encoded(order))
 }
 
-impl Decline {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+impl DeclineArgs {
+    pub(crate) async fn run(self) -> Result<(), CliError> {
         let Self { order, reason, seller } = self;
-        let (sellers, key) = (seller.side().await?, seller.key());
+        let (sellers, key) = (seller.processor_rest().await?, seller.key());
         let body = json!({"tenant": sellers.tenant(), "seller": seller.name(), "reason": reason});
-        let ask = Ask::act(Method::POST, path(&order, "decline"), body, &key);
-        let done = Done::of(&order, "decline", &sellers.act(ask).await?, key);
-        seller.tell(&done, &format!("{} declined order {order}", seller.name()))
+        let request = IdempotentRequest::command(Method::POST, path(&order, "decline"), body, &key);
+        let report =
+            CommandReport::of(&order, "decline", &sellers.send_command(request).await?, key);
+        seller.print_report(&report, &format!("{} declined order {order}", seller.name()))
     }
 }
 
-impl Answer {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+impl AnswerArgs {
+    pub(crate) async fn run(self) -> Result<(), CliError> {
         let Self { order, follow_up, message, seller } = self;
-        let (sellers, key) = (seller.side().await?, seller.key());
+        let (sellers, key) = (seller.processor_rest().await?, seller.key());
         let body = json!({
             "tenant": sellers.tenant(),
             "order_req_id": order,
@@ -175,36 +184,43 @@ impl Answer {
             "message": message,
         });
         let at = format!("/api/v1/proposals/{NO_PROPOSAL}/followup");
-        let answer = sellers.act(Ask::act(Method::POST, at, body, &key)).await?;
-        let done = Done::of(&order, "answer", &answer, key);
-        seller.tell(&done, &format!("{} answered follow-up {follow_up}", seller.name()))
+        let reply =
+            sellers.send_command(IdempotentRequest::command(Method::POST, at, body, &key)).await?;
+        let report = CommandReport::of(&order, "answer", &reply, key);
+        seller.print_report(&report, &format!("{} answered follow-up {follow_up}", seller.name()))
     }
 }
 
-impl Question {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+impl QuestionArgs {
+    pub(crate) async fn run(self) -> Result<(), CliError> {
         let Self { order, message, question_id, seller } = self;
-        let (sellers, key) = (seller.side().await?, seller.key());
+        let (sellers, key) = (seller.processor_rest().await?, seller.key());
         let body = json!({
             "tenant": sellers.tenant(),
             "seller": seller.name(),
             "question_id": question_id,
             "message": message,
         });
-        let ask = Ask::act(Method::POST, path(&order, "questions"), body, &key);
-        let done = Done::of(&order, "question", &sellers.act(ask).await?, key);
-        let id = done.follow_up_id.clone().unwrap_or_default();
-        seller.tell(&done, &format!("question {id} of {} sent to the buyer", seller.name()))
+        let request =
+            IdempotentRequest::command(Method::POST, path(&order, "questions"), body, &key);
+        let report =
+            CommandReport::of(&order, "question", &sellers.send_command(request).await?, key);
+        let id = report.follow_up_id.clone().unwrap_or_default();
+        seller
+            .print_report(&report, &format!("question {id} of {} sent to the buyer", seller.name()))
     }
 }
 
-impl Seen {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+impl SeenArgs {
+    pub(crate) async fn run(self) -> Result<(), CliError> {
         let Self { order, seller } = self;
-        let (sellers, key) = (seller.side().await?, seller.key());
+        let (sellers, key) = (seller.processor_rest().await?, seller.key());
         let body = json!({"tenant": sellers.tenant(), "seller": seller.name()});
-        let ask = Ask::act(Method::POST, path(&order, "seen"), body, &key);
-        let done = Done::of(&order, "seen", &sellers.act(ask).await?, key);
-        seller.tell(&done, &format!("the buyer sees that {} has seen order {order}", seller.name()))
+        let request = IdempotentRequest::command(Method::POST, path(&order, "seen"), body, &key);
+        let report = CommandReport::of(&order, "seen", &sellers.send_command(request).await?, key);
+        seller.print_report(
+            &report,
+            &format!("the buyer sees that {} has seen order {order}", seller.name()),
+        )
     }
 }

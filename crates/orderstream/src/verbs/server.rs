@@ -4,39 +4,41 @@
 use std::path::PathBuf;
 
 use orderstream_controller::cluster::edit::{self, Edit};
-use orderstream_controller::cluster::resources::{self, Applied, Conflicts, Kind, Resources};
+use orderstream_controller::cluster::resources::{
+    self, ApplyOutcome, Conflicts, ResourceKind, Resources,
+};
 use orderstream_controller::manifest::{self, DEFAULT_NAMESPACE, Manifest};
 use orderstream_core::Reason;
 use serde_json::Value;
 
 use super::plain::PlainServer;
 use super::rest::encoded;
-use super::show::Format;
-use crate::exit::Failure;
+use super::show::OutputFormat;
+use crate::exit::CliError;
 
 /// The most tries of an edit that conflicts with another.
 const TRIES: u32 = 5;
 
 /// The arguments that choose the server and the output format.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Target {
+pub(crate) struct ResourceArgs {
     #[command(flatten)]
-    site: Site,
+    server_args: ServerArgs,
     /// Output format
     #[arg(long, short, default_value = "table")]
-    pub(super) output: Format,
+    pub(super) output: OutputFormat,
 }
 
-impl Target {
+impl ResourceArgs {
     /// Returns the server, without sending it a request.
-    pub(super) async fn connect(&self) -> Result<Server, Failure> {
-        self.site.connect().await
+    pub(super) async fn connect(&self) -> Result<BuyerServer, CliError> {
+        self.server_args.connect().await
     }
 }
 
 /// The arguments that choose the buyer's server: `dev`, a requestor, or a cluster.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Site {
+pub(crate) struct ServerArgs {
     /// The buyer's server: `dev` or a requestor
     #[arg(
         help_heading = "Where",
@@ -60,24 +62,24 @@ pub(crate) struct Site {
     namespace: Option<String>,
 }
 
-impl Site {
+impl ServerArgs {
     /// Returns the server, without sending it a request.
-    pub(super) async fn connect(&self) -> Result<Server, Failure> {
+    pub(super) async fn connect(&self) -> Result<BuyerServer, CliError> {
         let Some(resources) = self.resources().await? else {
             let namespace = self.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE).to_owned();
             let server = PlainServer::new("--server", &self.server)?;
-            return Ok(Server { place: Place::Plain(Box::new(server)), namespace });
+            return Ok(BuyerServer { backend: BuyerBackend::Plain(Box::new(server)), namespace });
         };
         let namespace =
             self.namespace.as_deref().unwrap_or_else(|| resources.namespace()).to_owned();
-        Ok(Server { place: Place::Cluster(Box::new(resources)), namespace })
+        Ok(BuyerServer { backend: BuyerBackend::Cluster(Box::new(resources)), namespace })
     }
 
     /// Returns the cluster, where the arguments choose one.
-    pub(super) async fn resources(&self) -> Result<Option<Resources>, Failure> {
+    pub(super) async fn resources(&self) -> Result<Option<Resources>, CliError> {
         if let Some(namespace) = &self.namespace {
             manifest::namespace(namespace)
-                .map_err(|refusal| Failure::input(format!("--namespace {}", refusal.message)))?;
+                .map_err(|refusal| CliError::input(format!("--namespace {}", refusal.message)))?;
         }
         let is_cluster = self.cluster || self.kubeconfig.is_some() || self.context.is_some();
         if !is_cluster {
@@ -85,7 +87,7 @@ impl Site {
         }
         let connected =
             Resources::connect(self.kubeconfig.as_deref(), self.context.as_deref()).await;
-        connected.map(Some).map_err(|error| Failure::input(error.to_string()))
+        connected.map(Some).map_err(|error| CliError::input(error.to_string()))
     }
 
     /// Returns the tenant: the given namespace, else that of the cluster's context, else `default`.
@@ -97,7 +99,7 @@ impl Site {
 
 /// The scope of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scope {
+pub(super) enum ListScope {
     /// One namespace.
     Namespace,
     /// All of them.
@@ -106,13 +108,13 @@ pub(super) enum Scope {
 
 /// A server, and the namespace that is used when none is named.
 #[derive(Debug)]
-pub(super) struct Server {
-    place: Place,
+pub(super) struct BuyerServer {
+    backend: BuyerBackend,
     namespace: String,
 }
 
 #[derive(Debug)]
-enum Place {
+enum BuyerBackend {
     Plain(Box<PlainServer>),
     Cluster(Box<Resources>),
 }
@@ -122,30 +124,30 @@ fn path(namespace: &str, name: &str) -> String {
     if name.is_empty() { base } else { format!("{base}/{}", encoded(name)) }
 }
 
-impl Server {
+impl BuyerServer {
     /// Reads one order request.
-    pub(super) async fn get(&self, name: &str) -> Result<Value, Failure> {
-        match &self.place {
-            Place::Plain(server) => server.get(&path(&self.namespace, name)).await,
-            Place::Cluster(resources) => {
-                let got = resources.get(Kind::OrderRequest, &self.namespace, name).await;
-                got.map_err(failure)
+    pub(super) async fn get(&self, name: &str) -> Result<Value, CliError> {
+        match &self.backend {
+            BuyerBackend::Plain(server) => server.get(&path(&self.namespace, name)).await,
+            BuyerBackend::Cluster(resources) => {
+                let result = resources.get(ResourceKind::OrderRequest, &self.namespace, name).await;
+                result.map_err(failure)
             }
         }
     }
 
     /// Reads all order requests of the namespace, or of all.
-    pub(super) async fn list(&self, scope: Scope) -> Result<Value, Failure> {
-        match (&self.place, scope) {
-            (Place::Plain(server), Scope::AllNamespaces) => {
+    pub(super) async fn list(&self, scope: ListScope) -> Result<Value, CliError> {
+        match (&self.backend, scope) {
+            (BuyerBackend::Plain(server), ListScope::AllNamespaces) => {
                 server.get(&format!("/apis/{}/orderrequests", manifest::API_VERSION)).await
             }
-            (Place::Plain(server), Scope::Namespace) => {
+            (BuyerBackend::Plain(server), ListScope::Namespace) => {
                 server.get(&path(&self.namespace, "")).await
             }
-            (Place::Cluster(resources), scope) => {
-                let namespace = (scope == Scope::Namespace).then_some(self.namespace.as_str());
-                resources.list(Kind::OrderRequest, namespace).await.map_err(failure)
+            (BuyerBackend::Cluster(resources), scope) => {
+                let namespace = (scope == ListScope::Namespace).then_some(self.namespace.as_str());
+                resources.list(ResourceKind::OrderRequest, namespace).await.map_err(failure)
             }
         }
     }
@@ -155,27 +157,27 @@ impl Server {
         &self,
         (manifest, document): (&Manifest, &Value),
         conflicts: Conflicts,
-    ) -> Result<(Applied, Value), Failure> {
+    ) -> Result<(ApplyOutcome, Value), CliError> {
         let (kind, metadata) = match manifest {
-            Manifest::OrderRequest(request) => (Kind::OrderRequest, &request.metadata),
-            Manifest::Seller(seller) => (Kind::Seller, &seller.metadata),
+            Manifest::OrderRequest(request) => (ResourceKind::OrderRequest, &request.metadata),
+            Manifest::Seller(seller) => (ResourceKind::Seller, &seller.metadata),
         };
         let name = metadata.name.as_deref().unwrap_or_default();
         let namespace = metadata.namespace.as_deref().filter(|name| !name.is_empty());
         let namespace = namespace.unwrap_or(&self.namespace);
-        match (&self.place, manifest) {
-            (Place::Cluster(resources), _) => {
+        match (&self.backend, manifest) {
+            (BuyerBackend::Cluster(resources), _) => {
                 let target = (kind, namespace, name);
                 resources.apply(target, document, conflicts).await.map_err(failure)
             }
-            (Place::Plain(server), Manifest::OrderRequest(request)) => {
+            (BuyerBackend::Plain(server), Manifest::OrderRequest(request)) => {
                 let body = serde_json::to_value(request)
-                    .map_err(|error| Failure::unexpected(error.to_string()))?;
+                    .map_err(|error| CliError::unexpected(error.to_string()))?;
                 let (is_new, applied) = server.put(&path(namespace, name), &body).await?;
-                let how = if is_new { Applied::Created } else { Applied::Configured };
+                let how = if is_new { ApplyOutcome::Created } else { ApplyOutcome::Configured };
                 Ok((how, applied))
             }
-            (Place::Plain(_), Manifest::Seller(_)) => Err(Failure::input(format!(
+            (BuyerBackend::Plain(_), Manifest::Seller(_)) => Err(CliError::input(format!(
                 "the Seller {name} cannot be applied here; give its file to `processor --sellers` \
                  or `dev --apply`, or apply it to a cluster with --cluster"
             ))),
@@ -183,7 +185,7 @@ impl Server {
     }
 
     /// Finds the order request of this name, or the one whose order has this id.
-    pub(super) async fn find(&self, name: &str) -> Result<Option<Value>, Failure> {
+    pub(super) async fn find(&self, name: &str) -> Result<Option<Value>, CliError> {
         match self.get(name).await {
             Ok(resource) => return Ok(Some(resource)),
             Err(failure) if failure.reason() == Some(Reason::OrderNotFound) => {}
@@ -193,7 +195,7 @@ impl Server {
             Err(failure) if failure.reason() == Some(Reason::InvalidField) => {}
             Err(failure) => return Err(failure),
         }
-        let all = self.list(Scope::Namespace).await?;
+        let all = self.list(ListScope::Namespace).await?;
         let items = all.get("items").and_then(Value::as_array).into_iter().flatten();
         let has_id =
             |item: &&Value| item.pointer("/spec/orderReqId").and_then(Value::as_str) == Some(name);
@@ -201,13 +203,13 @@ impl Server {
     }
 
     /// Edits an order request that was read before; retries on a conflict with another edit.
-    pub(super) async fn edit(&self, resource: &Value, edit: &Edit) -> Result<Value, Failure> {
+    pub(super) async fn edit(&self, resource: &Value, edit: &Edit) -> Result<Value, CliError> {
         let name = resource.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-        match &self.place {
-            Place::Cluster(resources) => {
+        match &self.backend {
+            BuyerBackend::Cluster(resources) => {
                 resources.edit(&self.namespace, name, edit).await.map_err(failure)
             }
-            Place::Plain(server) => {
+            BuyerBackend::Plain(server) => {
                 let path = path(&self.namespace, name);
                 edit_plain(server, &path, resource.clone(), edit).await
             }
@@ -221,23 +223,27 @@ impl Server {
 
     /// Returns the buyers' REST, where the server is a plain one.
     pub(super) const fn plain(&self) -> Option<&PlainServer> {
-        match &self.place {
-            Place::Plain(server) => Some(server),
-            Place::Cluster(_) => None,
+        match &self.backend {
+            BuyerBackend::Plain(server) => Some(server),
+            BuyerBackend::Cluster(_) => None,
         }
     }
 
     /// Reports whether the server takes this kind of resource.
-    pub(super) const fn takes(&self, manifest: &Manifest) -> bool {
-        matches!(self.place, Place::Cluster(_)) || matches!(manifest, Manifest::OrderRequest(_))
+    pub(super) const fn accepts(&self, manifest: &Manifest) -> bool {
+        matches!(self.backend, BuyerBackend::Cluster(_))
+            || matches!(manifest, Manifest::OrderRequest(_))
     }
 
     /// Deletes an order request.
-    pub(super) async fn delete(&self, name: &str) -> Result<(), Failure> {
-        match &self.place {
-            Place::Plain(server) => server.delete(&path(&self.namespace, name)).await.map(drop),
-            Place::Cluster(resources) => {
-                let deleted = resources.delete(Kind::OrderRequest, &self.namespace, name).await;
+    pub(super) async fn delete(&self, name: &str) -> Result<(), CliError> {
+        match &self.backend {
+            BuyerBackend::Plain(server) => {
+                server.delete(&path(&self.namespace, name)).await.map(drop)
+            }
+            BuyerBackend::Cluster(resources) => {
+                let deleted =
+                    resources.delete(ResourceKind::OrderRequest, &self.namespace, name).await;
                 deleted.map_err(failure)
             }
         }
@@ -249,38 +255,38 @@ async fn edit_plain(
     path: &str,
     mut resource: Value,
     edit: &Edit,
-) -> Result<Value, Failure> {
+) -> Result<Value, CliError> {
     let mut tries = 0;
     loop {
         let changed =
-            edit::edited(&resource, edit).map_err(|refusal| Failure::from_refusal(&refusal))?;
+            edit::edited(&resource, edit).map_err(|refusal| CliError::from_refusal(&refusal))?;
         tries += 1;
         match server.put(path, &changed).await {
             Ok((_, applied)) => return Ok(applied),
             // The resource has changed since it was read.
             Err(failure) if failure.reason() == Some(Reason::Changed) && tries < TRIES => {
                 let uid = |resource: &Value| resource.pointer("/metadata/uid").cloned();
-                let now = server.get(path).await?;
-                if uid(&now) != uid(&resource) {
+                let current = server.get(path).await?;
+                if uid(&current) != uid(&resource) {
                     return Err(failure);
                 }
-                resource = now;
+                resource = current;
             }
             Err(failure) => return Err(failure),
         }
     }
 }
 
-pub(super) fn failure(failure: resources::Failure) -> Failure {
+pub(super) fn failure(failure: resources::ApiServerError) -> CliError {
     match failure {
-        resources::Failure::NotReached(message) => Failure::not_reached(message),
-        resources::Failure::Refused(refusal) => Failure::from_refusal(&refusal),
+        resources::ApiServerError::NotReached(message) => CliError::not_reached(message),
+        resources::ApiServerError::Refused(refusal) => CliError::from_refusal(&refusal),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use orderstream_core::buyer::BuyerAct;
+    use orderstream_core::buyer::BuyerCommand;
     use serde_json::json;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{TcpListener, TcpStream};
@@ -298,22 +304,22 @@ mod tests {
 
     /// Serves one request as a server whose resource was extended since it was read; returns the
     /// request.
-    async fn answer(mut stream: TcpStream) -> String {
-        let now = resource(2, &json!({ "expiresIn": "2h" }));
-        let mut asked = Vec::new();
+    async fn serve_once(mut stream: TcpStream) -> String {
+        let current = resource(2, &json!({ "expiresIn": "2h" }));
+        let mut request = Vec::new();
         // A request is complete with its body, which here ends the only object.
-        while !asked.starts_with(b"GET") && !asked.ends_with(b"}}") {
-            assert!(stream.read_buf(&mut asked).await.unwrap() > 0);
+        while !request.starts_with(b"GET") && !request.ends_with(b"}}") {
+            assert!(stream.read_buf(&mut request).await.unwrap() > 0);
         }
-        let asked = String::from_utf8(asked).unwrap();
-        let (code, body) = match asked.contains("\"generation\":1") {
+        let request = String::from_utf8(request).unwrap();
+        let (code, body) = match request.contains("\"generation\":1") {
             true => ("412 Precondition Failed", json!({ "reason": "CHANGED", "detail": "edited" })),
-            false => ("200 OK", now),
+            false => ("200 OK", current),
         };
         let (body, length) = (body.to_string(), body.to_string().len());
         let head = format!("HTTP/1.1 {code}\r\nconnection: close\r\ncontent-length: {length}");
         stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).await.unwrap();
-        asked
+        request
     }
 
     /// The edit is made again on the resource that the other edit left.
@@ -323,19 +329,19 @@ mod tests {
         let base = format!("http://{}", listener.local_addr().unwrap());
         let mut server = JoinSet::new();
         server.spawn(async move {
-            let mut asked = Vec::new();
+            let mut requests = Vec::new();
             for _ in 0..3 {
-                asked.push(answer(listener.accept().await.unwrap().0).await);
+                requests.push(serve_once(listener.accept().await.unwrap().0).await);
             }
-            asked
+            requests
         });
         let plain = PlainServer::new("--server", &base).unwrap();
         let read = resource(1, &json!({}));
-        edit_plain(&plain, "/it", read, &Edit::Act(BuyerAct::Pause(None))).await.unwrap();
-        let asked = server.join_next().await.unwrap().unwrap();
-        let methods: Vec<_> = asked.iter().filter_map(|text| text.split(' ').next()).collect();
+        edit_plain(&plain, "/it", read, &Edit::Command(BuyerCommand::Pause(None))).await.unwrap();
+        let requests = server.join_next().await.unwrap().unwrap();
+        let methods: Vec<_> = requests.iter().filter_map(|text| text.split(' ').next()).collect();
         assert_eq!(methods, ["PUT", "GET", "PUT"]);
-        let last = &asked[2];
+        let last = &requests[2];
         assert!(last.contains("\"expiresIn\":\"2h\"") && last.contains("\"suspend\":true"));
     }
 }

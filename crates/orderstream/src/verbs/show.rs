@@ -5,12 +5,12 @@ use orderstream_core::RequestPhase;
 use serde_json::Value;
 
 use super::Conditions;
-use crate::exit::Failure;
+use crate::exit::CliError;
 use crate::output;
 
 /// The output format of a verb.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Format {
+pub(crate) enum OutputFormat {
     /// A table for people.
     Table,
     /// JSON for programs.
@@ -22,8 +22,8 @@ pub(crate) enum Format {
 const COLUMNS: [&str; 6] = ["NAME", "PHASE", "PROPOSALS", "BEST", "STREAM", "EXPIRES"];
 
 /// Prints one resource.
-pub(crate) fn one(resource: &Value, format: Format) -> Result<(), Failure> {
-    if format == Format::Table {
+pub(crate) fn one(resource: &Value, format: OutputFormat) -> Result<(), CliError> {
+    if format == OutputFormat::Table {
         table([resource]);
         return Ok(());
     }
@@ -31,8 +31,8 @@ pub(crate) fn one(resource: &Value, format: Format) -> Result<(), Failure> {
 }
 
 /// Prints a list of resources.
-pub(crate) fn list(list: &Value, format: Format) -> Result<(), Failure> {
-    if format != Format::Table {
+pub(crate) fn list(list: &Value, format: OutputFormat) -> Result<(), CliError> {
+    if format != OutputFormat::Table {
         return structured(list, format);
     }
     let items = list.get("items").and_then(Value::as_array);
@@ -45,13 +45,13 @@ pub(crate) fn list(list: &Value, format: Format) -> Result<(), Failure> {
     Ok(())
 }
 
-fn structured(value: &Value, format: Format) -> Result<(), Failure> {
-    let text = if format == Format::Json {
+fn structured(value: &Value, format: OutputFormat) -> Result<(), CliError> {
+    let text = if format == OutputFormat::Json {
         serde_json::to_string_pretty(value).map_err(|error| error.to_string())
     } else {
         serde_saphyr::to_string(value).map_err(|error| error.to_string())
     };
-    output::line(text.map_err(Failure::unexpected)?.trim_end());
+    output::line(text.map_err(CliError::unexpected)?.trim_end());
     Ok(())
 }
 
@@ -67,7 +67,7 @@ fn table<'a>(resources: impl IntoIterator<Item = &'a Value>) {
 }
 
 /// Prints a change of a watched resource; widths are fixed, so that columns line up.
-pub(crate) fn watched(resource: &Value, header: &mut bool) {
+pub(crate) fn print_change(resource: &Value, header: &mut bool) {
     let wide = |cells: [String; 6]| {
         let [name, phase, proposals, best, stream, expires] = cells;
         format!("{name:<24} {phase:<13} {proposals:>9}  {best:<18} {stream:<9} {expires}")

@@ -3,13 +3,13 @@
 use orderstream_core::command::Award;
 use serde_json::Value;
 
-use super::market::{Market, Place, Subject};
+use super::market::{Market, MarketArgs, Subject};
 use super::model::{ItemView, NotificationView, OrderView, StatusReport};
 use super::print::{self, Column, or_dash};
-use super::show::Format;
-use super::{acts, stream, timeline, tracked};
+use super::show::OutputFormat;
+use super::{order_commands, stream, timeline, tracked};
 use crate::describe::winners;
-use crate::exit::Failure;
+use crate::exit::CliError;
 use crate::output::{self, Style, styled};
 
 /// The most proposals that are shown.
@@ -21,7 +21,7 @@ const NOTIFICATIONS_MAX: usize = 20;
 
 /// `orderstream status ORDER`
 #[derive(Debug, clap::Args)]
-pub(crate) struct Status {
+pub(crate) struct StatusArgs {
     /// Name of the order request, or the order's id
     order: String,
     /// The number of last events that are shown; 0 for none
@@ -32,23 +32,25 @@ pub(crate) struct Status {
     #[arg(long, value_name = "NAME")]
     incarnation: Option<String>,
     #[command(flatten)]
-    place: Place,
+    market_args: MarketArgs,
     /// Output format
     #[arg(long, short, default_value = "table")]
-    output: Format,
+    output: OutputFormat,
 }
 
-impl Status {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
-        let market = self.place.market().await?.of_incarnation(self.incarnation.clone());
+impl StatusArgs {
+    pub(crate) async fn run(self) -> Result<(), CliError> {
+        let market = self.market_args.market().await?.of_incarnation(self.incarnation.clone());
         let subject = market.subject_to_read(&self.order).await?;
         let report = match report(&market, &subject, self.events).await {
             Ok(report) => report,
             Err(failure) => {
-                return Err(tracked::instead((&market, &subject), self.output, failure).await);
+                return Err(
+                    tracked::print_tracking((&market, &subject), self.output, failure).await
+                );
             }
         };
-        if self.output != Format::Table {
+        if self.output != OutputFormat::Table {
             return print::structured(&report, self.output);
         }
         show(&self.order, &report);
@@ -56,15 +58,15 @@ impl Status {
     }
 }
 
-async fn report(market: &Market, subject: &Subject, events: u64) -> Result<StatusReport, Failure> {
+async fn report(market: &Market, subject: &Subject, events: u64) -> Result<StatusReport, CliError> {
     let order = market.order(subject).await?;
     let sellers = market.sellers();
     let proposals = sellers.proposals(&subject.id, PROPOSALS_MAX).await?;
     let timeline = timeline::last(sellers, &order, events).await?;
     let notifications = notifications(market, subject).await?;
     let stream = stream::report(market, subject, &order).await?;
-    let award = order.award.as_ref().map(in_words);
-    let pending_award = order.pending_award.as_ref().map(pending_in_words);
+    let award = order.award.as_ref().map(award_text);
+    let pending_award = order.pending_award.as_ref().map(pending_award_text);
     Ok(StatusReport {
         order_req_id: order.order_req_id,
         tenant: sellers.tenant().to_owned(),
@@ -92,7 +94,7 @@ async fn report(market: &Market, subject: &Subject, events: u64) -> Result<Statu
 
 /// An order's outbox, as its processor returns it.
 #[derive(serde::Deserialize)]
-struct Outbox {
+struct OutboxPage {
     notifications: Vec<NotificationView>,
 }
 
@@ -100,9 +102,9 @@ struct Outbox {
 async fn notifications(
     market: &Market,
     subject: &Subject,
-) -> Result<Vec<NotificationView>, Failure> {
-    let answer: Outbox = market.sellers().read(&subject.id, "/notifications", &[]).await?;
-    Ok(answer.notifications)
+) -> Result<Vec<NotificationView>, CliError> {
+    let outbox: OutboxPage = market.sellers().read(&subject.id, "/notifications", &[]).await?;
+    Ok(outbox.notifications)
 }
 
 /// Parses an award; events and the REST have the same form.
@@ -110,11 +112,11 @@ fn award_of(value: &Value) -> Option<Award> {
     serde_json::from_value(value.clone()).ok()
 }
 
-fn in_words(award: &Value) -> String {
+fn award_text(award: &Value) -> String {
     winners(award_of(award).as_ref())
 }
 
-fn pending_in_words(pending: &Value) -> String {
+fn pending_award_text(pending: &Value) -> String {
     let award = winners(pending.get("award").and_then(award_of).as_ref());
     let at = pending.get("effective_at").and_then(Value::as_str).unwrap_or_default();
     format!("{award}, counts from {}", print::moment(at, crate::clock::now()))
@@ -132,7 +134,7 @@ fn show(name: &str, report: &StatusReport) {
             let text = entry.text.clone();
             vec![print::clock(&entry.at), format!("#{}", entry.seq), entry.event.clone(), text]
         };
-        let columns = ["WHEN", "SEQ", "EVENT", "WHAT"].map(Column::Words);
+        let columns = ["WHEN", "SEQ", "EVENT", "WHAT"].map(Column::Text);
         print::table(&columns, report.timeline.iter().map(row).collect());
     }
     notified(report);
@@ -215,7 +217,7 @@ fn sellers(report: &StatusReport) {
             or_dash(seller.reason.as_deref()),
         ]
     };
-    let columns = ["SELLER", "STATE", "SINCE", "REASON"].map(Column::Words);
+    let columns = ["SELLER", "STATE", "SINCE", "REASON"].map(Column::Text);
     print::table(&columns, report.sellers.iter().map(row).collect());
 }
 
@@ -224,31 +226,34 @@ fn proposals(report: &StatusReport) {
         return;
     }
     let hidden = report.sealed && report.decide_until.is_none();
-    let shown = report.proposals.len();
-    let of = usize::try_from(report.proposal_counts.received).unwrap_or(shown);
-    let count = if of > shown { format!("first {shown} of {of}") } else { shown.to_string() };
+    let listed = report.proposals.len();
+    let of = usize::try_from(report.proposal_counts.received).unwrap_or(listed);
+    let count = if of > listed { format!("first {listed} of {of}") } else { listed.to_string() };
     print::heading(&format!("proposals ({count})"));
-    let row = |held: &super::model::ProposalView| {
-        let price =
-            if hidden { "hidden".to_owned() } else { format!("{} {}", held.price, held.currency) };
+    let row = |proposal: &super::model::ProposalView| {
+        let price = if hidden {
+            "hidden".to_owned()
+        } else {
+            format!("{} {}", proposal.price, proposal.currency)
+        };
         vec![
-            held.proposal_id.clone(),
-            held.seller.clone(),
-            held.status.clone(),
+            proposal.proposal_id.clone(),
+            proposal.seller.clone(),
+            proposal.status.clone(),
             price,
-            held.version.to_string(),
-            or_dash(held.delivery_date.as_deref()),
-            or_dash(held.locked_by.as_deref()),
+            proposal.version.to_string(),
+            or_dash(proposal.delivery_date.as_deref()),
+            or_dash(proposal.locked_by.as_deref()),
         ]
     };
     let columns = [
-        Column::Words("PROPOSAL"),
-        Column::Words("SELLER"),
-        Column::Words("STATE"),
+        Column::Text("PROPOSAL"),
+        Column::Text("SELLER"),
+        Column::Text("STATE"),
         Column::Numbers("TOTAL"),
         Column::Numbers("VERSION"),
-        Column::Words("DELIVERY"),
-        Column::Words("LOCKED BY"),
+        Column::Text("DELIVERY"),
+        Column::Text("LOCKED BY"),
     ];
     print::table(&columns, report.proposals.iter().map(row).collect());
 }
@@ -258,37 +263,37 @@ fn notified(report: &StatusReport) {
     if all.is_empty() {
         return;
     }
-    let shown = &all[all.len().saturating_sub(NOTIFICATIONS_MAX)..];
+    let latest = &all[all.len().saturating_sub(NOTIFICATIONS_MAX)..];
     print::heading(&format!(
         "still to be told, or given up (last {} of {})",
-        shown.len(),
+        latest.len(),
         all.len()
     ));
-    let row = |told: &NotificationView| {
+    let row = |notification: &NotificationView| {
         vec![
-            told.topic.clone(),
-            told.seller.clone().unwrap_or_else(|| told.recipient.clone()),
-            told.channel.clone(),
-            told.state.clone(),
-            told.attempts.to_string(),
-            or_dash(told.reason.as_deref()),
+            notification.topic.clone(),
+            notification.seller.clone().unwrap_or_else(|| notification.recipient.clone()),
+            notification.channel.clone(),
+            notification.state.clone(),
+            notification.attempts.to_string(),
+            or_dash(notification.reason.as_deref()),
         ]
     };
     let columns = [
-        Column::Words("TOPIC"),
-        Column::Words("TO"),
-        Column::Words("BY"),
-        Column::Words("STATE"),
+        Column::Text("TOPIC"),
+        Column::Text("TO"),
+        Column::Text("BY"),
+        Column::Text("STATE"),
         Column::Numbers("ATTEMPTS"),
-        Column::Words("REASON"),
+        Column::Text("REASON"),
     ];
-    print::table(&columns, shown.iter().map(row).collect());
+    print::table(&columns, latest.iter().map(row).collect());
 }
 
 /// Returns the command that a buyer most likely runs next.
 fn next(name: &str, report: &StatusReport) -> Option<String> {
     let order = OrderView { phase: report.phase.clone(), ..OrderView::default() };
-    if acts::is_ended(&order) || is_former(report) {
+    if order_commands::is_ended(&order) || is_former(report) {
         return None;
     }
     if report.pending_award.is_some() {

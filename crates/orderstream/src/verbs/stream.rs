@@ -4,18 +4,18 @@ use orderstream_controller::conditions::{READY, STALLED};
 use orderstream_core::RequestPhase;
 use serde_json::Value;
 
-use super::acts::is_ended;
 use super::market::{Market, Subject};
 use super::model::{OrderView, StreamReport};
+use super::order_commands::is_ended;
 use super::print::one_line;
-use crate::exit::Failure;
+use crate::exit::CliError;
 
 /// Reports the state of the stream, as the processor and the stream's reader know it.
 pub(super) async fn report(
     market: &Market,
     subject: &Subject,
     order: &OrderView,
-) -> Result<StreamReport, Failure> {
+) -> Result<StreamReport, CliError> {
     let mut report = StreamReport {
         active: order.stream_active,
         last_seq: order.last_seq,
@@ -24,25 +24,25 @@ pub(super) async fn report(
     };
     let reader = match subject.resource() {
         // A former incarnation has no reader; a known reader is that of the newest one.
-        _ if market.sellers().reads_named_incarnation() => Reader::default(),
+        _ if market.sellers().reads_named_incarnation() => StreamReader::default(),
         Some(resource) => of_resource(resource),
         None => match market.tracking(subject).await {
             Ok(tracked) => tracked.as_ref().map(of_tracking).unwrap_or_default(),
             Err(failure) if failure.is_not_reached() || failure.is_refused() => {
-                Reader { trouble: Some(failure.to_string()), ..Reader::default() }
+                StreamReader { trouble: Some(failure.to_string()), ..StreamReader::default() }
             }
             Err(failure) => return Err(failure),
         },
     };
     report.processor.clone_from(&reader.processor);
     report.reconnects = reader.reconnects;
-    report.down_because = (!report.active).then(|| because(order, &reader));
+    report.down_because = (!report.active).then(|| down_reason(order, &reader));
     Ok(report)
 }
 
 /// The stream's reader, as it reports itself.
 #[derive(Clone, Debug, Default)]
-struct Reader {
+struct StreamReader {
     phase: String,
     processor: Option<String>,
     reconnects: Option<u64>,
@@ -50,7 +50,7 @@ struct Reader {
     trouble: Option<String>,
 }
 
-fn of_resource(resource: &Value) -> Reader {
+fn of_resource(resource: &Value) -> StreamReader {
     let text = |path: &str| resource.pointer(path).and_then(Value::as_str).map(one_line);
     let number = |path: &str| resource.pointer(path).and_then(Value::as_u64);
     let conditions = resource.pointer("/status/conditions").and_then(Value::as_array);
@@ -63,7 +63,7 @@ fn of_resource(resource: &Value) -> Reader {
         let text = |name: &str| condition.get(name).and_then(Value::as_str).unwrap_or_default();
         one_line(&format!("{}: {}", text("reason"), text("message")))
     });
-    Reader {
+    StreamReader {
         phase: text("/status/phase").unwrap_or_default(),
         processor: text("/status/stream/processor"),
         reconnects: number("/status/tracker/reconnects"),
@@ -72,9 +72,9 @@ fn of_resource(resource: &Value) -> Reader {
     }
 }
 
-fn of_tracking(tracked: &Value) -> Reader {
+fn of_tracking(tracked: &Value) -> StreamReader {
     let text = |name: &str| tracked.get(name).and_then(Value::as_str).map(one_line);
-    Reader {
+    StreamReader {
         phase: text("phase").unwrap_or_default(),
         processor: text("processor"),
         reconnects: tracked.get("reconnects").and_then(Value::as_u64),
@@ -84,7 +84,7 @@ fn of_tracking(tracked: &Value) -> Reader {
 }
 
 /// Describes the reason that the stream has no reader, and the fix.
-fn because(order: &OrderView, reader: &Reader) -> String {
+fn down_reason(order: &OrderView, reader: &StreamReader) -> String {
     if is_ended(order) {
         return format!("the order has ended ({}); nothing is left to follow", order.phase);
     }
@@ -115,7 +115,7 @@ mod tests {
 
     fn reason(phase: &str, resource: &Value) -> String {
         let order = OrderView { phase: phase.to_owned(), ..OrderView::default() };
-        because(&order, &of_resource(resource))
+        down_reason(&order, &of_resource(resource))
     }
 
     #[test]
@@ -132,7 +132,7 @@ mod tests {
                 {"type": "Ready", "status": "False", "reason": "UNREACHABLE", "message": "refused"},
             ],
         }});
-        let said = reason("Open", &resource);
-        assert!(said.contains("failed attempts so far: 7 (UNREACHABLE: refused)"), "{said}");
+        let text = reason("Open", &resource);
+        assert!(text.contains("failed attempts so far: 7 (UNREACHABLE: refused)"), "{text}");
     }
 }

@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
-use orderstream_controller::cluster::resources::{Applied, Conflicts};
+use orderstream_controller::cluster::resources::{ApplyOutcome, Conflicts};
 use orderstream_controller::manifest::{self, API_VERSION, Manifest};
 use serde_json::{Map, Value, json};
 
 use super::nearest::nearest;
 use super::print;
-use super::server::Target;
-use super::show::{self, Format};
-use crate::exit::Failure;
+use super::server::ResourceArgs;
+use super::show::{self, OutputFormat};
+use crate::exit::CliError;
 use crate::output;
 
 /// The most characters of a generated name, without its random suffix.
@@ -18,12 +18,12 @@ const NAME_CHARS_MAX: usize = 40;
 
 /// `orderstream submit`
 #[derive(Debug, clap::Args)]
-pub(crate) struct Submit {
+pub(crate) struct SubmitArgs {
     /// A manifest with one OrderRequest; the flags below replace one
     #[arg(long = "filename", short = 'f', value_name = "FILE", conflicts_with = "Wanted")]
     file: Option<PathBuf>,
     #[command(flatten)]
-    wanted: Wanted,
+    order_request: OrderRequestArgs,
     /// Print the manifest, and submit nothing
     #[arg(long)]
     dry_run: bool,
@@ -32,13 +32,13 @@ pub(crate) struct Submit {
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
     #[command(flatten)]
-    target: Target,
+    target: ResourceArgs,
 }
 
 /// The wanted order.
 #[derive(Debug, clap::Args)]
 #[group(id = "Wanted", multiple = true)]
-struct Wanted {
+struct OrderRequestArgs {
     /// Name of the order request; made from the title when absent
     #[arg(help_heading = "What is wanted", long)]
     name: Option<String>,
@@ -119,47 +119,51 @@ fn channel(text: &str) -> Result<(String, String), String> {
     let (kind, address) = text.split_once(':').ok_or("give it as Email:buyer@example.com")?;
     let known = KINDS.into_iter().find(|known| known.eq_ignore_ascii_case(kind));
     let known = known.ok_or_else(|| {
-        let meant = nearest(kind, KINDS.into_iter());
-        let meant = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
-        format!("'{kind}' is no channel; use {}{meant}", KINDS.join(", "))
+        let suggestion = nearest(kind, KINDS.into_iter());
+        let suggestion =
+            suggestion.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
+        format!("'{kind}' is no channel; use {}{suggestion}", KINDS.join(", "))
     })?;
     Ok((known.to_owned(), address.to_owned()))
 }
 
-impl Submit {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+impl SubmitArgs {
+    pub(crate) async fn run(self) -> Result<(), CliError> {
         let (manifest, document) = match &self.file {
             Some(file) => one_order(file)?,
             None => {
-                let document = self.wanted.document(self.key.as_deref())?;
+                let document = self.order_request.document(self.key.as_deref())?;
                 (manifest::manifest(document.clone())?, document)
             }
         };
         if self.dry_run {
-            let format =
-                if self.target.output == Format::Table { Format::Yaml } else { self.target.output };
+            let format = if self.target.output == OutputFormat::Table {
+                OutputFormat::Yaml
+            } else {
+                self.target.output
+            };
             return print::structured(&document, format);
         }
         let server = self.target.connect().await?;
         let (how, applied) = server.apply((&manifest, &document), Conflicts::Refuse).await?;
-        if self.target.output != Format::Table {
+        if self.target.output != OutputFormat::Table {
             return show::one(&applied, self.target.output);
         }
-        tell(&manifest, how);
+        print_applied(&manifest, how);
         Ok(())
     }
 }
 
-fn tell(manifest: &Manifest, how: Applied) {
+fn print_applied(manifest: &Manifest, how: ApplyOutcome) {
     let Manifest::OrderRequest(request) = manifest else { return };
     let name = request.metadata.name.as_deref().unwrap_or_default();
     let spec = &request.spec;
     let id = spec.order_req_id.as_deref().filter(|id| *id != name);
     let id = id.map(|id| format!(" ({id})")).unwrap_or_default();
     let how = match how {
-        Applied::Created => "submitted",
-        Applied::Configured => "was there and is changed",
-        Applied::Unchanged => "was there already",
+        ApplyOutcome::Created => "submitted",
+        ApplyOutcome::Configured => "was there and is changed",
+        ApplyOutcome::Unchanged => "was there already",
     };
     let items = print::count(spec.items.len(), "item");
     let sealed = if spec.sealed { ", sealed" } else { "" };
@@ -168,24 +172,24 @@ fn tell(manifest: &Manifest, how: Applied) {
 }
 
 /// Reads the one order request of a file.
-fn one_order(file: &std::path::Path) -> Result<(Manifest, Value), Failure> {
+fn one_order(file: &std::path::Path) -> Result<(Manifest, Value), CliError> {
     let mut documents = manifest::read_documents(file)?;
     let is_order = matches!(documents.first(), Some((Manifest::OrderRequest(_), _)));
     match documents.pop() {
         Some(document) if documents.is_empty() && is_order => Ok(document),
-        _ => Err(Failure::input(format!(
+        _ => Err(CliError::input(format!(
             "{} is not one OrderRequest; `orderstream apply -f` takes several documents and sellers",
             file.display()
         ))),
     }
 }
 
-impl Wanted {
+impl OrderRequestArgs {
     /// Makes the manifest from the flags.
-    fn document(&self, key: Option<&str>) -> Result<Value, Failure> {
+    fn document(&self, key: Option<&str>) -> Result<Value, CliError> {
         if self.items.is_empty() && self.title.is_none() {
             let text = "nothing is wanted; give --item SKU:QUANTITY or --title, or -f FILE";
-            return Err(Failure::input(text.to_owned()));
+            return Err(CliError::input(text.to_owned()));
         }
         let mut spec = Map::new();
         let mut put = |name: &str, value: Value| {
@@ -254,8 +258,8 @@ impl Wanted {
         if let Some(name) = &self.name {
             return name.clone();
         }
-        let words = key.or(self.title.as_deref()).unwrap_or("order");
-        let mut name = slug(words);
+        let text = key.or(self.title.as_deref()).unwrap_or("order");
+        let mut name = slug(text);
         if key.is_none() {
             name.push_str(&format!("-{:05x}", fastrand::u32(..) >> 12));
         }

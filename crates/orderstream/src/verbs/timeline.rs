@@ -4,15 +4,15 @@
 use orderstream_core::event::EventKind;
 use serde::Deserialize;
 
-use super::market::SellersSide;
+use super::market::ProcessorRest;
 use super::model::{OrderView, TimelineEntry};
 use super::print::one_line;
 use crate::describe;
-use crate::exit::Failure;
+use crate::exit::CliError;
 
 /// The data of a server-sent event.
 #[derive(Debug, Deserialize)]
-struct Sent {
+struct SsePayload {
     seq: u64,
     at: String,
     status: String,
@@ -21,10 +21,10 @@ struct Sent {
 
 /// Reads the last `count` events, the oldest first.
 pub(super) async fn last(
-    sellers: &SellersSide,
+    sellers: &ProcessorRest,
     order: &OrderView,
     count: u64,
-) -> Result<Vec<TimelineEntry>, Failure> {
+) -> Result<Vec<TimelineEntry>, CliError> {
     if count == 0 || order.last_seq == 0 {
         return Ok(Vec::new());
     }
@@ -43,8 +43,8 @@ fn is_complete(body: &[u8], last: &[u8]) -> bool {
     found.and_then(|at| body.get(at..)).is_some_and(|rest| rest.ends_with(b"\n\n"))
 }
 
-fn entry(sent: Sent) -> TimelineEntry {
-    let Sent { seq, at, status: event, detail } = sent;
+fn entry(payload: SsePayload) -> TimelineEntry {
+    let SsePayload { seq, at, status: event, detail } = payload;
     // A newer server may know events that this binary does not.
     let text = match serde_json::from_value::<EventKind>(detail) {
         Ok(kind) => one_line(&describe::detail(&kind)),

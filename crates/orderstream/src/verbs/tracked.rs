@@ -4,33 +4,33 @@ use serde_json::Value;
 
 use super::market::{Market, Subject};
 use super::print::one_line;
-use super::show::Format;
-use crate::exit::Failure;
+use super::show::OutputFormat;
+use crate::exit::CliError;
 use crate::output::{self, Style, styled};
 
 /// Prints the view of the buyer's server in place of the processor's; returns the failure for which
 /// no more can be shown.
-pub(super) async fn instead(
+pub(super) async fn print_tracking(
     (market, subject): (&Market, &Subject),
-    format: Format,
-    failure: Failure,
-) -> Failure {
+    format: OutputFormat,
+    failure: CliError,
+) -> CliError {
     // No other server knows a former incarnation.
-    if !failure.is_for_want_of_an_answer() || market.sellers().reads_named_incarnation() {
+    if !failure.is_processor_unreachable() || market.sellers().reads_named_incarnation() {
         return failure;
     }
     if let Some(name) = subject.resource().and_then(|resource| resource.pointer("/metadata/name")) {
         let name = name.as_str().unwrap_or_default();
-        return Failure::not_reached(format!(
+        return CliError::not_reached(format!(
             "the order's processor does not answer; `orderstream get {name}` shows what was known \
              last: {failure}"
         ));
     }
     let Ok(Some(tracked)) = market.tracking(subject).await else { return failure };
-    if format != Format::Table {
-        let place = market.tracking_path(subject);
-        return Failure::not_reached(format!(
-            "the order's processor does not answer; GET {place} at --server tells what its \
+    if format != OutputFormat::Table {
+        let path = market.tracking_path(subject);
+        return CliError::not_reached(format!(
+            "the order's processor does not answer; GET {path} at --server tells what its \
              requestor knows: {failure}"
         ));
     }
@@ -38,7 +38,7 @@ pub(super) async fn instead(
     for line in lines(&tracked) {
         output::line(&line);
     }
-    Failure::not_reached(format!(
+    CliError::not_reached(format!(
         "the order's processor does not answer; this is what its requestor knows: {failure}"
     ))
 }
@@ -71,11 +71,11 @@ mod tests {
             "phase": "Reconnecting", "proposals_open": 2, "proposals_withdrawn": 1, "last_seq": 9,
             "epoch": 3, "processor": "http://p-0:8002", "reason": "it is silent",
         });
-        let said = [
+        let expected = [
             "  phase      Reconnecting",
             "  proposals  2 open, 1 withdrawn, 0 closed",
             "  stream     event 9, epoch 3 at http://p-0:8002; it is silent",
         ];
-        assert_eq!(lines(&tracked), said);
+        assert_eq!(lines(&tracked), expected);
     }
 }

@@ -2,73 +2,73 @@
 
 use clap::Subcommand;
 
-use super::acts::{Ask, Extend, Plain, Reasoned};
-use super::award::Award;
-use super::compare::Compare;
-use super::conversation::Conversation;
-use super::offers::{Amend, Lock, Propose, Unlock, Withdraw};
-use super::seller::{Answer, Decline, Question, Seen};
-use super::status::Status;
-use super::submit::Submit;
-use super::why::Why;
-use crate::exit::Failure;
+use super::award::AwardArgs;
+use super::compare::CompareArgs;
+use super::conversation::ConversationArgs;
+use super::order_commands::{AskArgs, ExtendArgs, ReasonArgs, ResumeArgs};
+use super::proposals::{AmendArgs, LockArgs, ProposeArgs, UnlockArgs, WithdrawArgs};
+use super::seller::{AnswerArgs, DeclineArgs, QuestionArgs, SeenArgs};
+use super::status::StatusArgs;
+use super::submit::SubmitArgs;
+use super::why::WhyArgs;
+use crate::exit::CliError;
 
 /// The buyer's verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum BuyerVerb {
     /// Buyer: submit an order, from a manifest or from flags
-    Submit(Box<Submit>),
+    Submit(Box<SubmitArgs>),
     /// Buyer: show an order on one screen
-    Status(Status),
+    Status(StatusArgs),
     /// Buyer: show the proposals side by side
-    Compare(Compare),
+    Compare(CompareArgs),
     /// Buyer: explain why each seller was or was not invited, and why the stream is down
-    Why(Why),
+    Why(WhyArgs),
     /// Buyer: show the questions, follow-ups and answers
-    Conversation(Conversation),
+    Conversation(ConversationArgs),
     /// Buyer: send the sellers a follow-up, or answer a question to all
-    Ask(Ask),
+    Ask(AskArgs),
     /// Buyer: extend the time for proposals
-    Extend(Extend),
+    Extend(ExtendArgs),
     /// Buyer: pause the order, which takes no proposals until it is resumed
-    Pause(Reasoned),
+    Pause(ReasonArgs),
     /// Buyer: resume the order, which takes proposals again
-    Resume(Plain),
+    Resume(ResumeArgs),
     /// Buyer: award the order, whole or per line, or to nobody
-    Award(Award),
+    Award(AwardArgs),
     /// Buyer: undo an award that has not taken effect
-    UndoAward(Reasoned),
+    UndoAward(ReasonArgs),
     /// Buyer: end the order without an award
-    Close(Reasoned),
+    Close(ReasonArgs),
     /// Buyer: cancel the order
-    Cancel(Reasoned),
+    Cancel(ReasonArgs),
 }
 
 /// The seller's verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SellerVerb {
     /// Seller: make a proposal
-    Propose(Box<Propose>),
+    Propose(Box<ProposeArgs>),
     /// Seller: change a proposal; fields that are not given stay
-    Amend(Box<Amend>),
+    Amend(Box<AmendArgs>),
     /// Seller: withdraw a proposal
-    Withdraw(Withdraw),
+    Withdraw(WithdrawArgs),
     /// Seller: decline to propose
-    Decline(Decline),
+    Decline(DeclineArgs),
     /// Seller: ask the buyer a question
-    Question(Question),
+    Question(QuestionArgs),
     /// Seller: answer the buyer's follow-up
-    Answer(Answer),
+    Answer(AnswerArgs),
     /// Seller: keep others from changing a proposal for a while
-    Lock(Lock),
+    Lock(LockArgs),
     /// Seller: release the edit lock
-    Unlock(Unlock),
+    Unlock(UnlockArgs),
     /// Seller: mark the invitation as seen
-    Seen(Seen),
+    Seen(SeenArgs),
 }
 
 impl BuyerVerb {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+    pub(crate) async fn run(self) -> Result<(), CliError> {
         match self {
             Self::Submit(verb) => verb.run().await,
             Self::Status(verb) => verb.run().await,
@@ -88,7 +88,7 @@ impl BuyerVerb {
 }
 
 impl SellerVerb {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+    pub(crate) async fn run(self) -> Result<(), CliError> {
         match self {
             Self::Propose(verb) => verb.run().await,
             Self::Amend(verb) => verb.run().await,

@@ -2,41 +2,43 @@
 
 use orderstream_core::spec::Verdict;
 
-use super::market::Place;
+use super::market::MarketArgs;
 use super::model::{ConsideredSeller, WhyReport};
 use super::print::{self, Column};
-use super::show::Format;
+use super::show::OutputFormat;
 use super::{stream, tracked};
-use crate::exit::Failure;
+use crate::exit::CliError;
 use crate::output::{self, Style, styled};
 
 /// `orderstream why ORDER`
 #[derive(Debug, clap::Args)]
-pub(crate) struct Why {
+pub(crate) struct WhyArgs {
     /// Name of the order request, or the order's id
     order: String,
     #[command(flatten)]
-    place: Place,
+    market_args: MarketArgs,
     /// Output format
     #[arg(long, short, default_value = "table")]
-    output: Format,
+    output: OutputFormat,
 }
 
-impl Why {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
-        let market = self.place.market().await?;
+impl WhyArgs {
+    pub(crate) async fn run(self) -> Result<(), CliError> {
+        let market = self.market_args.market().await?;
         let subject = market.subject_to_read(&self.order).await?;
         let order = match market.order(&subject).await {
             Ok(order) => order,
             Err(failure) => {
-                return Err(tracked::instead((&market, &subject), self.output, failure).await);
+                return Err(
+                    tracked::print_tracking((&market, &subject), self.output, failure).await
+                );
             }
         };
         let stream = stream::report(&market, &subject, &order).await?;
         let mut sellers = order.sellers;
         sellers.sort_by(|a, b| (!a.chosen, &a.seller).cmp(&(!b.chosen, &b.seller)));
         let report = WhyReport { order_req_id: order.order_req_id, sellers, stream };
-        if self.output != Format::Table {
+        if self.output != OutputFormat::Table {
             return print::structured(&report, self.output);
         }
         show(&report);
@@ -52,14 +54,14 @@ fn show(report: &WhyReport) {
         vec![
             seller.seller.clone(),
             if seller.chosen { "yes" } else { "no" }.to_owned(),
-            in_words(&seller.reason).to_owned(),
+            verdict_text(&seller.reason).to_owned(),
             print::distance(seller.distance_m),
         ]
     };
     let columns = [
-        Column::Words("SELLER"),
-        Column::Words("INVITED"),
-        Column::Words("WHY"),
+        Column::Text("SELLER"),
+        Column::Text("INVITED"),
+        Column::Text("WHY"),
         Column::Numbers("DISTANCE"),
     ];
     print::table(&columns, report.sellers.iter().map(row).collect());
@@ -74,7 +76,7 @@ fn show(report: &WhyReport) {
 }
 
 /// Describes a verdict as the predicate of a sentence about the seller.
-fn in_words(verdict: &str) -> &str {
+fn verdict_text(verdict: &str) -> &str {
     match Verdict::parse(verdict) {
         Some(Verdict::Chosen) => "fits the order",
         Some(Verdict::TooFar) => "is farther away than the order allows",

@@ -9,7 +9,7 @@ use orderstream_testbed::ApiServer;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::http::{self, Answer};
+use crate::http::{self, HttpResponse};
 use crate::process::{Role, until};
 
 /// Returns the API server that the tests share; `None` where its binaries are missing.
@@ -134,8 +134,8 @@ impl Bed {
     /// Starts a controller of this namespace that reaches the API server by this kubeconfig.
     pub(crate) fn controller_with(&self, kubeconfig: &Path, more: &[&str]) -> Role {
         let processor = format!("http://{}", self.processor.address("grpc"));
-        let here = ["--processor", &processor, "--namespace", &self.namespace];
-        self.controller_of(kubeconfig, &[&here, more].concat())
+        let flags = ["--processor", &processor, "--namespace", &self.namespace];
+        self.controller_of(kubeconfig, &[&flags, more].concat())
     }
 
     /// Starts a controller whose namespace and processors these flags set.
@@ -199,9 +199,9 @@ impl Bed {
         &self,
         name: &str,
         what: &str,
-        mut is: impl FnMut(&Value) -> bool,
+        mut is_match: impl FnMut(&Value) -> bool,
     ) -> Value {
-        until(what, || self.get(name).filter(|resource| is(&resource["status"])))
+        until(what, || self.get(name).filter(|resource| is_match(&resource["status"])))
     }
 
     /// Waits until a resource's phase is this one.
@@ -210,15 +210,20 @@ impl Bed {
     }
 
     /// Posts a proposal for an order to the processor's REST.
-    pub(crate) fn propose(&self, order: &str, id: &str, price: &str) -> std::io::Result<Answer> {
+    pub(crate) fn propose(
+        &self,
+        order: &str,
+        id: &str,
+        price: &str,
+    ) -> std::io::Result<HttpResponse> {
         propose(self.sellers(), &self.namespace, (order, id, price))
     }
 
     /// Returns the order at the processor, if it is there.
     pub(crate) fn order_at_processor(&self, order: &str) -> Option<Value> {
         let path = format!("/api/v1/orders/{order}?tenant={}", self.namespace);
-        let answer = http::get(self.sellers(), &path).ok()?;
-        (answer.status == 200).then(|| answer.json())
+        let response = http::get(self.sellers(), &path).ok()?;
+        (response.status == 200).then(|| response.json())
     }
 }
 
@@ -227,7 +232,7 @@ pub(crate) fn propose(
     sellers: SocketAddr,
     tenant: &str,
     (order, id, price): (&str, &str, &str),
-) -> std::io::Result<Answer> {
+) -> std::io::Result<HttpResponse> {
     let body = format!(
         r#"{{"tenant":"{tenant}","order_req_id":"{order}","proposal_id":"{id}",
             "seller":"nordic-seating","price":"{price}","currency":"EUR"}}"#
@@ -238,6 +243,6 @@ pub(crate) fn propose(
 /// Returns the status of a status's condition; empty where there is none.
 pub(crate) fn condition<'a>(status: &'a Value, kind: &str) -> &'a str {
     let conditions = status["conditions"].as_array().map_or(&[][..], Vec::as_slice);
-    let held = conditions.iter().find(|condition| condition["type"] == kind);
-    held.and_then(|condition| condition["status"].as_str()).unwrap_or_default()
+    let found = conditions.iter().find(|condition| condition["type"] == kind);
+    found.and_then(|condition| condition["status"].as_str()).unwrap_or_default()
 }

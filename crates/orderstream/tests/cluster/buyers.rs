@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::bed::Bed;
-use crate::conversation::hold_conversation;
+use crate::conversation::run_conversation;
 use crate::http::{get, post};
 use crate::process::until;
 
@@ -13,22 +13,22 @@ fn original_conversation_uses_order_requests() {
     let Some(bed) = Bed::make_in("default".to_owned()) else { return };
     let first = bed.controller();
     until("it is ready", || {
-        get(first.address("metrics"), "/readyz").ok().filter(|answer| answer.status == 200)
+        get(first.address("metrics"), "/readyz").ok().filter(|response| response.status == 200)
     });
-    hold_conversation(first.address("requestor"));
+    run_conversation(first.address("requestor"));
     let resources = bed.kubectl(&["get", "oreq", "-o", "jsonpath={.items[*].spec.orderReqId}"]);
     assert_eq!(resources, "SB1029436");
 
     // The same answers on a replica that does not lead.
     let second = bed.controller();
     let status = until("the other replica knows the order", || {
-        let answer = get(second.address("requestor"), "/api/v1/orders/tracking/status").ok()?;
-        (answer.json()["total_orders"] == 1).then(|| answer.json())
+        let response = get(second.address("requestor"), "/api/v1/orders/tracking/status").ok()?;
+        (response.json()["total_orders"] == 1).then(|| response.json())
     });
     assert_eq!(status["tracked_order_ids"], json!(["SB1029436"]));
     let again = r#"{"order_req_id": "SB1029436", "session_id": "s", "notification_type": "SMS"}"#;
-    let answer = post(second.address("requestor"), "/api/v1/orders/initiate", again).unwrap();
-    assert_eq!(answer.json()["message"], "Order already being processed");
+    let response = post(second.address("requestor"), "/api/v1/orders/initiate", again).unwrap();
+    assert_eq!(response.json()["message"], "Order already being processed");
 
     let requestor = second.address("requestor");
     let paused = post(requestor, "/api/v1/orders/pause/SB1029436", "").unwrap();
@@ -65,16 +65,16 @@ fn rest_edits_leave_empty_lists_alone() {
     );
     let before = bed.until_phase("plain", "Streaming");
     let requestor = controller.address("requestor");
-    let ask = |path: &str, body: &str| {
-        let answer = post(requestor, &format!("/api/v1/orders/{path}"), body).unwrap();
-        assert!(matches!(answer.status, 200 | 202), "{answer:?}");
+    let post_command = |path: &str, body: &str| {
+        let response = post(requestor, &format!("/api/v1/orders/{path}"), body).unwrap();
+        assert!(matches!(response.status, 200 | 202), "{response:?}");
     };
     let path = format!("{}%2Fplain", bed.namespace);
-    let note = json!({ "tenant": bed.namespace, "order_req_id": "plain", "follow_up_id": "f2",
+    let follow_up = json!({ "tenant": bed.namespace, "order_req_id": "plain", "follow_up_id": "f2",
         "message": { "message": "Where?" } });
-    ask("followup", &note.to_string());
-    ask(&format!("pause/{path}"), "");
-    ask(&format!("finalize/{path}"), r#"{"reason": "the project was stopped"}"#);
+    post_command("followup", &follow_up.to_string());
+    post_command(&format!("pause/{path}"), "");
+    post_command(&format!("finalize/{path}"), r#"{"reason": "the project was stopped"}"#);
     let after = bed.until_phase("plain", "Finalised");
     for field in ["items", "sellers"] {
         assert_eq!(after["spec"][field], before["spec"][field]);
@@ -96,20 +96,24 @@ fn undo_waits_for_silent_processors() {
     bed.until_status("slow", "the proposal shows", |status| status["proposals"]["received"] == 1);
     let requestor = controller.address("requestor");
     let id = format!("{}%2Fslow", bed.namespace);
-    let act = |word: &str, body: &Value| {
-        let answer = post(requestor, &format!("/api/v1/orders/{word}/{id}"), &body.to_string());
-        answer.unwrap().status
+    let send_command = |command: &str, body: &Value| {
+        let response =
+            post(requestor, &format!("/api/v1/orders/{command}/{id}"), &body.to_string());
+        response.unwrap().status
     };
-    let told = || {
+    let undo_state = || {
         let path = format!("/api/v1/orders/{id}/acts/undo-award");
         get(requestor, &path).unwrap().json()["state"].clone()
     };
     bed.processor.signal("STOP");
-    assert_eq!(act("award", &json!({ "proposal_id": "p1", "undo_within_ms": 3_600_000 })), 202);
-    assert_eq!(act("undo-award", &json!({})), 202);
-    assert_eq!(told(), "pending");
+    assert_eq!(
+        send_command("award", &json!({ "proposal_id": "p1", "undo_within_ms": 3_600_000 })),
+        202
+    );
+    assert_eq!(send_command("undo-award", &json!({})), 202);
+    assert_eq!(undo_state(), "pending");
     bed.processor.signal("CONT");
-    until("the undoing is told", || (told() == "done").then_some(()));
+    until("the undoing is told", || (undo_state() == "done").then_some(()));
     let order = bed.order_at_processor("slow").unwrap();
     assert_eq!(order["pending_award"], Value::Null);
     let is_undone = |status: &Value| status["tracker"]["lastEvent"]["type"] == "AwardUndone";

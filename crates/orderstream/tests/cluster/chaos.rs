@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use orderstream_testbed::{Fault, Gone, Proxy};
+use orderstream_testbed::{Proxy, ProxyFault, WatchExpiry};
 
 use super::bed::Bed;
 use crate::http::get;
@@ -35,29 +35,29 @@ impl Chaos {
 
     fn propose(&mut self) {
         let id = format!("p-{}", self.proposed);
-        let answer = self.bed.propose("held", &id, "10").unwrap();
-        assert_eq!(answer.status, 201, "proposals need no API server: {answer:?}");
+        let response = self.bed.propose("held", &id, "10").unwrap();
+        assert_eq!(response.status, 201, "proposals need no API server: {response:?}");
         self.proposed += 1;
     }
 
     /// Proposes throughout the fault.
-    fn endure(&mut self, fault: Fault, time: Duration) {
+    fn propose_during(&mut self, fault: ProxyFault, time: Duration) {
         self.proxy.set(fault);
         let began = Instant::now();
         while began.elapsed() < time {
             self.propose();
             pause(GAP);
         }
-        assert!(self.figure("orderstream_requestor_streams_active") > 0, "the stream goes on");
+        assert!(self.metric("orderstream_requestor_streams_active") > 0, "the stream goes on");
         let events = 2 + self.proposed;
         until("and brings every event", || {
-            (self.figure("orderstream_requestor_events_received_total") >= events).then_some(())
+            (self.metric("orderstream_requestor_events_received_total") >= events).then_some(())
         });
     }
 
     /// Ends the fault, and checks that the status is soon true, and a new resource streams.
     fn recover(&mut self, what: &str) {
-        self.proxy.set(Fault::None);
+        self.proxy.set(ProxyFault::None);
         self.catch_up(what);
     }
 
@@ -71,46 +71,46 @@ impl Chaos {
         self.bed.order("new");
         self.bed.until_phase("new", "Streaming");
         assert!(began.elapsed() < 2 * TRUE_WITHIN, "{what}: {:?}", began.elapsed());
-        let held = self.bed.order_at_processor("held").unwrap();
-        assert_eq!(held["proposals"]["received"], proposed, "{held}");
+        let order = self.bed.order_at_processor("held").unwrap();
+        assert_eq!(order["proposals"]["received"], proposed, "{order}");
     }
 
-    fn figure(&self, name: &str) -> u32 {
-        figure(&self.controller, name)
+    fn metric(&self, name: &str) -> u32 {
+        metric(&self.controller, name)
     }
 }
 
-fn figure(controller: &Role, name: &str) -> u32 {
+fn metric(controller: &Role, name: &str) -> u32 {
     let page = get(controller.address("metrics"), "/metrics").unwrap().text;
     let line = page.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
     line.unwrap_or_else(|| panic!("{name} is no figure")).parse().unwrap()
 }
 
-fn ride_out(fault: Fault, seconds: u64) {
+fn ride_out(fault: ProxyFault, seconds: u64) {
     let Some(mut chaos) = Chaos::start() else { return };
-    chaos.endure(fault, Duration::from_secs(seconds));
+    chaos.propose_during(fault, Duration::from_secs(seconds));
     chaos.recover(&format!("{fault:?}"));
 }
 
 #[test]
 fn api_server_outages_stop_no_proposal() {
-    ride_out(Fault::Down, 30);
+    ride_out(ProxyFault::Down, 30);
 }
 
 #[test]
 fn busy_api_servers_stop_no_proposal() {
-    ride_out(Fault::Busy(1), 8);
+    ride_out(ProxyFault::Busy(1), 8);
 }
 
 /// A status is also written.
 #[test]
 fn slow_api_servers_stop_no_proposal() {
     let Some(mut chaos) = Chaos::start() else { return };
-    chaos.endure(Fault::Slow(2_000), Duration::from_secs(12));
-    let shown = chaos.bed.until_status("held", "a status gets through", |status| {
+    chaos.propose_during(ProxyFault::Slow(2_000), Duration::from_secs(12));
+    let resource = chaos.bed.until_status("held", "a status gets through", |status| {
         status["proposals"]["received"].as_u64() > Some(0)
     });
-    assert_eq!(shown["status"]["phase"], "Streaming");
+    assert_eq!(resource["status"]["phase"], "Streaming");
     chaos.recover("slowness");
 }
 
@@ -119,7 +119,7 @@ fn repeatedly_cut_watches_lose_nothing() {
     let Some(mut chaos) = Chaos::start() else { return };
     for round in 0..10 {
         chaos.proxy.cut_watches();
-        chaos.endure(Fault::None, GAP);
+        chaos.propose_during(ProxyFault::None, GAP);
         chaos.bed.order(&format!("round-{round}"));
     }
     for round in 0..10 {
@@ -129,15 +129,15 @@ fn repeatedly_cut_watches_lose_nothing() {
 }
 
 /// Returns the number of a controller's requests with this verb for order requests.
-fn asked(controller: &Role, verb: &str) -> u32 {
+fn request_count(controller: &Role, verb: &str) -> u32 {
     let right = format!("group=\"orderstream.dev\",resource=\"orderrequests\",verb=\"{verb}\"");
-    figure(controller, &format!("orderstream_api_requests_total{{{right}}}"))
+    metric(controller, &format!("orderstream_api_requests_total{{{right}}}"))
 }
 
 /// They are listed where the server streams no list.
 #[test]
 fn existing_resources_are_streamed_or_listed() {
-    for (fault, listed) in [(Fault::None, 0), (Fault::ListsInPages, 1)] {
+    for (fault, listed) in [(ProxyFault::None, 0), (ProxyFault::ListsInPages, 1)] {
         let Some(bed) = Bed::make() else { return };
         let (proxy, kubeconfig) = bed.server.proxy();
         proxy.set(fault);
@@ -146,37 +146,37 @@ fn existing_resources_are_streamed_or_listed() {
         bed.until_phase("before", "Streaming");
         bed.order("after");
         bed.until_phase("after", "Streaming");
-        assert_eq!(asked(&controller, "list"), listed, "{fault:?}");
-        assert!(asked(&controller, "watch") > 0);
+        assert_eq!(request_count(&controller, "list"), listed, "{fault:?}");
+        assert!(request_count(&controller, "watch") > 0);
     }
 }
 
 /// Has the server refuse all old versions from now on: only a new list helps.
-fn ride_out_a_compaction(how: Gone) {
+fn ride_out_a_compaction(how: WatchExpiry) {
     let Some(mut chaos) = Chaos::start() else { return };
-    chaos.proxy.set(Fault::Forgetful(how));
+    chaos.proxy.set(ProxyFault::Compacted(how));
     chaos.propose();
     chaos.catch_up(&format!("410 as {how:?}"));
 }
 
 #[test]
 fn watches_list_again_after_gone_event() {
-    ride_out_a_compaction(Gone::Event);
+    ride_out_a_compaction(WatchExpiry::Event);
 }
 
 #[test]
 fn watches_list_again_after_gone_status() {
-    ride_out_a_compaction(Gone::Status);
+    ride_out_a_compaction(WatchExpiry::Status);
 }
 
 #[test]
 fn silent_watches_are_found_and_renewed() {
     let Some(mut chaos) = Chaos::start() else { return };
-    chaos.proxy.set(Fault::Silent);
+    chaos.proxy.set(ProxyFault::Silent);
     chaos.bed.order("unseen");
     // The watch swallows this one, and stays open and silent for good.
-    chaos.endure(Fault::Silent, Duration::from_secs(1));
-    chaos.proxy.set(Fault::None);
+    chaos.propose_during(ProxyFault::Silent, Duration::from_secs(1));
+    chaos.proxy.set(ProxyFault::None);
     chaos.bed.until_phase("unseen", "Streaming");
     chaos.recover("silence");
 }

@@ -27,7 +27,7 @@ fn writes(bed: &Bed, name: &str) -> usize {
 }
 
 /// Writes a status as another writer.
-fn meddle(bed: &Bed, name: &str, status: &Value) {
+fn write_foreign_status(bed: &Bed, name: &str, status: &Value) {
     let patch = json!({ "status": status }).to_string();
     bed.kubectl(&["patch", "oreq", name, "--subresource=status", "--type=merge", "-p", &patch]);
 }
@@ -38,14 +38,14 @@ fn settled(bed: &Bed, name: &str) -> Value {
     bed.until_phase(name, "Streaming");
     assert_eq!(bed.propose(name, "p1", "10").unwrap().status, 201);
     let order = bed.order_at_processor(name).unwrap();
-    let shown = bed.until_status(name, "all of the order is shown", |status| {
+    let resource = bed.until_status(name, "all of the order is shown", |status| {
         status["proposals"]["received"] == 1 && status["tracker"]["lastSeq"] == order["last_seq"]
     });
-    shown["status"].clone()
+    resource["status"].clone()
 }
 
 /// Opens and ends another order, so that all earlier work of the controller is done.
-fn let_pass(bed: &Bed, name: &str) {
+fn run_other_order(bed: &Bed, name: &str) {
     bed.order(name);
     bed.until_phase(name, "Streaming");
     bed.patch(name, r#"{"cancel":true}"#);
@@ -66,9 +66,9 @@ fn foreign_changes_cost_one_write() {
         "conditions": null,
         "stream": { "processor": "http://127.0.0.1:1" },
     });
-    meddle(&bed, "a", &wrong);
+    write_foreign_status(&bed, "a", &wrong);
     bed.until_status("a", "the status is as it was", |status| *status == before);
-    let_pass(&bed, "b");
+    run_other_order(&bed, "b");
     assert_eq!(bed.get("a").unwrap()["status"], before);
     assert_eq!(writes(&bed, "a"), count + 1);
     assert_eq!(bed.order_at_processor("a").unwrap()["phase"], "Open", "the order goes on");
@@ -83,7 +83,7 @@ fn foreign_conditions_stay_in_statuses() {
     let _controller = controller(&bed);
     let before = settled(&bed, "a");
     let count = writes(&bed, "a");
-    meddle(&bed, "a", &json!({ "completionTime": "2026-01-01T00:00:00Z" }));
+    write_foreign_status(&bed, "a", &json!({ "completionTime": "2026-01-01T00:00:00Z" }));
     bed.until_status("a", "the status is as it was", |status| *status == before);
     // One applies what is ours, one takes out what is not.
     assert_eq!(writes(&bed, "a"), count + 2);
@@ -92,8 +92,8 @@ fn foreign_conditions_stay_in_statuses() {
     let approved = json!({ "type": "Approved", "status": "True", "reason": "Fine", "message": "",
         "lastTransitionTime": "2026-01-01T00:00:00Z" });
     conditions.as_array_mut().unwrap().insert(0, approved);
-    meddle(&bed, "a", &json!({ "conditions": conditions }));
-    let_pass(&bed, "b");
+    write_foreign_status(&bed, "a", &json!({ "conditions": conditions }));
+    run_other_order(&bed, "b");
     assert_eq!(condition(&bed.get("a").unwrap()["status"], "Approved"), "True");
     assert_eq!(writes(&bed, "a"), count + 2, "it is nobody's business");
     bed.patch("a", r#"{"suspend":true}"#);
@@ -109,11 +109,11 @@ fn ended_statuses_are_restored_too() {
     bed.until_phase("a", "Streaming");
     bed.patch("a", r#"{"cancel":true}"#);
     let before = bed.until_phase("a", "Cancelled")["status"].clone();
-    let_pass(&bed, "b");
+    run_other_order(&bed, "b");
     let count = writes(&bed, "a");
-    meddle(&bed, "a", &json!({ "phase": "Streaming", "completionTime": null }));
+    write_foreign_status(&bed, "a", &json!({ "phase": "Streaming", "completionTime": null }));
     bed.until_status("a", "the end is shown again", |status| *status == before);
-    let_pass(&bed, "c");
+    run_other_order(&bed, "c");
     assert_eq!(writes(&bed, "a"), count + 1);
 }
 
@@ -126,10 +126,11 @@ fn persistent_foreign_writers_are_reported() {
     let before = settled(&bed, "a");
     let count = writes(&bed, "a");
     for number in 0..FOREIGN {
-        meddle(&bed, "a", &json!({ "phase": format!("Wrong{number}") }));
+        write_foreign_status(&bed, "a", &json!({ "phase": format!("Wrong{number}") }));
     }
-    let told = bed.until_status("a", "it is told", |status| condition(status, "Stalled") == "True");
-    assert!(told["status"].to_string().contains("STATUS_CONTESTED"), "{told}");
+    let reported =
+        bed.until_status("a", "it is told", |status| condition(status, "Stalled") == "True");
+    assert!(reported["status"].to_string().contains("STATUS_CONTESTED"), "{reported}");
     let ours = writes(&bed, "a") - count;
     // Three at once, one that tells, and one for each twenty seconds that this may have taken.
     assert!((4..=8).contains(&ours), "{ours} writes against {FOREIGN}");
@@ -151,7 +152,7 @@ fn new_leaders_ignore_foreign_statuses() {
     let mut controller = controller(&bed);
     let before = settled(&bed, "live");
     for name in ["ended", "untouched"] {
-        let_pass(&bed, name);
+        run_other_order(&bed, name);
     }
     let untouched = bed.get("untouched").unwrap();
     controller.kill();
@@ -161,27 +162,27 @@ fn new_leaders_ignore_foreign_statuses() {
         "tracker": { "lastSeq": 999 },
         "stream": { "processor": "http://127.0.0.1:1" },
     });
-    meddle(&bed, "live", &wrong);
-    meddle(&bed, "ended", &json!({ "phase": "Finalised" }));
+    write_foreign_status(&bed, "live", &wrong);
+    write_foreign_status(&bed, "ended", &json!({ "phase": "Finalised" }));
     controller.restart();
     // What others own beside ours goes with a second write, right after.
-    let shown = bed.until_status("live", "nothing foreign is left", |status| {
+    let status = bed.until_status("live", "nothing foreign is left", |status| {
         status["phase"] == "Streaming" && status.get("completionTime").is_none()
     })["status"]
         .clone();
-    assert_eq!(shown["stream"]["processor"], before["stream"]["processor"]);
-    assert_eq!(shown["tracker"]["lastSeq"], before["tracker"]["lastSeq"]);
-    assert_eq!(shown["proposals"], before["proposals"]);
+    assert_eq!(status["stream"]["processor"], before["stream"]["processor"]);
+    assert_eq!(status["tracker"]["lastSeq"], before["tracker"]["lastSeq"]);
+    assert_eq!(status["proposals"], before["proposals"]);
     assert_eq!(bed.propose("live", "p2", "9").unwrap().status, 201, "the order goes on");
     bed.until_status("live", "it is followed", |status| status["proposals"]["received"] == 2);
     bed.until_phase("ended", "Cancelled");
 
     // What is ours again is believed by the next leader, without asking and without a write.
-    let_pass(&bed, "between");
+    run_other_order(&bed, "between");
     let count = writes(&bed, "ended");
     controller.kill();
     controller.restart();
-    let_pass(&bed, "after");
+    run_other_order(&bed, "after");
     assert_eq!(writes(&bed, "ended"), count);
     assert_eq!(bed.get("untouched").unwrap(), untouched, "what is ours is left alone");
 }

@@ -59,8 +59,9 @@ fn recreated_resources_are_new_orders() {
     });
     assert_eq!(order["phase"], "Open");
     assert_eq!(bed.propose("a", "p1", "12").unwrap().status, 201, "its proposals are its own");
-    let shown = bed.until_status("a", "one proposal", |s| s["proposals"]["received"] == 1);
-    assert_eq!(shown["status"]["proposals"]["best"]["price"], "12 EUR");
+    let resource =
+        bed.until_status("a", "one proposal", |status| status["proposals"]["received"] == 1);
+    assert_eq!(resource["status"]["proposals"]["best"]["price"], "12 EUR");
 }
 
 #[test]

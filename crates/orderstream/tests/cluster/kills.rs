@@ -17,7 +17,9 @@ fn submit(sellers: SocketAddr, tenant: &str, stop: &AtomicBool) -> BTreeSet<Stri
     let mut acknowledged = BTreeSet::new();
     for serial in 0.. {
         let id = format!("p-{serial}");
-        while !propose(sellers, tenant, ("SB1", &id, "10")).is_ok_and(|a| a.status == 201) {
+        while !propose(sellers, tenant, ("SB1", &id, "10"))
+            .is_ok_and(|response| response.status == 201)
+        {
             if stop.load(Ordering::Relaxed) {
                 return acknowledged;
             }
@@ -40,7 +42,9 @@ fn received(bed: &Bed) -> BTreeSet<String> {
     loop {
         let page = get(bed.sellers(), &format!("{path}&after={after}")).unwrap().json();
         let proposals = page["proposals"].as_array().unwrap();
-        ids.extend(proposals.iter().map(|p| p["proposal_id"].as_str().unwrap().to_owned()));
+        ids.extend(
+            proposals.iter().map(|proposal| proposal["proposal_id"].as_str().unwrap().to_owned()),
+        );
         match page["next"].as_str() {
             Some(next) => next.clone_into(&mut after),
             None => return ids,
@@ -62,7 +66,7 @@ struct Grant {
 
 fn grants(log: &str, order: &str) -> Vec<Grant> {
     let order = format!("key={order} ");
-    let figure = |line: &str, name: &str| {
+    let field = |line: &str, name: &str| {
         let (_, rest) = line.split_once(&format!(" {name}="))?;
         rest.split_whitespace().next()?.parse().ok()
     };
@@ -72,10 +76,10 @@ fn grants(log: &str, order: &str) -> Vec<Grant> {
             let is_granted = line.contains(" granted ");
             (is_granted || line.contains(" given back ")).then(|| Grant {
                 is_granted,
-                stream: figure(line, "stream").unwrap(),
-                epoch: figure(line, "epoch").unwrap(),
-                after: figure(line, "after").unwrap(),
-                last_seq: figure(line, "last_seq"),
+                stream: field(line, "stream").unwrap(),
+                epoch: field(line, "epoch").unwrap(),
+                after: field(line, "after").unwrap(),
+                last_seq: field(line, "last_seq"),
             })
         })
         .collect()
@@ -85,18 +89,19 @@ fn grants(log: &str, order: &str) -> Vec<Grant> {
 /// stream delivers nothing from after its successor's grant.
 fn one_at_a_time(record: &[Grant]) {
     let mut open: Option<&Grant> = None;
-    for (place, line) in record.iter().enumerate() {
+    for (index, line) in record.iter().enumerate() {
         if !line.is_granted {
             open = open.filter(|granted| granted.stream != line.stream);
             continue;
         }
         if let Some(former) = open {
             assert!(former.epoch <= line.epoch, "granted to a former owner: {former:?} {line:?}");
-            let rest = record.get(place..).unwrap_or_default();
+            let rest = record.get(index..).unwrap_or_default();
             let restarted = |later: &&Grant| later.is_granted && later.stream <= former.stream;
             let mut until_restart = rest.iter().take_while(|later| !restarted(later));
-            let back = until_restart.find(|l| !l.is_granted && l.stream == former.stream);
-            let beyond = back.filter(|back| Some(back.after) > line.last_seq);
+            let returned =
+                until_restart.find(|entry| !entry.is_granted && entry.stream == former.stream);
+            let beyond = returned.filter(|back| Some(back.after) > line.last_seq);
             assert_eq!(beyond, None, "{former:?} went on beside {line:?}");
         }
         open = Some(line);
@@ -112,10 +117,10 @@ fn grant_records_show_second_streams() {
     let record = grants(log, "n/A");
     assert_eq!(record.len(), 3);
     one_at_a_time(&record);
-    let beside = grants(&log.replace("stream=0 after=2\n", "stream=0 after=3\n"), "n/A");
-    assert!(std::panic::catch_unwind(|| one_at_a_time(&beside)).is_err());
-    let back = grants(&log.replace("epoch=2", "epoch=0"), "n/A");
-    assert!(std::panic::catch_unwind(|| one_at_a_time(&back)).is_err());
+    let overlapping = grants(&log.replace("stream=0 after=2\n", "stream=0 after=3\n"), "n/A");
+    assert!(std::panic::catch_unwind(|| one_at_a_time(&overlapping)).is_err());
+    let reversed = grants(&log.replace("epoch=2", "epoch=0"), "n/A");
+    assert!(std::panic::catch_unwind(|| one_at_a_time(&reversed)).is_err());
 }
 
 fn survive(rounds: u64, victims: &[&str]) {
@@ -146,18 +151,18 @@ fn survive(rounds: u64, victims: &[&str]) {
     let acknowledged = submitter.join().unwrap();
     let quiet_since = Instant::now();
     assert!(acknowledged.len() > 30, "the load did not flow: {}", acknowledged.len());
-    let held = received(&bed);
-    let lost: Vec<_> = acknowledged.difference(&held).collect();
+    let stored = received(&bed);
+    let lost: Vec<_> = acknowledged.difference(&stored).collect();
     assert!(lost.is_empty(), "acknowledged, but lost: {lost:?}");
-    let shown = bed.until_status("sb1", "every proposal is counted once", |status| {
-        status["proposals"]["received"] == held.len()
+    let resource = bed.until_status("sb1", "every proposal is counted once", |status| {
+        status["proposals"]["received"] == stored.len()
     });
     // Counters of one order are written at most every 5 seconds.
     let took = quiet_since.elapsed();
     assert!(took < Duration::from_secs(5 + 1), "the status became true after {took:?}");
-    assert_eq!(shown["status"]["phase"], "Streaming");
+    assert_eq!(resource["status"]["phase"], "Streaming");
     let order = bed.order_at_processor("SB1").unwrap();
-    assert_eq!(order["last_seq"], shown["status"]["tracker"]["lastSeq"]);
+    assert_eq!(order["last_seq"], resource["status"]["tracker"]["lastSeq"]);
     let grants = grants(&bed.processor_log(), &format!("{}/SB1", bed.namespace));
     assert!(grants.len() > usize::try_from(rounds).unwrap(), "{grants:?}");
     one_at_a_time(&grants);

@@ -14,8 +14,8 @@ fn lease(bed: &Bed) -> Value {
 }
 
 fn leads(controller: &Role) -> bool {
-    let answer = get(controller.address("metrics"), "/metrics");
-    answer.is_ok_and(|answer| {
+    let response = get(controller.address("metrics"), "/metrics");
+    response.is_ok_and(|answer| {
         answer
             .text
             .lines()
@@ -39,9 +39,9 @@ fn stopping_leaders_release_their_lease() {
     assert!(!leads(&second));
     let before = lease(&bed)["spec"]["leaseTransitions"].as_i64().unwrap();
     first.terminate();
-    let told = Instant::now();
+    let terminated = Instant::now();
     until_leads(&second);
-    let took = told.elapsed();
+    let took = terminated.elapsed();
     assert!(took < Duration::from_secs(1), "{took:?}: the lease was not given back");
     assert_eq!(first.wait().code(), Some(0));
     assert_eq!(lease(&bed)["spec"]["leaseTransitions"], before + 1);
@@ -119,6 +119,8 @@ fn recreated_leases_exceed_known_epochs() {
     bed.kubectl(&["delete", "lease", "orderstream-controller"]);
     first.restart();
     assert_eq!(bed.propose("a", "p1", "10").unwrap().status, 201);
-    bed.until_status("a", "the order is followed again", |s| s["proposals"]["received"] == 1);
+    bed.until_status("a", "the order is followed again", |status| {
+        status["proposals"]["received"] == 1
+    });
     assert!(lease(&bed)["spec"]["leaseTransitions"].as_i64().unwrap() > 40);
 }

@@ -29,8 +29,8 @@ fn post_all(sellers: SocketAddr, tenant: &str) {
                 for proposal in 0..PROPOSALS {
                     for order in (seller..ORDERS).step_by(SELLERS) {
                         let id = format!("p{proposal}");
-                        let answer = propose(sellers, tenant, (&name(order), &id, "10")).unwrap();
-                        assert_eq!(answer.status, 201, "{answer:?}");
+                        let response = propose(sellers, tenant, (&name(order), &id, "10")).unwrap();
+                        assert_eq!(response.status, 201, "{response:?}");
                     }
                 }
             });
@@ -39,7 +39,7 @@ fn post_all(sellers: SocketAddr, tenant: &str) {
 }
 
 /// Returns the phase of each order, with the number of proposals in its status.
-fn shown(bed: &Bed) -> Vec<String> {
+fn phases(bed: &Bed) -> Vec<String> {
     let columns = r"jsonpath={range .items[*]}{.status.phase}/{.status.proposals.received} {end}";
     let text = bed.kubectl(&["get", "oreq", "-o", columns]);
     text.split_whitespace().map(ToOwned::to_owned).collect()
@@ -74,11 +74,11 @@ fn thousand_orders_cost_few_status_writes() {
     let args = ["-n", &bed.namespace, "create", "--validate=false", "-f", "-"];
     assert!(bed.server.kubectl_with(&args, &manifest).status.success());
     // In steps, each with a test's patience: a busy machine may take a while for all.
-    let until_all = |wanted: &str| {
+    let until_all = |expected: &str| {
         for step in 1..=5 {
-            until(&format!("step {step} of 5 to {wanted}"), || {
-                let as_wanted = shown(&bed).iter().filter(|it| *it == wanted).count();
-                (as_wanted >= step * ORDERS / 5).then_some(())
+            until(&format!("step {step} of 5 to {expected}"), || {
+                let matching = phases(&bed).iter().filter(|it| *it == expected).count();
+                (matching >= step * ORDERS / 5).then_some(())
             });
         }
     };

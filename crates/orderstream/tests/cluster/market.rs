@@ -84,8 +84,8 @@ fn commands_work_through_the_api_server() {
     let processor = processor_behind_service(&bed, address, dir.path());
     let grpc = format!("http://{}", processor.address("grpc"));
     let kubeconfig = bed.server.kubeconfig();
-    let here = ["--processor", &grpc, "--namespace", &bed.namespace];
-    let _controller = bed.controller_of(&kubeconfig, &here);
+    let flags = ["--processor", &grpc, "--namespace", &bed.namespace];
+    let _controller = bed.controller_of(&kubeconfig, &flags);
 
     ok(&bed, "submit -f examples/office-chairs.yaml");
     ok(&bed, "wait office-chairs --for condition=Ready");
@@ -105,8 +105,8 @@ fn commands_work_through_the_api_server() {
     assert!(ok(&bed, "resume office-chairs").contains("takes proposals until "));
     ok(&bed, "award office-chairs p-1 --undo-within 10m");
     ok(&bed, "undo-award office-chairs --reason typo");
-    let said = ok(&bed, "award office-chairs p-1");
-    assert!(said.starts_with("awarded p-1 of saar-coils for 8.50 EUR; 0 other"), "{said}");
+    let output = ok(&bed, "award office-chairs p-1");
+    assert!(output.starts_with("awarded p-1 of saar-coils for 8.50 EUR; 0 other"), "{output}");
     let status = ok(&bed, "status OR-2041");
     assert!(status.contains("Finalised since ") && status.contains("AwardUndone"), "{status}");
     let path = format!("/api/v1/orders/OR-2041/events?tenant={}", bed.namespace);

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use orderstream_testbed::{Fault, Proxy, Request};
+use orderstream_testbed::{AuditedRequest, Proxy, ProxyFault};
 use serde_json::{Value, json};
 
 use super::bed::Bed;
 use crate::http::post;
-use crate::process::{PATIENCE, Role, pause, root, until};
+use crate::process::{Role, WAIT_TIMEOUT, pause, root, until};
 
 /// A right that is requested or granted: verb, group, resource, subresource.
 type Right = [String; 4];
@@ -25,11 +25,11 @@ fn granted(roles: &[&str]) -> BTreeSet<Right> {
         let path = root().join(format!("deploy/rbac/{name}.yaml"));
         let role: Value = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         for rule in role["rules"].as_array().unwrap() {
-            let words = |field: &str| rule[field].as_array().unwrap().iter();
-            for (group, resource) in words("apiGroups").zip(words("resources")) {
+            let strings = |field: &str| rule[field].as_array().unwrap().iter();
+            for (group, resource) in strings("apiGroups").zip(strings("resources")) {
                 let resource = resource.as_str().unwrap();
                 let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
-                rights.extend(words("verbs").map(|verb| {
+                rights.extend(strings("verbs").map(|verb| {
                     [verb.as_str(), group.as_str(), Some(resource), Some(subresource)]
                         .map(|word| word.unwrap().to_owned())
                 }));
@@ -64,7 +64,7 @@ fn serve(bed: &Bed) {
 }
 
 /// Runs a scenario that needs every right.
-fn live(bed: &Bed, controller: &Role) {
+fn exercise_rights(bed: &Bed, controller: &Role) {
     bed.apply(
         "apiVersion: orderstream.dev/v1alpha1\nkind: Seller\nmetadata: {name: a}\nspec: {}\n",
     );
@@ -82,16 +82,16 @@ fn live(bed: &Bed, controller: &Role) {
     until("the ended resource is removed", || bed.get("applied").is_none().then_some(()));
 
     let requestor = controller.address("requestor");
-    let ask = |path: &str, body: &str| {
-        let answer = post(requestor, &format!("/api/v1/orders/{path}"), body).unwrap();
-        assert_eq!(answer.status, 200, "{answer:?}");
+    let post_command = |path: &str, body: &str| {
+        let response = post(requestor, &format!("/api/v1/orders/{path}"), body).unwrap();
+        assert_eq!(response.status, 200, "{response:?}");
     };
-    let asked = json!({ "tenant": bed.namespace, "order_req_id": "asked" });
-    ask("initiate", &asked.to_string());
+    let order_body = json!({ "tenant": bed.namespace, "order_req_id": "asked" });
+    post_command("initiate", &order_body.to_string());
     bed.until_phase("asked", "Streaming");
-    ask(&format!("pause/{}%2Fasked", bed.namespace), "");
+    post_command(&format!("pause/{}%2Fasked", bed.namespace), "");
     bed.until_phase("asked", "Paused");
-    ask(&format!("finalize/{}%2Fasked", bed.namespace), r#"{"reason": "late"}"#);
+    post_command(&format!("finalize/{}%2Fasked", bed.namespace), r#"{"reason": "late"}"#);
     bed.until_phase("asked", "Finalised");
 }
 
@@ -100,20 +100,24 @@ fn judge(bed: &Bed, user: &str, roles: &[&str]) {
     let granted = granted(roles);
     let began = Instant::now();
     loop {
-        let asked: Vec<_> =
+        let requests: Vec<_> =
             bed.server.requests().into_iter().filter(|it| it.user == user).collect();
-        let refused: Vec<_> = asked.iter().filter(|request| request.code == 403).collect();
+        let refused: Vec<_> = requests.iter().filter(|request| request.code == 403).collect();
         assert!(refused.is_empty(), "missing: {refused:?}");
-        let right =
-            |it: &Request| [&it.verb, &it.group, &it.resource, &it.subresource].map(String::clone);
-        let used: BTreeSet<_> = asked.iter().map(right).collect();
+        let right = |it: &AuditedRequest| {
+            [&it.verb, &it.group, &it.resource, &it.subresource].map(String::clone)
+        };
+        let used: BTreeSet<_> = requests.iter().map(right).collect();
         if used == granted {
             return;
         }
         // Events and the lease have their own time.
         let unused: Vec<_> = granted.difference(&used).collect();
-        let more: Vec<_> = used.difference(&granted).collect();
-        assert!(began.elapsed() < PATIENCE, "unused: {unused:?}, asked without need: {more:?}");
+        let unneeded: Vec<_> = used.difference(&granted).collect();
+        assert!(
+            began.elapsed() < WAIT_TIMEOUT,
+            "unused: {unused:?}, asked without need: {unneeded:?}"
+        );
         pause(std::time::Duration::from_millis(50));
     }
 }
@@ -121,7 +125,7 @@ fn judge(bed: &Bed, user: &str, roles: &[&str]) {
 /// Returns a proxy to the API server that streams no lists, so that the right to list is needed.
 fn in_pages(bed: &Bed, user: &str) -> (Proxy, PathBuf) {
     let (proxy, kubeconfig) = bed.server.proxy_of(user, &bed.namespace);
-    proxy.set(Fault::ListsInPages);
+    proxy.set(ProxyFault::ListsInPages);
     (proxy, kubeconfig)
 }
 
@@ -133,7 +137,7 @@ fn cluster_wide_rights_are_exact() {
     serve(&bed);
     let (_proxy, kubeconfig) = in_pages(&bed, "operator");
     let controller = bed.controller_of(&kubeconfig, &["--processor-service", "processor"]);
-    live(&bed, &controller);
+    exercise_rights(&bed, &controller);
     judge(&bed, "operator", &CONTROLLER);
 }
 
@@ -146,7 +150,7 @@ fn namespaced_rights_are_exact() {
     let (_proxy, kubeconfig) = in_pages(&bed, "operator-of-one");
     let flags = ["--processor-service", "processor", "--namespace", &bed.namespace];
     let controller = bed.controller_of(&kubeconfig, &flags);
-    live(&bed, &controller);
+    exercise_rights(&bed, &controller);
     judge(&bed, "operator-of-one", &CONTROLLER);
 }
 
@@ -171,8 +175,8 @@ fn processors_only_read_sellers() {
         args.extend(more);
         let processor = Role::start(&args, dir.path());
         until("it is ready", || {
-            let answer = crate::http::get(processor.address("metrics"), "/readyz").ok()?;
-            (answer.status == 200).then_some(())
+            let response = crate::http::get(processor.address("metrics"), "/readyz").ok()?;
+            (response.status == 200).then_some(())
         });
         judge(&bed, user, &["orderstream-processor"]);
     }

@@ -16,12 +16,12 @@ const TOGETHER: usize = 40;
 type Specs = BTreeMap<String, (String, Value)>;
 
 /// A namespace for the table's resources.
-struct Place {
+struct RulesNamespace {
     server: &'static ApiServer,
     namespace: &'static str,
 }
 
-impl Place {
+impl RulesNamespace {
     fn make(namespace: &'static str) -> Option<Self> {
         let server = shared()?;
         server.kubectl(&["create", "namespace", namespace]);
@@ -30,8 +30,8 @@ impl Place {
 
     /// Passes all of them to a verb of kubectl; returns the resources that were accepted, and the
     /// texts of those that were refused.
-    fn hand(&self, verb: &[&str], specs: &Specs) -> (BTreeMap<String, Value>, Refusals) {
-        let (mut kept, mut refusals) = (BTreeMap::new(), Refusals::default());
+    fn run_verb(&self, verb: &[&str], specs: &Specs) -> (BTreeMap<String, Value>, Refusals) {
+        let (mut accepted, mut refusals) = (BTreeMap::new(), Refusals::default());
         let args = [&["-n", self.namespace], verb, &["-f", "-", "-o", "json"]].concat();
         for some in specs.iter().collect::<Vec<_>>().chunks(TOGETHER) {
             let manifests = some.iter().map(|(name, (kind, spec))| resource(kind, name, spec));
@@ -41,12 +41,12 @@ impl Place {
             let documents = serde_json::Deserializer::from_slice(&output.stdout);
             for document in documents.into_iter::<Value>().map(Result::unwrap) {
                 let list = document["items"].as_array().cloned().unwrap_or_else(|| vec![document]);
-                kept.extend(list.into_iter().map(|it| {
+                accepted.extend(list.into_iter().map(|it| {
                     (it["metadata"]["name"].as_str().unwrap().to_owned(), it["spec"].clone())
                 }));
             }
         }
-        (kept, refusals)
+        (accepted, refusals)
     }
 }
 
@@ -61,11 +61,11 @@ impl Refusals {
         let mut name = None;
         for line in text.lines() {
             let head = line.split_once("\" is invalid: ");
-            if let Some((head, said)) = head {
+            if let Some((head, message)) = head {
                 name = head.rsplit('"').next().map(ToOwned::to_owned);
-                self.0.insert(name.clone().unwrap(), said.to_owned());
-            } else if let Some(said) = name.as_ref().and_then(|name| self.0.get_mut(name)) {
-                said.push_str(line);
+                self.0.insert(name.clone().unwrap(), message.to_owned());
+            } else if let Some(message) = name.as_ref().and_then(|name| self.0.get_mut(name)) {
+                message.push_str(line);
             }
         }
     }
@@ -77,8 +77,8 @@ impl Refusals {
 
 #[test]
 fn api_servers_judge_by_the_rules_table() {
-    let Some(place) = Place::make("rules") else { return };
-    let (mut before, mut made, mut edited) = (Specs::new(), Specs::new(), Specs::new());
+    let Some(namespace) = RulesNamespace::make("rules") else { return };
+    let (mut before, mut created, mut edited) = (Specs::new(), Specs::new(), Specs::new());
     let mut expected = BTreeMap::new();
     for (rule_number, rule) in Rules::read().rules.into_iter().enumerate() {
         let accepts = rule.accepts.into_iter().map(|case| (case, None));
@@ -86,7 +86,7 @@ fn api_servers_judge_by_the_rules_table() {
         let refuses = rule.refuses.into_iter().map(|case| (case, Some(refusal.clone())));
         for (number, (case, refusal)) in accepts.chain(refuses).enumerate() {
             let name = format!("rule-{rule_number}-{number}");
-            let verb = if case.from.is_some() { &mut edited } else { &mut made };
+            let verb = if case.from.is_some() { &mut edited } else { &mut created };
             verb.insert(name.clone(), (rule.kind.clone(), case.to.clone()));
             if let Some(from) = &case.from {
                 before.insert(name.clone(), (rule.kind.clone(), from.clone()));
@@ -94,23 +94,23 @@ fn api_servers_judge_by_the_rules_table() {
             expected.insert(name, (refusal, format!("{case:?}")));
         }
     }
-    let (kept, refusals) = place.hand(&["create"], &before);
-    assert_eq!(kept.len(), before.len(), "{refusals:?}");
-    let (_, mut refusals) = place.hand(&["create", "--dry-run=server"], &made);
-    refusals.0.append(&mut place.hand(&["replace", "--dry-run=server"], &edited).1.0);
+    let (accepted, refusals) = namespace.run_verb(&["create"], &before);
+    assert_eq!(accepted.len(), before.len(), "{refusals:?}");
+    let (_, mut refusals) = namespace.run_verb(&["create", "--dry-run=server"], &created);
+    refusals.0.append(&mut namespace.run_verb(&["replace", "--dry-run=server"], &edited).1.0);
     let mut wrong = Vec::new();
     for (name, (refusal, case)) in expected {
-        let said = refusals.of(&name);
+        let text = refusals.of(&name);
         let is_right = match &refusal {
             Some(refusal) => {
                 let (field, message) = refusal.split_once(": ").unwrap();
-                let alone = said.matches("Invalid value").count() == 1;
-                alone && said.starts_with(&format!("{field}: ")) && said.contains(message)
+                let alone = text.matches("Invalid value").count() == 1;
+                alone && text.starts_with(&format!("{field}: ")) && text.contains(message)
             }
-            None => said.is_empty(),
+            None => text.is_empty(),
         };
         if !is_right {
-            wrong.push(format!("{case}\n  wanted {refusal:?}\n  heard  {said}"));
+            wrong.push(format!("{case}\n  wanted {refusal:?}\n  heard  {text}"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -118,34 +118,34 @@ fn api_servers_judge_by_the_rules_table() {
 
 #[test]
 fn api_servers_enforce_every_bound() {
-    let Some(place) = Place::make("bounds") else { return };
+    let Some(namespace) = RulesNamespace::make("bounds") else { return };
     let bounds = Rules::read().bounds;
     let (mut at, mut over) = (Specs::new(), Specs::new());
     for (number, bound) in bounds.iter().enumerate() {
         at.insert(format!("at-{number}"), (bound.kind.clone(), bound.at.clone()));
         over.insert(format!("over-{number}"), (bound.kind.clone(), bound.over.clone()));
     }
-    let (kept, refusals) = place.hand(&["create", "--dry-run=server"], &at);
-    assert_eq!(kept.len(), bounds.len(), "{refusals:?}");
-    let (kept, refusals) = place.hand(&["create", "--dry-run=server"], &over);
-    assert_eq!(kept, BTreeMap::new());
+    let (accepted, refusals) = namespace.run_verb(&["create", "--dry-run=server"], &at);
+    assert_eq!(accepted.len(), bounds.len(), "{refusals:?}");
+    let (accepted, refusals) = namespace.run_verb(&["create", "--dry-run=server"], &over);
+    assert_eq!(accepted, BTreeMap::new());
     for (number, bound) in bounds.iter().enumerate() {
-        let said = refusals.of(&format!("over-{number}"));
-        assert!(said.contains(&format!("{}: ", bound.field)), "{}: {said}", bound.field);
-        assert!(said.contains(&bound.says), "{} wants {}: {said}", bound.field, bound.says);
+        let text = refusals.of(&format!("over-{number}"));
+        assert!(text.contains(&format!("{}: ", bound.field)), "{}: {text}", bound.field);
+        assert!(text.contains(&bound.message), "{} wants {}: {text}", bound.field, bound.message);
     }
 }
 
 /// Values that are given as empty are removed.
 #[test]
 fn api_servers_fill_in_defaults() {
-    let Some(place) = Place::make("defaults") else { return };
+    let Some(namespace) = RulesNamespace::make("defaults") else { return };
     let table = Rules::read().defaults;
     let named = |number: usize| format!("filled-{number}");
     let specs = table.iter().enumerate();
-    let specs = specs.map(|(number, it)| (named(number), (it.kind.clone(), it.given.clone())));
-    let (kept, refusals) = place.hand(&["create"], &specs.collect());
+    let specs = specs.map(|(number, it)| (named(number), (it.kind.clone(), it.input.clone())));
+    let (accepted, refusals) = namespace.run_verb(&["create"], &specs.collect());
     for (number, filled) in table.iter().enumerate() {
-        assert_eq!(kept.get(&named(number)), Some(&filled.gives), "{refusals:?}");
+        assert_eq!(accepted.get(&named(number)), Some(&filled.defaulted), "{refusals:?}");
     }
 }

@@ -1,6 +1,6 @@
 //! Tenders by manifest, with the sellers as resources of the cluster.
 
-use orderstream_testbed::Fault;
+use orderstream_testbed::ProxyFault;
 use serde_json::{Value, json};
 
 use super::bed::{Bed, condition, shared};
@@ -43,8 +43,8 @@ fn bed() -> Option<Bed> {
 }
 
 fn is_ready(bed: &Bed) -> bool {
-    let answer = get(bed.processor.address("metrics"), "/readyz");
-    answer.is_ok_and(|answer| answer.status == 200)
+    let response = get(bed.processor.address("metrics"), "/readyz");
+    response.is_ok_and(|answer| answer.status == 200)
 }
 
 fn seller(bed: &Bed, name: &str) -> Value {
@@ -62,8 +62,8 @@ fn until_open_orders(bed: &Bed, name: &str, open: u32) -> Value {
 fn propose(bed: &Bed, (id, seller, price): (&str, &str, &str)) {
     let body = json!({ "tenant": bed.namespace, "order_req_id": "tender", "proposal_id": id,
         "seller": seller, "price": price, "currency": "EUR" });
-    let answer = post(bed.sellers(), "/api/v1/proposals", &body.to_string()).unwrap();
-    assert_eq!(answer.status, 201, "{answer:?}");
+    let response = post(bed.sellers(), "/api/v1/proposals", &body.to_string()).unwrap();
+    assert_eq!(response.status, 201, "{response:?}");
 }
 
 fn order(bed: &Bed, name: &str, spec: &Value) {
@@ -116,11 +116,11 @@ fn patches_lead_a_sealed_tender_to_award() {
     let declined = json!({ "tenant": bed.namespace, "seller": "quiet", "reason": "too busy" });
     let path = "/api/v1/orders/tender/decline";
     assert_eq!(post(bed.sellers(), path, &declined.to_string()).unwrap().status, 200);
-    let shown = bed.until_status("tender", "both proposals are counted", |status| {
+    let resource = bed.until_status("tender", "both proposals are counted", |status| {
         status["proposals"]["received"] == 2
     });
-    assert_eq!(shown["status"]["proposals"].get("best"), None);
-    let sellers = &shown["status"]["sellers"];
+    assert_eq!(resource["status"]["proposals"].get("best"), None);
+    let sellers = &resource["status"]["sellers"];
     let counted = ["selected", "seen", "declined", "proposed"].map(|name| sellers[name].clone());
     assert_eq!(counted, [3, 0, 0, 0].map(Value::from), "{sellers}");
     let everything = everything(&bed, &controller);
@@ -150,7 +150,7 @@ fn chosen_for_a_reason(bed: &Bed) {
         .map(|it| (it["seller"].as_str().unwrap(), it["reason"].as_str().unwrap()))
         .collect();
     verdicts.sort_unstable();
-    let wanted = [
+    let expected = [
         ("asleep", "Suspended"),
         ("berlin", "TooFar"),
         ("full", "Full"),
@@ -161,14 +161,14 @@ fn chosen_for_a_reason(bed: &Bed) {
         ("rival", "Excluded"),
         ("steel", "WrongCategory"),
     ];
-    assert_eq!(verdicts, wanted);
+    assert_eq!(verdicts, expected);
     until_open_orders(bed, "near", 1);
 }
 
 /// Checks that at the deadline all can be read at once, and no further proposal is accepted.
 fn opened(bed: &Bed) {
-    let shown = bed.until_phase("tender", "Paused");
-    let status = &shown["status"];
+    let resource = bed.until_phase("tender", "Paused");
+    let status = &resource["status"];
     assert_eq!(status["proposals"]["best"]["price"], format!("{} EUR", PRICES[0]));
     assert_eq!(status["sellers"]["proposed"], 2);
     assert_eq!(status["sellers"]["declined"], 1);
@@ -184,10 +184,10 @@ fn opened(bed: &Bed) {
 /// Awards and undoes, then awards again, which counts.
 fn awarded(bed: &Bed) {
     bed.patch("tender", r#"{"award":{"proposalId":"p2","undoWithin":"1h"}}"#);
-    let shown = bed.until_status("tender", "the award waits", |status| {
+    let resource = bed.until_status("tender", "the award waits", |status| {
         status["award"]["pendingUntil"].is_string()
     });
-    assert!(shown["status"].to_string().contains("AwardPending"), "{shown}");
+    assert!(resource["status"].to_string().contains("AwardPending"), "{resource}");
     let other = r#"{"spec":{"award":{"proposalId":"p1"}}}"#;
     let args = ["-n", &bed.namespace, "patch", "oreq", "tender", "--type=merge", "-p", other];
     let refused = bed.server.kubectl_with(&args, "");
@@ -238,8 +238,8 @@ fn closing_by_manifest_is_final() {
     bed.until_phase("tender", "Streaming");
     bed.patch("tender", r#"{"close":{"reason":"no budget"}}"#);
     bed.until_phase("tender", "Closed");
-    let back = r#"{"spec":{"close":null}}"#;
-    let args = ["-n", &bed.namespace, "patch", "oreq", "tender", "--type=merge", "-p", back];
+    let reopen = r#"{"spec":{"close":null}}"#;
+    let args = ["-n", &bed.namespace, "patch", "oreq", "tender", "--type=merge", "-p", reopen];
     let refused = bed.server.kubectl_with(&args, "");
     assert!(String::from_utf8_lossy(&refused.stderr).contains("cannot be taken back"));
 }
@@ -253,18 +253,18 @@ fn manifests_answer_sellers_questions() {
     let question = json!({ "tenant": bed.namespace, "seller": "near", "question_id": "q1",
         "message": "With arms?" });
     let path = "/api/v1/orders/tender/questions";
-    let asked = post(bed.sellers(), path, &question.to_string()).unwrap();
-    assert!(asked.status < 300, "{asked:?}");
+    let response = post(bed.sellers(), path, &question.to_string()).unwrap();
+    assert!(response.status < 300, "{response:?}");
     let follow_ups = json!({ "followUps": [
         { "id": "f1", "answers": "q9", "message": { "message": "To nobody" } },
         { "id": "f2", "answers": "q1", "audience": ["near"], "message": { "message": "Yes" } },
     ] });
     bed.patch("tender", &follow_ups.to_string());
-    let shown = bed.until_status("tender", "the answer is sent, the other refused", |status| {
+    let resource = bed.until_status("tender", "the answer is sent, the other refused", |status| {
         status["followUps"]["lastId"] == "f2" && condition(status, "Stalled") == "True"
     });
-    assert_eq!(shown["status"]["followUps"]["sent"], 1);
-    assert!(shown["status"].to_string().contains("q9, which no seller asked"), "{shown}");
+    assert_eq!(resource["status"]["followUps"]["sent"], 1);
+    assert!(resource["status"].to_string().contains("q9, which no seller asked"), "{resource}");
 }
 
 #[test]
@@ -274,12 +274,12 @@ fn kubectl_prints_promised_seller_columns() {
     let asleep = until_open_orders(&bed, "asleep", 0);
     assert_eq!(asleep["status"]["phase"], "Suspended");
     let table = bed.kubectl(&["get", "oseller", "full"]);
-    let words = |line: usize| -> Vec<&str> {
+    let cells = |line: usize| -> Vec<&str> {
         table.lines().nth(line).unwrap_or_default().split_whitespace().collect()
     };
     let columns =
         ["NAME", "CATEGORIES", "CURRENCY", "CAPACITY", "OPEN", "SUSPENDED", "READY", "AGE"];
-    assert_eq!(words(0), columns, "{table}");
+    assert_eq!(cells(0), columns, "{table}");
     let selected = |selector: &str| {
         bed.kubectl(&["get", "oseller", "--field-selector", selector, "-o", "name"])
     };
@@ -291,8 +291,8 @@ fn kubectl_prints_promised_seller_columns() {
 
 /// Returns the number of sellers that an order invited, once it is open.
 fn selected(bed: &Bed, name: &str) -> Value {
-    let shown = bed.until_phase(name, "Streaming");
-    shown["status"]["sellers"]["selected"].clone()
+    let resource = bed.until_phase(name, "Streaming");
+    resource["status"]["sellers"]["selected"].clone()
 }
 
 /// A processor that knows none yet opens no order.
@@ -300,7 +300,7 @@ fn selected(bed: &Bed, name: &str) -> Value {
 fn outages_leave_processors_their_known_sellers() {
     let Some(server) = shared() else { return };
     let (proxy, kubeconfig) = server.proxy();
-    proxy.set(Fault::Down);
+    proxy.set(ProxyFault::Down);
     let Some(bed) = Bed::make_with_sellers_by(&kubeconfig) else { return };
     apply_sellers(&bed);
     let _controller = bed.controller();
@@ -311,14 +311,14 @@ fn outages_leave_processors_their_known_sellers() {
     assert!(!is_ready(&bed));
     assert_eq!(bed.order_at_processor("early"), None, "it would have invited nobody, for ever");
 
-    proxy.set(Fault::None);
+    proxy.set(ProxyFault::None);
     assert_eq!(selected(&bed, "early"), 7);
     assert!(is_ready(&bed));
-    proxy.set(Fault::Down);
+    proxy.set(ProxyFault::Down);
     bed.kubectl(&["delete", "seller", "near"]);
     order(&bed, "later", &json!({ "expiresIn": "1h", "category": "furniture" }));
     assert_eq!(selected(&bed, "later"), 6, "those that it knew but for the one that is full");
-    proxy.set(Fault::None);
+    proxy.set(ProxyFault::None);
     let mut tries = 0;
     until("the deletion is known", || {
         tries += 1;

@@ -18,9 +18,9 @@ fn one_trace_leads_through_all_logs() {
     let grpc = format!("http://{}", owner.address("grpc"));
     let kubeconfig = bed.server.kubeconfig().display().to_string();
     let controller = ["controller", "--kubeconfig", &kubeconfig, "--processor", &grpc];
-    let place = ["--namespace", &bed.namespace, "--lease-namespace", &bed.namespace];
+    let namespaces = ["--namespace", &bed.namespace, "--lease-namespace", &bed.namespace];
     let ports = ["--rest-addr", any, "--metrics-addr", any];
-    let args = [&controller[..], &place, &ports].concat();
+    let args = [&controller[..], &namespaces, &ports].concat();
     let _operator = Role::start_logging(&args, dir.path(), &operator_log);
 
     bed.order("traced");
@@ -29,12 +29,12 @@ fn one_trace_leads_through_all_logs() {
     let trace = uid.replace('-', "");
     let proposal = ("traced", "p1", "10");
     assert_eq!(propose(owner.address("rest"), &bed.namespace, proposal).unwrap().status, 201);
-    let says = |log: &std::path::Path, text: &str| {
+    let has_line = |log: &std::path::Path, text: &str| {
         let log = std::fs::read_to_string(log).unwrap();
         log.lines().any(|line| line.contains(&trace) && line.contains(text)).then_some(())
     };
-    until("the operator took it up", || says(&operator_log, "an order request is taken up"));
-    until("its stream is up", || says(&operator_log, "the order's stream is up"));
-    until("the owner opened it", || says(&owner_log, "OrderOpened"));
-    until("the owner stored the proposal", || says(&owner_log, "NewProposal"));
+    until("the operator took it up", || has_line(&operator_log, "an order request is taken up"));
+    until("its stream is up", || has_line(&operator_log, "the order's stream is up"));
+    until("the owner opened it", || has_line(&owner_log, "OrderOpened"));
+    until("the owner stored the proposal", || has_line(&owner_log, "NewProposal"));
 }

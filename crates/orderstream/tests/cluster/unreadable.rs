@@ -10,7 +10,7 @@ use crate::process::until;
 /// of text.
 fn upgrade(bed: &Bed) {
     let spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
-    let add = |path: &str, word: &str| json!({ "op": "add", "path": format!("{spec}/{path}/enum/-"), "value": word });
+    let add = |path: &str, value: &str| json!({ "op": "add", "path": format!("{spec}/{path}/enum/-"), "value": value });
     let patch = json!([
         add("notificationType", "Pigeon"),
         add("followUps/items/properties/message/properties/type", "rtf"),
@@ -29,7 +29,7 @@ fn order(name: &str, spec: &Value) -> String {
 }
 
 /// Returns the number of Events about a resource that report it as unreadable.
-fn told(bed: &Bed, name: &str) -> usize {
+fn unreadable_events(bed: &Bed, name: &str) -> usize {
     let selector = format!("reason=Unreadable,regarding.name={name}");
     let args = ["get", "events.events.k8s.io", "--field-selector", &selector, "-o", "name"];
     bed.kubectl(&args).lines().count()
@@ -45,13 +45,15 @@ fn unreadable_resources_stop_no_others() {
     bed.until_phase("before", "Streaming");
 
     bed.apply(&order("odd", &json!({ "notificationType": "Pigeon" })));
-    until("it is told", || (told(&bed, "odd") == 1).then_some(()));
+    until("it is told", || (unreadable_events(&bed, "odd") == 1).then_some(()));
     bed.patch("odd", r#"{"suspend":true}"#);
     bed.order("after");
     bed.until_phase("after", "Streaming");
     assert_eq!(bed.propose("before", "p1", "10").unwrap().status, 201);
-    bed.until_status("before", "others are followed", |s| s["proposals"]["received"] == 1);
-    assert_eq!(told(&bed, "odd"), 1, "the same again is the same Event");
+    bed.until_status("before", "others are followed", |status| {
+        status["proposals"]["received"] == 1
+    });
+    assert_eq!(unreadable_events(&bed, "odd"), 1, "the same again is the same Event");
     assert_eq!(bed.get("odd").unwrap().get("status"), None);
 
     // In a list it harms no more than in a watch.
@@ -60,7 +62,9 @@ fn unreadable_resources_stop_no_others() {
     bed.order("later");
     bed.until_phase("later", "Streaming");
     assert_eq!(bed.propose("before", "p2", "9").unwrap().status, 201);
-    bed.until_status("before", "others are followed", |s| s["proposals"]["received"] == 2);
+    bed.until_status("before", "others are followed", |status| {
+        status["proposals"]["received"] == 2
+    });
 }
 
 #[test]
@@ -71,7 +75,7 @@ fn orders_outlive_unreadable_edits() {
     bed.order("a");
     bed.until_phase("a", "Streaming");
     bed.patch("a", r#"{"followUps":[{"id":"f1","message":{"type":"rtf","message":"When"}}]}"#);
-    until("it is told", || (told(&bed, "a") == 1).then_some(()));
+    until("it is told", || (unreadable_events(&bed, "a") == 1).then_some(()));
     assert_eq!(bed.propose("a", "p1", "10").unwrap().status, 201);
     bed.until_status("a", "it is followed", |status| status["proposals"]["received"] == 1);
     let writes = || {

@@ -38,10 +38,10 @@ fn verbs_lead_from_apply_to_removal() {
     let table = ok(&bed, &["list", "--all-namespaces"]);
     assert!(table.contains("office-chairs") && table.contains("7418.40 EUR"), "{table}");
 
-    let shown: Value =
+    let resource: Value =
         serde_json::from_str(&ok(&bed, &["get", "office-chairs", "-o", "json"])).unwrap();
-    assert_eq!(shown["kind"], "OrderRequest");
-    let mut awarded = shown;
+    assert_eq!(resource["kind"], "OrderRequest");
+    let mut awarded = resource;
     awarded["spec"]["award"] = serde_json::json!({ "proposalId": "p1" });
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("awarded.json");

@@ -4,12 +4,12 @@
 //! once, in order.
 
 mod compare;
-mod due;
-mod ears;
+mod expected_webhooks;
 mod list;
 mod readers;
 mod sellers;
 mod stage;
+mod webhook_servers;
 
 use serde_json::{Value, json};
 
@@ -17,8 +17,8 @@ use crate::process::until;
 use compare::same;
 use list::{Entry, array};
 use readers::{follow, listen};
-use sellers::{FIRST, LATER, QUESTION, TO_ALL, TO_ONE, stay, thank, trade};
-use stage::{ORDER, Place, Stage};
+use sellers::{FIRST, LATER, QUESTION, TO_ALL, TO_ONE, hold_session, start_sellers, thank};
+use stage::{ORDER, SellerEndpoints, Stage};
 
 /// The number of proposals of ten sellers, one of them uninvited; one proposal is withdrawn.
 const PROPOSALS: u64 = 10;
@@ -27,52 +27,52 @@ const PROPOSALS: u64 = 10;
 fn all_witnesses_have_one_list() {
     let Some(mut stage) = Stage::set() else { return };
     stage.open();
-    let place = stage.place();
-    let (followed, listened, watched) = (follow(&place), listen(&place), stage.watch());
-    let stayed = stay(&place);
+    let endpoints = stage.endpoints();
+    let (followed, listened, watched) = (follow(&endpoints), listen(&endpoints), stage.watch());
+    let stayed = hold_session(&endpoints);
 
-    let first = trade(&place, &FIRST);
+    let first = start_sellers(&endpoints, &FIRST);
     until("proposals come", || {
-        let order = place.read("", "")?;
+        let order = endpoints.read("", "")?;
         (order["proposals"]["received"].as_u64()? >= 3).then_some(())
     });
     stage.bed.processor.kill();
-    let later = trade(&place, &LATER);
+    let later = start_sellers(&endpoints, &LATER);
     stage.bed.processor.restart();
     first.into_iter().chain(later).for_each(|seller| seller.join().unwrap());
     until("the one who stays has spoken", || {
-        let order = place.read("", "")?;
-        let spoke = order["proposals"]["received"] == PROPOSALS && order["questions"] == 2;
-        spoke.then_some(())
+        let order = endpoints.read("", "")?;
+        let is_complete = order["proposals"]["received"] == PROPOSALS && order["questions"] == 2;
+        is_complete.then_some(())
     });
 
-    let compared = steer(&mut stage, &place);
+    let compared = steer(&mut stage, &endpoints);
     let list = followed.join().unwrap();
     compare::numbers(&list);
     compare::script(&list);
     same("server-sent events, resumed", &listened.join().unwrap(), &list);
-    same("gRPC, from the end", &follow(&place).join().unwrap(), &list);
-    compare::rest(&place, &list);
+    same("gRPC, from the end", &follow(&endpoints).join().unwrap(), &list);
+    compare::rest(&endpoints, &list);
     compare::session(&stayed.join().unwrap(), &list);
     compare::commands(&stage, &list);
     compare::comparison(&compared, compare::before_award(&list));
-    compare::statuses(&stage, &watched.seen(), &list);
+    compare::statuses(&stage, &watched.resources(), &list);
     compare::tracking(&stage, &list);
     compare::webhooks(&stage, &list);
     compare::mongo(&stage, &list);
 }
 
 /// Acts as the buyer, by manifest; returns the comparison on which the award is based.
-fn steer(stage: &mut Stage, place: &Place) -> Value {
-    answer_questions(stage, place);
-    pause_and_extend(stage, place);
+fn steer(stage: &mut Stage, endpoints: &SellerEndpoints) -> Value {
+    answer_questions(stage, endpoints);
+    pause_and_extend(stage, endpoints);
     let patch = |spec: &Value| stage.bed.patch("tender", &spec.to_string());
     let compared = stage.command(&["compare", ORDER]);
     patch(&json!({ "award": { "proposalId": "p-session", "undoWithin": "1h" } }));
-    until_order(place, "the award waits", |order| !order["pending_award"].is_null());
-    place.too_late("AWARD_PENDING");
+    until_order(endpoints, "the award waits", |order| !order["pending_award"].is_null());
+    endpoints.too_late("AWARD_PENDING");
     patch(&json!({ "award": { "undo": true } }));
-    until_order(place, "the award is undone", |order| order["pending_award"].is_null());
+    until_order(endpoints, "the award is undone", |order| order["pending_award"].is_null());
     let lines = json!([
         { "sku": "CHAIR", "proposalId": "p-rest" },
         { "sku": "TABLE", "proposalId": "p-typist" },
@@ -84,46 +84,46 @@ fn steer(stage: &mut Stage, place: &Place) -> Value {
     compared
 }
 
-fn until_order(place: &Place, what: &str, is: impl Fn(&Value) -> bool) {
-    until(what, || place.read("", "").filter(|order| is(order)));
+fn until_order(endpoints: &SellerEndpoints, what: &str, is: impl Fn(&Value) -> bool) {
+    until(what, || endpoints.read("", "").filter(|order| is(order)));
 }
 
 /// Pauses, resumes and extends the order; the processor is killed just before the pause or after
 /// it.
-fn pause_and_extend(stage: &mut Stage, place: &Place) {
+fn pause_and_extend(stage: &mut Stage, endpoints: &SellerEndpoints) {
     stage.bed.patch("tender", r#"{"suspend":true}"#);
     stage.bed.processor.kill();
     stage.bed.processor.restart();
-    until_order(place, "it is paused", |order| order["phase"] == "Paused");
-    place.too_late("ORDER_PAUSED");
+    until_order(endpoints, "it is paused", |order| order["phase"] == "Paused");
+    endpoints.too_late("ORDER_PAUSED");
     stage.bed.patch("tender", r#"{"suspend":false}"#);
-    until_order(place, "it goes on", |order| order["phase"] == "Open");
-    let before = place.read("", "").unwrap()["expires_at"].clone();
+    until_order(endpoints, "it goes on", |order| order["phase"] == "Open");
+    let before = endpoints.read("", "").unwrap()["expires_at"].clone();
     stage.bed.patch("tender", r#"{"expiresIn":"2h"}"#);
-    until_order(place, "it is extended", |order| order["expires_at"] != before);
+    until_order(endpoints, "it is extended", |order| order["expires_at"] != before);
 }
 
 /// Answers one question to all, while the controller is killed, and the other one to its seller.
-fn answer_questions(stage: &mut Stage, place: &Place) {
-    let said = |kind: &str, seller: &str| {
-        let page = place.read("/conversation", "")?;
+fn answer_questions(stage: &mut Stage, endpoints: &SellerEndpoints) {
+    let message_of = |kind: &str, seller: &str| {
+        let page = endpoints.read("/conversation", "")?;
         let mut all = array(&page["conversation"]).iter();
-        all.find(|said| said["kind"] == kind && said["seller"] == seller).cloned()
+        all.find(|message| message["kind"] == kind && message["seller"] == seller).cloned()
     };
-    let question = said("question", "session").unwrap()["id"].clone();
+    let question = message_of("question", "session").unwrap()["id"].clone();
     let to_all = json!({ "id": TO_ALL, "answers": question,
         "message": { "message": "With assembly.", "urls": ["https://shop.example/77"] } });
     stage.bed.patch("tender", &json!({ "followUps": [to_all] }).to_string());
     stage.controller.kill();
     stage.controller.restart();
-    until("the one who stays has answered", || said("answer", "session"));
+    until("the one who stays has answered", || message_of("answer", "session"));
     let to_one = json!({ "id": TO_ONE, "answers": QUESTION, "audience": ["asker"],
         "message": { "message": "Oak, yes." } });
     stage.bed.patch("tender", &json!({ "followUps": [to_all, to_one] }).to_string());
     until("the other question is answered", || {
-        (place.read("", "")?["follow_ups"] == 2).then_some(())
+        (endpoints.read("", "")?["follow_ups"] == 2).then_some(())
     });
-    thank(place);
+    thank(endpoints);
 }
 
 /// A witness fails the comparison if it missed an event, or has one twice, out of order or changed.
@@ -132,7 +132,7 @@ fn deviating_witnesses_are_found() {
     let entry = |seq: u64, detail: Value| Entry {
         seq,
         at_ms: 1_800_000_000_000,
-        word: "OrderPaused".to_owned(),
+        event_type: "OrderPaused".to_owned(),
         proposal_id: None,
         follow_up_id: None,
         detail,
@@ -147,10 +147,13 @@ fn deviating_witnesses_are_found() {
     turned.swap(1, 2);
     let mut otherwise = list.clone();
     otherwise[3] = entry(4, json!({ "OrderPaused": { "reason": "budget" } }));
-    for seen in [&missed, &twice, &late, &turned, &otherwise] {
-        assert!(std::panic::catch_unwind(|| same("somebody", seen, &list)).is_err(), "{seen:?}");
+    for witness in [&missed, &twice, &late, &turned, &otherwise] {
+        assert!(
+            std::panic::catch_unwind(|| same("somebody", witness, &list)).is_err(),
+            "{witness:?}"
+        );
     }
-    for seen in [&missed, &twice, &turned] {
-        assert!(std::panic::catch_unwind(|| compare::numbers(seen)).is_err(), "{seen:?}");
+    for witness in [&missed, &twice, &turned] {
+        assert!(std::panic::catch_unwind(|| compare::numbers(witness)).is_err(), "{witness:?}");
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use orderstream_testbed::{Moment, Proxy, Then};
+use orderstream_testbed::{HookAction, HookPoint, Proxy};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
@@ -22,8 +22,8 @@ type Ending = (Option<Value>, Vec<Value>);
 #[derive(Debug, Default)]
 struct Plan {
     /// The number of writes of this run so far.
-    seen: usize,
-    at: Option<(usize, Moment)>,
+    writes: usize,
+    at: Option<(usize, HookPoint)>,
 }
 
 /// One bed for many runs, and a controller that is killed as planned and starts again.
@@ -44,50 +44,50 @@ impl Rig {
         proxy.on_write(move |write, moment| {
             // Renewals of the lease come when they will.
             if write.path.contains("/leases") {
-                return Then::PassOn;
+                return HookAction::Forward;
             }
             let mut plan = planned.lock();
-            let number = plan.seen - usize::from(moment == Moment::After && plan.seen > 0);
-            plan.seen += usize::from(moment == Moment::Before);
+            let number = plan.writes - usize::from(moment == HookPoint::After && plan.writes > 0);
+            plan.writes += usize::from(moment == HookPoint::Before);
             if plan.at != Some((number, moment)) {
-                return Then::PassOn;
+                return HookAction::Forward;
             }
             plan.at = None;
             let mut controller = killed.lock();
             controller.kill();
             controller.restart();
-            Then::Lose
+            HookAction::Lose
         });
         Some(Self { bed, plan, _proxy: proxy, _controller: controller })
     }
 
     /// Runs a scenario once; returns its ending, the number of writes, and whether the planned kill
     /// came.
-    fn live(
+    fn run_scenario(
         &self,
         name: &str,
-        at: Option<(usize, Moment)>,
-        life: fn(&Bed, &str),
+        at: Option<(usize, HookPoint)>,
+        scenario: fn(&Bed, &str),
     ) -> (Ending, usize, bool) {
-        *self.plan.lock() = Plan { seen: 0, at };
-        life(&self.bed, name);
+        *self.plan.lock() = Plan { writes: 0, at };
+        scenario(&self.bed, name);
         pause(GRACE);
         let plan = std::mem::take(&mut *self.plan.lock());
-        (ending(&self.bed, name), plan.seen, at.is_some() && plan.at.is_none())
+        (ending(&self.bed, name), plan.writes, at.is_some() && plan.at.is_none())
     }
 }
 
 /// Compares a scenario with every kill with the same one without.
-fn survives(life: fn(&Bed, &str)) {
+fn survives(scenario: fn(&Bed, &str)) {
     let Some(rig) = Rig::start() else { return };
-    let (wanted, writes, _) = rig.live("undisturbed", None, life);
+    let (expected, writes, _) = rig.run_scenario("undisturbed", None, scenario);
     assert!(writes >= 3, "{writes} writes");
     let mut kills = 0;
     for number in 0..writes {
-        for moment in [Moment::Before, Moment::After] {
+        for moment in [HookPoint::Before, HookPoint::After] {
             let name = format!("life-{number}-{moment:?}").to_lowercase();
-            let (ended, _, killed) = rig.live(&name, Some((number, moment)), life);
-            assert_eq!(ended, wanted, "killed {moment:?} write {number} of {writes}");
+            let (ended, _, killed) = rig.run_scenario(&name, Some((number, moment)), scenario);
+            assert_eq!(ended, expected, "killed {moment:?} write {number} of {writes}");
             kills += usize::from(killed);
         }
     }
@@ -149,7 +149,7 @@ fn apply(bed: &Bed, name: &str, spec: &str) {
 }
 
 /// Waits until an edit is observed, and the phase is this one.
-fn until_taken_up(bed: &Bed, name: &str, phase: &str) {
+fn until_observed(bed: &Bed, name: &str, phase: &str) {
     let generation = bed.get(name).unwrap()["metadata"]["generation"].clone();
     bed.until_status(name, &format!("{name} is {phase} after its edit"), |status| {
         status["observedGeneration"] == generation && status["phase"] == phase
@@ -162,9 +162,9 @@ fn kills_at_any_write_keep_awards() {
         apply(bed, name, "{expiresIn: 1h}");
         assert_eq!(bed.propose(name, "p1", "10").unwrap().status, 201);
         bed.patch(name, r#"{"followUps":[{"id":"f1","message":{"message":"When?"}}]}"#);
-        until_taken_up(bed, name, "Streaming");
+        until_observed(bed, name, "Streaming");
         bed.patch(name, r#"{"award":{"proposalId":"p1"}}"#);
-        until_taken_up(bed, name, "Finalised");
+        until_observed(bed, name, "Finalised");
     });
 }
 
@@ -174,11 +174,11 @@ fn kills_at_any_write_keep_steering() {
     survives(|bed, name| {
         apply(bed, name, "{expiresIn: 1h}");
         bed.patch(name, r#"{"suspend":true}"#);
-        until_taken_up(bed, name, "Paused");
+        until_observed(bed, name, "Paused");
         bed.patch(name, r#"{"suspend":false,"expiresIn":"2h"}"#);
-        until_taken_up(bed, name, "Streaming");
+        until_observed(bed, name, "Streaming");
         bed.patch(name, r#"{"cancel":true}"#);
-        until_taken_up(bed, name, "Cancelled");
+        until_observed(bed, name, "Cancelled");
     });
 }
 
@@ -195,7 +195,7 @@ fn kills_at_any_write_keep_replaced_awards() {
             name,
             r#"{"award":{"none":null,"undo":null,"undoWithin":null,"proposalId":"p1"}}"#,
         );
-        until_taken_up(bed, name, "Finalised");
+        until_observed(bed, name, "Finalised");
     });
 }
 

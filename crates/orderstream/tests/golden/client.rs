@@ -10,17 +10,17 @@ use serde_json::Value;
 use crate::http::begin;
 
 /// Headers that describe the transfer of a response, and not its content.
-const OF_THE_WAY: [&str; 4] = ["connection", "content-length", "date", "transfer-encoding"];
+const TRANSFER_HEADERS: [&str; 4] = ["connection", "content-length", "date", "transfer-encoding"];
 
 /// A response of a server.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct FullResponse {
     pub(super) status: u16,
     pub(super) headers: BTreeMap<String, String>,
     pub(super) text: String,
 }
 
-impl Answer {
+impl FullResponse {
     /// Returns the body as JSON; null where it is not JSON.
     pub(super) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_default()
@@ -33,27 +33,27 @@ pub(super) fn exchange(
     request: &str,
     (headers, body): (&[String], &str),
     enough: impl Fn(&str) -> bool,
-) -> io::Result<Answer> {
+) -> io::Result<FullResponse> {
     let mut stream = begin(address, request, headers, body)?;
     let (mut bytes, mut part) = (Vec::new(), [0; 16 * 1024]);
     loop {
         let len = stream.read(&mut part)?;
         bytes.extend_from_slice(&part[..len]);
-        let answer = parse(&String::from_utf8_lossy(&bytes));
-        let is_enough = answer.as_ref().is_some_and(|answer| enough(&answer.text));
+        let response = parse(&String::from_utf8_lossy(&bytes));
+        let is_enough = response.as_ref().is_some_and(|answer| enough(&answer.text));
         if len == 0 || is_enough {
-            return answer.ok_or_else(|| io::Error::other("the answer was cut"));
+            return response.ok_or_else(|| io::Error::other("the answer was cut"));
         }
     }
 }
 
 /// Sends a request without a body.
-pub(super) fn get(address: SocketAddr, path: &str) -> io::Result<Answer> {
+pub(super) fn get(address: SocketAddr, path: &str) -> io::Result<FullResponse> {
     exchange(address, &format!("GET {path}"), (&[], ""), |_| false)
 }
 
 /// Parses a response as far as it was received; absent before its head is whole.
-fn parse(text: &str) -> Option<Answer> {
+fn parse(text: &str) -> Option<FullResponse> {
     let (head, body) = text.split_once("\r\n\r\n")?;
     let mut lines = head.lines();
     let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
@@ -63,8 +63,8 @@ fn parse(text: &str) -> Option<Answer> {
     let is_chunked = headers.contains_key("transfer-encoding");
     let text = if is_chunked { unchunked(body) } else { body.to_owned() };
     let mut headers = headers;
-    headers.retain(|name, _| !OF_THE_WAY.contains(&name.as_str()));
-    Some(Answer { status, headers, text })
+    headers.retain(|name, _| !TRANSFER_HEADERS.contains(&name.as_str()));
+    Some(FullResponse { status, headers, text })
 }
 
 /// Joins the chunks that were received whole.

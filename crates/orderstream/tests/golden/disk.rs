@@ -29,9 +29,9 @@ pub(super) fn lists(dir: &Path) -> Vec<(String, Vec<Bytes>)> {
 }
 
 /// Adds all that a journal holds to a transcript, without what depends on the time of writing.
-pub(super) fn tell(transcript: &mut Transcript, role: &str, dir: &Path) {
+pub(super) fn append_lists(transcript: &mut Transcript, role: &str, dir: &Path) {
     for (name, records) in lists(dir) {
-        let mut records: Vec<String> = records.iter().map(in_words).collect();
+        let mut records: Vec<String> = records.iter().map(record_json).collect();
         match name.split('/').collect::<Vec<_>>()[..] {
             // Of snapshots the last one counts, and how many there are depends on the time.
             ["n" | "o", ..] => drop(records.drain(..records.len() - 1)),
@@ -46,7 +46,7 @@ pub(super) fn tell(transcript: &mut Transcript, role: &str, dir: &Path) {
 }
 
 /// Returns a record as JSON: itself, or the number that it is.
-fn in_words(record: &Bytes) -> String {
+fn record_json(record: &Bytes) -> String {
     match <[u8; 8]>::try_from(record.as_ref()) {
         Ok(number) => u64::from_be_bytes(number).to_string(),
         Err(_) => json_or_text(&String::from_utf8_lossy(record)),
@@ -65,11 +65,11 @@ fn last_of(records: &[String], id: &str) -> String {
 
 /// Copies a role's folder, without locks, and without the zeros behind the last written byte of a
 /// log.
-pub(super) fn keep(from: &Path, to: &Path) {
+pub(super) fn save_folder(from: &Path, to: &Path) {
     copy(from, to, &|path, bytes| {
         let is_log = path.extension().is_some_and(|extension| extension == "jnl");
-        let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        if is_log { bytes[..written].to_vec() } else { bytes }
+        let written_len = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        if is_log { bytes[..written_len].to_vec() } else { bytes }
     });
 }
 

@@ -3,7 +3,7 @@
 //! appear.
 
 /// The first year of times that the script gave; earlier ones are a clock's.
-const FIRST_YEAR_GIVEN: &str = "2090";
+const FIRST_SCRIPT_YEAR: &str = "2090";
 /// The time that help and error texts give as an example.
 const EXAMPLE: &str = "2026-12-01T12:00:00Z";
 
@@ -17,7 +17,7 @@ pub(super) struct Masks {
 }
 
 /// A masked part of a text.
-struct Found {
+struct MaskedPart {
     len: usize,
     mask: String,
 }
@@ -34,7 +34,7 @@ impl Masks {
         let (mut rest, mut before) = (text, ' ');
         let mut in_text = false;
         while let Some(first) = rest.chars().next() {
-            if let Some(Found { len, mask }) = self.find(before, rest) {
+            if let Some(MaskedPart { len, mask }) = self.find(before, rest) {
                 let quote = if in_text { "" } else { "\"" };
                 masked.extend([quote, &mask, quote]);
                 (before, rest) = ('>', &rest[len..]);
@@ -50,10 +50,10 @@ impl Masks {
         masked
     }
 
-    fn find(&mut self, before: char, rest: &str) -> Option<Found> {
+    fn find(&mut self, before: char, rest: &str) -> Option<MaskedPart> {
         let known = self.names.iter().find(|(text, _)| rest.starts_with(text.as_str()));
         if let Some((text, mask)) = known.filter(|(text, _)| ends(rest, text.len())) {
-            return Some(Found { len: text.len(), mask: mask.clone() });
+            return Some(MaskedPart { len: text.len(), mask: mask.clone() });
         }
         if let Some(hash) = hash(before, rest) {
             return Some(hash);
@@ -61,7 +61,7 @@ impl Masks {
         if before.is_ascii_alphanumeric() {
             return None;
         }
-        let found = |len, mask: &str| Found { len, mask: mask.to_owned() };
+        let found = |len, mask: &str| MaskedPart { len, mask: mask.to_owned() };
         if let Some(len) = moment(rest) {
             return Some(found(len, "<time>"));
         }
@@ -71,18 +71,18 @@ impl Masks {
         if let Some(len) = shaped(rest, "cli-xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx")
             .or_else(|| shaped(rest, "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"))
         {
-            return Some(Found { len, mask: self.id(&rest[..len]) });
+            return Some(MaskedPart { len, mask: self.id(&rest[..len]) });
         }
         None
     }
 
     fn id(&mut self, id: &str) -> String {
-        let known = self.ids.iter().position(|held| held == id);
-        let place = known.unwrap_or_else(|| {
+        let known = self.ids.iter().position(|known_id| known_id == id);
+        let index = known.unwrap_or_else(|| {
             self.ids.push(id.to_owned());
             self.ids.len() - 1
         });
-        format!("<id-{}>", place + 1)
+        format!("<id-{}>", index + 1)
     }
 }
 
@@ -94,10 +94,10 @@ fn ends(text: &str, at: usize) -> bool {
 /// Returns the length of the start of a text, if it has this shape: `x` is a hexadecimal digit, `0`
 /// is a decimal one, and any other character is itself.
 fn shaped(text: &str, shape: &str) -> Option<usize> {
-    let fits = |(is, wanted): (u8, u8)| match wanted {
-        b'x' => is.is_ascii_digit() || matches!(is, b'a'..=b'f'),
-        b'0' => is.is_ascii_digit(),
-        wanted => is == wanted,
+    let fits = |(byte, expected): (u8, u8)| match expected {
+        b'x' => byte.is_ascii_digit() || matches!(byte, b'a'..=b'f'),
+        b'0' => byte.is_ascii_digit(),
+        expected => byte == expected,
     };
     let is_whole = text.len() >= shape.len() && text.bytes().zip(shape.bytes()).all(fits);
     (is_whole && ends(text, shape.len())).then_some(shape.len())
@@ -113,7 +113,7 @@ fn moment(text: &str) -> Option<usize> {
     }
     const TO_SECONDS: usize = "0000-00-00T00:00:00".len();
     let head = text.get(..TO_SECONDS)?;
-    shaped(head, "0000-00-00T00:00:00").filter(|_| head < FIRST_YEAR_GIVEN)?;
+    shaped(head, "0000-00-00T00:00:00").filter(|_| head < FIRST_SCRIPT_YEAR)?;
     let rest = &text[TO_SECONDS..];
     let fraction = rest
         .strip_prefix('.')
@@ -130,15 +130,15 @@ fn address(text: &str) -> Option<usize> {
 
 /// Matches the last part of a notification's id, which is a hash of an address, or a webhook's
 /// signature.
-fn hash(before: char, text: &str) -> Option<Found> {
+fn hash(before: char, text: &str) -> Option<MaskedPart> {
     const SIGNATURE: &str = "v1,";
     if before == '~' {
         let len = shaped(text, "xxxxxxxxxxxxxxxx")?;
-        return Some(Found { len, mask: "<hash>".to_owned() });
+        return Some(MaskedPart { len, mask: "<hash>".to_owned() });
     }
     let signature = text.strip_prefix(SIGNATURE).filter(|_| before == '"')?;
     let len = SIGNATURE.len() + signature.find('"')?;
-    Some(Found { len, mask: "v1,<signature>".to_owned() })
+    Some(MaskedPart { len, mask: "v1,<signature>".to_owned() })
 }
 
 #[test]

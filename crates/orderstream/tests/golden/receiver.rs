@@ -27,20 +27,20 @@ const HEADERS: [&str; 5] =
 /// A server that takes webhooks: `/south` and `/gone` refuse for good, `/east` for an hour.
 pub(super) struct Receiver {
     pub(super) address: SocketAddr,
-    state: Arc<Got>,
+    state: Arc<ReceiverState>,
     _runtime: Runtime,
 }
 
 #[derive(Debug)]
-struct Got {
-    heard: Mutex<Vec<Heard>>,
+struct ReceiverState {
+    webhooks: Mutex<Vec<RecordedWebhook>>,
     /// Set once `/south` may respond.
     south: watch::Sender<bool>,
 }
 
 /// One webhook.
 #[derive(Clone, Debug)]
-struct Heard {
+struct RecordedWebhook {
     path: String,
     headers: BTreeMap<String, String>,
     body: String,
@@ -53,8 +53,11 @@ impl Receiver {
             .enable_all()
             .build()
             .unwrap();
-        let state = Arc::new(Got { heard: Mutex::default(), south: watch::Sender::new(false) });
-        let router = Router::new().fallback(hear).with_state(Arc::clone(&state));
+        let state = Arc::new(ReceiverState {
+            webhooks: Mutex::default(),
+            south: watch::Sender::new(false),
+        });
+        let router = Router::new().fallback(receive).with_state(Arc::clone(&state));
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
@@ -65,21 +68,21 @@ impl Receiver {
     }
 
     /// Lets `/south` respond, which it does not do before, so that its webhooks come last.
-    pub(super) fn let_south_answer(&self) {
+    pub(super) fn let_south_respond(&self) {
         self.state.south.send_replace(true);
     }
 
     /// Adds all received webhooks to the transcript in short, and the first of each kind in full.
-    pub(super) fn tell(&self, transcript: &mut Transcript) {
-        let mut heard: BTreeMap<(String, u64, String), Heard> = BTreeMap::new();
-        for one in self.state.heard.lock().iter() {
-            heard.entry(one.place()).or_insert_with(|| one.clone());
+    pub(super) fn append_webhooks(&self, transcript: &mut Transcript) {
+        let mut webhooks: BTreeMap<(String, u64, String), RecordedWebhook> = BTreeMap::new();
+        for one in self.state.webhooks.lock().iter() {
+            webhooks.entry(one.sort_key()).or_insert_with(|| one.clone());
         }
-        let mut told: Vec<String> = Vec::new();
-        for one in heard.values() {
+        let mut recorded_kinds: Vec<String> = Vec::new();
+        for one in webhooks.values() {
             let kind = one.kind();
-            if !told.contains(&kind) {
-                told.push(kind);
+            if !recorded_kinds.contains(&kind) {
+                recorded_kinds.push(kind);
                 transcript.add(&[
                     ("heard", quoted(&one.path)),
                     ("headers", headers_json(&one.headers)),
@@ -87,13 +90,13 @@ impl Receiver {
                 ]);
             }
         }
-        let mut short: Vec<String> = heard.values().map(Heard::in_short).collect();
-        short.sort();
-        transcript.add(&[("heard_in_all", Value::from(short).to_string())]);
+        let mut summaries: Vec<String> = webhooks.values().map(RecordedWebhook::summary).collect();
+        summaries.sort();
+        transcript.add(&[("heard_in_all", Value::from(summaries).to_string())]);
     }
 }
 
-impl Heard {
+impl RecordedWebhook {
     fn body(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
@@ -104,33 +107,38 @@ impl Heard {
     }
 
     /// Returns its sort key, independent of the time: order and incarnation, event, and id.
-    fn place(&self) -> (String, u64, String) {
+    fn sort_key(&self) -> (String, u64, String) {
         let body = self.body();
-        let life = self.text("/source") + "~" + &self.text("/data/order/incarnation");
+        let incarnation = self.text("/source") + "~" + &self.text("/data/order/incarnation");
         let seq = body["data"]["event"]["seq"].as_u64().unwrap();
         // The id ends with a hash of the address, which differs from run to run.
         let failed = self.text("/data/failed/template") + &self.text("/data/failed/seller");
-        (life, seq, format!("{} {} {failed}", self.path, self.text("/type")))
+        (incarnation, seq, format!("{} {} {failed}", self.path, self.text("/type")))
     }
 
     /// Returns the key of its kind; webhooks of one kind have the same form.
     fn kind(&self) -> String {
-        let sort = format!("{} {}", self.text("/recipient"), self.text("/template"));
+        let prefix = format!("{} {}", self.text("/recipient"), self.text("/template"));
         if !self.body()["data"]["failed"].is_null() {
-            return sort;
+            return prefix;
         }
         let (event, change) = (self.text("/data/event/kind"), self.text("/data/event/change"));
-        format!("{sort} {event} {change} {}", self.body()["data"]["order"]["sealed"])
+        format!("{prefix} {event} {change} {}", self.body()["data"]["order"]["sealed"])
     }
 
-    fn in_short(&self) -> String {
+    fn summary(&self) -> String {
         let order = self.text("/source").replacen("/orderstream/", "", 1);
         let (seq, template) = (&self.body()["data"]["event"]["seq"], self.text("/template"));
         format!("{order} {seq} {} {template}", self.path)
     }
 }
 
-async fn hear(State(got): State<Arc<Got>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+async fn receive(
+    State(state): State<Arc<ReceiverState>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let header = |name: &&str| {
         let value = headers.get(*name)?.to_str().ok()?;
         // The version and the second differ from run to run.
@@ -141,15 +149,15 @@ async fn hear(State(got): State<Arc<Got>>, uri: Uri, headers: HeaderMap, body: B
         };
         Some(((*name).to_owned(), value))
     };
-    got.heard.lock().push(Heard {
+    state.webhooks.lock().push(RecordedWebhook {
         path: uri.path().to_owned(),
         headers: HEADERS.iter().filter_map(header).collect(),
         body: String::from_utf8(body.to_vec()).unwrap(),
     });
     match uri.path() {
         "/south" => {
-            let mut may_answer = got.south.subscribe();
-            drop(may_answer.wait_for(|may_answer| *may_answer).await);
+            let mut may_respond = state.south.subscribe();
+            drop(may_respond.wait_for(|may_answer| *may_answer).await);
             StatusCode::GONE.into_response()
         }
         "/gone" => StatusCode::GONE.into_response(),

@@ -8,7 +8,7 @@ use super::stage::{Stage, buyers, sellers};
 /// Sends all of them, to an order for chairs that is open and has proposals.
 pub(super) fn play(stage: &mut Stage) {
     propose_wrongly(stage);
-    ask_wrongly(stage);
+    read_wrongly(stage);
     buy_wrongly(stage);
 }
 
@@ -32,18 +32,18 @@ fn propose_wrongly(stage: &mut Stage) {
         ("tenant", json!("NotALabel")),
         ("proposal_id", json!("p-1")),
     ] {
-        stage.ask(propose().header("idempotency-key: s-9").json(wrong(field, value)));
+        stage.send(propose().header("idempotency-key: s-9").json(wrong(field, value)));
     }
     // The same key with other words, a key that is none, and bodies that are none.
     let fine = wrong("price", json!("1"));
-    stage.ask(propose().header("idempotency-key: s-1").json(fine.clone()));
-    stage.ask(propose().header("idempotency-key: no blanks").json(fine.clone()));
-    stage.ask(propose().text("{"));
-    stage.ask(propose().text(&"x".repeat(70_000)));
-    stage.ask(sellers("PUT /api/v1/proposals/p-1").header("if-match: 7").json(fine));
+    stage.send(propose().header("idempotency-key: s-1").json(fine.clone()));
+    stage.send(propose().header("idempotency-key: no blanks").json(fine.clone()));
+    stage.send(propose().text("{"));
+    stage.send(propose().text(&"x".repeat(70_000)));
+    stage.send(sellers("PUT /api/v1/proposals/p-1").header("if-match: 7").json(fine));
 }
 
-fn ask_wrongly(stage: &mut Stage) {
+fn read_wrongly(stage: &mut Stage) {
     for request in [
         "GET /api/v1/nothing",
         "DELETE /api/v1/proposals",
@@ -55,7 +55,7 @@ fn ask_wrongly(stage: &mut Stage) {
         "GET /api/v1/orders/chairs/events?after=999",
         "POST /api/v1/dead-letters/nothing/replay",
     ] {
-        stage.ask(sellers(request));
+        stage.send(sellers(request));
     }
     for request in [
         "GET /api/v1/orders/tracking/nowhere",
@@ -63,7 +63,7 @@ fn ask_wrongly(stage: &mut Stage) {
         "GET /api/v1/orders?phase=Lucky",
         "GET /apis/x",
     ] {
-        stage.ask(buyers(request));
+        stage.send(buyers(request));
     }
 }
 
@@ -73,7 +73,7 @@ fn buy_wrongly(stage: &mut Stage) {
         more["order_req_id"] = json!("chairs");
         ("followup", more)
     };
-    for (number, (act, body)) in [
+    for (number, (path, body)) in [
         initiate(json!({"order_req_id": "x", "expires_in_ms": 1})),
         initiate(json!({"order_req_id": "x", "notification_type": "Pigeon"})),
         initiate(json!({})),
@@ -91,6 +91,6 @@ fn buy_wrongly(stage: &mut Stage) {
     .enumerate()
     {
         let key = format!("idempotency-key: b-0{number}");
-        stage.ask(buyers(&format!("POST /api/v1/orders/{act}")).header(&key).json(body));
+        stage.send(buyers(&format!("POST /api/v1/orders/{path}")).header(&key).json(body));
     }
 }

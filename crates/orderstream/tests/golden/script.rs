@@ -12,7 +12,7 @@ use crate::process::until;
 
 /// The lifetime of the orders that expire, milliseconds: above the least of ten seconds, so that a
 /// slow machine sends in time what the script wants before the end.
-const SHORT_LIFE_MS: u64 = 45_000;
+const SHORT_LIFETIME_MS: u64 = 45_000;
 /// An order of another tenant, with every special character that an id may have.
 const OTHER: &str = "acme/Dots.and_signs-1:2";
 /// Its part of a path.
@@ -20,18 +20,22 @@ const OTHER_PATH: &str = "acme%2FDots.and_signs-1:2";
 
 /// Plays the whole script.
 pub(super) fn play(stage: &mut Stage, receiver: &Receiver) {
-    look_at_nothing(stage);
+    read_empty(stage);
     open_sealed(stage);
-    open(stage, "expired", json!({"expires_in_ms": SHORT_LIFE_MS, "sellers": {"names": ["full"]}}));
+    open(
+        stage,
+        "expired",
+        json!({"expires_in_ms": SHORT_LIFETIME_MS, "sellers": {"names": ["full"]}}),
+    );
     stage.verb("list -A -o json");
     propose_under_seal(stage);
     open_chairs(stage, receiver);
     sell_chairs(stage);
     refusals::play(stage);
     stage.settle("chairs");
-    talk_of_chairs(stage);
+    message_about_chairs(stage);
     steer_chairs(stage);
-    look_at(stage, "chairs");
+    read_order(stage, "chairs");
     award_chairs(stage);
     award_by_the_clock(stage);
     end_without_award(stage);
@@ -39,16 +43,16 @@ pub(super) fn play(stage: &mut Stage, receiver: &Receiver) {
     verbs::play(stage);
     decide_after_opening(stage);
     let_expire(stage);
-    look_at_all(stage);
-    ask_one_that_misses_another(stage);
+    read_lists(stage);
+    read_with_unreachable_peer(stage);
 }
 
 /// Initiates an order, and waits until all its notifications are sent.
-fn open(stage: &mut Stage, id: &str, wanted: Value) {
+fn open(stage: &mut Stage, id: &str, fields: Value) {
     let mut body = json!({"order_req_id": id, "session_id": "sess_1"});
-    let Value::Object(wanted) = wanted else { panic!("give an object") };
-    body.as_object_mut().unwrap().extend(wanted);
-    stage.ask(buyers("POST /api/v1/orders/initiate").json(body));
+    let Value::Object(fields) = fields else { panic!("give an object") };
+    body.as_object_mut().unwrap().extend(fields);
+    stage.send(buyers("POST /api/v1/orders/initiate").json(body));
     stage.settle(id);
 }
 
@@ -57,13 +61,13 @@ fn sell(stage: &mut Stage, (request, key): (&str, &str), body: Value) {
     let order = body["order_req_id"].as_str().map(str::to_owned);
     let of_path = || request.split("/orders/").nth(1).and_then(|rest| rest.split('/').next());
     let order = order.or_else(|| of_path().map(str::to_owned)).unwrap();
-    stage.ask(sellers(request).key(key).json(body));
+    stage.send(sellers(request).key(key).json(body));
     stage.settle(&order);
 }
 
 /// Sends a buyer's command under a key, and waits until the order is settled.
-fn buy(stage: &mut Stage, (act, id, key): (&str, &str, &str), body: Value) {
-    stage.ask(buyers(&format!("POST /api/v1/orders/{act}/{id}")).key(key).json(body));
+fn buy(stage: &mut Stage, (command, id, key): (&str, &str, &str), body: Value) {
+    stage.send(buyers(&format!("POST /api/v1/orders/{command}/{id}")).key(key).json(body));
     stage.settle(id);
 }
 
@@ -73,20 +77,20 @@ pub(super) fn proposal(order: &str, id: &str, seller: &str, price: &str) -> Valu
         "currency": "EUR"})
 }
 
-fn look_at_nothing(stage: &mut Stage) {
-    stage.ask(buyers("GET /api/v1/orders/tracking/status"));
-    stage.ask(buyers("GET /api/v1/orders"));
-    stage.ask(sellers("GET /api/v1/orders"));
-    stage.ask(sellers("GET /api/v1/dead-letters"));
+fn read_empty(stage: &mut Stage) {
+    stage.send(buyers("GET /api/v1/orders/tracking/status"));
+    stage.send(buyers("GET /api/v1/orders"));
+    stage.send(sellers("GET /api/v1/orders"));
+    stage.send(sellers("GET /api/v1/dead-letters"));
     for line in ["list -o json", "get chairs -o json", "status chairs -o json"] {
         stage.verb(line);
     }
 }
 
 fn open_sealed(stage: &mut Stage) {
-    let wanted = json!({"title": "Under seal", "sealed": true, "expires_in_ms": SHORT_LIFE_MS,
+    let fields = json!({"title": "Under seal", "sealed": true, "expires_in_ms": SHORT_LIFETIME_MS,
         "sellers": {"names": ["north"]}});
-    open(stage, "sealed", wanted);
+    open(stage, "sealed", fields);
 }
 
 /// Proposes and asks in a sealed order, and reads it before the opening.
@@ -100,39 +104,39 @@ fn propose_under_seal(stage: &mut Stage) {
     sell(stage, ("PUT /api/v1/proposals/p-1", "s-2"), proposed);
     let question = json!({"seller": "north", "question_id": "q-1", "message": "Which colour?"});
     sell(stage, ("POST /api/v1/orders/sealed/questions", "s-3"), question);
-    look_at(stage, "sealed");
-    stage.ask(
+    read_order(stage, "sealed");
+    stage.send(
         buyers("POST /api/v1/orders/award/sealed").key("b-1").json(json!({"proposal_id": "p-1"})),
     );
-    stage.ask(buyers("GET /api/v1/orders/sealed/acts/b-1"));
+    stage.send(buyers("GET /api/v1/orders/sealed/acts/b-1"));
     check_in_time(stage, "sealed");
 }
 
 /// Checks that an order is still open when the script needs it to be.
 fn check_in_time(stage: &Stage, id: &str) {
-    let order = stage.look(Side::Sellers, &format!("/api/v1/orders/{id}"));
+    let order = stage.read(Side::Sellers, &format!("/api/v1/orders/{id}"));
     assert_eq!(
         order["phase"], "Open",
-        "the machine is too slow for an order of {SHORT_LIFE_MS} ms"
+        "the machine is too slow for an order of {SHORT_LIFETIME_MS} ms"
     );
 }
 
 /// Reads all of an order over both interfaces, and by commands.
-fn look_at(stage: &mut Stage, id: &str) {
-    let order = stage.look(Side::Sellers, &format!("/api/v1/orders/{id}"));
-    stage.ask(sellers(&format!("GET /api/v1/orders/{id}")));
+fn read_order(stage: &mut Stage, id: &str) {
+    let order = stage.read(Side::Sellers, &format!("/api/v1/orders/{id}"));
+    stage.send(sellers(&format!("GET /api/v1/orders/{id}")));
     for part in
         ["proposals", "comparison", "comparison?format=csv", "conversation", "notifications"]
     {
-        stage.ask(sellers(&format!("GET /api/v1/orders/{id}/{part}")));
+        stage.send(sellers(&format!("GET /api/v1/orders/{id}/{part}")));
     }
     let last_seq = order["last_seq"].as_u64().unwrap();
-    stage.ask(sellers(&format!("GET /api/v1/orders/{id}/events")).up_to(last_seq));
+    stage.send(sellers(&format!("GET /api/v1/orders/{id}/events")).up_to(last_seq));
     for path in ["p-1", "p-1/versions"] {
         let (path, query) = (format!("/api/v1/proposals/{path}"), format!("order_req_id={id}"));
-        stage.ask(sellers(&format!("GET {path}?{query}")));
+        stage.send(sellers(&format!("GET {path}?{query}")));
     }
-    stage.ask(buyers(&format!("GET /api/v1/orders/tracking/{id}")));
+    stage.send(buyers(&format!("GET /api/v1/orders/tracking/{id}")));
     for verb in ["get", "status", "compare", "conversation", "why"] {
         stage.verb(&format!("{verb} {id} -o json"));
     }
@@ -157,21 +161,22 @@ fn open_chairs(stage: &mut Stage, receiver: &Receiver) {
         "buyer": {"channels": [{"type": "Webhook", "address": format!("http://{at}/buyer")}],
             "language": "en"},
     });
-    stage.ask(buyers("POST /api/v1/orders/initiate").json(body.clone()));
+    stage.send(buyers("POST /api/v1/orders/initiate").json(body.clone()));
     until("the north is told", || {
-        let order = stage.look(Side::Sellers, "/api/v1/orders/chairs");
+        let order = stage.read(Side::Sellers, "/api/v1/orders/chairs");
         (order["last_seq"] == 3).then_some(())
     });
-    receiver.let_south_answer();
+    receiver.let_south_respond();
     until("the south cannot be told", || {
-        let order = stage.look(Side::Sellers, "/api/v1/orders/chairs");
+        let order = stage.read(Side::Sellers, "/api/v1/orders/chairs");
         (order["last_seq"] == 4).then_some(())
     });
     stage.settle("chairs");
-    stage.ask(buyers("POST /api/v1/orders/initiate").json(body));
+    stage.send(buyers("POST /api/v1/orders/initiate").json(body));
     open(stage, "whole", json!({"sellers": {"names": ["north"]}}));
     // The requestor follows no more than four.
-    stage.ask(buyers("POST /api/v1/orders/initiate").json(json!({"order_req_id": "one-too-many"})));
+    stage
+        .send(buyers("POST /api/v1/orders/initiate").json(json!({"order_req_id": "one-too-many"})));
     check_in_time(stage, "expired");
 }
 
@@ -197,15 +202,15 @@ fn sell_chairs(stage: &mut Stage) {
     let holder =
         |seller: &str| json!({"order_req_id": "chairs", "holder": seller, "lease_ms": 600_000});
     sell(stage, ("POST /api/v1/proposals/p-2/edit-lock", "s-2"), holder("south"));
-    stage.ask(sellers("POST /api/v1/proposals/p-2/edit-lock").json(holder("north")));
-    stage.ask(sellers("GET /api/v1/proposals/p-2?order_req_id=chairs"));
+    stage.send(sellers("POST /api/v1/proposals/p-2/edit-lock").json(holder("north")));
+    stage.send(sellers("GET /api/v1/proposals/p-2?order_req_id=chairs"));
     sell(stage, ("DELETE /api/v1/proposals/p-2/edit-lock", "s-3"), holder("south"));
     // A change of what is known, and of what is not known any more.
     first["delivery_date"] = json!("2099-01-08");
     let change = sellers("PUT /api/v1/proposals/p-1").header("if-match: \"1\"");
-    stage.ask(change.clone().key("s-4").json(first.clone()));
+    stage.send(change.clone().key("s-4").json(first.clone()));
     first["note"] = json!("late");
-    stage.ask(change.json(first));
+    stage.send(change.json(first));
     stage.settle("chairs");
     let reason = json!({"order_req_id": "chairs", "reason": "sold out"});
     sell(stage, ("POST /api/v1/proposals/p-3/withdraw", "s-5"), reason);
@@ -213,7 +218,7 @@ fn sell_chairs(stage: &mut Stage) {
     sell(stage, ("POST /api/v1/orders/chairs/decline", "s-6"), reason);
 }
 
-fn talk_of_chairs(stage: &mut Stage) {
+fn message_about_chairs(stage: &mut Stage) {
     let question = json!({"seller": "north", "question_id": "q-1", "message": "With assembly?"});
     sell(stage, ("POST /api/v1/orders/chairs/questions", "s-7"), question);
     let question = json!({"seller": "south", "message": "When?"});
@@ -223,13 +228,13 @@ fn talk_of_chairs(stage: &mut Stage) {
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         buyers("POST /api/v1/orders/followup").key(id).json(body)
     };
-    stage.ask(follow_up("f-1", json!({"message": "Yes, by you.", "answers": "q-1"})));
+    stage.send(follow_up("f-1", json!({"message": "Yes, by you.", "answers": "q-1"})));
     stage.settle("chairs");
     let message = json!({"type": "html", "message": "<b>Rosewood?</b>",
         "urls": ["https://example.com/wood"]});
-    stage.ask(follow_up("f-2", json!({"message": message, "audience": ["north"]})));
+    stage.send(follow_up("f-2", json!({"message": message, "audience": ["north"]})));
     stage.settle("chairs");
-    stage.ask(follow_up("f-2", json!({"message": "Other words"})));
+    stage.send(follow_up("f-2", json!({"message": "Other words"})));
     let answer = json!({"order_req_id": "chairs", "seller": "north", "follow_up_id": "f-2",
         "message": "No, beech."});
     sell(stage, ("POST /api/v1/proposals/p-1/followup", "s-8"), answer);
@@ -237,10 +242,10 @@ fn talk_of_chairs(stage: &mut Stage) {
 
 fn steer_chairs(stage: &mut Stage) {
     buy(stage, ("pause", "chairs", "b-1"), json!({"reason": "lunch"}));
-    stage.ask(sellers("POST /api/v1/proposals").json(proposal("chairs", "p-9", "west", "1")));
+    stage.send(sellers("POST /api/v1/proposals").json(proposal("chairs", "p-9", "west", "1")));
     buy(stage, ("resume", "chairs", "b-2"), json!({}));
     buy(stage, ("extend", "chairs", "b-3"), json!({"expires_in_ms": 3_600_000}));
-    stage.ask(
+    stage.send(
         buyers("POST /api/v1/orders/pause/chairs")
             .header("idempotency-key: b-1")
             .json(json!({"reason": "tea"})),
@@ -250,31 +255,31 @@ fn steer_chairs(stage: &mut Stage) {
 fn award_chairs(stage: &mut Stage) {
     let lines = json!([["CHAIR-01", "p-2"], ["MAT-120", "p-1"]]);
     let award = json!({"lines": lines, "reason": "cheapest by line", "undo_within_ms": 3_600_000});
-    let before = stage.look(Side::Sellers, "/api/v1/orders/chairs")["last_seq"].to_string();
+    let before = stage.read(Side::Sellers, "/api/v1/orders/chairs")["last_seq"].to_string();
     buy(stage, ("award", "chairs", "b-4"), award);
-    stage.ask(sellers("GET /api/v1/orders/chairs"));
-    stage.ask(
+    stage.send(sellers("GET /api/v1/orders/chairs"));
+    stage.send(
         buyers("POST /api/v1/orders/award/chairs").key("b-5").json(json!({"proposal_id": "p-1"})),
     );
-    stage.ask(sellers("POST /api/v1/proposals").json(proposal("chairs", "p-9", "west", "1")));
+    stage.send(sellers("POST /api/v1/proposals").json(proposal("chairs", "p-9", "west", "1")));
     buy(stage, ("undo-award", "chairs", "b-6"), json!({"reason": "a slip"}));
     let award = json!({"lines": lines, "reason": "cheapest by line"});
     buy(stage, ("finalize", "chairs", "b-7"), award);
     for part in ["", "/comparison", &format!("/events?after={before}")] {
-        stage.ask(sellers(&format!("GET /api/v1/orders/chairs{part}")));
+        stage.send(sellers(&format!("GET /api/v1/orders/chairs{part}")));
     }
-    stage.ask(buyers("GET /api/v1/orders/tracking/chairs"));
+    stage.send(buyers("GET /api/v1/orders/tracking/chairs"));
     stage.verb("status chairs -o json");
     for key in ["b-1", "b-3", "b-5", "b-7", "f-1", "f-2"] {
-        stage.ask(buyers(&format!("GET /api/v1/orders/chairs/acts/{key}")));
+        stage.send(buyers(&format!("GET /api/v1/orders/chairs/acts/{key}")));
     }
     // Nothing more is taken.
-    stage.ask(sellers("POST /api/v1/proposals").json(proposal("chairs", "p-9", "west", "1")));
-    stage.ask(buyers("POST /api/v1/orders/cancel/chairs").key("b-8").json(json!({})));
-    stage.ask(buyers("POST /api/v1/orders/initiate").json(json!({"order_req_id": "chairs"})));
+    stage.send(sellers("POST /api/v1/proposals").json(proposal("chairs", "p-9", "west", "1")));
+    stage.send(buyers("POST /api/v1/orders/cancel/chairs").key("b-8").json(json!({})));
+    stage.send(buyers("POST /api/v1/orders/initiate").json(json!({"order_req_id": "chairs"})));
     stage.verb("watch chairs -o json");
-    let after = stage.look(Side::Sellers, "/api/v1/orders/chairs")["last_seq"].to_string();
-    stage.ask(sellers(&format!("GET /api/v1/orders/chairs/events?after={after}")));
+    let after = stage.read(Side::Sellers, "/api/v1/orders/chairs")["last_seq"].to_string();
+    stage.send(sellers(&format!("GET /api/v1/orders/chairs/events?after={after}")));
 }
 
 /// Awards an order, and waits until the time to undo it is over; before, its stream gets a new
@@ -286,22 +291,22 @@ fn award_by_the_clock(stage: &mut Stage) {
     stage.restart_requestor();
     stage.settle("whole");
     let award = json!({"proposal_id": "p-1", "undo_within_ms": 1_000});
-    stage.ask(buyers("POST /api/v1/orders/award/whole").key("b-1").json(award));
+    stage.send(buyers("POST /api/v1/orders/award/whole").key("b-1").json(award));
     stage.until_phase("whole", "Finalised");
     stage.settle("whole");
-    stage.ask(sellers("GET /api/v1/orders/whole"));
-    stage.ask(buyers("GET /api/v1/orders/tracking/whole"));
+    stage.send(sellers("GET /api/v1/orders/whole"));
+    stage.send(buyers("GET /api/v1/orders/tracking/whole"));
     stage.verb("compare whole -o json");
 }
 
 fn end_without_award(stage: &mut Stage) {
-    for (id, act) in [("nobody", "finalize"), ("cancelled", "cancel")] {
+    for (id, command) in [("nobody", "finalize"), ("cancelled", "cancel")] {
         open(stage, id, json!({"sellers": {"names": ["north"]}}));
         sell(stage, ("POST /api/v1/proposals", "s-1"), proposal(id, "p-1", "north", "12.50"));
-        buy(stage, (act, id, "b-1"), json!({"reason": "not needed any more"}));
-        stage.ask(sellers(&format!("GET /api/v1/orders/{id}")));
-        stage.ask(sellers(&format!("GET /api/v1/orders/{id}/events?after=4")));
-        stage.ask(buyers(&format!("GET /api/v1/orders/tracking/{id}")));
+        buy(stage, (command, id, "b-1"), json!({"reason": "not needed any more"}));
+        stage.send(sellers(&format!("GET /api/v1/orders/{id}")));
+        stage.send(sellers(&format!("GET /api/v1/orders/{id}/events?after=4")));
+        stage.send(buyers(&format!("GET /api/v1/orders/tracking/{id}")));
     }
 }
 
@@ -313,90 +318,90 @@ fn close_while_silent(stage: &mut Stage, receiver: &Receiver) {
     let body = json!({"order_req_id": id, "tenant": tenant, "notification_type": "Webhook",
         "sellers": {"names": ["north"]},
         "buyer": {"channels": [{"type": "Webhook", "address": buyer}]}});
-    stage.ask(buyers("POST /api/v1/orders/initiate").json(body));
+    stage.send(buyers("POST /api/v1/orders/initiate").json(body));
     stage.settle(OTHER);
     let mut proposed = proposal(id, "p-1", "north", "12.50");
     proposed["tenant"] = json!(tenant);
-    stage.ask(sellers("POST /api/v1/proposals").key("s-1").json(proposed));
+    stage.send(sellers("POST /api/v1/proposals").key("s-1").json(proposed));
     stage.settle(OTHER);
     stage.processor.signal("STOP");
     let close = buyers(&format!("POST /api/v1/orders/close/{OTHER_PATH}")).key("b-1");
-    stage.ask(close.json(json!({"reason": "silence"})).pending());
-    let told = format!("GET /api/v1/orders/{OTHER_PATH}/acts/b-1");
-    stage.ask(buyers(&told));
+    stage.send(close.json(json!({"reason": "silence"})).pending());
+    let state_request = format!("GET /api/v1/orders/{OTHER_PATH}/acts/b-1");
+    stage.send(buyers(&state_request));
     stage.processor.signal("CONT");
     until("it is known to be done", || {
-        let told = stage.look(Side::Buyers, told.trim_start_matches("GET "));
-        (told["state"] == "done").then_some(())
+        let state = stage.read(Side::Buyers, state_request.trim_start_matches("GET "));
+        (state["state"] == "done").then_some(())
     });
     stage.settle(OTHER);
-    stage.ask(buyers(&told));
-    stage.ask(buyers(&format!("GET /api/v1/orders/tracking/{id}?tenant={tenant}")));
+    stage.send(buyers(&state_request));
+    stage.send(buyers(&format!("GET /api/v1/orders/tracking/{id}?tenant={tenant}")));
     for part in ["", "/notifications", "/events"] {
-        stage.ask(sellers(&format!("GET /api/v1/orders/{id}{part}?tenant={tenant}")));
+        stage.send(sellers(&format!("GET /api/v1/orders/{id}{part}?tenant={tenant}")));
     }
-    stage.ask(sellers(&format!("GET /api/v1/dead-letters?tenant={tenant}")));
+    stage.send(sellers(&format!("GET /api/v1/dead-letters?tenant={tenant}")));
 }
 
 fn decide_after_opening(stage: &mut Stage) {
     until("the order is opened", || {
-        let order = stage.look(Side::Sellers, "/api/v1/orders/sealed");
+        let order = stage.read(Side::Sellers, "/api/v1/orders/sealed");
         (!order["decide_until"].is_null()).then_some(())
     });
     stage.settle("sealed");
-    look_at(stage, "sealed");
-    stage.ask(sellers("POST /api/v1/proposals").json(proposal("sealed", "p-3", "west", "1")));
+    read_order(stage, "sealed");
+    stage.send(sellers("POST /api/v1/proposals").json(proposal("sealed", "p-3", "west", "1")));
     buy(stage, ("award", "sealed", "b-2"), json!({"proposal_id": "p-2", "reason": "the best"}));
-    stage.ask(sellers("GET /api/v1/orders/sealed"));
+    stage.send(sellers("GET /api/v1/orders/sealed"));
 }
 
 fn let_expire(stage: &mut Stage) {
     stage.until_phase("expired", "Expired");
     stage.settle("expired");
-    stage.ask(sellers("GET /api/v1/orders/expired"));
-    stage.ask(sellers("GET /api/v1/orders/expired/events"));
-    stage.ask(buyers("GET /api/v1/orders/tracking/expired"));
-    stage.ask(sellers("POST /api/v1/proposals").json(proposal("expired", "p-1", "full", "1")));
-    stage.ask(buyers("POST /api/v1/orders/pause/expired").key("b-1").json(json!({})));
+    stage.send(sellers("GET /api/v1/orders/expired"));
+    stage.send(sellers("GET /api/v1/orders/expired/events"));
+    stage.send(buyers("GET /api/v1/orders/tracking/expired"));
+    stage.send(sellers("POST /api/v1/proposals").json(proposal("expired", "p-1", "full", "1")));
+    stage.send(buyers("POST /api/v1/orders/pause/expired").key("b-1").json(json!({})));
     stage.verb("why expired -o json");
 }
 
-fn look_at_all(stage: &mut Stage) {
+fn read_lists(stage: &mut Stage) {
     for request in [
         "GET /api/v1/orders",
         "GET /api/v1/orders?phase=finalised&limit=2",
         "GET /api/v1/orders?tenant=acme",
         "GET /api/v1/orders/tracking/status",
     ] {
-        stage.ask(buyers(request));
+        stage.send(buyers(request));
     }
-    let page = stage.ask(sellers("GET /api/v1/orders?limit=1"));
+    let page = stage.send(sellers("GET /api/v1/orders?limit=1"));
     let next = page.json()["next"].as_str().unwrap().replace('/', "%2F");
-    stage.ask(sellers(&format!("GET /api/v1/orders?limit=1&after={next}")));
+    stage.send(sellers(&format!("GET /api/v1/orders?limit=1&after={next}")));
     stage.verb("list -n acme -o json");
-    let page = stage.ask(sellers("GET /api/v1/dead-letters?limit=1&tenant=default"));
+    let page = stage.send(sellers("GET /api/v1/dead-letters?limit=1&tenant=default"));
     let dead = page.json()["dead_letters"][0]["notification_id"].as_str().unwrap().to_owned();
-    stage.ask(sellers(&format!("GET /api/v1/dead-letters?after={dead}&limit=2")));
+    stage.send(sellers(&format!("GET /api/v1/dead-letters?after={dead}&limit=2")));
     // It is refused once more.
-    stage.ask(sellers(&format!("POST /api/v1/dead-letters/{dead}/replay")));
+    stage.send(sellers(&format!("POST /api/v1/dead-letters/{dead}/replay")));
     stage.settle("chairs");
-    stage.ask(sellers("GET /api/v1/orders/chairs/notifications"));
+    stage.send(sellers("GET /api/v1/orders/chairs/notifications"));
 }
 
 /// Asks a processor whose peer does not reply, so that it cannot know whether the order exists.
-fn ask_one_that_misses_another(stage: &mut Stage) {
+fn read_with_unreachable_peer(stage: &mut Stage) {
     let dir = stage.dir().join("another");
     std::fs::create_dir(&dir).unwrap();
     // The port is taken, at another address than this one, so nobody listens here meanwhile.
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().port();
+    let occupied = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = occupied.local_addr().unwrap().port();
     let peers = dir.join("peers");
     std::fs::write(&peers, format!("http://127.0.0.2:{port}\n")).unwrap();
     let role = start_processor(&dir, &["--peers", peers.to_str().unwrap()]);
     let (address, path) = (role.address("rest"), "/api/v1/orders/nowhere");
     until("the other one is known not to answer", || {
-        let answer = get(address, path).unwrap().json();
-        answer["metadata"]["processor"].is_string().then_some(())
+        let response = get(address, path).unwrap().json();
+        response["metadata"]["processor"].is_string().then_some(())
     });
-    stage.ask_at(address, sellers(&format!("GET {path}")));
+    stage.send_to(address, sellers(&format!("GET {path}")));
 }

@@ -7,10 +7,10 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
-use super::client::{Answer, exchange, get};
+use super::client::{FullResponse, exchange, get};
 use super::receiver::Receiver;
 use super::transcript::{Transcript, quoted};
-use crate::market::words;
+use crate::market::split_args;
 use crate::process::{BINARY, Role, root, until};
 
 /// A secret as Standard Webhooks defines it.
@@ -38,41 +38,41 @@ impl Side {
 
 /// The reply that a request waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Patience {
+enum ReplyWait {
     /// One that is decided.
     Decided,
     /// The first one, decided or not.
-    First,
+    Any,
 }
 
 /// One request.
 #[derive(Clone, Debug)]
-pub(super) struct Ask {
+pub(super) struct ScriptRequest {
     side: Side,
     request: String,
     headers: Vec<String>,
     body: String,
     is_repeatable: bool,
-    patience: Patience,
+    reply_wait: ReplyWait,
     /// The sequence number of the last event to read; only for a stream that does not end.
     last_seq: Option<u64>,
 }
 
 /// Returns a request to the buyers' REST: method and path.
-pub(super) fn buyers(request: &str) -> Ask {
-    Ask::new(Side::Buyers, request)
+pub(super) fn buyers(request: &str) -> ScriptRequest {
+    ScriptRequest::new(Side::Buyers, request)
 }
 
 /// Returns a request to the sellers' REST: method and path.
-pub(super) fn sellers(request: &str) -> Ask {
-    Ask::new(Side::Sellers, request)
+pub(super) fn sellers(request: &str) -> ScriptRequest {
+    ScriptRequest::new(Side::Sellers, request)
 }
 
-impl Ask {
+impl ScriptRequest {
     fn new(side: Side, request: &str) -> Self {
         let (request, headers, body) = (request.to_owned(), Vec::new(), String::new());
-        let (is_repeatable, patience, last_seq) = (false, Patience::Decided, None);
-        Self { side, request, headers, body, is_repeatable, patience, last_seq }
+        let (is_repeatable, reply_wait, last_seq) = (false, ReplyWait::Decided, None);
+        Self { side, request, headers, body, is_repeatable, reply_wait, last_seq }
     }
 
     #[allow(clippy::needless_pass_by_value, reason = "bodies are made where they are given")]
@@ -91,13 +91,13 @@ impl Ask {
 
     /// Adds a key, under which it can be repeated at any time.
     pub(super) fn key(self, key: &str) -> Self {
-        let ask = self.header(&format!("idempotency-key: {key}"));
-        Self { is_repeatable: true, ..ask }
+        let request = self.header(&format!("idempotency-key: {key}"));
+        Self { is_repeatable: true, ..request }
     }
 
     /// Accepts the first reply, decided or not.
     pub(super) fn pending(self) -> Self {
-        Self { patience: Patience::First, ..self }
+        Self { reply_wait: ReplyWait::Any, ..self }
     }
 
     /// Reads a stream up to this event.
@@ -105,7 +105,7 @@ impl Ask {
         Self { last_seq: Some(last_seq), ..self }
     }
 
-    fn exchange(&self, address: SocketAddr) -> Answer {
+    fn exchange(&self, address: SocketAddr) -> FullResponse {
         let enough = |text: &str| {
             let Some(last) = self.last_seq else { return false };
             let event =
@@ -116,16 +116,16 @@ impl Ask {
     }
 
     /// Returns the request as it is stored for a repetition.
-    fn into_note(self) -> Value {
+    fn into_json(self) -> Value {
         json!({"side": self.side.name(), "request": self.request, "headers": self.headers,
             "body": self.body})
     }
 
     /// Reads a request that was stored.
-    pub(super) fn of_note(note: &Value) -> Self {
-        let text = |name: &str| note[name].as_str().unwrap();
+    pub(super) fn from_json(value: &Value) -> Self {
+        let text = |name: &str| value[name].as_str().unwrap();
         let side = if text("side") == Side::Buyers.name() { Side::Buyers } else { Side::Sellers };
-        let headers = note["headers"].as_array().unwrap().iter();
+        let headers = value["headers"].as_array().unwrap().iter();
         let headers = headers.map(|header| header.as_str().unwrap().to_owned()).collect();
         Self { headers, ..Self::new(side, text("request")).text(text("body")) }
     }
@@ -138,14 +138,15 @@ pub(super) struct Stage {
     pub(super) requestor: Role,
     dir: PathBuf,
     /// The requests under keys, to be repeated on the stored folders.
-    noted: Vec<String>,
+    repeatable: Vec<String>,
 }
 
 impl Stage {
     /// Starts both on empty folders, with notifications on.
     pub(super) fn fresh(dir: &Path, receiver: &Receiver) -> Self {
-        let place = |name: &str| dir.join(name).to_str().unwrap().to_owned();
-        let (sellers, notify, secret) = (place("sellers.yaml"), place("notify.yaml"), place("key"));
+        let path_of = |name: &str| dir.join(name).to_str().unwrap().to_owned();
+        let (sellers, notify, secret) =
+            (path_of("sellers.yaml"), path_of("notify.yaml"), path_of("key"));
         std::fs::write(&sellers, manifests(receiver.address)).unwrap();
         std::fs::write(&secret, SECRET).unwrap();
         let sink = receiver.address;
@@ -179,7 +180,7 @@ impl Stage {
         }
         let requestor = Role::start(&args, dir);
         let dir = dir.to_owned();
-        Self { transcript, processor, requestor, dir, noted: Vec::new() }
+        Self { transcript, processor, requestor, dir, repeatable: Vec::new() }
     }
 
     /// Returns the folder that holds both roles' folders.
@@ -195,25 +196,26 @@ impl Stage {
     }
 
     /// Sends a request, and records its reply. It is repeated until the reply is decided.
-    pub(super) fn ask(&mut self, ask: Ask) -> Answer {
-        self.ask_at(self.address(ask.side), ask)
+    pub(super) fn send(&mut self, ask: ScriptRequest) -> FullResponse {
+        self.send_to(self.address(ask.side), ask)
     }
 
     /// Sends a request to another process, and records its reply.
-    pub(super) fn ask_at(&mut self, address: SocketAddr, ask: Ask) -> Answer {
-        let answer = until("an act is decided", || {
-            let answer = ask.exchange(address);
-            (answer.status != 202 || ask.patience == Patience::First).then_some(answer)
+    pub(super) fn send_to(&mut self, address: SocketAddr, request: ScriptRequest) -> FullResponse {
+        let response = until("an act is decided", || {
+            let response = request.exchange(address);
+            (response.status != 202 || request.reply_wait == ReplyWait::Any).then_some(response)
         });
-        self.transcript.answered(&format!("{} {}", ask.side.name(), ask.request), &answer);
-        if ask.is_repeatable {
-            self.noted.push(ask.into_note().to_string());
+        self.transcript
+            .add_response(&format!("{} {}", request.side.name(), request.request), &response);
+        if request.is_repeatable {
+            self.repeatable.push(request.into_json().to_string());
         }
-        answer
+        response
     }
 
     /// Reads a path, and does not record it.
-    pub(super) fn look(&self, side: Side, path: &str) -> Value {
+    pub(super) fn read(&self, side: Side, path: &str) -> Value {
         get(self.address(side), path).unwrap().json()
     }
 
@@ -221,23 +223,23 @@ impl Stage {
     pub(super) fn verb(&mut self, line: &str) -> Output {
         let whole = line.replace("{dir}", self.dir.to_str().unwrap());
         let mut command = Command::new(BINARY);
-        command.args(words(&whole)).current_dir(root());
+        command.args(split_args(&whole)).current_dir(root());
         command.env("ORDERSTREAM_SERVER", format!("http://{}", self.address(Side::Buyers)));
         let rest = format!("http://{}", self.address(Side::Sellers));
         let output = command.env("ORDERSTREAM_PROCESSOR_REST", rest).output().unwrap();
-        self.transcript.ran(line, &output);
+        self.transcript.add_output(line, &output);
         output
     }
 
     /// Runs a command under a key, which can be repeated at any time.
     pub(super) fn verb_under_key(&mut self, line: &str) {
         self.verb(line);
-        self.noted.push(json!({ "ran": line }).to_string());
+        self.repeatable.push(json!({ "ran": line }).to_string());
     }
 
     /// Returns the requests under keys.
-    pub(super) fn noted(&self) -> &[String] {
-        &self.noted
+    pub(super) fn repeatable(&self) -> &[String] {
+        &self.repeatable
     }
 
     /// Waits until all of an order is known to its tracker and its outbox, and its notifications
@@ -247,24 +249,25 @@ impl Stage {
         let query = format!("{id}?tenant={tenant}");
         let outbox = format!("/api/v1/orders/{id}/notifications?tenant={tenant}");
         until(&format!("{order} is settled"), || {
-            let held = self.look(Side::Sellers, &format!("/api/v1/orders/{query}"));
-            let tracked = self.look(Side::Buyers, &format!("/api/v1/orders/tracking/{query}"));
-            let is_over = !held["ended_at"].is_null();
+            let current = self.read(Side::Sellers, &format!("/api/v1/orders/{query}"));
+            let tracked = self.read(Side::Buyers, &format!("/api/v1/orders/tracking/{query}"));
+            let is_over = !current["ended_at"].is_null();
             let is_known = ["last_seq", "epoch", "incarnation"]
                 .iter()
-                .all(|name| !held[name].is_null() && held[name] == tracked[name]);
-            let is_followed = [&held, &tracked].iter().all(|it| it["stream_active"] != is_over);
-            let is_shown = is_over != tracked["ended_at_ms"].is_null();
-            let told = self.look(Side::Sellers, &outbox);
-            let is_told = told["cursor"] == held["last_seq"] && waits_for_the_silent_only(&told);
-            (is_known && is_followed && is_shown && is_told).then_some(())
+                .all(|name| !current[name].is_null() && current[name] == tracked[name]);
+            let is_followed = [&current, &tracked].iter().all(|it| it["stream_active"] != is_over);
+            let is_end_tracked = is_over != tracked["ended_at_ms"].is_null();
+            let notifications = self.read(Side::Sellers, &outbox);
+            let is_notified =
+                notifications["cursor"] == current["last_seq"] && only_silent_waits(&notifications);
+            (is_known && is_followed && is_end_tracked && is_notified).then_some(())
         });
     }
 
     /// Waits until an order is in a phase at its processor.
     pub(super) fn until_phase(&self, id: &str, phase: &str) {
         until(&format!("{id} is {phase}"), || {
-            let order = self.look(Side::Sellers, &format!("/api/v1/orders/{id}"));
+            let order = self.read(Side::Sellers, &format!("/api/v1/orders/{id}"));
             (order["phase"] == phase).then_some(())
         });
     }
@@ -300,8 +303,8 @@ pub(super) fn start_processor(dir: &Path, more: &[&str]) -> Role {
 }
 
 /// Reports whether only notifications of [`SILENT`] wait, the first of them tried once.
-fn waits_for_the_silent_only(told: &Value) -> bool {
-    let all = told["notifications"].as_array();
+fn only_silent_waits(outbox: &Value) -> bool {
+    let all = outbox["notifications"].as_array();
     let mut waiting = all.into_iter().flatten().filter(|one| one["state"] != "dead").peekable();
     waiting.peek().is_none_or(|first| first["attempts"] == 1)
         && waiting.all(|one| one["seller"] == SILENT && one["state"] == "waiting")

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::client::exchange;
 use super::disk::{lists, restore};
-use super::stage::{Ask, Side, Stage, buyers, sellers, start_processor};
+use super::stage::{ScriptRequest, Side, Stage, buyers, sellers, start_processor};
 use super::transcript::{Transcript, folder};
 use crate::process::run;
 
@@ -52,30 +52,30 @@ const CONTENTS: [&str; 29] = [
 /// Starts both roles on copies of the folders, and reads all that they have.
 pub(super) fn read() -> Transcript {
     let dir = tempfile::tempdir().unwrap();
-    let looked = tempfile::tempdir().unwrap();
+    let inspected = tempfile::tempdir().unwrap();
     for role in ROLES {
         restore(&folder().join(role), &dir.path().join(role));
-        restore(&folder().join(role), &looked.path().join(role));
+        restore(&folder().join(role), &inspected.path().join(role));
     }
-    check_contents(&lists(&looked.path().join("processor")));
+    check_contents(&lists(&inspected.path().join("processor")));
     let mut transcript = Transcript::default();
     for role in ROLES {
         let journal = dir.path().join(role);
         let verified = run(&["journal", "verify", journal.to_str().unwrap(), "-o", "json"]);
-        transcript.ran(&format!("journal verify {role} -o json"), &verified);
+        transcript.add_output(&format!("journal verify {role} -o json"), &verified);
     }
     let mut stage = Stage::start(dir.path(), &[], transcript);
-    stage.ask(sellers("GET /api/v1/orders"));
+    stage.send(sellers("GET /api/v1/orders"));
     let before = list(&stage);
     for order in before["orders"].as_array().unwrap() {
-        look_at(&mut stage, order);
+        read_order(&mut stage, order);
     }
-    look_at_all(&mut stage);
-    ask_again(&mut stage);
+    read_lists(&mut stage);
+    repeat_requests(&mut stage);
     assert_eq!(list(&stage), before, "nothing is done by asking again");
     stage.stop();
     let mut transcript = std::mem::take(&mut stage.transcript);
-    look_at_dead_letters(&mut transcript, dir.path());
+    read_dead_letters(&mut transcript, dir.path());
     transcript
 }
 
@@ -101,7 +101,7 @@ fn check_contents(lists: &[(String, Vec<bytes::Bytes>)]) {
 
 /// Returns the processor's orders.
 fn list(stage: &Stage) -> Value {
-    let page = stage.look(Side::Sellers, "/api/v1/orders");
+    let page = stage.read(Side::Sellers, "/api/v1/orders");
     let ended = |order: &Value| !order["ended_at"].is_null();
     let orders = page["orders"].as_array().unwrap();
     assert!(
@@ -112,82 +112,86 @@ fn list(stage: &Stage) -> Value {
 }
 
 /// Reads all that both interfaces have of an order and of its former incarnations.
-fn look_at(stage: &mut Stage, order: &Value) {
+fn read_order(stage: &mut Stage, order: &Value) {
     let text = |name: &str| order[name].as_str().unwrap();
     let (id, tenant) = (text("order_req_id"), text("tenant"));
     let formers = order["former_incarnations"].as_array().unwrap();
     let formers = formers.iter().map(|former| former["incarnation"].as_str().unwrap());
-    for life in formers.chain([""]) {
-        let query = format!("tenant={tenant}&incarnation={life}");
+    for incarnation in formers.chain([""]) {
+        let query = format!("tenant={tenant}&incarnation={incarnation}");
         for part in ["", "/comparison", "/conversation", "/notifications", "/events", "/proposals"]
         {
-            stage.ask(sellers(&format!("GET /api/v1/orders/{id}{part}?{query}")));
+            stage.send(sellers(&format!("GET /api/v1/orders/{id}{part}?{query}")));
         }
-        stage.ask(sellers(&format!("GET /api/v1/orders/{id}/comparison?{query}&format=csv")));
-        let page = stage.look(Side::Sellers, &format!("/api/v1/orders/{id}/proposals?{query}"));
+        stage.send(sellers(&format!("GET /api/v1/orders/{id}/comparison?{query}&format=csv")));
+        let page = stage.read(Side::Sellers, &format!("/api/v1/orders/{id}/proposals?{query}"));
         let proposals = page["proposals"].as_array();
         for proposal in proposals.unwrap_or_else(|| panic!("{id} cannot be read: {page}")) {
             let proposal = proposal["proposal_id"].as_str().unwrap();
             for part in ["", "/versions"] {
                 let path = format!("/api/v1/proposals/{proposal}{part}");
-                stage.ask(sellers(&format!("GET {path}?order_req_id={id}&{query}")));
+                stage.send(sellers(&format!("GET {path}?order_req_id={id}&{query}")));
             }
         }
-        let life = if life.is_empty() { String::new() } else { format!("--incarnation {life}") };
-        stage.verb(&format!("status {id} -n {tenant} {life} -o json"));
+        let flag = if incarnation.is_empty() {
+            String::new()
+        } else {
+            format!("--incarnation {incarnation}")
+        };
+        stage.verb(&format!("status {id} -n {tenant} {flag} -o json"));
     }
     let (last, query) = (&order["last_seq"], format!("tenant={tenant}"));
-    stage.ask(sellers(&format!("GET /api/v1/orders/{id}/events?after={last}&{query}")));
-    stage.ask(buyers(&format!("GET /api/v1/orders/tracking/{id}?{query}")));
+    stage.send(sellers(&format!("GET /api/v1/orders/{id}/events?after={last}&{query}")));
+    stage.send(buyers(&format!("GET /api/v1/orders/tracking/{id}?{query}")));
     stage.verb(&format!("why {id} -n {tenant} -o json"));
 }
 
-fn look_at_all(stage: &mut Stage) {
+fn read_lists(stage: &mut Stage) {
     for request in ["GET /api/v1/orders", "GET /api/v1/orders/tracking/status"] {
-        stage.ask(buyers(request));
+        stage.send(buyers(request));
     }
     stage.verb("list -A -o json");
 }
 
 /// Repeats the requests under keys, and reads the state of their commands.
-fn ask_again(stage: &mut Stage) {
-    let notes = std::fs::read_to_string(folder().join(REQUESTS)).unwrap();
-    let mut places = BTreeSet::new();
-    for note in notes.lines() {
-        let note: Value = serde_json::from_str(note).unwrap();
-        if let Some(line) = note["ran"].as_str() {
+fn repeat_requests(stage: &mut Stage) {
+    let requests = std::fs::read_to_string(folder().join(REQUESTS)).unwrap();
+    let mut locations = BTreeSet::new();
+    for request_line in requests.lines() {
+        let request: Value = serde_json::from_str(request_line).unwrap();
+        if let Some(line) = request["ran"].as_str() {
             stage.verb(line);
             continue;
         }
-        stage.ask(Ask::of_note(&note));
-        places.extend(place_of(&note));
+        stage.send(ScriptRequest::from_json(&request));
+        locations.extend(location_of(&request));
     }
-    for place in places {
-        stage.ask(buyers(&format!("GET {place}")));
+    for location in locations {
+        stage.send(buyers(&format!("GET {location}")));
     }
 }
 
 /// Returns the path of a command's state at a requestor; absent for other requests.
-fn place_of(note: &Value) -> Option<String> {
-    let path = note["request"].as_str()?.strip_prefix("POST /api/v1/orders/")?;
-    let body: Value = serde_json::from_str(note["body"].as_str()?).ok()?;
+fn location_of(request: &Value) -> Option<String> {
+    let path = request["request"].as_str()?.strip_prefix("POST /api/v1/orders/")?;
+    let body: Value = serde_json::from_str(request["body"].as_str()?).ok()?;
     let id = match path.split_once('/') {
         Some((_, id)) => id,
         None => body["order_req_id"].as_str()?,
     };
-    let headers = note["headers"].as_array()?.iter().filter_map(Value::as_str);
+    let headers = request["headers"].as_array()?.iter().filter_map(Value::as_str);
     let key = headers.filter_map(|header| header.strip_prefix("idempotency-key: ")).next()?;
-    (note["side"] == "buyers").then(|| format!("/api/v1/orders/{id}/acts/{key}"))
+    (request["side"] == "buyers").then(|| format!("/api/v1/orders/{id}/acts/{key}"))
 }
 
 /// Reads the dead letters from a processor that sends notifications. It also tries the waiting
 /// notifications of other tenants again, which is not recorded.
-fn look_at_dead_letters(transcript: &mut Transcript, dir: &Path) {
+fn read_dead_letters(transcript: &mut Transcript, dir: &Path) {
     let settings = dir.join("notify.yaml");
     std::fs::write(&settings, "{}").unwrap();
     let role = start_processor(dir, &["--notify-config", settings.to_str().unwrap()]);
     let request = "GET /api/v1/dead-letters?tenant=acme";
-    let answer = exchange(role.address("rest"), request, (&[], ""), |_| false).unwrap();
-    assert!(!answer.json()["dead_letters"].as_array().unwrap().is_empty(), "{answer:?}");
-    transcript.answered(request, &answer);
+    let response = exchange(role.address("rest"), request, (&[], ""), |_| false).unwrap();
+    assert!(!response.json()["dead_letters"].as_array().unwrap().is_empty(), "{response:?}");
+    transcript.add_response(request, &response);
 }

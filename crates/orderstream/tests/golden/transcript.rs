@@ -9,13 +9,13 @@ use std::process::Output;
 use serde_json::Value;
 
 use super::Mode;
-use super::client::Answer;
+use super::client::FullResponse;
 use super::mask::Masks;
 
 /// The number of characters printed before and behind the first one that differs.
-const SHOWN_CHARS: usize = 120;
+const PRINTED_CHARS: usize = 120;
 /// The limit of differing lines that are printed.
-const SHOWN_LINES: usize = 3;
+const PRINTED_LINES: usize = 3;
 /// Counts that are higher on a slow machine.
 const COUNTS: [&str; 3] = ["\"reconnects\":", "\"revision\":", "\"records\":"];
 
@@ -34,7 +34,7 @@ impl Transcript {
     }
 
     /// Takes the masks into a new transcript, so that ids keep their numbers.
-    pub(super) fn followed(&mut self) -> Self {
+    pub(super) fn successor(&mut self) -> Self {
         Self { masks: self.masks.take(), lines: Vec::new() }
     }
 
@@ -49,8 +49,8 @@ impl Transcript {
     }
 
     /// Adds an HTTP response.
-    pub(super) fn answered(&mut self, request: &str, answer: &Answer) {
-        let Answer { status, headers, text } = answer;
+    pub(super) fn add_response(&mut self, request: &str, response: &FullResponse) {
+        let FullResponse { status, headers, text } = response;
         let headers = serde_json::to_string(headers).unwrap();
         let is_stream = headers.contains("text/event-stream");
         let body = if is_stream { events(text) } else { json_or_text(text) };
@@ -63,7 +63,7 @@ impl Transcript {
     }
 
     /// Adds the output of a command.
-    pub(super) fn ran(&mut self, line: &str, output: &Output) {
+    pub(super) fn add_output(&mut self, line: &str, output: &Output) {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let code = output.status.code().unwrap().to_string();
         let mut members = vec![
@@ -78,23 +78,23 @@ impl Transcript {
     }
 
     /// Compares with a file, or writes it.
-    pub(super) fn hold_against(&self, file: &str, mode: Mode) {
+    pub(super) fn compare_with(&self, file: &str, mode: Mode) {
         let (path, lines) = (folder().join(file), &self.lines);
         let text = lines.iter().map(|line| format!("{line}\n")).collect::<String>();
         if mode != Mode::Compare {
             fs::write(path, text).unwrap();
             return;
         }
-        let held = fs::read_to_string(&path).unwrap_or_default();
-        if held == text {
+        let expected = fs::read_to_string(&path).unwrap_or_default();
+        if expected == text {
             return;
         }
         let now = Path::new(env!("CARGO_TARGET_TMPDIR")).join(file);
         fs::write(&now, text).unwrap();
-        let held: Vec<&str> = held.lines().collect();
+        let expected: Vec<&str> = expected.lines().collect();
         panic!(
             "{}\nall of it is in {}, to be compared with {}",
-            differences(&held, lines),
+            differences(&expected, lines),
             now.display(),
             path.display()
         );
@@ -159,25 +159,25 @@ fn uncounted(mut line: String) -> String {
 }
 
 /// Describes the first lines that differ, each from a little before the differing place.
-fn differences(held: &[&str], now: &[String]) -> String {
-    let count = held.len().max(now.len());
-    let pair = |place| (held.get(place).copied(), now.get(place).map(String::as_str));
-    let differ: Vec<usize> = (0..count).filter(|place| pair(*place).0 != pair(*place).1).collect();
-    let mut said = format!("{} of {count} lines differ", differ.len());
-    for place in differ.iter().take(SHOWN_LINES) {
-        let (held, now) = pair(*place);
-        let (held, now) = (held.unwrap_or("(no line)"), now.unwrap_or("(no line)"));
-        let same = held.chars().zip(now.chars()).take_while(|(a, b)| a == b).count();
-        let shown = |line: &str| {
-            let part = line.chars().skip(same.saturating_sub(SHOWN_CHARS));
-            part.take(2 * SHOWN_CHARS).collect::<String>()
+fn differences(expected: &[&str], now: &[String]) -> String {
+    let count = expected.len().max(now.len());
+    let pair = |index| (expected.get(index).copied(), now.get(index).map(String::as_str));
+    let differ: Vec<usize> = (0..count).filter(|index| pair(*index).0 != pair(*index).1).collect();
+    let mut text = format!("{} of {count} lines differ", differ.len());
+    for index in differ.iter().take(PRINTED_LINES) {
+        let (expected, now) = pair(*index);
+        let (expected, now) = (expected.unwrap_or("(no line)"), now.unwrap_or("(no line)"));
+        let same = expected.chars().zip(now.chars()).take_while(|(a, b)| a == b).count();
+        let excerpt = |line: &str| {
+            let part = line.chars().skip(same.saturating_sub(PRINTED_CHARS));
+            part.take(2 * PRINTED_CHARS).collect::<String>()
         };
-        let about: String = now.chars().take(SHOWN_CHARS).collect();
-        let number = place + 1;
-        said.push_str(&format!("\nline {number}, of {about}\n  held … {}", shown(held)));
-        said.push_str(&format!("\n  now  … {}", shown(now)));
+        let about: String = now.chars().take(PRINTED_CHARS).collect();
+        let number = index + 1;
+        text.push_str(&format!("\nline {number}, of {about}\n  held … {}", excerpt(expected)));
+        text.push_str(&format!("\n  now  … {}", excerpt(now)));
     }
-    said
+    text
 }
 
 /// Returns the headers of a received webhook as JSON.
@@ -187,10 +187,10 @@ pub(super) fn headers_json(headers: &BTreeMap<String, String>) -> String {
 
 #[test]
 fn differences_name_line_and_place() {
-    let (held, now) =
+    let (expected, now) =
         (["{\"a\":1}", "{\"b\":1}"], ["{\"a\":1}".to_owned(), "{\"b\":2}".to_owned()]);
-    let said = differences(&held, &now);
-    assert!(said.starts_with("1 of 2 lines differ\nline 2, of {\"b\":2}"), "{said}");
+    let text = differences(&expected, &now);
+    assert!(text.starts_with("1 of 2 lines differ\nline 2, of {\"b\":2}"), "{text}");
     assert_eq!(
         uncounted("{\"reconnects\":12,\"x\":1}".to_owned()),
         "{\"reconnects\":\"<count>\",\"x\":1}"

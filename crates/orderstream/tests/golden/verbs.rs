@@ -23,7 +23,7 @@ pub(super) fn play(stage: &mut Stage) {
     explain(stage);
     at_the_requestor(stage);
     with_an_order_request(stage);
-    its_second_life(stage);
+    second_incarnation(stage);
 }
 
 /// Runs the commands that need no server.
@@ -55,7 +55,7 @@ fn explain(stage: &mut Stage) {
 /// Runs the commands of an order without an order request, each under a key.
 fn at_the_requestor(stage: &mut Stage) {
     let body = serde_json::json!({"order_req_id": "typed", "sellers": {"names": ["north"]}});
-    stage.ask(super::stage::buyers("POST /api/v1/orders/initiate").json(body));
+    stage.send(super::stage::buyers("POST /api/v1/orders/initiate").json(body));
     stage.settle("typed");
     stage.verb("wait typed --for phase=Streaming");
     for (number, line) in [
@@ -131,7 +131,7 @@ fn with_an_order_request(stage: &mut Stage) {
 }
 
 /// Applies the same name again, and ends its order; the order request stays.
-fn its_second_life(stage: &mut Stage) {
+fn second_incarnation(stage: &mut Stage) {
     stage.verb("apply -f {dir}/desk.yaml -o json");
     settle(stage);
     stage.verb(
@@ -143,11 +143,11 @@ fn its_second_life(stage: &mut Stage) {
     for line in ["watch desk -o json", "status desk -o json"] {
         stage.verb(line);
     }
-    let order = stage.look(Side::Sellers, "/api/v1/orders/desk");
+    let order = stage.read(Side::Sellers, "/api/v1/orders/desk");
     let former = order["former_incarnations"][0]["incarnation"].as_str().unwrap().to_owned();
     until("all are told of the first life's end", || {
         let path = format!("/api/v1/orders/desk/notifications?incarnation={former}");
-        (stage.look(Side::Sellers, &path)["waiting"] == 0).then_some(())
+        (stage.read(Side::Sellers, &path)["waiting"] == 0).then_some(())
     });
     stage.verb(&format!("status desk --incarnation {former} -o json"));
 }
@@ -156,21 +156,21 @@ fn its_second_life(stage: &mut Stage) {
 fn settle(stage: &Stage) {
     const PATH: &str = "/apis/orderstream.dev/v1alpha1/namespaces/default/orderrequests/desk";
     until("the desk has an order", || {
-        let resource = stage.look(Side::Buyers, PATH);
-        let order = stage.look(Side::Sellers, "/api/v1/orders/desk");
+        let resource = stage.read(Side::Buyers, PATH);
+        let order = stage.read(Side::Sellers, "/api/v1/orders/desk");
         (order["incarnation"] == resource["metadata"]["uid"]).then_some(())
     });
     stage.settle("desk");
     until("the order request shows its order", || {
-        let resource = stage.look(Side::Buyers, PATH);
-        let order = stage.look(Side::Sellers, "/api/v1/orders/desk");
+        let resource = stage.read(Side::Buyers, PATH);
+        let order = stage.read(Side::Sellers, "/api/v1/orders/desk");
         let status = &resource["status"];
         let is_over = !order["ended_at"].is_null();
-        let is_seen = status["tracker"]["lastSeq"] == order["last_seq"]
+        let is_current = status["tracker"]["lastSeq"] == order["last_seq"]
             && status["observedGeneration"] == resource["metadata"]["generation"]
             && status["completionTime"].is_null() != is_over
             && status["tracker"]["streamActive"] != is_over;
-        (is_seen && condition(status, "Reconciling") == "False").then_some(())
+        (is_current && condition(status, "Reconciling") == "False").then_some(())
     });
 }
 

@@ -32,27 +32,28 @@ pub(crate) fn documents(events: &[Value]) -> Documents {
         "ended_at": Bson::Null,
     });
     let mut counts = BTreeMap::from(
-        ["NewProposal", "Withdrawn", "ProposalClosed", "FollowUpAdded"].map(|word| (word, 0_i64)),
+        ["NewProposal", "Withdrawn", "ProposalClosed", "FollowUpAdded"]
+            .map(|event_type| (event_type, 0_i64)),
     );
     for event in events {
-        let word = event["status"].as_str().unwrap();
-        let detail = &event["detail"][word];
-        let counted = if detail["Withdrawn"].is_object() { "Withdrawn" } else { word };
+        let event_type = event["status"].as_str().unwrap();
+        let detail = &event["detail"][event_type];
+        let counted = if detail["Withdrawn"].is_object() { "Withdrawn" } else { event_type };
         counts.entry(counted).and_modify(|count| *count += 1);
         status.insert("last_seq", seq(event));
-        status.insert("last_event", word);
+        status.insert("last_event", event_type);
         status.insert("updated_at", at(event));
-        if word == "OrderExtended" {
+        if event_type == "OrderExtended" {
             let until = DateTime::from_millis(detail["expires_at"].as_i64().unwrap());
             status.insert("expires_at", until);
         }
-        if let Some((phase, is_end)) = phase(word, detail) {
+        if let Some((phase, is_end)) = phase(event_type, detail) {
             status.insert("status", phase);
             if is_end {
                 status.insert("ended_at", at(event));
             }
         }
-        if let Some((collection, suffix, content)) = beside(word, detail, event) {
+        if let Some((collection, suffix, content)) = extra_document(event_type, detail, event) {
             let id = format!("{id}{suffix}");
             let mut document = name.clone();
             document.extend(content);
@@ -73,8 +74,8 @@ pub(crate) fn documents(events: &[Value]) -> Documents {
     documents
 }
 
-fn phase(word: &str, detail: &Value) -> Option<(&'static str, bool)> {
-    match word {
+fn phase(event_type: &str, detail: &Value) -> Option<(&'static str, bool)> {
+    match event_type {
         "OrderPaused" if detail["expired"] == true => Some(("Expired", true)),
         "OrderPaused" => Some(("Paused", false)),
         "OrderResumed" => Some(("Open", false)),
@@ -85,8 +86,12 @@ fn phase(word: &str, detail: &Value) -> Option<(&'static str, bool)> {
     }
 }
 
-fn beside(word: &str, detail: &Value, event: &Value) -> Option<(&'static str, String, Document)> {
-    match word {
+fn extra_document(
+    event_type: &str,
+    detail: &Value,
+    event: &Value,
+) -> Option<(&'static str, String, Document)> {
+    match event_type {
         "FollowUpAdded" => {
             let audience = list(&detail["audience"]);
             let message = doc! {

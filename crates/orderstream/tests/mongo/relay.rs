@@ -11,11 +11,11 @@ use parking_lot::Mutex;
 #[derive(Debug)]
 pub(crate) struct Relay {
     port: u16,
-    ways: Arc<Ways>,
+    state: Arc<RelayState>,
 }
 
 #[derive(Debug, Default)]
-struct Ways {
+struct RelayState {
     is_cut: AtomicBool,
     open: Mutex<Vec<TcpStream>>,
 }
@@ -25,20 +25,23 @@ impl Relay {
     pub(crate) fn to(server: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (ways, server) = (Arc::<Ways>::default(), server.to_owned());
-        let held = Arc::clone(&ways);
+        let (state, server) = (Arc::<RelayState>::default(), server.to_owned());
+        let shared = Arc::clone(&state);
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                if held.is_cut.load(Ordering::Acquire) {
+                if shared.is_cut.load(Ordering::Acquire) {
                     continue;
                 }
-                let Ok(far) = TcpStream::connect(&server) else { continue };
-                held.open.lock().extend([client.try_clone().unwrap(), far.try_clone().unwrap()]);
-                pump(client.try_clone().unwrap(), far.try_clone().unwrap());
-                pump(far, client);
+                let Ok(upstream) = TcpStream::connect(&server) else { continue };
+                shared
+                    .open
+                    .lock()
+                    .extend([client.try_clone().unwrap(), upstream.try_clone().unwrap()]);
+                pump(client.try_clone().unwrap(), upstream.try_clone().unwrap());
+                pump(upstream, client);
             }
         });
-        Self { port, ways }
+        Self { port, state }
     }
 
     pub(crate) const fn port(&self) -> u16 {
@@ -46,15 +49,15 @@ impl Relay {
     }
 
     pub(crate) fn cut(&self) {
-        self.ways.is_cut.store(true, Ordering::Release);
-        for stream in self.ways.open.lock().drain(..) {
+        self.state.is_cut.store(true, Ordering::Release);
+        for stream in self.state.open.lock().drain(..) {
             // It may have ended by itself.
             drop(stream.shutdown(Shutdown::Both));
         }
     }
 
     pub(crate) fn mend(&self) {
-        self.ways.is_cut.store(false, Ordering::Release);
+        self.state.is_cut.store(false, Ordering::Release);
     }
 }
 

@@ -33,13 +33,13 @@ impl Server {
         let database = format!("orders_{}_{:08x}", std::process::id(), fastrand::u32(..));
         if let Ok(url) = std::env::var(VARIABLE) {
             let rest = url.strip_prefix("mongodb://").expect("mongodb://[user:password@]host:port");
-            let (credentials, place) = match rest.rsplit_once('@') {
-                Some((credentials, place)) => (format!("{credentials}@"), place),
+            let (credentials, host) = match rest.rsplit_once('@') {
+                Some((credentials, host)) => (format!("{credentials}@"), host),
                 None => (String::new(), rest),
             };
-            let place = place.split(['/', '?']).next().unwrap();
-            let url = format!("mongodb://{credentials}{place}/?directConnection=true");
-            let kind = Kind::Named { relay: Relay::to(place), url, credentials };
+            let host = host.split(['/', '?']).next().unwrap();
+            let url = format!("mongodb://{credentials}{host}/?directConnection=true");
+            let kind = Kind::Named { relay: Relay::to(host), url, credentials };
             return Some(Self { kind, database });
         }
         java_classes()?;
@@ -142,8 +142,8 @@ fn java_classes() -> Option<String> {
                 "no MongoDB: {why}; set {VARIABLE} to the URL of one, or install a JDK of 17 or \
                  newer and Maven"
             );
-            let must = std::env::var_os("CI").is_some_and(|ci| ci == "true");
-            assert!(!must, "{text}");
+            let is_required = std::env::var_os("CI").is_some_and(|ci| ci == "true");
+            assert!(!is_required, "{text}");
             eprintln!("SKIPPED, {text}");
             None
         }
@@ -152,33 +152,33 @@ fn java_classes() -> Option<String> {
 
 fn make_classes() -> Result<String, String> {
     let source = root().join("crates/orderstream/tests/mongo/server");
-    let made = root().join("target/mongo-java-server");
-    let (lib, classes) = (made.join("lib"), made.join("classes"));
+    let build_dir = root().join("target/mongo-java-server");
+    let (lib, classes) = (build_dir.join("lib"), build_dir.join("classes"));
     std::fs::create_dir_all(&classes).map_err(|error| error.to_string())?;
     let jar = lib.join("mongo-java-server-h2-backend-1.47.0.jar");
     if !jar.exists() {
         let goal = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies";
         let mut maven = Command::new("mvn");
         maven.args(["--quiet", "--batch-mode", "--file"]).arg(source.join("pom.xml"));
-        maven.arg(format!("-Dmaven.repo.local={}", made.join("repository").display()));
+        maven.arg(format!("-Dmaven.repo.local={}", build_dir.join("repository").display()));
         maven.arg(goal).arg("-DincludeScope=runtime");
         maven.arg(format!("-DoutputDirectory={}", lib.display()));
-        ended("mvn", maven.output())?;
+        check_exit("mvn", maven.output())?;
     }
     let jars = format!("{}/*", lib.display());
     let mut compiler = Command::new("javac");
     compiler.args(["-cp", &jars, "-d"]).arg(&classes).arg(source.join("Main.java"));
-    ended("javac", compiler.output())?;
+    check_exit("javac", compiler.output())?;
     Ok(format!("{}:{jars}", classes.display()))
 }
 
-fn ended(name: &str, output: std::io::Result<Output>) -> Result<(), String> {
+fn check_exit(name: &str, output: std::io::Result<Output>) -> Result<(), String> {
     let output = output.map_err(|error| format!("{name}: {error}"))?;
     if output.status.success() {
         return Ok(());
     }
-    let (out, err) = (&output.stdout, &output.stderr);
-    Err(format!("{name}: {}{}", String::from_utf8_lossy(out), String::from_utf8_lossy(err)))
+    let (stdout, stderr) = (&output.stdout, &output.stderr);
+    Err(format!("{name}: {}{}", String::from_utf8_lossy(stdout), String::from_utf8_lossy(stderr)))
 }
 
 fn java(classes: &str, args: &[&str]) -> Child {

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use orderstream_powercut::{Notes, Recorder};
+use orderstream_powercut::{DiskRecorder, Notes};
 use parking_lot::Mutex;
 
 use crate::process::Role;
@@ -15,7 +15,7 @@ use crate::process::Role;
 #[derive(Debug)]
 pub(super) struct Bed {
     /// The server that receives the notifications.
-    pub(super) ear: Ear,
+    pub(super) sink: SinkServer,
     /// Addresses and settings, outside of what is cut.
     dir: tempfile::TempDir,
     /// The addresses that the first process bound: the order store names its processor by one of
@@ -25,10 +25,10 @@ pub(super) struct Bed {
 
 impl Bed {
     pub(super) fn new() -> Self {
-        let (ear, dir) = (Ear::start(), tempfile::tempdir().unwrap());
-        let settings = format!("sinks: ['http://{}/sink']\n", ear.address);
+        let (sink, dir) = (SinkServer::start(), tempfile::tempdir().unwrap());
+        let settings = format!("sinks: ['http://{}/sink']\n", sink.address);
         std::fs::write(dir.path().join("notify.yaml"), settings).unwrap();
-        Self { ear, dir, bound: OnceLock::new() }
+        Self { sink, dir, bound: OnceLock::new() }
     }
 
     /// Starts `dev` on a folder and waits until it has bound its ports.
@@ -36,13 +36,13 @@ impl Bed {
         let (data, notify) = (folder.join("data"), self.dir.path().join("notify.yaml"));
         let mut args = vec!["dev", "--data-dir", data.to_str().unwrap(), "--sellers", "0"];
         args.extend(["--notify-config", notify.to_str().unwrap(), "--webhook-allow-local"]);
-        let places = ["grpc", "rest", "requestor", "metrics"].map(|name| {
+        let addresses = ["grpc", "rest", "requestor", "metrics"].map(|name| {
             let bound = self.bound.get().and_then(|bound| bound.get(name));
-            let place = bound.map_or_else(|| "127.0.0.1:0".to_owned(), ToString::to_string);
-            (format!("--{name}-addr"), place)
+            let address = bound.map_or_else(|| "127.0.0.1:0".to_owned(), ToString::to_string);
+            (format!("--{name}-addr"), address)
         });
-        for (flag, place) in &places {
-            args.extend([flag.as_str(), place.as_str()]);
+        for (flag, address) in &addresses {
+            args.extend([flag.as_str(), address.as_str()]);
         }
         // What the one before wrote when it was ready says nothing of this one.
         drop(std::fs::remove_file(self.dir.path().join("dev.addresses")));
@@ -54,52 +54,52 @@ impl Bed {
 
 /// A server that accepts every notification, and records its id before it responds.
 #[derive(Debug)]
-pub(super) struct Ear {
+pub(super) struct SinkServer {
     pub(super) address: SocketAddr,
-    state: Arc<Mutex<Heard>>,
+    state: Arc<Mutex<SinkState>>,
 }
 
 #[derive(Debug, Default)]
-struct Heard {
+struct SinkState {
     ids: BTreeSet<String>,
     notes: Option<Notes>,
 }
 
-impl Ear {
+impl SinkServer {
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (address, state) = (listener.local_addr().unwrap(), Arc::new(Mutex::default()));
-        let heard = Arc::clone(&state);
+        let shared = Arc::clone(&state);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 // A process that was killed takes its connections with it.
-                drop(hear(&heard, stream));
+                drop(receive(&shared, stream));
             }
         });
         Self { address, state }
     }
 
     /// Forgets the notifications so far, and records the next ones in this trace.
-    pub(super) fn listen(&self, recorder: Option<&Recorder>) {
+    pub(super) fn listen(&self, recorder: Option<&DiskRecorder>) {
         let notes = recorder.map(|recorder| recorder.notes().unwrap());
-        *self.state.lock() = Heard { ids: BTreeSet::new(), notes };
+        *self.state.lock() = SinkState { ids: BTreeSet::new(), notes };
     }
 
     /// Returns the ids of all notifications that were received.
-    pub(super) fn heard(&self) -> BTreeSet<String> {
+    pub(super) fn received(&self) -> BTreeSet<String> {
         self.state.lock().ids.clone()
     }
 }
 
 /// Receives one request, on a connection of its own.
-fn hear(heard: &Mutex<Heard>, stream: std::io::Result<TcpStream>) -> std::io::Result<()> {
+fn receive(state: &Mutex<SinkState>, stream: std::io::Result<TcpStream>) -> std::io::Result<()> {
     let mut stream = stream?;
     stream.set_read_timeout(Some(std::time::Duration::from_secs(5)))?;
     let mut bytes = Vec::new();
     let id = loop {
         let mut part = [0; 4096];
-        let got = stream.read(&mut part)?;
-        bytes.extend_from_slice(&part[..got]);
+        let read_len = stream.read(&mut part)?;
+        bytes.extend_from_slice(&part[..read_len]);
         let text = String::from_utf8_lossy(&bytes).to_lowercase();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
             let header = |name: &str| head.lines().find_map(|line| line.strip_prefix(name));
@@ -108,16 +108,16 @@ fn hear(heard: &Mutex<Heard>, stream: std::io::Result<TcpStream>) -> std::io::Re
                 break header("webhook-id: ").unwrap_or_default().to_owned();
             }
         }
-        if got == 0 {
+        if read_len == 0 {
             return Ok(());
         }
     };
     {
-        let mut heard = heard.lock();
-        if let Some(notes) = &heard.notes {
+        let mut state = state.lock();
+        if let Some(notes) = &state.notes {
             notes.note(&format!("heard {id}"))?;
         }
-        heard.ids.insert(id);
+        state.ids.insert(id);
     }
     stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")
 }

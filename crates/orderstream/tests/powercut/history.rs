@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use fastrand::Rng;
-use orderstream_powercut::{Change, Record, Trace};
+use orderstream_powercut::{DiskChange, Trace, TraceRecord};
 use serde::{Deserialize, Serialize};
 
 /// A command of a buyer or a seller.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) enum Act {
+pub(super) enum LoadCommand {
     Initiate { order: String },
     FollowUp { order: String, id: String },
     Propose { order: String, id: String, price: String },
@@ -16,7 +16,7 @@ pub(super) enum Act {
     Award { order: String, id: String },
 }
 
-impl Act {
+impl LoadCommand {
     pub(super) fn order(&self) -> &str {
         match self {
             Self::Initiate { order }
@@ -30,14 +30,14 @@ impl Act {
 
 /// One entry.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) enum Noted {
+pub(super) enum TraceEntry {
     /// Written before the request is sent.
-    Asked(Act),
+    Requested(LoadCommand),
     /// Written after a success; with the event's sequence number where the reply has it.
-    Answered(Act, Option<u64>),
+    Replied(LoadCommand, Option<u64>),
 }
 
-impl Noted {
+impl TraceEntry {
     pub(super) fn text(&self) -> String {
         serde_json::to_string(self).unwrap()
     }
@@ -46,23 +46,23 @@ impl Noted {
 /// The entries before a place in the trace.
 #[derive(Clone, Debug, Default)]
 pub(super) struct History {
-    pub(super) asked: BTreeSet<Act>,
-    pub(super) answered: Vec<(Act, Option<u64>)>,
+    pub(super) requested: BTreeSet<LoadCommand>,
+    pub(super) replied: Vec<(LoadCommand, Option<u64>)>,
     /// The ids of the notifications that were received.
-    pub(super) heard: BTreeSet<String>,
+    pub(super) notified: BTreeSet<String>,
 }
 
 impl History {
-    pub(super) fn before(trace: &Trace, place: usize) -> Self {
+    pub(super) fn before(trace: &Trace, index: usize) -> Self {
         let mut history = Self::default();
-        for note in trace.notes_before(place) {
+        for note in trace.notes_before(index) {
             if let Some(id) = note.strip_prefix("heard ") {
-                history.heard.insert(id.to_owned());
+                history.notified.insert(id.to_owned());
                 continue;
             }
             match serde_json::from_str(note).unwrap() {
-                Noted::Asked(act) => drop(history.asked.insert(act)),
-                Noted::Answered(act, seq) => history.answered.push((act, seq)),
+                TraceEntry::Requested(command) => drop(history.requested.insert(command)),
+                TraceEntry::Replied(command, seq) => history.replied.push((command, seq)),
             }
         }
         history
@@ -70,22 +70,22 @@ impl History {
 }
 
 /// Draws a place for a power cut: anywhere, or where it is likely to do harm.
-pub(super) fn draw_place(trace: &Trace, rng: &mut Rng) -> usize {
+pub(super) fn draw_index(trace: &Trace, rng: &mut Rng) -> usize {
     let kind = rng.u8(..5);
-    let hurts = |record: &Record| match record {
+    let hurts = |record: &TraceRecord| match record {
         // After an answer.
-        Record::Note(_) => kind <= 1,
+        TraceRecord::Note(_) => kind <= 1,
         // During a sync.
-        Record::Change(Change::Sync { .. }) => kind == 2,
-        Record::Change(Change::Write { .. }) => false,
+        TraceRecord::Change(DiskChange::Sync { .. }) => kind == 2,
+        TraceRecord::Change(DiskChange::Write { .. }) => false,
         // After a change of names.
-        Record::Change(_) => kind == 3,
+        TraceRecord::Change(_) => kind == 3,
     };
     let records = trace.records.iter().enumerate();
-    let hurting = records.filter(|(_, record)| hurts(record)).map(|(place, record)| {
-        let is_sync = matches!(record, Record::Change(Change::Sync { .. }));
-        if is_sync { place } else { place + 1 }
+    let hurting = records.filter(|(_, record)| hurts(record)).map(|(index, record)| {
+        let is_sync = matches!(record, TraceRecord::Change(DiskChange::Sync { .. }));
+        if is_sync { index } else { index + 1 }
     });
-    let places: Vec<usize> = hurting.collect();
-    rng.choice(&places).copied().unwrap_or_else(|| rng.usize(..=trace.records.len()))
+    let indices: Vec<usize> = hurting.collect();
+    rng.choice(&indices).copied().unwrap_or_else(|| rng.usize(..=trace.records.len()))
 }

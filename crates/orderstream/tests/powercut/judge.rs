@@ -10,85 +10,92 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::bed::Bed;
-use super::history::{Act, History};
+use super::history::{History, LoadCommand};
 use super::load::Ports;
-use crate::http::{Answer, get};
+use crate::http::{HttpResponse, get};
 use crate::process::{Role, until};
 
 /// Starts `dev` on the disk of a cut, and judges it.
-pub(super) fn judge(bed: &Bed, folder: &Path, history: &History, told: &str) {
-    bed.ear.listen(None);
-    println!("{told}");
+pub(super) fn judge(bed: &Bed, folder: &Path, history: &History, context: &str) {
+    bed.sink.listen(None);
+    println!("{context}");
     let dev = bed.start(folder, Vec::new());
-    judge_running(bed, &dev, history, told);
+    judge_running(bed, &dev, history, context);
 }
 
 /// Judges a process that was just started.
-pub(super) fn judge_running(bed: &Bed, dev: &Role, history: &History, told: &str) {
+pub(super) fn judge_running(bed: &Bed, dev: &Role, history: &History, context: &str) {
     let ports = Ports::of(dev);
     until("the process is ready", || {
-        get(dev.address("metrics"), "/readyz").ok().filter(|answer| answer.status == 200)
+        get(dev.address("metrics"), "/readyz").ok().filter(|response| response.status == 200)
     });
-    let orders: BTreeSet<&str> = history.asked.iter().map(Act::order).collect();
+    let orders: BTreeSet<&str> = history.requested.iter().map(LoadCommand::order).collect();
     for order in orders {
-        let is_answered = history.answered.iter().any(|(act, _)| act.order() == order);
+        let is_answered = history.replied.iter().any(|(command, _)| command.order() == order);
         if is_answered {
-            judge_order(bed, ports, order, history, told);
+            judge_order(bed, ports, order, history, context);
         }
     }
 }
 
-fn judge_order(bed: &Bed, ports: Ports, order: &str, history: &History, told: &str) {
-    let answered = || history.answered.iter().filter(|(act, _)| act.order() == order);
+fn judge_order(bed: &Bed, ports: Ports, order: &str, history: &History, context: &str) {
+    let replied = || history.replied.iter().filter(|(command, _)| command.order() == order);
     // What the buyer was answered was stored; it reaches the list after the start at the latest.
-    let missed = Missed::default();
-    until(&format!("order {order} is open, and has what its buyer was answered: {told}"), || {
-        let answer = get(ports.rest, &format!("/api/v1/orders/{order}")).ok()?;
-        assert!([200, 404, 503].contains(&answer.status), "{answer:?}: {told}");
-        let events =
-            (answer.status == 200).then(|| events(ports.rest, order, &answer)).flatten()?;
-        let missing = answered().find(|(act, _)| of_buyer(act, &events) == Some(false));
-        let Some((act, _)) = missing else { return Some(()) };
-        missed.set(format!("{act:?} is missing in {events:#?}"));
-        None
-    });
-    let answer = get(ports.rest, &format!("/api/v1/orders/{order}")).unwrap();
-    let events = events(ports.rest, order, &answer).unwrap();
+    let last_missing = LastMissing::default();
+    until(
+        &format!("order {order} is open, and has what its buyer was answered: {context}"),
+        || {
+            let response = get(ports.rest, &format!("/api/v1/orders/{order}")).ok()?;
+            assert!([200, 404, 503].contains(&response.status), "{response:?}: {context}");
+            let events =
+                (response.status == 200).then(|| events(ports.rest, order, &response)).flatten()?;
+            let missing = replied().find(|(command, _)| of_buyer(command, &events) == Some(false));
+            let Some((command, _)) = missing else { return Some(()) };
+            last_missing.set(format!("{command:?} is missing in {events:#?}"));
+            None
+        },
+    );
+    let response = get(ports.rest, &format!("/api/v1/orders/{order}")).unwrap();
+    let events = events(ports.rest, order, &response).unwrap();
     for (number, event) in (1_u64..).zip(&events) {
-        assert_eq!(event["seq"], number, "a gap or a repeat: {told}");
+        assert_eq!(event["seq"], number, "a gap or a repeat: {context}");
     }
-    for (act, seq) in answered() {
-        let found: Vec<_> = events.iter().filter(|event| is_of(act, event)).collect();
-        assert_eq!(found.len(), 1, "{act:?} is there {} times: {told}", found.len());
+    for (command, seq) in replied() {
+        let found: Vec<_> = events.iter().filter(|event| is_of(command, event)).collect();
+        assert_eq!(found.len(), 1, "{command:?} is there {} times: {context}", found.len());
         if let Some(seq) = seq {
-            assert_eq!(found[0]["seq"], *seq, "{act:?} has another number: {told}");
+            assert_eq!(found[0]["seq"], *seq, "{command:?} has another number: {context}");
         }
     }
     let proposed = events.iter().filter(|event| event["status"] == "NewProposal");
     for event in proposed.clone() {
-        let is_asked = history.asked.iter().any(|act| act.order() == order && is_of(act, event));
-        assert!(is_asked, "{event} was never sent: {told}");
+        let is_requested = history
+            .requested
+            .iter()
+            .any(|command| command.order() == order && is_of(command, event));
+        assert!(is_requested, "{event} was never sent: {context}");
     }
     let opened = events.iter().filter(|event| event["status"] == "OrderOpened");
     let due: BTreeSet<u64> = opened.chain(proposed).filter_map(|it| it["seq"].as_u64()).collect();
-    until(&format!("people are told of all of order {order}: {told}"), || {
-        let now = bed.ear.heard();
-        let told_of = history.heard.union(&now).filter_map(|id| told_of(id, order)).collect();
-        due.is_subset(&told_of).then_some(())
+    until(&format!("people are told of all of order {order}: {context}"), || {
+        let received = bed.sink.received();
+        let notified_seqs =
+            history.notified.union(&received).filter_map(|id| notified_seq(id, order)).collect();
+        due.is_subset(&notified_seqs).then_some(())
     });
 }
 
 /// The event that was missing last; printed at the end if the test fails.
 #[derive(Debug, Default)]
-struct Missed(RefCell<String>);
+struct LastMissing(RefCell<String>);
 
-impl Missed {
+impl LastMissing {
     fn set(&self, text: String) {
         self.0.replace(text);
     }
 }
 
-impl Drop for Missed {
+impl Drop for LastMissing {
     fn drop(&mut self) {
         if std::thread::panicking() {
             println!("{}", self.0.borrow());
@@ -97,49 +104,49 @@ impl Drop for Missed {
 }
 
 /// Returns the sequence number in a notification's id, if it is about this order.
-fn told_of(id: &str, order: &str) -> Option<u64> {
+fn notified_seq(id: &str, order: &str) -> Option<u64> {
     let mut parts = id.split('~').skip(1);
     let is_of = parts.next()?.eq_ignore_ascii_case(order);
     is_of.then(|| parts.nth(1)?.parse().ok()).flatten()
 }
 
 /// Reports whether the list has a buyer's command; absent for a seller's.
-fn of_buyer(act: &Act, events: &[Value]) -> Option<bool> {
-    match act {
-        Act::Initiate { .. } | Act::FollowUp { .. } | Act::Award { .. } => {
-            Some(events.iter().any(|event| is_of(act, event)))
+fn of_buyer(command: &LoadCommand, events: &[Value]) -> Option<bool> {
+    match command {
+        LoadCommand::Initiate { .. } | LoadCommand::FollowUp { .. } | LoadCommand::Award { .. } => {
+            Some(events.iter().any(|event| is_of(command, event)))
         }
-        Act::Propose { .. } | Act::Lock { .. } => None,
+        LoadCommand::Propose { .. } | LoadCommand::Lock { .. } => None,
     }
 }
 
 /// Reports whether an event is the effect of a command, with all of its content.
-fn is_of(act: &Act, event: &Value) -> bool {
+fn is_of(command: &LoadCommand, event: &Value) -> bool {
     let detail = || event["detail"].to_string();
-    let says = |text: &str| detail().contains(&format!("\"{text}\""));
-    match act {
-        Act::Initiate { .. } => event["status"] == "OrderOpened",
-        Act::FollowUp { id, .. } => {
+    let has_text = |text: &str| detail().contains(&format!("\"{text}\""));
+    match command {
+        LoadCommand::Initiate { .. } => event["status"] == "OrderOpened",
+        LoadCommand::FollowUp { id, .. } => {
             event["status"] == "FollowUpAdded"
                 && event["follow_up_id"] == id.as_str()
                 && detail().contains(&format!("what of {id}?"))
         }
-        Act::Propose { id, price, .. } => {
+        LoadCommand::Propose { id, price, .. } => {
             event["status"] == "NewProposal"
                 && event["proposal_id"] == id.as_str()
-                && says(price)
-                && says(&format!("seller-of-{id}"))
+                && has_text(price)
+                && has_text(&format!("seller-of-{id}"))
         }
-        Act::Lock { id, .. } => {
+        LoadCommand::Lock { id, .. } => {
             event["status"] == "EditLock" && event["proposal_id"] == id.as_str()
         }
-        Act::Award { id, .. } => event["status"] == "OrderFinalised" && says(id),
+        LoadCommand::Award { id, .. } => event["status"] == "OrderFinalised" && has_text(id),
     }
 }
 
 /// Reads an order's events up to the last one that a reply names.
-fn events(rest: SocketAddr, order: &str, answer: &Answer) -> Option<Vec<Value>> {
-    let last = answer.json()["last_seq"].as_u64()?;
+fn events(rest: SocketAddr, order: &str, response: &HttpResponse) -> Option<Vec<Value>> {
+    let last = response.json()["last_seq"].as_u64()?;
     let mut stream = TcpStream::connect(rest).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(15))).ok()?;
     let path = format!("/api/v1/orders/{order}/events");

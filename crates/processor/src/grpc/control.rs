@@ -2,75 +2,78 @@
 //! orphans.
 
 use futures_util::{Stream, StreamExt as _, stream};
-use orderstream_core::command::Expected;
-use orderstream_core::{Act, Answer, OrderKey, Reason, Refusal, Seq};
+use orderstream_core::command::Precondition;
+use orderstream_core::{CommandKind, OrderKey, Reason, Refusal, Reply, Seq};
 use orderstream_rpc::convert::{award_input_from_wire, timestamp_to_wire};
 use orderstream_rpc::v1;
 use orderstream_rpc::v1::order_control_service_server::OrderControlService;
 use tonic::{Request, Response, Status};
 
-use super::{Answers, Grpc, Target, bounded, optional, read, status};
+use super::{Grpc, OrderTarget, ReplyStream, bounded, optional, read, status};
 use crate::limits::{PAGE_ORDERS, PAGE_PROPOSALS};
-use crate::orders::Orders;
+use crate::orders::OwnedOrders;
 
-type Acted = Result<Response<v1::ActResponse>, Status>;
+type ControlResponse = Result<Response<v1::ActResponse>, Status>;
 
 #[tonic::async_trait]
 impl OrderControlService for Grpc {
-    async fn pause(&self, request: Request<v1::PauseRequest>) -> Acted {
+    async fn pause(&self, request: Request<v1::PauseRequest>) -> ControlResponse {
         let request = request.into_inner();
-        let target = Target::of(request.order, request.idempotency_key, request.epoch);
-        let act = bounded("reason", request.reason).map(|reason| Act::Pause { reason });
-        self.answer(target, act).await
+        let target = OrderTarget::of(request.order, request.idempotency_key, request.epoch);
+        let body = bounded("reason", request.reason).map(|reason| CommandKind::Pause { reason });
+        self.respond(target, body).await
     }
 
-    async fn resume(&self, request: Request<v1::ResumeRequest>) -> Acted {
+    async fn resume(&self, request: Request<v1::ResumeRequest>) -> ControlResponse {
         let request = request.into_inner();
-        let target = Target::of(request.order, request.idempotency_key, request.epoch);
-        self.answer(target, Ok(Act::Resume)).await
+        let target = OrderTarget::of(request.order, request.idempotency_key, request.epoch);
+        self.respond(target, Ok(CommandKind::Resume)).await
     }
 
-    async fn extend(&self, request: Request<v1::ExtendRequest>) -> Acted {
+    async fn extend(&self, request: Request<v1::ExtendRequest>) -> ControlResponse {
         let request = request.into_inner();
-        let target = Target::of(request.order, request.idempotency_key, request.epoch);
-        self.answer(target, Ok(Act::Extend { expires_in_ms: request.expires_in_ms })).await
+        let target = OrderTarget::of(request.order, request.idempotency_key, request.epoch);
+        self.respond(target, Ok(CommandKind::Extend { expires_in_ms: request.expires_in_ms })).await
     }
 
-    async fn award(&self, request: Request<v1::AwardRequest>) -> Acted {
+    async fn award(&self, request: Request<v1::AwardRequest>) -> ControlResponse {
         let request = request.into_inner();
-        let target = Target::of(request.order, request.idempotency_key, request.epoch);
-        let seen = Some(Seq(request.expected_seq)).filter(|seq| *seq > Seq(0));
-        let target =
-            target.map(|target| Target { expected: seen.map(Expected::LastSeq), ..target });
-        let act = award_input_from_wire(request.proposal_id, request.lines).try_into().and_then(
+        let target = OrderTarget::of(request.order, request.idempotency_key, request.epoch);
+        let expected_seq = Some(Seq(request.expected_seq)).filter(|seq| *seq > Seq(0));
+        let target = target.map(|target| OrderTarget {
+            expected: expected_seq.map(Precondition::LastSeq),
+            ..target
+        });
+        let body = award_input_from_wire(request.proposal_id, request.lines).try_into().and_then(
             |award| {
                 let reason = bounded("reason", request.reason)?;
                 let undo_within_ms = Some(request.undo_within_ms).filter(|ms| *ms > 0);
-                Ok(Act::Finalise { award, reason, undo_within_ms })
+                Ok(CommandKind::Finalise { award, reason, undo_within_ms })
             },
         );
-        self.answer(target, act).await
+        self.respond(target, body).await
     }
 
-    async fn undo_award(&self, request: Request<v1::UndoAwardRequest>) -> Acted {
+    async fn undo_award(&self, request: Request<v1::UndoAwardRequest>) -> ControlResponse {
         let request = request.into_inner();
-        let target = Target::of(request.order, request.idempotency_key, request.epoch);
-        let act = bounded("reason", request.reason).map(|reason| Act::UndoAward { reason });
-        self.answer(target, act).await
+        let target = OrderTarget::of(request.order, request.idempotency_key, request.epoch);
+        let body =
+            bounded("reason", request.reason).map(|reason| CommandKind::UndoAward { reason });
+        self.respond(target, body).await
     }
 
-    async fn close(&self, request: Request<v1::CloseRequest>) -> Acted {
+    async fn close(&self, request: Request<v1::CloseRequest>) -> ControlResponse {
         let request = request.into_inner();
-        let target = Target::of(request.order, request.idempotency_key, request.epoch);
-        let act = bounded("reason", request.reason).map(|reason| Act::Close { reason });
-        self.answer(target, act).await
+        let target = OrderTarget::of(request.order, request.idempotency_key, request.epoch);
+        let body = bounded("reason", request.reason).map(|reason| CommandKind::Close { reason });
+        self.respond(target, body).await
     }
 
-    async fn cancel(&self, request: Request<v1::CancelRequest>) -> Acted {
+    async fn cancel(&self, request: Request<v1::CancelRequest>) -> ControlResponse {
         let request = request.into_inner();
-        let target = Target::of(request.order, request.idempotency_key, request.epoch);
-        let act = bounded("reason", request.reason).map(|reason| Act::Cancel { reason });
-        self.answer(target, act).await
+        let target = OrderTarget::of(request.order, request.idempotency_key, request.epoch);
+        let body = bounded("reason", request.reason).map(|reason| CommandKind::Cancel { reason });
+        self.respond(target, body).await
     }
 
     async fn get_order(
@@ -80,7 +83,7 @@ impl OrderControlService for Grpc {
         let request = request.into_inner();
         let page = usize::try_from(request.max_proposals).unwrap_or(PAGE_PROPOSALS);
         let page = if page == 0 { PAGE_PROPOSALS } else { page.min(PAGE_PROPOSALS) };
-        let target = Target::of(request.order, String::new(), 0).map_err(status)?;
+        let target = OrderTarget::of(request.order, String::new(), 0).map_err(status)?;
         let after = request.after_proposal_id;
         let state = self
             .orders
@@ -92,7 +95,7 @@ impl OrderControlService for Grpc {
         Ok(Response::new(state))
     }
 
-    type ListOrdersStream = Answers<v1::OrderSummary>;
+    type ListOrdersStream = ReplyStream<v1::OrderSummary>;
 
     async fn list_orders(
         &self,
@@ -113,8 +116,8 @@ impl OrderControlService for Grpc {
             async move {
                 // An order that was removed meanwhile or cannot be read is left out.
                 let summary = orders.read(&key, read::summary).await.ok()?;
-                let wanted = phases.is_empty() || phases.contains(&summary.phase);
-                wanted.then_some(Ok(summary))
+                let is_listed = phases.is_empty() || phases.contains(&summary.phase);
+                is_listed.then_some(Ok(summary))
             }
         });
         Ok(Response::new(Box::pin(summaries.take(limit))))
@@ -124,7 +127,8 @@ impl OrderControlService for Grpc {
         &self,
         request: Request<v1::LocateOrderRequest>,
     ) -> Result<Response<v1::LocateOrderResponse>, Status> {
-        let target = Target::of(request.into_inner().order, String::new(), 0).map_err(status)?;
+        let target =
+            OrderTarget::of(request.into_inner().order, String::new(), 0).map_err(status)?;
         let name = self.name.clone();
         let located = self
             .orders
@@ -158,16 +162,20 @@ impl OrderControlService for Grpc {
 }
 
 impl Grpc {
-    async fn answer(&self, target: Result<Target, Refusal>, act: Result<Act, Refusal>) -> Acted {
-        let (target, act) = (target.map_err(status)?, act.map_err(status)?);
-        let answer = self.act(target, act).await.map_err(status)?;
-        Ok(Response::new(acted(&answer)))
+    async fn respond(
+        &self,
+        target: Result<OrderTarget, Refusal>,
+        body: Result<CommandKind, Refusal>,
+    ) -> ControlResponse {
+        let (target, body) = (target.map_err(status)?, body.map_err(status)?);
+        let reply = self.execute(target, body).await.map_err(status)?;
+        Ok(Response::new(command_response(&reply)))
     }
 }
 
 /// Streams the keys of all orders after `after`, in order; one page of them is in memory at a time.
 fn every_key(
-    orders: Orders,
+    orders: OwnedOrders,
     tenant: Option<String>,
     after: Option<OrderKey>,
 ) -> impl Stream<Item = OrderKey> {
@@ -179,11 +187,11 @@ fn every_key(
     pages.flatten()
 }
 
-fn acted(answer: &Answer) -> v1::ActResponse {
+fn command_response(reply: &Reply) -> v1::ActResponse {
     v1::ActResponse {
-        seq: answer.seq.0,
-        phase: answer.phase.as_str().to_owned(),
+        seq: reply.seq.0,
+        phase: reply.phase.as_str().to_owned(),
         message: "done".to_owned(),
-        expires_at: answer.expires_at.map(timestamp_to_wire),
+        expires_at: reply.expires_at.map(timestamp_to_wire),
     }
 }

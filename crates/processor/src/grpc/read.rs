@@ -7,12 +7,17 @@ use orderstream_core::{Order, Phase, ProposalId};
 use orderstream_rpc::convert::{order_ref, proposal_to_wire, spec_to_wire, timestamp_to_wire};
 use orderstream_rpc::v1;
 
-use crate::orders::{Facts, Former};
+use crate::orders::{FormerEntry, OrderRuntimeState};
 use crate::page;
 
 /// Converts an order, with a page of its proposals after `after`.
-pub(super) fn state(order: &Order, facts: &Facts, after: &str, limit: usize) -> v1::OrderState {
-    let page = page::of(order, ProposalId::new(after).ok().as_ref(), limit);
+pub(super) fn state(
+    order: &Order,
+    runtime: &OrderRuntimeState,
+    after: &str,
+    limit: usize,
+) -> v1::OrderState {
+    let page = page::proposals_after(order, ProposalId::new(after).ok().as_ref(), limit);
     let to_wire = |held: &Proposal| proposal_to_wire(&held.content, held.version);
     v1::OrderState {
         order: Some(order_ref(&order.key, Some(order.incarnation.as_str()))),
@@ -20,21 +25,21 @@ pub(super) fn state(order: &Order, facts: &Facts, after: &str, limit: usize) -> 
         last_seq: order.last_seq.0,
         expires_at: Some(timestamp_to_wire(order.expires_at)),
         opened_at: Some(timestamp_to_wire(order.opened_at)),
-        counts: Some(counts(order, facts)),
+        counts: Some(counts(order, runtime)),
         sellers: chosen(order),
         proposals: page.proposals.iter().map(|(_, held)| to_wire(held)).collect(),
         next_proposal_id: page.next.map(ToString::to_string).unwrap_or_default(),
-        epoch: facts.epoch.0,
+        epoch: runtime.epoch.0,
         spec: Some(spec_to_wire(&order.spec)),
         award: order.award.as_ref().map(award),
         pending_award: order.pending_award.as_deref().map(pending),
         decide_until: order.decide_until.map(timestamp_to_wire),
         invitations: order.invitations.iter().map(invitation).collect(),
-        former: facts.formers.iter().map(former).collect(),
+        former: runtime.formers.iter().map(former).collect(),
     }
 }
 
-fn former(former: &Former) -> v1::FormerIncarnation {
+fn former(former: &FormerEntry) -> v1::FormerIncarnation {
     v1::FormerIncarnation {
         incarnation: former.incarnation.to_string(),
         phase: former.phase.map_or("", Phase::as_str).to_owned(),
@@ -53,38 +58,42 @@ fn pending(pending: &PendingAward) -> v1::AwardPending {
     }
 }
 
-fn invitation(held: &Invitation) -> v1::Invitation {
+fn invitation(invitation: &Invitation) -> v1::Invitation {
     v1::Invitation {
-        seller: held.seller.to_string(),
-        state: held.state.as_str().to_owned(),
-        at: Some(timestamp_to_wire(held.at)),
-        reason: held.reason.clone().unwrap_or_default(),
+        seller: invitation.seller.to_string(),
+        state: invitation.state.as_str().to_owned(),
+        at: Some(timestamp_to_wire(invitation.at)),
+        reason: invitation.reason.clone().unwrap_or_default(),
     }
 }
 
 /// Converts an order to an entry of a list.
-pub(super) fn summary(order: &Order, facts: &Facts) -> v1::OrderSummary {
+pub(super) fn summary(order: &Order, runtime: &OrderRuntimeState) -> v1::OrderSummary {
     v1::OrderSummary {
         order: Some(order_ref(&order.key, Some(order.incarnation.as_str()))),
         phase: order.phase.as_str().to_owned(),
         last_seq: order.last_seq.0,
         expires_at: Some(timestamp_to_wire(order.expires_at)),
         opened_at: Some(timestamp_to_wire(order.opened_at)),
-        counts: Some(counts(order, facts)),
-        epoch: facts.epoch.0,
+        counts: Some(counts(order, runtime)),
+        epoch: runtime.epoch.0,
         title: order.spec.title.as_deref().unwrap_or_default().to_owned(),
-        former: facts.formers.iter().map(former).collect(),
+        former: runtime.formers.iter().map(former).collect(),
     }
 }
 
 /// Makes the reply for an order that is held here.
-pub(super) fn located(order: &Order, facts: &Facts, processor: String) -> v1::LocateOrderResponse {
+pub(super) fn located(
+    order: &Order,
+    runtime: &OrderRuntimeState,
+    processor: String,
+) -> v1::LocateOrderResponse {
     v1::LocateOrderResponse {
         found: true,
         processor,
         last_seq: order.last_seq.0,
         phase: order.phase.as_str().to_owned(),
-        epoch: facts.epoch.0,
+        epoch: runtime.epoch.0,
         order: Some(order_ref(&order.key, Some(order.incarnation.as_str()))),
     }
 }
@@ -94,16 +103,16 @@ fn chosen(order: &Order) -> Vec<String> {
     chosen.map(|choice| choice.seller.to_string()).collect()
 }
 
-fn counts(order: &Order, facts: &Facts) -> v1::OrderCounts {
+fn counts(order: &Order, runtime: &OrderRuntimeState) -> v1::OrderCounts {
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let open = |phase: ProposalPhase| phase == ProposalPhase::Open;
     v1::OrderCounts {
-        sellers: count(order.selected()),
+        sellers: count(order.invited_count()),
         proposals: count(order.proposals.len()),
         open_proposals: count(order.proposals.values().filter(|p| open(p.phase)).count()),
         follow_ups: count(order.follow_ups.len()),
         locks: count(order.proposals.values().filter(|p| p.lock.is_some()).count()),
-        streams: count(facts.followers),
+        streams: count(runtime.followers),
     }
 }
 

@@ -10,10 +10,10 @@ use orderstream_rpc::v1;
 use orderstream_rpc::v1::order_streaming_service_server::OrderStreamingService;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::session::Reached;
-use super::{Answers, Grpc, incarnation, optional, session, status};
-use crate::orders::{EventStream, Followed, Join};
-use crate::peers::{FORWARDED, not_meant};
+use super::session::SessionCaller;
+use super::{Grpc, ReplyStream, optional, parse_incarnation, session, status};
+use crate::orders::{FollowItem, FollowStream, Join};
+use crate::peers::{FORWARDED, misdirected};
 
 #[tonic::async_trait]
 impl OrderStreamingService for Grpc {
@@ -27,39 +27,39 @@ impl OrderStreamingService for Grpc {
         let key = OrderKey::new(&request.tenant, &request.order_req_id).map_err(status)?;
         let after = Seq(request.after_seq);
         let tracker = (!request.observer).then_some(Epoch(request.epoch));
-        let seen_at = (request.after_at_ms != 0).then_some(Timestamp(request.after_at_ms));
+        let cursor_at = (request.after_at_ms != 0).then_some(Timestamp(request.after_at_ms));
         // A tracker opens the incarnation that it means; an observer finds it or is refused.
-        let mut meant = incarnation(request.incarnation.clone()).map_err(status)?;
+        let mut named = parse_incarnation(request.incarnation.clone()).map_err(status)?;
         if tracker.is_some() {
             let join = join(key.clone(), request).map_err(status)?;
             if after == Seq(0) {
-                meant = Some(self.orders.open(join).await.map_err(status)?);
+                named = Some(self.orders.open(join).await.map_err(status)?);
             } else {
-                self.orders.resume(&key, meant.as_ref(), after).map_err(status)?;
+                self.orders.resume(&key, named.as_ref(), after).map_err(status)?;
             }
         }
-        if let Some(at) = seen_at {
-            let seen = (after, at);
-            self.orders.compare(&key, meant.as_ref(), seen).await.map_err(status)?;
+        if let Some(at) = cursor_at {
+            let cursor = (after, at);
+            self.orders.compare(&key, named.as_ref(), cursor).await.map_err(status)?;
         }
-        let events = self.orders.follow_one(&key, meant.as_ref(), after, tracker).await;
+        let events = self.orders.follow_one(&key, named.as_ref(), after, tracker).await;
         let events = events.map_err(status)?;
         Ok(Response::new(OrderEvents { key, events }))
     }
 
-    type SellerSessionStream = Answers<v1::SellerEvent>;
+    type SellerSessionStream = ReplyStream<v1::SellerEvent>;
 
     async fn seller_session(
         &self,
         request: Request<Streaming<v1::SellerMessage>>,
     ) -> Result<Response<Self::SellerSessionStream>, Status> {
         let mark = request.metadata().get(FORWARDED).map(|mark| mark.to_str().unwrap_or_default());
-        let reached = match mark {
-            None => Reached::BySeller,
-            Some(mark) if self.peers.is_meant(mark) => Reached::ByProcessor,
-            Some(_) => return Err(status(not_meant())),
+        let caller = match mark {
+            None => SessionCaller::Seller,
+            Some(mark) if self.peers.is_addressed_here(mark) => SessionCaller::Processor,
+            Some(_) => return Err(status(misdirected())),
         };
-        let session = session::start(self.clone(), request.into_inner(), reached).await?;
+        let session = session::start(self.clone(), request.into_inner(), caller).await?;
         Ok(Response::new(Box::pin(session)))
     }
 }
@@ -72,14 +72,14 @@ fn join(key: OrderKey, request: v1::OrderStreamRequest) -> Result<Join, Refusal>
     spec.session = spec.session.or_else(|| optional(request.session));
     let spec = OrderSpec::try_from(spec).map_err(|refusal| refusal.under("order"))?;
     let tracker = Some(Epoch(request.epoch));
-    Ok(Join { key, incarnation: incarnation(request.incarnation)?, spec, tracker })
+    Ok(Join { key, incarnation: parse_incarnation(request.incarnation)?, spec, tracker })
 }
 
 /// The stream of an order's events on the wire.
 #[derive(Debug)]
 pub struct OrderEvents {
     key: OrderKey,
-    events: EventStream,
+    events: FollowStream,
 }
 
 impl Stream for OrderEvents {
@@ -88,8 +88,8 @@ impl Stream for OrderEvents {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let next = std::task::ready!(Pin::new(&mut self.events).poll_next(context));
         Poll::Ready(next.map(|item| match item {
-            Ok(Followed::Event(event)) => Ok(event_to_wire(&self.key, &event)),
-            Ok(Followed::Draining(last_seq)) => Ok(draining(&self.key, last_seq)),
+            Ok(FollowItem::Event(event)) => Ok(event_to_wire(&self.key, &event)),
+            Ok(FollowItem::Draining(last_seq)) => Ok(draining(&self.key, last_seq)),
             Err(refusal) => Err(status(refusal)),
         }))
     }

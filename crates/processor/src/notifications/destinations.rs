@@ -35,14 +35,14 @@ impl Destination {
 
 /// One attempt at a destination. Dropped without a result, it changes no failure count.
 #[derive(Debug)]
-pub(super) struct Passage {
+pub(super) struct DeliveryPermit {
     destinations: Destinations,
     name: String,
 }
 
 impl Destinations {
     /// Admits an attempt, or returns the time that it has to wait, in milliseconds.
-    pub(super) fn enter(&self, name: &str, now: Timestamp) -> Result<Passage, u64> {
+    pub(super) fn acquire(&self, name: &str, now: Timestamp) -> Result<DeliveryPermit, u64> {
         let mut all = self.0.lock();
         if !all.contains_key(name) && all.len() >= NOTIFY_DESTINATIONS_MAX {
             all.retain(|_, held| !held.is_idle() && held.open_until > now);
@@ -50,18 +50,18 @@ impl Destinations {
                 return Err(BUSY_MS);
             }
         }
-        let held = all.entry(name.to_owned()).or_default();
-        let is_down = held.failures >= NOTIFY_CIRCUIT_FAILURES;
-        if is_down && held.open_until > now {
-            return Err(held.open_until.ms_since(now).max(1));
+        let destination = all.entry(name.to_owned()).or_default();
+        let is_down = destination.failures >= NOTIFY_CIRCUIT_FAILURES;
+        if is_down && destination.open_until > now {
+            return Err(destination.open_until.ms_since(now).max(1));
         }
         // After the back-off a single attempt probes the destination.
-        let room = if is_down { 1 } else { NOTIFY_PER_DESTINATION };
-        if held.under_way >= room {
+        let capacity = if is_down { 1 } else { NOTIFY_PER_DESTINATION };
+        if destination.under_way >= capacity {
             return Err(BUSY_MS);
         }
-        held.under_way = held.under_way.saturating_add(1);
-        Ok(Passage { destinations: self.clone(), name: name.to_owned() })
+        destination.under_way = destination.under_way.saturating_add(1);
+        Ok(DeliveryPermit { destinations: self.clone(), name: name.to_owned() })
     }
 
     /// Returns the number of destinations whose circuit breaker is open.
@@ -71,34 +71,34 @@ impl Destinations {
     }
 }
 
-impl Passage {
+impl DeliveryPermit {
     /// Records that the destination replied, even if it rejected the message.
-    pub(super) fn worked(self) {
-        if let Some(held) = self.destinations.0.lock().get_mut(&self.name) {
-            held.failures = 0;
-            held.open_until = Timestamp(0);
+    pub(super) fn succeeded(self) {
+        if let Some(destination) = self.destinations.0.lock().get_mut(&self.name) {
+            destination.failures = 0;
+            destination.open_until = Timestamp(0);
         }
     }
 
     /// Records that the destination did not reply, or was too busy.
     pub(super) fn failed(self, now: Timestamp) {
-        if let Some(held) = self.destinations.0.lock().get_mut(&self.name) {
-            held.failures = held.failures.saturating_add(1);
-            let doublings = held.failures.saturating_sub(NOTIFY_CIRCUIT_FAILURES).min(16);
-            let pause = NOTIFY_CIRCUIT_MS_MIN.saturating_mul(1 << doublings);
-            if held.failures >= NOTIFY_CIRCUIT_FAILURES {
-                held.open_until = now.plus_ms(pause.min(NOTIFY_CIRCUIT_MS_MAX));
+        if let Some(destination) = self.destinations.0.lock().get_mut(&self.name) {
+            destination.failures = destination.failures.saturating_add(1);
+            let doublings = destination.failures.saturating_sub(NOTIFY_CIRCUIT_FAILURES).min(16);
+            let backoff = NOTIFY_CIRCUIT_MS_MIN.saturating_mul(1 << doublings);
+            if destination.failures >= NOTIFY_CIRCUIT_FAILURES {
+                destination.open_until = now.plus_ms(backoff.min(NOTIFY_CIRCUIT_MS_MAX));
             }
         }
     }
 }
 
-impl Drop for Passage {
+impl Drop for DeliveryPermit {
     fn drop(&mut self) {
         let mut all = self.destinations.0.lock();
-        if let Some(held) = all.get_mut(&self.name) {
-            held.under_way = held.under_way.saturating_sub(1);
-            if held.is_idle() {
+        if let Some(destination) = all.get_mut(&self.name) {
+            destination.under_way = destination.under_way.saturating_sub(1);
+            if destination.is_idle() {
                 all.remove(&self.name);
             }
         }
@@ -116,19 +116,19 @@ mod tests {
     fn down_destinations_get_single_probes() {
         let all = Destinations::default();
         for _ in 0..NOTIFY_CIRCUIT_FAILURES {
-            all.enter("down", NOW).unwrap().failed(NOW);
+            all.acquire("down", NOW).unwrap().failed(NOW);
         }
         assert_eq!(all.down(NOW), 1);
-        assert_eq!(all.enter("down", NOW).unwrap_err(), NOTIFY_CIRCUIT_MS_MIN);
-        assert!(all.enter("up", NOW).is_ok(), "others are not concerned");
+        assert_eq!(all.acquire("down", NOW).unwrap_err(), NOTIFY_CIRCUIT_MS_MIN);
+        assert!(all.acquire("up", NOW).is_ok(), "others are not concerned");
         let later = NOW.plus_ms(NOTIFY_CIRCUIT_MS_MIN);
-        let probe = all.enter("down", later).unwrap();
-        assert_eq!(all.enter("down", later).unwrap_err(), BUSY_MS, "only one looks");
+        let probe = all.acquire("down", later).unwrap();
+        assert_eq!(all.acquire("down", later).unwrap_err(), BUSY_MS, "only one looks");
         probe.failed(later);
-        assert_eq!(all.enter("down", later).unwrap_err(), 2 * NOTIFY_CIRCUIT_MS_MIN);
+        assert_eq!(all.acquire("down", later).unwrap_err(), 2 * NOTIFY_CIRCUIT_MS_MIN);
         let later = later.plus_ms(2 * NOTIFY_CIRCUIT_MS_MIN);
-        all.enter("down", later).unwrap().worked();
-        assert!(all.enter("down", later).is_ok());
+        all.acquire("down", later).unwrap().succeeded();
+        assert!(all.acquire("down", later).is_ok());
         assert!(all.0.lock().is_empty(), "what is up and idle is forgotten");
     }
 
@@ -136,9 +136,9 @@ mod tests {
     fn attempts_per_destination_are_limited() {
         let all = Destinations::default();
         let under_way: Vec<_> =
-            (0..NOTIFY_PER_DESTINATION).map(|_| all.enter("slow", NOW).unwrap()).collect();
-        assert_eq!(all.enter("slow", NOW).unwrap_err(), BUSY_MS);
+            (0..NOTIFY_PER_DESTINATION).map(|_| all.acquire("slow", NOW).unwrap()).collect();
+        assert_eq!(all.acquire("slow", NOW).unwrap_err(), BUSY_MS);
         drop(under_way);
-        assert!(all.enter("slow", NOW).is_ok());
+        assert!(all.acquire("slow", NOW).is_ok());
     }
 }

@@ -4,20 +4,20 @@ use orderstream_core::date;
 use std::ops::Bound;
 
 use orderstream_core::notification::{Recipient, order_of};
-use orderstream_core::outbox::{Kept, State};
+use orderstream_core::outbox::{DeliveryProgress, OutboxEntry};
 use orderstream_core::{
     Incarnation, Order, OrderKey, Outbox, Reason, Refusal, SellerId, Seq, Timestamp, seal,
 };
 use serde::Serialize;
 
 use super::Notifications;
-use super::queue::Replayed;
+use super::queue::ReplayOutcome;
 use crate::limits::{PAGE_NOTIFICATIONS, REQUEST_MS_MAX};
-use crate::orders::{Life, Orders, not_found};
+use crate::orders::{IncarnationKey, OwnedOrders, not_found};
 
 /// One notification in a list. While the order is sealed, sellers and their addresses are hidden.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Listed {
+pub struct ListedNotification {
     /// Its id, the same in every message.
     pub notification_id: String,
     /// The sequence number of the event that caused it.
@@ -53,11 +53,11 @@ pub struct Listed {
 
 /// The outbox of one order.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct OutboxListed {
+pub struct OutboxView {
     /// The sequence number of the last event that the outbox has folded.
     pub cursor: Seq,
     /// The waiting notifications, then the dead letters, each oldest first; at most a page.
-    pub notifications: Vec<Listed>,
+    pub notifications: Vec<ListedNotification>,
     /// The number of waiting notifications.
     pub waiting: usize,
     /// The number of dead letters.
@@ -70,12 +70,12 @@ pub struct OutboxListed {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DeadLetters {
     /// The dead letters, grouped by order.
-    pub dead_letters: Vec<Listed>,
+    pub dead_letters: Vec<ListedNotification>,
     /// The `after` of the next page; absent at the end.
     pub next: Option<String>,
 }
 
-impl Orders {
+impl OwnedOrders {
     /// Returns an order's waiting notifications and dead letters, as of about a second ago at most.
     ///
     /// # Errors
@@ -84,18 +84,20 @@ impl Orders {
         &self,
         key: &OrderKey,
         named: Option<&Incarnation>,
-    ) -> Result<OutboxListed, Refusal> {
-        let (life, snapshot) = self.outbox(key, named).await?;
-        let outbox = Outbox::new(key.clone(), life, snapshot);
-        let view = move |order: &Order, _: &crate::orders::Facts| {
+    ) -> Result<OutboxView, Refusal> {
+        let (incarnation, snapshot) = self.outbox(key, named).await?;
+        let outbox = Outbox::new(key.clone(), incarnation, snapshot);
+        let view = move |order: &Order, _: &crate::orders::OrderRuntimeState| {
             let (waiting, dead) = outbox.snapshot().counts();
             let listed = outbox.all().take(PAGE_NOTIFICATIONS);
-            OutboxListed {
+            OutboxView {
                 cursor: outbox.cursor(),
-                notifications: listed.map(|(id, kept)| Listed::new(order, id, kept)).collect(),
+                notifications: listed
+                    .map(|(id, kept)| ListedNotification::new(order, id, kept))
+                    .collect(),
                 waiting,
                 dead,
-                forgotten: outbox.forgotten(),
+                forgotten: outbox.dropped(),
             }
         };
         self.read_one(key, named, view).await
@@ -114,13 +116,14 @@ impl Orders {
         let Some(notifications) = self.notifications() else {
             return Ok(DeadLetters { dead_letters: Vec::new(), next: None });
         };
-        let first = after.map(life_named).transpose()?;
+        let first = after.map(parse_after).transpose()?;
         let mut from = first.clone().map_or(Bound::Unbounded, Bound::Included);
-        let mut page: Vec<Listed> = Vec::new();
-        while let Some(life) = notifications.0.queue.with_dead(from) {
-            let is_wanted = tenant.is_none_or(|tenant| life.0.tenant.as_str() == tenant);
-            let same = first.as_ref() == Some(&life);
-            let dead = if is_wanted { self.dead_of(&life).await } else { Vec::new() };
+        let mut page: Vec<ListedNotification> = Vec::new();
+        while let Some(incarnation_key) = notifications.0.queue.next_with_dead(from) {
+            let is_in_tenant =
+                tenant.is_none_or(|tenant| incarnation_key.0.tenant.as_str() == tenant);
+            let same = first.as_ref() == Some(&incarnation_key);
+            let dead = if is_in_tenant { self.dead_of(&incarnation_key).await } else { Vec::new() };
             let skip = match after.filter(|_| same) {
                 Some(id) => dead
                     .iter()
@@ -134,18 +137,18 @@ impl Orders {
                 let next = page.last().map(|last| last.notification_id.clone());
                 return Ok(DeadLetters { dead_letters: page, next });
             }
-            from = Bound::Excluded(life);
+            from = Bound::Excluded(incarnation_key);
         }
         Ok(DeadLetters { dead_letters: page, next: None })
     }
 
     /// Returns the dead letters of one incarnation; none where they cannot be read.
-    async fn dead_of(&self, (key, incarnation): &Life) -> Vec<Listed> {
+    async fn dead_of(&self, (key, incarnation): &IncarnationKey) -> Vec<ListedNotification> {
         let outbox = self.outbox(key, Some(incarnation)).await;
-        let Ok((life, snapshot)) = outbox else { return Vec::new() };
-        let outbox = Outbox::new(key.clone(), life, snapshot);
-        let view = move |order: &Order, _: &crate::orders::Facts| {
-            outbox.dead().map(|(id, kept)| Listed::new(order, id, kept)).collect()
+        let Ok((stored_incarnation, snapshot)) = outbox else { return Vec::new() };
+        let outbox = Outbox::new(key.clone(), stored_incarnation, snapshot);
+        let view = move |order: &Order, _: &crate::orders::OrderRuntimeState| {
+            outbox.dead().map(|(id, kept)| ListedNotification::new(order, id, kept)).collect()
         };
         self.read_one(key, Some(incarnation), view).await.unwrap_or_default()
     }
@@ -161,19 +164,19 @@ impl Orders {
                 "no such notification was given up; list them at /api/v1/dead-letters",
             )
         };
-        let life = order_of(id).ok_or_else(missing)?;
+        let incarnation_key = order_of(id).ok_or_else(missing)?;
         let notifications: &Notifications = self.notifications().ok_or_else(missing)?;
-        if self.incarnation(&life.0).is_none() {
-            return Err(not_found(&life.0));
+        if self.incarnation(&incarnation_key.0).is_none() {
+            return Err(not_found(&incarnation_key.0));
         }
-        if self.holds(&life.0, Some(&life.1)).is_none() {
+        if self.find_incarnation(&incarnation_key.0, Some(&incarnation_key.1)).is_none() {
             return Err(missing());
         }
-        let replayed = notifications.0.queue.replay(&life, id.to_owned());
+        let replayed = notifications.0.queue.replay(&incarnation_key, id.to_owned());
         let limit = std::time::Duration::from_millis(REQUEST_MS_MAX);
         match tokio::time::timeout(limit, replayed).await {
-            Ok(Ok(Replayed::Done)) => Ok(()),
-            Ok(Ok(Replayed::Unknown)) => Err(missing()),
+            Ok(Ok(ReplayOutcome::Requeued)) => Ok(()),
+            Ok(Ok(ReplayOutcome::Unknown)) => Err(missing()),
             Ok(Err(_)) | Err(_) => Err(Refusal::new(
                 Reason::Overloaded,
                 "the order's outbox is busy; list the dead letters, and ask again",
@@ -182,51 +185,53 @@ impl Orders {
     }
 }
 
-fn life_named(id: &str) -> Result<Life, Refusal> {
+fn parse_after(id: &str) -> Result<IncarnationKey, Refusal> {
     let wrong = || Refusal::field("after", "is no notification's id; give `next` of a page");
     order_of(id).ok_or_else(wrong)
 }
 
-impl Listed {
-    fn new(order: &Order, notification_id: String, kept: &Kept) -> Self {
-        let is_shown = !order.is_sealed();
-        let (recipient, seller) = match &kept.due.recipient {
+impl ListedNotification {
+    fn new(order: &Order, notification_id: String, entry: &OutboxEntry) -> Self {
+        let is_visible = !order.is_sealed();
+        let (recipient, seller) = match &entry.due.recipient {
             Recipient::Buyer => ("buyer", None),
-            Recipient::Seller(seller) => ("seller", Some(shown(order, seller))),
+            Recipient::Seller(seller) => ("seller", Some(redacted_seller(order, seller))),
             Recipient::Sink => ("sink", None),
         };
-        let (state, attempts) = match &kept.state {
-            State::Waiting { attempts, .. } => ("waiting", *attempts),
-            State::Told => ("delivered", 1),
-            State::GivenUp { attempts, .. } => ("dead", *attempts),
+        let (state, attempts) = match &entry.state {
+            DeliveryProgress::Waiting { attempts, .. } => ("waiting", *attempts),
+            DeliveryProgress::Delivered => ("delivered", 1),
+            DeliveryProgress::GivenUp { attempts, .. } => ("dead", *attempts),
         };
-        let (next_at, dead_at, reason) = match &kept.state {
-            State::Waiting { next_at, reason, .. } => (Some(*next_at), None, reason.clone()),
-            State::Told => (None, None, None),
-            State::GivenUp { at, reason, .. } => (None, Some(*at), Some(reason.clone())),
+        let (next_at, dead_at, reason) = match &entry.state {
+            DeliveryProgress::Waiting { next_at, reason, .. } => {
+                (Some(*next_at), None, reason.clone())
+            }
+            DeliveryProgress::Delivered => (None, None, None),
+            DeliveryProgress::GivenUp { at, reason, .. } => (None, Some(*at), Some(reason.clone())),
         };
         Self {
             notification_id,
-            seq: kept.seq,
-            topic: kept.due.topic.as_str(),
-            template: kept.due.template.as_str(),
+            seq: entry.seq,
+            topic: entry.due.topic.as_str(),
+            template: entry.due.template.as_str(),
             recipient,
             seller,
-            channel: kept.due.channel.kind.as_str(),
-            address: Some(kept.due.channel.address.clone())
-                .filter(|_| is_shown || recipient != "seller"),
+            channel: entry.due.channel.kind.as_str(),
+            address: Some(entry.due.channel.address.clone())
+                .filter(|_| is_visible || recipient != "seller"),
             state,
             attempts,
-            due_at: kept.due_at,
+            due_at: entry.due_at,
             next_at,
             dead_at,
             // The text of a server's response may hold an address.
-            reason: reason.filter(|_| is_shown),
+            reason: reason.filter(|_| is_visible),
         }
     }
 }
 
-fn shown(order: &Order, seller: &SellerId) -> String {
+fn redacted_seller(order: &Order, seller: &SellerId) -> String {
     seal::seller(order, seller).to_owned()
 }
 

@@ -9,47 +9,47 @@ use orderstream_core::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use super::store::Head;
-use super::{Life, Wakes};
+use super::store::OutboxSummary;
+use super::{IncarnationKey, PassWaker};
 use crate::limits::NOTIFY_REPLAYS_MAX;
 
 /// The orders with notifications to send.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
-    state: Mutex<State>,
+pub(super) struct OutboxQueue {
+    state: Mutex<OutboxQueueState>,
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct OutboxQueueState {
     /// Orders with new events.
-    dirty: BTreeSet<Life>,
+    dirty: BTreeSet<IncarnationKey>,
     /// Orders with a later attempt, and its time.
-    later: BTreeMap<Life, Timestamp>,
-    by_time: BTreeSet<(Timestamp, Life)>,
+    later: BTreeMap<IncarnationKey, Timestamp>,
+    by_time: BTreeSet<(Timestamp, IncarnationKey)>,
     /// Orders with a running round.
-    active: BTreeMap<Life, Wakes>,
+    active: BTreeMap<IncarnationKey, PassWaker>,
     /// Requests to send given-up notifications again, by order.
-    replays: BTreeMap<Life, Vec<Replay>>,
+    replays: BTreeMap<IncarnationKey, Vec<ReplayRequest>>,
     /// The counts of waiting and given-up notifications, of orders that have any.
-    tally: BTreeMap<Life, Head>,
+    summaries: BTreeMap<IncarnationKey, OutboxSummary>,
     /// The due times of each order's oldest waiting notification.
-    oldest: BTreeSet<(Timestamp, Life)>,
+    oldest: BTreeSet<(Timestamp, IncarnationKey)>,
     pending: usize,
     dead: usize,
     /// The order of the last round, so that all get their turn.
-    last: Option<Life>,
+    last: Option<IncarnationKey>,
 }
 
-impl State {
-    fn forget_time(&mut self, key: &Life) {
+impl OutboxQueueState {
+    fn forget_time(&mut self, key: &IncarnationKey) {
         if let Some(at) = self.later.remove(key) {
             self.by_time.remove(&(at, key.clone()));
         }
     }
 
     /// Takes the next order with new events after the last one, in a circle.
-    fn next_dirty(&mut self) -> Option<Life> {
+    fn next_dirty(&mut self) -> Option<IncarnationKey> {
         let after = self.last.as_ref().and_then(|last| {
             let range = (Bound::Excluded(last.clone()), Bound::Unbounded);
             self.dirty.range(range).next().cloned()
@@ -60,19 +60,19 @@ impl State {
         Some(key)
     }
 
-    fn next_due(&mut self, now: Timestamp) -> Option<Life> {
+    fn next_due(&mut self, now: Timestamp) -> Option<IncarnationKey> {
         let (at, key) = self.by_time.first()?;
         (*at <= now).then(|| key.clone())
     }
 }
 
-impl Queue {
+impl OutboxQueue {
     /// Queues an order with new events, or wakes its running round.
-    pub(super) fn wake(&self, key: &Life) {
+    pub(super) fn wake(&self, key: &IncarnationKey) {
         {
             let mut state = self.state.lock();
-            if let Some(wakes) = state.active.get(key) {
-                wakes.notify_one();
+            if let Some(waker) = state.active.get(key) {
+                waker.notify_one();
                 return;
             }
             state.dirty.insert(key.clone());
@@ -80,8 +80,8 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// Takes the next order for a round; it is active until [`Queue::done`].
-    pub(super) fn next(&self, now: Timestamp) -> Option<(Life, Wakes)> {
+    /// Takes the next order for a round; it is active until [`OutboxQueue::finish`].
+    pub(super) fn next(&self, now: Timestamp) -> Option<(IncarnationKey, PassWaker)> {
         let mut state = self.state.lock();
         let key = match state.next_due(now) {
             Some(key) => key,
@@ -89,19 +89,19 @@ impl Queue {
         };
         state.dirty.remove(&key);
         state.forget_time(&key);
-        let wakes = Arc::new(Notify::new());
-        state.active.insert(key.clone(), Arc::clone(&wakes));
-        Some((key, wakes))
+        let waker = Arc::new(Notify::new());
+        state.active.insert(key.clone(), Arc::clone(&waker));
+        Some((key, waker))
     }
 
     /// Ends a round; the order is due again at this time, if there is one.
-    pub(super) fn done(&self, key: &Life, again_at: Option<Timestamp>) {
+    pub(super) fn finish(&self, key: &IncarnationKey, again_at: Option<Timestamp>) {
         {
             let mut state = self.state.lock();
-            let wakes = state.active.remove(key);
+            let waker = state.active.remove(key);
             // A wake that came while the round was ending must not be lost: its permit is still
             // there.
-            let was_woken = wakes.is_some_and(|wakes| has_permit(&wakes));
+            let was_woken = waker.is_some_and(|wakes| has_permit(&wakes));
             if was_woken {
                 state.dirty.insert(key.clone());
             }
@@ -129,13 +129,17 @@ impl Queue {
     }
 
     /// Requests that a given-up notification is sent again in the order's next round.
-    pub(super) fn replay(&self, key: &Life, id: String) -> oneshot::Receiver<Replayed> {
+    pub(super) fn replay(
+        &self,
+        key: &IncarnationKey,
+        id: String,
+    ) -> oneshot::Receiver<ReplayOutcome> {
         let (sender, receiver) = oneshot::channel();
         {
             let mut state = self.state.lock();
             let waiting: usize = state.replays.values().map(Vec::len).sum();
             if waiting < NOTIFY_REPLAYS_MAX {
-                state.replays.entry(key.clone()).or_default().push(Replay { id, sender });
+                state.replays.entry(key.clone()).or_default().push(ReplayRequest { id, sender });
             }
         }
         self.wake(key);
@@ -143,24 +147,25 @@ impl Queue {
     }
 
     /// Takes the replay requests of an order.
-    pub(super) fn take_replays(&self, key: &Life) -> Vec<Replay> {
+    pub(super) fn take_replays(&self, key: &IncarnationKey) -> Vec<ReplayRequest> {
         self.state.lock().replays.remove(key).unwrap_or_default()
     }
 
     /// Records the counts of an order's outbox.
-    pub(super) fn tally(&self, key: &Life, head: Head) {
+    pub(super) fn record_summary(&self, key: &IncarnationKey, summary: OutboxSummary) {
         let mut state = self.state.lock();
-        let former = state.tally.remove(key).unwrap_or_default();
-        state.pending = state.pending.saturating_sub(former.pending).saturating_add(head.pending);
-        state.dead = state.dead.saturating_sub(former.dead).saturating_add(head.dead);
-        if let Some(at) = former.oldest {
+        let previous = state.summaries.remove(key).unwrap_or_default();
+        state.pending =
+            state.pending.saturating_sub(previous.pending).saturating_add(summary.pending);
+        state.dead = state.dead.saturating_sub(previous.dead).saturating_add(summary.dead);
+        if let Some(at) = previous.oldest {
             state.oldest.remove(&(at, key.clone()));
         }
-        if let Some(at) = head.oldest {
+        if let Some(at) = summary.oldest {
             state.oldest.insert((at, key.clone()));
         }
-        if head.pending > 0 || head.dead > 0 {
-            state.tally.insert(key.clone(), head);
+        if summary.pending > 0 || summary.dead > 0 {
+            state.summaries.insert(key.clone(), summary);
         }
     }
 
@@ -172,32 +177,32 @@ impl Queue {
     }
 
     /// Returns the next incarnation from here on with given-up notifications.
-    pub(super) fn with_dead(&self, from: Bound<Life>) -> Option<Life> {
+    pub(super) fn next_with_dead(&self, from: Bound<IncarnationKey>) -> Option<IncarnationKey> {
         let state = self.state.lock();
-        let mut held = state.tally.range((from, Bound::Unbounded));
-        held.find(|(_, head)| head.dead > 0).map(|(key, _)| key.clone())
+        let mut candidates = state.summaries.range((from, Bound::Unbounded));
+        candidates.find(|(_, head)| head.dead > 0).map(|(key, _)| key.clone())
     }
 }
 
 /// A request to send one given-up notification again.
 #[derive(Debug)]
-pub(super) struct Replay {
+pub(super) struct ReplayRequest {
     pub(super) id: String,
-    sender: oneshot::Sender<Replayed>,
+    sender: oneshot::Sender<ReplayOutcome>,
 }
 
 /// The outcome of a replay request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Replayed {
+pub(super) enum ReplayOutcome {
     /// It is waiting again, on disk too.
-    Done,
+    Requeued,
     /// No such notification was given up.
     Unknown,
 }
 
-impl Replay {
-    pub(super) fn answer(self, replayed: Replayed) {
-        if self.sender.send(replayed).is_err() {
+impl ReplayRequest {
+    pub(super) fn reply(self, outcome: ReplayOutcome) {
+        if self.sender.send(outcome).is_err() {
             tracing::debug!("who asked for a replay went away");
         }
     }

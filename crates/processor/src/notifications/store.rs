@@ -4,7 +4,7 @@
 //! revision counts.
 
 use bytes::Bytes;
-use orderstream_core::outbox::Snapshot;
+use orderstream_core::outbox::OutboxSnapshot;
 use orderstream_core::{Seq, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +29,7 @@ impl Half {
 
 /// The place of an order's newest snapshot, and its summary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct OutboxLocation {
     /// The list that holds it.
     pub(crate) half: Half,
     /// The last record of that list; 0 where there is none.
@@ -37,7 +37,7 @@ pub(crate) struct Place {
     /// The snapshot's number; the highest one counts.
     pub(crate) revision: u64,
     /// The snapshot's summary.
-    pub(crate) head: Head,
+    pub(crate) summary: OutboxSummary,
     /// The state of the outbox's records.
     pub(crate) health: OutboxHealth,
 }
@@ -60,7 +60,7 @@ pub(crate) enum OutboxHealth {
 
 /// The summary of a snapshot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Head {
+pub(crate) struct OutboxSummary {
     /// The last event that the outbox has folded.
     pub(crate) cursor: Seq,
     /// The number of waiting notifications.
@@ -72,37 +72,37 @@ pub(crate) struct Head {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Short {
+struct OutboxRecordHeader {
     revision: u64,
-    head: Head,
+    head: OutboxSummary,
 }
 
 #[derive(Serialize)]
-struct Written<'a> {
+struct OutboxRecord<'a> {
     revision: u64,
-    head: Head,
-    outbox: &'a Snapshot,
+    head: OutboxSummary,
+    outbox: &'a OutboxSnapshot,
 }
 
 #[derive(Deserialize)]
-struct Read {
-    outbox: Snapshot,
+struct OutboxRecordBody {
+    outbox: OutboxSnapshot,
 }
 
-impl Head {
-    pub(crate) fn of(outbox: &Snapshot) -> Self {
+impl OutboxSummary {
+    pub(crate) fn of(outbox: &OutboxSnapshot) -> Self {
         let (pending, dead) = outbox.counts();
         Self { cursor: outbox.cursor, pending, dead, oldest: outbox.oldest_due_at() }
     }
 }
 
-impl Place {
+impl OutboxLocation {
     /// Folds one record of one of the lists.
     pub(crate) fn fold(&mut self, half: Half, record: u64, payload: &[u8]) {
-        match serde_json::from_slice::<Short>(payload) {
-            Ok(short) if short.revision >= self.revision => {
-                let Short { revision, head } = short;
-                *self = Self { half, record, revision, head, health: self.health };
+        match serde_json::from_slice::<OutboxRecordHeader>(payload) {
+            Ok(header) if header.revision >= self.revision => {
+                let OutboxRecordHeader { revision, head: summary } = header;
+                *self = Self { half, record, revision, summary, health: self.health };
             }
             Ok(_) => {}
             Err(_) => self.health = OutboxHealth::Damaged,
@@ -110,13 +110,13 @@ impl Place {
     }
 }
 
-pub(crate) fn encode(revision: u64, outbox: &Snapshot) -> Result<Bytes, serde_json::Error> {
-    let written = Written { revision, head: Head::of(outbox), outbox };
-    serde_json::to_vec(&written).map(Bytes::from)
+pub(crate) fn encode(revision: u64, outbox: &OutboxSnapshot) -> Result<Bytes, serde_json::Error> {
+    let record = OutboxRecord { revision, head: OutboxSummary::of(outbox), outbox };
+    serde_json::to_vec(&record).map(Bytes::from)
 }
 
-pub(crate) fn decode(payload: &[u8]) -> Result<Snapshot, serde_json::Error> {
-    serde_json::from_slice::<Read>(payload).map(|read| read.outbox)
+pub(crate) fn decode(payload: &[u8]) -> Result<OutboxSnapshot, serde_json::Error> {
+    serde_json::from_slice::<OutboxRecordBody>(payload).map(|read| read.outbox)
 }
 
 #[cfg(test)]

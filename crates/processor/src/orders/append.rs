@@ -3,65 +3,67 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use orderstream_core::book::Output;
-use orderstream_core::{Answer, Epoch, Event, Refusal, Seq, Withheld};
-use orderstream_journal::{Append, AppendError, Appended, DurableProof};
+use orderstream_core::book::BookOutput;
+use orderstream_core::{Epoch, Event, Refusal, Reply, Seq, Withheld};
+use orderstream_journal::{Append, AppendError, AppendReceipt, DurableProof};
 use tokio::sync::oneshot;
 
 use super::capacity::Reservation;
-use super::entry::{Entry, answer};
-use super::incarnations::of_life;
+use super::entry::{IncarnationEntry, reply};
+use super::incarnations::entry_of;
 use super::outbox;
 use super::record::{self, ListKind, OnDisk};
-use super::{Deadlines, Life, Orders, Shard, Slot, storage_unavailable};
+use super::{Deadlines, InFlightPermit, IncarnationKey, OwnedOrders, Shard, storage_unavailable};
 
 /// The state that the outcome of an append needs.
-struct Waiting {
-    life: Life,
+struct PendingAppend {
+    incarnation_key: IncarnationKey,
     events: Vec<Arc<Event>>,
-    answer: Withheld<Result<Answer, Refusal>>,
+    reply: Withheld<Result<Reply, Refusal>>,
     caller: CommandCaller,
 }
 
 /// The caller of a command, and what it holds until its reply.
 pub(super) struct CommandCaller {
     /// Its place among the commands that wait for the disk.
-    pub(super) slot: Slot,
+    pub(super) permit: InFlightPermit,
     /// The channel for its reply.
-    pub(super) sender: oneshot::Sender<Result<Answer, Refusal>>,
+    pub(super) sender: oneshot::Sender<Result<Reply, Refusal>>,
     /// The places that are reserved for the order that it opens.
     pub(super) reservation: Option<Reservation>,
 }
 
-impl Orders {
+impl OwnedOrders {
     /// Submits the events of a step to the journal, together with the grant to the tracker if the
     /// step opens the order. The caller holds the shard's lock, so that the journal receives an
     /// order's appends in the order of their steps.
     pub(super) fn append(
         &self,
         shard: &mut Shard,
-        life: &Life,
-        (output, opener): (Output, Option<Epoch>),
+        incarnation_key: &IncarnationKey,
+        (output, opener): (BookOutput, Option<Epoch>),
         caller: CommandCaller,
     ) {
-        let is_beside = shard.is_opening(life);
-        let Some(entry) = of_life(&mut shard.openings, &mut shard.orders, life) else { return };
+        let is_beside = shard.is_opening(incarnation_key);
+        let Some(entry) = entry_of(&mut shard.openings, &mut shard.orders, incarnation_key) else {
+            return;
+        };
         if !is_beside {
             index_deadline(&mut shard.deadlines, entry);
         }
         let records: Result<Vec<_>, _> = output.events.iter().map(record::encode).collect();
         let expected = output.events.first().map_or(0, |event| event.seq.0.saturating_sub(1));
-        let waiting = Waiting {
-            life: life.clone(),
+        let pending = PendingAppend {
+            incarnation_key: incarnation_key.clone(),
             events: output.events.into_iter().map(Arc::new).collect(),
-            answer: output.answer,
+            reply: output.reply,
             caller,
         };
-        let list = record::list_name(ListKind::Events, &life.0, &life.1);
+        let list = record::list_name(ListKind::Events, &incarnation_key.0, &incarnation_key.1);
         let this = self.clone();
-        let done = Box::new(move |outcome| this.appended(waiting, outcome));
+        let done = Box::new(move |outcome| this.on_appended(pending, outcome));
         let grant = opener.and_then(|epoch| {
-            entry.feed.expect_opener();
+            entry.tail.expect_opener();
             self.opening_grant(entry, epoch)
         });
         let grants = u64::from(grant.is_some());
@@ -82,61 +84,63 @@ impl Orders {
             Err(error) => {
                 // The callback was dropped, and with it the sender: the caller is refused with
                 // STORAGE_UNAVAILABLE.
-                tracing::warn!(order = %life.0, %error, "the journal takes no records");
-                shard.suspect(life);
+                tracing::warn!(order = %incarnation_key.0, %error, "the journal takes no records");
+                shard.suspect(incarnation_key);
             }
         }
     }
 
     /// Runs on the journal's thread, after the sync or its failure.
-    fn appended(&self, waiting: Waiting, outcome: Result<Appended, AppendError>) {
-        let Waiting { life, events, answer: withheld, caller } = waiting;
-        let CommandCaller { slot, sender, reservation } = caller;
-        let mut guard = self.shard(&life.0).lock();
+    fn on_appended(&self, pending: PendingAppend, outcome: Result<AppendReceipt, AppendError>) {
+        let PendingAppend { incarnation_key, events, reply: withheld, caller } = pending;
+        let CommandCaller { permit, sender, reservation } = caller;
+        let mut guard = self.shard(&incarnation_key.0).lock();
         let shard = &mut *guard;
-        let Some(entry) = of_life(&mut shard.openings, &mut shard.orders, &life) else { return };
+        let Some(entry) = entry_of(&mut shard.openings, &mut shard.orders, &incarnation_key) else {
+            return;
+        };
         entry.in_flight = entry.in_flight.saturating_sub(1);
         let released = match outcome {
             Ok(appended) => {
-                let told = tracing::enabled!(tracing::Level::DEBUG).then(|| events.clone());
+                let logged = tracing::enabled!(tracing::Level::DEBUG).then(|| events.clone());
                 if let Some(order) = entry.book.order() {
                     let metrics = &self.inner.parts.metrics;
-                    entry.proposals = metrics.stored(order, &events, entry.proposals);
+                    entry.proposals = metrics.events_stored(order, &events, entry.proposals);
                 }
                 let on_disk = OnDisk::from(DurableProof::from(&appended));
                 let mut wakers = publish(entry, on_disk, events);
                 wakers.extend(self.index_open(entry, reservation));
                 let released = on_disk.release(withheld).ok();
                 outbox::wake(self, entry);
-                self.settle(shard, &life);
+                self.settle(shard, &incarnation_key);
                 drop(guard);
                 wakers.into_iter().for_each(std::task::Waker::wake);
-                tell(&life, &told.unwrap_or_default());
+                log_events(&incarnation_key, &logged.unwrap_or_default());
                 released
             }
             Err(error) => {
-                tracing::warn!(order = %life.0, %error, "records did not reach the disk");
-                shard.suspect(&life);
+                tracing::warn!(order = %incarnation_key.0, %error, "records did not reach the disk");
+                shard.suspect(&incarnation_key);
                 None
             }
         };
-        drop(slot);
-        answer(sender, released.unwrap_or_else(|| Err(storage_unavailable())));
+        drop(permit);
+        reply(sender, released.unwrap_or_else(|| Err(storage_unavailable())));
     }
 }
 
-impl Orders {
+impl OwnedOrders {
     /// Brings the maps in step with the disk: the one place where a new incarnation replaces an
     /// ended one.
-    pub(super) fn settle(&self, shard: &mut Shard, life: &Life) {
-        if shard.is_opening(life) {
-            shard.promote(life, self.now());
+    pub(super) fn settle(&self, shard: &mut Shard, incarnation_key: &IncarnationKey) {
+        if shard.is_opening(incarnation_key) {
+            shard.promote(incarnation_key, self.now());
             self.inner.formers.fetch_add(1, Ordering::Relaxed);
-            if let Some(entry) = shard.orders.get_mut(&life.0) {
+            if let Some(entry) = shard.orders.get_mut(&incarnation_key.0) {
                 index_deadline(&mut shard.deadlines, entry);
             }
         }
-        shard.index_end(&life.0);
+        shard.index_end(&incarnation_key.0);
     }
 
     /// Brings the indexes of open orders in step with the disk: the sellers' capacity, their
@@ -145,7 +149,7 @@ impl Orders {
     /// lock.
     pub(super) fn index_open(
         &self,
-        entry: &mut Entry,
+        entry: &mut IncarnationEntry,
         reservation: Option<Reservation>,
     ) -> Vec<std::task::Waker> {
         let on_disk = entry.on_disk.seq();
@@ -159,39 +163,39 @@ impl Orders {
         if entry.place.is_some() {
             return Vec::new();
         }
-        let (place, wakers) = self.inner.invited.open(order);
+        let (place, wakers) = self.inner.invitations.open(order);
         self.inner.capacity.open(order, reservation);
-        self.inner.parts.metrics.opened();
+        self.inner.parts.metrics.order_opened();
         entry.place = Some(place);
         wakers
     }
 
     /// Removes an order from the indexes of open orders.
-    pub(super) fn close(&self, entry: &mut Entry) {
+    pub(super) fn close(&self, entry: &mut IncarnationEntry) {
         let (Some(order), Some(place)) = (entry.book.order(), entry.place.take()) else { return };
-        self.inner.invited.end(order, place);
+        self.inner.invitations.end(order, place);
         self.inner.capacity.end(order);
-        self.inner.parts.metrics.closed();
+        self.inner.parts.metrics.order_closed();
     }
 }
 
 /// Logs stored events, under their order's trace.
-fn tell((key, incarnation): &Life, events: &[Arc<Event>]) {
+fn log_events((key, incarnation): &IncarnationKey, events: &[Arc<Event>]) {
     for event in events {
-        let (seq, word, trace_id) = (event.seq.0, event.kind.as_str(), incarnation.trace_id());
-        tracing::debug!(order = %key, seq, event = word, trace_id, "an event is stored");
+        let (seq, kind, trace_id) = (event.seq.0, event.kind.as_str(), incarnation.trace_id());
+        tracing::debug!(order = %key, seq, event = kind, trace_id, "an event is stored");
     }
 }
 
 /// Brings the shard's index of deadlines in step with the order's book.
-pub(super) fn index_deadline(deadlines: &mut Deadlines, entry: &mut Entry) {
+pub(super) fn index_deadline(deadlines: &mut Deadlines, entry: &mut IncarnationEntry) {
     let deadline = entry.book.deadline();
     if deadline == entry.deadline {
         return;
     }
     let key = entry.book.key();
-    if let Some(former) = entry.deadline {
-        deadlines.remove(&(former, key.clone()));
+    if let Some(previous) = entry.deadline {
+        deadlines.remove(&(previous, key.clone()));
     }
     if let Some(deadline) = deadline {
         deadlines.insert((deadline, key.clone()));
@@ -202,7 +206,7 @@ pub(super) fn index_deadline(deadlines: &mut Deadlines, entry: &mut Entry) {
 /// Makes what is on disk visible to followers and to waiting callers. Returns the wakers, to be
 /// woken without the lock.
 pub(super) fn publish(
-    entry: &mut Entry,
+    entry: &mut IncarnationEntry,
     on_disk: OnDisk,
     events: Vec<Arc<Event>>,
 ) -> Vec<std::task::Waker> {
@@ -212,7 +216,7 @@ pub(super) fn publish(
         .order()
         .filter(|order| order.phase.is_terminal() && order.last_seq <= entry.on_disk.seq())
         .map(|order| order.last_seq);
-    let wakers = entry.feed.publish(entry.on_disk.seq(), ended_at, events);
+    let wakers = entry.tail.publish(entry.on_disk.seq(), ended_at, events);
     entry.wake_waiters();
     wakers
 }
@@ -221,18 +225,18 @@ impl Shard {
     /// Marks an incarnation whose book is ahead of the disk: it is read again before its next
     /// command. One that was opening beside an ended one is given up instead, and any records of it
     /// on disk are removed: its caller received a failure, and nobody else knows of it.
-    pub(super) fn suspect(&mut self, life: &Life) {
-        if self.is_opening(life) {
-            if let Some(mut entry) = self.openings.remove(&life.0) {
+    pub(super) fn suspect(&mut self, incarnation_key: &IncarnationKey) {
+        if self.is_opening(incarnation_key) {
+            if let Some(mut entry) = self.openings.remove(&incarnation_key.0) {
                 entry.fail_waiters();
             }
-            self.removals.insert(life.clone());
+            self.removals.insert(incarnation_key.clone());
         }
-        let entry = self.orders.get_mut(&life.0);
-        if let Some(entry) = entry.filter(|entry| entry.incarnation == life.1) {
+        let entry = self.orders.get_mut(&incarnation_key.0);
+        if let Some(entry) = entry.filter(|entry| entry.incarnation == incarnation_key.1) {
             entry.suspect = true;
             entry.fail_waiters();
-            self.suspects.insert(life.0.clone());
+            self.suspects.insert(incarnation_key.0.clone());
         }
     }
 }

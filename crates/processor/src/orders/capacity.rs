@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 /// The counts of this processor.
 #[derive(Debug, Default)]
 pub(super) struct Capacity {
-    counts: Mutex<Counts>,
+    counts: Mutex<OpenOrderCounts>,
 }
 
 /// Places at the sellers that were chosen for an order that is opening; given back on drop.
@@ -26,9 +26,9 @@ pub(super) struct Reservation {
 }
 
 impl Reservation {
-    fn give_back(&mut self, counts: &mut Counts) {
+    fn release(&mut self, counts: &mut OpenOrderCounts) {
         for seller in std::mem::take(&mut self.sellers) {
-            counts.give_back(&self.tenant, &seller);
+            counts.release(&self.tenant, &seller);
         }
     }
 }
@@ -37,27 +37,27 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         if !self.sellers.is_empty() {
             let capacity = Arc::clone(&self.capacity);
-            self.give_back(&mut capacity.counts.lock());
+            self.release(&mut capacity.counts.lock());
         }
     }
 }
 
 /// The number of open orders of each seller.
 #[derive(Debug, Default)]
-pub(super) struct Counts(BTreeMap<(Tenant, SellerId), u32>);
+pub(super) struct OpenOrderCounts(BTreeMap<(Tenant, SellerId), u32>);
 
-impl Counts {
+impl OpenOrderCounts {
     /// Returns the count of one seller.
     pub(super) fn of(&self, tenant: &Tenant, seller: &SellerId) -> u32 {
         self.0.get(&(tenant.clone(), seller.clone())).copied().unwrap_or(0)
     }
 
-    fn take(&mut self, tenant: &Tenant, seller: &SellerId) {
+    fn acquire(&mut self, tenant: &Tenant, seller: &SellerId) {
         let count = self.0.entry((tenant.clone(), seller.clone())).or_default();
         *count = count.saturating_add(1);
     }
 
-    fn give_back(&mut self, tenant: &Tenant, seller: &SellerId) {
+    fn release(&mut self, tenant: &Tenant, seller: &SellerId) {
         let key = (tenant.clone(), seller.clone());
         if let Some(count) = self.0.get_mut(&key) {
             *count = count.saturating_sub(1);
@@ -73,14 +73,14 @@ impl Capacity {
     pub(super) fn reserve(
         self: &Arc<Self>,
         tenant: &Tenant,
-        choose: impl FnOnce(&Counts) -> Vec<SellerChoice>,
+        choose: impl FnOnce(&OpenOrderCounts) -> Vec<SellerChoice>,
     ) -> (Vec<SellerChoice>, Reservation) {
         let mut counts = self.counts.lock();
         let choices = choose(&counts);
         let chosen = choices.iter().filter(|choice| choice.verdict == Verdict::Chosen);
         let sellers: BTreeSet<SellerId> = chosen.map(|choice| choice.seller.clone()).collect();
         for seller in &sellers {
-            counts.take(tenant, seller);
+            counts.acquire(tenant, seller);
         }
         let capacity = Arc::clone(self);
         (choices, Reservation { capacity, tenant: tenant.clone(), sellers })
@@ -90,18 +90,18 @@ impl Capacity {
     pub(super) fn open(&self, order: &Order, reservation: Option<Reservation>) {
         let mut counts = self.counts.lock();
         if let Some(mut reservation) = reservation {
-            reservation.give_back(&mut counts);
+            reservation.release(&mut counts);
         }
-        for held in &order.invitations {
-            counts.take(&order.key.tenant, &held.seller);
+        for invitation in &order.invitations {
+            counts.acquire(&order.key.tenant, &invitation.seller);
         }
     }
 
     /// Gives back the places of an order that has ended.
     pub(super) fn end(&self, order: &Order) {
         let mut counts = self.counts.lock();
-        for held in &order.invitations {
-            counts.give_back(&order.key.tenant, &held.seller);
+        for invitation in &order.invitations {
+            counts.release(&order.key.tenant, &invitation.seller);
         }
     }
 }
@@ -139,7 +139,7 @@ mod tests {
         order.unwrap()
     }
 
-    fn taken(capacity: &Capacity) -> [u32; 2] {
+    fn open_counts(capacity: &Capacity) -> [u32; 2] {
         let counts = capacity.counts.lock();
         ["a", "b"].map(|name| counts.of(&Tenant::default(), &SellerId::new(name).unwrap()))
     }
@@ -148,11 +148,11 @@ mod tests {
     fn opened_orders_take_one_place_each() {
         let capacity = Arc::new(Capacity::default());
         let (_, reservation) = capacity.reserve(&Tenant::default(), |_| choices());
-        assert_eq!(taken(&capacity), [1, 1], "while the opening is on its way");
+        assert_eq!(open_counts(&capacity), [1, 1], "while the opening is on its way");
         capacity.open(&order(), Some(reservation));
-        assert_eq!(taken(&capacity), [1, 1]);
+        assert_eq!(open_counts(&capacity), [1, 1]);
         capacity.end(&order());
-        assert_eq!(taken(&capacity), [0, 0]);
+        assert_eq!(open_counts(&capacity), [0, 0]);
     }
 
     #[test]
@@ -160,9 +160,9 @@ mod tests {
         let capacity = Arc::new(Capacity::default());
         let (_, first) = capacity.reserve(&Tenant::default(), |_| choices());
         let (_, second) = capacity.reserve(&Tenant::default(), |_| choices());
-        assert_eq!(taken(&capacity), [2, 2]);
+        assert_eq!(open_counts(&capacity), [2, 2]);
         drop(first);
-        assert_eq!(taken(&capacity), [1, 1]);
+        assert_eq!(open_counts(&capacity), [1, 1]);
         drop(second);
         assert!(capacity.counts.lock().0.is_empty());
     }

@@ -6,18 +6,18 @@ use std::sync::Arc;
 use orderstream_core::{Book, Epoch, Incarnation, OrderKey, Refusal, Seq, Timestamp, Withheld};
 use tokio::sync::oneshot;
 
-use super::feed::Feed;
 use super::record::OnDisk;
 use super::storage_unavailable;
-use crate::metrics::Proposals;
-use crate::notifications::Place;
+use super::tail::Tail;
+use crate::metrics::ProposalsLabel;
+use crate::notifications::OutboxLocation;
 
 /// One order in the map.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct IncarnationEntry {
     pub(super) book: Book,
     pub(super) incarnation: Incarnation,
-    pub(super) feed: Arc<Feed>,
+    pub(super) tail: Arc<Tail>,
     /// The part of the list that is on disk.
     pub(super) on_disk: OnDisk,
     /// The number of grants on disk or on their way there.
@@ -30,11 +30,11 @@ pub(super) struct Entry {
     /// found: the order is read again before its next command.
     pub(super) suspect: bool,
     /// The place of its outbox in the journal.
-    pub(super) outbox: Place,
+    pub(super) outbox: OutboxLocation,
     /// True if the order may need notifications; absent until that is decided.
-    pub(super) tells: Option<bool>,
+    pub(super) needs_notifications: Option<bool>,
     /// The label under which the order's end is counted.
-    pub(super) proposals: Proposals,
+    pub(super) proposals: ProposalsLabel,
     /// The cause for which the order is refused; absent while its records are whole.
     pub(super) damaged: Option<String>,
     /// The time at which a repeated read first found them damaged, until that is decided; absent
@@ -60,20 +60,20 @@ impl std::fmt::Debug for Waiter {
     }
 }
 
-impl Entry {
+impl IncarnationEntry {
     pub(super) fn new(key: OrderKey, incarnation: Incarnation) -> Self {
         Self {
             book: Book::new(key),
             incarnation,
-            feed: Arc::new(Feed::default()),
+            tail: Arc::new(Tail::default()),
             on_disk: OnDisk::default(),
             grants: 0,
             granted: Epoch(0),
             in_flight: 0,
             suspect: false,
-            outbox: Place::default(),
-            tells: None,
-            proposals: Proposals::None,
+            outbox: OutboxLocation::default(),
+            needs_notifications: None,
+            proposals: ProposalsLabel::None,
             damaged: None,
             damaged_since: None,
             was_opened_at: None,
@@ -115,11 +115,11 @@ impl Entry {
     ) {
         let until = withheld.until();
         match self.on_disk.release(withheld) {
-            Ok(value) => answer(sender, value),
+            Ok(value) => reply(sender, value),
             Err(withheld) => {
                 let wake = Box::new(move |on_disk: Option<OnDisk>| {
                     let released = on_disk.and_then(|on_disk| on_disk.release(withheld).ok());
-                    answer(sender, released.unwrap_or_else(|| Err(storage_unavailable())));
+                    reply(sender, released.unwrap_or_else(|| Err(storage_unavailable())));
                 });
                 self.waiters.push(Waiter { until, wake });
             }
@@ -143,7 +143,7 @@ impl Entry {
 }
 
 /// Replies to a caller; one that is gone repeats its request under the same key.
-pub(super) fn answer<T>(sender: oneshot::Sender<T>, value: T) {
+pub(super) fn reply<T>(sender: oneshot::Sender<T>, value: T) {
     if sender.send(value).is_err() {
         tracing::debug!("the caller went away before its answer");
     }

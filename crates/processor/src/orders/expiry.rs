@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use orderstream_core::{Act, Command, OrderKey, Timestamp};
+use orderstream_core::{Command, CommandKind, OrderKey, Timestamp};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::Orders;
-use crate::limits::{CLOCK_LOOK_MS, PAGE_ORDERS};
+use super::OwnedOrders;
+use crate::limits::{CLOCK_CHECK_MS, PAGE_ORDERS};
 
 /// Expiries that wait for the disk at one time.
 const EXPIRIES_IN_FLIGHT: usize = 256;
@@ -21,7 +21,7 @@ const fn has_more(due: usize, stored: usize) -> bool {
     due >= PAGE_ORDERS && stored > 0
 }
 
-impl Orders {
+impl OwnedOrders {
     /// Runs rounds until shutdown.
     pub async fn expire(&self, shutdown: CancellationToken) {
         // One of each at most: they wait for the disk, and no expiry waits for that.
@@ -30,7 +30,7 @@ impl Orders {
             let now = self.inner.parts.clock.now();
             let (due, next) = self.due(now);
             let earliest = due.iter().map(|(deadline, _)| *deadline).min();
-            self.inner.parts.metrics.overdue(earliest, now);
+            self.inner.parts.metrics.set_overdue(earliest, now);
             let due = due.into_iter().map(|(_, key)| key).collect::<Vec<_>>();
             let due_count = due.len();
             let ticked = stream::iter(due)
@@ -39,7 +39,7 @@ impl Orders {
                 .filter(|is_stored| std::future::ready(*is_stored))
                 .count()
                 .await;
-            self.mend().await;
+            self.reload_suspects().await;
             while rereading.try_join_next().is_some() {}
             let doubtful = self.doubtful();
             if !doubtful.is_empty() && rereading.is_empty() {
@@ -47,14 +47,15 @@ impl Orders {
                 rereading.spawn(async move { this.reread_formers(doubtful).await });
             }
             while removing.try_join_next().is_some() {}
-            if self.take_out_ended(now) && removing.is_empty() {
+            if self.evict_ended(now) && removing.is_empty() {
                 let this = self.clone();
-                removing.spawn(async move { this.remove_taken_out().await });
+                removing.spawn(async move { this.remove_evicted().await });
             }
             if has_more(due_count, ticked) {
                 continue;
             }
-            let wait_ms = next.map_or(CLOCK_LOOK_MS, |at| at.ms_since(now)).clamp(1, CLOCK_LOOK_MS);
+            let wait_ms =
+                next.map_or(CLOCK_CHECK_MS, |at| at.ms_since(now)).clamp(1, CLOCK_CHECK_MS);
             let wait = tokio::time::sleep(Duration::from_millis(wait_ms));
             // Cancel-safe: a dropped sleep loses nothing.
             tokio::select! {
@@ -94,7 +95,7 @@ impl Orders {
 
     /// Lets an order expire; returns false if that cannot be stored now.
     async fn tick(&self, key: OrderKey) -> bool {
-        let ticked = self.act(&key, Command::bare(Act::Tick)).await;
+        let ticked = self.execute(&key, Command::bare(CommandKind::Tick)).await;
         if let Err(refusal) = &ticked {
             // The order stays in the index, and is tried again.
             tracing::debug!(order = %key, %refusal, "an expiry could not be stored yet");
@@ -103,7 +104,7 @@ impl Orders {
     }
 
     /// Reads suspect orders again.
-    async fn mend(&self) {
+    async fn reload_suspects(&self) {
         let suspects: Vec<OrderKey> = self
             .inner
             .shards
@@ -124,14 +125,14 @@ mod tests {
 
     #[test]
     fn failing_disk_delays_next_round() {
-        for (due, stored, wanted) in [
+        for (due, stored, expected) in [
             (0, 0, false),
             (PAGE_ORDERS - 1, PAGE_ORDERS - 1, false),
             (PAGE_ORDERS, PAGE_ORDERS, true),
             (PAGE_ORDERS, 1, true),
             (PAGE_ORDERS, 0, false),
         ] {
-            assert_eq!(has_more(due, stored), wanted, "{stored} of {due}");
+            assert_eq!(has_more(due, stored), expected, "{stored} of {due}");
         }
     }
 }

@@ -11,13 +11,13 @@ use futures_util::Stream;
 use orderstream_core::{Epoch, Event, Incarnation, OrderKey, Reason, Refusal, Seq, seal};
 use tokio::task::JoinHandle;
 
-use super::feed::{Feed, Next};
-use super::{Life, Orders, damaged, unreadable};
+use super::tail::{Tail, TailPoll};
+use super::{IncarnationKey, OwnedOrders, damaged, unreadable};
 use crate::limits::PAGE_EVENTS;
 
 /// An item of an event stream.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Followed {
+pub enum FollowItem {
     /// The next event.
     Event(Arc<Event>),
     /// The server stops; this is the sequence number of the last event sent.
@@ -26,10 +26,10 @@ pub enum Followed {
 
 /// An order's events after a sequence number, to its end.
 #[derive(Debug)]
-pub struct EventStream {
-    orders: Orders,
-    life: Life,
-    feed: Arc<Feed>,
+pub struct FollowStream {
+    orders: OwnedOrders,
+    incarnation_key: IncarnationKey,
+    tail: Arc<Tail>,
     id: u64,
     tracker: Option<Epoch>,
     cursor: Seq,
@@ -38,7 +38,7 @@ pub struct EventStream {
     is_over: bool,
 }
 
-impl Orders {
+impl OwnedOrders {
     /// Follows the newest incarnation of an order after a sequence number: as its one tracker if an
     /// epoch is given, otherwise as one of its observers.
     ///
@@ -49,7 +49,7 @@ impl Orders {
         key: &OrderKey,
         after: Seq,
         tracker: Option<Epoch>,
-    ) -> Result<EventStream, Refusal> {
+    ) -> Result<FollowStream, Refusal> {
         self.follow_one(key, None, after, tracker).await
     }
 
@@ -57,24 +57,24 @@ impl Orders {
     /// its end, to any follower: an epoch has nothing to guard there.
     ///
     /// # Errors
-    /// As [`Orders::follow`], and an incarnation that is not here.
+    /// As [`OwnedOrders::follow`], and an incarnation that is not here.
     pub async fn follow_one(
         &self,
         key: &OrderKey,
         named: Option<&Incarnation>,
         after: Seq,
         tracker: Option<Epoch>,
-    ) -> Result<EventStream, Refusal> {
-        let incarnation = self.opened(key, named).await?;
+    ) -> Result<FollowStream, Refusal> {
+        let incarnation = self.durable_incarnation(key, named).await?;
         let is_former = self.shard(key).lock().former(key, Some(&incarnation)).is_some();
         if let Some(epoch) = tracker.filter(|_| !is_former) {
-            self.must_take()?;
+            self.check_not_draining()?;
             self.grant(key, &incarnation, epoch).await?;
         }
         let mut shard = self.shard(key).lock();
         if tracker.is_some() {
             // A stream that opens only to receive the drain would count as broken.
-            self.must_take()?;
+            self.check_not_draining()?;
         }
         if let Some(former) = shard.former(key, Some(&incarnation)) {
             return self.follow_former(key, former, after);
@@ -91,8 +91,8 @@ impl Orders {
         if let Some(epoch) = tracker.filter(|epoch| *epoch < entry.book.floor()) {
             return Err(stale(epoch, entry.book.floor()));
         }
-        let feed = Arc::clone(&entry.feed);
-        let stream = self.stream(key, &incarnation, feed, (after, tracker))?;
+        let tail = Arc::clone(&entry.tail);
+        let stream = self.stream(key, &incarnation, tail, (after, tracker))?;
         if let Some(epoch) = tracker {
             tracing::debug!(%key, epoch = epoch.0, stream = stream.id, after = %after, last_seq = %last, "granted");
         }
@@ -103,15 +103,15 @@ impl Orders {
         &self,
         key: &OrderKey,
         incarnation: &Incarnation,
-        feed: Arc<Feed>,
+        tail: Arc<Tail>,
         (after, tracker): (Seq, Option<Epoch>),
-    ) -> Result<EventStream, Refusal> {
-        let id = feed.enter(tracker)?;
+    ) -> Result<FollowStream, Refusal> {
+        let id = tail.add_follower(tracker)?;
         self.metrics().stream_opened(tracker);
-        Ok(EventStream {
+        Ok(FollowStream {
             orders: self.clone(),
-            life: (key.clone(), incarnation.clone()),
-            feed,
+            incarnation_key: (key.clone(), incarnation.clone()),
+            tail,
             id,
             tracker,
             cursor: after,
@@ -123,7 +123,7 @@ impl Orders {
 
     /// Returns the incarnation that is named, or the newest, once its opening is on disk, so that
     /// nobody follows an opening that may fail.
-    async fn opened(
+    async fn durable_incarnation(
         &self,
         key: &OrderKey,
         named: Option<&Incarnation>,
@@ -153,38 +153,39 @@ fn stale(epoch: Epoch, floor: Epoch) -> Refusal {
         .with("epoch_floor", floor)
 }
 
-impl EventStream {
+impl FollowStream {
     /// Returns the incarnation of the order that it follows.
-    pub const fn life(&self) -> &Incarnation {
-        &self.life.1
+    pub const fn incarnation(&self) -> &Incarnation {
+        &self.incarnation_key.1
     }
 
     fn start_reading(&mut self) {
-        let (orders, life, after) = (self.orders.clone(), self.life.clone(), self.cursor);
-        let read = move || orders.events_blocking(&life, after, PAGE_EVENTS);
+        let (orders, incarnation_key, after) =
+            (self.orders.clone(), self.incarnation_key.clone(), self.cursor);
+        let read = move || orders.events_blocking(&incarnation_key, after, PAGE_EVENTS);
         self.reading = Some(tokio::task::spawn_blocking(read));
     }
 
     /// Applies the current redaction to a page.
-    fn shown(&self, page: &[Arc<Event>]) -> VecDeque<Arc<Event>> {
-        let cover = self.feed.cover();
-        page.iter().map(|event| seal::shown(cover, event)).collect()
+    fn redact(&self, page: &[Arc<Event>]) -> VecDeque<Arc<Event>> {
+        let redaction = self.tail.redaction();
+        page.iter().map(|event| seal::apply(redaction, event)).collect()
     }
 
-    fn finish(&mut self, refusal: Refusal) -> Poll<Option<Result<Followed, Refusal>>> {
+    fn finish(&mut self, refusal: Refusal) -> Poll<Option<Result<FollowItem, Refusal>>> {
         self.is_over = true;
         Poll::Ready(Some(Err(refusal)))
     }
 
-    fn deliver(&mut self, event: Arc<Event>) -> Poll<Option<Result<Followed, Refusal>>> {
+    fn deliver(&mut self, event: Arc<Event>) -> Poll<Option<Result<FollowItem, Refusal>>> {
         self.cursor = event.seq;
         self.orders.metrics().event_delivered();
-        Poll::Ready(Some(Ok(Followed::Event(event))))
+        Poll::Ready(Some(Ok(FollowItem::Event(event))))
     }
 }
 
-impl Stream for EventStream {
-    type Item = Result<Followed, Refusal>;
+impl Stream for FollowStream {
+    type Item = Result<FollowItem, Refusal>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if self.is_over {
@@ -198,31 +199,31 @@ impl Stream for EventStream {
                 let read = std::task::ready!(Pin::new(reading).poll(context));
                 self.reading = None;
                 match read {
-                    Ok(Ok(page)) if !page.is_empty() => self.page = self.shown(&page),
+                    Ok(Ok(page)) if !page.is_empty() => self.page = self.redact(&page),
                     Ok(Err(refusal)) => return self.finish(refusal),
                     Ok(Ok(_)) | Err(_) => return self.finish(unreadable()),
                 }
                 continue;
             }
-            match self.feed.next(self.id, self.tracker, self.cursor, context.waker()) {
-                Next::Event(event) => {
+            match self.tail.poll_after(self.id, self.tracker, self.cursor, context.waker()) {
+                TailPoll::Event(event) => {
                     if self.tracker.is_some() {
-                        self.orders.metrics().tracker_heard(event.at, self.orders.now());
+                        self.orders.metrics().observe_delivery(event.at, self.orders.now());
                     }
                     return self.deliver(event);
                 }
-                Next::OnDisk => self.start_reading(),
-                Next::Wait => return Poll::Pending,
-                Next::Ended => {
+                TailPoll::OnDisk => self.start_reading(),
+                TailPoll::Pending => return Poll::Pending,
+                TailPoll::Ended => {
                     self.is_over = true;
                     return Poll::Ready(None);
                 }
-                Next::Draining(last) => {
+                TailPoll::Draining(last) => {
                     self.is_over = true;
-                    return Poll::Ready(Some(Ok(Followed::Draining(last))));
+                    return Poll::Ready(Some(Ok(FollowItem::Draining(last))));
                 }
-                Next::Refused(refusal) => return self.finish(refusal),
-                Next::Superseded(newer) => {
+                TailPoll::Refused(refusal) => return self.finish(refusal),
+                TailPoll::Superseded(newer) => {
                     let newer = newer.0;
                     let refusal = Refusal::new(
                         Reason::Superseded,
@@ -235,11 +236,11 @@ impl Stream for EventStream {
     }
 }
 
-impl Drop for EventStream {
+impl Drop for FollowStream {
     fn drop(&mut self) {
-        self.feed.leave(self.id);
+        self.tail.remove_follower(self.id);
         if let Some(epoch) = self.tracker {
-            let (key, cursor) = (&self.life.0, self.cursor);
+            let (key, cursor) = (&self.incarnation_key.0, self.cursor);
             tracing::debug!(%key, epoch = epoch.0, stream = self.id, after = %cursor, "given back");
         }
         self.orders.metrics().stream_closed(self.tracker);

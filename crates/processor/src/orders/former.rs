@@ -4,25 +4,25 @@
 use std::sync::Arc;
 
 use orderstream_core::book::Context;
-use orderstream_core::seal::{self, Cover};
+use orderstream_core::seal::{self, Redaction};
 use orderstream_core::{
-    Answer, Command, Epoch, Incarnation, Order, OrderKey, Phase, Reason, Refusal, Seq, Timestamp,
+    Command, Epoch, Incarnation, Order, OrderKey, Phase, Reason, Refusal, Reply, Seq, Timestamp,
 };
 
-use super::entry::Entry;
-use super::feed::Feed;
+use super::entry::IncarnationEntry;
 use super::record::{ListKind, OnDisk};
 use super::reload::shortened;
+use super::tail::Tail;
 use super::{
-    EventStream, Facts, Life, Orders, Shard, damaged, follow, fresh_id, in_time, not_found, replay,
-    storage_unavailable, unreadable,
+    FollowStream, IncarnationKey, OrderRuntimeState, OwnedOrders, Shard, damaged, follow, fresh_id,
+    not_found, replay, storage_unavailable, unreadable, with_timeout,
 };
-use crate::limits::FORMERS_SHOWN_MAX;
-use crate::notifications::Place;
+use crate::limits::FORMERS_LISTED_MAX;
+use crate::notifications::OutboxLocation;
 
 /// An incarnation that a newer one replaced.
 #[derive(Clone, Debug)]
-pub struct Former {
+pub struct FormerEntry {
     /// The incarnation's name.
     pub incarnation: Incarnation,
     /// Its phase; absent where its records are damaged.
@@ -32,24 +32,24 @@ pub struct Former {
     /// The time of its end; absent where its records hold none.
     pub ended_at: Option<Timestamp>,
     on_disk: OnDisk,
-    pub(super) cover: Cover,
+    pub(super) redaction: Redaction,
     epoch: Epoch,
     /// The cause for which it is refused; absent while its records are whole.
     pub(super) damaged: Option<String>,
     /// The time at which they were first found damaged; absent while they are not.
     pub(super) damaged_since: Option<Timestamp>,
     /// The place of its outbox in the journal.
-    pub(super) outbox: Place,
+    pub(super) outbox: OutboxLocation,
 }
 
-impl Former {
+impl FormerEntry {
     /// Returns the sequence number of the last event of its list.
     pub fn last_seq(&self) -> Seq {
         self.on_disk.seq()
     }
 
     /// Returns the fault of what was read again of it, if it has one. One without records was removed.
-    pub(super) fn fault_of(&self, fresh: Entry) -> Option<String> {
+    pub(super) fn fault_of(&self, fresh: IncarnationEntry) -> Option<String> {
         let (found, known) = (fresh.on_disk.seq(), self.on_disk.seq());
         let is_short = found < known && found > Seq(0);
         fresh.damaged.or_else(|| is_short.then(|| shortened(found, known)))
@@ -62,15 +62,15 @@ impl Former {
     }
 }
 
-impl From<Entry> for Former {
-    fn from(entry: Entry) -> Self {
+impl From<IncarnationEntry> for FormerEntry {
+    fn from(entry: IncarnationEntry) -> Self {
         let order = entry.book.order();
         Self {
             phase: order.map(|order| order.phase),
             opened_at: entry.opened_at(),
             ended_at: entry.ended_at(),
             on_disk: entry.on_disk,
-            cover: Cover::of(order),
+            redaction: Redaction::of(order),
             epoch: entry.book.floor(),
             damaged: entry.damaged,
             damaged_since: None,
@@ -82,14 +82,18 @@ impl From<Entry> for Former {
 
 impl Shard {
     /// Returns the former incarnation that is named, if there is one.
-    pub(super) fn former(&self, key: &OrderKey, named: Option<&Incarnation>) -> Option<&Former> {
+    pub(super) fn former(
+        &self,
+        key: &OrderKey,
+        named: Option<&Incarnation>,
+    ) -> Option<&FormerEntry> {
         let named = named?;
         self.formers.get(key)?.iter().find(|former| former.incarnation == *named)
     }
 
     /// Replaces an ended incarnation with the one beside it whose opening is on disk, if there is
     /// one.
-    pub(super) fn promote(&mut self, (key, incarnation): &Life, now: Timestamp) {
+    pub(super) fn promote(&mut self, (key, incarnation): &IncarnationKey, now: Timestamp) {
         if self.openings.get(key).is_none_or(|entry| entry.incarnation != *incarnation) {
             return;
         }
@@ -97,7 +101,7 @@ impl Shard {
         let Some(mut before) = self.orders.insert(key.clone(), entry) else { return };
         let since = before.damaged_since.unwrap_or(now);
         let is_doubtful = std::mem::take(&mut before.suspect);
-        let mut former = Former::from(before);
+        let mut former = FormerEntry::from(before);
         // It is judged in its new place.
         if is_doubtful {
             former.damaged_since = Some(since);
@@ -109,36 +113,37 @@ impl Shard {
 
     /// Returns the newest former incarnations of an order id, the newest first, as many as are
     /// shown.
-    pub(super) fn formers_shown(&self, key: &OrderKey) -> Vec<Former> {
+    pub(super) fn listed_formers(&self, key: &OrderKey) -> Vec<FormerEntry> {
         let formers = self.formers.get(key).into_iter().flatten().rev();
-        formers.take(FORMERS_SHOWN_MAX).cloned().collect()
+        formers.take(FORMERS_LISTED_MAX).cloned().collect()
     }
 }
 
-impl Orders {
+impl OwnedOrders {
     /// Reads a former incarnation from disk and returns a view of it.
     pub(super) async fn view_former<T>(
         &self,
         key: &OrderKey,
-        former: &Former,
-        view: impl FnOnce(&Order, &Facts) -> T + Send,
+        former: &FormerEntry,
+        view: impl FnOnce(&Order, &OrderRuntimeState) -> T + Send,
     ) -> Result<T, Refusal> {
         let entry = self.load_former(key, former).await?;
         let order = entry.book.order().ok_or_else(|| not_found(key))?;
-        let formers = self.shard(key).lock().formers_shown(key);
-        let facts = Facts { epoch: former.epoch, followers: 0, has_tracker: false, formers };
-        Ok(view(&seal::order(order), &facts))
+        let formers = self.shard(key).lock().listed_formers(key);
+        let runtime =
+            OrderRuntimeState { epoch: former.epoch, followers: 0, has_tracker: false, formers };
+        Ok(view(&seal::order(order), &runtime))
     }
 
     /// Replies to a command on a former incarnation: one that was done under its key gets its reply
     /// again, and nothing new happens.
-    pub(super) async fn act_on_former(
+    pub(super) async fn execute_on_former(
         &self,
         key: &OrderKey,
-        former: &Former,
+        former: &FormerEntry,
         command: &Command,
-    ) -> Result<Answer, Refusal> {
-        let fresh_id = if command.act.needs_id() { Some(fresh_id()?) } else { None };
+    ) -> Result<Reply, Refusal> {
+        let fresh_id = if command.kind.needs_id() { Some(fresh_id()?) } else { None };
         let mut entry = self.load_former(key, former).await?;
         let output = entry.book.step(&Context { now: self.now(), fresh_id }, command);
         if !output.events.is_empty() {
@@ -146,16 +151,16 @@ impl Orders {
                         be read";
             return Err(Refusal::new(Reason::OrderExists, text));
         }
-        entry.on_disk.release(output.answer).unwrap_or_else(|_| Err(storage_unavailable()))
+        entry.on_disk.release(output.reply).unwrap_or_else(|_| Err(storage_unavailable()))
     }
 
     /// Follows a former incarnation to its end.
     pub(super) fn follow_former(
         &self,
         key: &OrderKey,
-        former: &Former,
+        former: &FormerEntry,
         after: Seq,
-    ) -> Result<EventStream, Refusal> {
+    ) -> Result<FollowStream, Refusal> {
         if let Some(cause) = &former.damaged {
             return Err(damaged(key, cause));
         }
@@ -163,22 +168,26 @@ impl Orders {
         if after > last {
             return Err(follow::ahead(after, last));
         }
-        let feed = Arc::new(Feed::new(last, Some(last), former.cover));
-        self.stream(key, &former.incarnation, feed, (after, None))
+        let tail = Arc::new(Tail::new(last, Some(last), former.redaction));
+        self.stream(key, &former.incarnation, tail, (after, None))
     }
 
     /// Reads all of a former incarnation. A limited number is read at one time.
-    async fn load_former(&self, key: &OrderKey, former: &Former) -> Result<Entry, Refusal> {
+    async fn load_former(
+        &self,
+        key: &OrderKey,
+        former: &FormerEntry,
+    ) -> Result<IncarnationEntry, Refusal> {
         if let Some(cause) = &former.damaged {
             return Err(damaged(key, cause));
         }
         let (reads, journal) = (Arc::clone(&self.inner.former_reads), self.journal());
-        let life = (key.clone(), former.incarnation.clone());
+        let incarnation_key = (key.clone(), former.incarnation.clone());
         let read = async {
-            let turn = reads.acquire_owned().await.map_err(|_| storage_unavailable())?;
+            let permit = reads.acquire_owned().await.map_err(|_| storage_unavailable())?;
             let read = tokio::task::spawn_blocking(move || {
-                let read = replay::read_life(&*journal, life);
-                drop(turn);
+                let read = replay::read_incarnation(&*journal, incarnation_key);
+                drop(permit);
                 read
             });
             match read.await {
@@ -186,12 +195,16 @@ impl Orders {
                 Ok(Err(_)) | Err(_) => Err(unreadable()),
             }
         };
-        let entry = in_time(read).await?;
+        let entry = with_timeout(read).await?;
         if entry.damaged.is_none() && entry.on_disk == former.on_disk {
             return Ok(entry);
         }
         // One without a fault was removed under the reading: it had been kept for as long as was asked.
         let cause = former.fault_of(entry).ok_or_else(|| not_found(key))?;
-        Err(self.is_damaged(ListKind::Events, &(key.clone(), former.incarnation.clone()), &cause))
+        Err(self.refuse_damaged(
+            ListKind::Events,
+            &(key.clone(), former.incarnation.clone()),
+            &cause,
+        ))
     }
 }

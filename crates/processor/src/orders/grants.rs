@@ -6,31 +6,31 @@
 //!   a newer lead begins          grant ──▶ sync ──▶ stream
 //! ```
 
-use orderstream_core::{Act, Command, Epoch, Incarnation, OrderKey, Refusal};
-use orderstream_journal::{Append, Done};
+use orderstream_core::{Command, CommandKind, Epoch, Incarnation, OrderKey, Refusal};
+use orderstream_journal::{Append, AppendCallback};
 use tokio::sync::oneshot;
 
-use super::entry::{Entry, answer};
-use super::incarnations::of_life;
+use super::entry::{IncarnationEntry, reply};
+use super::incarnations::entry_of;
 use super::record::{self, ListKind};
-use super::{Life, Orders, damaged, storage_unavailable};
+use super::{IncarnationKey, OwnedOrders, damaged, storage_unavailable};
 
-impl Orders {
+impl OwnedOrders {
     /// Grants the tracker's stream; a new epoch is on disk before the stream starts, even where
     /// another stream with the same epoch waits for that.
     pub(super) async fn grant(
         &self,
         key: &OrderKey,
-        life: &Incarnation,
+        incarnation: &Incarnation,
         epoch: Epoch,
     ) -> Result<(), Refusal> {
-        let is_suspect = self.shard(key).lock().newest(key, Some(life))?.suspect;
+        let is_suspect = self.shard(key).lock().newest(key, Some(incarnation))?.suspect;
         if is_suspect {
             self.reload(key).await?;
         }
         let receiver = {
             let mut shard = self.shard(key).lock();
-            let entry = shard.newest(key, Some(life))?;
+            let entry = shard.newest(key, Some(incarnation))?;
             if let Some(cause) = &entry.damaged {
                 return Err(damaged(key, cause));
             }
@@ -50,7 +50,7 @@ impl Orders {
             let append = self.grant_append(entry, epoch, Some(sender));
             if self.inner.parts.journal.submit(append).is_err() {
                 // The book has the epoch already, and the disk never will.
-                shard.suspect(&(key.clone(), life.clone()));
+                shard.suspect(&(key.clone(), incarnation.clone()));
                 return Err(storage_unavailable());
             }
             entry.grants = entry.grants.saturating_add(1);
@@ -63,8 +63,12 @@ impl Orders {
     /// Makes the grant to the tracker that opens the order, if it needs one. The grant goes to the
     /// journal together with the opening and before it: one sync serves both, and the grant is on
     /// disk no later. Where only the grant fails, the order is open all the same, and
-    /// [`Orders::grant`] is tried for the stream.
-    pub(super) fn opening_grant(&self, entry: &mut Entry, epoch: Epoch) -> Option<Append> {
+    /// [`OwnedOrders::grant`] is tried for the stream.
+    pub(super) fn opening_grant(
+        &self,
+        entry: &mut IncarnationEntry,
+        epoch: Epoch,
+    ) -> Option<Append> {
         if epoch <= entry.granted || entry.book.grant(epoch).is_err() {
             return None;
         }
@@ -75,18 +79,18 @@ impl Orders {
     /// it.
     fn grant_append(
         &self,
-        entry: &Entry,
+        entry: &IncarnationEntry,
         epoch: Epoch,
         sender: Option<oneshot::Sender<Result<(), Refusal>>>,
     ) -> Append {
-        let life = (entry.book.key().clone(), entry.incarnation.clone());
-        let list = record::list_name(ListKind::Grants, &life.0, &life.1);
+        let incarnation_key = (entry.book.key().clone(), entry.incarnation.clone());
+        let list = record::list_name(ListKind::Grants, &incarnation_key.0, &incarnation_key.1);
         let this = self.clone();
-        let done: Done = Box::new(move |outcome| {
+        let done: AppendCallback = Box::new(move |outcome| {
             let outcome = outcome.map(drop).map_err(|_| storage_unavailable());
-            this.granted(&life, outcome.is_ok().then_some(epoch));
+            this.on_granted(&incarnation_key, outcome.is_ok().then_some(epoch));
             if let Some(sender) = sender {
-                answer(sender, outcome);
+                reply(sender, outcome);
             }
         });
         Append { list, expected: entry.grants, records: vec![record::encode_grant(epoch)], done }
@@ -96,30 +100,33 @@ impl Orders {
     /// epoch are refused. A command on another incarnation grants nothing on this one.
     pub(super) async fn fence(&self, key: &OrderKey, command: &Command) -> Result<(), Refusal> {
         // An opening brings its grant along.
-        let Some(epoch) = command.epoch.filter(|_| !matches!(command.act, Act::Open(_))) else {
+        let Some(epoch) = command.epoch.filter(|_| !matches!(command.kind, CommandKind::Open(_)))
+        else {
             return Ok(());
         };
-        let life = {
+        let incarnation = {
             let mut shard = self.shard(key).lock();
-            let held = shard.newest(key, command.incarnation.as_ref()).ok();
-            match held.filter(|held| held.book.order().is_some()) {
-                Some(held) if epoch > held.book.floor() => held.incarnation.clone(),
+            let entry = shard.newest(key, command.incarnation.as_ref()).ok();
+            match entry.filter(|held| held.book.order().is_some()) {
+                Some(entry) if epoch > entry.book.floor() => entry.incarnation.clone(),
                 Some(_) | None => return Ok(()),
             }
         };
-        self.grant(key, &life, epoch).await
+        self.grant(key, &incarnation, epoch).await
     }
 
     /// Runs on the journal's thread, after a grant's sync, or without an epoch after its failure.
     /// After a failure the number of grants is unknown, and the order is read again.
-    fn granted(&self, life: &Life, on_disk: Option<Epoch>) {
-        let mut guard = self.shard(&life.0).lock();
+    fn on_granted(&self, incarnation_key: &IncarnationKey, on_disk: Option<Epoch>) {
+        let mut guard = self.shard(&incarnation_key.0).lock();
         let shard = &mut *guard;
-        let Some(entry) = of_life(&mut shard.openings, &mut shard.orders, life) else { return };
+        let Some(entry) = entry_of(&mut shard.openings, &mut shard.orders, incarnation_key) else {
+            return;
+        };
         entry.in_flight = entry.in_flight.saturating_sub(1);
         match on_disk {
             Some(epoch) => entry.granted = entry.granted.max(epoch),
-            None => shard.suspect(life),
+            None => shard.suspect(incarnation_key),
         }
     }
 }

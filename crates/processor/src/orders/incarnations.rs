@@ -4,19 +4,19 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use orderstream_core::command::Opening;
+use orderstream_core::command::OrderOpening;
 use orderstream_core::{Incarnation, OrderKey, Reason, Refusal, Timestamp};
 
-use super::entry::Entry;
-use super::{Life, Orders, Shard, another_incarnation, not_found};
+use super::entry::IncarnationEntry;
+use super::{IncarnationKey, OwnedOrders, Shard, another_incarnation, not_found};
 use crate::limits::{FORMERS_MAX, INCARNATIONS_MAX, ORDERS_MAX};
 
 /// Returns the entry of an incarnation, even where its opening is not on disk yet.
-pub(super) fn of_life<'a>(
-    openings: &'a mut BTreeMap<OrderKey, Entry>,
-    orders: &'a mut BTreeMap<OrderKey, Entry>,
-    (key, incarnation): &Life,
-) -> Option<&'a mut Entry> {
+pub(super) fn entry_of<'a>(
+    openings: &'a mut BTreeMap<OrderKey, IncarnationEntry>,
+    orders: &'a mut BTreeMap<OrderKey, IncarnationEntry>,
+    (key, incarnation): &IncarnationKey,
+) -> Option<&'a mut IncarnationEntry> {
     match openings.get_mut(key).filter(|entry| entry.incarnation == *incarnation) {
         Some(entry) => Some(entry),
         None => orders.get_mut(key).filter(|entry| entry.incarnation == *incarnation),
@@ -25,17 +25,17 @@ pub(super) fn of_life<'a>(
 
 impl Shard {
     /// Reports whether this incarnation waits beside an ended one for its opening to be on disk.
-    pub(super) fn is_opening(&self, (key, incarnation): &Life) -> bool {
+    pub(super) fn is_opening(&self, (key, incarnation): &IncarnationKey) -> bool {
         self.openings.get(key).is_some_and(|entry| entry.incarnation == *incarnation)
     }
 
     /// Returns the entry that a command is about: the newest, unless the command names an
     /// incarnation that opens.
-    pub(super) fn meant(
+    pub(super) fn target_entry(
         &mut self,
         key: &OrderKey,
         named: Option<&Incarnation>,
-    ) -> Option<&mut Entry> {
+    ) -> Option<&mut IncarnationEntry> {
         let opening = self.openings.get_mut(key);
         match opening.filter(|entry| named == Some(&entry.incarnation)) {
             Some(entry) => Some(entry),
@@ -51,7 +51,7 @@ impl Shard {
         &mut self,
         key: &OrderKey,
         named: Option<&Incarnation>,
-    ) -> Result<&mut Entry, Refusal> {
+    ) -> Result<&mut IncarnationEntry, Refusal> {
         let entry = self.orders.get_mut(key).ok_or_else(|| not_found(key))?;
         match named {
             Some(named) if *named != entry.incarnation => {
@@ -71,44 +71,48 @@ impl Shard {
     }
 }
 
-impl Orders {
+impl OwnedOrders {
     /// Returns the entry for an opening: the existing one; a new one where there is none; and where
     /// the newest incarnation has ended, a new one beside it, which stays as it is.
     pub(super) fn entry_to_open<'a>(
         &self,
         shard: &'a mut Shard,
         key: &OrderKey,
-        opening: &Opening,
+        opening: &OrderOpening,
         now: &mut Timestamp,
-    ) -> Result<Option<&'a mut Entry>, Refusal> {
-        let life = (key.clone(), opening.incarnation.clone());
+    ) -> Result<Option<&'a mut IncarnationEntry>, Refusal> {
+        let incarnation_key = (key.clone(), opening.incarnation.clone());
         let newest = shard.orders.get(key);
-        let newest = newest.map(|entry| (entry.incarnation == life.1, entry.ended_at().is_some()));
+        let newest = newest
+            .map(|entry| (entry.incarnation == incarnation_key.1, entry.ended_at().is_some()));
         match newest {
             Some((true, _)) => return Ok(shard.orders.get_mut(key)),
             _ if shard.openings.contains_key(key) => return Ok(shard.openings.get_mut(key)),
             Some((false, false)) => return Ok(shard.orders.get_mut(key)),
             Some((false, true)) | None => {}
         }
-        may_open(shard, &life)?;
+        may_open(shard, &incarnation_key)?;
         if let Some(last_end) = shard.last_end(key) {
             *now = (*now).max(last_end.plus_ms(1));
         }
         let map = match newest {
             None => {
-                self.room_for_one()?;
+                self.reserve_order()?;
                 &mut shard.orders
             }
             Some(_) => {
-                self.room_for_a_former()?;
+                self.check_former_capacity()?;
                 &mut shard.openings
             }
         };
-        Ok(Some(map.entry(life.0.clone()).or_insert_with(|| Entry::new(life.0, life.1))))
+        Ok(Some(
+            map.entry(incarnation_key.0.clone())
+                .or_insert_with(|| IncarnationEntry::new(incarnation_key.0, incarnation_key.1)),
+        ))
     }
 
     /// Counts one more order id.
-    fn room_for_one(&self) -> Result<(), Refusal> {
+    fn reserve_order(&self) -> Result<(), Refusal> {
         if self.inner.count.fetch_add(1, Ordering::Relaxed) >= ORDERS_MAX {
             self.inner.count.fetch_sub(1, Ordering::Relaxed);
             let text = format!("this processor holds {ORDERS_MAX} orders, the most it takes");
@@ -117,7 +121,7 @@ impl Orders {
         Ok(())
     }
 
-    fn room_for_a_former(&self) -> Result<(), Refusal> {
+    fn check_former_capacity(&self) -> Result<(), Refusal> {
         if self.inner.formers.load(Ordering::Relaxed) < FORMERS_MAX {
             return Ok(());
         }
@@ -130,7 +134,7 @@ impl Orders {
 }
 
 /// Checks that an incarnation that is not here may be opened.
-fn may_open(shard: &Shard, (key, incarnation): &Life) -> Result<(), Refusal> {
+fn may_open(shard: &Shard, (key, incarnation): &IncarnationKey) -> Result<(), Refusal> {
     if shard.former(key, Some(incarnation)).is_some() {
         let text = format!(
             "this incarnation of order {key} has ended, and another one came after it; use a new \
@@ -154,35 +158,35 @@ fn may_open(shard: &Shard, (key, incarnation): &Life) -> Result<(), Refusal> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::former::Former;
+    use super::super::former::FormerEntry;
     use super::*;
 
-    fn life(incarnation: &str) -> Life {
+    fn incarnation_key(incarnation: &str) -> IncarnationKey {
         (OrderKey::new("", "a").unwrap(), Incarnation::new(incarnation).unwrap())
     }
 
     fn shard(formers: usize) -> Shard {
         let entry = |n: usize| {
-            let (key, incarnation) = life(&format!("uid-{n}"));
-            Former::from(Entry::new(key, incarnation))
+            let (key, incarnation) = incarnation_key(&format!("uid-{n}"));
+            FormerEntry::from(IncarnationEntry::new(key, incarnation))
         };
         let mut shard = Shard::default();
-        shard.formers.insert(life("any").0, (0..formers).map(entry).collect());
+        shard.formers.insert(incarnation_key("any").0, (0..formers).map(entry).collect());
         shard
     }
 
     /// The refusal names the setting that helps.
     #[test]
     fn former_incarnations_are_limited() {
-        may_open(&shard(INCARNATIONS_MAX - 1), &life("next")).unwrap();
-        let refusal = may_open(&shard(INCARNATIONS_MAX), &life("next")).unwrap_err();
+        may_open(&shard(INCARNATIONS_MAX - 1), &incarnation_key("next")).unwrap();
+        let refusal = may_open(&shard(INCARNATIONS_MAX), &incarnation_key("next")).unwrap_err();
         assert_eq!(refusal.reason, Reason::LimitReached);
         assert!(refusal.message.contains("--keep-ended"), "{refusal}");
     }
 
     #[test]
     fn former_incarnations_are_not_reopened() {
-        let refusal = may_open(&shard(2), &life("uid-1")).unwrap_err();
+        let refusal = may_open(&shard(2), &incarnation_key("uid-1")).unwrap_err();
         assert_eq!(refusal.reason, Reason::OrderEnded);
         assert!(refusal.message.contains("new order_req_id"), "{refusal}");
     }
@@ -191,9 +195,9 @@ mod tests {
     #[test]
     fn openings_wait_for_their_removal() {
         let mut shard = shard(0);
-        shard.removals.insert(life("uid-1"));
-        let refusal = may_open(&shard, &life("uid-1")).unwrap_err();
+        shard.removals.insert(incarnation_key("uid-1"));
+        let refusal = may_open(&shard, &incarnation_key("uid-1")).unwrap_err();
         assert!(refusal.reason.is_retriable(), "{refusal}");
-        may_open(&shard, &life("uid-2")).unwrap();
+        may_open(&shard, &incarnation_key("uid-2")).unwrap();
     }
 }

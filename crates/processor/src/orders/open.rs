@@ -1,15 +1,15 @@
 //! Opening an order, or joining one that is open already.
 
-use orderstream_core::command::Opening;
+use orderstream_core::command::OrderOpening;
 use orderstream_core::spec::SellerChoice;
 use orderstream_core::{
-    Act, Command, Epoch, Incarnation, OrderKey, OrderSpec, Reason, Refusal, SellerId, Seq,
+    Command, CommandKind, Epoch, Incarnation, OrderKey, OrderSpec, Reason, Refusal, SellerId, Seq,
     Timestamp,
 };
 
 use super::capacity::Reservation;
 use super::follow::ahead;
-use super::{Orders, not_found};
+use super::{OwnedOrders, not_found};
 use crate::selection;
 
 /// A tracker's request before its stream starts.
@@ -25,17 +25,17 @@ pub struct Join {
     pub tracker: Option<Epoch>,
 }
 
-impl Orders {
+impl OwnedOrders {
     /// Opens the order if it is not open, and returns its incarnation. An order that has ended is
     /// joined too, and its stream ends: it is opened again only under a new incarnation.
     ///
     /// # Errors
     /// Another incarnation of the order id has not ended, or the order cannot be stored.
     pub async fn open(&self, join: Join) -> Result<Incarnation, Refusal> {
-        if let Some(held) = self.holds(&join.key, join.incarnation.as_ref()) {
-            return Ok(held);
+        if let Some(incarnation) = self.find_incarnation(&join.key, join.incarnation.as_ref()) {
+            return Ok(incarnation);
         }
-        let meant = join.incarnation.clone();
+        let named = join.incarnation.clone();
         let incarnation = match &join.incarnation {
             Some(incarnation) => incarnation.clone(),
             None => Incarnation::new(uuid::Uuid::now_v7().to_string())?,
@@ -51,16 +51,16 @@ impl Orders {
             let (choices, reservation) = self.choose(&join);
             (choices, Some(reservation))
         };
-        let opening = Opening { incarnation: incarnation.clone(), spec: join.spec, choices };
-        let act = Act::Open(Box::new(opening));
-        let command = Command { epoch: join.tracker, ..Command::bare(act) };
-        let result = self.act_with(&join.key, command, reservation).await;
+        let opening = OrderOpening { incarnation: incarnation.clone(), spec: join.spec, choices };
+        let body = CommandKind::Open(Box::new(opening));
+        let command = Command { epoch: join.tracker, ..Command::bare(body) };
+        let result = self.execute_with(&join.key, command, reservation).await;
         self.inner.parts.metrics.set_orders(self.count());
         match result {
             Ok(_) => Ok(incarnation),
             // An old client that lost the race to open the order means the one there is now.
-            Err(refusal) if refusal.reason == Reason::OrderExists && meant.is_none() => {
-                self.must_hold(&join.key)
+            Err(refusal) if refusal.reason == Reason::OrderExists && named.is_none() => {
+                self.require_incarnation(&join.key)
             }
             Err(refusal) => Err(refusal),
         }
@@ -88,11 +88,11 @@ impl Orders {
     pub fn resume(
         &self,
         key: &OrderKey,
-        meant: Option<&Incarnation>,
+        named: Option<&Incarnation>,
         after: Seq,
     ) -> Result<(), Refusal> {
         let mut shard = self.shard(key).lock();
-        if shard.former(key, meant).is_some() || shard.newest(key, meant).is_ok() {
+        if shard.former(key, named).is_some() || shard.newest(key, named).is_ok() {
             return Ok(());
         }
         Err(ahead(after, Seq(0)))
@@ -105,34 +105,34 @@ impl Orders {
     ///
     /// # Errors
     /// Another event, or a disk that cannot be read. A number beyond the list is left to
-    /// [`Orders::follow`].
+    /// [`OwnedOrders::follow`].
     pub async fn compare(
         &self,
         key: &OrderKey,
-        meant: Option<&Incarnation>,
+        named: Option<&Incarnation>,
         (seq, at): (Seq, Timestamp),
     ) -> Result<(), Refusal> {
-        let (life, last) = {
+        let (incarnation, last) = {
             let mut shard = self.shard(key).lock();
-            match shard.former(key, meant) {
+            match shard.former(key, named) {
                 Some(former) => {
                     let last = former.ended_at.map(|ended_at| (former.last_seq(), ended_at));
                     (former.incarnation.clone(), last)
                 }
                 None => {
-                    let entry = shard.newest(key, meant)?;
+                    let entry = shard.newest(key, named)?;
                     let order = entry.book.order();
                     let last = order.map(|order| (order.last_seq, order.last_event.0));
                     (entry.incarnation.clone(), last)
                 }
             }
         };
-        let held = match last {
-            Some((last, held)) if last == seq => Some(held),
-            Some((last, _)) if last > seq => self.time_of(key, &life, seq).await?,
+        let stored_at = match last {
+            Some((last, ended_at)) if last == seq => Some(ended_at),
+            Some((last, _)) if last > seq => self.time_of(key, &incarnation, seq).await?,
             Some(_) | None => None,
         };
-        if held.is_none_or(|held| held == at) {
+        if stored_at.is_none_or(|held| held == at) {
             return Ok(());
         }
         let text = format!(
@@ -146,21 +146,25 @@ impl Orders {
     async fn time_of(
         &self,
         key: &OrderKey,
-        life: &Incarnation,
+        incarnation: &Incarnation,
         seq: Seq,
     ) -> Result<Option<Timestamp>, Refusal> {
-        let life = (key.clone(), life.clone());
-        let events = self.events_after(&life, Seq(seq.0.saturating_sub(1)), 1).await?;
+        let incarnation_key = (key.clone(), incarnation.clone());
+        let events = self.events_after(&incarnation_key, Seq(seq.0.saturating_sub(1)), 1).await?;
         Ok(events.first().map(|event| event.at))
     }
 
     /// Returns the newest incarnation of an order that is held here.
     pub fn incarnation(&self, key: &OrderKey) -> Option<Incarnation> {
-        self.holds(key, None)
+        self.find_incarnation(key, None)
     }
 
     /// Returns the incarnation that is named, or the newest where none is, if it is here.
-    pub fn holds(&self, key: &OrderKey, named: Option<&Incarnation>) -> Option<Incarnation> {
+    pub fn find_incarnation(
+        &self,
+        key: &OrderKey,
+        named: Option<&Incarnation>,
+    ) -> Option<Incarnation> {
         let mut shard = self.shard(key).lock();
         if let Some(former) = shard.former(key, named) {
             return Some(former.incarnation.clone());
@@ -173,17 +177,17 @@ impl Orders {
     /// or any if none is named, even one whose records are damaged.
     pub fn is_here(&self, key: &OrderKey, named: Option<&Incarnation>) -> bool {
         let mut shard = self.shard(key).lock();
-        let is_held = |entry: &mut super::entry::Entry| {
+        let is_held = |entry: &mut super::entry::IncarnationEntry| {
             entry.book.order().is_some() || entry.damaged.is_some()
         };
         shard.former(key, named).is_some() || shard.newest(key, named).is_ok_and(is_held)
     }
 
-    /// Returns the newest incarnation of an order, as [`Orders::incarnation`] does.
+    /// Returns the newest incarnation of an order, as [`OwnedOrders::incarnation`] does.
     ///
     /// # Errors
     /// An order that is not here.
-    pub fn must_hold(&self, key: &OrderKey) -> Result<Incarnation, Refusal> {
+    pub fn require_incarnation(&self, key: &OrderKey) -> Result<Incarnation, Refusal> {
         self.incarnation(key).ok_or_else(|| not_found(key))
     }
 }

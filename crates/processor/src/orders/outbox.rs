@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use orderstream_core::outbox::Snapshot;
+use orderstream_core::outbox::OutboxSnapshot;
 use orderstream_core::port::SellerDirectory;
 use orderstream_core::{Event, Incarnation, Order, OrderKey, Refusal, Seq, Timestamp};
 use orderstream_journal::{Journal, ReadError, append};
 
-use super::entry::Entry;
-use super::former::Former;
+use super::entry::IncarnationEntry;
+use super::former::FormerEntry;
 use super::record::{self, ListKind};
 use super::replay::ReplayError;
-use super::{Life, Orders, Shard, damaged, not_found, storage_unavailable};
+use super::{IncarnationKey, OwnedOrders, Shard, damaged, not_found, storage_unavailable};
 use crate::limits::NOTIFY_SNAPSHOTS_MAX;
 use crate::metrics::Metrics;
 use crate::notifications::{Notifications, OutboxHealth, store};
@@ -19,12 +19,12 @@ use crate::notifications::{Notifications, OutboxHealth, store};
 /// The list that holds the time from which events are notified. No order's list has this name.
 const SINCE_LIST: &[u8] = b"notify";
 
-impl Orders {
+impl OwnedOrders {
     /// Enables notifications. Blocks on the disk.
     ///
     /// # Errors
     /// The journal cannot be read or written.
-    pub(crate) fn begin_telling(
+    pub(crate) fn enable_notifications(
         &self,
         notifications: impl FnOnce(Timestamp) -> Notifications,
     ) -> Result<Notifications, ReplayError> {
@@ -32,22 +32,25 @@ impl Orders {
         let notifications = self.inner.notifications.get_or_init(|| notifications(since)).clone();
         for shard in &self.inner.shards {
             let mut shard = shard.lock();
-            for (life, former) in shard.all_formers() {
-                let head = former.outbox.head;
-                notifications.tally(&life, head);
+            for (incarnation_key, former) in shard.all_formers() {
+                let summary = former.outbox.summary;
+                notifications.record_summary(&incarnation_key, summary);
                 let is_new = former.ended_at.is_some_and(|ended_at| ended_at >= since)
-                    && head.cursor < former.last_seq();
-                if head.pending > 0 || is_new {
-                    notifications.wake(&life);
+                    && summary.cursor < former.last_seq();
+                if summary.pending > 0 || is_new {
+                    notifications.wake(&incarnation_key);
                 }
             }
             for (key, entry) in &mut shard.orders {
-                let (head, life) = (entry.outbox.head, (key.clone(), entry.incarnation.clone()));
-                notifications.tally(&life, head);
+                let (summary, incarnation_key) =
+                    (entry.outbox.summary, (key.clone(), entry.incarnation.clone()));
+                notifications.record_summary(&incarnation_key, summary);
                 let Some(order) = entry.book.order() else { continue };
-                let is_new = order.last_event.0 >= since && head.cursor < order.last_seq;
-                if (head.pending > 0 || is_new) && tells(self, &notifications, entry) {
-                    notifications.wake(&life);
+                let is_new = order.last_event.0 >= since && summary.cursor < order.last_seq;
+                if (summary.pending > 0 || is_new)
+                    && needs_notifications(self, &notifications, entry)
+                {
+                    notifications.wake(&incarnation_key);
                 }
             }
         }
@@ -59,7 +62,7 @@ impl Orders {
     ///
     /// # Errors
     /// The journal cannot be written.
-    pub(crate) fn never_tell(&self) -> Result<(), ReplayError> {
+    pub(crate) fn disable_notifications(&self) -> Result<(), ReplayError> {
         match self.inner.parts.journal.remove(SINCE_LIST) {
             // A damaged list has no effect now; if it becomes readable again, too many events are
             // notified.
@@ -95,7 +98,10 @@ impl Orders {
     }
 
     /// Returns the last event of an incarnation that is on disk.
-    pub(crate) fn told_until(&self, (key, incarnation): &Life) -> Result<Seq, Refusal> {
+    pub(crate) fn last_durable_seq(
+        &self,
+        (key, incarnation): &IncarnationKey,
+    ) -> Result<Seq, Refusal> {
         let mut shard = self.shard(key).lock();
         if let Some(former) = shard.former(key, Some(incarnation)) {
             return Ok(former.last_seq());
@@ -110,12 +116,12 @@ impl Orders {
     /// Returns events of an incarnation after a sequence number, from disk.
     pub(crate) async fn events_after(
         &self,
-        life: &Life,
+        incarnation_key: &IncarnationKey,
         after: Seq,
         limit: usize,
     ) -> Result<Vec<Arc<Event>>, Refusal> {
-        let (this, life) = (self.clone(), life.clone());
-        let read = move || this.events_blocking(&life, after, limit);
+        let (this, incarnation_key) = (self.clone(), incarnation_key.clone());
+        let read = move || this.events_blocking(&incarnation_key, after, limit);
         tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| Err(storage_unavailable()))
     }
 
@@ -125,8 +131,8 @@ impl Orders {
         &self,
         key: &OrderKey,
         named: Option<&Incarnation>,
-    ) -> Result<(Incarnation, Snapshot), Refusal> {
-        let (life, place) = {
+    ) -> Result<(Incarnation, OutboxSnapshot), Refusal> {
+        let (incarnation, location) = {
             let mut shard = self.shard(key).lock();
             match shard.former(key, named) {
                 Some(former) => (former.incarnation.clone(), former.outbox),
@@ -139,96 +145,117 @@ impl Orders {
                 }
             }
         };
-        if place.health == OutboxHealth::Damaged {
+        if location.health == OutboxHealth::Damaged {
             return Err(damaged(key, "its outbox cannot be read"));
         }
-        let life = (key.clone(), life);
-        let place = match place.health {
-            OutboxHealth::Doubtful { .. } => self.read_place(&life).await?,
-            OutboxHealth::Whole | OutboxHealth::Damaged => place,
+        let incarnation_key = (key.clone(), incarnation);
+        let location = match location.health {
+            OutboxHealth::Doubtful { .. } => self.read_location(&incarnation_key).await?,
+            OutboxHealth::Whole | OutboxHealth::Damaged => location,
         };
-        if place.record == 0 {
-            return Ok((life.1, Snapshot::default()));
+        if location.record == 0 {
+            return Ok((incarnation_key.1, OutboxSnapshot::default()));
         }
-        let kind = ListKind::Outbox(place.half);
-        let records = self.records(kind, &life, place.record.saturating_sub(1), 1).await?;
+        let kind = ListKind::Outbox(location.half);
+        let records =
+            self.records(kind, &incarnation_key, location.record.saturating_sub(1), 1).await?;
         let record = records.first().ok_or_else(storage_unavailable)?;
         let snapshot = store::decode(&record.payload)
-            .map_err(|error| self.is_damaged(kind, &life, &error.to_string()))?;
-        Ok((life.1, snapshot))
+            .map_err(|error| self.refuse_damaged(kind, &incarnation_key, &error.to_string()))?;
+        Ok((incarnation_key.1, snapshot))
     }
 
     /// Writes a snapshot. Only the one round of an order calls it.
-    pub(crate) async fn save_outbox(&self, life: &Life, outbox: &Snapshot) -> Result<(), Refusal> {
-        let key = &life.0;
-        let mut place = {
+    pub(crate) async fn save_outbox(
+        &self,
+        incarnation_key: &IncarnationKey,
+        outbox: &OutboxSnapshot,
+    ) -> Result<(), Refusal> {
+        let key = &incarnation_key.0;
+        let mut location = {
             let mut shard = self.shard(key).lock();
-            *shard.outbox_of(life).ok_or_else(|| not_found(key))?
+            *shard.outbox_of(incarnation_key).ok_or_else(|| not_found(key))?
         };
-        let former = place;
-        place.revision = place.revision.saturating_add(1);
-        if place.record >= NOTIFY_SNAPSHOTS_MAX {
-            place = store::Place { half: place.half.other(), record: 0, ..place };
+        let previous = location;
+        location.revision = location.revision.saturating_add(1);
+        if location.record >= NOTIFY_SNAPSHOTS_MAX {
+            location = store::OutboxLocation { half: location.half.other(), record: 0, ..location };
             // A crash may have left snapshots in that list.
-            self.remove_outbox(life, place.half).await?;
+            self.remove_outbox(incarnation_key, location.half).await?;
         }
-        let list = record::list_name(ListKind::Outbox(place.half), key, &life.1);
-        let payload = store::encode(place.revision, outbox)
+        let list = record::list_name(ListKind::Outbox(location.half), key, &incarnation_key.1);
+        let payload = store::encode(location.revision, outbox)
             .map_err(|error| damaged(key, &error.to_string()))?;
-        let appended = append(&*self.inner.parts.journal, list, place.record, vec![payload]).await;
-        place.record = match appended {
+        let appended =
+            append(&*self.inner.parts.journal, list, location.record, vec![payload]).await;
+        location.record = match appended {
             Ok(appended) => appended.last(),
             Err(error) => {
                 tracing::debug!(order = %key, %error, "an outbox was not written");
                 // It is not known what is on disk now.
-                self.read_place(life).await?;
+                self.read_location(incarnation_key).await?;
                 return Err(storage_unavailable());
             }
         };
-        place.head = store::Head::of(outbox);
-        if let Some(outbox) = self.shard(key).lock().outbox_of(life) {
-            *outbox = store::Place { health: outbox.health, ..place };
+        location.summary = store::OutboxSummary::of(outbox);
+        if let Some(outbox) = self.shard(key).lock().outbox_of(incarnation_key) {
+            *outbox = store::OutboxLocation { health: outbox.health, ..location };
         }
-        if place.half != former.half {
-            self.remove_outbox(life, former.half).await?;
+        if location.half != previous.half {
+            self.remove_outbox(incarnation_key, previous.half).await?;
         }
         Ok(())
     }
 
     /// Reads the place of an outbox from disk, after a failed append, or after it was found
     /// damaged.
-    async fn read_place(&self, life: &Life) -> Result<store::Place, Refusal> {
-        let (journal, at) = (self.journal(), life.clone());
-        let read = tokio::task::spawn_blocking(move || place_of(&*journal, &at.0, &at.1)).await;
+    async fn read_location(
+        &self,
+        incarnation_key: &IncarnationKey,
+    ) -> Result<store::OutboxLocation, Refusal> {
+        let (journal, at) = (self.journal(), incarnation_key.clone());
+        let read = tokio::task::spawn_blocking(move || location_of(&*journal, &at.0, &at.1)).await;
         let read = read.map_err(|_| storage_unavailable())?;
-        let place =
-            read.map_err(|error| self.cannot_read(ListKind::Outbox(store::Half::A), life, &error))?;
-        if place.health == OutboxHealth::Damaged {
+        let location = read.map_err(|error| {
+            self.refuse_read(ListKind::Outbox(store::Half::A), incarnation_key, &error)
+        })?;
+        if location.health == OutboxHealth::Damaged {
             let cause = "a snapshot of its outbox cannot be decoded";
-            return Err(self.is_damaged(ListKind::Outbox(place.half), life, cause));
+            return Err(self.refuse_damaged(
+                ListKind::Outbox(location.half),
+                incarnation_key,
+                cause,
+            ));
         }
-        let mut shard = self.shard(&life.0).lock();
-        let Some(outbox) = shard.outbox_of(life) else { return Ok(place) };
+        let mut shard = self.shard(&incarnation_key.0).lock();
+        let Some(outbox) = shard.outbox_of(incarnation_key) else { return Ok(location) };
         // Another one may have been written since.
-        let newest = if place.revision >= outbox.revision { place } else { *outbox };
-        *outbox = store::Place { health: OutboxHealth::Whole, ..newest };
+        let newest = if location.revision >= outbox.revision { location } else { *outbox };
+        *outbox = store::OutboxLocation { health: OutboxHealth::Whole, ..newest };
         Ok(*outbox)
     }
 
-    async fn remove_outbox(&self, life: &Life, half: store::Half) -> Result<(), Refusal> {
-        let (key, incarnation) = life;
+    async fn remove_outbox(
+        &self,
+        incarnation_key: &IncarnationKey,
+        half: store::Half,
+    ) -> Result<(), Refusal> {
+        let (key, incarnation) = incarnation_key;
         let kind = ListKind::Outbox(half);
         let list = record::list_name(kind, key, incarnation);
         let journal = self.journal();
         let removed = tokio::task::spawn_blocking(move || journal.remove(&list)).await;
         let removed = removed.map_err(|_| storage_unavailable())?;
-        removed.map_err(|error| self.cannot_read(kind, life, &error))
+        removed.map_err(|error| self.refuse_read(kind, incarnation_key, &error))
     }
 }
 
 impl Shard {
     /// Returns the place of an incarnation's outbox, for the newest and for former ones.
-    pub(super) fn outbox_of(&mut self, (key, incarnation): &Life) -> Option<&mut store::Place> {
+    pub(super) fn outbox_of(
+        &mut self,
+        (key, incarnation): &IncarnationKey,
+    ) -> Option<&mut store::OutboxLocation> {
         let formers = self.formers.get_mut(key).into_iter().flatten();
         let former = formers.into_iter().find(|former| former.incarnation == *incarnation);
         match former {
@@ -240,7 +267,7 @@ impl Shard {
         }
     }
 
-    fn all_formers(&self) -> impl Iterator<Item = (Life, &Former)> {
+    fn all_formers(&self) -> impl Iterator<Item = (IncarnationKey, &FormerEntry)> {
         self.formers.iter().flat_map(|(key, formers)| {
             formers.iter().map(|former| ((key.clone(), former.incarnation.clone()), former))
         })
@@ -248,23 +275,28 @@ impl Shard {
 }
 
 /// Wakes the notifications for new events of an order that may need some.
-pub(super) fn wake(orders: &Orders, entry: &mut Entry) {
+pub(super) fn wake(orders: &OwnedOrders, entry: &mut IncarnationEntry) {
     let Some(notifications) = orders.notifications() else { return };
-    if tells(orders, notifications, entry) {
+    if needs_notifications(orders, notifications, entry) {
         notifications.wake(&(entry.book.key().clone(), entry.incarnation.clone()));
     }
 }
 
 /// Reports whether an order may need notifications; decided once, when the sellers are chosen.
 /// Before the sellers are known it cannot be decided: the order is checked then.
-fn tells(orders: &Orders, notifications: &Notifications, entry: &mut Entry) -> bool {
-    if entry.tells.is_none() && !orders.directory().is_known() {
+fn needs_notifications(
+    orders: &OwnedOrders,
+    notifications: &Notifications,
+    entry: &mut IncarnationEntry,
+) -> bool {
+    if entry.needs_notifications.is_none() && !orders.directory().is_known() {
         return true;
     }
     let concerns = |order: &Order| notifications.concerns(orders, order);
-    let tells = entry.tells.or_else(|| entry.book.order().map(concerns)).unwrap_or(false);
-    entry.tells = Some(tells);
-    tells
+    let needs =
+        entry.needs_notifications.or_else(|| entry.book.order().map(concerns)).unwrap_or(false);
+    entry.needs_notifications = Some(needs);
+    needs
 }
 
 /// Returns the time from which events are notified, as stored; without a stored time, stores `now`.
@@ -282,7 +314,7 @@ fn since(journal: &dyn Journal, now: Timestamp) -> Result<Timestamp, ReplayError
     }
     let (sender, receiver) = std::sync::mpsc::sync_channel(1);
     let payload = bytes::Bytes::copy_from_slice(&now.0.to_be_bytes());
-    let written = orderstream_journal::Append {
+    let append = orderstream_journal::Append {
         list: bytes::Bytes::from_static(SINCE_LIST),
         expected: 0,
         records: vec![payload],
@@ -293,24 +325,24 @@ fn since(journal: &dyn Journal, now: Timestamp) -> Result<Timestamp, ReplayError
             }
         }),
     };
-    let is_submitted = journal.submit(written).is_ok();
+    let is_submitted = journal.submit(append).is_ok();
     match receiver.recv() {
         Ok(true) if is_submitted => Ok(now),
         _ => Err(ReplayError::NotWritten),
     }
 }
 
-fn place_of(
+fn location_of(
     journal: &dyn Journal,
     key: &OrderKey,
-    life: &Incarnation,
-) -> Result<store::Place, ReadError> {
-    let mut place = store::Place::default();
+    incarnation: &Incarnation,
+) -> Result<store::OutboxLocation, ReadError> {
+    let mut location = store::OutboxLocation::default();
     for half in [store::Half::A, store::Half::B] {
-        let list = record::list_name(ListKind::Outbox(half), key, life);
+        let list = record::list_name(ListKind::Outbox(half), key, incarnation);
         for record in journal.read(&list, 0, usize::MAX)? {
-            place.fold(half, record.seq, &record.payload);
+            location.fold(half, record.seq, &record.payload);
         }
     }
-    Ok(place)
+    Ok(location)
 }

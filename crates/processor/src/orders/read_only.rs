@@ -2,13 +2,13 @@
 //! new is done.
 
 use orderstream_core::book::Context;
-use orderstream_core::command::Act;
+use orderstream_core::command::CommandKind;
 use orderstream_core::{Command, OrderKey, Reason, Refusal};
 use tokio::sync::oneshot;
 
-use super::{Orders, Submitted, damaged, not_found, storage_unavailable};
+use super::{OwnedOrders, SubmitOutcome, damaged, not_found, storage_unavailable};
 
-impl Orders {
+impl OwnedOrders {
     /// Replies to a command that needs no event, such as a repeated one or the opening of an open
     /// order.
     pub(super) fn submit_read_only(
@@ -16,19 +16,20 @@ impl Orders {
         key: &OrderKey,
         (context, command): (&Context, &Command),
         reason: &str,
-    ) -> Result<Submitted, Refusal> {
+    ) -> Result<SubmitOutcome, Refusal> {
         let mut shard = self.shard(key).lock();
-        let opening = if let Act::Open(opening) = &command.act { Some(opening) } else { None };
+        let opening =
+            if let CommandKind::Open(opening) = &command.kind { Some(opening) } else { None };
         if let Some(former) = shard.former(key, command.incarnation.as_ref())
             && opening.is_none()
         {
-            return Ok(Submitted::Former(Box::new(former.clone())));
+            return Ok(SubmitOutcome::Former(Box::new(former.clone())));
         }
         let Some(entry) = shard.orders.get_mut(key) else {
             return Err(opening.map_or_else(|| not_found(key), |_| refused(reason)));
         };
         if entry.suspect {
-            return Ok(Submitted::Suspect);
+            return Ok(SubmitOutcome::Suspect);
         }
         if let Some(cause) = &entry.damaged {
             return Err(damaged(key, cause));
@@ -43,8 +44,8 @@ impl Orders {
             return Err(refused(reason));
         }
         let (sender, receiver) = oneshot::channel();
-        entry.when_durable(output.answer, sender);
-        Ok(Submitted::Waiting(receiver))
+        entry.when_durable(output.reply, sender);
+        Ok(SubmitOutcome::Pending(receiver))
     }
 
     /// Returns the refusal while the journal takes no records: for now, or until an operator has

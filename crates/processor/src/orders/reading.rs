@@ -12,29 +12,29 @@
 use std::sync::Arc;
 
 use orderstream_core::{Event, Refusal, Seq, Timestamp};
-use orderstream_journal::{ReadError, Record};
+use orderstream_journal::{JournalRecord, ReadError};
 
 use super::record::{self, ListKind};
-use super::{Life, Orders, Shard, damaged, unreadable};
+use super::{IncarnationKey, OwnedOrders, Shard, damaged, unreadable};
 use crate::limits::DAMAGED_MS_MIN;
 use crate::notifications::OutboxHealth;
 
 /// Reports whether damage that was found at `since`, and again now, counts as permanent.
-pub(super) const fn is_sure(since: Timestamp, now: Timestamp) -> bool {
+pub(super) const fn is_permanent(since: Timestamp, now: Timestamp) -> bool {
     now.ms_since(since) >= DAMAGED_MS_MIN
 }
 
-impl Orders {
+impl OwnedOrders {
     /// Reads at most `limit` records of a list after a number.
     pub(super) async fn records(
         &self,
         kind: ListKind,
-        life: &Life,
+        incarnation_key: &IncarnationKey,
         after: u64,
         limit: usize,
-    ) -> Result<Vec<Record>, Refusal> {
-        let (this, life) = (self.clone(), life.clone());
-        let read = move || this.records_blocking(kind, &life, after, limit);
+    ) -> Result<Vec<JournalRecord>, Refusal> {
+        let (this, incarnation_key) = (self.clone(), incarnation_key.clone());
+        let read = move || this.records_blocking(kind, &incarnation_key, after, limit);
         tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| Err(unreadable()))
     }
 
@@ -42,68 +42,85 @@ impl Orders {
     fn records_blocking(
         &self,
         kind: ListKind,
-        life: &Life,
+        incarnation_key: &IncarnationKey,
         after: u64,
         limit: usize,
-    ) -> Result<Vec<Record>, Refusal> {
-        let list = record::list_name(kind, &life.0, &life.1);
+    ) -> Result<Vec<JournalRecord>, Refusal> {
+        let list = record::list_name(kind, &incarnation_key.0, &incarnation_key.1);
         let read = self.inner.parts.journal.read(&list, after, limit);
-        read.map_err(|error| self.cannot_read(kind, life, &error))
+        read.map_err(|error| self.refuse_read(kind, incarnation_key, &error))
     }
 
     /// Reads at most `limit` events after a number. Blocks on the disk.
     pub(super) fn events_blocking(
         &self,
-        life: &Life,
+        incarnation_key: &IncarnationKey,
         after: Seq,
         limit: usize,
     ) -> Result<Vec<Arc<Event>>, Refusal> {
-        let records = self.records_blocking(ListKind::Events, life, after.0, limit)?;
-        let decode = |record: &Record| record::decode(&record.payload).map(Arc::new);
+        let records = self.records_blocking(ListKind::Events, incarnation_key, after.0, limit)?;
+        let decode = |record: &JournalRecord| record::decode(&record.payload).map(Arc::new);
         let events: Result<Vec<_>, _> = records.iter().map(decode).collect();
-        events.map_err(|error| self.is_damaged(ListKind::Events, life, &error.to_string()))
+        events.map_err(|error| {
+            self.refuse_damaged(ListKind::Events, incarnation_key, &error.to_string())
+        })
     }
 
     /// Returns the refusal for a list that could not be read.
-    pub(super) fn cannot_read(&self, kind: ListKind, life: &Life, error: &ReadError) -> Refusal {
+    pub(super) fn refuse_read(
+        &self,
+        kind: ListKind,
+        incarnation_key: &IncarnationKey,
+        error: &ReadError,
+    ) -> Refusal {
         match error {
-            ReadError::Damaged { .. } => self.is_damaged(kind, life, &error.to_string()),
+            ReadError::Damaged { .. } => {
+                self.refuse_damaged(kind, incarnation_key, &error.to_string())
+            }
             ReadError::Io(_) => unreadable(),
         }
     }
 
     /// Returns the refusal for a list that was found damaged, and has the list read again.
-    pub(super) fn is_damaged(&self, kind: ListKind, life: &Life, cause: &str) -> Refusal {
+    pub(super) fn refuse_damaged(
+        &self,
+        kind: ListKind,
+        incarnation_key: &IncarnationKey,
+        cause: &str,
+    ) -> Refusal {
         match kind {
             ListKind::Events | ListKind::Grants => {
-                let known = self.shard(&life.0).lock().doubt(life, self.now());
-                known.map_or_else(unreadable, |cause| damaged(&life.0, &cause))
+                let known_cause = self
+                    .shard(&incarnation_key.0)
+                    .lock()
+                    .mark_doubtful(incarnation_key, self.now());
+                known_cause.map_or_else(unreadable, |cause| damaged(&incarnation_key.0, &cause))
             }
-            ListKind::Outbox(_) => self.outbox_is_damaged(life, cause),
+            ListKind::Outbox(_) => self.refuse_damaged_outbox(incarnation_key, cause),
         }
     }
 
     /// Marks a damaged outbox. One that stays damaged is not read any more, and its notifications
     /// are not sent.
-    fn outbox_is_damaged(&self, life: &Life, cause: &str) -> Refusal {
-        let (key, now) = (&life.0, self.now());
+    fn refuse_damaged_outbox(&self, incarnation_key: &IncarnationKey, cause: &str) -> Refusal {
+        let (key, now) = (&incarnation_key.0, self.now());
         let mut shard = self.shard(key).lock();
-        let Some(place) = shard.outbox_of(life) else { return unreadable() };
-        match place.health {
+        let Some(location) = shard.outbox_of(incarnation_key) else { return unreadable() };
+        match location.health {
             OutboxHealth::Whole => {
-                place.health = OutboxHealth::Doubtful { since: now };
+                location.health = OutboxHealth::Doubtful { since: now };
                 // Its next round reads it again.
                 if let Some(notifications) = self.notifications() {
-                    notifications.wake(life);
+                    notifications.wake(incarnation_key);
                 }
             }
-            OutboxHealth::Doubtful { since } if is_sure(since, now) => {
-                place.health = OutboxHealth::Damaged;
+            OutboxHealth::Doubtful { since } if is_permanent(since, now) => {
+                location.health = OutboxHealth::Damaged;
                 tracing::error!(order = %key, cause, "an outbox is damaged; nobody is notified");
             }
             OutboxHealth::Doubtful { .. } | OutboxHealth::Damaged => {}
         }
-        match place.health {
+        match location.health {
             OutboxHealth::Damaged => damaged(key, cause),
             OutboxHealth::Whole | OutboxHealth::Doubtful { .. } => unreadable(),
         }
@@ -114,18 +131,25 @@ impl Shard {
     /// Marks an incarnation with damaged records to be read again, or returns the cause for which
     /// it is refused already. Appends on their way to the disk are finished, and their callers get
     /// a reply.
-    fn doubt(&mut self, life: &Life, now: Timestamp) -> Option<String> {
-        let newest = self.orders.get_mut(&life.0).filter(|entry| entry.incarnation == life.1);
+    fn mark_doubtful(
+        &mut self,
+        incarnation_key: &IncarnationKey,
+        now: Timestamp,
+    ) -> Option<String> {
+        let newest = self
+            .orders
+            .get_mut(&incarnation_key.0)
+            .filter(|entry| entry.incarnation == incarnation_key.1);
         if let Some(entry) = newest {
             if entry.damaged.is_none() {
                 entry.suspect = true;
-                self.suspects.insert(life.0.clone());
+                self.suspects.insert(incarnation_key.0.clone());
             }
             return entry.damaged.clone();
         }
-        let mut formers = self.formers.get_mut(&life.0).into_iter().flatten();
-        let former = formers.find(|former| former.incarnation == life.1)?;
-        if former.damaged.is_none() && self.doubtful.insert(life.clone()) {
+        let mut formers = self.formers.get_mut(&incarnation_key.0).into_iter().flatten();
+        let former = formers.find(|former| former.incarnation == incarnation_key.1)?;
+        if former.damaged.is_none() && self.doubtful.insert(incarnation_key.clone()) {
             former.damaged_since = Some(now);
         }
         former.damaged.clone()

@@ -9,15 +9,15 @@
 //!
 //! Until that is decided, no damage is reported: a failing disk may fail on reads too, and recover.
 
-use orderstream_core::seal::Cover;
+use orderstream_core::seal::Redaction;
 use orderstream_core::{Incarnation, OrderKey, Refusal, Seq};
 
 use super::append::{index_deadline, publish};
-use super::entry::Entry;
-use super::reading::is_sure;
-use super::replay::read_life;
-use super::{Life, Orders, Shard, damaged, outbox, storage_unavailable, unreadable};
-use crate::metrics::Proposals;
+use super::entry::IncarnationEntry;
+use super::reading::is_permanent;
+use super::replay::read_incarnation;
+use super::{IncarnationKey, OwnedOrders, Shard, damaged, outbox, storage_unavailable, unreadable};
+use crate::metrics::ProposalsLabel;
 
 /// Former incarnations of one shard that are read again in one round.
 const DOUBTFUL_PER_SHARD: usize = 4;
@@ -27,10 +27,10 @@ pub(super) fn shortened(found: Seq, known: Seq) -> String {
     format!("its list ends at event {found}, and event {known} was stored")
 }
 
-impl Orders {
+impl OwnedOrders {
     /// Reads a suspect order from disk again.
     pub(super) async fn reload(&self, key: &OrderKey) -> Result<(), Refusal> {
-        let life = {
+        let incarnation_key = {
             let shard = self.shard(key).lock();
             match shard.orders.get(key) {
                 Some(entry) if entry.suspect && entry.in_flight == 0 => {
@@ -40,20 +40,21 @@ impl Orders {
                 Some(_) | None => return Ok(()),
             }
         };
-        let fresh = self.read_again(&life).await?;
-        if self.adopt_again(&life, fresh) { Ok(()) } else { Err(storage_unavailable()) }
+        let fresh = self.reread(&incarnation_key).await?;
+        if self.adopt_reread(&incarnation_key, fresh) { Ok(()) } else { Err(storage_unavailable()) }
     }
 
     /// Reads all of an incarnation except its outbox.
-    async fn read_again(&self, life: &Life) -> Result<Entry, Refusal> {
-        let (journal, life) = (self.journal(), life.clone());
-        let read = tokio::task::spawn_blocking(move || read_life(&*journal, life)).await;
+    async fn reread(&self, incarnation_key: &IncarnationKey) -> Result<IncarnationEntry, Refusal> {
+        let (journal, incarnation_key) = (self.journal(), incarnation_key.clone());
+        let read =
+            tokio::task::spawn_blocking(move || read_incarnation(&*journal, incarnation_key)).await;
         read.ok().and_then(Result::ok).ok_or_else(unreadable)
     }
 
     /// Takes in an order that was read again; false where it is to be read once more.
-    fn adopt_again(&self, life: &Life, mut fresh: Entry) -> bool {
-        let (key, now) = (&life.0, self.now());
+    fn adopt_reread(&self, incarnation_key: &IncarnationKey, mut fresh: IncarnationEntry) -> bool {
+        let (key, now) = (&incarnation_key.0, self.now());
         let mut guard = self.shard(key).lock();
         let shard = &mut *guard;
         let Some(entry) = shard
@@ -68,15 +69,15 @@ impl Orders {
         if fresh.damaged.is_none() && found < known {
             fresh.refuse(shortened(found, known));
         }
-        if fresh.damaged.is_some() && !is_sure(*entry.damaged_since.get_or_insert(now), now) {
+        if fresh.damaged.is_some() && !is_permanent(*entry.damaged_since.get_or_insert(now), now) {
             return false;
         }
         shard.suspects.remove(key);
         entry.suspect = false;
         entry.damaged_since = None;
         let wakers = match fresh.damaged.take() {
-            Some(cause) => self.refuse(shard, life, cause),
-            None => self.replace(shard, life, fresh),
+            Some(cause) => self.refuse(shard, incarnation_key, cause),
+            None => self.replace(shard, incarnation_key, fresh),
         };
         drop(guard);
         wakers.into_iter().for_each(std::task::Waker::wake);
@@ -84,17 +85,22 @@ impl Orders {
     }
 
     /// Replaces an order's book with the one from disk. Returns the wakers of its followers.
-    fn replace(&self, shard: &mut Shard, life: &Life, fresh: Entry) -> Vec<std::task::Waker> {
-        let Some(entry) = shard.orders.get_mut(&life.0) else { return Vec::new() };
+    fn replace(
+        &self,
+        shard: &mut Shard,
+        incarnation_key: &IncarnationKey,
+        fresh: IncarnationEntry,
+    ) -> Vec<std::task::Waker> {
+        let Some(entry) = shard.orders.get_mut(&incarnation_key.0) else { return Vec::new() };
         entry.book = fresh.book;
         // A read-only journal takes no grant: the last one is known in memory only.
         entry.book.replay_grant(entry.granted);
         entry.granted = entry.granted.max(fresh.granted);
         entry.grants = fresh.grants;
         if entry.book.order().is_some_and(|order| !order.proposals.is_empty()) {
-            entry.proposals = Proposals::Some;
+            entry.proposals = ProposalsLabel::Some;
         }
-        entry.feed.set_cover(Cover::of(entry.book.order()));
+        entry.tail.set_redaction(Redaction::of(entry.book.order()));
         let mut wakers = publish(entry, fresh.on_disk, Vec::new());
         wakers.extend(self.index_open(entry, None));
         outbox::wake(self, entry);
@@ -102,24 +108,29 @@ impl Orders {
         if entry.is_empty() {
             // Its opening was refused, and there is no such order. It may have reached the disk all the
             // same, which a store that is opened again after this shows.
-            shard.orders.remove(&life.0);
+            shard.orders.remove(&incarnation_key.0);
             self.inner.count.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
-            shard.removals.insert(life.clone());
+            shard.removals.insert(incarnation_key.clone());
         }
-        shard.index_end(&life.0);
+        shard.index_end(&incarnation_key.0);
         wakers
     }
 
     /// Refuses an order from now on, like one that is found damaged at the start: it holds no
     /// places, it has no end, so that it is never removed, and its followers receive the refusal.
-    fn refuse(&self, shard: &mut Shard, life: &Life, cause: String) -> Vec<std::task::Waker> {
-        let Some(entry) = shard.orders.get_mut(&life.0) else { return Vec::new() };
-        self.report(&life.0, &life.1, &cause);
+    fn refuse(
+        &self,
+        shard: &mut Shard,
+        incarnation_key: &IncarnationKey,
+        cause: String,
+    ) -> Vec<std::task::Waker> {
+        let Some(entry) = shard.orders.get_mut(&incarnation_key.0) else { return Vec::new() };
+        self.report(&incarnation_key.0, &incarnation_key.1, &cause);
         if let Some(ended_at) = entry.ended_at() {
-            shard.ended.remove(&(ended_at, life.0.clone(), life.1.clone()));
+            shard.ended.remove(&(ended_at, incarnation_key.0.clone(), incarnation_key.1.clone()));
         }
         self.close(entry);
-        let wakers = entry.feed.refuse(damaged(&life.0, &cause));
+        let wakers = entry.tail.refuse(damaged(&incarnation_key.0, &cause));
         entry.refuse(cause);
         entry.fail_waiters();
         index_deadline(&mut shard.deadlines, entry);
@@ -127,7 +138,7 @@ impl Orders {
     }
 
     /// Returns former incarnations that were found damaged and are to be read again.
-    pub(super) fn doubtful(&self) -> Vec<Life> {
+    pub(super) fn doubtful(&self) -> Vec<IncarnationKey> {
         let doubtful = |shard: &parking_lot::Mutex<Shard>| {
             shard.lock().doubtful.iter().take(DOUBTFUL_PER_SHARD).cloned().collect::<Vec<_>>()
         };
@@ -135,35 +146,39 @@ impl Orders {
     }
 
     /// Reads former incarnations again, one after the other.
-    pub(super) async fn reread_formers(&self, lives: Vec<Life>) {
-        for life in lives {
-            match self.read_again(&life).await {
-                Ok(fresh) => self.judge_former(&life, fresh),
+    pub(super) async fn reread_formers(&self, incarnation_keys: Vec<IncarnationKey>) {
+        for incarnation_key in incarnation_keys {
+            match self.reread(&incarnation_key).await {
+                Ok(fresh) => self.judge_former(&incarnation_key, fresh),
                 // The others have their turn; its next reader has it read again.
-                Err(_) => drop(self.shard(&life.0).lock().doubtful.remove(&life)),
+                Err(_) => {
+                    self.shard(&incarnation_key.0).lock().doubtful.remove(&incarnation_key);
+                }
             }
         }
     }
 
-    fn judge_former(&self, life: &Life, fresh: Entry) {
+    fn judge_former(&self, incarnation_key: &IncarnationKey, fresh: IncarnationEntry) {
         let now = self.now();
-        let mut guard = self.shard(&life.0).lock();
+        let mut guard = self.shard(&incarnation_key.0).lock();
         let shard = &mut *guard;
-        let former = shard.formers.get_mut(&life.0).into_iter().flatten();
-        let former = former.into_iter().find(|former| former.incarnation == life.1);
+        let former = shard.formers.get_mut(&incarnation_key.0).into_iter().flatten();
+        let former = former.into_iter().find(|former| former.incarnation == incarnation_key.1);
         let cause = former.as_ref().and_then(|former| former.fault_of(fresh));
         let (Some(former), Some(cause)) = (former, cause) else {
-            shard.doubtful.remove(life);
+            shard.doubtful.remove(incarnation_key);
             return;
         };
-        let Some(since) = former.damaged_since.filter(|since| is_sure(*since, now)) else { return };
-        tracing::debug!(order = %life.0, since = since.0, "a former incarnation stays damaged");
+        let Some(since) = former.damaged_since.filter(|since| is_permanent(*since, now)) else {
+            return;
+        };
+        tracing::debug!(order = %incarnation_key.0, since = since.0, "a former incarnation stays damaged");
         if let Some(ended_at) = former.ended_at {
-            shard.ended.remove(&(ended_at, life.0.clone(), life.1.clone()));
+            shard.ended.remove(&(ended_at, incarnation_key.0.clone(), incarnation_key.1.clone()));
         }
-        self.report(&life.0, &life.1, &cause);
+        self.report(&incarnation_key.0, &incarnation_key.1, &cause);
         former.refuse(cause);
-        shard.doubtful.remove(life);
+        shard.doubtful.remove(incarnation_key);
     }
 
     /// Reports an order whose records are damaged.

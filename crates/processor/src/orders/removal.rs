@@ -12,11 +12,11 @@
 
 use orderstream_core::{Incarnation, OrderKey, Timestamp};
 
-use super::entry::Entry;
+use super::entry::IncarnationEntry;
 use super::record::{ListKind, list_name};
-use super::{Life, Orders, Shard};
+use super::{IncarnationKey, OwnedOrders, Shard};
 use crate::limits::{REMOVALS_FAILED_MAX, REMOVALS_MAX};
-use crate::notifications::Head;
+use crate::notifications::OutboxSummary;
 use std::sync::atomic::Ordering;
 
 impl Shard {
@@ -35,7 +35,7 @@ impl Shard {
     }
 
     /// Takes an ended incarnation out of memory, unless it is in use.
-    fn take_out(&mut self, key: &OrderKey, incarnation: &Incarnation) -> Taken {
+    fn evict(&mut self, key: &OrderKey, incarnation: &Incarnation) -> EvictionOutcome {
         if let Some(formers) = self.formers.get_mut(key) {
             let before = formers.len();
             formers.retain(|former| former.incarnation != *incarnation);
@@ -44,37 +44,39 @@ impl Shard {
                 self.formers.remove(key);
             }
             if is_former {
-                return Taken::Former;
+                return EvictionOutcome::Former;
             }
         }
-        let is_busy = |entry: &Entry| entry.suspect || entry.in_flight > 0;
+        let is_busy = |entry: &IncarnationEntry| entry.suspect || entry.in_flight > 0;
         match self.orders.get(key).filter(|entry| entry.incarnation == *incarnation) {
-            None => Taken::Nothing,
-            Some(entry) if is_busy(entry) || self.openings.contains_key(key) => Taken::Later,
+            None => EvictionOutcome::Absent,
+            Some(entry) if is_busy(entry) || self.openings.contains_key(key) => {
+                EvictionOutcome::InUse
+            }
             Some(_) => {
                 self.orders.remove(key);
-                Taken::Newest
+                EvictionOutcome::Newest
             }
         }
     }
 }
 
 /// The outcome of taking an incarnation out of memory.
-enum Taken {
+enum EvictionOutcome {
     /// It was the newest of its order id.
     Newest,
     /// It was a former one.
     Former,
     /// It is in use, and stays for now.
-    Later,
+    InUse,
     /// It is not there.
-    Nothing,
+    Absent,
 }
 
-impl Orders {
+impl OwnedOrders {
     /// Takes incarnations that were kept for long enough out of memory, a limited number at a time;
     /// reports whether there is anything to remove from the disk.
-    pub(super) fn take_out_ended(&self, now: Timestamp) -> bool {
+    pub(super) fn evict_ended(&self, now: Timestamp) -> bool {
         if self.is_read_only() {
             return false;
         }
@@ -88,18 +90,22 @@ impl Orders {
             while waiting < REMOVALS_MAX
                 && let Some((ended_at, key, incarnation)) = shard.next_ended(until)
             {
-                match shard.take_out(&key, &incarnation) {
-                    Taken::Later => {
+                match shard.evict(&key, &incarnation) {
+                    EvictionOutcome::InUse => {
                         in_use.push((ended_at, key, incarnation));
                         continue;
                     }
-                    Taken::Newest => drop(self.inner.count.fetch_sub(1, Ordering::Relaxed)),
-                    Taken::Former => drop(self.inner.formers.fetch_sub(1, Ordering::Relaxed)),
-                    Taken::Nothing => {}
+                    EvictionOutcome::Newest => {
+                        self.inner.count.fetch_sub(1, Ordering::Relaxed);
+                    }
+                    EvictionOutcome::Former => {
+                        self.inner.formers.fetch_sub(1, Ordering::Relaxed);
+                    }
+                    EvictionOutcome::Absent => {}
                 }
                 if let Some(notifications) = self.notifications() {
-                    let life = (key.clone(), incarnation.clone());
-                    notifications.tally(&life, Head::default());
+                    let incarnation_key = (key.clone(), incarnation.clone());
+                    notifications.record_summary(&incarnation_key, OutboxSummary::default());
                 }
                 tracing::info!(order = %key, %incarnation, "was kept for long enough; is removed");
                 shard.removals.insert((key, incarnation));
@@ -112,62 +118,63 @@ impl Orders {
     }
 
     /// Removes the due incarnations from the disk. Failed removals stay due.
-    pub(super) async fn remove_taken_out(&self) {
+    pub(super) async fn remove_evicted(&self) {
         let mut failed = 0;
-        for life in self.to_remove() {
-            if self.is_held(&life) {
-                tracing::error!(order = %life.0, "an order that is held was to be removed; it stays");
-                self.is_removed(&life);
+        for incarnation_key in self.pending_removals() {
+            if self.is_in_use(&incarnation_key) {
+                tracing::error!(order = %incarnation_key.0, "an order that is held was to be removed; it stays");
+                self.finish_removal(&incarnation_key);
                 continue;
             }
-            let (journal, lists) = (self.journal(), lists_of(&life));
+            let (journal, lists) = (self.journal(), lists_of(&incarnation_key));
             let removed = tokio::task::spawn_blocking(move || {
                 lists.iter().try_for_each(|list| journal.remove(list))
             });
             if matches!(removed.await, Ok(Ok(()))) {
-                self.is_removed(&life);
+                self.finish_removal(&incarnation_key);
                 continue;
             }
-            tracing::debug!(order = %life.0, "its lists could not be removed yet");
+            tracing::debug!(order = %incarnation_key.0, "its lists could not be removed yet");
             failed += 1;
             if failed >= REMOVALS_FAILED_MAX {
-                *self.inner.removal_failed.lock() = Some(life);
+                *self.inner.last_failed_removal.lock() = Some(incarnation_key);
                 return;
             }
         }
-        *self.inner.removal_failed.lock() = None;
+        *self.inner.last_failed_removal.lock() = None;
     }
 
     /// Returns the due removals in order, starting behind the one that failed last, so that all get
     /// their turn.
-    fn to_remove(&self) -> Vec<Life> {
+    fn pending_removals(&self) -> Vec<IncarnationKey> {
         let all = |shard: &parking_lot::Mutex<Shard>| {
             shard.lock().removals.iter().cloned().collect::<Vec<_>>()
         };
-        let mut lives: Vec<Life> = self.inner.shards.iter().flat_map(all).collect();
-        lives.sort_unstable();
-        if let Some(failed) = &*self.inner.removal_failed.lock() {
-            let tried = lives.partition_point(|life| life <= failed);
-            lives.rotate_left(tried);
+        let mut incarnation_keys: Vec<IncarnationKey> =
+            self.inner.shards.iter().flat_map(all).collect();
+        incarnation_keys.sort_unstable();
+        if let Some(failed) = &*self.inner.last_failed_removal.lock() {
+            let tried = incarnation_keys.partition_point(|life| life <= failed);
+            incarnation_keys.rotate_left(tried);
         }
-        lives
+        incarnation_keys
     }
 
     /// Reports whether an incarnation is in use; then nothing of it may be removed.
-    fn is_held(&self, (key, incarnation): &Life) -> bool {
+    fn is_in_use(&self, (key, incarnation): &IncarnationKey) -> bool {
         let shard = self.shard(key).lock();
-        let is_it = |entry: &Entry| entry.incarnation == *incarnation;
+        let is_it = |entry: &IncarnationEntry| entry.incarnation == *incarnation;
         shard.orders.get(key).is_some_and(is_it)
             || shard.openings.get(key).is_some_and(is_it)
             || shard.former(key, Some(incarnation)).is_some()
     }
 
-    fn is_removed(&self, life: &Life) {
-        self.shard(&life.0).lock().removals.remove(life);
+    fn finish_removal(&self, incarnation_key: &IncarnationKey) {
+        self.shard(&incarnation_key.0).lock().removals.remove(incarnation_key);
     }
 }
 
 /// Returns the names of all lists of an incarnation, its events first.
-fn lists_of((key, incarnation): &Life) -> [bytes::Bytes; 4] {
+fn lists_of((key, incarnation): &IncarnationKey) -> [bytes::Bytes; 4] {
     ListKind::ALL.map(|kind| list_name(kind, key, incarnation))
 }

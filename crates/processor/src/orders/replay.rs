@@ -6,21 +6,21 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use orderstream_core::OrderKey;
-use orderstream_core::seal::Cover;
-use orderstream_journal::{DurableProof, Journal, ReadError, Record};
+use orderstream_core::seal::Redaction;
+use orderstream_journal::{DurableProof, Journal, JournalRecord, ReadError};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::append::index_deadline;
-use super::entry::Entry;
-use super::feed::Feed;
-use super::former::Former;
-use super::invited::Invited;
+use super::entry::IncarnationEntry;
+use super::former::FormerEntry;
+use super::invitations::InvitationIndex;
 use super::record::{self, ListKind, OnDisk};
-use super::{Inner, Life, Orders, Parts, Shard};
+use super::tail::Tail;
+use super::{IncarnationKey, OwnedOrders, OwnedOrdersInner, Parts, Shard};
 use crate::limits::{FORMER_READS_MAX, PAGE_EVENTS, SHARDS};
-use crate::metrics::Proposals;
+use crate::metrics::ProposalsLabel;
 use crate::notifications::{Half, OutboxHealth};
 
 /// An error that prevents the start on this journal.
@@ -34,9 +34,9 @@ pub enum ReplayError {
     NotWritten,
 }
 
-type Lives = BTreeMap<Life, Entry>;
+type IncarnationEntries = BTreeMap<IncarnationKey, IncarnationEntry>;
 
-impl Orders {
+impl OwnedOrders {
     /// Reads every order from the journal. Blocks on the disk.
     ///
     /// # Errors
@@ -45,17 +45,19 @@ impl Orders {
     pub fn replay(parts: Parts) -> Result<Self, ReplayError> {
         let began = Instant::now();
         let mut records = 0_usize;
-        let mut lives = Lives::new();
+        let mut entries = IncarnationEntries::new();
         parts.journal.scan(&mut |list, record| {
             records = records.saturating_add(1);
             if let Some((kind, key, incarnation)) = record::parse_list_name(list) {
-                let life = (key.clone(), incarnation.clone());
-                let entry = lives.entry(life).or_insert_with(|| Entry::new(key, incarnation));
+                let incarnation_key = (key.clone(), incarnation.clone());
+                let entry = entries
+                    .entry(incarnation_key)
+                    .or_insert_with(|| IncarnationEntry::new(key, incarnation));
                 fold(entry, kind, record);
             }
         })?;
         let shards = (0..SHARDS).map(|_| Mutex::new(Shard::default())).collect();
-        let inner = Inner {
+        let inner = OwnedOrdersInner {
             parts,
             shards,
             in_flight: AtomicUsize::new(0),
@@ -64,49 +66,50 @@ impl Orders {
             draining: AtomicBool::new(false),
             stopping: CancellationToken::new(),
             capacity: Arc::default(),
-            invited: Invited::default(),
+            invitations: InvitationIndex::default(),
             former_reads: Arc::new(Semaphore::new(FORMER_READS_MAX)),
-            removal_failed: Mutex::new(None),
+            last_failed_removal: Mutex::new(None),
             notifications: OnceLock::new(),
         };
         let orders = Self { inner: Arc::new(inner) };
-        let mut names: BTreeMap<OrderKey, Vec<Entry>> = BTreeMap::new();
-        for ((key, _), entry) in lives {
-            names.entry(key).or_default().push(entry);
+        let mut by_order: BTreeMap<OrderKey, Vec<IncarnationEntry>> = BTreeMap::new();
+        for ((key, _), entry) in entries {
+            by_order.entry(key).or_default().push(entry);
         }
-        for (key, entries) in names {
+        for (key, entries) in by_order {
             orders.adopt_all(&key, entries);
         }
         let metrics = &orders.inner.parts.metrics;
         metrics.set_orders(orders.count());
-        metrics.replayed(began.elapsed().as_secs_f64(), records);
+        metrics.set_replay(began.elapsed().as_secs_f64(), records);
         Ok(orders)
     }
 
     /// Takes in all incarnations of an order id that were read from disk: the newest into the map,
     /// the others as former ones. Lists without an opening are the remains of an interrupted
     /// opening or removal.
-    fn adopt_all(&self, key: &OrderKey, entries: Vec<Entry>) {
-        let (empty, mut held): (Vec<_>, Vec<_>) = entries.into_iter().partition(Entry::is_empty);
+    fn adopt_all(&self, key: &OrderKey, entries: Vec<IncarnationEntry>) {
+        let (empty, mut existing): (Vec<_>, Vec<_>) =
+            entries.into_iter().partition(IncarnationEntry::is_empty);
         self.shard(key)
             .lock()
             .removals
             .extend(empty.into_iter().map(|entry| (key.clone(), entry.incarnation)));
-        held.sort_by_key(Entry::opened_at);
-        for entry in &held {
+        existing.sort_by_key(IncarnationEntry::opened_at);
+        for entry in &existing {
             if let Some(cause) = &entry.damaged {
                 self.report(key, &entry.incarnation, cause);
             }
         }
-        let Some(newest) = newest(&held) else { return };
-        let newest = held.remove(newest);
-        for entry in held {
+        let Some(newest) = newest(&existing) else { return };
+        let newest = existing.remove(newest);
+        for entry in existing {
             self.adopt_former(key, entry);
         }
         self.adopt(key, newest);
     }
 
-    fn adopt_former(&self, key: &OrderKey, entry: Entry) {
+    fn adopt_former(&self, key: &OrderKey, entry: IncarnationEntry) {
         let mut shard = self.shard(key).lock();
         let incarnation = entry.incarnation.clone();
         match entry.ended_at() {
@@ -118,12 +121,12 @@ impl Orders {
                 "an incarnation is kept that has no end, with a newer one beside it; it can only be read"
             ),
         }
-        shard.formers.entry(key.clone()).or_default().push(Former::from(entry));
+        shard.formers.entry(key.clone()).or_default().push(FormerEntry::from(entry));
         self.inner.formers.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Takes an order that was read from disk into the map.
-    fn adopt(&self, key: &OrderKey, mut entry: Entry) {
+    fn adopt(&self, key: &OrderKey, mut entry: IncarnationEntry) {
         let mut guard = self.shard(key).lock();
         let shard = &mut *guard;
         let ended_at = entry
@@ -131,11 +134,11 @@ impl Orders {
             .order()
             .filter(|order| order.phase.is_terminal())
             .map(|order| order.last_seq);
-        entry.feed =
-            Arc::new(Feed::new(entry.on_disk.seq(), ended_at, Cover::of(entry.book.order())));
+        entry.tail =
+            Arc::new(Tail::new(entry.on_disk.seq(), ended_at, Redaction::of(entry.book.order())));
         self.inner.count.fetch_add(1, Ordering::Relaxed);
         if entry.book.order().is_some_and(|order| !order.proposals.is_empty()) {
-            entry.proposals = Proposals::Some;
+            entry.proposals = ProposalsLabel::Some;
         }
         let wakers = self.index_open(&mut entry, None);
         index_deadline(&mut shard.deadlines, &mut entry);
@@ -150,21 +153,21 @@ impl Orders {
 /// records are damaged from the first on may be newer than one that ended, but not than one that
 /// did not: that could only be opened after all others had ended. The entries are sorted by their
 /// openings, unknown ones first.
-fn newest(held: &[Entry]) -> Option<usize> {
-    let last = held.len().checked_sub(1)?;
-    let is_open = held
+fn newest(entries: &[IncarnationEntry]) -> Option<usize> {
+    let last = entries.len().checked_sub(1)?;
+    let is_open = entries
         .get(last)
         .is_some_and(|entry| entry.book.order().is_some() && entry.ended_at().is_none());
-    let unknown = held.iter().rposition(|entry| entry.opened_at().is_none());
+    let unknown = entries.iter().rposition(|entry| entry.opened_at().is_none());
     Some(unknown.filter(|_| !is_open).unwrap_or(last))
 }
 
 /// Reads all of an incarnation except its outbox. Blocks on the disk.
-pub(super) fn read_life(
+pub(super) fn read_incarnation(
     journal: &dyn Journal,
-    (key, incarnation): Life,
-) -> Result<Entry, ReadError> {
-    let mut entry = Entry::new(key.clone(), incarnation.clone());
+    (key, incarnation): IncarnationKey,
+) -> Result<IncarnationEntry, ReadError> {
+    let mut entry = IncarnationEntry::new(key.clone(), incarnation.clone());
     for kind in [ListKind::Events, ListKind::Grants] {
         let list = record::list_name(kind, &key, &incarnation);
         let mut after = 0;
@@ -185,7 +188,7 @@ pub(super) fn read_life(
 }
 
 /// Folds one record into an entry; a record that cannot be folded makes the order damaged.
-fn fold(entry: &mut Entry, kind: ListKind, record: Result<Record, ReadError>) {
+fn fold(entry: &mut IncarnationEntry, kind: ListKind, record: Result<JournalRecord, ReadError>) {
     if let ListKind::Outbox(half) = kind {
         return fold_outbox(entry, half, record);
     }
@@ -199,7 +202,7 @@ fn fold(entry: &mut Entry, kind: ListKind, record: Result<Record, ReadError>) {
 }
 
 /// Folds one record of an outbox; damage costs the order's notifications only.
-fn fold_outbox(entry: &mut Entry, half: Half, record: Result<Record, ReadError>) {
+fn fold_outbox(entry: &mut IncarnationEntry, half: Half, record: Result<JournalRecord, ReadError>) {
     let before = entry.outbox.health;
     match record {
         Ok(record) => entry.outbox.fold(half, record.seq, &record.payload),
@@ -210,7 +213,11 @@ fn fold_outbox(entry: &mut Entry, half: Half, record: Result<Record, ReadError>)
     }
 }
 
-fn fold_record(entry: &mut Entry, kind: ListKind, record: &Record) -> Result<(), String> {
+fn fold_record(
+    entry: &mut IncarnationEntry,
+    kind: ListKind,
+    record: &JournalRecord,
+) -> Result<(), String> {
     match kind {
         ListKind::Events => {
             let event = record::decode(&record.payload).map_err(|error| error.to_string())?;

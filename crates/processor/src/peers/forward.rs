@@ -22,28 +22,28 @@ use orderstream_rpc::problem::{Problem, read_bytes};
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use super::{ACT_TIMEOUT, FORWARDED, Peers, Place, is_silent};
+use super::{FORWARD_TIMEOUT, FORWARDED, OwnerEndpoint, Peers, peer_unreachable};
 use crate::limits::BODY_BYTES_MAX;
-use crate::orders::Orders;
+use crate::orders::OwnedOrders;
 
 /// The state of the forwarding layer. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Forwarder(Arc<Inner>);
+pub(crate) struct Forwarder(Arc<ForwarderInner>);
 
 #[derive(Debug)]
-struct Inner {
-    orders: Orders,
+struct ForwarderInner {
+    orders: OwnedOrders,
     peers: Peers,
     client: Client<HttpConnector, Body>,
 }
 
 impl Forwarder {
-    pub(crate) fn new(orders: Orders, peers: Peers) -> Self {
+    pub(crate) fn new(orders: OwnedOrders, peers: Peers) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Self(Arc::new(Inner { orders, peers, client }))
+        Self(Arc::new(ForwarderInner { orders, peers, client }))
     }
 }
 
@@ -59,10 +59,10 @@ pub(crate) async fn forwarding(
     }
     if let Some(mark) = request.headers().get(FORWARDED) {
         return match mark.to_str() {
-            Ok(mark) if inner.peers.is_meant(mark) => next.run(request).await,
+            Ok(mark) if inner.peers.is_addressed_here(mark) => next.run(request).await,
             // It was sent to an address that belonged to another processor; its outcome is not
             // known here.
-            _ => Problem::from(not_meant()).into_response(),
+            _ => Problem::from(misdirected()).into_response(),
         };
     }
     let (head, body) = request.into_parts();
@@ -86,8 +86,8 @@ pub(crate) async fn forwarding(
                 metrics.forwarded("unknown_order");
                 return next.run(request()).await;
             }
-            Ok(Some(place)) => {
-                let response = inner.forward(&key, &place, request()).await;
+            Ok(Some(endpoint)) => {
+                let response = inner.forward(&key, &endpoint, request()).await;
                 if response.status() == StatusCode::NOT_FOUND {
                     peers.forget(&key);
                     // The remembered owner may have lost the order: another processor may have it.
@@ -106,21 +106,26 @@ pub(crate) async fn forwarding(
     }
 }
 
-impl Inner {
-    async fn forward(&self, key: &OrderKey, place: &Place, request: Request) -> Response {
+impl ForwarderInner {
+    async fn forward(
+        &self,
+        key: &OrderKey,
+        endpoint: &OwnerEndpoint,
+        request: Request,
+    ) -> Response {
         let metrics = &self.peers.0.metrics;
-        let result = match addressed(request, place) {
-            Some(request) => match timeout(ACT_TIMEOUT, self.client.request(request)).await {
+        let result = match readdressed(request, endpoint) {
+            Some(request) => match timeout(FORWARD_TIMEOUT, self.client.request(request)).await {
                 Ok(Ok(response)) => Ok(response),
                 Ok(Err(error)) => {
-                    tracing::debug!(%key, to = place.url, %error, "cannot forward");
-                    Err(is_silent(key, &place.url))
+                    tracing::debug!(%key, to = endpoint.url, %error, "cannot forward");
+                    Err(peer_unreachable(key, &endpoint.url))
                 }
-                Err(_) => Err(is_silent(key, &place.url)),
+                Err(_) => Err(peer_unreachable(key, &endpoint.url)),
             },
             None => Err(Refusal::new(
                 Reason::Internal,
-                format!("{} is not where REST can be", place.rest_url),
+                format!("{} is not where REST can be", endpoint.rest_url),
             )),
         };
         match result {
@@ -141,13 +146,13 @@ impl Inner {
 }
 
 /// Returns the refusal for a forwarded request that reached the wrong processor.
-pub(crate) fn not_meant() -> Refusal {
+pub(crate) fn misdirected() -> Refusal {
     Refusal::new(Reason::Unreachable, "the request was meant for another processor; repeat it")
 }
 
 /// Readdresses a request to another server, with the mark that it was forwarded.
-fn addressed(mut request: Request, place: &Place) -> Option<Request> {
-    let base = place.rest_url.as_str();
+fn readdressed(mut request: Request, endpoint: &OwnerEndpoint) -> Option<Request> {
+    let base = endpoint.rest_url.as_str();
     let authority: Authority = base.strip_prefix("http://")?.trim_end_matches('/').parse().ok()?;
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
     parts.scheme = Some(Scheme::HTTP);
@@ -158,39 +163,39 @@ fn addressed(mut request: Request, place: &Place) -> Option<Request> {
     for name in [CONNECTION, HOST, TRANSFER_ENCODING, UPGRADE] {
         request.headers_mut().remove(name);
     }
-    request.headers_mut().insert(FORWARDED, HeaderValue::from_str(&place.url).ok()?);
+    request.headers_mut().insert(FORWARDED, HeaderValue::from_str(&endpoint.url).ok()?);
     Some(request)
 }
 
 /// The fields that name an order, in the query or in the body.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Named {
+struct RoutingFields {
     tenant: String,
     order_req_id: String,
 }
 
 /// Returns the incarnation that a read names in its query.
 fn incarnation_of(uri: &Uri) -> Option<Incarnation> {
-    let query = axum::extract::Query::<Incarnate>::try_from_uri(uri).ok()?;
+    let query = axum::extract::Query::<RoutingIncarnation>::try_from_uri(uri).ok()?;
     Incarnation::new(query.0.incarnation.as_str()).ok()
 }
 
 /// The field that names an incarnation.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Incarnate {
+struct RoutingIncarnation {
     incarnation: String,
 }
 
 /// Returns the order that a request is about: from the path, else from the body, else from the
 /// query.
 fn key_of(uri: &Uri, body: &Bytes) -> Option<OrderKey> {
-    let query: Named = match axum::extract::Query::try_from_uri(uri) {
+    let query: RoutingFields = match axum::extract::Query::try_from_uri(uri) {
         Ok(axum::extract::Query(named)) => named,
-        Err(_) => Named::default(),
+        Err(_) => RoutingFields::default(),
     };
-    let named: Named = serde_json::from_slice(body).unwrap_or(query);
+    let fields: RoutingFields = serde_json::from_slice(body).unwrap_or(query);
     let dead_letter = uri.path().split('/').skip_while(|part| *part != "dead-letters").nth(1);
     if let Some(id) = dead_letter {
         return order_of(&percent_decoded(id)?).map(|(key, _)| key);
@@ -201,9 +206,9 @@ fn key_of(uri: &Uri, body: &Bytes) -> Option<OrderKey> {
     match path.and_then(|path| path.split('/').next()) {
         Some(id) if !id.is_empty() => {
             let id = percent_decoded(id)?;
-            OrderKey::new(&named.tenant, &id).ok()
+            OrderKey::new(&fields.tenant, &id).ok()
         }
-        _ => OrderKey::new(&named.tenant, &named.order_req_id).ok(),
+        _ => OrderKey::new(&fields.tenant, &fields.order_req_id).ok(),
     }
 }
 
@@ -224,7 +229,7 @@ mod tests {
     #[test]
     fn path_body_or_query_names_order() {
         let body = r#"{"order_req_id":"A","tenant":"t","price":3}"#;
-        for (uri, body, wanted) in [
+        for (uri, body, expected) in [
             ("/api/v1/proposals", body, Some("t/A")),
             ("/api/v1/orders/B/decline", r#"{"tenant":"t"}"#, Some("t/B")),
             ("/api/v1/orders/B/proposals?tenant=t&limit=1", "", Some("t/B")),
@@ -246,7 +251,7 @@ mod tests {
             ("/api/v1/orders/%ff", "", None),
             ("/", "", None),
         ] {
-            assert_eq!(key(uri, body).as_deref(), wanted, "{uri} {body}");
+            assert_eq!(key(uri, body).as_deref(), expected, "{uri} {body}");
         }
     }
 }

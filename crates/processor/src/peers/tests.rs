@@ -1,6 +1,6 @@
 //! Replies of a processor about orders that it does not hold, before it knows its peers.
 
-use orderstream_rpc::observe::Side;
+use orderstream_rpc::observe::RpcSide;
 use tokio::task::JoinSet;
 
 use super::*;
@@ -11,7 +11,7 @@ fn listing(file: PathBuf) -> Peers {
     let registry = prometheus::Registry::new();
     Peers::new(
         PeersConfig { file: Some(file), ..alone },
-        RpcMetrics::new(&registry, Side::Client).unwrap(),
+        RpcMetrics::new(&registry, RpcSide::Client).unwrap(),
         Metrics::new(&registry).unwrap(),
     )
 }
@@ -29,7 +29,7 @@ async fn orders_are_unreachable_without_peer_list() {
     let key = OrderKey::new("", "SB1").unwrap();
     assert_eq!(peers.locate(&key).await.unwrap_err().reason, Reason::Unreachable);
     std::fs::write(&file, "").unwrap();
-    tokio::time::sleep(ROUND * 2).await;
+    tokio::time::sleep(GREETING_INTERVAL * 2).await;
     assert!(peers.locate(&key).await.unwrap().is_none());
 }
 

@@ -1,10 +1,10 @@
 //! The bodies that sellers send, read leniently, and their checks.
 
 use axum::extract::Request;
-use orderstream_core::command::Proposed;
+use orderstream_core::command::ProposalContent;
 use orderstream_core::input::{ProposalInput, ProposalLineInput, optional_text};
 use orderstream_core::limits::{LEASE_MS_DEFAULT, TEXT_CHARS_MAX};
-use orderstream_core::{Act, FollowUpId, OrderKey, Refusal, SellerId};
+use orderstream_core::{CommandKind, FollowUpId, OrderKey, Refusal, SellerId};
 use orderstream_rpc::problem::{self, Problem};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -100,7 +100,7 @@ pub(super) struct LineBody {
 }
 
 impl ProposalBody {
-    pub(super) fn check(self) -> Result<(OrderKey, Proposed), Refusal> {
+    pub(super) fn check(self) -> Result<(OrderKey, ProposalContent), Refusal> {
         let key = OrderKey::new(&self.tenant, &self.order_req_id)?;
         let line = |line: LineBody| ProposalLineInput {
             sku: line.sku,
@@ -108,7 +108,7 @@ impl ProposalBody {
             unit: line.unit,
             price: line.price.into(),
         };
-        let proposed = Proposed::try_from(ProposalInput {
+        let proposed = ProposalContent::try_from(ProposalInput {
             proposal_id: self.proposal_id,
             seller: self.seller,
             price: self.price.into(),
@@ -146,17 +146,17 @@ pub(super) struct AnswerBody {
 }
 
 impl AnswerBody {
-    pub(super) fn check(self) -> Result<(OrderKey, Act), Refusal> {
+    pub(super) fn check(self) -> Result<(OrderKey, CommandKind), Refusal> {
         let key = OrderKey::new(&self.tenant, &self.order_req_id)?;
         let seller = SellerId::new(self.seller)?;
         let follow_up_id = FollowUpId::new(self.follow_up_id)?;
-        let message = said(self.message)?;
-        Ok((key, Act::Answer { seller, follow_up_id, message }))
+        let message = required_message(self.message)?;
+        Ok((key, CommandKind::Answer { seller, follow_up_id, message }))
     }
 }
 
 /// Checks a text that must not be empty.
-fn said(message: String) -> Result<String, Refusal> {
+fn required_message(message: String) -> Result<String, Refusal> {
     optional_text("message", Some(message), TEXT_CHARS_MAX)?
         .ok_or_else(|| Refusal::field("message", "is missing; give 1 to 4096 characters"))
 }
@@ -181,13 +181,13 @@ pub(super) struct QuestionBody {
 }
 
 impl QuestionBody {
-    pub(super) fn check(self) -> Result<Act, Refusal> {
+    pub(super) fn check(self) -> Result<CommandKind, Refusal> {
         let seller = SellerId::new(self.seller)?;
         let given = self.question_id.filter(|id| !id.is_empty()).map(FollowUpId::new);
         let question_id = given
             .transpose()
             .map_err(|refusal| Refusal { field: Some("question_id".to_owned()), ..refusal })?;
-        Ok(Act::Ask { seller, question_id, message: said(self.message)? })
+        Ok(CommandKind::Ask { seller, question_id, message: required_message(self.message)? })
     }
 }
 
@@ -205,8 +205,8 @@ pub(super) struct SeenBody {
 }
 
 impl SeenBody {
-    pub(super) fn check(self) -> Result<Act, Refusal> {
-        Ok(Act::See { seller: SellerId::new(self.seller)? })
+    pub(super) fn check(self) -> Result<CommandKind, Refusal> {
+        Ok(CommandKind::See { seller: SellerId::new(self.seller)? })
     }
 }
 

@@ -57,11 +57,11 @@ const ALIASES: [(&str, &str); 2] = [
         (name = "document", description = "This document."),
     )
 )]
-struct Document;
+struct SellerApiDocument;
 
 /// Makes the document.
 pub fn document() -> utoipa::openapi::OpenApi {
-    let mut document = Document::openapi();
+    let mut document = SellerApiDocument::openapi();
     for (alias, path) in ALIASES {
         if let Some(mut item) = document.paths.paths.get(path).cloned() {
             item.get = item.get.filter(|_| path.ends_with("events"));
@@ -85,7 +85,7 @@ const ON_ORDERS: [Reason; 4] = [
     Reason::RecordsDamaged,
 ];
 /// The further reasons for which any command may be refused.
-const ACTS: [Reason; 6] = [
+const ON_COMMANDS: [Reason; 6] = [
     Reason::OrderEnded,
     Reason::DeadlinePassed,
     Reason::IdempotencyConflict,
@@ -127,8 +127,8 @@ fn reasons(operation: &str) -> Vec<Reason> {
             | "events"
             | "notifications"
     );
-    let acts = ACTS.iter().filter(|_| !is_read);
-    ON_ORDERS.iter().chain(acts).chain(own).copied().collect()
+    let command_reasons = ON_COMMANDS.iter().filter(|_| !is_read);
+    ON_ORDERS.iter().chain(command_reasons).chain(own).copied().collect()
 }
 
 /// Show this document.
@@ -137,6 +137,6 @@ fn reasons(operation: &str) -> Vec<Reason> {
         body = Object)))]
 pub(super) async fn serve() -> Response {
     /// The text is the same as long as the process runs.
-    static TEXT: LazyLock<String> = LazyLock::new(|| problem::printed(&document()));
+    static TEXT: LazyLock<String> = LazyLock::new(|| problem::pretty_json(&document()));
     ([(CONTENT_TYPE, "application/json")], TEXT.as_str()).into_response()
 }

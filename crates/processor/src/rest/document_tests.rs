@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use axum::http::Method;
 use orderstream_core::FollowUpId;
 use orderstream_core::OrderKey;
-use orderstream_core::command::{Act, Command};
+use orderstream_core::command::{Command, CommandKind};
 use orderstream_core::spec::{FollowUp, Message};
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ use super::{document, examples, routes};
 const METHODS: [Method; 5] =
     [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
 
-fn written() -> Value {
+fn document_json() -> Value {
     serde_json::to_value(document()).unwrap()
 }
 
@@ -50,24 +50,24 @@ async fn document_has_exactly_the_routes() {
             }
         }
     }
-    let described: BTreeSet<_> = operations(&written()).into_keys().collect();
+    let described: BTreeSet<_> = operations(&document_json()).into_keys().collect();
     assert_eq!(described, served);
 }
 
 #[test]
 fn operations_have_names_summaries_and_problems() {
-    let document = written();
+    let document = document_json();
     assert_eq!(document["openapi"], "3.1.0");
     let mut names = BTreeSet::new();
     for ((path, method), operation) in operations(&document) {
         assert!(names.insert(operation["operationId"].as_str().unwrap().to_owned()), "{path}");
         assert!(operation["summary"].as_str().unwrap().ends_with('.'), "{method} {path}");
-        for (status, answer) in operation["responses"].as_object().unwrap() {
+        for (status, response) in operation["responses"].as_object().unwrap() {
             let is_problem = status.as_str() >= "400";
-            let kind = &answer["content"]["application/problem+json"];
+            let kind = &response["content"]["application/problem+json"];
             assert_eq!(kind.is_object(), is_problem, "{method} {path} {status}");
             if is_problem {
-                let reasons = answer["description"].as_str().unwrap().split(", ").count();
+                let reasons = response["description"].as_str().unwrap().split(", ").count();
                 assert_eq!(kind["examples"].as_object().unwrap().len(), reasons, "one for each");
             }
         }
@@ -90,8 +90,8 @@ async fn the_examples_of_the_document_work() {
         message: Message { message: "How soon?".to_owned(), ..Message::default() },
         answers: None,
     };
-    rig.orders().act(&key, Command::bare(Act::FollowUp(follow_up))).await.unwrap();
-    let document = written();
+    rig.orders().execute(&key, Command::bare(CommandKind::FollowUp(follow_up))).await.unwrap();
+    let document = document_json();
     let operations = operations(&document);
     // A life of a proposal: what comes later needs what came before.
     let proposals = "/api/v1/proposals";

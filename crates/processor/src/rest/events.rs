@@ -11,14 +11,14 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::StreamExt as _;
 use orderstream_core::event::Event;
 use orderstream_core::{Order, OrderKey, Refusal, Seq};
-use orderstream_rpc::problem::{InPath, InQuery, Problem};
+use orderstream_rpc::problem::{CheckedPath, CheckedQuery, Problem};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::IntoParams;
 
 use super::OrderPath;
-use super::orders::named;
-use crate::orders::{Facts, Followed, Orders};
+use super::orders::parse_incarnation;
+use crate::orders::{FollowItem, OrderRuntimeState, OwnedOrders};
 
 /// The silence after which a comment is sent, so that proxies keep the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -27,7 +27,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct From {
+pub(super) struct EventsQuery {
     /// The order's tenant; `default` when left out.
     tenant: String,
     /// The incarnation of the order id; the newest when left out.
@@ -46,28 +46,29 @@ pub(super) struct From {
 /// sealed, sellers and prices are hidden; after `ProposalsOpened` the list can be read again from
 /// its first event, without redaction.
 #[utoipa::path(get, path = "/api/v1/orders/{order_req_id}/events", tag = "orders",
-    operation_id = "events", params(OrderPath, From,
+    operation_id = "events", params(OrderPath, EventsQuery,
         ("Last-Event-ID" = Option<u64>, Header, description = "The `id` of the last event received.")),
     responses(
         (status = 200, description = "The events.", content_type = "text/event-stream",
             body = String),
         (status = 204, description = "The order has ended, and its last event was received.")))]
 pub(super) async fn follow(
-    State(orders): State<Orders>,
-    InPath(order_req_id): InPath<String>,
-    InQuery(from): InQuery<From>,
+    State(orders): State<OwnedOrders>,
+    CheckedPath(order_req_id): CheckedPath<String>,
+    CheckedQuery(query): CheckedQuery<EventsQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let key = OrderKey::new(&from.tenant, &order_req_id)?;
+    let key = OrderKey::new(&query.tenant, &order_req_id)?;
     let after = match headers.get("last-event-id") {
-        None => Seq(from.after),
+        None => Seq(query.after),
         Some(id) => number(id.as_bytes()).map(Seq).ok_or_else(|| {
             Refusal::field("last-event-id", "is not a number; give the id of the last event")
         })?,
     };
-    let named = named(from.incarnation)?;
+    let named = parse_incarnation(query.incarnation)?;
     let events = orders.follow_one(&key, named.as_ref(), after, None).await?;
-    let is_over = |order: &Order, _: &Facts| order.phase.is_terminal() && order.last_seq <= after;
+    let is_over =
+        |order: &Order, _: &OrderRuntimeState| order.phase.is_terminal() && order.last_seq <= after;
     if orders.read_one(&key, named.as_ref(), is_over).await? {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
@@ -81,13 +82,13 @@ fn number(text: &[u8]) -> Option<u64> {
     str::from_utf8(text).ok().filter(|_| digits)?.parse().ok()
 }
 
-fn sse(item: Result<Followed, Refusal>) -> SseEvent {
+fn sse(item: Result<FollowItem, Refusal>) -> SseEvent {
     match item {
-        Ok(Followed::Event(event)) => SseEvent::default()
+        Ok(FollowItem::Event(event)) => SseEvent::default()
             .id(event.seq.to_string())
             .event(event.kind.as_str())
             .data(data(&event).to_string()),
-        Ok(Followed::Draining(last)) => {
+        Ok(FollowItem::Draining(last)) => {
             SseEvent::default().event("Draining").data(json!({ "last_seq": last }).to_string())
         }
         Err(refusal) => {

@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode};
 use http_body_util::BodyExt as _;
-use orderstream_core::{Act, Command, OrderKey, Reason};
+use orderstream_core::{Command, CommandKind, OrderKey, Reason};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, TestRunner};
@@ -33,11 +33,11 @@ async fn ended() -> Rig {
                 "currency": "EUR", "note": "a: b\ndata: c\n\nid: 7"}}"#
         );
         let request = Request::post("/api/v1/proposals").header("content-type", "application/json");
-        let answer = ask(&rig, request.body(Body::from(body)).unwrap()).await;
-        assert_eq!(answer.0, StatusCode::CREATED);
+        let response = ask(&rig, request.body(Body::from(body)).unwrap()).await;
+        assert_eq!(response.0, StatusCode::CREATED);
     }
     let key = OrderKey::new("", "SB1").unwrap();
-    rig.orders().act(&key, Command::bare(Act::Close { reason: None })).await.unwrap();
+    rig.orders().execute(&key, Command::bare(CommandKind::Close { reason: None })).await.unwrap();
     rig
 }
 
@@ -70,19 +70,19 @@ fn cut_streams_resume_without_gap() {
     let rig = runtime.block_on(ended());
     let cuts = prop::collection::vec(any::<Index>(), 0..8);
     let check = |cuts: Vec<Index>| {
-        let mut heard: Vec<String> = Vec::new();
+        let mut received: Vec<String> = Vec::new();
         for cut in cuts.into_iter().map(Some).chain([None]) {
-            let last_id = heard.last().map(|id| HeaderValue::from_str(id).unwrap());
+            let last_id = received.last().map(|id| HeaderValue::from_str(id).unwrap());
             let (status, bytes) = runtime.block_on(events(&rig, last_id.as_ref(), ""));
             if status == StatusCode::NO_CONTENT {
                 break;
             }
             prop_assert_eq!(status, StatusCode::OK);
             let end = cut.map_or(bytes.len(), |cut| cut.index(bytes.len() + 1));
-            heard.extend(dispatched(&bytes[..end]));
+            received.extend(dispatched(&bytes[..end]));
         }
         let expected: Vec<_> = (1..=LAST).map(|seq| seq.to_string()).collect();
-        prop_assert_eq!(heard, expected);
+        prop_assert_eq!(received, expected);
         Ok(())
     };
     runner().run(&cuts, check).unwrap();

@@ -4,22 +4,22 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use orderstream_core::{OrderKey, Tenant};
-use orderstream_rpc::problem::{InPath, InQuery, Problem};
+use orderstream_rpc::problem::{CheckedPath, CheckedQuery, Problem};
 use serde_json::json;
 
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::OrderPath;
-use super::orders::{Owner, named};
+use super::orders::{IncarnationQuery, parse_incarnation};
 use crate::limits::PAGE_NOTIFICATIONS;
-use crate::orders::Orders;
+use crate::orders::OwnedOrders;
 
 /// The query for a page of dead letters.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct DeadFrom {
+pub(super) struct DeadLettersQuery {
     /// The tenant of the orders; all tenants when left out.
     tenant: String,
     /// The `next` of the page before.
@@ -41,31 +41,31 @@ struct NotificationPath {
 
 /// Show an order's waiting notifications and its dead letters.
 #[utoipa::path(get, path = "/api/v1/orders/{order_req_id}/notifications", tag = "notifications",
-    operation_id = "notifications", params(OrderPath, Owner),
+    operation_id = "notifications", params(OrderPath, IncarnationQuery),
     responses((status = 200, description = "The order's outbox.", body = Object)))]
 pub(super) async fn of_order(
-    State(orders): State<Orders>,
-    InPath(order_req_id): InPath<String>,
-    InQuery(owner): InQuery<Owner>,
+    State(orders): State<OwnedOrders>,
+    CheckedPath(order_req_id): CheckedPath<String>,
+    CheckedQuery(query): CheckedQuery<IncarnationQuery>,
 ) -> Result<Response, Problem> {
-    let key = OrderKey::new(&owner.tenant, &order_req_id)?;
-    let named = named(owner.incarnation)?;
+    let key = OrderKey::new(&query.tenant, &order_req_id)?;
+    let named = parse_incarnation(query.incarnation)?;
     Ok(Json(orders.notifications_of(&key, named.as_ref()).await?).into_response())
 }
 
 /// Show the dead letters of this processor, in pages.
 #[utoipa::path(get, path = "/api/v1/dead-letters", tag = "notifications",
-    operation_id = "dead-letters", params(DeadFrom),
+    operation_id = "dead-letters", params(DeadLettersQuery),
     responses((status = 200, description = "A page.", body = Object)))]
 pub(super) async fn dead_letters(
-    State(orders): State<Orders>,
-    InQuery(page): InQuery<DeadFrom>,
+    State(orders): State<OwnedOrders>,
+    CheckedQuery(query): CheckedQuery<DeadLettersQuery>,
 ) -> Result<Response, Problem> {
-    let limit = page.limit.unwrap_or(PAGE_NOTIFICATIONS).clamp(1, PAGE_NOTIFICATIONS);
-    let tenant = Some(page.tenant).filter(|tenant| !tenant.is_empty());
+    let limit = query.limit.unwrap_or(PAGE_NOTIFICATIONS).clamp(1, PAGE_NOTIFICATIONS);
+    let tenant = Some(query.tenant).filter(|tenant| !tenant.is_empty());
     let tenant = tenant.map(Tenant::new).transpose()?;
     let tenant = tenant.as_ref().map(Tenant::as_str);
-    let after = Some(page.after.as_str()).filter(|after| !after.is_empty());
+    let after = Some(query.after.as_str()).filter(|after| !after.is_empty());
     Ok(Json(orders.dead_letters(tenant, after, limit).await?).into_response())
 }
 
@@ -74,10 +74,10 @@ pub(super) async fn dead_letters(
     operation_id = "replay", params(NotificationPath),
     responses((status = 200, description = "The dead letter is queued to be sent again.", body = Object)))]
 pub(super) async fn replay(
-    State(orders): State<Orders>,
-    InPath(notification_id): InPath<String>,
+    State(orders): State<OwnedOrders>,
+    CheckedPath(notification_id): CheckedPath<String>,
 ) -> Result<Response, Problem> {
     orders.replay_notification(&notification_id).await?;
-    let done = json!({ "success": true, "notification_id": notification_id });
-    Ok(Json(done).into_response())
+    let body = json!({ "success": true, "notification_id": notification_id });
+    Ok(Json(body).into_response())
 }

@@ -8,19 +8,19 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use orderstream_core::comparison::{self, Comparison, Criterion};
 use orderstream_core::{
-    Act, Incarnation, Order, OrderKey, ProposalId, Reason, Refusal, Seq, Tenant,
+    CommandKind, Incarnation, Order, OrderKey, ProposalId, Reason, Refusal, Seq, Tenant,
 };
-use orderstream_rpc::problem::{InPath, InQuery, Problem};
+use orderstream_rpc::problem::{CheckedPath, CheckedQuery, Problem};
 use serde::Deserialize;
 use tokio::time::timeout;
 use utoipa::IntoParams;
 
 use super::body::{self, DeclineBody, QuestionBody, SeenBody};
-use super::headers::{Guard, tagged};
+use super::headers::{CommandConditions, with_etag};
 use super::view::{self, ComparisonView, ConversationPage, OrderView, OrdersPage, ProposalsPage};
-use super::{Done, OrderPath, Rest, done};
+use super::{CommandReplyView, OrderPath, SellerRestState, reply_response};
 use crate::limits::{PAGE_CONVERSATION, PAGE_ORDERS, PAGE_PROPOSALS};
-use crate::orders::{Facts, Orders};
+use crate::orders::{OrderRuntimeState, OwnedOrders};
 
 /// The time for which a comparison waits for its turn.
 const COMPARISON_WAIT: Duration = Duration::from_secs(2);
@@ -33,7 +33,7 @@ const SEALED: &str = "orderstream-sealed";
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Owner {
+pub(super) struct IncarnationQuery {
     /// The order's tenant; `default` when left out.
     pub(super) tenant: String,
     /// The incarnation of the order id; the newest when left out.
@@ -58,7 +58,7 @@ pub(super) struct OrdersFrom {
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct ProposalsFrom {
+pub(super) struct ProposalsQuery {
     /// The order's tenant; `default` when left out.
     tenant: String,
     /// The incarnation of the order id; the newest when left out.
@@ -74,7 +74,7 @@ pub(super) struct ProposalsFrom {
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct ConversationFrom {
+pub(super) struct ConversationQuery {
     /// The order's tenant; `default` when left out.
     tenant: String,
     /// The incarnation of the order id; the newest when left out.
@@ -90,7 +90,7 @@ pub(super) struct ConversationFrom {
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Comparing {
+pub(super) struct ComparisonQuery {
     /// The order's tenant; `default` when left out.
     tenant: String,
     /// The incarnation of the order id; the newest when left out.
@@ -104,30 +104,30 @@ pub(super) struct Comparing {
 }
 
 /// Returns the incarnation that a query names, if it names one.
-pub(super) fn named(incarnation: String) -> Result<Option<Incarnation>, Refusal> {
+pub(super) fn parse_incarnation(incarnation: String) -> Result<Option<Incarnation>, Refusal> {
     Some(incarnation).filter(|text| !text.is_empty()).map(Incarnation::new).transpose()
 }
 
 /// Moves a refusal to another field.
-fn at(field: &str, refusal: Refusal) -> Refusal {
+fn with_field(field: &str, refusal: Refusal) -> Refusal {
     Refusal { field: Some(field.to_owned()), ..refusal }
 }
 
 /// Record that a seller declines to propose.
 #[utoipa::path(post, path = "/api/v1/orders/{order_req_id}/decline", tag = "orders",
     operation_id = "decline", params(OrderPath), request_body = DeclineBody,
-    responses((status = 200, description = "The command is durable.", body = Done)))]
+    responses((status = 200, description = "The command is durable.", body = CommandReplyView)))]
 pub(super) async fn decline(
-    State(orders): State<Orders>,
-    InPath(order_req_id): InPath<String>,
+    State(orders): State<OwnedOrders>,
+    CheckedPath(order_req_id): CheckedPath<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let guard = Guard::of_order(request.headers())?;
+    let conditions = CommandConditions::of_order(request.headers())?;
     let body = body::read::<DeclineBody>(request).await?;
     let key = OrderKey::new(&body.tenant, &order_req_id)?;
     let (seller, reason) = body.check()?;
-    let answer = guard.act(&orders, &key, Act::Decline { seller, reason }).await?;
-    Ok(done(StatusCode::OK, &answer))
+    let reply = conditions.execute(&orders, &key, CommandKind::Decline { seller, reason }).await?;
+    Ok(reply_response(StatusCode::OK, &reply))
 }
 
 /// Ask the buyer a question.
@@ -137,68 +137,73 @@ pub(super) async fn decline(
 #[utoipa::path(post, path = "/api/v1/orders/{order_req_id}/questions", tag = "conversation",
     operation_id = "ask", params(OrderPath), request_body = QuestionBody,
     responses((status = 201, description = "It is on disk; `follow_up_id` is the question's id.",
-        body = Done)))]
+        body = CommandReplyView)))]
 pub(super) async fn ask(
-    State(orders): State<Orders>,
-    InPath(order_req_id): InPath<String>,
+    State(orders): State<OwnedOrders>,
+    CheckedPath(order_req_id): CheckedPath<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let guard = Guard::of_order(request.headers())?;
+    let conditions = CommandConditions::of_order(request.headers())?;
     let body = body::read::<QuestionBody>(request).await?;
     let key = OrderKey::new(&body.tenant, &order_req_id)?;
-    let answer = guard.act(&orders, &key, body.check()?).await?;
-    Ok(done(StatusCode::CREATED, &answer))
+    let reply = conditions.execute(&orders, &key, body.check()?).await?;
+    Ok(reply_response(StatusCode::CREATED, &reply))
 }
 
 /// Record that an invited seller has seen the order.
 #[utoipa::path(post, path = "/api/v1/orders/{order_req_id}/seen", tag = "orders",
     operation_id = "see", params(OrderPath), request_body = SeenBody,
-    responses((status = 200, description = "The command is durable.", body = Done)))]
+    responses((status = 200, description = "The command is durable.", body = CommandReplyView)))]
 pub(super) async fn see(
-    State(orders): State<Orders>,
-    InPath(order_req_id): InPath<String>,
+    State(orders): State<OwnedOrders>,
+    CheckedPath(order_req_id): CheckedPath<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let guard = Guard::of_order(request.headers())?;
+    let conditions = CommandConditions::of_order(request.headers())?;
     let body = body::read::<SeenBody>(request).await?;
     let key = OrderKey::new(&body.tenant, &order_req_id)?;
-    let answer = guard.act(&orders, &key, body.check()?).await?;
-    Ok(done(StatusCode::OK, &answer))
+    let reply = conditions.execute(&orders, &key, body.check()?).await?;
+    Ok(reply_response(StatusCode::OK, &reply))
 }
 
 /// Show an order.
 #[utoipa::path(get, path = "/api/v1/orders/{order_req_id}", tag = "orders",
-    operation_id = "order", params(OrderPath, Owner),
+    operation_id = "order", params(OrderPath, IncarnationQuery),
     responses((status = 200, description = "The order.", body = OrderView,
         headers(("etag" = String, description = "The sequence number of its last event, in quotes.")))))]
 pub(super) async fn order(
-    State(orders): State<Orders>,
-    InPath(order_req_id): InPath<String>,
-    InQuery(owner): InQuery<Owner>,
+    State(orders): State<OwnedOrders>,
+    CheckedPath(order_req_id): CheckedPath<String>,
+    CheckedQuery(query): CheckedQuery<IncarnationQuery>,
 ) -> Result<Response, Problem> {
-    let key = OrderKey::new(&owner.tenant, &order_req_id)?;
-    let view = |order: &Order, facts: &Facts| (order.last_seq.0, view::order(order, facts));
-    let named = named(owner.incarnation)?;
+    let key = OrderKey::new(&query.tenant, &order_req_id)?;
+    let view = |order: &Order, runtime: &OrderRuntimeState| {
+        (order.last_seq.0, view::order(order, runtime))
+    };
+    let named = parse_incarnation(query.incarnation)?;
     let (last_seq, view) = orders.read_one(&key, named.as_ref(), view).await?;
-    Ok(tagged(last_seq, &view))
+    Ok(with_etag(last_seq, &view))
 }
 
 /// Show an order's proposals.
 #[utoipa::path(get, path = "/api/v1/orders/{order_req_id}/proposals", tag = "proposals",
-    operation_id = "proposals", params(OrderPath, ProposalsFrom),
+    operation_id = "proposals", params(OrderPath, ProposalsQuery),
     responses((status = 200, description = "A page of proposals.", body = ProposalsPage)))]
 pub(super) async fn proposals(
-    State(orders): State<Orders>,
-    InPath(order_req_id): InPath<String>,
-    InQuery(from): InQuery<ProposalsFrom>,
+    State(orders): State<OwnedOrders>,
+    CheckedPath(order_req_id): CheckedPath<String>,
+    CheckedQuery(query): CheckedQuery<ProposalsQuery>,
 ) -> Result<Response, Problem> {
-    let key = OrderKey::new(&from.tenant, &order_req_id)?;
-    let limit = from.limit.unwrap_or(PAGE_PROPOSALS).clamp(1, PAGE_PROPOSALS);
-    let after = Some(from.after).filter(|after| !after.is_empty());
-    let after = after.map(ProposalId::new).transpose().map_err(|refusal| at("after", refusal))?;
+    let key = OrderKey::new(&query.tenant, &order_req_id)?;
+    let limit = query.limit.unwrap_or(PAGE_PROPOSALS).clamp(1, PAGE_PROPOSALS);
+    let after = Some(query.after).filter(|after| !after.is_empty());
+    let after =
+        after.map(ProposalId::new).transpose().map_err(|refusal| with_field("after", refusal))?;
     let now = orders.now();
-    let view = move |order: &Order, _: &Facts| view::proposals(order, after.as_ref(), limit, now);
-    let named = named(from.incarnation)?;
+    let view = move |order: &Order, _: &OrderRuntimeState| {
+        view::proposals(order, after.as_ref(), limit, now)
+    };
+    let named = parse_incarnation(query.incarnation)?;
     Ok(Json(orders.read_one(&key, named.as_ref(), view).await?).into_response())
 }
 
@@ -209,14 +214,16 @@ pub(super) async fn proposals(
     params(OrdersFrom),
     responses((status = 200, description = "A page of orders.", body = OrdersPage)))]
 pub(super) async fn list(
-    State(orders): State<Orders>,
-    InQuery(from): InQuery<OrdersFrom>,
+    State(orders): State<OwnedOrders>,
+    CheckedQuery(query): CheckedQuery<OrdersFrom>,
 ) -> Result<Response, Problem> {
-    let limit = from.limit.unwrap_or(PAGE_ORDERS).clamp(1, PAGE_ORDERS);
-    let after = Some(from.after.as_str()).filter(|after| !after.is_empty());
-    let after =
-        after.map(str::parse::<OrderKey>).transpose().map_err(|refusal| at("after", refusal))?;
-    let tenant = Some(from.tenant).filter(|tenant| !tenant.is_empty());
+    let limit = query.limit.unwrap_or(PAGE_ORDERS).clamp(1, PAGE_ORDERS);
+    let after = Some(query.after.as_str()).filter(|after| !after.is_empty());
+    let after = after
+        .map(str::parse::<OrderKey>)
+        .transpose()
+        .map_err(|refusal| with_field("after", refusal))?;
+    let tenant = Some(query.tenant).filter(|tenant| !tenant.is_empty());
     let tenant = tenant.map(Tenant::new).transpose()?;
     let keys = orders.keys(tenant.as_ref().map(Tenant::as_str), after.as_ref(), limit);
     let next = keys.last().filter(|_| keys.len() == limit).map(ToString::to_string);
@@ -236,52 +243,58 @@ pub(super) async fn list(
 /// a header line; a cell that a spreadsheet would take for a formula begins with an apostrophe.
 /// While an order is sealed there are no rows.
 #[utoipa::path(get, path = "/api/v1/orders/{order_req_id}/comparison", tag = "orders",
-    operation_id = "comparison", params(OrderPath, Comparing),
+    operation_id = "comparison", params(OrderPath, ComparisonQuery),
     responses((status = 200, description = "The comparison.", headers(
             ("orderstream-omitted" = u64, description = "CSV: proposals that are not shown."),
             ("orderstream-sealed" = bool, description = "CSV: whether the order is sealed.")),
         content((ComparisonView = "application/json"), (String = "text/csv")))))]
 pub(super) async fn compare(
-    State(rest): State<Rest>,
-    InPath(order_req_id): InPath<String>,
-    InQuery(how): InQuery<Comparing>,
+    State(rest): State<SellerRestState>,
+    CheckedPath(order_req_id): CheckedPath<String>,
+    CheckedQuery(query): CheckedQuery<ComparisonQuery>,
 ) -> Result<Response, Problem> {
-    let key = OrderKey::new(&how.tenant, &order_req_id)?;
-    let by = match how.by.as_str() {
+    let key = OrderKey::new(&query.tenant, &order_req_id)?;
+    let by = match query.by.as_str() {
         "" => Criterion::default(),
-        word => Criterion::parse(word)
+        name => Criterion::parse(name)
             .ok_or_else(|| Refusal::field("by", "is unknown; use total, delivery or distance"))?,
     };
-    let as_csv = match how.format.as_str() {
+    let as_csv = match query.format.as_str() {
         "" | "json" => false,
         "csv" => true,
         _ => return Err(Refusal::field("format", "is unknown; use json or csv").into()),
     };
-    let turn = timeout(COMPARISON_WAIT, rest.comparisons.acquire()).await;
-    let _turn = turn.map_err(|_| {
+    let permit = timeout(COMPARISON_WAIT, rest.comparisons.acquire()).await;
+    let _permit = permit.map_err(|_| {
         Refusal::new(Reason::Overloaded, "others are comparing; try again in a moment")
     })?;
     let now = rest.orders.now();
-    let named = named(how.incarnation)?;
-    let held = rest.orders.read_one(&key, named.as_ref(), |order, _| order.clone()).await?;
+    let named = parse_incarnation(query.incarnation)?;
+    let order = rest.orders.read_one(&key, named.as_ref(), |order, _| order.clone()).await?;
     // Thousands of proposals with many lines take a while: neither under the order's lock nor on a
     // thread that serves others.
-    let made = tokio::task::spawn_blocking(move || comparison::compare(&held, by, now)).await;
-    let made = made.map_err(|_| Refusal::new(Reason::Internal, "the comparison failed"))?;
-    Ok(if as_csv { csv(&made) } else { Json(ComparisonView::from(made)).into_response() })
+    let comparison =
+        tokio::task::spawn_blocking(move || comparison::compare(&order, by, now)).await;
+    let comparison =
+        comparison.map_err(|_| Refusal::new(Reason::Internal, "the comparison failed"))?;
+    Ok(if as_csv {
+        csv(&comparison)
+    } else {
+        Json(ComparisonView::from(comparison)).into_response()
+    })
 }
 
-fn csv(made: &Comparison) -> Response {
-    let sealed = if made.sealed { "true" } else { "false" };
+fn csv(comparison: &Comparison) -> Response {
+    let sealed = if comparison.sealed { "true" } else { "false" };
     let headers = [
         (
             header::CONTENT_TYPE.as_str(),
             HeaderValue::from_static("text/csv; charset=utf-8; header=present"),
         ),
-        (OMITTED, HeaderValue::from(made.omitted)),
+        (OMITTED, HeaderValue::from(comparison.omitted)),
         (SEALED, HeaderValue::from_static(sealed)),
     ];
-    (headers, comparison::csv(made)).into_response()
+    (headers, comparison::csv(comparison)).into_response()
 }
 
 /// Show the conversation between buyer and sellers.
@@ -289,18 +302,20 @@ fn csv(made: &Comparison) -> Response {
 /// Follow-ups, questions and answers are listed in the order in which they were sent. One request
 /// scans 4096 events at most, so a page can be short, or empty, and still have a `next`.
 #[utoipa::path(get, path = "/api/v1/orders/{order_req_id}/conversation", tag = "conversation",
-    operation_id = "conversation", params(OrderPath, ConversationFrom),
+    operation_id = "conversation", params(OrderPath, ConversationQuery),
     responses((status = 200, description = "A page of the conversation.",
         body = ConversationPage)))]
 pub(super) async fn conversation(
-    State(orders): State<Orders>,
-    InPath(order_req_id): InPath<String>,
-    InQuery(from): InQuery<ConversationFrom>,
+    State(orders): State<OwnedOrders>,
+    CheckedPath(order_req_id): CheckedPath<String>,
+    CheckedQuery(query): CheckedQuery<ConversationQuery>,
 ) -> Result<Response, Problem> {
-    let key = OrderKey::new(&from.tenant, &order_req_id)?;
-    let limit = from.limit.unwrap_or(PAGE_CONVERSATION).clamp(1, PAGE_CONVERSATION);
-    let named = named(from.incarnation)?;
-    let page = orders.pick(&key, named.as_ref(), (Seq(from.after), limit), view::said).await?;
+    let key = OrderKey::new(&query.tenant, &order_req_id)?;
+    let limit = query.limit.unwrap_or(PAGE_CONVERSATION).clamp(1, PAGE_CONVERSATION);
+    let named = parse_incarnation(query.incarnation)?;
+    let page = orders
+        .pick(&key, named.as_ref(), (Seq(query.after), limit), view::conversation_message)
+        .await?;
     let next = page.next.map(|seq| seq.0);
     Ok(Json(ConversationPage { conversation: page.found, next }).into_response())
 }

@@ -4,27 +4,27 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use orderstream_core::command::Proposed;
+use orderstream_core::command::ProposalContent;
 use orderstream_core::event::{EventKind, ProposalUpdate};
-use orderstream_core::{Act, Event, Order, OrderKey, ProposalId, Reason, Refusal, Seq};
-use orderstream_rpc::problem::{InPath, InQuery, Problem};
+use orderstream_core::{CommandKind, Event, Order, OrderKey, ProposalId, Reason, Refusal, Seq};
+use orderstream_rpc::problem::{CheckedPath, CheckedQuery, Problem};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::body::{self, AnswerBody, LockBody, ProposalBody, WithdrawBody};
-use super::headers::{Guard, tagged};
-use super::orders::named;
+use super::headers::{CommandConditions, with_etag};
+use super::orders::parse_incarnation;
 use super::view::{self, ProposalView, VersionsPage};
-use super::{Done, ProposalPath, done};
+use super::{CommandReplyView, ProposalPath, reply_response};
 use crate::limits::{PAGE_BYTES_MAX, PAGE_VERSIONS};
-use crate::orders::{Facts, Orders};
+use crate::orders::{OrderRuntimeState, OwnedOrders};
 use crate::page::text_bytes;
 
 /// The query that names a proposal's order.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Scope {
+pub(super) struct ProposalQuery {
     /// The order's tenant; `default` when left out.
     tenant: String,
     /// The order's id.
@@ -38,7 +38,7 @@ pub(super) struct Scope {
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct VersionsFrom {
+pub(super) struct VersionsQuery {
     /// The order's tenant; `default` when left out.
     tenant: String,
     /// The order's id.
@@ -59,15 +59,15 @@ pub(super) struct VersionsFrom {
 /// refused. `proposal-submissions` is the original system's name of the same path.
 #[utoipa::path(post, path = "/api/v1/proposals", tag = "proposals", operation_id = "propose",
     request_body = ProposalBody,
-    responses((status = 201, description = "The command is durable.", body = Done)))]
+    responses((status = 201, description = "The command is durable.", body = CommandReplyView)))]
 pub(super) async fn propose(
-    State(orders): State<Orders>,
+    State(orders): State<OwnedOrders>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let guard = Guard::of_order(request.headers())?;
+    let conditions = CommandConditions::of_order(request.headers())?;
     let (key, proposed) = body::read::<ProposalBody>(request).await?.check()?;
-    let answer = guard.act(&orders, &key, Act::Propose(proposed)).await?;
-    Ok(done(StatusCode::CREATED, &answer))
+    let reply = conditions.execute(&orders, &key, CommandKind::Propose(proposed)).await?;
+    Ok(reply_response(StatusCode::CREATED, &reply))
 }
 
 /// Change a proposal.
@@ -75,34 +75,34 @@ pub(super) async fn propose(
 /// Every version is kept. With `If-Match`, nothing is changed if another change came first.
 #[utoipa::path(put, path = "/api/v1/proposals/{proposal_id}", tag = "proposals",
     operation_id = "amend", params(ProposalPath), request_body = ProposalBody,
-    responses((status = 200, description = "The command is durable.", body = Done)))]
+    responses((status = 200, description = "The command is durable.", body = CommandReplyView)))]
 pub(super) async fn amend(
-    State(orders): State<Orders>,
-    InPath(proposal_id): InPath<String>,
+    State(orders): State<OwnedOrders>,
+    CheckedPath(proposal_id): CheckedPath<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let guard = Guard::of_proposal(request.headers())?;
+    let conditions = CommandConditions::of_proposal(request.headers())?;
     let proposal_id = ProposalId::new(proposal_id)?;
     let (key, mut proposed) = body::read::<ProposalBody>(request).await?.check()?;
     proposed.proposal_id = Some(proposal_id);
-    let answer = guard.act(&orders, &key, Act::Amend(proposed)).await?;
-    Ok(done(StatusCode::OK, &answer))
+    let reply = conditions.execute(&orders, &key, CommandKind::Amend(proposed)).await?;
+    Ok(reply_response(StatusCode::OK, &reply))
 }
 
 /// Answer a follow-up.
 #[utoipa::path(post, path = "/api/v1/proposals/{proposal_id}/followup", tag = "conversation",
     operation_id = "answer", params(ProposalPath), request_body = AnswerBody,
-    responses((status = 201, description = "The command is durable.", body = Done)))]
+    responses((status = 201, description = "The command is durable.", body = CommandReplyView)))]
 pub(super) async fn answer(
-    State(orders): State<Orders>,
-    InPath(proposal_id): InPath<String>,
+    State(orders): State<OwnedOrders>,
+    CheckedPath(proposal_id): CheckedPath<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let guard = Guard::of_order(request.headers())?;
+    let conditions = CommandConditions::of_order(request.headers())?;
     ProposalId::new(proposal_id)?;
-    let (key, given) = body::read::<AnswerBody>(request).await?.check()?;
-    let answer = guard.act(&orders, &key, given).await?;
-    Ok(done(StatusCode::CREATED, &answer))
+    let (key, command) = body::read::<AnswerBody>(request).await?.check()?;
+    let reply = conditions.execute(&orders, &key, command).await?;
+    Ok(reply_response(StatusCode::CREATED, &reply))
 }
 
 /// Acquire a proposal's edit lock.
@@ -110,70 +110,72 @@ pub(super) async fn answer(
 /// Others see the holder. The lock expires by itself.
 #[utoipa::path(post, path = "/api/v1/proposals/{proposal_id}/edit-lock", tag = "proposals",
     operation_id = "lock", params(ProposalPath), request_body = LockBody,
-    responses((status = 200, description = "The command is durable.", body = Done)))]
+    responses((status = 200, description = "The command is durable.", body = CommandReplyView)))]
 pub(super) async fn lock(
-    State(orders): State<Orders>,
-    InPath(proposal_id): InPath<String>,
+    State(orders): State<OwnedOrders>,
+    CheckedPath(proposal_id): CheckedPath<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let guard = Guard::of_proposal(request.headers())?;
+    let conditions = CommandConditions::of_proposal(request.headers())?;
     let proposal_id = ProposalId::new(proposal_id)?;
     let (key, holder, lease_ms) = body::read::<LockBody>(request).await?.check()?;
-    let act = Act::Lock { proposal_id, holder, lease_ms };
-    let answer = guard.act(&orders, &key, act).await?;
-    Ok(done(StatusCode::OK, &answer))
+    let body = CommandKind::Lock { proposal_id, holder, lease_ms };
+    let reply = conditions.execute(&orders, &key, body).await?;
+    Ok(reply_response(StatusCode::OK, &reply))
 }
 
 /// Release a proposal's edit lock.
 #[utoipa::path(delete, path = "/api/v1/proposals/{proposal_id}/edit-lock", tag = "proposals",
     operation_id = "unlock", params(ProposalPath), request_body = LockBody,
-    responses((status = 200, description = "The command is durable.", body = Done)))]
+    responses((status = 200, description = "The command is durable.", body = CommandReplyView)))]
 pub(super) async fn unlock(
-    State(orders): State<Orders>,
-    InPath(proposal_id): InPath<String>,
+    State(orders): State<OwnedOrders>,
+    CheckedPath(proposal_id): CheckedPath<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let guard = Guard::of_proposal(request.headers())?;
+    let conditions = CommandConditions::of_proposal(request.headers())?;
     let proposal_id = ProposalId::new(proposal_id)?;
     let (key, holder, _) = body::read::<LockBody>(request).await?.check()?;
-    let answer = guard.act(&orders, &key, Act::Unlock { proposal_id, holder }).await?;
-    Ok(done(StatusCode::OK, &answer))
+    let reply =
+        conditions.execute(&orders, &key, CommandKind::Unlock { proposal_id, holder }).await?;
+    Ok(reply_response(StatusCode::OK, &reply))
 }
 
 /// Withdraw a proposal.
 #[utoipa::path(post, path = "/api/v1/proposals/{proposal_id}/withdraw", tag = "proposals",
     operation_id = "withdraw", params(ProposalPath), request_body = WithdrawBody,
-    responses((status = 200, description = "The command is durable.", body = Done)))]
+    responses((status = 200, description = "The command is durable.", body = CommandReplyView)))]
 pub(super) async fn withdraw(
-    State(orders): State<Orders>,
-    InPath(proposal_id): InPath<String>,
+    State(orders): State<OwnedOrders>,
+    CheckedPath(proposal_id): CheckedPath<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let guard = Guard::of_proposal(request.headers())?;
+    let conditions = CommandConditions::of_proposal(request.headers())?;
     let proposal_id = ProposalId::new(proposal_id)?;
     let (key, reason) = body::read::<WithdrawBody>(request).await?.check()?;
-    let answer = guard.act(&orders, &key, Act::Withdraw { proposal_id, reason }).await?;
-    Ok(done(StatusCode::OK, &answer))
+    let reply =
+        conditions.execute(&orders, &key, CommandKind::Withdraw { proposal_id, reason }).await?;
+    Ok(reply_response(StatusCode::OK, &reply))
 }
 
 /// Show a proposal's current state.
 #[utoipa::path(get, path = "/api/v1/proposals/{proposal_id}", tag = "proposals",
-    operation_id = "proposal", params(ProposalPath, Scope),
+    operation_id = "proposal", params(ProposalPath, ProposalQuery),
     responses((status = 200, description = "The proposal.", body = ProposalView,
         headers(("etag" = String, description = "Its version, in quotes.")))))]
 pub(super) async fn proposal(
-    State(orders): State<Orders>,
-    InPath(proposal_id): InPath<String>,
-    InQuery(scope): InQuery<Scope>,
+    State(orders): State<OwnedOrders>,
+    CheckedPath(proposal_id): CheckedPath<String>,
+    CheckedQuery(query): CheckedQuery<ProposalQuery>,
 ) -> Result<Response, Problem> {
     let id = ProposalId::new(proposal_id)?;
-    let key = OrderKey::new(&scope.tenant, &scope.order_req_id)?;
+    let key = OrderKey::new(&query.tenant, &query.order_req_id)?;
     let now = orders.now();
-    let named = named(scope.incarnation)?;
-    let view = move |order: &Order, _: &Facts| view::proposal(order, &id, now);
+    let named = parse_incarnation(query.incarnation)?;
+    let view = move |order: &Order, _: &OrderRuntimeState| view::proposal(order, &id, now);
     let found = orders.read_one(&key, named.as_ref(), view).await?;
     let (version, view) = found.ok_or_else(no_such_proposal)?;
-    Ok(tagged(u64::from(version), &view))
+    Ok(with_etag(u64::from(version), &view))
 }
 
 fn no_such_proposal() -> Refusal {
@@ -182,28 +184,29 @@ fn no_such_proposal() -> Refusal {
 
 /// Show every version of a proposal, and what changed in each.
 #[utoipa::path(get, path = "/api/v1/proposals/{proposal_id}/versions", tag = "proposals",
-    operation_id = "versions", params(ProposalPath, VersionsFrom),
+    operation_id = "versions", params(ProposalPath, VersionsQuery),
     responses((status = 200, description = "A page of versions.", body = VersionsPage)))]
 pub(super) async fn versions(
-    State(orders): State<Orders>,
-    InPath(proposal_id): InPath<String>,
-    InQuery(from): InQuery<VersionsFrom>,
+    State(orders): State<OwnedOrders>,
+    CheckedPath(proposal_id): CheckedPath<String>,
+    CheckedQuery(query): CheckedQuery<VersionsQuery>,
 ) -> Result<Response, Problem> {
     let id = ProposalId::new(proposal_id)?;
-    let key = OrderKey::new(&from.tenant, &from.order_req_id)?;
-    let limit = from.limit.unwrap_or(PAGE_VERSIONS).clamp(1, PAGE_VERSIONS);
-    let numbers =
-        move |order: &Order, _: &Facts| order.proposals.get(&id).map(|held| held.versions.clone());
-    let named = named(from.incarnation)?;
+    let key = OrderKey::new(&query.tenant, &query.order_req_id)?;
+    let limit = query.limit.unwrap_or(PAGE_VERSIONS).clamp(1, PAGE_VERSIONS);
+    let numbers = move |order: &Order, _: &OrderRuntimeState| {
+        order.proposals.get(&id).map(|held| held.versions.clone())
+    };
+    let named = parse_incarnation(query.incarnation)?;
     let numbers = orders.read_one(&key, named.as_ref(), numbers).await?;
     let numbers = numbers.ok_or_else(no_such_proposal)?;
     // The version before the page's first one is read too, because the changes are relative to it.
-    let after = usize::try_from(from.after).unwrap_or(usize::MAX);
+    let after = usize::try_from(query.after).unwrap_or(usize::MAX);
     let from_index = after.saturating_sub(1).min(numbers.len());
     let until = after.saturating_add(limit).min(numbers.len());
-    let wanted: Vec<Seq> = numbers.get(from_index..until).unwrap_or_default().to_vec();
-    let events = orders.events_at(&key, named.as_ref(), wanted).await?;
-    Ok(Json(page_of(from.after, &events, numbers.len())).into_response())
+    let requested: Vec<Seq> = numbers.get(from_index..until).unwrap_or_default().to_vec();
+    let events = orders.events_at(&key, named.as_ref(), requested).await?;
+    Ok(Json(page_of(query.after, &events, numbers.len())).into_response())
 }
 
 /// Makes a page of the versions after `after` from their events, and from the event before them
@@ -227,7 +230,7 @@ fn page_of(after: u32, events: &[std::sync::Arc<Event>], total: usize) -> Versio
 }
 
 /// Returns the content that an event gave to a proposal.
-const fn content(kind: &EventKind) -> Option<&Proposed> {
+const fn content(kind: &EventKind) -> Option<&ProposalContent> {
     if let EventKind::NewProposal(content)
     | EventKind::ProposalUpdate(ProposalUpdate::Amended { proposal: content, .. }) = kind
     {

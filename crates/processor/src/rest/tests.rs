@@ -33,18 +33,18 @@ use crate::orders::{Join, Parts};
 const STUCK: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
-struct Still;
+struct FrozenClock;
 
-impl Clock for Still {
+impl Clock for FrozenClock {
     fn now(&self) -> Timestamp {
         Timestamp(1_000)
     }
 }
 
 #[derive(Debug)]
-struct Nobody;
+struct SellerlessDirectory;
 
-impl SellerDirectory for Nobody {
+impl SellerDirectory for SellerlessDirectory {
     fn sellers(&self, _: &Tenant) -> Arc<[Seller]> {
         Arc::default()
     }
@@ -52,7 +52,7 @@ impl SellerDirectory for Nobody {
 
 /// The REST over one open order, `SB1`.
 pub(super) struct Rig {
-    orders: Orders,
+    orders: OwnedOrders,
     _dir: tempfile::TempDir,
 }
 
@@ -63,9 +63,15 @@ impl Rig {
         let orders = tokio::task::spawn_blocking(move || {
             let journal = Arc::new(Embedded::open(&path, Options::default()).unwrap());
             let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
-            let (directory, clock) = (Arc::new(Nobody), Arc::new(Still));
-            Orders::replay(Parts { journal, directory, clock, metrics, keep_ended: KEEP_ENDED })
-                .unwrap()
+            let (directory, clock) = (Arc::new(SellerlessDirectory), Arc::new(FrozenClock));
+            OwnedOrders::replay(Parts {
+                journal,
+                directory,
+                clock,
+                metrics,
+                keep_ended: KEEP_ENDED,
+            })
+            .unwrap()
         });
         let orders = orders.await.unwrap();
         let rig = Self { orders, _dir: dir };
@@ -79,7 +85,7 @@ impl Rig {
         self.orders.open(join).await.unwrap();
     }
 
-    pub(super) const fn orders(&self) -> &Orders {
+    pub(super) const fn orders(&self) -> &OwnedOrders {
         &self.orders
     }
 
@@ -207,7 +213,7 @@ async fn pages_of_long_proposals_end_early() {
         let (status, ..) = rig.ask(Method::POST, "/api/v1/proposals", &body.to_string()).await;
         assert_eq!(status, 201);
     }
-    let (mut after, mut pages, mut seen) = (String::new(), 0, Vec::new());
+    let (mut after, mut pages, mut listed) = (String::new(), 0, Vec::new());
     loop {
         let path = format!("/api/v1/orders/SB1/proposals?limit=500&after={after}");
         let (status, _, page) = rig.ask(Method::GET, &path, "").await;
@@ -215,14 +221,14 @@ async fn pages_of_long_proposals_end_early() {
         assert!(page.to_string().len() <= 2 * crate::limits::PAGE_BYTES_MAX);
         pages += 1;
         let proposals = page["proposals"].as_array().unwrap();
-        seen.extend(proposals.iter().map(|p| p["proposal_id"].as_str().unwrap().to_owned()));
+        listed.extend(proposals.iter().map(|p| p["proposal_id"].as_str().unwrap().to_owned()));
         match page["next"].as_str() {
             Some(next) => next.clone_into(&mut after),
             None => break,
         }
     }
-    let wanted: Vec<_> = (0..PROPOSALS).map(|serial| format!("p{serial:03}")).collect();
-    assert!(pages > 1 && seen == wanted, "{pages} pages: {seen:?}");
+    let expected: Vec<_> = (0..PROPOSALS).map(|serial| format!("p{serial:03}")).collect();
+    assert!(pages > 1 && listed == expected, "{pages} pages: {listed:?}");
 }
 
 /// One every 15 seconds, so that proxies keep the connection.

@@ -1,8 +1,8 @@
 //! Orders as JSON: pure functions from the owner's state to the wire.
 
 mod comparison;
+mod conversation;
 mod proposal;
-mod talk;
 
 use orderstream_core::command::Award;
 use orderstream_core::date::rfc3339;
@@ -13,11 +13,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub(super) use self::comparison::ComparisonView;
+pub(super) use self::conversation::{ConversationPage, conversation_message};
 pub(super) use self::proposal::{
     ProposalView, ProposalsPage, VersionsPage, proposal, proposals, version,
 };
-pub(super) use self::talk::{ConversationPage, said};
-use crate::orders::{Facts, Former};
+use crate::orders::{FormerEntry, OrderRuntimeState};
 
 /// One order.
 #[derive(Debug, Serialize, ToSchema)]
@@ -93,8 +93,8 @@ pub(super) struct FormerView {
     ended_at: Option<String>,
 }
 
-impl From<&Former> for FormerView {
-    fn from(former: &Former) -> Self {
+impl From<&FormerEntry> for FormerView {
+    fn from(former: &FormerEntry) -> Self {
         Self {
             incarnation: former.incarnation.to_string(),
             phase: former.phase.map(Phase::as_str),
@@ -194,7 +194,7 @@ pub(super) struct OrdersPage {
 }
 
 /// Converts an order.
-pub(super) fn order(order: &Order, facts: &Facts) -> OrderView {
+pub(super) fn order(order: &Order, runtime: &OrderRuntimeState) -> OrderView {
     let counts = order.proposal_counts();
     OrderView {
         tenant: order.key.tenant.to_string(),
@@ -209,8 +209,8 @@ pub(super) fn order(order: &Order, facts: &Facts) -> OrderView {
         ended_at: order.ended_at.map(rfc3339),
         sealed: order.is_sealed(),
         decide_until: order.decide_until.map(rfc3339),
-        epoch: facts.epoch.0,
-        stream_active: facts.has_tracker,
+        epoch: runtime.epoch.0,
+        stream_active: runtime.has_tracker,
         sellers: order.choices.iter().map(ChoiceView::from).collect(),
         invitations: order.invitations.iter().map(InvitationView::from).collect(),
         proposals: ProposalCountsView {
@@ -223,7 +223,7 @@ pub(super) fn order(order: &Order, facts: &Facts) -> OrderView {
         questions: order.questions.len(),
         award: order.award.as_ref().map(AwardView::from),
         pending_award: order.pending_award.as_deref().map(PendingAwardView::from),
-        former_incarnations: facts.formers.iter().map(FormerView::from).collect(),
+        former_incarnations: runtime.formers.iter().map(FormerView::from).collect(),
     }
 }
 

@@ -10,99 +10,99 @@ fn processor() -> Arc<str> {
     Arc::from("http://processor-0:50051")
 }
 
-fn drain(agenda: &mut Agenda, now: Instant) -> Vec<OrderKey> {
-    std::iter::from_fn(|| agenda.next(now)).map(|task| task.key).collect()
+fn drain(queue: &mut ProjectionQueue, now: Instant) -> Vec<OrderKey> {
+    std::iter::from_fn(|| queue.next(now)).map(|task| task.key).collect()
 }
 
 #[tokio::test(start_paused = true)]
 async fn marked_orders_wait_once_in_turn() {
-    let (mut agenda, now) = (Agenda::default(), Instant::now());
+    let (mut queue, now) = (ProjectionQueue::default(), Instant::now());
     for n in [1, 2, 1, 3, 2] {
-        agenda.mark(&key(n), None);
+        queue.mark(&key(n), None);
     }
-    assert_eq!(drain(&mut agenda, now), [key(1), key(2), key(3)]);
-    assert_eq!(agenda.len(), 3, "they are in work");
+    assert_eq!(drain(&mut queue, now), [key(1), key(2), key(3)]);
+    assert_eq!(queue.len(), 3, "they are in work");
     for n in 1..=3 {
-        agenda.done(&key(n), End::Done(None), now);
+        queue.done(&key(n), PassEnd::Done(None), now);
     }
-    assert_eq!(agenda.len(), 0);
+    assert_eq!(queue.len(), 0);
 }
 
 /// Never twice at once.
 #[tokio::test(start_paused = true)]
 async fn orders_marked_in_work_run_again() {
-    let (mut agenda, now) = (Agenda::default(), Instant::now());
-    agenda.mark(&key(1), None);
-    assert!(agenda.next(now).is_some());
-    agenda.mark(&key(1), None);
-    assert_eq!(agenda.next(now), None, "it is in work");
-    agenda.done(&key(1), End::Done(None), now);
-    assert_eq!(drain(&mut agenda, now), [key(1)]);
-    agenda.done(&key(1), End::Again, now);
-    assert_eq!(drain(&mut agenda, now), [key(1)]);
+    let (mut queue, now) = (ProjectionQueue::default(), Instant::now());
+    queue.mark(&key(1), None);
+    assert!(queue.next(now).is_some());
+    queue.mark(&key(1), None);
+    assert_eq!(queue.next(now), None, "it is in work");
+    queue.done(&key(1), PassEnd::Done(None), now);
+    assert_eq!(drain(&mut queue, now), [key(1)]);
+    queue.done(&key(1), PassEnd::Requeue, now);
+    assert_eq!(drain(&mut queue, now), [key(1)]);
 }
 
 /// The others wait for it, and return once it got through.
 #[tokio::test(start_paused = true)]
 async fn one_order_probes_an_unreached_processor() {
-    let (mut agenda, now) = (Agenda::default(), Instant::now());
+    let (mut queue, now) = (ProjectionQueue::default(), Instant::now());
     for n in 0..10 {
-        agenda.mark(&key(n), None);
+        queue.mark(&key(n), None);
     }
-    for key in drain(&mut agenda, now) {
-        agenda.done(&key, End::Unreached(processor()), now);
+    for key in drain(&mut queue, now) {
+        queue.done(&key, PassEnd::Unreachable(processor()), now);
     }
-    assert!(agenda.is_unreached(&processor()));
-    let due = agenda.next_due().unwrap();
-    let probe = agenda.next(due).unwrap();
+    assert!(queue.is_unreachable(&processor()));
+    let due = queue.next_due().unwrap();
+    let probe = queue.next(due).unwrap();
     assert!(probe.is_probe);
-    assert_eq!(agenda.next(due), None, "the others wait for its word");
-    agenda.done(&probe.key, End::Unreached(processor()), due);
-    let due = agenda.next_due().unwrap();
-    let probe = agenda.next(due).unwrap();
-    agenda.done(&probe.key, End::Done(Some(processor())), due);
-    assert!(!agenda.is_unreached(&processor()));
-    assert_eq!(drain(&mut agenda, due).len(), 9);
+    assert_eq!(queue.next(due), None, "the others wait for its word");
+    queue.done(&probe.key, PassEnd::Unreachable(processor()), due);
+    let due = queue.next_due().unwrap();
+    let probe = queue.next(due).unwrap();
+    queue.done(&probe.key, PassEnd::Done(Some(processor())), due);
+    assert!(!queue.is_unreachable(&processor()));
+    assert_eq!(drain(&mut queue, due).len(), 9);
 }
 
 #[tokio::test(start_paused = true)]
 async fn other_processors_orders_go_on() {
-    let (mut agenda, now) = (Agenda::default(), Instant::now());
-    agenda.mark(&key(1), None);
-    agenda.mark(&key(2), None);
-    let first = agenda.next(now).unwrap().key;
-    agenda.done(&first, End::Unreached(processor()), now);
-    let second = agenda.next(now).unwrap().key;
-    agenda.done(&second, End::Done(Some(Arc::from("http://processor-1:50051"))), now);
-    assert!(agenda.is_unreached(&processor()));
-    assert_eq!(agenda.len(), 1);
+    let (mut queue, now) = (ProjectionQueue::default(), Instant::now());
+    queue.mark(&key(1), None);
+    queue.mark(&key(2), None);
+    let first = queue.next(now).unwrap().key;
+    queue.done(&first, PassEnd::Unreachable(processor()), now);
+    let second = queue.next(now).unwrap().key;
+    queue.done(&second, PassEnd::Done(Some(Arc::from("http://processor-1:50051"))), now);
+    assert!(queue.is_unreachable(&processor()));
+    assert_eq!(queue.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn unreadable_lists_are_retried_alone() {
-    let (mut agenda, now) = (Agenda::default(), Instant::now());
-    agenda.mark(&key(1), None);
-    let task = agenda.next(now).unwrap();
-    agenda.done(&task.key, End::Failed, now);
-    assert!(!agenda.is_unreached(&processor()), "others of its processor go on");
-    assert_eq!(agenda.len(), 1);
-    let due = agenda.next_due().unwrap();
-    let task = agenda.next(due).unwrap();
-    agenda.done(&task.key, End::Done(Some(processor())), due);
-    assert_eq!((agenda.len(), agenda.next_due()), (0, None), "nothing is left of it");
+    let (mut queue, now) = (ProjectionQueue::default(), Instant::now());
+    queue.mark(&key(1), None);
+    let task = queue.next(now).unwrap();
+    queue.done(&task.key, PassEnd::Failed, now);
+    assert!(!queue.is_unreachable(&processor()), "others of its processor go on");
+    assert_eq!(queue.len(), 1);
+    let due = queue.next_due().unwrap();
+    let task = queue.next(due).unwrap();
+    queue.done(&task.key, PassEnd::Done(Some(processor())), due);
+    assert_eq!((queue.len(), queue.next_due()), (0, None), "nothing is left of it");
 }
 
 #[tokio::test(start_paused = true)]
 async fn overflow_is_reported_once_with_room() {
-    let (mut agenda, now) = (Agenda::default(), Instant::now());
+    let (mut queue, now) = (ProjectionQueue::default(), Instant::now());
     for n in 0..=WAITING_MAX {
-        agenda.mark(&key(n), None);
+        queue.mark(&key(n), None);
     }
-    assert_eq!(agenda.len(), WAITING_MAX);
-    assert!(!agenda.take_overflow(), "there is no room yet");
-    for key in drain(&mut agenda, now) {
-        agenda.done(&key, End::Done(None), now);
+    assert_eq!(queue.len(), WAITING_MAX);
+    assert!(!queue.take_overflow(), "there is no room yet");
+    for key in drain(&mut queue, now) {
+        queue.done(&key, PassEnd::Done(None), now);
     }
-    assert!(agenda.take_overflow());
-    assert!(!agenda.take_overflow(), "it is told once");
+    assert!(queue.take_overflow());
+    assert!(!queue.take_overflow(), "it is told once");
 }

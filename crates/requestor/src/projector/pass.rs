@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use orderstream_core::port::{Cursor, OrderLife, ProjectionError};
+use orderstream_core::port::{OrderIncarnation, ProjectionCursor, ProjectionError};
 use orderstream_core::{Event, EventKind, Reason, Refusal, Seq};
 use orderstream_rpc::client;
 use orderstream_rpc::convert::{DRAINING, event_from_wire};
@@ -13,10 +13,10 @@ use orderstream_rpc::v1;
 use tonic::Streaming;
 
 use super::Projector;
-use super::agenda::{End, Place, Task};
-use super::figures::Outcome;
-use crate::acts::refusal_of;
-use crate::shared::Shared;
+use super::metrics::PassOutcome;
+use super::queue::{ListLocation, PassEnd, ProjectionTask};
+use crate::command_sender::refusal_of;
+use crate::state::RequestorState;
 
 /// The time limit of opening a stream, and of waiting for an event that is in the list.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,131 +26,143 @@ const BATCH_EVENTS_MAX: usize = 64;
 
 /// The result of a pass, and its consequence for the order.
 #[derive(Debug)]
-pub(super) struct Passed {
-    pub(super) task: Task,
-    pub(super) outcome: Outcome,
-    pub(super) end: End,
+pub(super) struct PassResult {
+    pub(super) task: ProjectionTask,
+    pub(super) outcome: PassOutcome,
+    pub(super) end: PassEnd,
     /// The cause of a failure, for people; absent after a pass without one.
     pub(super) reason: Option<String>,
 }
 
 /// The cause that broke a pass off.
 #[derive(Debug)]
-enum Fault {
+enum PassError {
     Projection(ProjectionError),
     Processor(Refusal),
 }
 
-impl From<ProjectionError> for Fault {
+impl From<ProjectionError> for PassError {
     fn from(error: ProjectionError) -> Self {
         Self::Projection(error)
     }
 }
 
-impl From<Refusal> for Fault {
+impl From<Refusal> for PassError {
     fn from(refusal: Refusal) -> Self {
         Self::Processor(refusal)
     }
 }
 
 /// An order's list from a sequence number on.
-type List = Streaming<v1::OrderStreamResponse>;
+type ObserverStream = Streaming<v1::OrderStreamResponse>;
 
 /// Runs one pass over one order.
-pub(super) async fn pass(shared: &Shared, projector: &Projector, task: Task) -> Passed {
-    let Some(place) = whereabouts(shared, &task) else {
-        let (outcome, end) = (Outcome::Gone, End::Done(None));
-        return Passed { task, outcome, end, reason: None };
+pub(super) async fn pass(
+    shared: &RequestorState,
+    projector: &Projector,
+    task: ProjectionTask,
+) -> PassResult {
+    let Some(location) = locate_list(shared, &task) else {
+        let (outcome, end) = (PassOutcome::NotFound, PassEnd::Done(None));
+        return PassResult { task, outcome, end, reason: None };
     };
-    if !task.is_probe && projector.is_unreached(&place.processor) {
-        let (outcome, end) = (Outcome::Unreached, End::Unreached(place.processor));
-        return Passed { task, outcome, end, reason: None };
+    if !task.is_probe && projector.is_unreachable(&location.processor) {
+        let (outcome, end) = (PassOutcome::Unreachable, PassEnd::Unreachable(location.processor));
+        return PassResult { task, outcome, end, reason: None };
     }
-    let life = OrderLife { key: task.key.clone(), incarnation: place.incarnation.clone() };
-    let result = follow_up_to(shared, projector, &life, &place).await;
-    let (outcome, end, reason) = judge(result, place.processor);
-    Passed { task, outcome, end, reason }
+    let order =
+        OrderIncarnation { key: task.key.clone(), incarnation: location.incarnation.clone() };
+    let result = catch_up(shared, projector, &order, &location).await;
+    let (outcome, end, reason) = classify(result, location.processor);
+    PassResult { task, outcome, end, reason }
 }
 
 /// Returns the place of the order's list now: as it is followed, else as a sweep found it.
-fn whereabouts(shared: &Shared, task: &Task) -> Option<Place> {
-    let followed = shared.registry.place(&task.key);
-    match (followed, task.place.clone()) {
+fn locate_list(shared: &RequestorState, task: &ProjectionTask) -> Option<ListLocation> {
+    let followed = shared.registry.list_location(&task.key);
+    match (followed, task.location.clone()) {
         (Some(followed), Some(found)) if followed.incarnation == found.incarnation => {
-            Some(Place { last_seq: followed.last_seq.max(found.last_seq), ..followed })
+            Some(ListLocation { last_seq: followed.last_seq.max(found.last_seq), ..followed })
         }
         (Some(followed), _) => Some(followed),
         (None, found) => found,
     }
 }
 
-fn judge(result: Result<Outcome, Fault>, processor: Arc<str>) -> (Outcome, End, Option<String>) {
+fn classify(
+    result: Result<PassOutcome, PassError>,
+    processor: Arc<str>,
+) -> (PassOutcome, PassEnd, Option<String>) {
     match result {
-        Ok(outcome @ Outcome::Current) => (outcome, End::Done(None), None),
-        Ok(outcome @ Outcome::Moved) => (outcome, End::Again, None),
-        Ok(outcome) => (outcome, End::Done(Some(processor)), None),
-        Err(Fault::Projection(ProjectionError::Moved)) => (Outcome::Moved, End::Again, None),
-        Err(Fault::Projection(error @ ProjectionError::Unavailable(_))) => {
-            (Outcome::Unavailable, End::Again, Some(error.to_string()))
+        Ok(outcome @ PassOutcome::Current) => (outcome, PassEnd::Done(None), None),
+        Ok(outcome @ PassOutcome::Moved) => (outcome, PassEnd::Requeue, None),
+        Ok(outcome) => (outcome, PassEnd::Done(Some(processor)), None),
+        Err(PassError::Projection(ProjectionError::Moved)) => {
+            (PassOutcome::Moved, PassEnd::Requeue, None)
         }
-        Err(Fault::Projection(error @ ProjectionError::Refused(_))) => {
-            (Outcome::Refused, End::Done(Some(processor)), Some(error.to_string()))
+        Err(PassError::Projection(error @ ProjectionError::Unavailable(_))) => {
+            (PassOutcome::Unavailable, PassEnd::Requeue, Some(error.to_string()))
         }
-        Err(Fault::Processor(refusal)) if refusal.reason == Reason::OrderNotFound => {
-            (Outcome::Gone, End::Done(Some(processor)), None)
+        Err(PassError::Projection(error @ ProjectionError::Refused(_))) => {
+            (PassOutcome::Refused, PassEnd::Done(Some(processor)), Some(error.to_string()))
         }
-        Err(Fault::Processor(refusal))
+        Err(PassError::Processor(refusal)) if refusal.reason == Reason::OrderNotFound => {
+            (PassOutcome::NotFound, PassEnd::Done(Some(processor)), None)
+        }
+        Err(PassError::Processor(refusal))
             if matches!(refusal.reason, Reason::Unreachable | Reason::Draining) =>
         {
-            (Outcome::Unreached, End::Unreached(processor), Some(refusal.to_string()))
+            (PassOutcome::Unreachable, PassEnd::Unreachable(processor), Some(refusal.to_string()))
         }
-        Err(Fault::Processor(refusal)) => (Outcome::Failed, End::Failed, Some(refusal.to_string())),
+        Err(PassError::Processor(refusal)) => {
+            (PassOutcome::Failed, PassEnd::Failed, Some(refusal.to_string()))
+        }
     }
 }
 
-async fn follow_up_to(
-    shared: &Shared,
+async fn catch_up(
+    shared: &RequestorState,
     projector: &Projector,
-    life: &OrderLife,
-    place: &Place,
-) -> Result<Outcome, Fault> {
-    let cursors = projector.ask(projector.store.cursors(std::slice::from_ref(life))).await?;
+    order: &OrderIncarnation,
+    location: &ListLocation,
+) -> Result<PassOutcome, PassError> {
+    let cursors = projector.call(projector.store.cursors(std::slice::from_ref(order))).await?;
     let cursor = cursors.first().copied().unwrap_or_default();
-    if cursor.seq == place.last_seq {
-        return Ok(Outcome::Current);
+    if cursor.seq == location.last_seq {
+        return Ok(PassOutcome::Current);
     }
-    let list = match open(shared, place, life, cursor).await {
-        Ok(list) => list,
+    let stream = match open(shared, location, order, cursor).await {
+        Ok(stream) => stream,
         Err(refusal) if refusal.reason == Reason::AheadOfList => {
             // The list is authoritative, and it was set back, as by restoring an old copy of a
             // disk.
-            let order_req_id = life.key.order_req_id.as_str();
+            let order_req_id = order.key.order_req_id.as_str();
             tracing::warn!(order_req_id, %refusal, "the order is projected from its first event again");
-            projector.ask(projector.store.forget(life)).await?;
-            return Ok(Outcome::Moved);
+            projector.call(projector.store.remove(order)).await?;
+            return Ok(PassOutcome::Moved);
         }
         Err(refusal) => return Err(refusal.into()),
     };
     // If fewer events are known here than are projected, only the identity of the list is checked.
-    if cursor.seq > place.last_seq {
-        return Ok(Outcome::Current);
+    if cursor.seq > location.last_seq {
+        return Ok(PassOutcome::Current);
     }
-    project(shared, projector, life, (list, cursor.seq, place.last_seq)).await
+    project(shared, projector, order, (stream, cursor.seq, location.last_seq)).await
 }
 
 async fn project(
-    shared: &Shared,
+    shared: &RequestorState,
     projector: &Projector,
-    life: &OrderLife,
-    (mut list, mut kept, target): (List, Seq, Seq),
-) -> Result<Outcome, Fault> {
+    order: &OrderIncarnation,
+    (mut stream, mut projected, target): (ObserverStream, Seq, Seq),
+) -> Result<PassOutcome, PassError> {
     let mut batch: Vec<Arc<Event>> = Vec::new();
-    let mut read = kept;
+    let mut read = projected;
     let mut is_over = false;
     while !is_over {
-        match next(&mut list).await? {
+        match next(&mut stream).await? {
             Some(event) => {
-                check(life, &event, read)?;
+                check(order, &event, read)?;
                 read = event.seq;
                 batch.push(Arc::new(event));
                 is_over = read >= target;
@@ -158,26 +170,26 @@ async fn project(
             None => is_over = true,
         }
         if !batch.is_empty() && (is_over || batch.len() >= BATCH_EVENTS_MAX) {
-            projector.ask(projector.store.project(life, kept, &batch)).await?;
+            projector.call(projector.store.project(order, projected, &batch)).await?;
             let now = shared.now();
-            batch.drain(..).for_each(|event| projector.figures.projected(event.at, now));
-            kept = read;
+            batch.drain(..).for_each(|event| projector.metrics.observe_event(event.at, now));
+            projected = read;
         }
     }
-    if kept < target {
+    if projected < target {
         return Err(Refusal::new(Reason::Draining, "the processor ended the stream").into());
     }
-    Ok(Outcome::Projected)
+    Ok(PassOutcome::Projected)
 }
 
 /// Refuses an event that is not the next one, or that opens another incarnation of the order.
-fn check(life: &OrderLife, event: &Event, read: Seq) -> Result<(), Refusal> {
+fn check(order: &OrderIncarnation, event: &Event, read: Seq) -> Result<(), Refusal> {
     if event.seq != read.next() {
         let text = format!("event {} came where {} was due", event.seq, read.next());
         return Err(Refusal::new(Reason::Internal, text));
     }
     if let EventKind::OrderOpened(opened) = &event.kind
-        && opened.incarnation != life.incarnation
+        && opened.incarnation != order.incarnation
     {
         return Err(Refusal::new(Reason::OrderNotFound, "the name has another incarnation since"));
     }
@@ -185,12 +197,12 @@ fn check(life: &OrderLife, event: &Event, read: Seq) -> Result<(), Refusal> {
 }
 
 /// Returns the list's next event; `None` when the processor ends the stream.
-async fn next(list: &mut List) -> Result<Option<Event>, Refusal> {
-    let response = match tokio::time::timeout(READ_TIMEOUT, list.message()).await {
+async fn next(stream: &mut ObserverStream) -> Result<Option<Event>, Refusal> {
+    let response = match tokio::time::timeout(READ_TIMEOUT, stream.message()).await {
         Ok(Ok(Some(response))) => response,
         Ok(Ok(None)) => return Ok(None),
         Ok(Err(status)) => return Err(refusal_of(&status)),
-        Err(_) => return Err(silent()),
+        Err(_) => return Err(timed_out()),
     };
     if response.streaming_response_status == DRAINING {
         return Ok(None);
@@ -199,16 +211,16 @@ async fn next(list: &mut List) -> Result<Option<Event>, Refusal> {
 }
 
 async fn open(
-    shared: &Shared,
-    place: &Place,
-    life: &OrderLife,
-    cursor: Cursor,
-) -> Result<List, Refusal> {
-    let channel = shared.channels.for_projection(&place.processor)?;
+    shared: &RequestorState,
+    location: &ListLocation,
+    order: &OrderIncarnation,
+    cursor: ProjectionCursor,
+) -> Result<ObserverStream, Refusal> {
+    let channel = shared.channels.for_projection(&location.processor)?;
     let request = v1::OrderStreamRequest {
-        order_req_id: life.key.order_req_id.to_string(),
-        tenant: life.key.tenant.to_string(),
-        incarnation: life.incarnation.to_string(),
+        order_req_id: order.key.order_req_id.to_string(),
+        tenant: order.key.tenant.to_string(),
+        incarnation: order.incarnation.to_string(),
         after_seq: cursor.seq.0,
         after_at_ms: cursor.at.map_or(0, |at| at.0),
         observer: true,
@@ -218,11 +230,11 @@ async fn open(
     match tokio::time::timeout(READ_TIMEOUT, client.process_order_stream(request)).await {
         Ok(Ok(response)) => Ok(response.into_inner()),
         Ok(Err(status)) => Err(refusal_of(&status)),
-        Err(_) => Err(silent()),
+        Err(_) => Err(timed_out()),
     }
 }
 
-fn silent() -> Refusal {
+fn timed_out() -> Refusal {
     let text = format!("the processor did not answer within {} s", READ_TIMEOUT.as_secs());
     Refusal::new(Reason::Unreachable, text)
 }

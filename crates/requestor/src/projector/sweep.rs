@@ -8,17 +8,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
-use orderstream_core::port::OrderLife;
+use orderstream_core::port::OrderIncarnation;
 use orderstream_core::{Incarnation, OrderKey, Refusal, Seq};
 use orderstream_rpc::client;
 use orderstream_rpc::v1;
 use tonic::Request;
 
 use super::Projector;
-use super::agenda::{Place, WAITING_MAX};
-use crate::acts::refusal_of;
+use super::queue::{ListLocation, WAITING_MAX};
 use crate::backoff::backoff_up_to;
-use crate::shared::Shared;
+use crate::command_sender::refusal_of;
+use crate::state::RequestorState;
 
 /// The number of orders that are compared in one step.
 const PAGE_ORDERS: u32 = 500;
@@ -31,51 +31,51 @@ const TRIES_MAX: u32 = 6;
 /// The most orders that may wait while more are read.
 const WAITING_FOR_MORE_MAX: usize = WAITING_MAX / 10;
 /// The interval of the checks for known processors, while there is none.
-const PROCESSORS_LOOK: Duration = Duration::from_secs(1);
+const PROCESSORS_POLL: Duration = Duration::from_secs(1);
 /// The interval of the checks for room for more orders.
-const ROOM_LOOK: Duration = Duration::from_millis(100);
+const CAPACITY_POLL: Duration = Duration::from_millis(100);
 
 /// A page of a processor's list.
-struct Page {
-    found: Vec<(OrderLife, Seq)>,
+struct SweepPage {
+    found: Vec<(OrderIncarnation, Seq)>,
     /// The order after which the next page begins; absent after the last page.
     next: Option<v1::OrderRef>,
 }
 
 /// Compares all lists once.
-pub(super) async fn sweep(shared: &Shared, projector: &Projector) {
+pub(super) async fn sweep(shared: &RequestorState, projector: &Projector) {
     let mut backoff = backoff_up_to(WAIT_MAX);
-    while projector.ask(projector.store.prepare()).await.is_err() {
+    while projector.call(projector.store.prepare()).await.is_err() {
         tokio::time::sleep(backoff.next_wait()).await;
     }
-    projector.sweep_begins();
+    projector.clear_sweep_request();
     // In a cluster the processors become known a moment after the start.
-    let mut processors = processors(shared, projector);
+    let mut processors = known_processors(shared, projector);
     while processors.is_empty() {
-        tokio::time::sleep(PROCESSORS_LOOK).await;
-        processors = self::processors(shared, projector);
+        tokio::time::sleep(PROCESSORS_POLL).await;
+        processors = known_processors(shared, projector);
     }
     for processor in processors {
         sweep_processor(shared, projector, &Arc::from(processor.as_str())).await;
     }
-    projector.figures.sweeps.inc();
+    projector.metrics.sweeps.inc();
 }
 
-fn processors(shared: &Shared, projector: &Projector) -> BTreeSet<String> {
+fn known_processors(shared: &RequestorState, projector: &Projector) -> BTreeSet<String> {
     let mut processors: BTreeSet<String> = shared.processors.iter().cloned().collect();
     processors.extend(projector.addresses.known());
     processors.extend(shared.registry.processors());
     processors
 }
 
-async fn sweep_processor(shared: &Shared, projector: &Projector, processor: &Arc<str>) {
+async fn sweep_processor(shared: &RequestorState, projector: &Projector, processor: &Arc<str>) {
     let mut backoff = backoff_up_to(WAIT_MAX);
     let mut after = None;
     loop {
         while projector.len() > WAITING_FOR_MORE_MAX {
-            tokio::time::sleep(ROOM_LOOK).await;
+            tokio::time::sleep(CAPACITY_POLL).await;
         }
-        match page(shared, projector, processor, after.clone()).await {
+        match fetch_page(shared, projector, processor, after.clone()).await {
             Ok(page) => {
                 backoff.reset();
                 compare(projector, processor, page.found).await;
@@ -94,30 +94,30 @@ async fn sweep_processor(shared: &Shared, projector: &Projector, processor: &Arc
 }
 
 /// Marks the orders that are projected less far, or farther, than their lists go.
-async fn compare(projector: &Projector, processor: &Arc<str>, found: Vec<(OrderLife, Seq)>) {
-    let lives: Vec<OrderLife> = found.iter().map(|(life, _)| life.clone()).collect();
+async fn compare(projector: &Projector, processor: &Arc<str>, found: Vec<(OrderIncarnation, Seq)>) {
+    let orders: Vec<OrderIncarnation> = found.iter().map(|(order, _)| order.clone()).collect();
     let mut backoff = backoff_up_to(WAIT_MAX);
     let cursors = loop {
-        match projector.ask(projector.store.cursors(&lives)).await {
+        match projector.call(projector.store.cursors(&orders)).await {
             Ok(cursors) => break cursors,
             Err(_) => tokio::time::sleep(backoff.next_wait()).await,
         }
     };
-    for ((life, last_seq), cursor) in found.into_iter().zip(cursors) {
+    for ((order, last_seq), cursor) in found.into_iter().zip(cursors) {
         if cursor.seq != last_seq {
-            let OrderLife { key, incarnation } = life;
+            let OrderIncarnation { key, incarnation } = order;
             let processor = Arc::clone(processor);
-            projector.mark(&key, Some(Place { incarnation, processor, last_seq }));
+            projector.mark(&key, Some(ListLocation { incarnation, processor, last_seq }));
         }
     }
 }
 
-async fn page(
-    shared: &Shared,
+async fn fetch_page(
+    shared: &RequestorState,
     projector: &Projector,
     processor: &str,
     after: Option<v1::OrderRef>,
-) -> Result<Page, Refusal> {
+) -> Result<SweepPage, Refusal> {
     let mut control = client::control(shared.channels.for_projection(processor)?);
     let mut request = Request::new(v1::ListOrdersRequest {
         tenant: projector.tenant.clone().unwrap_or_default(),
@@ -139,13 +139,13 @@ async fn page(
     };
     let is_full = u32::try_from(summaries.len()).is_ok_and(|len| len >= PAGE_ORDERS);
     let next = summaries.last().and_then(|last| last.order.clone()).filter(|_| is_full);
-    let found = summaries.iter().map(life_of).collect::<Result<_, _>>()?;
-    Ok(Page { found, next })
+    let found = summaries.iter().map(order_of).collect::<Result<_, _>>()?;
+    Ok(SweepPage { found, next })
 }
 
-fn life_of(summary: &v1::OrderSummary) -> Result<(OrderLife, Seq), Refusal> {
+fn order_of(summary: &v1::OrderSummary) -> Result<(OrderIncarnation, Seq), Refusal> {
     let order = summary.order.clone().unwrap_or_default();
     let key = OrderKey::new(&order.tenant, &order.order_req_id)?;
     let incarnation = Incarnation::new(&order.incarnation)?;
-    Ok((OrderLife { key, incarnation }, Seq(summary.last_seq)))
+    Ok((OrderIncarnation { key, incarnation }, Seq(summary.last_seq)))
 }

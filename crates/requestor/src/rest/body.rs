@@ -1,10 +1,10 @@
 //! The bodies of the buyers' requests, read leniently, whatever their content type.
 
 use axum::extract::Request;
-use orderstream_core::buyer::{BuyerAct, Note};
+use orderstream_core::buyer::{BuyerCommand, FollowUpDraft};
 use orderstream_core::command::Award;
 use orderstream_core::input::{
-    AwardInput, MessageInput, NoteInput, SpecInput, expires_in_ms, optional_text,
+    AwardInput, FollowUpDraftInput, MessageInput, SpecInput, expires_in_ms, optional_text,
 };
 use orderstream_core::limits::{TEXT_CHARS_MAX, UNDO_WITHIN_MS_MAX};
 use orderstream_core::{FollowUpId, IdempotencyKey, OrderKey, OrderSpec, Refusal};
@@ -21,7 +21,7 @@ mod schema;
 /// `POST /initiate`: the original's three fields, and the specification beside them.
 #[derive(Debug)]
 pub(super) struct InitiateBody {
-    named: Named,
+    header: InitiateHeader,
     // Read on its own and not flattened, which would lose the name of a field that is wrong.
     spec: SpecInput,
 }
@@ -29,7 +29,7 @@ pub(super) struct InitiateBody {
 /// The order that a body names, and its session.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Named {
+struct InitiateHeader {
     order_req_id: String,
     tenant: String,
     session_id: Option<String>,
@@ -60,15 +60,15 @@ pub(super) struct FollowUpBody {
 /// The body of a command on the order that the path names; it may be left out where none of its
 /// fields is needed.
 #[derive(Debug, Default)]
-pub(super) struct ActBody {
-    given: Given,
+pub(super) struct CommandBody {
+    fields: CommandFields,
     award: AwardInput,
 }
 
 /// The fields of commands, except an award.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Given {
+struct CommandFields {
     reason: Option<String>,
     undo_within_ms: Option<u64>,
     expires_in_ms: Option<u64>,
@@ -77,12 +77,12 @@ struct Given {
 impl InitiateBody {
     pub(super) async fn read(request: Request) -> Result<Self, Problem> {
         let bytes = problem::read_bytes(request, BODY_BYTES_MAX).await?;
-        Ok(Self { named: problem::parse_json(&bytes)?, spec: problem::parse_json(&bytes)? })
+        Ok(Self { header: problem::parse_json(&bytes)?, spec: problem::parse_json(&bytes)? })
     }
 
     pub(super) fn check(self) -> Result<(OrderKey, OrderSpec), Refusal> {
-        let key = OrderKey::new(&self.named.tenant, &self.named.order_req_id)?;
-        let session = optional_text("session_id", self.named.session_id, 256)?;
+        let key = OrderKey::new(&self.header.tenant, &self.header.order_req_id)?;
+        let session = optional_text("session_id", self.header.session_id, 256)?;
         let spec = SpecInput { session: session.or(self.spec.session), ..self.spec };
         Ok((key, OrderSpec::try_from(spec)?))
     }
@@ -98,42 +98,42 @@ impl FollowUpBody {
     pub(super) fn check(
         self,
         idempotency_key: Option<&IdempotencyKey>,
-    ) -> Result<(OrderKey, Note), Refusal> {
+    ) -> Result<(OrderKey, FollowUpDraft), Refusal> {
         let key = OrderKey::new(&self.tenant, &self.order_req_id)?;
         let from_header = || idempotency_key.map(ToString::to_string);
         let id = self.follow_up_id.filter(|id| !id.is_empty()).or_else(from_header);
         let id = id.map(FollowUpId::new).transpose()?;
-        let note = Note::try_from(NoteInput {
+        let follow_up = FollowUpDraft::try_from(FollowUpDraftInput {
             id: None,
             audience: self.audience.unwrap_or_default(),
             message: message(self.message)?,
             answers: self.answers,
         })?;
-        Ok((key, Note { id, ..note }))
+        Ok((key, FollowUpDraft { id, ..follow_up }))
     }
 }
 
-impl ActBody {
+impl CommandBody {
     pub(super) async fn read(request: Request) -> Result<Self, Problem> {
         let bytes = problem::read_bytes(request, BODY_BYTES_MAX).await?;
         if bytes.trim_ascii().is_empty() {
             return Ok(Self::default());
         }
-        Ok(Self { given: problem::parse_json(&bytes)?, award: problem::parse_json(&bytes)? })
+        Ok(Self { fields: problem::parse_json(&bytes)?, award: problem::parse_json(&bytes)? })
     }
 
     pub(super) fn reason(self) -> Result<Option<String>, Refusal> {
-        optional_text("reason", self.given.reason, TEXT_CHARS_MAX)
+        optional_text("reason", self.fields.reason, TEXT_CHARS_MAX)
     }
 
     /// Returns the command that ends the order, with an award or without one.
-    pub(super) fn finalise(self) -> Result<BuyerAct, Refusal> {
+    pub(super) fn finalise(self) -> Result<BuyerCommand, Refusal> {
         let award: Option<Award> = self.award.clone().try_into()?;
         self.finalise_with(award)
     }
 
     /// Returns the command that ends the order with an award.
-    pub(super) fn award(self) -> Result<BuyerAct, Refusal> {
+    pub(super) fn award(self) -> Result<BuyerCommand, Refusal> {
         let award: Option<Award> = self.award.clone().try_into()?;
         if award.is_none() {
             let text = "is missing; name the winner, or give lines; to end without one, finalize";
@@ -142,22 +142,22 @@ impl ActBody {
         self.finalise_with(award)
     }
 
-    fn finalise_with(self, award: Option<Award>) -> Result<BuyerAct, Refusal> {
-        let undo_within_ms = self.given.undo_within_ms;
+    fn finalise_with(self, award: Option<Award>) -> Result<BuyerCommand, Refusal> {
+        let undo_within_ms = self.fields.undo_within_ms;
         // The processor refuses it too, but possibly much later.
         if let Some(ms) = undo_within_ms.filter(|ms| *ms > UNDO_WITHIN_MS_MAX) {
             let text = format!("is {ms}; give at most {UNDO_WITHIN_MS_MAX} (24 h)");
             return Err(Refusal::field("undo_within_ms", text));
         }
-        Ok(BuyerAct::Finalise { award, reason: self.reason()?, undo_within_ms })
+        Ok(BuyerCommand::Finalise { award, reason: self.reason()?, undo_within_ms })
     }
 
     /// Returns the command that extends the order.
-    pub(super) fn extend(self) -> Result<BuyerAct, Refusal> {
+    pub(super) fn extend(self) -> Result<BuyerCommand, Refusal> {
         let missing = "is missing; give the whole time from the opening, milliseconds";
         let ms =
-            self.given.expires_in_ms.ok_or_else(|| Refusal::field("expires_in_ms", missing))?;
-        Ok(BuyerAct::Extend(expires_in_ms(ms)?))
+            self.fields.expires_in_ms.ok_or_else(|| Refusal::field("expires_in_ms", missing))?;
+        Ok(BuyerCommand::Extend(expires_in_ms(ms)?))
     }
 }
 

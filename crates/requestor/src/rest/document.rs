@@ -8,7 +8,7 @@ use orderstream_core::Reason;
 use orderstream_rpc::problem;
 use utoipa::OpenApi;
 
-use super::{acts, reads};
+use super::{commands, reads};
 
 #[derive(Debug, OpenApi)]
 #[openapi(
@@ -22,20 +22,20 @@ use super::{acts, reads};
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     paths(
-        acts::initiate,
-        acts::follow_up,
-        acts::finalize,
-        acts::award,
-        acts::undo_award,
-        acts::pause,
-        acts::resume,
-        acts::extend,
-        acts::close,
-        acts::cancel,
+        commands::initiate,
+        commands::follow_up,
+        commands::finalize,
+        commands::award,
+        commands::undo_award,
+        commands::pause,
+        commands::resume,
+        commands::extend,
+        commands::close,
+        commands::cancel,
         reads::list,
         reads::status,
         reads::tracking,
-        reads::act,
+        reads::command,
         serve,
     ),
     tags(
@@ -44,17 +44,17 @@ use super::{acts, reads};
         (name = "document", description = "This document."),
     )
 )]
-struct Document;
+struct RequestorOpenApi;
 
 /// Returns the OpenAPI document.
 pub fn document() -> utoipa::openapi::OpenApi {
-    let mut document = Document::openapi();
+    let mut document = RequestorOpenApi::openapi();
     problem::complete(&mut document, reasons);
     document
 }
 
 /// The reasons for which any command on an order may be refused.
-const ACTS: [Reason; 12] = [
+const COMMAND_REASONS: [Reason; 12] = [
     Reason::OrderNotFound,
     Reason::OrderExists,
     Reason::OrderEnded,
@@ -76,7 +76,7 @@ fn reasons(operation: &str) -> Vec<Reason> {
         "tracking" => {
             return vec![Reason::OrderNotFound, Reason::RecordsDamaged, Reason::StorageUnavailable];
         }
-        "act" => return vec![Reason::ActNotFound, Reason::RecordsDamaged],
+        "act" => return vec![Reason::CommandNotFound, Reason::RecordsDamaged],
         "initiate" => &[],
         "award" | "finalize" => &[
             Reason::ProposalNotFound,
@@ -89,7 +89,7 @@ fn reasons(operation: &str) -> Vec<Reason> {
         "extend" => &[Reason::ExpiryShrinks, Reason::AwardPending],
         _ => &[Reason::AwardPending],
     };
-    ACTS.iter().chain(own).copied().collect()
+    COMMAND_REASONS.iter().chain(own).copied().collect()
 }
 
 /// Show this document.
@@ -98,6 +98,6 @@ fn reasons(operation: &str) -> Vec<Reason> {
         body = Object)))]
 pub(super) async fn serve() -> Response {
     /// The document as text, the same for the whole process.
-    static TEXT: LazyLock<String> = LazyLock::new(|| problem::printed(&document()));
+    static TEXT: LazyLock<String> = LazyLock::new(|| problem::pretty_json(&document()));
     ([(CONTENT_TYPE, "application/json")], TEXT.as_str()).into_response()
 }

@@ -4,14 +4,14 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use orderstream_core::{IdempotencyKey, OrderKey, Reason, Refusal, RequestPhase, Tenant};
-use orderstream_rpc::problem::{self, InPath, InQuery};
+use orderstream_rpc::problem::{self, CheckedPath, CheckedQuery};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::not_done::NotDone;
+use super::error::BuyerRestError;
 use super::view::{ActView, OrdersPage, StatusView, SummaryView, TrackedView};
-use super::{OrderPath, Owner, PAGE_ORDERS, Served};
-use crate::handle::not_found;
+use super::{BuyerHandle, BuyerTenantQuery, OrderPath, PAGE_ORDERS};
+use crate::handle::order_not_found;
 
 /// The most orders that one request for a page scans.
 const SCANNED_MAX: usize = 10_000;
@@ -41,29 +41,29 @@ pub(super) struct OrdersFrom {
     operation_id = "status",
     responses((status = 200, description = "The totals.", body = StatusView)))]
 pub(super) async fn status(
-    State(buyer): State<Served>,
+    State(buyer): State<BuyerHandle>,
     request: Request,
-) -> Result<Response, NotDone> {
+) -> Result<Response, BuyerRestError> {
     problem::no_query(request.uri())?;
     Ok(Json(StatusView::from(&buyer.totals())).into_response())
 }
 
 /// Show an order as its tracker sees it.
 #[utoipa::path(get, path = "/api/v1/orders/tracking/{order_req_id}", tag = "tracking",
-    operation_id = "tracking", params(OrderPath, Owner),
+    operation_id = "tracking", params(OrderPath, BuyerTenantQuery),
     responses((status = 200, description = "The order.", body = TrackedView)))]
 pub(super) async fn tracking(
-    State(buyer): State<Served>,
-    InPath(id): InPath<String>,
-    InQuery(owner): InQuery<Owner>,
-) -> Result<Response, NotDone> {
+    State(buyer): State<BuyerHandle>,
+    CheckedPath(id): CheckedPath<String>,
+    CheckedQuery(owner): CheckedQuery<BuyerTenantQuery>,
+) -> Result<Response, BuyerRestError> {
     let key = owner.key(&id)?;
     let tracked = buyer.tracked(std::slice::from_ref(&key)).await;
     match tracked.first() {
         Some(tracked) => Ok(Json(TrackedView::from(tracked)).into_response()),
         None => {
             buyer.check_records(&key)?;
-            Err(not_found(&key).into())
+            Err(order_not_found(&key).into())
         }
     }
 }
@@ -72,7 +72,7 @@ pub(super) async fn tracking(
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Path)]
 #[allow(dead_code, reason = "it describes what `InPath` reads")]
-pub(super) struct ActPath {
+pub(super) struct CommandPath {
     /// The order's id, or `tenant/id` with the slash as `%2F`.
     #[param(example = "SB1029436", min_length = 1, max_length = 192)]
     order_req_id: String,
@@ -85,27 +85,27 @@ pub(super) struct ActPath {
 ///
 /// The outcomes `done` and `refused` are final, and can be read for as long as the order is kept.
 #[utoipa::path(get, path = "/api/v1/orders/{order_req_id}/acts/{key}", tag = "tracking",
-    operation_id = "act", params(ActPath, Owner),
+    operation_id = "act", params(CommandPath, BuyerTenantQuery),
     responses((status = 200, description = "The command and its outcome.", body = ActView)))]
-pub(super) async fn act(
-    State(buyer): State<Served>,
-    InPath((id, act)): InPath<(String, String)>,
-    InQuery(owner): InQuery<Owner>,
-) -> Result<Response, NotDone> {
+pub(super) async fn command(
+    State(buyer): State<BuyerHandle>,
+    CheckedPath((id, command_key)): CheckedPath<(String, String)>,
+    CheckedQuery(owner): CheckedQuery<BuyerTenantQuery>,
+) -> Result<Response, BuyerRestError> {
     let key = owner.key(&id)?;
-    let act = IdempotencyKey::new(act)
+    let command_key = IdempotencyKey::new(command_key)
         .map_err(|refusal| Refusal { field: Some("key".to_owned()), ..refusal })?;
-    let asked = buyer.asked_act(key.clone(), act.clone()).await?;
-    let asked = asked.ok_or_else(|| act_not_found(&key, &act))?;
-    Ok(Json(ActView::new(&key, &act, asked)).into_response())
+    let stored = buyer.command_status(key.clone(), command_key.clone()).await?;
+    let stored = stored.ok_or_else(|| command_not_found(&key, &command_key))?;
+    Ok(Json(ActView::new(&key, &command_key, stored)).into_response())
 }
 
-fn act_not_found(key: &OrderKey, act: &IdempotencyKey) -> Refusal {
+fn command_not_found(key: &OrderKey, command_key: &IdempotencyKey) -> Refusal {
     let id = &key.order_req_id;
     let text = format!(
-        "no command of order {id} is stored under the key {act}: it was not asked for, or refused at once"
+        "no command of order {id} is stored under the key {command_key}: it was not asked for, or refused at once"
     );
-    Refusal::new(Reason::ActNotFound, text)
+    Refusal::new(Reason::CommandNotFound, text)
 }
 
 /// Show the tracked orders, ended ones included, in pages.
@@ -116,9 +116,9 @@ fn act_not_found(key: &OrderKey, act: &IdempotencyKey) -> Refusal {
     params(OrdersFrom),
     responses((status = 200, description = "A page of orders.", body = OrdersPage)))]
 pub(super) async fn list(
-    State(buyer): State<Served>,
-    InQuery(from): InQuery<OrdersFrom>,
-) -> Result<Response, NotDone> {
+    State(buyer): State<BuyerHandle>,
+    CheckedQuery(from): CheckedQuery<OrdersFrom>,
+) -> Result<Response, BuyerRestError> {
     let limit = from.limit.unwrap_or(PAGE_ORDERS).clamp(1, PAGE_ORDERS);
     let after = Some(from.after.as_str()).filter(|after| !after.is_empty());
     let after = after
@@ -131,14 +131,14 @@ pub(super) async fn list(
     let all = buyer.totals().tracked;
     let begin = after.map_or(0, |after| all.partition_point(|key| *key <= after));
     let rest: Vec<OrderKey> = all.into_iter().skip(begin).collect();
-    let wanted = |key: &OrderKey| {
+    let is_match = |key: &OrderKey| {
         tenant.as_ref().is_none_or(|tenant| key.tenant == *tenant)
             && phase.is_none_or(|phase| buyer.phase(key) == Some(phase))
     };
-    let (page, next) = choose(&rest, limit, wanted);
+    let (page, next) = select_page(&rest, limit, is_match);
     // An order that was dropped since is left out, and so is one whose phase has changed.
     let tracked = buyer.tracked(&page).await.into_iter();
-    let tracked = tracked.filter(|held| phase.is_none_or(|phase| held.phase == phase));
+    let tracked = tracked.filter(|order| phase.is_none_or(|phase| order.phase == phase));
     let orders = tracked.map(|tracked| SummaryView::from(&tracked)).collect();
     Ok(Json(OrdersPage { orders, next: next.map(|key| key.to_string()) }).into_response())
 }
@@ -150,20 +150,20 @@ fn phase(text: &str) -> Result<Option<RequestPhase>, Refusal> {
     }
     let mut all = RequestPhase::ALL.into_iter();
     let known = all.find(|known| known.as_str().eq_ignore_ascii_case(text));
-    let words = RequestPhase::ALL.map(RequestPhase::as_str).join(", ");
-    let text = || format!("is not a phase; give one of {words}");
+    let names = RequestPhase::ALL.map(RequestPhase::as_str).join(", ");
+    let text = || format!("is not a phase; give one of {names}");
     known.map(Some).ok_or_else(|| Refusal::field("phase", text()))
 }
 
 /// Returns the first wanted orders, and the order after which the next page begins.
-fn choose(
+fn select_page(
     orders: &[OrderKey],
     limit: usize,
-    wanted: impl Fn(&OrderKey) -> bool,
+    is_match: impl Fn(&OrderKey) -> bool,
 ) -> (Vec<OrderKey>, Option<&OrderKey>) {
     let mut page = Vec::new();
     for (index, key) in orders.iter().take(SCANNED_MAX).enumerate() {
-        if !wanted(key) {
+        if !is_match(key) {
             continue;
         }
         if page.len() == limit {

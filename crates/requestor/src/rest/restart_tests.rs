@@ -7,9 +7,9 @@ use orderstream_core::port::OrderStreams as _;
 use orderstream_core::{Incarnation, OrderSpec, Seq};
 use serde_json::{Value, json};
 
-use super::tests::{FOLLOW_UP, INITIATE, Rig, ask, key, parts, requestor, rig, started, until};
-use crate::registry::ENDED_KEPT_MAX;
-use crate::{Handle, Lists, MemoryLists, OrderStore, Record, Submission};
+use super::tests::{FOLLOW_UP, INITIATE, Rig, key, parts, requestor, rig, send, started, until};
+use crate::registry::ENDED_ORDERS_MAX;
+use crate::{Handle, Lists, MemoryLists, OrderRecord, OrderStore, OrderSubmission};
 
 /// Starts a requestor with an order of `count` proposals, which its tracker has received.
 async fn with_proposals(count: u64) -> Rig {
@@ -18,25 +18,25 @@ async fn with_proposals(count: u64) -> Rig {
     for number in 0..count {
         rig.fake.propose(&key(), &format!("P-{number}"));
     }
-    until("heard of", || heard(&rig.handle) == 2 + count).await;
+    until("heard of", || received_seq(&rig.handle) == 2 + count).await;
     rig
 }
 
 /// Returns the last event that the tracker itself has.
-fn heard(handle: &Handle) -> u64 {
+fn received_seq(handle: &Handle) -> u64 {
     let snapshot = handle.snapshot(&key()).unwrap();
     snapshot.order.as_ref().map_or(0, |order| order.last_seq.0)
 }
 
-async fn shown(handle: &Handle) -> Value {
-    let (status, order) = ask(handle, Method::GET, "/tracking/SB1029436", "").await;
+async fn displayed(handle: &Handle) -> Value {
+    let (status, order) = send(handle, Method::GET, "/tracking/SB1029436", "").await;
     assert_eq!(status, 200, "{order}");
     order
 }
 
 impl Rig {
     /// Kills this requestor, and starts another in its place.
-    async fn killed(&self) -> Handle {
+    async fn kill_and_restart(&self) -> Handle {
         self.stop.cancel();
         until("gone", || self.fake.streams_open_now() == 0).await;
         requestor(&self.url, &self.lists, None).await.0
@@ -50,33 +50,36 @@ impl Rig {
 #[tokio::test]
 async fn shown_state_is_never_taken_back() {
     let rig = with_proposals(3).await;
-    let before = shown(&rig.handle).await;
+    let before = displayed(&rig.handle).await;
     assert_eq!((&before["last_seq"], &before["phase"]), (&json!(5), &json!("Streaming")));
 
-    rig.fake.go_away();
-    let again = rig.killed().await;
-    let away = shown(&again).await;
+    rig.fake.refuse_streams();
+    let again = rig.kill_and_restart().await;
+    let disconnected = displayed(&again).await;
     let same =
         ["last_seq", "proposals_received", "best_proposal", "processor", "epoch", "expires_at_ms"];
     for field in same {
-        assert_eq!(away[field], before[field], "{field}");
+        assert_eq!(disconnected[field], before[field], "{field}");
     }
-    assert_eq!((&away["phase"], &away["stream_active"]), (&json!("Reconnecting"), &json!(false)));
-    let (_, page) = ask(&again, Method::GET, "", "").await;
+    assert_eq!(
+        (&disconnected["phase"], &disconnected["stream_active"]),
+        (&json!("Reconnecting"), &json!(false))
+    );
+    let (_, page) = send(&again, Method::GET, "", "").await;
     assert_eq!(page["orders"][0]["last_seq"], 5, "{page}");
     assert_eq!(page["orders"][0]["proposals"], 3, "{page}");
 
-    rig.fake.give_to(2);
-    rig.fake.come_back();
-    until("its stream is up", || heard(&again) == 2).await;
-    let behind = shown(&again).await;
+    rig.fake.limit_events(2);
+    rig.fake.accept_streams();
+    until("its stream is up", || received_seq(&again) == 2).await;
+    let behind = displayed(&again).await;
     assert_eq!((&behind["last_seq"], &behind["phase"]), (&json!(5), &json!("Streaming")));
     assert_eq!((&behind["epoch"], &behind["reconnects"]), (&json!(2), &json!(1)));
 
     rig.fake.propose(&key(), "P-9");
-    rig.fake.give_to(0);
-    until("past it", || heard(&again) == 6).await;
-    let past = shown(&again).await;
+    rig.fake.limit_events(0);
+    until("past it", || received_seq(&again) == 6).await;
+    let past = displayed(&again).await;
     assert_eq!((&past["last_seq"], &past["proposals_received"]), (&json!(6), &json!(4)));
 }
 
@@ -87,27 +90,27 @@ async fn ended_orders_survive_restarts() {
     let award = r#"{"proposal_id": "P-1"}"#;
     assert_eq!(rig.post("/award/SB1029436", award).await.0, 200);
     until("its end is stored", || rig.store().load(&key()).unwrap().ended.is_some()).await;
-    let before = shown(&rig.handle).await;
+    let before = displayed(&rig.handle).await;
     assert_eq!(before["award"], json!({ "proposal_id": "P-1" }));
 
-    rig.fake.go_away();
-    let again = rig.killed().await;
-    assert_eq!(shown(&again).await, before);
-    let (_, totals) = ask(&again, Method::GET, "/tracking/status", "").await;
+    rig.fake.refuse_streams();
+    let again = rig.kill_and_restart().await;
+    assert_eq!(displayed(&again).await, before);
+    let (_, totals) = send(&again, Method::GET, "/tracking/status", "").await;
     let one = json!({ "total_orders": 1, "active_streams": 0, "tracked_order_ids": ["SB1029436"] });
     assert_eq!(totals, one);
     let session = again.spec(&key()).unwrap().session;
     assert_eq!(session.as_deref(), Some("sess_123"));
 
     let refused = async |path: &str, body: &str, reason: &str| {
-        let (status, answer) = ask(&again, Method::POST, path, body).await;
-        assert_eq!((status, &answer["reason"]), (409, &json!(reason)), "{path}");
+        let (status, reply) = send(&again, Method::POST, path, body).await;
+        assert_eq!((status, &reply["reason"]), (409, &json!(reason)), "{path}");
     };
     refused("/followup", FOLLOW_UP, "ORDER_ENDED").await;
     refused("/initiate", INITIATE, "ORDER_ENDED").await;
     refused("/pause/SB1029436", "", "ORDER_ENDED").await;
     refused("/award/SB1029436", r#"{"proposal_id": "P-0"}"#, "ALREADY_AWARDED").await;
-    assert_eq!(ask(&again, Method::POST, "/award/SB1029436", award).await.0, 200, "said again");
+    assert_eq!(send(&again, Method::POST, "/award/SB1029436", award).await.0, 200, "said again");
     assert!(rig.store().load(&key()).unwrap().follow_ups.is_empty(), "nothing of it is stored");
 }
 
@@ -115,23 +118,23 @@ async fn ended_orders_survive_restarts() {
 async fn shown_ends_count_before_being_stored() {
     let rig = with_proposals(1).await;
     // The writer of the order's list waits, as if it was killed just before.
-    let turn = rig.handle.shared.store.turn(&key()).await;
+    let guard = rig.handle.shared.store.write_guard(&key()).await;
     rig.fake.finalise(&key(), "P-0");
     until("over", || rig.handle.snapshot(&key()).unwrap().is_terminal()).await;
-    assert_eq!(shown(&rig.handle).await["phase"], "Finalised");
+    assert_eq!(displayed(&rig.handle).await["phase"], "Finalised");
 
-    rig.fake.go_away();
-    let again = rig.killed().await;
-    drop(turn);
-    let away = shown(&again).await;
+    rig.fake.refuse_streams();
+    let again = rig.kill_and_restart().await;
+    drop(guard);
+    let disconnected = displayed(&again).await;
     assert_eq!(
-        (&away["phase"], &away["award"]["proposal_id"]),
+        (&disconnected["phase"], &disconnected["award"]["proposal_id"]),
         (&json!("Finalised"), &json!("P-0"))
     );
-    let (status, answer) = ask(&again, Method::POST, "/followup", FOLLOW_UP).await;
-    assert_eq!((status, &answer["reason"]), (409, &json!("ORDER_ENDED")));
+    let (status, reply) = send(&again, Method::POST, "/followup", FOLLOW_UP).await;
+    assert_eq!((status, &reply["reason"]), (409, &json!("ORDER_ENDED")));
 
-    rig.fake.come_back();
+    rig.fake.accept_streams();
     until("its end is stored", || {
         rig.store().load(&key()).unwrap().last.is_some_and(|last| last.last_seq() == Seq(4))
     })
@@ -141,27 +144,27 @@ async fn shown_ends_count_before_being_stored() {
 #[tokio::test]
 async fn states_are_stored_once_when_read() {
     let rig = with_proposals(20).await;
-    let written = || rig.lists.read("requestor/shown/1").unwrap().len();
-    assert_eq!(written(), 0);
-    let reads = (0..20).map(|_| shown(&rig.handle));
+    let stored_count = || rig.lists.read("requestor/shown/1").unwrap().len();
+    assert_eq!(stored_count(), 0);
+    let reads = (0..20).map(|_| displayed(&rig.handle));
     futures_util::future::join_all(reads).await;
-    assert_eq!(written(), 1);
-    ask(&rig.handle, Method::GET, "", "").await;
-    assert_eq!(written(), 1);
+    assert_eq!(stored_count(), 1);
+    send(&rig.handle, Method::GET, "", "").await;
+    assert_eq!(stored_count(), 1);
 }
 
 #[tokio::test]
 async fn full_disks_show_only_surviving_state() {
     let rig = with_proposals(1).await;
-    assert_eq!(shown(&rig.handle).await["last_seq"], 3);
-    rig.lists.break_down();
+    assert_eq!(displayed(&rig.handle).await["last_seq"], 3);
+    rig.lists.fail_writes();
     rig.fake.propose(&key(), "P-1");
-    until("heard of", || heard(&rig.handle) == 4).await;
-    assert_eq!(shown(&rig.handle).await["last_seq"], 3);
-    rig.lists.mend();
-    assert_eq!(shown(&rig.handle).await["last_seq"], 4);
-    let again = rig.killed().await;
-    assert_eq!(shown(&again).await["last_seq"], 4);
+    until("heard of", || received_seq(&rig.handle) == 4).await;
+    assert_eq!(displayed(&rig.handle).await["last_seq"], 3);
+    rig.lists.recover();
+    assert_eq!(displayed(&rig.handle).await["last_seq"], 4);
+    let again = rig.kill_and_restart().await;
+    assert_eq!(displayed(&again).await["last_seq"], 4);
 }
 
 #[tokio::test]
@@ -176,10 +179,10 @@ async fn phase_filters_work_after_restarts() {
         let key = orderstream_core::OrderKey::new("", id).unwrap();
         until("its end is stored", || rig.store().load(&key).unwrap().ended.is_some()).await;
     }
-    let again = rig.killed().await;
+    let again = rig.kill_and_restart().await;
     until("up again", || again.counts().active_streams == 2).await;
     let ids = async |query: &str| -> Vec<String> {
-        let (status, page) = ask(&again, Method::GET, query, "").await;
+        let (status, page) = send(&again, Method::GET, query, "").await;
         assert_eq!(status, 200, "{page}");
         let orders = page["orders"].as_array().unwrap().iter();
         orders.map(|order| order["order_req_id"].as_str().unwrap().to_owned()).collect()
@@ -188,13 +191,13 @@ async fn phase_filters_work_after_restarts() {
     assert_eq!(ids("?phase=closed&limit=1").await, ["b"]);
     assert_eq!(ids("?phase=Closed&limit=1&after=default%2Fb").await, ["d"]);
     assert_eq!(ids("?phase=Finalised").await, Vec::<String>::new());
-    let (status, answer) = ask(&again, Method::GET, "?phase=over", "").await;
-    assert_eq!((status, &answer["field"]), (422, &json!("phase")));
-    assert!(answer["detail"].as_str().unwrap().contains("Finalised"), "{answer}");
+    let (status, reply) = send(&again, Method::GET, "?phase=over", "").await;
+    assert_eq!((status, &reply["field"]), (422, &json!("phase")));
+    assert!(reply["detail"].as_str().unwrap().contains("Finalised"), "{reply}");
 }
 
-fn submitted(id: &str) -> Record {
-    Record::RequestSubmission(Box::new(Submission {
+fn submitted(id: &str) -> OrderRecord {
+    OrderRecord::RequestSubmission(Box::new(OrderSubmission {
         key: orderstream_core::OrderKey::new("", id).unwrap(),
         session_id: None,
         notification_type: orderstream_core::spec::NotificationType::Email,
@@ -205,7 +208,7 @@ fn submitted(id: &str) -> Record {
 }
 
 /// Stores an order that ended, as an earlier version wrote it.
-async fn ended_before(lists: &MemoryLists, id: &str) {
+async fn store_ended(lists: &MemoryLists, id: &str) {
     let submission = Bytes::from(serde_json::to_vec(&submitted(id)).unwrap());
     let ended = Bytes::from_static(br#"{"OrderEnded":{"phase":"Finalised"}}"#);
     let list = format!("requestor/orders/default/{id}");
@@ -215,16 +218,16 @@ async fn ended_before(lists: &MemoryLists, id: &str) {
 #[tokio::test]
 async fn ends_of_earlier_versions_are_shown() {
     let rig = rig().await;
-    ended_before(&rig.lists, "SB1029436").await;
-    let again = rig.killed().await;
-    let order = shown(&again).await;
+    store_ended(&rig.lists, "SB1029436").await;
+    let again = rig.kill_and_restart().await;
+    let order = displayed(&again).await;
     assert_eq!(
         (&order["phase"], &order["notification_type"]),
         (&json!("Finalised"), &json!("Email"))
     );
     for (path, body) in [("/followup", FOLLOW_UP), ("/finalize/SB1029436", "")] {
-        let (status, answer) = ask(&again, Method::POST, path, body).await;
-        assert_eq!((status, &answer["reason"]), (409, &json!("ORDER_ENDED")), "{path}");
+        let (status, reply) = send(&again, Method::POST, path, body).await;
+        assert_eq!((status, &reply["reason"]), (409, &json!("ORDER_ENDED")), "{path}");
     }
 }
 
@@ -232,45 +235,45 @@ async fn ends_of_earlier_versions_are_shown() {
 #[tokio::test]
 async fn oldest_ended_orders_are_forgotten() {
     let rig = rig().await;
-    for number in 0..=ENDED_KEPT_MAX {
-        ended_before(&rig.lists, &format!("o{number:05}")).await;
+    for number in 0..=ENDED_ORDERS_MAX {
+        store_ended(&rig.lists, &format!("o{number:05}")).await;
     }
-    let again = rig.killed().await;
-    assert_eq!(again.counts().total_orders, ENDED_KEPT_MAX);
-    let gone = orderstream_core::OrderKey::new("", "o00000").unwrap();
-    until("forgotten on disk too", || rig.store().load(&gone).unwrap().len == 0).await;
-    assert_eq!(ask(&again, Method::GET, "/tracking/o00000", "").await.0, 404);
-    assert_eq!(ask(&again, Method::GET, "/tracking/o00001", "").await.0, 200);
+    let again = rig.kill_and_restart().await;
+    assert_eq!(again.counts().total_orders, ENDED_ORDERS_MAX);
+    let evicted = orderstream_core::OrderKey::new("", "o00000").unwrap();
+    until("forgotten on disk too", || rig.store().load(&evicted).unwrap().len == 0).await;
+    assert_eq!(send(&again, Method::GET, "/tracking/o00000", "").await.0, 404);
+    assert_eq!(send(&again, Method::GET, "/tracking/o00001", "").await.0, 200);
     // This requestor may follow a hundred orders.
-    assert_eq!(ask(&again, Method::POST, "/initiate", INITIATE).await.0, 200);
+    assert_eq!(send(&again, Method::POST, "/initiate", INITIATE).await.0, 200);
 }
 
 #[tokio::test]
 async fn failed_ends_are_stored_later() {
     let rig = with_proposals(1).await;
-    let turn = rig.handle.shared.store.turn(&key()).await;
+    let guard = rig.handle.shared.store.write_guard(&key()).await;
     rig.fake.finalise(&key(), "P-0");
     until("over", || rig.handle.snapshot(&key()).unwrap().is_terminal()).await;
-    rig.lists.break_down();
-    drop(turn);
+    rig.lists.fail_writes();
+    drop(guard);
     // Turns are taken in their order: once it is ours again, the end was written in vain.
-    drop(rig.handle.shared.store.turn(&key()).await);
-    rig.lists.mend();
+    drop(rig.handle.shared.store.write_guard(&key()).await);
+    rig.lists.recover();
     until("its end is stored", || rig.store().load(&key()).unwrap().ended.is_some()).await;
-    assert_eq!(shown(&rig.handle).await["phase"], "Finalised");
-    rig.fake.go_away();
-    assert_eq!(shown(&rig.killed().await).await["phase"], "Finalised");
+    assert_eq!(displayed(&rig.handle).await["phase"], "Finalised");
+    rig.fake.refuse_streams();
+    assert_eq!(displayed(&rig.kill_and_restart().await).await["phase"], "Finalised");
 }
 
 /// Every request on such an order is refused as damaged.
 #[tokio::test]
 async fn damaged_orders_are_not_unknown() {
     let rig = with_proposals(1).await;
-    assert_eq!(shown(&rig.handle).await["last_seq"], 3);
+    assert_eq!(displayed(&rig.handle).await["last_seq"], 3);
     let list = "requestor/orders/default/SB1029436".to_owned();
     let len = u64::try_from(rig.lists.read(&list).unwrap().len()).unwrap();
     rig.lists.append(list, len, vec![Bytes::from_static(b"{")]).await.unwrap();
-    let again = rig.killed().await;
+    let again = rig.kill_and_restart().await;
     let asks = [
         (Method::GET, "/tracking/SB1029436", ""),
         (Method::GET, "/SB1029436/acts/k", ""),
@@ -279,10 +282,10 @@ async fn damaged_orders_are_not_unknown() {
         (Method::POST, "/followup", FOLLOW_UP),
     ];
     for (method, path, body) in asks {
-        let (status, answer) = ask(&again, method, path, body).await;
-        assert_eq!((status, &answer["reason"]), (500, &json!("RECORDS_DAMAGED")), "{path}");
+        let (status, reply) = send(&again, method, path, body).await;
+        assert_eq!((status, &reply["reason"]), (500, &json!("RECORDS_DAMAGED")), "{path}");
     }
-    assert_eq!(ask(&again, Method::GET, "/tracking/another", "").await.0, 404);
+    assert_eq!(send(&again, Method::GET, "/tracking/another", "").await.0, 404);
 }
 
 /// All are followed, and new ones are refused.
@@ -297,6 +300,6 @@ async fn stored_orders_exceed_a_lowered_limit() {
     let lists = std::sync::Arc::clone(&rig.lists) as std::sync::Arc<dyn Lists>;
     let (again, _stop) = started(crate::Parts { max_orders: 1, ..parts(&rig.url, lists) }).await;
     until("all are up", || again.counts().active_streams == 3).await;
-    let (_, answer) = ask(&again, Method::POST, "/initiate", INITIATE).await;
-    assert_eq!(answer["reason"], "LIMIT_REACHED");
+    let (_, reply) = send(&again, Method::POST, "/initiate", INITIATE).await;
+    assert_eq!(reply["reason"], "LIMIT_REACHED");
 }

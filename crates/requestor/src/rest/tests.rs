@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::fake::{Cut, Fake};
+use crate::fake_processor::{FakeProcessor, StreamCut};
 use crate::{Handle, Lists, MemoryLists, Parts, Projection, Requestor};
 
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl Clock for StillClock {
 }
 
 pub(super) struct Rig {
-    pub(super) fake: Fake,
+    pub(super) fake: FakeProcessor,
     pub(super) lists: Arc<MemoryLists>,
     pub(super) url: String,
     pub(super) handle: Handle,
@@ -51,7 +51,7 @@ pub(crate) async fn requestor(
 pub(super) fn parts(url: &str, lists: Arc<dyn Lists>) -> Parts {
     Parts {
         processors: vec![url.to_owned()],
-        addresses: Arc::new(orderstream_core::port::ByName),
+        addresses: Arc::new(orderstream_core::port::DnsAddresses),
         connections: 2,
         max_orders: 100,
         lists,
@@ -69,18 +69,18 @@ pub(super) async fn started(parts: Parts) -> (Handle, CancellationToken) {
 }
 
 pub(super) async fn rig() -> Rig {
-    let (fake, lists, tasks) = (Fake::default(), Arc::default(), TaskTracker::new());
+    let (fake, lists, tasks) = (FakeProcessor::default(), Arc::default(), TaskTracker::new());
     let url = fake.serve(&tasks, CancellationToken::new()).await;
     let (handle, stop) = requestor(&url, &lists, None).await;
     Rig { fake, lists, url, handle, stop, tasks }
 }
 
-pub(super) async fn ask(handle: &Handle, method: Method, path: &str, body: &str) -> (u16, Value) {
-    ask_once(handle, (method, path, body), "").await
+pub(super) async fn send(handle: &Handle, method: Method, path: &str, body: &str) -> (u16, Value) {
+    send_with_key(handle, (method, path, body), "").await
 }
 
 /// Sends a request, under an idempotency key unless it is empty; returns the status and the body.
-pub(super) async fn ask_once(
+pub(super) async fn send_with_key(
     handle: &Handle,
     (method, path, body): (Method, &str, &str),
     key: &str,
@@ -108,11 +108,11 @@ impl Rig {
     }
 
     pub(super) async fn post(&self, path: &str, body: &str) -> (u16, Value) {
-        ask(&self.handle, Method::POST, path, body).await
+        send(&self.handle, Method::POST, path, body).await
     }
 
     pub(super) async fn get(&self, path: &str) -> Value {
-        ask(&self.handle, Method::GET, path, "").await.1
+        send(&self.handle, Method::GET, path, "").await.1
     }
 }
 
@@ -153,8 +153,9 @@ async fn original_conversation_works() {
     let (_, body) = rig.post("/initiate", INITIATE).await;
     assert_eq!(body, json!({"success": true, "message": "Order already being processed"}));
 
-    let told = || rig.fake.events(&key()).iter().any(|event| event.kind.follow_up_id().is_some());
-    until("the follow-up reaches the processor", told).await;
+    let is_forwarded =
+        || rig.fake.events(&key()).iter().any(|event| event.kind.follow_up_id().is_some());
+    until("the follow-up reaches the processor", is_forwarded).await;
     until("its event comes back", || rig.handle.snapshot(&key()).unwrap().last_seq().0 == 3).await;
     assert_eq!(rig.get("/tracking/SB1029436").await["notes_count"], 1);
 
@@ -178,10 +179,10 @@ async fn original_conversation_works() {
 async fn concurrent_duplicates_open_one_stream() {
     let rig = rig().await;
     let all = (0..32).map(|_| rig.post("/initiate", INITIATE));
-    let answers = futures_util::future::join_all(all).await;
+    let replies = futures_util::future::join_all(all).await;
     let again = json!({"success": true, "message": "Order already being processed"});
-    assert!(answers.iter().all(|(status, _)| *status == 200));
-    assert_eq!(answers.iter().filter(|(_, body)| *body == again).count(), 31);
+    assert!(replies.iter().all(|(status, _)| *status == 200));
+    assert_eq!(replies.iter().filter(|(_, body)| *body == again).count(), 31);
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(rig.fake.streams_opened(), 1);
 }
@@ -189,14 +190,14 @@ async fn concurrent_duplicates_open_one_stream() {
 #[tokio::test]
 async fn a_failed_store_leaves_no_trace() {
     let rig = rig().await;
-    rig.lists.break_down();
+    rig.lists.fail_writes();
     let (status, body) = rig.post("/initiate", INITIATE).await;
     let message = json!("Failed to update order request status");
     assert_eq!((status, &body["reason"]), (503, &json!("STORAGE_UNAVAILABLE")));
     assert_eq!((&body["success"], &body["message"]), (&json!(false), &message));
     assert_eq!(rig.get("/tracking/status").await["total_orders"], 0);
     assert_eq!(rig.fake.streams_opened(), 0);
-    rig.lists.mend();
+    rig.lists.recover();
     assert_eq!(rig.post("/initiate", INITIATE).await.0, 200);
 }
 
@@ -209,7 +210,7 @@ async fn cut_streams_resume_exactly() {
         rig.fake.propose(&key(), &format!("p-{round}"));
         let due = 3 + round;
         until("event", || rig.handle.snapshot(&key()).unwrap().last_seq().0 == due).await;
-        rig.fake.cut(if round % 2 == 0 { Cut::Broken } else { Cut::Draining });
+        rig.fake.cut(if round % 2 == 0 { StreamCut::Broken } else { StreamCut::Draining });
         let opened = usize::try_from(round).unwrap() + 2;
         until("resumed", || rig.fake.streams_opened() == opened).await;
     }
@@ -231,9 +232,9 @@ async fn killed_requestors_resume_their_orders() {
     let (again, _stop) = requestor(&rig.url, &rig.lists, None).await;
     assert_eq!(again.epoch(), Epoch(2));
     until("up again", || again.is_stream_active(&key())).await;
-    let (status, body) = ask(&again, Method::POST, "/followup", FOLLOW_UP).await;
+    let (status, body) = send(&again, Method::POST, "/followup", FOLLOW_UP).await;
     assert_eq!((status, &body["success"]), (200, &json!(true)));
-    until("note", || again.snapshot(&key()).unwrap().notes == 1).await;
+    until("note", || again.snapshot(&key()).unwrap().follow_up_count == 1).await;
 }
 
 #[tokio::test]
@@ -241,7 +242,7 @@ async fn stale_epochs_end_the_stream() {
     let rig = rig().await;
     rig.post("/initiate", INITIATE).await;
     rig.fake.grant(&key(), Epoch(9));
-    rig.fake.cut(Cut::Broken);
+    rig.fake.cut(StreamCut::Broken);
     let reason = || rig.handle.snapshot(&key()).unwrap().stream.reason.clone().unwrap_or_default();
     until("stale", || reason().starts_with("STALE_EPOCH")).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -259,7 +260,7 @@ async fn unknown_orders_follow_ups_are_forwarded() {
     until("refused by the processor, and written down", || {
         let store = crate::OrderStore::new(Arc::clone(&rig.lists) as Arc<dyn Lists>);
         let stored = store.load(&key()).unwrap();
-        stored.follow_ups.len() == 1 && stored.open_acts.is_empty()
+        stored.follow_ups.len() == 1 && stored.open_commands.is_empty()
     })
     .await;
 }
@@ -269,10 +270,10 @@ async fn unknown_orders_follow_ups_are_forwarded() {
 async fn stopping_an_order_ends_its_stream() {
     let rig = rig().await;
     rig.post("/initiate", INITIATE).await;
-    let life = rig.handle.snapshot(&key()).unwrap().incarnation.clone();
+    let incarnation = rig.handle.snapshot(&key()).unwrap().incarnation.clone();
     rig.handle.stop(&key(), &Incarnation::new("another").unwrap());
     assert!(rig.handle.has_order(&key()), "another life is not touched");
-    rig.handle.stop(&key(), &life);
+    rig.handle.stop(&key(), &incarnation);
     until("closed", || rig.fake.streams_open_now() == 0).await;
     assert!(!rig.handle.has_order(&key()));
     rig.tasks.close();
@@ -315,14 +316,14 @@ async fn bad_input_is_named() {
         ("/elsewhere", "", 404, "INVALID_REQUEST", None),
     ];
     for (path, body, status, reason, field) in table {
-        let (got, answer) = rig.post(path, body).await;
-        assert_eq!((got, answer["reason"].as_str()), (status, Some(reason)), "{path} {answer}");
-        assert_eq!(answer["field"].as_str(), field, "{path} {answer}");
-        assert_eq!(answer["type"], format!("https://orderstream.dev/problems/{reason}"));
+        let (got, reply) = rig.post(path, body).await;
+        assert_eq!((got, reply["reason"].as_str()), (status, Some(reason)), "{path} {reply}");
+        assert_eq!(reply["field"].as_str(), field, "{path} {reply}");
+        assert_eq!(reply["type"], format!("https://orderstream.dev/problems/{reason}"));
     }
-    let (status, answer) = ask(&rig.handle, Method::DELETE, "/initiate", "").await;
-    assert_eq!((status, &answer["reason"]), (405, &json!("INVALID_REQUEST")));
-    let (status, body) = ask(&rig.handle, Method::GET, "/tracking/nobody", "").await;
+    let (status, reply) = send(&rig.handle, Method::DELETE, "/initiate", "").await;
+    assert_eq!((status, &reply["reason"]), (405, &json!("INVALID_REQUEST")));
+    let (status, body) = send(&rig.handle, Method::GET, "/tracking/nobody", "").await;
     assert_eq!((status, &body["reason"]), (404, &json!("ORDER_NOT_FOUND")));
     assert_eq!(rig.get("/tracking/status").await["total_orders"], 0);
 }
@@ -333,32 +334,32 @@ async fn unreachable_processors_are_a_reason() {
     let lists = Arc::default();
     // Port 9 is not served here.
     let (handle, stop) = requestor("http://127.0.0.1:9", &lists, None).await;
-    let (status, body) = ask(&handle, Method::POST, "/initiate", INITIATE).await;
+    let (status, body) = send(&handle, Method::POST, "/initiate", INITIATE).await;
     assert_eq!((status, &body["success"]), (200, &json!(true)));
-    let (_, order) = ask(&handle, Method::GET, "/tracking/SB1029436", "").await;
+    let (_, order) = send(&handle, Method::GET, "/tracking/SB1029436", "").await;
     assert_eq!(order["phase"], "Pending");
     assert_eq!(order["stream_active"], false);
     assert!(order["reason"].as_str().unwrap().starts_with("UNREACHABLE"), "{order}");
-    assert_eq!(ask(&handle, Method::POST, "/followup", FOLLOW_UP).await.0, 202);
-    assert_eq!(ask(&handle, Method::GET, "/tracking/SB1029436", "").await.1["notes_count"], 1);
+    assert_eq!(send(&handle, Method::POST, "/followup", FOLLOW_UP).await.0, 202);
+    assert_eq!(send(&handle, Method::GET, "/tracking/SB1029436", "").await.1["notes_count"], 1);
 
     // The follow-up waits in the store for a requestor that reaches the processor.
     stop.cancel();
-    let refused = ask(&handle, Method::POST, "/initiate", INITIATE).await;
+    let refused = send(&handle, Method::POST, "/initiate", INITIATE).await;
     assert_eq!((refused.0, &refused.1["reason"]), (503, &json!("DRAINING")));
     let store = crate::OrderStore::new(Arc::clone(&lists) as Arc<dyn Lists>);
-    assert_eq!(store.load(&key()).unwrap().open_acts.len(), 1);
+    assert_eq!(store.load(&key()).unwrap().open_commands.len(), 1);
 }
 
 /// A command that was accepted before the stop finds its streams ended.
 #[tokio::test]
 async fn draining_requestors_refuse_as_draining() {
     let rig = rig().await;
-    assert_eq!(ask(&rig.handle, Method::POST, "/initiate", INITIATE).await.0, 200);
+    assert_eq!(send(&rig.handle, Method::POST, "/initiate", INITIATE).await.0, 200);
     let registry = &rig.handle.shared.registry;
     assert_eq!(registry.close(), 1);
     let refusal = loop {
-        match registry.check_act(&key()) {
+        match registry.check_command(&key()) {
             Err(refusal) => break refusal,
             Ok(()) => tokio::task::yield_now().await,
         }
@@ -376,7 +377,7 @@ async fn port_follows_sends_and_notifies() {
     }));
     let spec = orderstream_core::OrderSpec::default();
     let incarnation = Incarnation::new("uid-1").unwrap();
-    let wanted = |epoch| orderstream_core::port::Assignment {
+    let assignment = |epoch| orderstream_core::port::Assignment {
         key: key(),
         incarnation: incarnation.clone(),
         spec: spec.clone(),
@@ -384,14 +385,14 @@ async fn port_follows_sends_and_notifies() {
         processor: rig.url.clone(),
     };
     for _ in 0..5 {
-        rig.handle.ensure(wanted(3)).unwrap();
+        rig.handle.ensure(assignment(3)).unwrap();
     }
-    let act = orderstream_core::Act::Pause { reason: None };
-    let key_of_act = orderstream_core::IdempotencyKey::new("suspend:2").ok();
+    let body = orderstream_core::CommandKind::Pause { reason: None };
+    let command_key = orderstream_core::IdempotencyKey::new("suspend:2").ok();
     let command =
-        orderstream_core::Command { key: key_of_act, ..orderstream_core::Command::bare(act) };
+        orderstream_core::Command { key: command_key, ..orderstream_core::Command::bare(body) };
     for _ in 0..5 {
-        rig.handle.act(&key(), command.clone()).unwrap();
+        rig.handle.send_command(&key(), command.clone()).unwrap();
     }
     until("paused", || rig.handle.snapshot(&key()).unwrap().phase() == RequestPhase::Paused).await;
     assert_eq!(rig.fake.streams_opened(), 1);
@@ -401,9 +402,9 @@ async fn port_follows_sends_and_notifies() {
     // A tracker with a higher epoch takes over; the former one is fenced and stops, until its epoch
     // is higher again.
     rig.fake.grant(&key(), Epoch(9));
-    rig.fake.cut(Cut::Broken);
-    until("acts are refused", || rig.handle.act(&key(), command.clone()).is_err()).await;
-    rig.handle.ensure(wanted(10)).unwrap();
+    rig.fake.cut(StreamCut::Broken);
+    until("acts are refused", || rig.handle.send_command(&key(), command.clone()).is_err()).await;
+    rig.handle.ensure(assignment(10)).unwrap();
     until("up again", || rig.handle.is_stream_active(&key())).await;
     assert_eq!(rig.handle.snapshot(&key()).unwrap().stream.epoch, Epoch(10));
 }

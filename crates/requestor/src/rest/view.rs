@@ -1,6 +1,8 @@
 //! Orders as buyers see them.
 
-use orderstream_core::buyer::{AskedAct, BestProposal, Outcome, Totals, Tracked};
+use orderstream_core::buyer::{
+    BestProposal, BuyerOrderView, CommandOutcome, CommandStatus, TrackerTotals,
+};
 use orderstream_core::command::Award;
 use orderstream_core::{IdempotencyKey, OrderKey, Tenant};
 use serde::Serialize;
@@ -70,7 +72,8 @@ pub(super) struct ActView {
     /// The command's name: `finalise` (also for an award), `undo-award`, `pause`, `resume`,
     /// `extend`, `close`, `cancel` or `follow-up`.
     #[schema(example = "finalise")]
-    act: String,
+    #[serde(rename = "act")]
+    command: String,
     /// The outcome: `pending`; `done`, when the command is in the order's list; or `refused`, when
     /// it never will be. The last two are final.
     #[schema(example = "done")]
@@ -84,17 +87,17 @@ pub(super) struct ActView {
 }
 
 impl ActView {
-    pub(super) fn new(key: &OrderKey, act: &IdempotencyKey, asked: AskedAct) -> Self {
-        let (state, refusal) = match asked.outcome {
-            Outcome::Pending => ("pending", None),
-            Outcome::Done => ("done", None),
-            Outcome::Refused(refusal) => ("refused", Some(refusal)),
+    pub(super) fn new(key: &OrderKey, command_key: &IdempotencyKey, stored: CommandStatus) -> Self {
+        let (state, refusal) = match stored.outcome {
+            CommandOutcome::Pending => ("pending", None),
+            CommandOutcome::Done => ("done", None),
+            CommandOutcome::Refused(refusal) => ("refused", Some(refusal)),
         };
         Self {
             order_req_id: key.order_req_id.to_string(),
             tenant: key.tenant.to_string(),
-            key: act.to_string(),
-            act: asked.act,
+            key: command_key.to_string(),
+            command: stored.name,
             state,
             reason: refusal.as_ref().map(|refusal| refusal.reason.as_str()),
             detail: refusal.as_ref().map(|refusal| refusal.message.clone()),
@@ -170,7 +173,8 @@ pub(super) struct TrackedView {
     #[schema(example = "Email")]
     notification_type: &'static str,
     /// The number of known follow-ups.
-    notes_count: u64,
+    #[serde(rename = "notes_count")]
+    follow_up_count: u64,
     /// True while the order's stream is up.
     stream_active: bool,
     /// The phase: `Pending`, `Streaming`, `Paused`, `Reconnecting`, `Finalised`, `Expired`,
@@ -242,8 +246,8 @@ impl From<&Award> for AwardView {
     }
 }
 
-impl From<&Totals> for StatusView {
-    fn from(totals: &Totals) -> Self {
+impl From<&TrackerTotals> for StatusView {
+    fn from(totals: &TrackerTotals) -> Self {
         Self {
             total_orders: totals.total_orders,
             active_streams: totals.active_streams,
@@ -252,8 +256,8 @@ impl From<&Totals> for StatusView {
     }
 }
 
-impl From<&Tracked> for SummaryView {
-    fn from(tracked: &Tracked) -> Self {
+impl From<&BuyerOrderView> for SummaryView {
+    fn from(tracked: &BuyerOrderView) -> Self {
         Self {
             order_req_id: tracked.key.order_req_id.to_string(),
             tenant: tracked.key.tenant.to_string(),
@@ -275,8 +279,8 @@ impl From<&BestProposal> for BestView {
     }
 }
 
-impl From<&Tracked> for TrackedView {
-    fn from(tracked: &Tracked) -> Self {
+impl From<&BuyerOrderView> for TrackedView {
+    fn from(tracked: &BuyerOrderView) -> Self {
         let [received, open, withdrawn, closed] = tracked.proposals;
         Self {
             order_req_id: tracked.key.order_req_id.to_string(),
@@ -284,7 +288,7 @@ impl From<&Tracked> for TrackedView {
             incarnation: tracked.incarnation.as_ref().map(ToString::to_string),
             session_id: tracked.session.clone(),
             notification_type: tracked.notification_type.as_str(),
-            notes_count: tracked.notes,
+            follow_up_count: tracked.follow_up_count,
             stream_active: tracked.stream_active,
             phase: tracked.phase.to_string(),
             last_seq: tracked.last_seq.0,

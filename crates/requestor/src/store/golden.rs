@@ -15,7 +15,7 @@ use super::*;
 
 const FILE: &str = "src/store/golden.jsonl";
 
-fn act_key(text: &str) -> IdempotencyKey {
+fn command_key(text: &str) -> IdempotencyKey {
     IdempotencyKey::new(text).unwrap()
 }
 
@@ -23,7 +23,7 @@ fn follow_up_id(text: &str) -> FollowUpId {
     FollowUpId::new(text).unwrap()
 }
 
-fn life() -> Option<Incarnation> {
+fn test_incarnation() -> Option<Incarnation> {
     Incarnation::new("6f1f9a3b-7c59-4c0e-9d5e-2f6a1c7b8d90").ok()
 }
 
@@ -35,9 +35,9 @@ fn order_key() -> OrderKey {
     OrderKey::new("acme", "SB1029436").unwrap()
 }
 
-fn bare_submission() -> Submission {
+fn bare_submission() -> OrderSubmission {
     let sellers = SellerLimits { max_count: 10, ..SellerLimits::default() };
-    Submission {
+    OrderSubmission {
         key: OrderKey::new("", "1").unwrap(),
         session_id: None,
         notification_type: NotificationType::Email,
@@ -47,78 +47,86 @@ fn bare_submission() -> Submission {
     }
 }
 
-fn submission() -> Submission {
-    Submission {
+fn submission() -> OrderSubmission {
+    OrderSubmission {
         key: order_key(),
         session_id: Some("sess_123".to_owned()),
         notification_type: NotificationType::Webhook,
         spec: OrderSpec { title: Some("M8 bolts".into()), ..bare_submission().spec },
-        incarnation: life().unwrap(),
+        incarnation: test_incarnation().unwrap(),
         processor: "http://processor-0:50051".to_owned(),
     }
 }
 
 /// Returns each kind of record without the optional fields.
-fn bare() -> Vec<Record> {
-    let (id, incarnation, reason) = (act_key("k"), None, None);
+fn bare() -> Vec<OrderRecord> {
+    let (id, incarnation, reason) = (command_key("k"), None, None);
     let message = Message { kind: MessageType::Text, message: String::new(), urls: Vec::new() };
     vec![
-        Record::RequestSubmission(Box::new(bare_submission())),
-        Record::RequestFollowUp {
+        OrderRecord::RequestSubmission(Box::new(bare_submission())),
+        OrderRecord::RequestFollowUp {
             id: follow_up_id("f"),
             audience: Vec::new(),
             message,
             answers: None,
             incarnation: None,
         },
-        Record::FollowUpForwarded { id: follow_up_id("f"), incarnation: None },
-        Record::OrderFinalised {
+        OrderRecord::FollowUpForwarded { id: follow_up_id("f"), incarnation: None },
+        OrderRecord::OrderFinalised {
             id: id.clone(),
             award: None,
             reason: None,
             undo_within_ms: None,
             incarnation: None,
         },
-        Record::BuyerActed { id: id.clone(), act: Box::new(Act::Resume), incarnation: None },
-        Record::OrderPaused { id: id.clone(), reason, incarnation: None },
-        Record::ActAnswered { id, refused: None, refusal: None, incarnation },
-        Record::OrderEnded { phase: Phase::Closed, last: None },
-        Record::Disowned { records: Vec::new() },
+        OrderRecord::CommandRequested {
+            id: id.clone(),
+            body: Box::new(CommandKind::Resume),
+            incarnation: None,
+        },
+        OrderRecord::OrderPaused { id: id.clone(), reason, incarnation: None },
+        OrderRecord::CommandSettled { id, refused: None, refusal: None, incarnation },
+        OrderRecord::OrderEnded { phase: Phase::Closed, last: None },
+        OrderRecord::Disowned { records: Vec::new() },
     ]
 }
 
 /// Returns each kind of record with all fields.
-fn full() -> Vec<Record> {
-    let (id, incarnation) = (act_key("follow-up:f-1"), life());
-    let last = Shown::only_ended(life().unwrap(), Phase::Finalised);
+fn full() -> Vec<OrderRecord> {
+    let (id, incarnation) = (command_key("follow-up:f-1"), test_incarnation());
+    let last = PublishedView::only_ended(test_incarnation().unwrap(), Phase::Finalised);
     let award = ProposalId::new("p-1").ok().map(Award::Whole);
     vec![
-        Record::RequestSubmission(Box::new(submission())),
-        Record::RequestFollowUp {
+        OrderRecord::RequestSubmission(Box::new(submission())),
+        OrderRecord::RequestFollowUp {
             id: follow_up_id("f-1"),
             audience: vec![SellerId::new("a").unwrap(), SellerId::new("b").unwrap()],
             message: message(),
             answers: Some(follow_up_id("q-1")),
-            incarnation: life(),
+            incarnation: test_incarnation(),
         },
-        Record::FollowUpForwarded { id: follow_up_id("f-1"), incarnation: life() },
-        Record::OrderFinalised {
+        OrderRecord::FollowUpForwarded { id: follow_up_id("f-1"), incarnation: test_incarnation() },
+        OrderRecord::OrderFinalised {
             id: id.clone(),
             award,
             reason: reason(),
             undo_within_ms: Some(u64::MAX),
-            incarnation: life(),
+            incarnation: test_incarnation(),
         },
-        Record::BuyerActed {
+        OrderRecord::CommandRequested {
             id: id.clone(),
-            act: Box::new(Act::Cancel { reason: reason() }),
-            incarnation: life(),
+            body: Box::new(CommandKind::Cancel { reason: reason() }),
+            incarnation: test_incarnation(),
         },
-        Record::OrderPaused { id: id.clone(), reason: reason(), incarnation: life() },
-        answer(id.clone(), &Refusal::new(Reason::OrderEnded, "is over"), None),
-        answer(id, &refusal(), incarnation),
-        Record::OrderEnded { phase: Phase::Finalised, last: Some(Box::new(last)) },
-        Record::Disowned { records: vec![1, u64::MAX] },
+        OrderRecord::OrderPaused {
+            id: id.clone(),
+            reason: reason(),
+            incarnation: test_incarnation(),
+        },
+        settled_record(id.clone(), &Refusal::new(Reason::OrderEnded, "is over"), None),
+        settled_record(id, &refusal(), incarnation),
+        OrderRecord::OrderEnded { phase: Phase::Finalised, last: Some(Box::new(last)) },
+        OrderRecord::Disowned { records: vec![1, u64::MAX] },
     ]
 }
 
@@ -134,9 +142,13 @@ fn refusal() -> Refusal {
     Refusal { field, metadata, ..Refusal::new(Reason::InvalidField, "is too long") }
 }
 
-fn answer(id: IdempotencyKey, refusal: &Refusal, incarnation: Option<Incarnation>) -> Record {
+fn settled_record(
+    id: IdempotencyKey,
+    refusal: &Refusal,
+    incarnation: Option<Incarnation>,
+) -> OrderRecord {
     let (refused, refusal) = (Some(refusal.to_string()), Some(Box::new(refusal.into())));
-    Record::ActAnswered { id, refused, refusal, incarnation }
+    OrderRecord::CommandSettled { id, refused, refusal, incarnation }
 }
 
 #[test]

@@ -12,22 +12,22 @@ use super::{Lists, StoreError};
 #[derive(Debug, Default)]
 pub struct MemoryLists {
     lists: parking_lot::Mutex<BTreeMap<String, Vec<Bytes>>>,
-    broken: AtomicBool,
+    is_failing: AtomicBool,
 }
 
 impl MemoryLists {
     /// Makes every append fail from now on.
-    pub fn break_down(&self) {
-        self.broken.store(true, Ordering::Release);
+    pub fn fail_writes(&self) {
+        self.is_failing.store(true, Ordering::Release);
     }
 
     /// Makes appends work again.
-    pub fn mend(&self) {
-        self.broken.store(false, Ordering::Release);
+    pub fn recover(&self) {
+        self.is_failing.store(false, Ordering::Release);
     }
 
     fn check(&self) -> Result<(), StoreError> {
-        if self.broken.load(Ordering::Acquire) {
+        if self.is_failing.load(Ordering::Acquire) {
             return Err(StoreError::Unavailable("no space left on device".to_owned()));
         }
         Ok(())
@@ -44,11 +44,11 @@ impl Lists for MemoryLists {
         Box::pin(async move {
             self.check()?;
             let mut lists = self.lists.lock();
-            let held = lists.entry(list).or_default();
-            if u64::try_from(held.len()).ok() != Some(expected) {
+            let stored = lists.entry(list).or_default();
+            if u64::try_from(stored.len()).ok() != Some(expected) {
                 return Err(StoreError::Unavailable("another length was expected".to_owned()));
             }
-            held.extend(records);
+            stored.extend(records);
             Ok(())
         })
     }

@@ -1,8 +1,8 @@
 //! The records of an order's list.
 
-use orderstream_core::command::{Act, Award};
+use orderstream_core::command::{Award, CommandKind};
 use orderstream_core::spec::{Message, NotificationType};
-use orderstream_core::tracker::Shown;
+use orderstream_core::tracker::PublishedView;
 use orderstream_core::{
     FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderSpec, Phase, SellerId,
 };
@@ -12,9 +12,9 @@ use super::StoredRefusal;
 
 /// One record of an order's list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Record {
+pub enum OrderRecord {
     /// The buyer asked for the order.
-    RequestSubmission(Box<Submission>),
+    RequestSubmission(Box<OrderSubmission>),
     /// The buyer sent a follow-up.
     RequestFollowUp {
         /// The follow-up's id, unique in its order.
@@ -55,11 +55,13 @@ pub enum Record {
         incarnation: Option<Incarnation>,
     },
     /// The buyer sent another command.
-    BuyerActed {
+    #[serde(rename = "BuyerActed")]
+    CommandRequested {
         /// The command's key.
         id: IdempotencyKey,
         /// The command's body.
-        act: Box<Act>,
+        #[serde(rename = "act")]
+        body: Box<CommandKind>,
         /// The order's incarnation; absent in records from before incarnations were stored.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         incarnation: Option<Incarnation>,
@@ -75,7 +77,8 @@ pub enum Record {
         incarnation: Option<Incarnation>,
     },
     /// The processor took a command, or refused it for good.
-    ActAnswered {
+    #[serde(rename = "ActAnswered")]
+    CommandSettled {
         /// The command's key.
         id: IdempotencyKey,
         /// The refusal as text; absent when the command was done.
@@ -94,7 +97,7 @@ pub enum Record {
         phase: Phase,
         /// The order as it is shown from then on; absent where a former version wrote the end.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        last: Option<Box<Shown>>,
+        last: Option<Box<PublishedView>>,
     },
     /// Records of this list whose append failed, and which were found on disk all the same: they do
     /// not count, and their caller's reply was that they may not be stored.
@@ -106,7 +109,7 @@ pub enum Record {
 
 /// An order that the buyer asked for, and its placement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Submission {
+pub struct OrderSubmission {
     /// The order's tenant and id.
     #[serde(flatten)]
     pub key: OrderKey,

@@ -6,11 +6,11 @@ use orderstream_core::event::{Event, EventKind, NotifyResult, OrderOpened, Propo
 use orderstream_core::spec::{SellerChoice, Verdict};
 use orderstream_core::{FollowUpId, Incarnation, OrderKey, ProposalId, Refusal, SellerId, Seq};
 
-use super::act::{award_input_from_wire, follow_up_from_wire};
+use super::command::{award_input_from_wire, follow_up_from_wire};
 use super::spec::{
     message_to_wire, proposal_from_wire, proposal_to_wire, spec_from_wire, spec_to_wire,
 };
-use super::{missing, some, timestamp_from_wire, timestamp_to_wire};
+use super::{missing_field, non_empty, timestamp_from_wire, timestamp_to_wire};
 use crate::v1;
 use crate::v1::order_stream_response::Detail;
 
@@ -116,7 +116,7 @@ fn choice_to_wire(choice: &SellerChoice) -> v1::SellerChoice {
         seller: choice.seller.to_string(),
         chosen: choice.verdict == Verdict::Chosen,
         reason: choice.verdict.as_str().to_owned(),
-        distance_km: choice.distance_m.map(|m| f64::from(m) / 1e3),
+        distance_km: choice.distance_m.map(|metres| f64::from(metres) / 1e3),
     }
 }
 
@@ -190,8 +190,8 @@ pub fn ends_order(detail: &Detail) -> bool {
 /// When a field is missing or wrong, which the refusal names: the other side is newer than this
 /// one, or broken.
 pub fn event_from_wire(response: v1::OrderStreamResponse) -> Result<Event, Refusal> {
-    let at = timestamp_from_wire(response.at.as_ref().ok_or_else(|| missing("at"))?);
-    let detail = response.detail.ok_or_else(|| missing("detail"))?;
+    let at = timestamp_from_wire(response.at.as_ref().ok_or_else(|| missing_field("at"))?);
+    let detail = response.detail.ok_or_else(|| missing_field("detail"))?;
     let kind = kind_from_wire(&response.order_req_id, &response.follow_up_id, detail)?;
     Ok(Event { seq: Seq(response.seq), at, cause: None, kind })
 }
@@ -208,12 +208,12 @@ fn kind_from_wire(
         Detail::SellersSelected(selected) => EventKind::SellersSelected(
             selected.sellers.into_iter().map(choice_from_wire).collect::<Result<_, _>>()?,
         ),
-        Detail::SellerNotified(told) => EventKind::SellerNotified {
-            seller: SellerId::new(told.seller)?,
-            channel: told.channel,
-            result: NotifyResult::parse(&told.result)
-                .ok_or_else(|| missing("a known result of a notification"))?,
-            reason: some(told.reason),
+        Detail::SellerNotified(notified) => EventKind::SellerNotified {
+            seller: SellerId::new(notified.seller)?,
+            channel: notified.channel,
+            result: NotifyResult::parse(&notified.result)
+                .ok_or_else(|| missing_field("a known result of a notification"))?,
+            reason: non_empty(notified.reason),
         },
         Detail::Proposal(proposal) => EventKind::NewProposal(proposal_from_wire(proposal)?),
         Detail::ProposalUpdate(update) => {
@@ -234,33 +234,35 @@ fn kind_from_wire(
             follow_up.message,
         )?),
         Detail::OrderPaused(paused) => {
-            EventKind::OrderPaused { expired: paused.expired, reason: some(paused.reason) }
+            EventKind::OrderPaused { expired: paused.expired, reason: non_empty(paused.reason) }
         }
         Detail::OrderResumed(_) => EventKind::OrderResumed,
         Detail::OrderExtended(extended) => {
-            let at = extended.expires_at.as_ref().ok_or_else(|| missing("expires_at"))?;
+            let at = extended.expires_at.as_ref().ok_or_else(|| missing_field("expires_at"))?;
             EventKind::OrderExtended { expires_at: timestamp_from_wire(at) }
         }
         Detail::ProposalsOpened(opened) => {
-            let at = opened.decide_until.as_ref().ok_or_else(|| missing("decide_until"))?;
+            let at = opened.decide_until.as_ref().ok_or_else(|| missing_field("decide_until"))?;
             EventKind::ProposalsOpened { decide_until: timestamp_from_wire(at) }
         }
         Detail::AwardPending(pending) => {
-            let at = pending.effective_at.as_ref().ok_or_else(|| missing("effective_at"))?;
+            let at = pending.effective_at.as_ref().ok_or_else(|| missing_field("effective_at"))?;
             let effective_at = timestamp_from_wire(at);
             let (award, reason) = award_from_wire(pending.award)?;
             EventKind::AwardPending { award, reason, effective_at }
         }
-        Detail::AwardUndone(undone) => EventKind::AwardUndone { reason: some(undone.reason) },
+        Detail::AwardUndone(undone) => EventKind::AwardUndone { reason: non_empty(undone.reason) },
         Detail::OrderFinalised(finalised) => {
             let (award, reason) = award_from_wire(finalised.award)?;
             EventKind::OrderFinalised { award, reason }
         }
         Detail::OrderCancelled(cancelled) => {
-            EventKind::OrderCancelled { reason: some(cancelled.reason) }
+            EventKind::OrderCancelled { reason: non_empty(cancelled.reason) }
         }
-        Detail::OrderClosed(closed) => EventKind::OrderClosed { reason: some(closed.reason) },
-        Detail::Draining(_) => return Err(missing("an event: it says that the server stops")),
+        Detail::OrderClosed(closed) => EventKind::OrderClosed { reason: non_empty(closed.reason) },
+        Detail::Draining(_) => {
+            return Err(missing_field("an event: it says that the server stops"));
+        }
     })
 }
 
@@ -268,12 +270,12 @@ fn award_from_wire(
     award: Option<v1::AwardDetail>,
 ) -> Result<(Option<Award>, Option<String>), Refusal> {
     let award = award.unwrap_or_default();
-    let reason = some(award.reason);
+    let reason = non_empty(award.reason);
     Ok((award_input_from_wire(award.proposal_id, award.lines).try_into()?, reason))
 }
 
 fn opened_from_wire(order_req_id: &str, opened: v1::OrderOpened) -> Result<OrderOpened, Refusal> {
-    let expires_at = opened.expires_at.as_ref().ok_or_else(|| missing("expires_at"))?;
+    let expires_at = opened.expires_at.as_ref().ok_or_else(|| missing_field("expires_at"))?;
     Ok(OrderOpened {
         key: OrderKey::new(&opened.tenant, order_req_id)?,
         incarnation: Incarnation::new(opened.incarnation)?,
@@ -292,7 +294,7 @@ fn choice_from_wire(choice: v1::SellerChoice) -> Result<SellerChoice, Refusal> {
     let distance_m = choice.distance_km.map(|km| (km * 1e3).round() as u32);
     Ok(SellerChoice {
         seller: SellerId::new(choice.seller)?,
-        verdict: verdict.ok_or_else(|| missing("a known verdict on a seller"))?,
+        verdict: verdict.ok_or_else(|| missing_field("a known verdict on a seller"))?,
         distance_m,
     })
 }
@@ -309,11 +311,11 @@ fn update_from_wire(
         }
         "withdrawn" => ProposalUpdate::Withdrawn {
             proposal_id: ProposalId::new(proposal.proposal_id)?,
-            reason: some(update.reason),
+            reason: non_empty(update.reason),
         },
         "declined" => ProposalUpdate::Declined {
             seller: SellerId::new(proposal.seller)?,
-            reason: some(update.reason),
+            reason: non_empty(update.reason),
         },
         "answered" => ProposalUpdate::Answered {
             seller: SellerId::new(proposal.seller)?,
@@ -325,6 +327,6 @@ fn update_from_wire(
             question_id: FollowUpId::new(follow_up_id)?,
             message: update.reason,
         },
-        _ => return Err(missing("a known change of a proposal")),
+        _ => return Err(missing_field("a known change of a proposal")),
     })
 }

@@ -1,29 +1,31 @@
 //! The conversions of orders and proposals.
 
-use orderstream_core::command::{ProposalLine, Proposed};
+use orderstream_core::command::{ProposalContent, ProposalLine};
 use orderstream_core::input::{
     ChannelInput, ContactInput, DeliveryInput, ItemInput, MessageInput, ProposalInput,
     ProposalLineInput, SellersInput, SpecInput,
 };
-use orderstream_core::spec::{Channel, Contact, Delivery, Item, Message, Place, SellerLimits};
+use orderstream_core::spec::{
+    Channel, Contact, Coordinates, Delivery, Item, Message, SellerLimits,
+};
 use orderstream_core::{OrderSpec, Refusal};
 
-use super::some;
+use super::non_empty;
 use crate::v1;
 
 /// Converts a wire order to core's lenient form.
 pub fn spec_input_from_wire(spec: v1::OrderSpec) -> SpecInput {
     SpecInput {
-        title: some(spec.title),
-        notification_type: some(spec.notification_type),
-        session: some(spec.session),
+        title: non_empty(spec.title),
+        notification_type: non_empty(spec.notification_type),
+        session: non_empty(spec.session),
         items: spec.items.into_iter().map(item_input).collect(),
-        category: some(spec.category),
+        category: non_empty(spec.category),
         delivery: spec.delivery.map(|delivery| DeliveryInput {
             latitude: delivery.latitude,
             longitude: delivery.longitude,
-            address: some(delivery.address),
-            by: some(delivery.by),
+            address: non_empty(delivery.address),
+            by: non_empty(delivery.by),
         }),
         sellers: spec.sellers.map(|sellers| SellersInput {
             max_count: Some(sellers.max_count).filter(|count| *count != 0),
@@ -36,7 +38,7 @@ pub fn spec_input_from_wire(spec: v1::OrderSpec) -> SpecInput {
         sealed: spec.sealed,
         buyer: spec.buyer.map(|buyer| ContactInput {
             channels: buyer.channels.into_iter().map(channel_input).collect(),
-            language: some(buyer.language),
+            language: non_empty(buyer.language),
         }),
     }
 }
@@ -48,14 +50,14 @@ fn channel_input(channel: v1::Channel) -> ChannelInput {
 fn item_input(item: v1::OrderItem) -> ItemInput {
     ItemInput {
         sku: item.sku,
-        description: some(item.description),
+        description: non_empty(item.description),
         quantity: item.quantity,
-        unit: some(item.unit),
+        unit: non_empty(item.unit),
     }
 }
 
 pub(super) fn message_input(message: v1::Message) -> MessageInput {
-    MessageInput { kind: some(message.r#type), message: message.message, urls: message.urls }
+    MessageInput { kind: non_empty(message.r#type), message: message.message, urls: message.urls }
 }
 
 /// Converts a wire order, and checks it.
@@ -107,8 +109,8 @@ fn item_to_wire(item: &Item) -> v1::OrderItem {
 fn delivery_to_wire(delivery: &Delivery) -> v1::Delivery {
     let degrees = |udeg: i32| f64::from(udeg) / 1e6;
     v1::Delivery {
-        latitude: delivery.place.map(|Place { latitude_udeg, .. }| degrees(latitude_udeg)),
-        longitude: delivery.place.map(|Place { longitude_udeg, .. }| degrees(longitude_udeg)),
+        latitude: delivery.place.map(|Coordinates { latitude_udeg, .. }| degrees(latitude_udeg)),
+        longitude: delivery.place.map(|Coordinates { longitude_udeg, .. }| degrees(longitude_udeg)),
         address: delivery.address.clone().unwrap_or_default(),
         by: delivery.by.clone().unwrap_or_default(),
     }
@@ -117,7 +119,7 @@ fn delivery_to_wire(delivery: &Delivery) -> v1::Delivery {
 fn sellers_to_wire(sellers: &SellerLimits) -> v1::SellerLimits {
     v1::SellerLimits {
         max_count: sellers.max_count,
-        max_distance_km: sellers.max_distance_m.map_or(0.0, |m| f64::from(m) / 1e3),
+        max_distance_km: sellers.max_distance_m.map_or(0.0, |metres| f64::from(metres) / 1e3),
         names: sellers.names.iter().map(ToString::to_string).collect(),
         excluded: sellers.excluded.iter().map(ToString::to_string).collect(),
     }
@@ -136,9 +138,9 @@ pub fn message_to_wire(message: &Message) -> v1::Message {
 ///
 /// # Errors
 /// When a field is wrong; the refusal names it.
-pub fn proposal_from_wire(proposal: v1::Proposal) -> Result<Proposed, Refusal> {
-    Proposed::try_from(ProposalInput {
-        proposal_id: some(proposal.proposal_id),
+pub fn proposal_from_wire(proposal: v1::Proposal) -> Result<ProposalContent, Refusal> {
+    ProposalContent::try_from(ProposalInput {
+        proposal_id: non_empty(proposal.proposal_id),
         seller: proposal.seller,
         price: proposal.price,
         currency: proposal.currency,
@@ -148,19 +150,19 @@ pub fn proposal_from_wire(proposal: v1::Proposal) -> Result<Proposed, Refusal> {
             .map(|line| ProposalLineInput {
                 sku: line.sku,
                 quantity: line.quantity,
-                unit: some(line.unit),
+                unit: non_empty(line.unit),
                 price: line.price,
             })
             .collect(),
-        note: some(proposal.note),
-        delivery_date: some(proposal.delivery_date),
-        valid_until: some(proposal.valid_until),
+        note: non_empty(proposal.note),
+        delivery_date: non_empty(proposal.delivery_date),
+        valid_until: non_empty(proposal.valid_until),
         attachments: proposal.attachments,
     })
 }
 
 /// Converts a proposal and its version to the wire.
-pub fn proposal_to_wire(proposal: &Proposed, version: u32) -> v1::Proposal {
+pub fn proposal_to_wire(proposal: &ProposalContent, version: u32) -> v1::Proposal {
     v1::Proposal {
         proposal_id: proposal.proposal_id.as_ref().map(ToString::to_string).unwrap_or_default(),
         seller: proposal.seller.to_string(),

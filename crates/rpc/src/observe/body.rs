@@ -11,9 +11,9 @@ use pin_project_lite::pin_project;
 use tonic::Code;
 
 use super::code::{code_in, code_without_status};
-use super::counter::Counts;
+use super::counter::MessageCounts;
 use super::metrics::{CallGuard, RpcMetrics};
-use super::{CallContext, MessageCounter, Side};
+use super::{CallContext, MessageCounter, RpcSide};
 
 pin_project! {
     /// A request body whose messages are counted.
@@ -46,10 +46,10 @@ impl<B: Body<Data = Bytes>> Body for CountedBody<B> {
         if let Poll::Ready(Some(Ok(frame))) = &polled
             && let Some(data) = frame.data_ref()
         {
-            let counts = this.counter.feed(data);
+            let counts = this.counter.count(data);
             match this.metrics.side() {
-                Side::Server => count_received(this.metrics, this.context, counts),
-                Side::Client => count_sent(this.metrics, this.context, counts),
+                RpcSide::Server => count_received(this.metrics, this.context, counts),
+                RpcSide::Client => count_sent(this.metrics, this.context, counts),
             }
         }
         polled
@@ -64,14 +64,14 @@ impl<B: Body<Data = Bytes>> Body for CountedBody<B> {
     }
 }
 
-fn count_received(metrics: &RpcMetrics, context: &CallContext, counts: Counts) {
+fn count_received(metrics: &RpcMetrics, context: &CallContext, counts: MessageCounts) {
     if counts.ended > 0 {
         metrics.of(context.method()).received.inc_by(counts.ended);
         context.add_received(counts.ended);
     }
 }
 
-fn count_sent(metrics: &RpcMetrics, context: &CallContext, counts: Counts) {
+fn count_sent(metrics: &RpcMetrics, context: &CallContext, counts: MessageCounts) {
     if counts.begun > 0 {
         metrics.of(context.method()).sent.inc_by(counts.begun);
         context.add_sent(counts.begun);
@@ -95,8 +95,8 @@ pin_project! {
 impl<B> ObservedBody<B> {
     pub(super) fn new(inner: B, status: StatusCode, guard: CallGuard) -> Self {
         let code_at_end = match guard.side() {
-            Side::Server => Code::Unknown,
-            Side::Client => code_without_status(status),
+            RpcSide::Server => Code::Unknown,
+            RpcSide::Client => code_without_status(status),
         };
         Self { inner, counter: MessageCounter::default(), code_at_end, guard }
     }
@@ -123,7 +123,7 @@ impl<B: Body<Data = Bytes>> Body for ObservedBody<B> {
             Poll::Ready(Some(Err(_))) => this.guard.finish(Code::Unknown),
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(data) = frame.data_ref() {
-                    let counts = this.counter.feed(data);
+                    let counts = this.counter.count(data);
                     count_response(this.guard, counts);
                 } else if let Some(trailers) = frame.trailers_ref() {
                     this.guard.finish(code_in(trailers).unwrap_or(*this.code_at_end));
@@ -142,17 +142,17 @@ impl<B: Body<Data = Bytes>> Body for ObservedBody<B> {
     }
 }
 
-fn count_response(guard: &CallGuard, counts: Counts) {
+fn count_response(guard: &CallGuard, counts: MessageCounts) {
     let (series, context) = (guard.series(), guard.context());
     match guard.side() {
-        Side::Server if counts.begun > 0 => {
+        RpcSide::Server if counts.begun > 0 => {
             series.sent.inc_by(counts.begun);
             context.add_sent(counts.begun);
         }
-        Side::Client if counts.ended > 0 => {
+        RpcSide::Client if counts.ended > 0 => {
             series.received.inc_by(counts.ended);
             context.add_received(counts.ended);
         }
-        Side::Server | Side::Client => {}
+        RpcSide::Server | RpcSide::Client => {}
     }
 }

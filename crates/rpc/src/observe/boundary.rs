@@ -14,9 +14,9 @@ use pin_project_lite::pin_project;
 use tonic::Status;
 use tower::{BoxError, Layer, Service};
 
-use super::guarded::{Deadline, deadline_status, is_over, panic_status, rectify, status_of};
+use super::guarded::{Deadline, deadline_status, has_elapsed, panic_status, rectify, status_of};
 use super::timeout::grpc_timeout;
-use super::{CallContext, GuardedBody, Side};
+use super::{CallContext, GuardedBody, RpcSide};
 use crate::method::RpcKind;
 
 /// The longest that calls may take, whatever deadline the caller asks for; calls whose response is
@@ -45,13 +45,13 @@ impl DeadlineCap {
 /// Enforces deadlines, catches panics, makes a status of every error and hides our own faults.
 #[derive(Clone, Debug)]
 pub struct BoundaryLayer {
-    side: Side,
+    side: RpcSide,
     cap: DeadlineCap,
 }
 
 impl BoundaryLayer {
     /// Makes the boundary of one side.
-    pub fn new(side: Side, cap: DeadlineCap) -> Self {
+    pub fn new(side: RpcSide, cap: DeadlineCap) -> Self {
         Self { side, cap }
     }
 }
@@ -68,7 +68,7 @@ impl<S> Layer<S> for BoundaryLayer {
 #[derive(Clone, Debug)]
 pub struct BoundaryService<S> {
     inner: S,
-    side: Side,
+    side: RpcSide,
     cap: DeadlineCap,
     not_ready: Option<Status>,
 }
@@ -114,7 +114,7 @@ pin_project! {
         inner: Option<F>,
         ended: Option<Status>,
         context: CallContext,
-        side: Side,
+        side: RpcSide,
         deadline: Deadline,
     }
 }
@@ -132,10 +132,10 @@ where
         let (context, side) = (this.context.clone(), *this.side);
         if let Some(inner) = this.inner.as_mut().as_pin_mut() {
             let ended = match catch_unwind(AssertUnwindSafe(|| inner.poll(cx))) {
-                Ok(Poll::Pending) if !is_over(this.deadline, cx) => return Poll::Pending,
+                Ok(Poll::Pending) if !has_elapsed(this.deadline, cx) => return Poll::Pending,
                 Ok(Poll::Pending) => deadline_status(),
                 Ok(Poll::Ready(Ok(mut response))) => {
-                    if side == Side::Server {
+                    if side == RpcSide::Server {
                         rectify(response.headers_mut(), &context);
                     }
                     let deadline = this.deadline.take();
@@ -152,15 +152,19 @@ where
             debug_assert!(false, "polled after the end");
             return Poll::Pending;
         };
-        Poll::Ready(Ok(answer(&status, &context, side)))
+        Poll::Ready(Ok(head_only_response(&status, &context, side)))
     }
 }
 
 /// Returns a response that has only a head: gRPC's trailers-only form.
-fn answer<RB>(status: &Status, context: &CallContext, side: Side) -> Response<GuardedBody<RB>> {
+fn head_only_response<RB>(
+    status: &Status,
+    context: &CallContext,
+    side: RpcSide,
+) -> Response<GuardedBody<RB>> {
     let head = status.clone().into_http::<()>();
     let mut response = head.map(|()| GuardedBody::empty(context.clone(), side));
-    if side == Side::Server && status.details().is_empty() {
+    if side == RpcSide::Server && status.details().is_empty() {
         rectify(response.headers_mut(), context);
     }
     response

@@ -24,9 +24,9 @@ const TRACEPARENT: &str = "traceparent";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestId {
     /// The caller's own id: printable, not too long.
-    Given(Box<HeaderValue>),
+    Received(Box<HeaderValue>),
     /// The number of the call in this process, whose random base is its prefix.
-    Own(u64),
+    Generated(u64),
 }
 
 /// The random base of this process, which keeps its calls apart from those of others.
@@ -37,16 +37,16 @@ impl RequestId {
     fn from_headers(headers: &HeaderMap) -> Self {
         static CALLS: AtomicU64 = AtomicU64::new(0);
         match headers.get(REQUEST_ID) {
-            Some(given) if is_printable(given) => Self::Given(Box::new(given.clone())),
-            _ => Self::Own(CALLS.fetch_add(1, Ordering::Relaxed)),
+            Some(given) if is_printable(given) => Self::Received(Box::new(given.clone())),
+            _ => Self::Generated(CALLS.fetch_add(1, Ordering::Relaxed)),
         }
     }
 
     /// Returns the id as a header.
     fn to_header(&self) -> Option<HeaderValue> {
         match self {
-            Self::Given(given) => Some(HeaderValue::clone(given)),
-            Self::Own(_) => HeaderValue::from_str(&self.to_string()).ok(),
+            Self::Received(given) => Some(HeaderValue::clone(given)),
+            Self::Generated(_) => HeaderValue::from_str(&self.to_string()).ok(),
         }
     }
 }
@@ -54,8 +54,8 @@ impl RequestId {
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Given(given) => f.write_str(given.to_str().unwrap_or_default()),
-            Self::Own(call) => write!(f, "{:016x}-{call:x}", *BASE),
+            Self::Received(given) => f.write_str(given.to_str().unwrap_or_default()),
+            Self::Generated(call) => write!(f, "{:016x}-{call:x}", *BASE),
         }
     }
 }
@@ -68,10 +68,10 @@ fn is_printable(value: &HeaderValue) -> bool {
 
 /// One call: the facts known at its start, and the counts until now.
 #[derive(Clone, Debug)]
-pub struct CallContext(Arc<Call>);
+pub struct CallContext(Arc<CallState>);
 
 #[derive(Debug)]
-struct Call {
+struct CallState {
     method: &'static MethodInfo,
     request_id: RequestId,
     trace_parent: Option<TraceParent>,
@@ -81,7 +81,7 @@ struct Call {
     sent: AtomicU64,
 }
 
-/// The value of `Call::code` until the call is over.
+/// The value of `CallState::code` until the call is over.
 const OPEN: i32 = -1;
 
 impl CallContext {
@@ -92,7 +92,7 @@ impl CallContext {
             return context.clone();
         }
         let headers = request.headers();
-        Self(Arc::new(Call {
+        Self(Arc::new(CallState {
             method: method_of(request.uri().path()),
             request_id: RequestId::from_headers(headers),
             trace_parent: headers.get(TRACEPARENT).and_then(TraceParent::from_header),

@@ -9,14 +9,14 @@ const PREFIX_LEN: u8 = 5;
 /// several. The work grows with the number of messages, not of bytes; nothing is copied.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MessageCounter {
-    prefix_seen: u8,
+    prefix_read: u8,
     length: u32,
     remaining: u32,
 }
 
 /// The numbers of messages that began and ended in one piece of a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct MessageCounts {
     /// Messages whose prefix is complete: these count as sent.
     pub begun: u64,
     /// Messages whose last byte has arrived: these count as received.
@@ -25,8 +25,8 @@ pub struct Counts {
 
 impl MessageCounter {
     /// Counts the next piece of the body.
-    pub fn feed(&mut self, mut piece: &[u8]) -> Counts {
-        let mut counts = Counts::default();
+    pub fn count(&mut self, mut piece: &[u8]) -> MessageCounts {
+        let mut counts = MessageCounts::default();
         while !piece.is_empty() {
             if self.remaining > 0 {
                 piece = self.skip_message(piece, &mut counts);
@@ -34,11 +34,11 @@ impl MessageCounter {
             }
             let Some((&byte, rest)) = piece.split_first() else { break };
             piece = rest;
-            if self.prefix_seen > 0 {
+            if self.prefix_read > 0 {
                 self.length = (self.length << 8) | u32::from(byte);
             }
-            self.prefix_seen += 1;
-            if self.prefix_seen == PREFIX_LEN {
+            self.prefix_read += 1;
+            if self.prefix_read == PREFIX_LEN {
                 self.begin_message(&mut counts);
             }
         }
@@ -46,25 +46,25 @@ impl MessageCounter {
     }
 
     /// Begins a message, whose prefix is complete.
-    fn begin_message(&mut self, counts: &mut Counts) {
+    fn begin_message(&mut self, counts: &mut MessageCounts) {
         counts.begun += 1;
         self.remaining = self.length;
         if self.length == 0 {
             counts.ended += 1;
         }
-        self.prefix_seen = 0;
+        self.prefix_read = 0;
         self.length = 0;
     }
 
     /// Skips bytes of the message; returns the bytes after them.
-    fn skip_message<'a>(&mut self, piece: &'a [u8], counts: &mut Counts) -> &'a [u8] {
+    fn skip_message<'a>(&mut self, piece: &'a [u8], counts: &mut MessageCounts) -> &'a [u8] {
         let available = u32::try_from(piece.len()).unwrap_or(u32::MAX);
-        let taken = self.remaining.min(available);
-        self.remaining -= taken;
+        let skipped = self.remaining.min(available);
+        self.remaining -= skipped;
         if self.remaining == 0 {
             counts.ended += 1;
         }
-        piece.get(taken as usize..).unwrap_or_default()
+        piece.get(skipped as usize..).unwrap_or_default()
     }
 }
 
@@ -87,18 +87,18 @@ mod tests {
                 bytes.resize(bytes.len() + length, 0xff);
             }
             let mut counter = MessageCounter::default();
-            let mut total = Counts::default();
+            let mut total = MessageCounts::default();
             let mut rest = bytes.as_slice();
             let mut cuts = cuts.iter().cycle();
             while !rest.is_empty() {
                 let (piece, after) = rest.split_at((*cuts.next().unwrap()).min(rest.len()));
-                let counts = counter.feed(piece);
+                let counts = counter.count(piece);
                 total.begun += counts.begun;
                 total.ended += counts.ended;
                 rest = after;
             }
             let expected = lengths.len() as u64;
-            prop_assert_eq!(total, Counts { begun: expected, ended: expected });
+            prop_assert_eq!(total, MessageCounts { begun: expected, ended: expected });
         }
     }
 
@@ -106,8 +106,8 @@ mod tests {
     #[test]
     fn messages_are_received_when_whole() {
         let mut counter = MessageCounter::default();
-        assert_eq!(counter.feed(&[0, 0, 0, 0, 2, 9]), Counts { begun: 1, ended: 0 });
-        assert_eq!(counter.feed(&[9]), Counts { begun: 0, ended: 1 });
-        assert_eq!(counter.feed(&[1, 0, 0, 0, 0]), Counts { begun: 1, ended: 1 });
+        assert_eq!(counter.count(&[0, 0, 0, 0, 2, 9]), MessageCounts { begun: 1, ended: 0 });
+        assert_eq!(counter.count(&[9]), MessageCounts { begun: 0, ended: 1 });
+        assert_eq!(counter.count(&[1, 0, 0, 0, 0]), MessageCounts { begun: 1, ended: 1 });
     }
 }

@@ -15,7 +15,7 @@ use tonic::{Code, Status, TimeoutExpired};
 use tower::BoxError;
 
 use super::code::code_in;
-use super::{CallContext, Side};
+use super::{CallContext, RpcSide};
 use crate::status::status_from_refusal;
 
 /// The prefix of prost's error for bytes that are not the message.
@@ -30,7 +30,7 @@ const TOO_LARGE: [&str; 2] =
 pub(super) type Deadline = Option<Pin<Box<Sleep>>>;
 
 /// Reports whether the deadline has passed; wakes the task when it does.
-pub(super) fn is_over(deadline: &mut Deadline, cx: &mut Context<'_>) -> bool {
+pub(super) fn has_elapsed(deadline: &mut Deadline, cx: &mut Context<'_>) -> bool {
     deadline.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready())
 }
 
@@ -72,8 +72,8 @@ pub(super) fn rectify(headers: &mut HeaderMap, context: &CallContext) {
         return;
     }
     let Some(status) = Status::from_header_map(headers) else { return };
-    if let Some(better) = rectified(&status, context) {
-        write_status(headers, &better);
+    if let Some(corrected) = rectified(&status, context) {
+        write_status(headers, &corrected);
     }
 }
 
@@ -128,18 +128,18 @@ pin_project! {
         #[pin]
         inner: Option<B>,
         context: CallContext,
-        side: Side,
+        side: RpcSide,
         deadline: Deadline,
     }
 }
 
 impl<B> GuardedBody<B> {
-    pub(super) fn new(inner: B, context: CallContext, side: Side, deadline: Deadline) -> Self {
+    pub(super) fn new(inner: B, context: CallContext, side: RpcSide, deadline: Deadline) -> Self {
         Self { inner: Some(inner), context, side, deadline }
     }
 
     /// Makes the body of a response that has only a head.
-    pub(super) fn empty(context: CallContext, side: Side) -> Self {
+    pub(super) fn empty(context: CallContext, side: RpcSide) -> Self {
         Self { inner: None, context, side, deadline: None }
     }
 }
@@ -162,7 +162,7 @@ where
         let ended = match catch_unwind(AssertUnwindSafe(|| inner.poll_frame(cx))) {
             Ok(Poll::Ready(None)) => return Poll::Ready(None),
             Ok(Poll::Ready(Some(Ok(mut frame)))) if frame.is_trailers() => {
-                if *this.side == Side::Server
+                if *this.side == RpcSide::Server
                     && let Some(trailers) = frame.trailers_mut()
                 {
                     rectify(trailers, this.context);
@@ -170,14 +170,14 @@ where
                 return Poll::Ready(Some(Ok(frame)));
             }
             Ok(Poll::Ready(Some(Err(error)))) => status_of(error.into()),
-            Ok(_) if is_over(this.deadline, cx) => deadline_status(),
+            Ok(_) if has_elapsed(this.deadline, cx) => deadline_status(),
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(Some(Ok(frame)))) => return Poll::Ready(Some(Ok(frame))),
             Err(_) => panic_status(this.context),
         };
         this.inner.set(None);
         let mut frame = trailers(&ended);
-        if *this.side == Side::Server
+        if *this.side == RpcSide::Server
             && let Some(trailers) = frame.trailers_mut()
             && ended.details().is_empty()
         {

@@ -13,18 +13,18 @@ use tonic::Code;
 use tower::{Layer, Service};
 use tracing::{Level, Span};
 
-use super::{CallContext, Side, code_name};
+use super::{CallContext, RpcSide, code_name};
 use crate::method::RpcKind;
 
 /// Makes the context of each call and logs it.
 #[derive(Clone, Debug)]
 pub struct LogLayer {
-    side: Side,
+    side: RpcSide,
 }
 
 impl LogLayer {
     /// Makes the layer of one side.
-    pub fn new(side: Side) -> Self {
+    pub fn new(side: RpcSide) -> Self {
         Self { side }
     }
 }
@@ -41,7 +41,7 @@ impl<S> Layer<S> for LogLayer {
 #[derive(Clone, Debug)]
 pub struct LogService<S> {
     inner: S,
-    side: Side,
+    side: RpcSide,
 }
 
 impl<S, B, RB> Service<Request<B>> for LogService<S>
@@ -59,7 +59,7 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let context = CallContext::of(&request);
         request.extensions_mut().insert(context.clone());
-        if self.side == Side::Client {
+        if self.side == RpcSide::Client {
             context.propagate(request.headers_mut());
         }
         let guard = LogGuard::start(context, self.side);
@@ -73,13 +73,13 @@ where
 struct LogGuard {
     span: Span,
     context: CallContext,
-    side: Side,
+    side: RpcSide,
     started: Instant,
     is_logged: bool,
 }
 
 impl LogGuard {
-    fn start(context: CallContext, side: Side) -> Self {
+    fn start(context: CallContext, side: RpcSide) -> Self {
         let span = span(&context, side);
         span.in_scope(|| tracing::debug!(peer = ?context.peer(), "call started"));
         Self { span, context, side, started: Instant::now(), is_logged: false }
@@ -87,14 +87,14 @@ impl LogGuard {
 
     /// Drops the span of a client's stream until the call's end. Such a stream logs nothing of its
     /// own, and ten thousand of them are open for days.
-    fn rest(&mut self) {
-        if self.side == Side::Client && self.context.method().kind.is_streaming() {
+    fn release_span(&mut self) {
+        if self.side == RpcSide::Client && self.context.method().kind.is_streaming() {
             self.span = Span::none();
         }
     }
 
     /// Logs the call once the inner layers report its end.
-    fn look(&mut self) {
+    fn log_if_ended(&mut self) {
         if let Some(code) = self.context.code() {
             self.log(code);
         }
@@ -131,7 +131,7 @@ impl LogGuard {
 }
 
 /// Returns the span of a call: the fields of each of its lines.
-fn span(context: &CallContext, side: Side) -> Span {
+fn span(context: &CallContext, side: RpcSide) -> Span {
     tracing::info_span!(
         "rpc",
         side = side.as_str(),
@@ -149,9 +149,9 @@ impl Drop for LogGuard {
 
 /// Returns the level of a call's line: WARN for a fault of the server, DEBUG for a unary call that
 /// succeeded, and INFO for the rest.
-fn level(code: Code, kind: RpcKind, side: Side) -> Level {
+fn level(code: Code, kind: RpcKind, side: RpcSide) -> Level {
     let is_fault = matches!(code, Code::Internal | Code::Unknown | Code::DataLoss);
-    if is_fault && side == Side::Server {
+    if is_fault && side == RpcSide::Server {
         Level::WARN
     } else if code == Code::Ok && !kind.is_streaming() {
         Level::DEBUG
@@ -187,9 +187,9 @@ where
         let mut response = ready!(polled)?;
         let mut guard = this.guard.take();
         if let Some(guard) = &mut guard {
-            guard.look();
-            guard.rest();
-            if guard.side == Side::Server {
+            guard.log_if_ended();
+            guard.release_span();
+            if guard.side == RpcSide::Server {
                 guard.context.propagate(response.headers_mut());
             }
         }
@@ -220,7 +220,7 @@ impl<B: Body<Data = Bytes>> Body for LogBody<B> {
         let this = self.project();
         let Some(guard) = this.guard else { return this.inner.poll_frame(cx) };
         let polled = guard.span.in_scope(|| this.inner.poll_frame(cx));
-        guard.look();
+        guard.log_if_ended();
         polled
     }
 

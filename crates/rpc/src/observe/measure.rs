@@ -85,12 +85,12 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let answer = ready!(this.inner.poll(cx));
+        let result = ready!(this.inner.poll(cx));
         let Some(guard) = this.guard.take() else {
             debug_assert!(false, "polled after the end");
             return Poll::Pending;
         };
-        let response = match answer {
+        let response = match result {
             Ok(response) => response,
             Err(error) => {
                 // The boundary inside makes a status of every error it can read.

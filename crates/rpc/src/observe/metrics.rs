@@ -11,7 +11,7 @@ use prometheus::{
 use tonic::Code;
 
 use super::code::{CODE_NAMES, code_index};
-use super::{CallContext, Side};
+use super::{CallContext, RpcSide};
 use crate::method::{METHODS, MethodInfo, RpcKind, UNKNOWN};
 
 /// Buckets in seconds; a unary call lasts a network round trip up to its deadline.
@@ -45,7 +45,7 @@ pub(super) struct MethodSeries {
 /// All series of one side; every one exists at 0 from the start.
 #[derive(Debug)]
 pub struct RpcMetrics {
-    side: Side,
+    side: RpcSide,
     methods: Vec<MethodSeries>,
     unknown: MethodSeries,
 }
@@ -55,14 +55,14 @@ impl RpcMetrics {
     ///
     /// # Errors
     /// When the registry has series of these names already.
-    pub fn new(registry: &Registry, side: Side) -> Result<Arc<Self>, prometheus::Error> {
+    pub fn new(registry: &Registry, side: RpcSide) -> Result<Arc<Self>, prometheus::Error> {
         let families = Families::register(registry, side)?;
-        let methods: Result<_, _> = METHODS.iter().map(|m| families.series(m)).collect();
+        let methods: Result<_, _> = METHODS.iter().map(|method| families.series(method)).collect();
         Ok(Arc::new(Self { side, methods: methods?, unknown: families.series(&UNKNOWN)? }))
     }
 
     /// Returns the side that is counted.
-    pub fn side(&self) -> Side {
+    pub fn side(&self) -> RpcSide {
         self.side
     }
 
@@ -82,7 +82,7 @@ struct Families {
 }
 
 impl Families {
-    fn register(registry: &Registry, side: Side) -> Result<Self, prometheus::Error> {
+    fn register(registry: &Registry, side: RpcSide) -> Result<Self, prometheus::Error> {
         let side = side.as_str();
         let counter = |name: &str, help: &str, labels: &[&str]| {
             let opts = Opts::new(format!("grpc_{side}_{name}"), format!("{help} the {side}."));
@@ -161,7 +161,7 @@ impl CallGuard {
         &self.context
     }
 
-    pub(super) fn side(&self) -> Side {
+    pub(super) fn side(&self) -> RpcSide {
         self.metrics.side
     }
 

@@ -42,7 +42,7 @@ struct ProblemBody {
 }
 
 /// The problems of every operation: of its path, of the server's state, and of the server's faults.
-const ALWAYS: [(u16, Reason); 6] = [
+const COMMON_PROBLEMS: [(u16, Reason); 6] = [
     (400, Reason::InvalidRequest),
     (408, Reason::InvalidRequest),
     (422, Reason::InvalidField),
@@ -51,7 +51,8 @@ const ALWAYS: [(u16, Reason); 6] = [
     (500, Reason::Internal),
 ];
 /// The further problems of an operation with a body.
-const OF_BODIES: [(u16, Reason); 2] = [(413, Reason::LimitReached), (415, Reason::InvalidRequest)];
+const BODY_PROBLEMS: [(u16, Reason); 2] =
+    [(413, Reason::LimitReached), (415, Reason::InvalidRequest)];
 
 /// Completes a document whose operations have their successful responses: adds problems, and the
 /// headers `Idempotency-Key` and `If-Match` where they are used.
@@ -64,7 +65,7 @@ pub fn complete(document: &mut OpenApi, reasons: impl Fn(&str) -> Vec<Reason>) {
         let is_changing = |method: &str| method != "get";
         for (method, operation) in operations(item) {
             let id = operation.operation_id.clone().unwrap_or_default();
-            used.extend(complete_one(operation, &reasons(&id)));
+            used.extend(add_problems(operation, &reasons(&id)));
             if is_changing(method) {
                 add(operation, idempotency_key());
             }
@@ -89,7 +90,7 @@ fn without_defaults(schema: &mut RefOr<Schema>) {
 }
 
 /// Returns a document as text: JSON for people, with a line break at its end.
-pub fn printed(document: &OpenApi) -> String {
+pub fn pretty_json(document: &OpenApi) -> String {
     // Plain data with texts as keys always becomes JSON.
     let text = serde_json::to_string_pretty(document).unwrap_or_default();
     format!("{text}\n")
@@ -108,14 +109,14 @@ fn operations(item: &mut PathItem) -> Vec<(&'static str, &mut Operation)> {
 }
 
 /// Adds an operation's problems, and returns the examples that they name.
-fn complete_one(operation: &mut Operation, reasons: &[Reason]) -> Vec<(u16, Reason)> {
-    let of_bodies = OF_BODIES.into_iter().filter(|_| operation.request_body.is_some());
+fn add_problems(operation: &mut Operation, reasons: &[Reason]) -> Vec<(u16, Reason)> {
+    let of_bodies = BODY_PROBLEMS.into_iter().filter(|_| operation.request_body.is_some());
     let own = reasons.iter().map(|reason| (reason.http_status(), *reason));
     let mut by_status: BTreeMap<u16, Vec<Reason>> = BTreeMap::new();
-    for (status, reason) in ALWAYS.into_iter().chain(of_bodies).chain(own) {
-        let held = by_status.entry(status).or_default();
-        if !held.contains(&reason) {
-            held.push(reason);
+    for (status, reason) in COMMON_PROBLEMS.into_iter().chain(of_bodies).chain(own) {
+        let entry = by_status.entry(status).or_default();
+        if !entry.contains(&reason) {
+            entry.push(reason);
         }
     }
     let mut used = Vec::new();
@@ -150,18 +151,18 @@ fn example((status, reason): (u16, Reason)) -> (String, RefOr<Example>) {
 }
 
 fn problem_response(status: u16, reasons: &[Reason]) -> Response {
-    let words: Vec<_> = reasons.iter().map(|reason| reason.as_str()).collect();
+    let names: Vec<_> = reasons.iter().map(|reason| reason.as_str()).collect();
     let schema = RefOr::Ref(Ref::from_schema_name("ProblemBody"));
-    let named = reasons.iter().map(|reason| {
-        let place = format!("#/components/examples/{}", name_of((status, *reason)));
-        (reason.as_str().to_owned(), RefOr::<Example>::Ref(Ref::new(place)))
+    let examples = reasons.iter().map(|reason| {
+        let reference = format!("#/components/examples/{}", name_of((status, *reason)));
+        (reason.as_str().to_owned(), RefOr::<Example>::Ref(Ref::new(reference)))
     });
-    let content = ContentBuilder::new().schema(Some(schema)).examples_from_iter(named).build();
+    let content = ContentBuilder::new().schema(Some(schema)).examples_from_iter(examples).build();
     let mut response =
-        ResponseBuilder::new().description(words.join(", ")).content(CONTENT_TYPE, content);
+        ResponseBuilder::new().description(names.join(", ")).content(CONTENT_TYPE, content);
     if reasons.iter().any(|reason| reason.is_retriable()) {
         let retry = HeaderBuilder::new()
-            .schema(Some(RefOr::<Schema>::T(text().into())))
+            .schema(Some(RefOr::<Schema>::T(string_type().into())))
             .description(Some("Seconds after which the same request may succeed."))
             .build();
         response = response.header("retry-after", retry);
@@ -169,7 +170,7 @@ fn problem_response(status: u16, reasons: &[Reason]) -> Response {
     response.build()
 }
 
-fn text() -> utoipa::openapi::schema::Object {
+fn string_type() -> utoipa::openapi::schema::Object {
     ObjectBuilder::new().schema_type(Type::String).build()
 }
 
@@ -179,7 +180,7 @@ fn header(name: &str, description: &str, example: Value) -> Parameter {
         .parameter_in(ParameterIn::Header)
         .required(Required::False)
         .description(Some(description))
-        .schema(Some(RefOr::<Schema>::T(text().into())))
+        .schema(Some(RefOr::<Schema>::T(string_type().into())))
         .example(Some(example))
         .build()
 }

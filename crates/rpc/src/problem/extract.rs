@@ -8,13 +8,13 @@ use axum::http::request::Parts;
 use orderstream_core::{Reason, Refusal};
 use serde::de::DeserializeOwned;
 
-use super::{Problem, SHOWN_CHARS_MAX};
+use super::{ECHOED_CHARS_MAX, Problem};
 
 /// The parameters of a path.
 #[derive(Clone, Copy, Debug)]
-pub struct InPath<T>(pub T);
+pub struct CheckedPath<T>(pub T);
 
-impl<T, S> FromRequestParts<S> for InPath<T>
+impl<T, S> FromRequestParts<S> for CheckedPath<T>
 where
     T: DeserializeOwned + Send,
     S: Send + Sync,
@@ -46,9 +46,9 @@ fn refusal_of_path(rejection: &PathRejection) -> Refusal {
 /// The parameters of a query. A type that denies unknown fields has unknown ones refused by name;
 /// all fields should have a default, so that each can be checked alone.
 #[derive(Clone, Copy, Debug)]
-pub struct InQuery<T>(pub T);
+pub struct CheckedQuery<T>(pub T);
 
-impl<T, S> FromRequestParts<S> for InQuery<T>
+impl<T, S> FromRequestParts<S> for CheckedQuery<T>
 where
     T: DeserializeOwned,
     S: Send + Sync,
@@ -56,10 +56,10 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let whole = parts.uri.query().unwrap_or_default();
-        match parse::<T>(whole) {
+        let query = parts.uri.query().unwrap_or_default();
+        match parse::<T>(query) {
             Ok(value) => Ok(Self(value)),
-            Err(message) => Err(refusal_of_query::<T>(whole, &message).into()),
+            Err(message) => Err(refusal_of_query::<T>(query, &message).into()),
         }
     }
 }
@@ -78,13 +78,13 @@ fn parse<T: DeserializeOwned>(query: &str) -> Result<T, String> {
 }
 
 /// Names the parameter that cannot be read even alone, or that is given twice.
-fn refusal_of_query<T: DeserializeOwned>(whole: &str, message: &str) -> Refusal {
+fn refusal_of_query<T: DeserializeOwned>(query: &str, message: &str) -> Refusal {
     let mut names = Vec::new();
-    for part in whole.split('&').filter(|part| !part.is_empty()) {
+    for part in query.split('&').filter(|part| !part.is_empty()) {
         let name = name_of(part);
-        if let Err(why) = parse::<T>(part) {
-            let why = why.strip_prefix(&format!("{name}: ")).unwrap_or(&why).to_owned();
-            return Refusal::field(name, why);
+        if let Err(cause) = parse::<T>(part) {
+            let cause = cause.strip_prefix(&format!("{name}: ")).unwrap_or(&cause).to_owned();
+            return Refusal::field(name, cause);
         }
         if names.contains(&name) {
             return Refusal::field(name, "is given twice; give it once");
@@ -96,7 +96,7 @@ fn refusal_of_query<T: DeserializeOwned>(whole: &str, message: &str) -> Refusal 
 
 fn name_of(part: &str) -> String {
     let name = part.split_once('=').map_or(part, |(name, _)| name);
-    name.chars().take(SHOWN_CHARS_MAX).collect()
+    name.chars().take(ECHOED_CHARS_MAX).collect()
 }
 
 /// Refuses any query: its parameters are not read, and ignoring them silently would mislead the

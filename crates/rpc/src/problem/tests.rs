@@ -31,7 +31,10 @@ struct Order {
     items: Vec<Item>,
 }
 
-async fn page(InPath(id): InPath<String>, InQuery(page): InQuery<Page>) -> String {
+async fn page(
+    CheckedPath(id): CheckedPath<String>,
+    CheckedQuery(page): CheckedQuery<Page>,
+) -> String {
     format!("{id} {} {}", page.after, page.limit)
 }
 
@@ -58,14 +61,14 @@ fn router() -> Router {
         .route("/fault", get(async || (StatusCode::INTERNAL_SERVER_ERROR, "secret")))
         .route("/carried", get(carried))
         .route("/own", get(async || (StatusCode::BAD_GATEWAY, axum::Json(json!({"own": 1})))));
-    everywhere(router)
+    with_fallbacks(router)
 }
 
 async fn ask(method: Method, path: &str, body: &str) -> (Response<()>, String) {
     let request = http::Request::builder().method(method).uri(path);
     let request = request.body(Body::from(body.to_owned())).unwrap();
     let response = router().oneshot(request).await.unwrap();
-    let (head, body) = in_one_form(response).into_parts();
+    let (head, body) = normalise_response(response).into_parts();
     let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
     (Response::from_parts(head, ()), String::from_utf8(body.to_vec()).unwrap())
 }

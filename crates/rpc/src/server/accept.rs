@@ -43,32 +43,32 @@ pub(super) async fn accept_all<S, R>(
     S: Future<Output = ()> + Send + 'static,
     R: Future<Output = ()> + Send + 'static,
 {
-    let mut open = Open::new(port.connections_max, serve, refuse);
+    let mut open = OpenConnections::new(port.connections_max, serve, refuse);
     loop {
         // Cancel-safe: accepting, joining and the token all lose nothing when dropped.
         tokio::select! {
             () = port.shutdown.cancelled() => break,
-            stream = accept(&port.listener) => open.take(stream),
+            stream = accept(&port.listener) => open.admit(stream),
             Some(_) = open.connections.join_next() => {}
         }
     }
     let (now, listener) = (Instant::now(), port.listener);
-    if let Err(error) = backlog::take_no_more(&listener) {
+    if let Err(error) = backlog::stop_accepting(&listener) {
         tracing::debug!(%error, "the system goes on taking connections until the port is closed");
     }
-    let made = now + limits::HANDSHAKE_TIME;
-    let last = made.max(now + port.last_request_time);
+    let handshake_deadline = now + limits::HANDSHAKE_TIME;
+    let request_deadline = handshake_deadline.max(now + port.last_request_time);
     loop {
-        let until = if open.connections.is_empty() { made } else { last };
+        let until = if open.connections.is_empty() { handshake_deadline } else { request_deadline };
         // Cancel-safe, as above. A connection that is being made meanwhile is not cut.
         tokio::select! {
-            stream = accept(&listener) => open.take(stream),
+            stream = accept(&listener) => open.admit(stream),
             Some(_) = open.connections.join_next() => {}
             () = tokio::time::sleep_until(until) => break,
         }
     }
-    match backlog::empty(listener, ACCEPT_BACKLOG as usize) {
-        Ok(waiting) => waiting.into_iter().for_each(|stream| open.take(stream)),
+    match backlog::drain(listener, ACCEPT_BACKLOG as usize) {
+        Ok(queued) => queued.into_iter().for_each(|stream| open.admit(stream)),
         Err(error) => tracing::debug!(%error, "what waits to be accepted is closed"),
     }
     let mut connections = open.connections;
@@ -80,7 +80,7 @@ pub(super) async fn accept_all<S, R>(
 }
 
 /// The open connections of a port.
-struct Open<F, G> {
+struct OpenConnections<F, G> {
     connections: JoinSet<()>,
     free: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
@@ -90,7 +90,7 @@ struct Open<F, G> {
     refuse: G,
 }
 
-impl<F, G, S, R> Open<F, G>
+impl<F, G, S, R> OpenConnections<F, G>
 where
     F: Fn(TcpStream) -> S,
     G: Fn(TcpStream) -> R,
@@ -110,7 +110,7 @@ where
     }
 
     /// Serves a connection, or refuses it.
-    fn take(&mut self, stream: TcpStream) {
+    fn admit(&mut self, stream: TcpStream) {
         if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
             self.was_full = false;
             let connection = (self.serve)(stream);
@@ -143,7 +143,7 @@ async fn accept(listener: &TcpListener) -> TcpStream {
             Ok((stream, _)) => return stream,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(limits::ACCEPT_PAUSE).await;
+                tokio::time::sleep(limits::ACCEPT_BACKOFF).await;
             }
         }
     }

@@ -30,13 +30,13 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stance {
+pub(super) enum ConnectionState {
     /// No byte was received.
     Silent,
     /// Every received request has its response, and no byte of another one has arrived.
-    Resting,
+    Idle,
     /// A request, or a part of one, has arrived.
-    Asked,
+    Busy,
     /// The connection is HTTP/2.
     Http2,
 }
@@ -50,7 +50,7 @@ pub(super) struct Activity {
     bytes_answered: AtomicU64,
     calls: AtomicU64,
     is_not_http2: AtomicBool,
-    is_last_look: AtomicBool,
+    reads_past_runtime: AtomicBool,
     first_call: Notify,
     changed: Notify,
 }
@@ -62,19 +62,19 @@ impl Activity {
     }
 
     /// Returns the connection's state.
-    pub(super) fn stance(&self) -> Stance {
+    pub(super) fn state(&self) -> ConnectionState {
         let bytes_read = self.bytes_read.load(Ordering::Acquire);
         let is_http2 = !self.is_not_http2.load(Ordering::Acquire);
         if bytes_read == 0 {
-            Stance::Silent
+            ConnectionState::Silent
         } else if is_http2 && bytes_read >= PREFACE.len() as u64 {
-            Stance::Http2
+            ConnectionState::Http2
         } else if self.calls.load(Ordering::Acquire) == 0
             && bytes_read == self.bytes_answered.load(Ordering::Acquire)
         {
-            Stance::Resting
+            ConnectionState::Idle
         } else {
-            Stance::Asked
+            ConnectionState::Busy
         }
     }
 
@@ -83,10 +83,10 @@ impl Activity {
         loop {
             // Cancel-safe: a change in between is kept until it is awaited.
             let changed = self.changed.notified();
-            match self.stance() {
-                Stance::Http2 => return,
-                Stance::Asked => changed.await,
-                Stance::Silent | Stance::Resting => {
+            match self.state() {
+                ConnectionState::Http2 => return,
+                ConnectionState::Busy => changed.await,
+                ConnectionState::Silent | ConnectionState::Idle => {
                     if tokio::time::timeout(silence, changed).await.is_err() {
                         return;
                     }
@@ -97,18 +97,18 @@ impl Activity {
 
     /// Makes reads ask the system itself from now on: the runtime may not know yet of bytes that
     /// have arrived.
-    pub(super) fn look_for_the_last_time(&self) {
-        self.is_last_look.store(true, Ordering::Release);
+    pub(super) fn read_past_runtime(&self) {
+        self.reads_past_runtime.store(true, Ordering::Release);
     }
 
     /// Begins a call; it ends when the returned value is dropped.
-    pub(super) fn call(self: &Arc<Self>) -> Call {
+    pub(super) fn begin_call(self: &Arc<Self>) -> ActiveCall {
         self.calls.fetch_add(1, Ordering::AcqRel);
         self.first_call.notify_one();
-        Call { activity: Arc::clone(self) }
+        ActiveCall { activity: Arc::clone(self) }
     }
 
-    fn heard(&self, bytes: &[u8]) {
+    fn record_read(&self, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
         }
@@ -128,11 +128,11 @@ impl Activity {
 
 /// A call in progress, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Call {
+pub(super) struct ActiveCall {
     activity: Arc<Activity>,
 }
 
-impl Drop for Call {
+impl Drop for ActiveCall {
     fn drop(&mut self) {
         let activity = &self.activity;
         if activity.calls.fetch_sub(1, Ordering::AcqRel) == 1 {
@@ -146,20 +146,20 @@ impl Drop for Call {
 pin_project! {
     /// The body of a response, which holds its call until it was sent.
     #[derive(Debug)]
-    pub(super) struct AnswerBody<B> {
+    pub(super) struct CallBody<B> {
         #[pin]
         inner: B,
-        call: Call,
+        call: ActiveCall,
     }
 }
 
-impl<B> AnswerBody<B> {
-    pub(super) const fn new(inner: B, call: Call) -> Self {
+impl<B> CallBody<B> {
+    pub(super) const fn new(inner: B, call: ActiveCall) -> Self {
         Self { inner, call }
     }
 }
 
-impl<B: Body<Data: Buf>> Body for AnswerBody<B> {
+impl<B: Body<Data: Buf>> Body for CallBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -196,15 +196,15 @@ impl ReadNow for TcpStream {
 
 /// A connection without a socket of the system: a read returns all bytes that have arrived.
 #[derive(Debug)]
-pub(super) struct Whole<S>(pub(super) S);
+pub(super) struct MemoryStream<S>(pub(super) S);
 
-impl<S> ReadNow for Whole<S> {
+impl<S> ReadNow for MemoryStream<S> {
     fn read_now(&self, _buffer: &mut [u8]) -> io::Result<usize> {
         Err(io::ErrorKind::WouldBlock.into())
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Whole<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for MemoryStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -214,7 +214,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Whole<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Whole<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for MemoryStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -235,20 +235,20 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Whole<S> {
 pin_project! {
     /// A connection whose read bytes are reported to its activity.
     #[derive(Debug)]
-    pub(super) struct Heard<S> {
+    pub(super) struct MeteredStream<S> {
         #[pin]
         stream: S,
         activity: Arc<Activity>,
     }
 }
 
-impl<S> Heard<S> {
+impl<S> MeteredStream<S> {
     pub(super) const fn new(stream: S, activity: Arc<Activity>) -> Self {
         Self { stream, activity }
     }
 }
 
-impl<S: AsyncRead + ReadNow> AsyncRead for Heard<S> {
+impl<S: AsyncRead + ReadNow> AsyncRead for MeteredStream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -258,18 +258,18 @@ impl<S: AsyncRead + ReadNow> AsyncRead for Heard<S> {
         let before = buffer.filled().len();
         let mut polled = this.stream.as_mut().poll_read(cx, buffer);
         if polled.is_pending()
-            && this.activity.is_last_look.load(Ordering::Acquire)
+            && this.activity.reads_past_runtime.load(Ordering::Acquire)
             && let Ok(length @ 1..) = this.stream.read_now(buffer.initialize_unfilled())
         {
             buffer.advance(length);
             polled = Poll::Ready(Ok(()));
         }
-        this.activity.heard(buffer.filled().get(before..).unwrap_or_default());
+        this.activity.record_read(buffer.filled().get(before..).unwrap_or_default());
         polled
     }
 }
 
-impl<S: AsyncWrite> AsyncWrite for Heard<S> {
+impl<S: AsyncWrite> AsyncWrite for MeteredStream<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

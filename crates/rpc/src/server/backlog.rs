@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 /// # Errors
 /// When the system refuses the filter.
 #[cfg(target_os = "linux")]
-pub(super) fn take_no_more(listener: &TcpListener) -> io::Result<()> {
+pub(super) fn stop_accepting(listener: &TcpListener) -> io::Result<()> {
     use socket2::{SockFilter, SockRef};
 
     // Classic BPF over a segment's TCP header, whose byte 13 holds its flags (RFC 9293): drops
@@ -53,11 +53,11 @@ const FAILED_MAX: usize = 64;
 ///
 /// # Errors
 /// When the listener cannot be removed from the runtime; it is closed all the same.
-pub(super) fn empty(listener: TcpListener, length_max: usize) -> io::Result<Vec<TcpStream>> {
+pub(super) fn drain(listener: TcpListener, length_max: usize) -> io::Result<Vec<TcpStream>> {
     // Asked of the system itself: the runtime learns of new connections only when it polls.
     let listener = listener.into_std()?;
     let mut failed = 0;
-    let waiting = std::iter::from_fn(|| {
+    let queued = std::iter::from_fn(|| {
         loop {
             match listener.accept() {
                 Ok(accepted) => return Some(accepted),
@@ -67,10 +67,10 @@ pub(super) fn empty(listener: TcpListener, length_max: usize) -> io::Result<Vec<
             }
         }
     });
-    Ok(waiting.take(length_max).filter_map(|(stream, _)| of_runtime(stream).ok()).collect())
+    Ok(queued.take(length_max).filter_map(|(stream, _)| into_tokio(stream).ok()).collect())
 }
 
-fn of_runtime(stream: net::TcpStream) -> io::Result<TcpStream> {
+fn into_tokio(stream: net::TcpStream) -> io::Result<TcpStream> {
     stream.set_nonblocking(true)?;
     TcpStream::from_std(stream)
 }

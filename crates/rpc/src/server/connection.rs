@@ -17,8 +17,8 @@ use tonic::transport::server::{Connected as _, TcpConnectInfo};
 use tower::{BoxError, Service, ServiceExt as _};
 
 use super::ServerLimits;
-use super::activity::{Activity, AnswerBody, Heard, ReadNow};
-use super::drive::{Times, drive};
+use super::activity::{Activity, CallBody, MeteredStream, ReadNow};
+use super::drive::{ConnectionTimeouts, drive};
 use crate::limits;
 
 /// Returns hyper's connection builder with every limit set.
@@ -60,11 +60,11 @@ pub(super) async fn serve<S, B>(
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
     let info: TcpConnectInfo = stream.connect_info();
-    let told = tower::service_fn(move |mut request: Request<Incoming>| {
+    let with_connect_info = tower::service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(info.clone());
         service.clone().oneshot(request)
     });
-    serve_over(stream, told, bounds, shutdown).await;
+    serve_over(stream, with_connect_info, bounds, shutdown).await;
 }
 
 /// Serves one connection until it ends, until the head of its first request was not there in time,
@@ -85,17 +85,17 @@ pub(super) async fn serve_over<T, S, B>(
     B::Error: Into<BoxError>,
 {
     let activity = Arc::<Activity>::default();
-    let seen = Arc::clone(&activity);
+    let call_activity = Arc::clone(&activity);
     let service = service_fn(move |request: Request<Incoming>| {
-        let call = seen.call();
-        let answer = service.clone().oneshot(request);
-        async move { Ok::<_, Infallible>(answer.await?.map(|body| AnswerBody::new(body, call))) }
+        let call = call_activity.begin_call();
+        let response = service.clone().oneshot(request);
+        async move { Ok::<_, Infallible>(response.await?.map(|body| CallBody::new(body, call))) }
     });
-    let io = TokioIo::new(Heard::new(stream, Arc::clone(&activity)));
+    let io = TokioIo::new(MeteredStream::new(stream, Arc::clone(&activity)));
     let connection = builder(&bounds).serve_connection(io, service);
-    let times = Times {
+    let timeouts = ConnectionTimeouts {
         header_read_timeout: bounds.header_read_timeout,
         last_request_time: bounds.last_request_time,
     };
-    drive(connection, &activity, times, shutdown).await;
+    drive(connection, &activity, timeouts, shutdown).await;
 }

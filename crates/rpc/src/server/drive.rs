@@ -8,11 +8,11 @@ use futures_util::FutureExt as _;
 use hyper_util::server::graceful::GracefulConnection;
 use tokio_util::sync::CancellationToken;
 
-use super::activity::{Activity, Stance};
+use super::activity::{Activity, ConnectionState};
 
 /// The time limits of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Times {
+pub(super) struct ConnectionTimeouts {
     /// The time from its beginning to the head of its first request.
     pub(super) header_read_timeout: Duration,
     /// The silence after the token that ends it.
@@ -25,7 +25,7 @@ pub(super) struct Times {
 pub(super) async fn drive<C>(
     connection: C,
     activity: &Activity,
-    times: Times,
+    timeouts: ConnectionTimeouts,
     shutdown: CancellationToken,
 ) where
     C: GracefulConnection,
@@ -33,10 +33,10 @@ pub(super) async fn drive<C>(
 {
     let mut connection = pin!(connection);
     let mut head_in_time =
-        pin!(tokio::time::timeout(times.header_read_timeout, activity.first_call()));
+        pin!(tokio::time::timeout(timeouts.header_read_timeout, activity.first_call()));
     let mut may_end = pin!(async {
         shutdown.cancelled().await;
-        activity.may_end(times.last_request_time).await;
+        activity.may_end(timeouts.last_request_time).await;
     });
     let (mut is_waiting, mut is_ending) = (true, false);
     loop {
@@ -53,15 +53,15 @@ pub(super) async fn drive<C>(
                 }
             }
             () = may_end.as_mut(), if !is_ending => {
-                activity.look_for_the_last_time();
+                activity.read_past_runtime();
                 if let Some(ended) = connection.as_mut().now_or_never() {
                     return log_end(ended);
                 }
                 is_ending = true;
-                match activity.stance() {
-                    Stance::Silent => return,
-                    Stance::Asked => {}
-                    Stance::Resting | Stance::Http2 => connection.as_mut().graceful_shutdown(),
+                match activity.state() {
+                    ConnectionState::Silent => return,
+                    ConnectionState::Busy => {}
+                    ConnectionState::Idle | ConnectionState::Http2 => connection.as_mut().graceful_shutdown(),
                 }
             }
         }

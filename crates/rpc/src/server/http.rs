@@ -42,9 +42,9 @@ use tower::ServiceExt as _;
 pub use self::body::BodyError;
 use self::body::BoundedBody;
 use super::accept::{Port, accept_all};
-use super::activity::{Activity, AnswerBody, Heard, ReadNow};
-use super::drive::{Times, drive};
-use crate::problem::{Problem, in_one_form};
+use super::activity::{Activity, CallBody, MeteredStream, ReadNow};
+use super::drive::{ConnectionTimeouts, drive};
+use crate::problem::{Problem, normalise_response};
 
 /// The limits of a plain HTTP server; the defaults are those of [`limits`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,11 +168,11 @@ async fn connection(
     if let Err(error) = prepare(&stream, bounds.write_stall_timeout) {
         tracing::debug!(%error, "cannot set up a connection");
     }
-    talk(stream, &builder, router, bounds, shutdown).await;
+    serve_stream(stream, &builder, router, bounds, shutdown).await;
 }
 
 /// Serves the requests of one connection, over any stream.
-async fn talk<S>(
+async fn serve_stream<S>(
     stream: S,
     builder: &auto::Builder<TokioExecutor>,
     router: Router,
@@ -182,25 +182,25 @@ async fn talk<S>(
     S: AsyncRead + AsyncWrite + ReadNow + Unpin + Send + 'static,
 {
     let activity = Arc::<Activity>::default();
-    let (seen, end) = (Arc::clone(&activity), shutdown.clone());
+    let (call_activity, end) = (Arc::clone(&activity), shutdown.clone());
     let service = service_fn(move |request: Request<Incoming>| {
-        let (call, end) = (seen.call(), end.clone());
-        let (version, answer) = (request.version(), answer(router.clone(), request, bounds));
+        let (call, end) = (call_activity.begin_call(), end.clone());
+        let (version, response) = (request.version(), respond(router.clone(), request, bounds));
         async move {
-            let mut response = answer.await?;
+            let mut response = response.await?;
             if end.is_cancelled() && version <= Version::HTTP_11 {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok::<_, Infallible>(response.map(|body| AnswerBody::new(body, call)))
+            Ok::<_, Infallible>(response.map(|body| CallBody::new(body, call)))
         }
     });
-    let io = TokioIo::new(Heard::new(stream, Arc::clone(&activity)));
+    let io = TokioIo::new(MeteredStream::new(stream, Arc::clone(&activity)));
     let connection = builder.serve_connection(io, service);
-    let times = Times {
+    let timeouts = ConnectionTimeouts {
         header_read_timeout: bounds.header_read_timeout,
         last_request_time: bounds.last_request_time,
     };
-    drive(connection, &activity, times, shutdown).await;
+    drive(connection, &activity, timeouts, shutdown).await;
 }
 
 /// Sends small responses at once, and lets the system end the connection of a peer that does not
@@ -217,7 +217,7 @@ fn prepare(stream: &TcpStream, write_stall_timeout: Duration) -> io::Result<()> 
 /// Passes a request to the router; a panic is a server fault, which ends only this request. A body
 /// beyond its limits is reported as such, whatever the router made of it, and every refusal is a
 /// problem.
-async fn answer(
+async fn respond(
     router: Router,
     request: Request<Incoming>,
     bounds: HttpLimits,
@@ -239,7 +239,7 @@ async fn answer(
     let response = response?;
     match end.as_deref().and_then(OnceLock::get) {
         Some(error) if !response.status().is_success() => Ok(Problem::from(*error).into_response()),
-        Some(_) | None => Ok(in_one_form(response)),
+        Some(_) | None => Ok(normalise_response(response)),
     }
 }
 
@@ -247,14 +247,14 @@ async fn answer(
 async fn refuse(mut stream: TcpStream) {
     let refusal = Refusal::new(Reason::Overloaded, "too many connections; try again later");
     let text = Problem::from(refusal).to_http1();
-    let told = async {
+    let sending = async {
         stream.write_all(text.as_bytes()).await?;
         stream.shutdown().await?;
         // Closing with unread bytes would reset the connection and lose the response.
         let mut rest = (&mut stream).take(limits::REFUSAL_READ_BYTES_MAX);
         tokio::io::copy(&mut rest, &mut tokio::io::sink()).await
     };
-    if let Ok(Err(error)) = tokio::time::timeout(limits::REFUSAL_TIMEOUT, told).await {
+    if let Ok(Err(error)) = tokio::time::timeout(limits::REFUSAL_TIMEOUT, sending).await {
         tracing::debug!(%error, "a refused connection ended");
     }
 }

@@ -48,7 +48,7 @@ impl HttpMetrics {
         Ok(Arc::new(Self { requests, seconds }))
     }
 
-    fn answered(&self, handler: &str, method: &'static str, status: StatusCode, began: Instant) {
+    fn observe(&self, handler: &str, method: &'static str, status: StatusCode, began: Instant) {
         let code = class(status);
         self.requests.with_label_values(&[handler, method, code]).inc();
         self.seconds.with_label_values(&[handler]).observe(began.elapsed().as_secs_f64());
@@ -56,7 +56,7 @@ impl HttpMetrics {
 }
 
 /// Counts every request to a router. To be put around a router that has all its routes.
-pub fn measured(router: Router, metrics: Arc<HttpMetrics>) -> Router {
+pub fn with_metrics(router: Router, metrics: Arc<HttpMetrics>) -> Router {
     router.layer(from_fn_with_state(metrics, measure))
 }
 
@@ -69,7 +69,7 @@ async fn measure(
     let (began, method) = (Instant::now(), method(request.method()));
     let response = next.run(request).await;
     let handler = matched.as_ref().map_or(OTHER, MatchedPath::as_str);
-    metrics.answered(handler, method, response.status(), began);
+    metrics.observe(handler, method, response.status(), began);
     response
 }
 
@@ -107,7 +107,7 @@ mod tests {
         let registry = Registry::new();
         let metrics = HttpMetrics::register(&registry).unwrap();
         let router = Router::new().route("/orders/{id}", get(async || "ok"));
-        let router = measured(router, metrics);
+        let router = with_metrics(router, metrics);
         for number in 0..10_000 {
             let (method, path) = match number % 4 {
                 0 => ("GET".to_owned(), format!("/orders/{number}")),

@@ -7,7 +7,7 @@ use futures_util::{FutureExt as _, Stream, StreamExt as _, stream};
 use http::uri::PathAndQuery;
 use orderstream_rpc::client::{self, ClientStack};
 use orderstream_rpc::method::{MethodInfo, RpcKind, method_of};
-use orderstream_rpc::observe::{AllowAll, RpcMetrics, Side};
+use orderstream_rpc::observe::{AllowAll, RpcMetrics, RpcSide};
 use orderstream_rpc::{limits, server, v1};
 use prometheus::Registry;
 use tokio::sync::Notify;
@@ -48,7 +48,7 @@ impl Rig {
     pub(crate) fn new(case: Case) -> Self {
         let registry = Registry::new();
         let waits = Arc::new(Notify::new());
-        let stub = Stub { case, waits: Arc::clone(&waits), seen: Arc::default() };
+        let stub = Stub { case, waits: Arc::clone(&waits), received: Arc::default() };
         let (mut streaming, mut non_streaming, mut control) = (
             server::streaming(stub.clone()),
             server::non_streaming(stub.clone()),
@@ -60,9 +60,9 @@ impl Rig {
             control = control.send_compressed(Zstd);
         }
         let routes = Routes::new(streaming).add_service(non_streaming).add_service(control);
-        let metrics = RpcMetrics::new(&registry, Side::Server).unwrap();
+        let metrics = RpcMetrics::new(&registry, RpcSide::Server).unwrap();
         let server = server::stack(routes, &metrics, Arc::new(AllowAll::default()));
-        let metrics = RpcMetrics::new(&registry, Side::Client).unwrap();
+        let metrics = RpcMetrics::new(&registry, RpcSide::Client).unwrap();
         let memory = Memory { server, splits: case == Case::SplitByteByByte };
         let client = client::stack(memory.clone(), &metrics);
         Self { case, registry, waits, stub, memory, client }
@@ -152,15 +152,17 @@ impl Rig {
     async fn server_stream(&self, message: v1::OrderStreamRequest) -> Result<(), Status> {
         let codec = ProstCodec::<_, v1::OrderStreamResponse>::default();
         let path = self.path(RpcKind::ServerStream);
-        let answer = self.grpc().await.server_streaming(self.request(message), path, codec).await?;
-        drain(answer.into_inner()).await
+        let response =
+            self.grpc().await.server_streaming(self.request(message), path, codec).await?;
+        drain(response.into_inner()).await
     }
 
     async fn bidi(&self, message: v1::SellerMessage) -> Result<(), Status> {
         let codec = ProstCodec::<_, v1::SellerEvent>::default();
         let path = self.path(RpcKind::BidiStream);
-        let answer = self.grpc().await.streaming(self.request(three(message)), path, codec).await?;
-        drain(answer.into_inner()).await
+        let response =
+            self.grpc().await.streaming(self.request(three(message)), path, codec).await?;
+        drain(response.into_inner()).await
     }
 
     /// Returns the sum of a family's values over all series with these labels.
@@ -169,7 +171,10 @@ impl Rig {
         let family = families.iter().find(|found| found.name() == family).unwrap();
         let fits = |metric: &&prometheus::proto::Metric| {
             labels.iter().all(|(name, value)| {
-                metric.get_label().iter().any(|l| l.name() == *name && l.value() == *value)
+                metric
+                    .get_label()
+                    .iter()
+                    .any(|label| label.name() == *name && label.value() == *value)
             })
         };
         let value = |metric: &prometheus::proto::Metric| {
@@ -192,11 +197,11 @@ fn three<T: Clone + Send + Unpin + 'static>(message: T) -> impl Stream<Item = T>
 }
 
 /// Reads a stream to its end.
-async fn drain<T>(mut answers: tonic::Streaming<T>) -> Result<(), Status> {
-    while let Some(answer) = answers.next().await {
-        answer?;
+async fn drain<T>(mut messages: tonic::Streaming<T>) -> Result<(), Status> {
+    while let Some(message) = messages.next().await {
+        message?;
     }
-    debug_assert!(answers.next().now_or_never().is_some_and(|next| next.is_none()));
+    debug_assert!(messages.next().now_or_never().is_some_and(|next| next.is_none()));
     Ok(())
 }
 

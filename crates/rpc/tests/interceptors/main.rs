@@ -56,23 +56,23 @@ fn assert_series(rig: &Rig, side: &str, case: Case, kind: RpcKind, expected: Exp
         let method = method_under_test(kind);
         (method.service, method.method, method.kind.as_str())
     };
-    let place = format!("{side} {kind:?} {case:?}");
+    let context = format!("{side} {kind:?} {case:?}");
     let labels = [("grpc_service", service), ("grpc_method", method), ("grpc_type", grpc_type)];
     let value = |name: &str| rig.value(&format!("grpc_{side}_{name}"), &labels);
     let (received, sent) = match side {
         "server" => (expected.up, expected.down),
         _ => (expected.down, expected.up),
     };
-    assert_eq!(value("started_total"), 1, "{place} started");
-    assert_eq!(value("in_flight"), 0, "{place} in flight");
-    assert_eq!(value("handling_seconds"), 1, "{place} durations");
-    assert_eq!(value("msg_received_total"), received, "{place} received");
-    assert_eq!(value("msg_sent_total"), sent, "{place} sent");
+    assert_eq!(value("started_total"), 1, "{context} started");
+    assert_eq!(value("in_flight"), 0, "{context} in flight");
+    assert_eq!(value("handling_seconds"), 1, "{context} durations");
+    assert_eq!(value("msg_received_total"), received, "{context} received");
+    assert_eq!(value("msg_sent_total"), sent, "{context} sent");
     let name = CODE_NAMES[usize::try_from(i32::from(expected.code)).unwrap()];
     let with_code = [labels[0], labels[1], labels[2], ("grpc_code", name)];
-    assert_eq!(rig.value(&format!("grpc_{side}_handled_total"), &with_code), 1, "{place} code");
+    assert_eq!(rig.value(&format!("grpc_{side}_handled_total"), &with_code), 1, "{context} code");
     for total in ["started_total", "handled_total", "handling_seconds"] {
-        assert_eq!(rig.value(&format!("grpc_{side}_{total}"), &[]), 1, "{place} all {total}");
+        assert_eq!(rig.value(&format!("grpc_{side}_{total}"), &[]), 1, "{context} all {total}");
     }
 }
 

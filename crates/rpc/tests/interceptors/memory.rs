@@ -45,9 +45,9 @@ impl Service<Request<WireBody>> for Memory {
         // A network carries no extensions.
         let (mut parts, body) = request.into_parts();
         parts.extensions.clear();
-        let answer = self.server.call(Request::from_parts(parts, cut(body)));
+        let response = self.server.call(Request::from_parts(parts, cut(body)));
         Box::pin(async move {
-            let (mut parts, body) = answer.await?.into_parts();
+            let (mut parts, body) = response.await?.into_parts();
             parts.extensions.clear();
             Ok(Response::from_parts(parts, cut(WireBody::new(body))))
         })

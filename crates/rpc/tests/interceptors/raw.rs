@@ -24,7 +24,7 @@ async fn send_body(rig: &Rig, path: &str, body: Vec<u8>) -> Status {
     let request = Request::post(path)
         .header("content-type", "application/grpc")
         .header("x-request-id", "test-1")
-        .body(tonic::body::Body::new(Full::new(Bytes::from(body)).map_err(|e| match e {})))
+        .body(tonic::body::Body::new(Full::new(Bytes::from(body)).map_err(|error| match error {})))
         .unwrap();
     let response = rig.memory.server.clone().oneshot(request).await.unwrap();
     assert_eq!(response.headers()["x-request-id"], "test-1");
@@ -43,7 +43,7 @@ async fn original_bytes_arrive_as_typed_requests() {
     assert_eq!(status.code(), Code::Ok);
     let expected =
         v1::OrderStreamRequest { order_req_id: "SB1029436".to_owned(), ..Default::default() };
-    assert_eq!(*rig.stub.seen.lock(), [expected]);
+    assert_eq!(*rig.stub.received.lock(), [expected]);
 }
 
 #[tokio::test]
@@ -58,7 +58,7 @@ async fn malformed_messages_reach_no_handler() {
             (Code::InvalidArgument, Reason::InvalidRequest)
         );
     }
-    assert!(rig.stub.seen.lock().is_empty());
+    assert!(rig.stub.received.lock().is_empty());
 }
 
 /// As when the caller was killed during the call.

@@ -47,7 +47,7 @@ impl Case {
     ];
 
     /// Returns the number of messages after which something other than the end happens.
-    fn turns_after(self) -> Option<usize> {
+    fn fault_after(self) -> Option<usize> {
         if matches!(self, Self::ErrorAfterTwo | Self::PanicAfterTwo) {
             Some(2)
         } else if matches!(self, Self::ClientCancels | Self::Deadline | Self::OversizeReply) {
@@ -69,7 +69,7 @@ pub(crate) struct Stub {
     /// Notified when the handler waits for something that never comes.
     pub(crate) waits: Arc<Notify>,
     /// The requests as they arrived.
-    pub(crate) seen: Arc<Mutex<Vec<v1::OrderStreamRequest>>>,
+    pub(crate) received: Arc<Mutex<Vec<v1::OrderStreamRequest>>>,
 }
 
 impl Stub {
@@ -83,7 +83,7 @@ impl Stub {
     }
 
     /// Runs the case's step after the first messages.
-    async fn turn(&self) -> Result<(), Status> {
+    async fn inject_fault(&self) -> Result<(), Status> {
         assert!(self.case != Case::PanicAfterTwo, "as planned");
         if self.case == Case::ErrorAfterTwo {
             return Err(Status::not_found("no such order"));
@@ -117,37 +117,37 @@ pub(crate) fn paced<S: Stream + Unpin>(mut items: S) -> impl Stream<Item = S::It
     })
 }
 
-type EventStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// Returns the first items, then the case's step.
-fn until_turn<T, S>(stub: Stub, items: S) -> EventStream<T>
+fn with_fault<T, S>(stub: Stub, items: S) -> BoxStream<T>
 where
     T: Send + 'static,
     S: Stream<Item = Result<T, Status>> + Send + Unpin + 'static,
 {
-    let Some(count) = stub.case.turns_after() else { return Box::pin(paced(items)) };
-    let turn = stream::once(async move { stub.turn().await })
-        .filter_map(|turned| async move { turned.err().map(Err) });
-    Box::pin(paced(items.take(count)).chain(Box::pin(turn)))
+    let Some(count) = stub.case.fault_after() else { return Box::pin(paced(items)) };
+    let fault = stream::once(async move { stub.inject_fault().await })
+        .filter_map(|result| async move { result.err().map(Err) });
+    Box::pin(paced(items.take(count)).chain(Box::pin(fault)))
 }
 
 #[tonic::async_trait]
 impl OrderStreamingService for Stub {
-    type ProcessOrderStreamStream = EventStream<v1::OrderStreamResponse>;
-    type SellerSessionStream = EventStream<v1::SellerEvent>;
+    type ProcessOrderStreamStream = BoxStream<v1::OrderStreamResponse>;
+    type SellerSessionStream = BoxStream<v1::SellerEvent>;
 
     async fn process_order_stream(
         &self,
         request: Request<v1::OrderStreamRequest>,
     ) -> Result<Response<Self::ProcessOrderStreamStream>, Status> {
-        self.seen.lock().push(request.into_inner());
+        self.received.lock().push(request.into_inner());
         self.begin()?;
         let event = v1::OrderStreamResponse {
             streaming_response_status: self.text(),
             ..Default::default()
         };
         let events = stream::iter(vec![event; 3].into_iter().map(Ok));
-        Ok(Response::new(until_turn(self.clone(), events)))
+        Ok(Response::new(with_fault(self.clone(), events)))
     }
 
     async fn seller_session(
@@ -161,7 +161,7 @@ impl OrderStreamingService for Stub {
             let result = v1::SellerResult { request_id, ..Default::default() };
             Ok(v1::SellerEvent { kind: Some(v1::seller_event::Kind::Result(result)) })
         });
-        Ok(Response::new(until_turn(self.clone(), events)))
+        Ok(Response::new(with_fault(self.clone(), events)))
     }
 }
 
@@ -183,8 +183,8 @@ impl OrderNonStreamingService for Stub {
         let mut accepted = 0;
         while proposals.message().await?.is_some() {
             accepted += 1;
-            if self.case.turns_after() == Some(accepted) {
-                self.turn().await?;
+            if self.case.fault_after() == Some(accepted) {
+                self.inject_fault().await?;
                 break;
             }
         }
@@ -196,14 +196,14 @@ impl OrderNonStreamingService for Stub {
 
 #[tonic::async_trait]
 impl OrderControlService for Stub {
-    type ListOrdersStream = EventStream<v1::OrderSummary>;
+    type ListOrdersStream = BoxStream<v1::OrderSummary>;
 
     async fn pause(
         &self,
         _: Request<v1::PauseRequest>,
     ) -> Result<Response<v1::ActResponse>, Status> {
         self.begin()?;
-        self.turn().await?;
+        self.inject_fault().await?;
         Ok(Response::new(v1::ActResponse { message: self.text(), ..Default::default() }))
     }
 

@@ -12,14 +12,14 @@ use crate::frames::{
     opening, read, u32_at, write,
 };
 use crate::stub::Case;
-use crate::{STUCK, Served, sum};
+use crate::{GrpcServer, STUCK, sum};
 
 /// "Enhance your calm" (RFC 9113, section 7).
 pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
 
 #[tokio::test]
 async fn settings_say_every_bound() {
-    let mut served = Served::start(Case::Ok, ServerLimits::default()).await;
+    let mut served = GrpcServer::start(Case::Ok, ServerLimits::default()).await;
     let mut socket = served.socket().await;
     assert!(write(&mut socket, &opening()).await);
     let settings = read(&mut socket).await.unwrap();
@@ -56,7 +56,7 @@ async fn assert_is_closed(bytes: &[u8]) {
         keepalive_timeout: Duration::from_millis(50),
         ..ServerLimits::default()
     };
-    let mut served = Served::start(Case::Ok, bounds).await;
+    let mut served = GrpcServer::start(Case::Ok, bounds).await;
     let mut socket = served.socket().await;
     assert!(write(&mut socket, bytes).await);
     timeout(STUCK, async { while read(&mut socket).await.is_some() {} }).await.unwrap();
@@ -89,7 +89,7 @@ async fn unanswered_pings_end_a_call() {
         keepalive_timeout: Duration::from_millis(50),
         ..ServerLimits::default()
     };
-    let mut served = Served::start(Case::Ok, bounds).await;
+    let mut served = GrpcServer::start(Case::Ok, bounds).await;
     let mut socket = served.socket().await;
     let mut bytes = opening();
     let path = "/orderstream.v1.OrderNonStreamingService/SubmitProposals";
@@ -105,7 +105,7 @@ async fn unanswered_pings_end_a_call() {
 #[tokio::test]
 async fn reset_storms_end_the_connection() {
     const STREAMS: u32 = 100_000;
-    let mut served = Served::start(Case::Ok, ServerLimits::default()).await;
+    let mut served = GrpcServer::start(Case::Ok, ServerLimits::default()).await;
     let mut socket = served.socket().await;
     let block = header_block("/orderstream.v1.OrderControlService/Pause");
     let mut storm = opening();
@@ -119,14 +119,14 @@ async fn reset_storms_end_the_connection() {
         // A write that fails is what is wanted: the server has hung up.
         let _hung_up = tokio::io::AsyncWriteExt::write_all(&mut writer, &storm).await;
     };
-    let mut answer = Vec::new();
-    let read = async { tokio::io::AsyncReadExt::read_to_end(&mut reader, &mut answer).await };
+    let mut received = Vec::new();
+    let read = async { tokio::io::AsyncReadExt::read_to_end(&mut reader, &mut received).await };
     let (_end, ()) = timeout(STUCK, async { tokio::join!(read, storm) }).await.unwrap();
     served.stop().await;
     let started = sum(&served.registry, "grpc_server_started_total", &[]);
     assert!(started < u64::from(STREAMS) / 100, "{started} calls were started");
     assert_eq!(sum(&served.registry, "grpc_server_in_flight", &[]), 0);
-    assert_eq!(goaway_code(&answer), Some(ENHANCE_YOUR_CALM));
+    assert_eq!(goaway_code(&received), Some(ENHANCE_YOUR_CALM));
 }
 
 /// Returns the error code of the last GOAWAY among these bytes.
@@ -148,7 +148,7 @@ pub(crate) fn goaway_code(mut bytes: &[u8]) -> Option<u32> {
 /// At the message's prefix.
 #[tokio::test]
 async fn endless_messages_are_refused_early() {
-    let mut served = Served::start(Case::Ok, ServerLimits::default()).await;
+    let mut served = GrpcServer::start(Case::Ok, ServerLimits::default()).await;
     let mut socket = served.socket().await;
     let path = "/orderstream.v1.OrderNonStreamingService/SubmitProposals";
     let mut bytes = opening();
@@ -157,7 +157,7 @@ async fn endless_messages_are_refused_early() {
     bytes.extend(frame(DATA, 0, 1, &[0xff; 16_000]));
     assert!(write(&mut socket, &bytes).await);
     // The answer to the call; nothing more was sent, and the body never ended.
-    let answered = async {
+    let has_head = async {
         loop {
             let frame = read(&mut socket).await.unwrap();
             if frame.kind == HEADERS {
@@ -165,7 +165,7 @@ async fn endless_messages_are_refused_early() {
             }
         }
     };
-    timeout(STUCK, answered).await.unwrap();
+    timeout(STUCK, has_head).await.unwrap();
     drop(socket);
     served.stop().await;
     let labels = ["SubmitProposals", "ResourceExhausted"];
@@ -176,7 +176,7 @@ async fn endless_messages_are_refused_early() {
 #[tokio::test]
 async fn excess_connections_are_closed_at_once() {
     let bounds = ServerLimits { connections_max: 1, ..ServerLimits::default() };
-    let mut served = Served::start(Case::Ok, bounds).await;
+    let mut served = GrpcServer::start(Case::Ok, bounds).await;
     let mut first = served.socket().await;
     assert!(write(&mut first, &opening()).await);
     assert!(read(&mut first).await.is_some());

@@ -16,15 +16,15 @@ use crate::frames::{
     write,
 };
 use crate::stub::Case;
-use crate::{STUCK, Served, sum};
+use crate::{GrpcServer, STUCK, sum};
 
 const PAUSE: &str = "/orderstream.v1.OrderControlService/Pause";
 /// A whole message without content.
 const EMPTY: &[u8] = &[0; 5];
 
 /// A request with one thing wrong.
-struct Bad {
-    what: &'static str,
+struct BadCall {
+    fault: &'static str,
     method: Method,
     path: &'static str,
     headers: &'static [(&'static str, &'static str)],
@@ -32,8 +32,8 @@ struct Bad {
 }
 
 /// A request with nothing wrong.
-const GOOD: Bad = Bad {
-    what: "nothing",
+const GOOD: BadCall = BadCall {
+    fault: "nothing",
     method: Method::POST,
     path: PAUSE,
     headers: &[("content-type", "application/grpc"), ("te", "trailers")],
@@ -41,9 +41,9 @@ const GOOD: Bad = Bad {
 };
 
 /// A response: HTTP's status, and gRPC's code where there is one.
-type Heard = (u16, Option<Code>);
+type CallOutcome = (u16, Option<Code>);
 
-async fn ask(served: &Served, bad: &Bad) -> Heard {
+async fn ask(served: &GrpcServer, bad: &BadCall) -> CallOutcome {
     let (mut client, connection) = h2::client::handshake(served.socket().await).await.unwrap();
     let call = async {
         let uri = format!("http://test{}", bad.path);
@@ -51,10 +51,10 @@ async fn ask(served: &Served, bad: &Bad) -> Heard {
         for (name, value) in bad.headers {
             request = request.header(*name, *value);
         }
-        let (answer, mut body) = client.send_request(request.body(()).unwrap(), false).unwrap();
+        let (response, mut body) = client.send_request(request.body(()).unwrap(), false).unwrap();
         // It may be answered, and reset, before all was sent.
         let _reset = body.send_data(Bytes::from_static(bad.body), true);
-        let (head, mut body) = answer.await.unwrap().into_parts();
+        let (head, mut body) = response.await.unwrap().into_parts();
         while let Some(Ok(data)) = body.data().await {
             body.flow_control().release_capacity(data.len()).unwrap();
         }
@@ -62,8 +62,8 @@ async fn ask(served: &Served, bad: &Bad) -> Heard {
         (head.status.as_u16(), code(&head.headers).or_else(|| code(&trailers)))
     };
     tokio::select! {
-        heard = timeout(STUCK, call) => heard.unwrap(),
-        ended = connection => panic!("{}: the connection ended: {ended:?}", bad.what),
+        outcome = timeout(STUCK, call) => outcome.unwrap(),
+        ended = connection => panic!("{}: the connection ended: {ended:?}", bad.fault),
     }
 }
 
@@ -71,13 +71,13 @@ fn code(headers: &HeaderMap) -> Option<Code> {
     Some(Code::from_bytes(headers.get("grpc-status")?.as_bytes()))
 }
 
-async fn check(case: Case, table: &[(Bad, Heard)]) {
-    let mut served = Served::start(case, ServerLimits::default()).await;
+async fn check(case: Case, table: &[(BadCall, CallOutcome)]) {
+    let mut served = GrpcServer::start(case, ServerLimits::default()).await;
     let mut wrong = Vec::new();
     for (bad, expected) in table {
-        let heard = ask(&served, bad).await;
-        if heard != *expected {
-            wrong.push(format!("{}: {heard:?}, expected {expected:?}", bad.what));
+        let outcome = ask(&served, bad).await;
+        if outcome != *expected {
+            wrong.push(format!("{}: {outcome:?}, expected {expected:?}", bad.fault));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
@@ -89,17 +89,20 @@ async fn check(case: Case, table: &[(Bad, Heard)]) {
 async fn bad_calls_get_a_status() {
     const GRPC: (&str, &str) = ("content-type", "application/grpc");
     let ok = Some(Code::Ok);
-    let bad = |what, body| Bad { what, body, ..GOOD };
-    let headed = |what, headers| Bad { what, headers, ..GOOD };
+    let bad = |fault, body| BadCall { fault, body, ..GOOD };
+    let headed = |fault, headers| BadCall { fault, headers, ..GOOD };
     check(
         Case::Ok,
         &[
             (GOOD, (200, ok)),
             (headed("no te: proxies are not our matter", &[GRPC]), (200, ok)),
-            (Bad { what: "no such path", path: "/x/y", ..GOOD }, (200, Some(Code::Unimplemented))),
             (
-                Bad {
-                    what: "no such method",
+                BadCall { fault: "no such path", path: "/x/y", ..GOOD },
+                (200, Some(Code::Unimplemented)),
+            ),
+            (
+                BadCall {
+                    fault: "no such method",
                     path: "/orderstream.v1.OrderControlService/Nothing",
                     ..GOOD
                 },
@@ -107,7 +110,7 @@ async fn bad_calls_get_a_status() {
             ),
             (headed("another content: read as gRPC", &[("content-type", "text/plain")]), (200, ok)),
             (headed("no content type: read as gRPC", &[]), (200, ok)),
-            (Bad { what: "GET: read as gRPC", method: Method::GET, ..GOOD }, (200, ok)),
+            (BadCall { fault: "GET: read as gRPC", method: Method::GET, ..GOOD }, (200, ok)),
             (
                 bad("a prefix beyond the limit", &[0, 0xff, 0xff, 0xff, 0xff]),
                 (200, Some(Code::ResourceExhausted)),
@@ -119,8 +122,8 @@ async fn bad_calls_get_a_status() {
             (bad("compressed with nothing", &[1, 0, 0, 0, 1, 0]), (200, Some(Code::Internal))),
             (bad("no protobuf", &[0, 0, 0, 0, 2, 0xff, 0xff]), (200, Some(Code::InvalidArgument))),
             (
-                Bad {
-                    what: "no zstd",
+                BadCall {
+                    fault: "no zstd",
                     headers: &[GRPC, ("grpc-encoding", "zstd")],
                     body: &[1, 0, 0, 0, 2, 1, 2],
                     ..GOOD
@@ -144,13 +147,13 @@ async fn tiny_deadlines_are_exceeded() {
             "1u" => &[("content-type", "application/grpc"), ("grpc-timeout", "1u")],
             _ => &[("content-type", "application/grpc"), ("grpc-timeout", "1n")],
         };
-        (Bad { what: time, headers, ..GOOD }, (200, Some(Code::DeadlineExceeded)))
+        (BadCall { fault: time, headers, ..GOOD }, (200, Some(Code::DeadlineExceeded)))
     });
     check(Case::Deadline, &table).await;
 }
 
 /// Writes without end, and returns the bytes that the server sent before it hung up.
-async fn flood(served: &Served, begin: &[u8], piece: &[u8]) -> Vec<u8> {
+async fn flood(served: &GrpcServer, begin: &[u8], piece: &[u8]) -> Vec<u8> {
     let mut socket = served.socket().await;
     let (mut reader, mut writer) = socket.split();
     let write = async {
@@ -159,23 +162,23 @@ async fn flood(served: &Served, begin: &[u8], piece: &[u8]) -> Vec<u8> {
             is_open = writer.write_all(piece).await.is_ok();
         }
     };
-    let mut answer = Vec::new();
+    let mut received = Vec::new();
     // A reset is an end as well.
-    let read = async { reader.read_to_end(&mut answer).await.ok() };
+    let read = async { reader.read_to_end(&mut received).await.ok() };
     timeout(STUCK, async { tokio::join!(read, write) }).await.unwrap();
-    answer
+    received
 }
 
 #[tokio::test]
 async fn endless_heads_end_the_connection() {
-    let mut served = Served::start(Case::Ok, ServerLimits::default()).await;
+    let mut served = GrpcServer::start(Case::Ok, ServerLimits::default()).await;
     let mut begin = opening();
     begin.extend(frame(HEADERS, 0, 1, &header_block(PAUSE)));
     // A header without an end: small ones that add up, none large enough to be refused alone.
     let mut header = vec![0x00, 1, b'x', 100];
     header.extend([b'a'; 100]);
-    let answer = flood(&served, &begin, &frame(CONTINUATION, 0, 1, &header.repeat(10))).await;
-    let code = goaway_code(&answer);
+    let received = flood(&served, &begin, &frame(CONTINUATION, 0, 1, &header.repeat(10))).await;
+    let code = goaway_code(&received);
     assert!(code.is_none_or(|code| code == ENHANCE_YOUR_CALM), "{code:?}");
     served.stop().await;
     assert_eq!(sum(&served.registry, "grpc_server_started_total", &[]), 0);
@@ -188,10 +191,10 @@ async fn others_are_served_beside(piece: Vec<u8>) {
         keepalive_timeout: Duration::from_millis(200),
         ..ServerLimits::default()
     };
-    let mut served = Served::start(Case::Ok, bounds).await;
-    let mut deaf = served.socket().await;
-    assert!(write(&mut deaf, &opening()).await);
-    let storm = async { while write(&mut deaf, &piece).await {} };
+    let mut served = GrpcServer::start(Case::Ok, bounds).await;
+    let mut stalled = served.socket().await;
+    assert!(write(&mut stalled, &opening()).await);
+    let storm = async { while write(&mut stalled, &piece).await {} };
     let others = async {
         for _ in 0..20 {
             assert_eq!(ask(&served, &GOOD).await, (200, Some(Code::Ok)));
@@ -218,7 +221,7 @@ async fn settings_storms_delay_nobody_else() {
 #[tokio::test]
 async fn closed_windows_delay_nobody_else() {
     let bounds = ServerLimits { drain_timeout: Duration::from_millis(200), ..Default::default() };
-    let mut served = Served::start(Case::Ok, bounds).await;
+    let mut served = GrpcServer::start(Case::Ok, bounds).await;
     let mut socket = served.socket().await;
     // SETTINGS_INITIAL_WINDOW_SIZE (4) is 0.
     let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();

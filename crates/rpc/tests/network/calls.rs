@@ -11,13 +11,13 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::stub::{Case, paced};
-use crate::{STUCK, Served, sum};
+use crate::{GrpcServer, STUCK, sum};
 
 /// Reads a stream to its end; returns the number of messages and the code.
-async fn drain<T>(mut answers: tonic::Streaming<T>) -> (usize, Code) {
+async fn drain<T>(mut messages: tonic::Streaming<T>) -> (usize, Code) {
     let mut count = 0;
     loop {
-        match answers.message().await {
+        match messages.message().await {
             Ok(Some(_)) => count += 1,
             Ok(None) => return (count, Code::Ok),
             Err(status) => return (count, status.code()),
@@ -27,7 +27,7 @@ async fn drain<T>(mut answers: tonic::Streaming<T>) -> (usize, Code) {
 
 #[tokio::test]
 async fn both_sides_count_all_kinds() {
-    let mut served = Served::start(Case::Ok, ServerLimits::default()).await;
+    let mut served = GrpcServer::start(Case::Ok, ServerLimits::default()).await;
     let (client, client_registry) = served.client(3);
     client.control().pause(v1::PauseRequest::default()).await.unwrap();
     let proposals = || paced(stream::iter(vec![v1::ProposalSubmission::default(); 3]));
@@ -63,7 +63,7 @@ async fn both_sides_count_all_kinds() {
 /// As when the client goes away.
 #[tokio::test]
 async fn both_sides_count_a_cancellation() {
-    let mut served = Served::start(Case::ClientCancels, ServerLimits::default()).await;
+    let mut served = GrpcServer::start(Case::ClientCancels, ServerLimits::default()).await;
     let (client, client_registry) = served.client(1);
     let request = v1::OrderStreamRequest::default();
     let mut events = client.streaming().process_order_stream(request).await.unwrap().into_inner();
@@ -81,7 +81,7 @@ async fn both_sides_count_a_cancellation() {
 
 #[tokio::test]
 async fn a_deadline_holds_inside_a_stream() {
-    let mut served = Served::start(Case::Deadline, ServerLimits::default()).await;
+    let mut served = GrpcServer::start(Case::Deadline, ServerLimits::default()).await;
     let (client, _) = served.client(1);
     let mut request = Request::new(v1::OrderStreamRequest::default());
     request.set_timeout(std::time::Duration::from_millis(200));
@@ -95,7 +95,7 @@ async fn a_deadline_holds_inside_a_stream() {
 
 #[tokio::test]
 async fn missing_servers_are_unavailable() {
-    let mut served = Served::start(Case::Ok, ServerLimits::default()).await;
+    let mut served = GrpcServer::start(Case::Ok, ServerLimits::default()).await;
     let (client, registry) = served.client(1);
     served.stop().await;
     let status = client.control().pause(v1::PauseRequest::default()).await.unwrap_err();
@@ -105,7 +105,7 @@ async fn missing_servers_are_unavailable() {
 
 #[tokio::test]
 async fn faults_reach_clients_as_refusals() {
-    let mut served = Served::start(Case::PanicBeforeFirst, ServerLimits::default()).await;
+    let mut served = GrpcServer::start(Case::PanicBeforeFirst, ServerLimits::default()).await;
     let (client, _) = served.client(1);
     let status = client.control().pause(v1::PauseRequest::default()).await.unwrap_err();
     assert_eq!(refusal_from_status(&status).unwrap().reason, Reason::Internal);
@@ -115,7 +115,7 @@ async fn faults_reach_clients_as_refusals() {
 
 #[tokio::test]
 async fn health_and_both_reflections_answer() {
-    let mut served = Served::start(Case::Ok, ServerLimits::default()).await;
+    let mut served = GrpcServer::start(Case::Ok, ServerLimits::default()).await;
     let (client, _) = served.client(1);
     let request = HealthCheckRequest::default();
     let health = HealthClient::new(client.channel()).check(request).await.unwrap().into_inner();
@@ -125,13 +125,14 @@ async fn health_and_both_reflections_answer() {
     let request = new::server_reflection_request::MessageRequest::ListServices(String::new());
     let request =
         new::ServerReflectionRequest { message_request: Some(request), ..Default::default() };
-    let mut answers = new::server_reflection_client::ServerReflectionClient::new(client.channel())
-        .server_reflection_info(stream::iter([request]))
-        .await
-        .unwrap()
-        .into_inner();
-    let answer = answers.message().await.unwrap().unwrap().message_response.unwrap();
-    let new::server_reflection_response::MessageResponse::ListServicesResponse(list) = answer
+    let mut responses =
+        new::server_reflection_client::ServerReflectionClient::new(client.channel())
+            .server_reflection_info(stream::iter([request]))
+            .await
+            .unwrap()
+            .into_inner();
+    let response = responses.message().await.unwrap().unwrap().message_response.unwrap();
+    let new::server_reflection_response::MessageResponse::ListServicesResponse(list) = response
     else {
         panic!("no list")
     };
@@ -144,16 +145,17 @@ async fn health_and_both_reflections_answer() {
     let request = old::server_reflection_request::MessageRequest::FileContainingSymbol(symbol);
     let request =
         old::ServerReflectionRequest { message_request: Some(request), ..Default::default() };
-    let mut answers = old::server_reflection_client::ServerReflectionClient::new(client.channel())
-        .server_reflection_info(stream::iter([request]))
-        .await
-        .unwrap()
-        .into_inner();
-    let answer = answers.message().await.unwrap().unwrap().message_response.unwrap();
+    let mut responses =
+        old::server_reflection_client::ServerReflectionClient::new(client.channel())
+            .server_reflection_info(stream::iter([request]))
+            .await
+            .unwrap()
+            .into_inner();
+    let response = responses.message().await.unwrap().unwrap().message_response.unwrap();
     assert!(matches!(
-        answer,
+        response,
         old::server_reflection_response::MessageResponse::FileDescriptorResponse(_)
     ));
-    drop((answers, client));
+    drop((responses, client));
     served.stop().await;
 }

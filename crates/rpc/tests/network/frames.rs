@@ -59,6 +59,6 @@ pub(crate) async fn write(socket: &mut TcpStream, bytes: &[u8]) -> bool {
     socket.write_all(bytes).await.is_ok()
 }
 
-pub(crate) fn u32_at(bytes: &[u8], place: usize) -> u32 {
-    u32::from_be_bytes(bytes[place..place + 4].try_into().unwrap())
+pub(crate) fn u32_at(bytes: &[u8], offset: usize) -> u32 {
+    u32::from_be_bytes(bytes[offset..offset + 4].try_into().unwrap())
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orderstream_rpc::client::{self, Connections};
-use orderstream_rpc::observe::{AllowAll, RpcMetrics, Side};
+use orderstream_rpc::observe::{AllowAll, RpcMetrics, RpcSide};
 use orderstream_rpc::server::{self, ServerLimits};
 use prometheus::Registry;
 use tokio::net::{TcpListener, TcpStream};
@@ -31,7 +31,7 @@ use crate::stub::{Case, Stub};
 pub(crate) const STUCK: Duration = Duration::from_secs(30);
 
 /// A server on a port of its own.
-pub(crate) struct Served {
+pub(crate) struct GrpcServer {
     pub(crate) registry: Registry,
     pub(crate) waits: Arc<Notify>,
     address: std::net::SocketAddr,
@@ -39,16 +39,16 @@ pub(crate) struct Served {
     tasks: JoinSet<()>,
 }
 
-impl Served {
+impl GrpcServer {
     pub(crate) async fn start(case: Case, bounds: ServerLimits) -> Self {
         let registry = Registry::new();
         let waits = Arc::new(Notify::new());
-        let stub = Stub { case, waits: Arc::clone(&waits), seen: Arc::default() };
+        let stub = Stub { case, waits: Arc::clone(&waits), received: Arc::default() };
         let routes = Routes::new(server::streaming(stub.clone()))
             .add_service(server::non_streaming(stub.clone()))
             .add_service(server::control(stub));
         let (routes, _health) = server::with_health_and_reflection(routes).unwrap();
-        let metrics = RpcMetrics::new(&registry, Side::Server).unwrap();
+        let metrics = RpcMetrics::new(&registry, RpcSide::Server).unwrap();
         let stack = server::stack(routes, &metrics, Arc::new(AllowAll::default()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -64,7 +64,7 @@ impl Served {
 
     pub(crate) fn client(&self, connections: usize) -> (Connections, Registry) {
         let registry = Registry::new();
-        let metrics = RpcMetrics::new(&registry, Side::Client).unwrap();
+        let metrics = RpcMetrics::new(&registry, RpcSide::Client).unwrap();
         let url = format!("http://{}", self.address);
         (client::connect(&url, connections, &metrics).unwrap(), registry)
     }

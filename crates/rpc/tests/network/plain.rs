@@ -29,7 +29,7 @@ use crate::STUCK;
 const SHORT: Duration = Duration::from_millis(200);
 
 /// A plain server on a port of its own.
-struct Plain {
+struct TestServer {
     address: std::net::SocketAddr,
     shutdown: CancellationToken,
     tasks: JoinSet<()>,
@@ -59,15 +59,15 @@ async fn flood() -> Body {
     Body::from_stream(futures_util::stream::repeat(piece).map(Ok::<_, std::io::Error>))
 }
 
-impl Plain {
+impl TestServer {
     async fn start(bounds: HttpLimits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (go, reached) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let (waited, told) = (Arc::clone(&go), Arc::clone(&reached));
+        let (released, notify_reached) = (Arc::clone(&go), Arc::clone(&reached));
         let slow = async move || {
-            told.notify_one();
-            waited.notified().await;
+            notify_reached.notify_one();
+            released.notified().await;
             "slow"
         };
         let router = Router::new()
@@ -80,7 +80,7 @@ impl Plain {
             .route("/panic", get(async || -> &'static str { panic!("planted") }));
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        let router = problem::everywhere(router);
+        let router = problem::with_fallbacks(router);
         tasks.spawn(http::serve(listener, router, bounds, shutdown.clone()));
         Self { address, shutdown, tasks, go, reached }
     }
@@ -100,7 +100,7 @@ impl Plain {
     }
 
     /// Lets every task of the server run until it has noticed the shutdown.
-    async fn hears(&self) {
+    async fn observe_shutdown(&self) {
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
@@ -113,13 +113,13 @@ impl Plain {
 
 /// One HTTP/1.1 response.
 #[derive(Debug)]
-struct Answer {
+struct TestResponse {
     status: u16,
     head: String,
     body: String,
 }
 
-impl Answer {
+impl TestResponse {
     fn problem(&self) -> Value {
         assert!(self.head.contains("content-type: application/problem+json"), "{self:?}");
         serde_json::from_str(&self.body).unwrap()
@@ -127,7 +127,7 @@ impl Answer {
 }
 
 /// Reads one response that has its length.
-async fn answer(socket: &mut TcpStream) -> Answer {
+async fn read_response(socket: &mut TcpStream) -> TestResponse {
     let mut bytes = Vec::new();
     let head_end = loop {
         if let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -146,15 +146,15 @@ async fn answer(socket: &mut TcpStream) -> Answer {
     while body.len() < length {
         assert!(timeout(STUCK, socket.read_buf(&mut body)).await.unwrap().unwrap() > 0);
     }
-    Answer { status, head, body: String::from_utf8(body).unwrap() }
+    TestResponse { status, head, body: String::from_utf8(body).unwrap() }
 }
 
 /// Sends one request and reads its response; `headers` are whole lines.
-async fn ask(socket: &mut TcpStream, line: &str, headers: &str, body: &[u8]) -> Answer {
+async fn ask(socket: &mut TcpStream, line: &str, headers: &str, body: &[u8]) -> TestResponse {
     let head = format!("{line} HTTP/1.1\r\nhost: test\r\n{headers}\r\n");
     socket.write_all(head.as_bytes()).await.unwrap();
     socket.write_all(body).await.unwrap();
-    answer(socket).await
+    read_response(socket).await
 }
 
 /// Waits until the server has closed this connection.

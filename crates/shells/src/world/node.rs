@@ -2,27 +2,27 @@
 
 use axum::body::Body;
 use http::Request;
-use orderstream_torture::send::http::Answer;
+use orderstream_torture::send::http::PlainResponse;
 
-use crate::clock::WallClock;
-use crate::host::{Host, Slot};
-use crate::journal::Device;
-use crate::parts::{Ground, Running, processor, requestor};
-use crate::plan::{Part, Syncs};
+use crate::clock::HostClock;
+use crate::host::{Host, ResultSlot};
+use crate::journal::HostJournal;
+use crate::parts::{HostEnvironment, RunningService, processor, requestor};
+use crate::plan::{HostRole, SyncEffect};
 
 /// The time in which a process has to end before it is killed, milliseconds: as Kubernetes grants
 /// it.
 const GRACE_MS: u64 = 30_000;
 /// The back-off after a failed start, milliseconds.
-const START_PAUSE_MS: u64 = 300;
+const START_BACKOFF_MS: u64 = 300;
 
 /// One process.
 #[derive(Debug)]
-pub(super) struct Node {
-    part: Part,
-    pub(super) clock: WallClock,
-    pub(super) device: Device,
-    up: Option<(Host, Running)>,
+pub(super) struct HostNode {
+    role: HostRole,
+    pub(super) clock: HostClock,
+    pub(super) journal: HostJournal,
+    up: Option<(Host, RunningService)>,
     /// The time of its next start, while it is down.
     start_at_ms: u64,
     /// While it drains: the time at which it is killed, and the time for which it stays down then;
@@ -32,12 +32,12 @@ pub(super) struct Node {
     held_until_ms: u64,
 }
 
-impl Node {
-    pub(super) fn new(part: Part, syncs: Syncs) -> Self {
+impl HostNode {
+    pub(super) fn new(role: HostRole, syncs: SyncEffect) -> Self {
         Self {
-            part,
-            clock: WallClock::default(),
-            device: Device::new(syncs),
+            role,
+            clock: HostClock::default(),
+            journal: HostJournal::new(syncs),
             up: None,
             start_at_ms: 0,
             stopping: None,
@@ -55,18 +55,20 @@ impl Node {
     }
 
     /// Starts it.
-    pub(super) fn boot(&mut self, now_ms: u64, ground: &Ground) {
-        let (host, journal) = (Host::boot(), self.device.open());
-        let running = match self.part {
-            Part::Processor(at) => processor(&host, &ground.urls[at], &journal, ground),
-            Part::Requestor => Some(requestor(&host, &journal, ground)),
+    pub(super) fn boot(&mut self, now_ms: u64, environment: &HostEnvironment) {
+        let (host, journal) = (Host::boot(), self.journal.open());
+        let running = match self.role {
+            HostRole::Processor(at) => {
+                processor(&host, &environment.urls[at], &journal, environment)
+            }
+            HostRole::Requestor => Some(requestor(&host, &journal, environment)),
         };
         match running {
             Some(running) => self.up = Some((host, running)),
             None => {
                 drop(host);
-                self.device.close();
-                self.start_at_ms = now_ms + START_PAUSE_MS;
+                self.journal.close();
+                self.start_at_ms = now_ms + START_BACKOFF_MS;
             }
         }
     }
@@ -74,7 +76,7 @@ impl Node {
     /// Ends it in the middle of whatever it does.
     pub(super) fn crash(&mut self, start_at_ms: u64) {
         if self.up.take().is_some() {
-            self.device.close();
+            self.journal.close();
             self.start_at_ms = start_at_ms;
             (self.stopping, self.frozen_until_ms) = (None, 0);
         }
@@ -99,7 +101,7 @@ impl Node {
     }
 
     /// Sets its clock, and restarts it at its time.
-    pub(super) fn look_after(&mut self, now_ms: u64, ground: &Ground) {
+    pub(super) fn supervise(&mut self, now_ms: u64, environment: &HostEnvironment) {
         self.clock.set(now_ms);
         let has_ended = self.up.as_ref().is_some_and(|(_, it)| it.ended.lock().is_some());
         match self.stopping {
@@ -107,18 +109,18 @@ impl Node {
                 self.crash(now_ms + down_ms);
             }
             // It could not start.
-            None if has_ended => self.crash(now_ms + START_PAUSE_MS),
+            None if has_ended => self.crash(now_ms + START_BACKOFF_MS),
             Some(_) | None => {}
         }
         if self.up.is_none() && self.start_at_ms <= now_ms {
-            self.boot(now_ms, ground);
+            self.boot(now_ms, environment);
         }
     }
 
     /// Lets its disk work.
     pub(super) fn pump(&self, now_ms: u64, rng: &mut fastrand::Rng) {
         if self.up.is_some() && !self.is_frozen(now_ms) && self.held_until_ms <= now_ms {
-            self.device.pump(rng);
+            self.journal.pump(rng);
         }
     }
 
@@ -132,8 +134,8 @@ impl Node {
     }
 
     /// Sends a request to its REST.
-    pub(super) fn ask(&self, request: Request<Body>) -> Option<Slot<Answer>> {
+    pub(super) fn send(&self, request: Request<Body>) -> Option<ResultSlot<PlainResponse>> {
         let (host, running) = self.up.as_ref()?;
-        running.ask(host, request)
+        running.send(host, request)
     }
 }

@@ -2,64 +2,64 @@
 
 use axum::body::Body;
 use http::Request;
-use orderstream_torture::history::{Found, Line, Roll, View};
-use orderstream_torture::op::Over;
-use orderstream_torture::read::poll::Page;
-use orderstream_torture::send::http::Answer;
+use orderstream_torture::command::ClientInterface;
+use orderstream_torture::history::{HistoryLine, OrderListReading, PageLookup, PageReading};
+use orderstream_torture::read::poll::PolledPage;
+use orderstream_torture::send::http::PlainResponse;
 
-use crate::client::Asked;
-use crate::host::Slot;
-use crate::readers::Recorder;
+use crate::client::RequestTarget;
+use crate::host::ResultSlot;
+use crate::readers::SimulationRecorder;
 
 /// The pause between two readings, milliseconds.
-const PAUSE_MS: u64 = 90;
+const POLL_INTERVAL_MS: u64 = 90;
 /// The deadline of one reading, milliseconds.
 const DEADLINE_MS: u64 = 3_000;
 /// The path of the requestor's list of orders.
-const ROLL: &str = "/api/v1/orders/tracking/status";
+const ROLL_PATH: &str = "/api/v1/orders/tracking/status";
 
 /// All pollers.
 #[derive(Debug)]
-pub(super) struct Pages {
-    watchers: Vec<Watcher>,
-    roll: Look,
-    rolled: Option<Vec<String>>,
+pub(super) struct PagePollers {
+    pollers: Vec<PagePoller>,
+    roll: PollState,
+    last_roll: Option<Vec<String>>,
 }
 
 #[derive(Debug)]
-struct Watcher {
-    page: Page,
+struct PagePoller {
+    page: PolledPage,
     order: String,
-    over: Over,
-    look: Look,
-    before: Option<View>,
+    over: ClientInterface,
+    poll: PollState,
+    before: Option<PageReading>,
 }
 
 /// The readings of one page, one after the other.
 #[derive(Debug, Default)]
-struct Look {
-    asked: Option<(u64, u64, Slot<Answer>)>,
+struct PollState {
+    pending: Option<(u64, u64, ResultSlot<PlainResponse>)>,
     next_ms: u64,
 }
 
-impl Look {
+impl PollState {
     /// Continues; returns an answer and the time of its request, if there is one now.
     fn step(
         &mut self,
-        (now_ms, t): (u64, u64),
-        ask: impl FnOnce() -> Option<Slot<Answer>>,
-    ) -> Option<(u64, Answer)> {
-        if let Some((since_ms, t_call, slot)) = &self.asked {
-            let answer = slot.lock().take().map(|answer| (*t_call, answer));
-            if answer.is_some() || since_ms + DEADLINE_MS <= now_ms {
-                self.asked = None;
-                self.next_ms = now_ms + PAUSE_MS;
+        (now_ms, now_us): (u64, u64),
+        send: impl FnOnce() -> Option<ResultSlot<PlainResponse>>,
+    ) -> Option<(u64, PlainResponse)> {
+        if let Some((since_ms, t_call, slot)) = &self.pending {
+            let response = slot.lock().take().map(|answer| (*t_call, answer));
+            if response.is_some() || since_ms + DEADLINE_MS <= now_ms {
+                self.pending = None;
+                self.next_ms = now_ms + POLL_INTERVAL_MS;
             }
-            return answer;
+            return response;
         }
         if self.next_ms <= now_ms {
-            self.next_ms = now_ms + PAUSE_MS;
-            self.asked = ask().map(|slot| (now_ms, t, slot));
+            self.next_ms = now_ms + POLL_INTERVAL_MS;
+            self.pending = send().map(|slot| (now_ms, now_us, slot));
         }
         None
     }
@@ -69,85 +69,104 @@ fn get(path: &str) -> Request<Body> {
     Request::get(path).body(Body::empty()).expect("a path")
 }
 
-impl Pages {
+impl PagePollers {
     /// Returns pollers of each order at the requestor and at its processor.
-    pub(super) fn new(orders: &[(String, Over)]) -> Self {
-        let mut watchers = Vec::new();
+    pub(super) fn new(orders: &[(String, ClientInterface)]) -> Self {
+        let mut pollers = Vec::new();
         for (order, home) in orders {
-            for (page, over) in [(Page::Tracking, Over::Requestor), (Page::Order, *home)] {
+            for (page, over) in
+                [(PolledPage::Tracking, ClientInterface::Requestor), (PolledPage::Order, *home)]
+            {
                 let order = order.clone();
-                let look = Look::default();
-                watchers.push(Watcher { page, order, over, look, before: None });
+                let poll = PollState::default();
+                pollers.push(PagePoller { page, order, over, poll, before: None });
             }
         }
-        Self { watchers, roll: Look::default(), rolled: None }
+        Self { pollers, roll: PollState::default(), last_roll: None }
     }
 
-    pub(super) fn step(&mut self, now_ms: u64, world: &impl Asked, recorder: &Recorder) {
-        for watcher in &mut self.watchers {
-            watcher.step(now_ms, world, recorder);
+    pub(super) fn step(
+        &mut self,
+        now_ms: u64,
+        target: &impl RequestTarget,
+        recorder: &SimulationRecorder,
+    ) {
+        for poller in &mut self.pollers {
+            poller.step(now_ms, target, recorder);
         }
-        let t = recorder.now();
-        let ask = || world.ask(Over::Requestor, get(ROLL));
-        let Some((t_call, answer)) = self.roll.step((now_ms, t), ask) else { return };
-        let body = answer.json();
+        let now_us = recorder.now();
+        let send = || target.send(ClientInterface::Requestor, get(ROLL_PATH));
+        let Some((t_call, response)) = self.roll.step((now_ms, now_us), send) else { return };
+        let body = response.json();
         let ids = body["tracked_order_ids"].as_array().into_iter().flatten();
         let orders: Vec<_> = ids.filter_map(|id| Some(id.as_str()?.to_owned())).collect();
-        let Some(total) = body["total_orders"].as_u64().filter(|_| answer.status == 200) else {
+        let Some(total) = body["total_orders"].as_u64().filter(|_| response.status == 200) else {
             return;
         };
-        if self.rolled.as_ref() != Some(&orders) {
-            self.rolled = Some(orders.clone());
-            recorder.write(Line::Roll(Roll { t_call, t_ret: t, orders, total }));
+        if self.last_roll.as_ref() != Some(&orders) {
+            self.last_roll = Some(orders.clone());
+            recorder.write(HistoryLine::OrderList(OrderListReading {
+                called_at: t_call,
+                returned_at: now_us,
+                orders,
+                total,
+            }));
         }
     }
 
     /// Returns the phase of an order as the requestor shows it; empty while it shows none.
     pub(super) fn phase(&self, order: &str) -> String {
-        let mut shown = self.watchers.iter().filter(|it| it.order == order);
-        let shown = shown.find(|it| matches!(it.page, Page::Tracking));
-        match shown.and_then(|it| it.before.as_ref()).map(|view| &view.found) {
-            Some(Found::Order(seen)) => seen.phase.clone(),
-            Some(Found::Nothing) | None => String::new(),
+        let mut pollers = self.pollers.iter().filter(|it| it.order == order);
+        let poller = pollers.find(|it| matches!(it.page, PolledPage::Tracking));
+        match poller.and_then(|it| it.before.as_ref()).map(|view| &view.result) {
+            Some(PageLookup::Order(order_view)) => order_view.phase.clone(),
+            Some(PageLookup::NotFound) | None => String::new(),
         }
     }
 
     /// Reports whether all pages of an order have shown this number of events.
-    pub(super) fn have_seen(&self, order: &str, last: u64) -> bool {
-        let mut of_order = self.watchers.iter().filter(|it| it.order == order);
-        of_order.all(|it| match it.before.as_ref().map(|view| &view.found) {
-            Some(Found::Order(seen)) => seen.last_seq >= last,
-            Some(Found::Nothing) | None => false,
+    pub(super) fn have_shown(&self, order: &str, last: u64) -> bool {
+        let mut of_order = self.pollers.iter().filter(|it| it.order == order);
+        of_order.all(|it| match it.before.as_ref().map(|view| &view.result) {
+            Some(PageLookup::Order(order_view)) => order_view.last_seq >= last,
+            Some(PageLookup::NotFound) | None => false,
         })
     }
 
     /// Records the last reading of each page as such.
-    pub(super) fn finish(&mut self, recorder: &Recorder) {
-        for watcher in &mut self.watchers {
-            if let Some(view) = watcher.before.take() {
-                recorder.write(Line::View(View { is_last: true, ..view }));
+    pub(super) fn finish(&mut self, recorder: &SimulationRecorder) {
+        for poller in &mut self.pollers {
+            if let Some(view) = poller.before.take() {
+                recorder.write(HistoryLine::Page(PageReading { is_last: true, ..view }));
             }
         }
     }
 }
 
-impl Watcher {
-    fn step(&mut self, now_ms: u64, world: &impl Asked, recorder: &Recorder) {
+impl PagePoller {
+    fn step(&mut self, now_ms: u64, target: &impl RequestTarget, recorder: &SimulationRecorder) {
         let Self { page, order, over, .. } = self;
-        let t = recorder.now();
-        let ask = || world.ask(*over, get(&page.path(order)));
-        let Some((t_call, answer)) = self.look.step((now_ms, t), ask) else { return };
-        let body = answer.json();
-        let found = match (answer.status, body["reason"].as_str()) {
-            (200, _) => Found::Order(page.seen(&body)),
-            (404, Some("ORDER_NOT_FOUND")) => Found::Nothing,
+        let now_us = recorder.now();
+        let send = || target.send(*over, get(&page.path(order)));
+        let Some((t_call, response)) = self.poll.step((now_ms, now_us), send) else { return };
+        let body = response.json();
+        let found = match (response.status, body["reason"].as_str()) {
+            (200, _) => PageLookup::Order(page.parse(&body)),
+            (404, Some("ORDER_NOT_FOUND")) => PageLookup::NotFound,
             _ => return,
         };
         let (page, order) = (page.name().to_owned(), order.clone());
-        let view = View { t_call, t_ret: t, page, order, found, is_last: false };
+        let view = PageReading {
+            called_at: t_call,
+            returned_at: now_us,
+            page,
+            order,
+            result: found,
+            is_last: false,
+        };
         // The same as before says nothing new.
-        if self.before.as_ref().map(|before| &before.found) != Some(&view.found) {
-            recorder.write(Line::View(view.clone()));
+        if self.before.as_ref().map(|before| &before.result) != Some(&view.result) {
+            recorder.write(HistoryLine::Page(view.clone()));
         }
         self.before = Some(view);
     }

@@ -12,10 +12,10 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::{Fault, Gone, Moment, Shared, Then, Write, tls};
+use super::{HookAction, HookPoint, ProxiedWrite, ProxyFault, ProxyState, WatchExpiry, tls};
 
 type Frames = ReceiverStream<Result<Frame<Bytes>, std::io::Error>>;
-type Answer = Response<http_body_util::Either<Full<Bytes>, StreamBody<Frames>>>;
+type ProxyResponse = Response<http_body_util::Either<Full<Bytes>, StreamBody<Frames>>>;
 
 /// The API server's error for a version that it has forgotten.
 const GONE: &str = concat!(
@@ -31,56 +31,61 @@ const NO_STREAM: &str = concat!(
 );
 
 pub(super) async fn relay(
-    shared: Arc<Shared>,
+    shared: Arc<ProxyState>,
     request: Request<Incoming>,
-) -> Result<Answer, Infallible> {
+) -> Result<ProxyResponse, Infallible> {
     let asks = |option: &str| request.uri().query().is_some_and(|query| query.contains(option));
     let (is_watch, is_streamed_list) = (asks("watch=true"), asks("sendInitialEvents=true"));
     let fault = *shared.fault.borrow();
     match fault {
-        Fault::Busy(seconds) => {
-            let mut answer = plain(StatusCode::TOO_MANY_REQUESTS, "too many requests\n");
-            answer.headers_mut().insert(RETRY_AFTER, seconds.into());
-            return Ok(answer);
+        ProxyFault::Busy(seconds) => {
+            let mut response = plain_response(StatusCode::TOO_MANY_REQUESTS, "too many requests\n");
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+            return Ok(response);
         }
-        Fault::Slow(millis) => tokio::time::sleep(Duration::from_millis(millis)).await,
-        Fault::Forgetful(how)
-            if is_watch && !is_streamed_list && shared.is_forgotten(request.uri().path()) =>
+        ProxyFault::Slow(millis) => tokio::time::sleep(Duration::from_millis(millis)).await,
+        ProxyFault::Compacted(expiry)
+            if is_watch && !is_streamed_list && shared.is_expired(request.uri().path()) =>
         {
-            return Ok(gone(how));
+            return Ok(expired_response(expiry));
         }
-        Fault::Forgetful(_)
+        ProxyFault::Compacted(_)
             if (!is_watch || is_streamed_list) && request.method() == Method::GET =>
         {
-            shared.is_listed(request.uri().path());
+            shared.mark_listed(request.uri().path());
         }
-        Fault::ListsInPages if is_streamed_list => {
-            return Ok(plain(StatusCode::UNPROCESSABLE_ENTITY, NO_STREAM));
+        ProxyFault::ListsInPages if is_streamed_list => {
+            return Ok(plain_response(StatusCode::UNPROCESSABLE_ENTITY, NO_STREAM));
         }
-        Fault::None | Fault::Down | Fault::Forgetful(_) | Fault::Silent | Fault::ListsInPages => {}
+        ProxyFault::None
+        | ProxyFault::Down
+        | ProxyFault::Compacted(_)
+        | ProxyFault::Silent
+        | ProxyFault::ListsInPages => {}
     }
-    let write = (request.method() != Method::GET).then(|| Write {
+    let write = (request.method() != Method::GET).then(|| ProxiedWrite {
         method: request.method().to_string(),
         path: request.uri().path().to_owned(),
     });
-    let is_lost =
-        |moment| write.as_ref().is_some_and(|write| shared.tell(write, moment) == Then::Lose);
-    if is_lost(Moment::Before) {
-        return Ok(plain(StatusCode::BAD_GATEWAY, "lost\n"));
+    let is_lost = |moment| {
+        write.as_ref().is_some_and(|write| shared.call_hook(write, moment) == HookAction::Lose)
+    };
+    if is_lost(HookPoint::Before) {
+        return Ok(plain_response(StatusCode::BAD_GATEWAY, "lost\n"));
     }
-    let answer = pass_on(&shared, request).await;
-    if is_lost(Moment::After) {
-        return Ok(plain(StatusCode::BAD_GATEWAY, "lost\n"));
+    let response = forward(&shared, request).await;
+    if is_lost(HookPoint::After) {
+        return Ok(plain_response(StatusCode::BAD_GATEWAY, "lost\n"));
     }
-    Ok(match answer {
-        Ok(answer) if is_watch => watched(shared, answer),
-        Ok(answer) => collected(answer).await,
-        Err(error) => plain(StatusCode::BAD_GATEWAY, &error.to_string()),
+    Ok(match response {
+        Ok(response) if is_watch => stream_watch(shared, response),
+        Ok(response) => collect_response(response).await,
+        Err(error) => plain_response(StatusCode::BAD_GATEWAY, &error.to_string()),
     })
 }
 
-async fn pass_on(
-    shared: &Shared,
+async fn forward(
+    shared: &ProxyState,
     request: Request<Incoming>,
 ) -> Result<Response<Incoming>, Box<dyn std::error::Error + Send + Sync>> {
     let (mut head, body) = request.into_parts();
@@ -92,20 +97,20 @@ async fn pass_on(
     Ok(sender.send_request(Request::from_parts(head, Full::new(body))).await?)
 }
 
-async fn collected(answer: Response<Incoming>) -> Answer {
-    let (mut head, body) = answer.into_parts();
+async fn collect_response(response: Response<Incoming>) -> ProxyResponse {
+    let (mut head, body) = response.into_parts();
     head.headers.remove(TRANSFER_ENCODING);
     match body.collect().await {
         Ok(body) => {
             Response::from_parts(head, http_body_util::Either::Left(Full::new(body.to_bytes())))
         }
-        Err(error) => plain(StatusCode::BAD_GATEWAY, &error.to_string()),
+        Err(error) => plain_response(StatusCode::BAD_GATEWAY, &error.to_string()),
     }
 }
 
 /// Passes a watch on until it is cut; while the fault is silence, holds everything back for good.
-fn watched(shared: Arc<Shared>, answer: Response<Incoming>) -> Answer {
-    let (mut head, mut body) = answer.into_parts();
+fn stream_watch(shared: Arc<ProxyState>, response: Response<Incoming>) -> ProxyResponse {
+    let (mut head, mut body) = response.into_parts();
     head.headers.remove(TRANSFER_ENCODING);
     let (sender, frames) = mpsc::channel(1);
     let mut cuts = shared.cuts.subscribe();
@@ -119,8 +124,8 @@ fn watched(shared: Arc<Shared>, answer: Response<Incoming>) -> Answer {
                     return;
                 }
                 frame = body.frame() => {
-                    if *shared.fault.borrow() == Fault::Silent {
-                        continue_in_silence(&sender).await;
+                    if *shared.fault.borrow() == ProxyFault::Silent {
+                        wait_for_disconnect(&sender).await;
                         return;
                     }
                     let Some(Ok(frame)) = frame else { return };
@@ -136,22 +141,22 @@ fn watched(shared: Arc<Shared>, answer: Response<Incoming>) -> Answer {
 }
 
 /// Waits until the watcher disconnects.
-async fn continue_in_silence<T>(sender: &mpsc::Sender<T>) {
+async fn wait_for_disconnect<T>(sender: &mpsc::Sender<T>) {
     sender.closed().await;
 }
 
-fn gone(how: Gone) -> Answer {
-    match how {
-        Gone::Event => {
-            plain(StatusCode::OK, &format!("{{\"type\":\"ERROR\",\"object\":{GONE}}}\n"))
+fn expired_response(expiry: WatchExpiry) -> ProxyResponse {
+    match expiry {
+        WatchExpiry::Event => {
+            plain_response(StatusCode::OK, &format!("{{\"type\":\"ERROR\",\"object\":{GONE}}}\n"))
         }
-        Gone::Status => plain(StatusCode::GONE, GONE),
+        WatchExpiry::Status => plain_response(StatusCode::GONE, GONE),
     }
 }
 
-fn plain(status: StatusCode, text: &str) -> Answer {
+fn plain_response(status: StatusCode, text: &str) -> ProxyResponse {
     let body = Full::new(Bytes::from(text.to_owned()));
-    let mut answer = Response::new(http_body_util::Either::Left(body));
-    *answer.status_mut() = status;
-    answer
+    let mut response = Response::new(http_body_util::Either::Left(body));
+    *response.status_mut() = status;
+    response
 }

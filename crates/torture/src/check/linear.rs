@@ -11,67 +11,72 @@
 
 use std::collections::BTreeMap;
 
-use super::cause::{Mark, already, causes, is_grounded, mark};
+use super::cause::{EventAttribution, attribution, causes, is_already_done, is_grounded};
 use super::keys::CONFLICT;
-use super::model::State;
-use super::{Finding, Sorted};
-use crate::event::Event;
-use crate::history::{Act, Found, Micros};
-use crate::op::{Op, Outcome};
+use super::model::ReferenceState;
+use super::{HistoryFinding, SortedHistory};
+use crate::command::{ClientCommand, ClientOutcome};
+use crate::event::ComparableEvent;
+use crate::history::{ClientAttempt, Micros, PageLookup};
 
-pub(super) fn check(sorted: &Sorted<'_>) -> Vec<Finding> {
+pub(super) fn check(history: &SortedHistory<'_>) -> Vec<HistoryFinding> {
     let mut findings = Vec::new();
-    for order in sorted.orders() {
-        let acts = sorted.acts_of(order);
-        match sorted.lists.get(order) {
-            Some(events) => Line::new(sorted, order, events, &acts).check(&acts, &mut findings),
-            None => lost(order, &acts, &mut findings),
+    for order in history.orders() {
+        let commands = history.commands_of(order);
+        match history.lists.get(order) {
+            Some(events) => Linearisation::new(history, order, events, &commands)
+                .check(&commands, &mut findings),
+            None => check_without_list(order, &commands, &mut findings),
         }
-        unknown(&acts, &mut findings);
+        check_known(&commands, &mut findings);
     }
     findings
 }
 
 /// Checks an order without a list: no command may have succeeded.
-fn lost(order: &str, acts: &BTreeMap<&str, Vec<&Act>>, findings: &mut Vec<Finding>) {
-    let all = acts.values().flatten();
-    let done = all.filter(|act| matches!(act.result, Outcome::Ok { .. })).count();
-    if done > 0 {
-        let text = format!("{done} acts were answered with success, and there is no list");
-        findings.push(Finding::new("P1", order, text));
+fn check_without_list(
+    order: &str,
+    commands: &BTreeMap<&str, Vec<&ClientAttempt>>,
+    findings: &mut Vec<HistoryFinding>,
+) {
+    let all = commands.values().flatten();
+    let succeeded = all.filter(|act| matches!(act.result, ClientOutcome::Ok { .. })).count();
+    if succeeded > 0 {
+        let text = format!("{succeeded} acts were answered with success, and there is no list");
+        findings.push(HistoryFinding::new("P1", order, text));
     }
 }
 
 /// Checks that every command has a known outcome once all faults have ended.
-fn unknown(acts: &BTreeMap<&str, Vec<&Act>>, findings: &mut Vec<Finding>) {
-    for attempts in acts.values() {
+fn check_known(commands: &BTreeMap<&str, Vec<&ClientAttempt>>, findings: &mut Vec<HistoryFinding>) {
+    for attempts in commands.values() {
         if let Some(last) = attempts.last()
             && !attempts.iter().any(|act| act.result.is_known())
         {
             let text = format!("not known when all was well: {:?}", last.result);
-            findings.push(Finding::of_act("P9", last, text));
+            findings.push(HistoryFinding::of_command("P9", last, text));
         }
     }
 }
 
 /// Reports whether the command was sent again after this attempt was answered.
-fn is_repeated(act: &Act, attempts: &[&Act]) -> bool {
-    attempts.iter().any(|later| later.t_call >= act.t_ret)
+fn is_repeated(attempt: &ClientAttempt, attempts: &[&ClientAttempt]) -> bool {
+    attempts.iter().any(|later| later.called_at >= attempt.returned_at)
 }
 
 /// An attempt without an event of its own, which is to be placed.
-struct Loose<'a> {
+struct UnplacedAttempt<'a> {
     /// The earliest time of its place.
-    asked: Micros,
-    act: &'a Act,
+    earliest: Micros,
+    attempt: &'a ClientAttempt,
     /// The greatest length of the list at its place: it is before the event of a later attempt.
-    most: u64,
+    length_max: u64,
 }
 
 /// The linearisation of one order.
-struct Line<'a> {
-    events: &'a [Event],
-    states: Vec<State>,
+struct Linearisation<'a> {
+    events: &'a [ComparableEvent],
+    states: Vec<ReferenceState>,
     opened_at: i64,
     /// Set when the order was sealed and never opened, so that its content stays hidden.
     is_hidden: bool,
@@ -81,192 +86,217 @@ struct Line<'a> {
     not_before: Vec<Micros>,
 }
 
-impl<'a> Line<'a> {
+impl<'a> Linearisation<'a> {
     fn new(
-        sorted: &Sorted<'_>,
+        history: &SortedHistory<'_>,
         order: &str,
-        events: &'a [Event],
-        acts: &BTreeMap<&str, Vec<&Act>>,
+        events: &'a [ComparableEvent],
+        commands: &BTreeMap<&str, Vec<&ClientAttempt>>,
     ) -> Self {
         let opened_at = events.first().map_or(0, |event| event.at);
         let is_sealed = events.first().is_some_and(|event| event.sealed);
         let is_opened = events.iter().any(|event| event.kind == "ProposalsOpened");
-        let mut line = Self {
+        let mut linearisation = Self {
             events,
-            states: State::all(events),
+            states: ReferenceState::all(events),
             opened_at,
             is_hidden: is_sealed && !is_opened,
             known: Vec::new(),
             not_before: vec![0; events.len() + 1],
         };
-        for attempts in acts.values() {
-            line.learn(attempts);
+        for attempts in commands.values() {
+            linearisation.add_bounds(attempts);
         }
-        let told = sorted.told.iter().filter(|told| told.order == order);
-        line.known.extend(told.map(|told| (told.t, told.event.seq)));
-        for view in sorted.views.iter().filter(|view| view.order == order) {
-            if let Found::Order(seen) = &view.found {
-                line.known.push((view.t_ret, seen.last_seq));
+        let receipts = history.receipts.iter().filter(|told| told.order == order);
+        linearisation.known.extend(receipts.map(|told| (told.received_at, told.event.seq)));
+        for reading in history.page_readings.iter().filter(|view| view.order == order) {
+            if let PageLookup::Order(snapshot) = &reading.result {
+                linearisation.known.push((reading.returned_at, snapshot.last_seq));
             }
         }
-        line.known.sort_unstable();
+        linearisation.known.sort_unstable();
         let mut longest = 0;
-        for (_, length) in &mut line.known {
+        for (_, length) in &mut linearisation.known {
             longest = longest.max(*length);
             *length = longest;
         }
-        line
+        linearisation
     }
 
     /// Adds the bounds that one command's attempts give for the time of its event.
-    fn learn(&mut self, attempts: &[&Act]) {
+    fn add_bounds(&mut self, attempts: &[&ClientAttempt]) {
         let Some(first) = attempts.first() else { return };
-        if mark(&first.op) != Mark::Own {
+        if attribution(&first.command) != EventAttribution::Unique {
             return;
         }
         let Some(seq) = self.effect(first) else { return };
         if let Some(slot) = usize::try_from(seq).ok().and_then(|at| self.not_before.get_mut(at)) {
-            *slot = first.t_call;
+            *slot = first.called_at;
         }
         // Only who holds the list knows how long it is: the requestor may speak too early, which is
         // found by itself, and must not cast doubt on others.
-        let answered = attempts.iter().find(|act| act.result == Outcome::Ok { seq: Some(seq) });
-        self.known.extend(answered.map(|act| (act.t_ret, seq)));
+        let answered =
+            attempts.iter().find(|act| act.result == ClientOutcome::Ok { seq: Some(seq) });
+        self.known.extend(answered.map(|act| (act.returned_at, seq)));
     }
 
-    fn effect(&self, act: &Act) -> Option<u64> {
+    fn effect(&self, attempt: &ClientAttempt) -> Option<u64> {
         let mut events = self.events.iter();
-        events.find(|event| causes(act, event, self.opened_at)).map(|event| event.seq)
+        events.find(|event| causes(attempt, event, self.opened_at)).map(|event| event.seq)
     }
 
     /// Returns the least possible length of the list at this time.
-    fn at_least(&self, t: Micros) -> u64 {
-        let known = self.known.partition_point(|(when, _)| *when < t);
+    fn at_least(&self, time: Micros) -> u64 {
+        let known = self.known.partition_point(|(when, _)| *when < time);
         known.checked_sub(1).and_then(|last| self.known.get(last)).map_or(0, |(_, length)| *length)
     }
 
     /// Returns the greatest possible length of the list at this time.
-    fn at_most(&self, t: Micros) -> u64 {
-        let later = self.not_before.iter().skip(1).position(|when| *when > t);
+    fn at_most(&self, time: Micros) -> u64 {
+        let later = self.not_before.iter().skip(1).position(|when| *when > time);
         later.unwrap_or(self.events.len()) as u64
     }
 
-    fn check(&self, acts: &BTreeMap<&str, Vec<&Act>>, findings: &mut Vec<Finding>) {
-        self.in_time(acts, findings);
-        let mut loose: Vec<Loose<'_>> = Vec::new();
-        for attempts in acts.values() {
+    fn check(
+        &self,
+        commands: &BTreeMap<&str, Vec<&ClientAttempt>>,
+        findings: &mut Vec<HistoryFinding>,
+    ) {
+        self.check_real_time_order(commands, findings);
+        let mut unplaced: Vec<UnplacedAttempt<'_>> = Vec::new();
+        for attempts in commands.values() {
             let Some(first) = attempts.first() else { continue };
-            let effect = (mark(&first.op) == Mark::Own).then(|| self.effect(first)).flatten();
-            for act in attempts {
-                match (&act.result, effect) {
-                    (Outcome::Unknown { .. }, _) => {}
-                    (Outcome::Fail { reason }, _) if reason == CONFLICT => {}
+            let effect = (attribution(&first.command) == EventAttribution::Unique)
+                .then(|| self.effect(first))
+                .flatten();
+            for attempt in attempts {
+                match (&attempt.result, effect) {
+                    (ClientOutcome::Unknown { .. }, _) => {}
+                    (ClientOutcome::Fail { reason }, _) if reason == CONFLICT => {}
                     // Nothing remembers a refusal: sent again, the act may be done then.
-                    (Outcome::Fail { .. }, Some(seq)) if is_repeated(act, attempts) => {
-                        loose.push(Loose { asked: act.t_call, act, most: seq.saturating_sub(1) });
+                    (ClientOutcome::Fail { .. }, Some(seq)) if is_repeated(attempt, attempts) => {
+                        unplaced.push(UnplacedAttempt {
+                            earliest: attempt.called_at,
+                            attempt,
+                            length_max: seq.saturating_sub(1),
+                        });
                     }
-                    (Outcome::Fail { reason }, Some(seq)) => {
+                    (ClientOutcome::Fail { reason }, Some(seq)) => {
                         let text = format!("refused with {reason}, and is #{seq} of the list");
-                        findings.push(Finding::of_act("P3", act, text));
+                        findings.push(HistoryFinding::of_command("P3", attempt, text));
                     }
-                    (Outcome::Ok { seq }, Some(effect)) => {
-                        self.answered(act, *seq, effect, findings);
+                    (ClientOutcome::Ok { seq }, Some(effect)) => {
+                        self.check_reply(attempt, *seq, effect, findings);
                     }
-                    (_, None) => loose.push(Loose { asked: first.t_call, act, most: u64::MAX }),
+                    (_, None) => unplaced.push(UnplacedAttempt {
+                        earliest: first.called_at,
+                        attempt,
+                        length_max: u64::MAX,
+                    }),
                 }
             }
         }
-        loose.sort_by_key(|loose| loose.act.t_ret);
-        self.place(&loose, findings);
+        unplaced.sort_by_key(|loose| loose.attempt.returned_at);
+        self.place_all(&unplaced, findings);
     }
 
     /// Checks that the list is in the order of real time.
-    fn in_time(&self, acts: &BTreeMap<&str, Vec<&Act>>, findings: &mut Vec<Finding>) {
-        for first in acts.values().filter_map(|attempts| attempts.first()) {
-            if mark(&first.op) != Mark::Own {
+    fn check_real_time_order(
+        &self,
+        commands: &BTreeMap<&str, Vec<&ClientAttempt>>,
+        findings: &mut Vec<HistoryFinding>,
+    ) {
+        for first in commands.values().filter_map(|attempts| attempts.first()) {
+            if attribution(&first.command) != EventAttribution::Unique {
                 continue;
             }
             let Some(seq) = self.effect(first) else { continue };
-            let known = self.at_least(first.t_call);
+            let known = self.at_least(first.called_at);
             if known >= seq {
                 let text = format!("is #{seq}, and #{known} was known before it was asked for");
-                findings.push(Finding::of_act("P12", first, text));
+                findings.push(HistoryFinding::of_command("P12", first, text));
             }
         }
     }
 
     /// Checks a successful command with an event: the event was there when it was answered, and is
     /// the one named.
-    fn answered(&self, act: &Act, named: Option<u64>, effect: u64, findings: &mut Vec<Finding>) {
-        if effect > self.at_most(act.t_ret) {
+    fn check_reply(
+        &self,
+        attempt: &ClientAttempt,
+        replied_seq: Option<u64>,
+        effect: u64,
+        findings: &mut Vec<HistoryFinding>,
+    ) {
+        if effect > self.at_most(attempt.returned_at) {
             let text = format!("answered with success before it was #{effect} of the list");
-            findings.push(Finding::of_act("P12", act, text));
+            findings.push(HistoryFinding::of_command("P12", attempt, text));
         }
-        if let Some(seq) = named
+        if let Some(seq) = replied_seq
             && seq != effect
-            && !matches!(act.op, Op::Award { .. })
+            && !matches!(attempt.command, ClientCommand::Award { .. })
         {
             let text = format!("answered with #{seq}, and is #{effect} of the list");
-            findings.push(Finding::of_act("P3", act, text));
+            findings.push(HistoryFinding::of_command("P3", attempt, text));
         }
     }
 
     /// Finds a place for each attempt without an event of its own; they are sorted by the time of
     /// their return.
-    fn place(&self, loose: &[Loose<'_>], findings: &mut Vec<Finding>) {
+    fn place_all(&self, unplaced: &[UnplacedAttempt<'_>], findings: &mut Vec<HistoryFinding>) {
         let mut placed: Vec<(Micros, u64)> = Vec::new();
-        for Loose { asked, act, most } in loose {
-            if self.is_hidden && !act.op.is_end() {
+        for UnplacedAttempt { earliest, attempt, length_max } in unplaced {
+            if self.is_hidden && !attempt.command.is_end() {
                 continue;
             }
-            let before = placed.partition_point(|(t_ret, _)| t_ret < asked);
+            let before = placed.partition_point(|(t_ret, _)| t_ret < earliest);
             let least = before.checked_sub(1).and_then(|at| placed.get(at)).map_or(0, |(_, k)| *k);
-            let from = self.at_least(*asked).max(least);
-            let to = self.at_most(act.t_ret).min(*most);
-            match (from..=to).find(|length| self.is_true(act, *length)) {
+            let from = self.at_least(*earliest).max(least);
+            let to = self.at_most(attempt.returned_at).min(*length_max);
+            match (from..=to).find(|length| self.is_true(attempt, *length)) {
                 Some(length) => {
-                    placed.push((act.t_ret, length.max(placed.last().map_or(0, |p| p.1))))
+                    placed.push((attempt.returned_at, length.max(placed.last().map_or(0, |p| p.1))))
                 }
-                None => findings.push(self.untrue(act, (from, to))),
+                None => findings.push(self.untrue_finding(attempt, (from, to))),
             }
         }
     }
 
     /// Reports whether the reply is true for this length of the list.
-    fn is_true(&self, act: &Act, length: u64) -> bool {
+    fn is_true(&self, attempt: &ClientAttempt, length: u64) -> bool {
         let at = usize::try_from(length).unwrap_or(usize::MAX);
         let Some(state) = self.states.get(at) else { return false };
-        match &act.result {
-            Outcome::Unknown { .. } => true,
-            Outcome::Fail { reason } if reason == "INTERNAL" => true,
-            Outcome::Fail { reason } => is_grounded(act, reason, state),
-            Outcome::Ok { .. } => {
+        match &attempt.result {
+            ClientOutcome::Unknown { .. } => true,
+            ClientOutcome::Fail { reason } if reason == "INTERNAL" => true,
+            ClientOutcome::Fail { reason } => is_grounded(attempt, reason, state),
+            ClientOutcome::Ok { .. } => {
                 let last = at.checked_sub(1).and_then(|before| self.events.get(before));
-                already(act, state)
-                    || (mark(&act.op) == Mark::Sort
-                        && last.is_some_and(|event| causes(act, event, self.opened_at)))
+                is_already_done(attempt, state)
+                    || (attribution(&attempt.command) == EventAttribution::KindOnly
+                        && last.is_some_and(|event| causes(attempt, event, self.opened_at)))
             }
         }
     }
 
-    fn untrue(&self, act: &Act, (from, to): (u64, u64)) -> Finding {
+    fn untrue_finding(&self, attempt: &ClientAttempt, (from, to): (u64, u64)) -> HistoryFinding {
         let at = usize::try_from(to).unwrap_or(usize::MAX);
         let phase = self.states.get(at).map_or("", |state| state.phase);
-        match &act.result {
-            Outcome::Fail { reason } => {
+        match &attempt.result {
+            ClientOutcome::Fail { reason } => {
                 let text = format!(
                     "refused with {reason} at #{from} to #{to} ({phase}), where it is untrue"
                 );
-                Finding::of_act("P12", act, text)
+                HistoryFinding::of_command("P12", attempt, text)
             }
-            Outcome::Ok { .. } | Outcome::Unknown { .. } => {
+            ClientOutcome::Ok { .. } | ClientOutcome::Unknown { .. } => {
                 let end =
                     self.events.last().map(|event| format!("{} {}", event.kind, event.proposal));
                 let text = format!(
                     "answered with success, and is not in the list (#{from} to #{to} {phase}; the end: {})",
                     end.unwrap_or_default()
                 );
-                Finding::of_act("P1", act, text)
+                HistoryFinding::of_command("P1", attempt, text)
             }
         }
     }

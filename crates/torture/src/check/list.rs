@@ -3,22 +3,22 @@
 
 use std::collections::BTreeMap;
 
-use super::cause::{Mark, causes, mark};
-use super::model::State;
-use super::{Finding, Sorted};
-use crate::event::Event;
-use crate::history::Act;
+use super::cause::{EventAttribution, attribution, causes};
+use super::model::ReferenceState;
+use super::{HistoryFinding, SortedHistory};
+use crate::event::ComparableEvent;
+use crate::history::ClientAttempt;
 
-pub(super) fn check(sorted: &Sorted<'_>) -> Vec<Finding> {
+pub(super) fn check(history: &SortedHistory<'_>) -> Vec<HistoryFinding> {
     let mut findings = Vec::new();
-    for (order, events) in &sorted.lists {
-        legal(order, events, &mut findings);
-        let acts = sorted.acts_of(order);
-        invented(order, events, &acts, &mut findings);
-        doubled(events, &acts, &mut findings);
+    for (order, events) in &history.lists {
+        check_legal(order, events, &mut findings);
+        let commands = history.commands_of(order);
+        check_requested(order, events, &commands, &mut findings);
+        check_single_effects(events, &commands, &mut findings);
     }
-    for reading in &sorted.readings {
-        let Some(list) = sorted.lists.get(reading.order.as_str()) else { continue };
+    for reading in &history.event_list_readings {
+        let Some(list) = history.lists.get(reading.order.as_str()) else { continue };
         let text = match &reading.events {
             // gRPC is not handed on: only the holder answers it.
             Err(reason) if reading.by == "grpc" && reason == "ORDER_NOT_FOUND" => continue,
@@ -31,36 +31,36 @@ pub(super) fn check(sorted: &Sorted<'_>) -> Vec<Finding> {
                 None => continue,
             },
         };
-        findings.push(Finding::new("P13", &reading.order, text));
+        findings.push(HistoryFinding::new("P13", &reading.order, text));
     }
     findings
 }
 
 /// Checks that each event may follow the ones before it.
-fn legal(order: &str, events: &[Event], findings: &mut Vec<Finding>) {
-    for (event, state) in events.iter().zip(State::all(events)) {
+fn check_legal(order: &str, events: &[ComparableEvent], findings: &mut Vec<HistoryFinding>) {
+    for (event, state) in events.iter().zip(ReferenceState::all(events)) {
         if let Some(text) = state.refuse(event) {
             let is_time = text.contains("deadline") || text.contains("early");
-            findings.push(Finding::new(if is_time { "P11" } else { "P12" }, order, text));
+            findings.push(HistoryFinding::new(if is_time { "P11" } else { "P12" }, order, text));
         }
     }
-    if !State::all(events).last().is_some_and(State::is_over) {
-        findings.push(Finding::new("P8", order, "did not come to its end"));
+    if !ReferenceState::all(events).last().is_some_and(ReferenceState::is_over) {
+        findings.push(HistoryFinding::new("P8", order, "did not come to its end"));
     }
 }
 
 /// Checks that each event of a buyer or a seller was requested.
-fn invented(
+fn check_requested(
     order: &str,
-    events: &[Event],
-    acts: &BTreeMap<&str, Vec<&Act>>,
-    findings: &mut Vec<Finding>,
+    events: &[ComparableEvent],
+    commands: &BTreeMap<&str, Vec<&ClientAttempt>>,
+    findings: &mut Vec<HistoryFinding>,
 ) {
     let opened_at = events.first().map_or(0, |event| event.at);
     // Content under a seal that was never opened cannot be told apart.
     let is_hidden = events.first().is_some_and(|event| event.sealed)
         && !events.iter().any(|event| event.kind == "ProposalsOpened");
-    let states = State::all(events);
+    let states = ReferenceState::all(events);
     for (event, state) in events.iter().zip(&states) {
         let by_itself = event.change == "expired"
             || (event.kind == "SellerNotified" && event.change != "seen")
@@ -69,19 +69,23 @@ fn invented(
                 event.kind.as_str(),
                 "OrderOpened" | "SellersSelected" | "ProposalsOpened" | "ProposalClosed"
             );
-        let mut asked = acts.values().filter_map(|attempts| attempts.first());
-        if !by_itself && !is_hidden && !asked.any(|act| causes(act, event, opened_at)) {
-            findings.push(Finding::new("P3b", order, format!("nobody asked for {event:?}")));
+        let mut requested = commands.values().filter_map(|attempts| attempts.first());
+        if !by_itself && !is_hidden && !requested.any(|act| causes(act, event, opened_at)) {
+            findings.push(HistoryFinding::new("P3b", order, format!("nobody asked for {event:?}")));
         }
     }
 }
 
 /// Checks that each command has one effect.
-fn doubled(events: &[Event], acts: &BTreeMap<&str, Vec<&Act>>, findings: &mut Vec<Finding>) {
+fn check_single_effects(
+    events: &[ComparableEvent],
+    commands: &BTreeMap<&str, Vec<&ClientAttempt>>,
+    findings: &mut Vec<HistoryFinding>,
+) {
     let opened_at = events.first().map_or(0, |event| event.at);
-    let states = State::all(events);
-    for act in acts.values().filter_map(|attempts| attempts.first()) {
-        if mark(&act.op) != Mark::Own {
+    let states = ReferenceState::all(events);
+    for attempt in commands.values().filter_map(|attempts| attempts.first()) {
+        if attribution(&attempt.command) != EventAttribution::Unique {
             continue;
         }
         let effects: Vec<u64> = events
@@ -89,13 +93,17 @@ fn doubled(events: &[Event], acts: &BTreeMap<&str, Vec<&Act>>, findings: &mut Ve
             .zip(&states)
             .filter(|(event, state)| {
                 // An award that waits to count is said again in its first words.
-                let is_said_again = event.kind == "AwardPending" && state.pending().is_some();
-                !is_said_again && causes(act, event, opened_at)
+                let is_restated = event.kind == "AwardPending" && state.pending().is_some();
+                !is_restated && causes(attempt, event, opened_at)
             })
             .map(|(event, _)| event.seq)
             .collect();
         if effects.len() > 1 {
-            findings.push(Finding::of_act("P3", act, format!("has {effects:?} as effects")));
+            findings.push(HistoryFinding::of_command(
+                "P3",
+                attempt,
+                format!("has {effects:?} as effects"),
+            ));
         }
     }
 }

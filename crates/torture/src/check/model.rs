@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::event::Event;
+use crate::event::ComparableEvent;
 
 /// The visibility of an order's proposals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(super) enum Seal {
 
 /// An order after some of its events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct State {
+pub(super) struct ReferenceState {
     /// The last event's sequence number; 0 before the first.
     pub(super) seq: u64,
     /// `Open`, `Paused`, or the end; empty before the first event.
@@ -37,22 +37,22 @@ pub(super) struct State {
     /// The number of follow-ups.
     pub(super) follow_ups: u64,
     pending: Option<(String, i64)>,
-    asked: Vec<String>,
-    proposals: BTreeMap<String, Held>,
+    invited: Vec<String>,
+    proposals: BTreeMap<String, ReferenceProposal>,
     last_at: i64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Held {
+struct ReferenceProposal {
     seller: String,
     status: &'static str,
     version: u64,
     lock: Option<(String, i64)>,
 }
 
-impl State {
+impl ReferenceState {
     /// Returns the states before the first event and after each.
-    pub(super) fn all(events: &[Event]) -> Vec<Self> {
+    pub(super) fn all(events: &[ComparableEvent]) -> Vec<Self> {
         let mut states = vec![Self::default()];
         for event in events {
             let mut next = states.last().cloned().unwrap_or_default();
@@ -79,7 +79,7 @@ impl State {
     }
 
     /// Returns the holder of a proposal's edit lock, also when it has lapsed.
-    pub(super) fn held_by(&self, proposal: &str) -> Option<&str> {
+    pub(super) fn lock_holder(&self, proposal: &str) -> Option<&str> {
         self.proposals.get(proposal)?.lock.as_ref().map(|(holder, _)| holder.as_str())
     }
 
@@ -88,8 +88,8 @@ impl State {
         self.pending.as_ref().map(|(proposal, _)| proposal)
     }
 
-    pub(super) fn is_asked(&self, seller: &str) -> bool {
-        self.asked.iter().any(|name| name == seller)
+    pub(super) fn is_invited(&self, seller: &str) -> bool {
+        self.invited.iter().any(|name| name == seller)
     }
 
     /// Returns the numbers of proposals: received, open, withdrawn, closed.
@@ -102,12 +102,14 @@ impl State {
 
     /// Returns each proposal's id, status and version.
     pub(super) fn proposals(&self) -> Vec<(String, String, u64)> {
-        let row = |(id, held): (&String, &Held)| (id.clone(), held.status.to_owned(), held.version);
+        let row = |(id, held): (&String, &ReferenceProposal)| {
+            (id.clone(), held.status.to_owned(), held.version)
+        };
         self.proposals.iter().map(row).collect()
     }
 
     /// Returns the rule that this event breaks as the next one; absent if it may follow.
-    pub(super) fn refuse(&self, event: &Event) -> Option<String> {
+    pub(super) fn refuse(&self, event: &ComparableEvent) -> Option<String> {
         let wrong = |text: &str| Some(format!("#{} {}: {text}", event.seq, event.kind));
         if event.seq != self.seq + 1 {
             return wrong(&format!("follows #{}", self.seq));
@@ -138,7 +140,7 @@ impl State {
 
     /// Refuses events of sellers and buyers after the deadline and before the event of the
     /// deadline.
-    fn refuse_late(&self, event: &Event) -> Option<String> {
+    fn refuse_late(&self, event: &ComparableEvent) -> Option<String> {
         let by_clock = event.change == "expired"
             || matches!(event.kind.as_str(), "ProposalsOpened" | "OrderOpened" | "SellerNotified");
         let is_late =
@@ -147,7 +149,7 @@ impl State {
             .then(|| format!("{} ms after the deadline", event.at - self.expires_at))
     }
 
-    fn refuse_taking(&self) -> Option<String> {
+    fn refuse_not_accepting(&self) -> Option<String> {
         if self.phase == "Paused" {
             return Some("the order was paused".to_owned());
         }
@@ -157,51 +159,51 @@ impl State {
         self.pending.as_ref().map(|_| "an award waited to count".to_owned())
     }
 
-    fn refuse_proposal(&self, event: &Event) -> Option<String> {
+    fn refuse_proposal(&self, event: &ComparableEvent) -> Option<String> {
         if self.proposals.contains_key(&event.proposal) {
             return Some(format!("{} was there before", event.proposal));
         }
-        self.refuse_taking()
+        self.refuse_not_accepting()
     }
 
-    fn refuse_update(&self, event: &Event) -> Option<String> {
+    fn refuse_update(&self, event: &ComparableEvent) -> Option<String> {
         if !matches!(event.change.as_str(), "amended" | "withdrawn") {
             return None;
         }
-        let Some(held) = self.proposals.get(&event.proposal) else {
+        let Some(proposal) = self.proposals.get(&event.proposal) else {
             return Some(format!("there was no {}", event.proposal));
         };
-        if held.status != "Open" {
-            return Some(format!("{} was {}", event.proposal, held.status));
+        if proposal.status != "Open" {
+            return Some(format!("{} was {}", event.proposal, proposal.status));
         }
-        let is_locked = held.is_locked_to_others(&held.seller, event.at);
+        let is_locked = proposal.is_locked_to_others(&proposal.seller, event.at);
         if is_locked {
-            return Some(format!("{} was locked by another: {:?}", event.proposal, held.lock));
+            return Some(format!("{} was locked by another: {:?}", event.proposal, proposal.lock));
         }
         if event.change == "withdrawn" {
             return self.pending.as_ref().map(|_| "an award waited to count".to_owned());
         }
-        if event.version != Some(held.version + 1) && event.version.is_some() {
-            return Some(format!("version {:?} follows {}", event.version, held.version));
+        if event.version != Some(proposal.version + 1) && event.version.is_some() {
+            return Some(format!("version {:?} follows {}", event.version, proposal.version));
         }
-        self.refuse_taking()
+        self.refuse_not_accepting()
     }
 
-    fn refuse_lock(&self, event: &Event) -> Option<String> {
-        let held = self.proposals.get(&event.proposal)?;
-        if held.is_locked_to_others(&event.who, event.at) {
-            return Some(format!("{} was locked by another: {:?}", event.proposal, held.lock));
+    fn refuse_lock(&self, event: &ComparableEvent) -> Option<String> {
+        let proposal = self.proposals.get(&event.proposal)?;
+        if proposal.is_locked_to_others(&event.actor, event.at) {
+            return Some(format!("{} was locked by another: {:?}", event.proposal, proposal.lock));
         }
         if event.change == "unlocked" {
             return None;
         }
-        if held.status != "Open" {
-            return Some(format!("{} was {}", event.proposal, held.status));
+        if proposal.status != "Open" {
+            return Some(format!("{} was {}", event.proposal, proposal.status));
         }
-        self.refuse_taking()
+        self.refuse_not_accepting()
     }
 
-    fn refuse_award(&self, event: &Event) -> Option<String> {
+    fn refuse_award(&self, event: &ComparableEvent) -> Option<String> {
         match &self.pending {
             Some((pending, _)) if *pending != event.proposal => {
                 Some(format!("{pending} waited to count"))
@@ -220,7 +222,7 @@ impl State {
         }
     }
 
-    fn fold(&mut self, event: &Event) {
+    fn fold(&mut self, event: &ComparableEvent) {
         (self.seq, self.last_at) = (event.seq, event.at);
         match event.kind.as_str() {
             "OrderOpened" => {
@@ -229,18 +231,22 @@ impl State {
                 self.expires_at = event.until.unwrap_or(i64::MAX);
                 self.seal = if event.sealed { Seal::Sealed } else { Seal::None };
             }
-            "SellersSelected" => self.asked.clone_from(&event.sellers),
+            "SellersSelected" => self.invited.clone_from(&event.sellers),
             "NewProposal" => {
-                let held =
-                    Held { seller: event.who.clone(), status: "Open", version: 1, lock: None };
-                self.proposals.insert(event.proposal.clone(), held);
+                let proposal = ReferenceProposal {
+                    seller: event.actor.clone(),
+                    status: "Open",
+                    version: 1,
+                    lock: None,
+                };
+                self.proposals.insert(event.proposal.clone(), proposal);
             }
             "ProposalUpdate" => self.fold_update(event),
             "ProposalClosed" => self.set_status(&event.proposal, "Closed"),
             "EditLock" => {
-                if let Some(held) = self.proposals.get_mut(&event.proposal) {
+                if let Some(proposal) = self.proposals.get_mut(&event.proposal) {
                     let until = event.until.filter(|_| event.change == "locked");
-                    held.lock = until.map(|until| (event.who.clone(), until));
+                    proposal.lock = until.map(|until| (event.actor.clone(), until));
                 }
             }
             "FollowUpAdded" => self.follow_ups += 1,
@@ -266,29 +272,29 @@ impl State {
         }
     }
 
-    fn fold_update(&mut self, event: &Event) {
+    fn fold_update(&mut self, event: &ComparableEvent) {
         match event.change.as_str() {
             "amended" => {
-                if let Some(held) = self.proposals.get_mut(&event.proposal) {
-                    held.version = event.version.unwrap_or(held.version + 1);
+                if let Some(proposal) = self.proposals.get_mut(&event.proposal) {
+                    proposal.version = event.version.unwrap_or(proposal.version + 1);
                 }
             }
             "withdrawn" => self.set_status(&event.proposal, "Withdrawn"),
             "declined" => {
-                self.declined.insert(event.who.clone());
+                self.declined.insert(event.actor.clone());
             }
             _ => {}
         }
     }
 
     fn set_status(&mut self, proposal: &str, status: &'static str) {
-        if let Some(held) = self.proposals.get_mut(proposal) {
-            held.status = status;
+        if let Some(entry) = self.proposals.get_mut(proposal) {
+            entry.status = status;
         }
     }
 }
 
-impl Held {
+impl ReferenceProposal {
     fn is_locked_to_others(&self, by: &str, at: i64) -> bool {
         self.lock.as_ref().is_some_and(|(holder, until)| holder != by && at < *until)
     }

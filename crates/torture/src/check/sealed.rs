@@ -1,49 +1,54 @@
 //! P14: no reader receives what it may not: sealed content, or other sellers' proposals.
 
-use super::{Finding, Sorted};
-use crate::history::{Micros, Reader, Told};
-use crate::op::Op;
+use super::{HistoryFinding, SortedHistory};
+use crate::command::ClientCommand;
+use crate::history::{EventReceipt, Micros, ReaderKind};
 
 /// The name in place of every seller while the order is sealed.
 const SEALED: &str = "sealed";
 
-pub(super) fn check(sorted: &Sorted<'_>) -> Vec<Finding> {
+pub(super) fn check(history: &SortedHistory<'_>) -> Vec<HistoryFinding> {
     let mut findings = Vec::new();
-    for told in &sorted.told {
-        let name = told.name.strip_prefix("again-").unwrap_or(&told.name);
+    for receipt in &history.receipts {
+        let name = receipt.name.strip_prefix("again-").unwrap_or(&receipt.name);
         let seller = name.split(['-', '#']).next().unwrap_or_default();
-        if told.reader == Reader::Session && is_offer(told) && told.event.who != seller {
-            let is_hidden = told.event.who.is_empty() || told.event.who == SEALED;
+        if receipt.reader == ReaderKind::Session
+            && is_proposal(receipt)
+            && receipt.event.actor != seller
+        {
+            let is_hidden = receipt.event.actor.is_empty() || receipt.event.actor == SEALED;
             if !is_hidden {
-                let text = format!("{name} was told of {}'s {:?}", told.event.who, told.event);
-                findings.push(Finding::new("P14", &told.order, text));
+                let text =
+                    format!("{name} was told of {}'s {:?}", receipt.event.actor, receipt.event);
+                findings.push(HistoryFinding::new("P14", &receipt.order, text));
             }
         }
-        let earliest = opening(sorted, &told.order);
-        if earliest.is_some_and(|earliest| told.t < earliest) && is_telling(told) {
-            let text = format!("{name} was told content under the seal: {:?}", told.event);
-            findings.push(Finding::new("P14", &told.order, text));
+        let earliest = earliest_opening(history, &receipt.order);
+        if earliest.is_some_and(|earliest| receipt.received_at < earliest) && leaks_content(receipt)
+        {
+            let text = format!("{name} was told content under the seal: {:?}", receipt.event);
+            findings.push(HistoryFinding::new("P14", &receipt.order, text));
         }
     }
     findings
 }
 
-fn is_offer(told: &Told) -> bool {
-    told.event.kind == "NewProposal"
-        || (told.event.kind == "ProposalUpdate" && told.event.change == "amended")
+fn is_proposal(receipt: &EventReceipt) -> bool {
+    receipt.event.kind == "NewProposal"
+        || (receipt.event.kind == "ProposalUpdate" && receipt.event.change == "amended")
 }
 
-fn is_telling(told: &Told) -> bool {
-    is_offer(told) && (told.event.who != SEALED || !told.event.token.is_empty())
+fn leaks_content(receipt: &EventReceipt) -> bool {
+    is_proposal(receipt) && (receipt.event.actor != SEALED || !receipt.event.token.is_empty())
 }
 
 /// Returns the earliest time at which a sealed order can be opened: its opening plus its lifetime.
-fn opening(sorted: &Sorted<'_>, order: &str) -> Option<Micros> {
-    let asked = sorted.acts.iter().filter(|act| act.order == order);
-    let lives = asked.filter_map(|act| {
-        let Op::Open(opening) = &act.op else { return None };
-        let opens = act.t_call + opening.expires_in_ms.saturating_mul(1_000);
+fn earliest_opening(history: &SortedHistory<'_>, order: &str) -> Option<Micros> {
+    let attempts = history.attempts.iter().filter(|act| act.order == order);
+    let openings = attempts.filter_map(|act| {
+        let ClientCommand::Open(opening) = &act.command else { return None };
+        let opens = act.called_at + opening.expires_in_ms.saturating_mul(1_000);
         opening.sealed.then_some(opens)
     });
-    lives.min()
+    openings.min()
 }

@@ -3,18 +3,18 @@
 
 mod good;
 
-use self::good::{LIFE_MS, act, good};
+use self::good::{LIFETIME_MS, attempt, good};
 use super::*;
-use crate::history::{Found, Reader, Seen};
-use crate::op::{Op, Outcome, Over};
+use crate::command::{ClientCommand, ClientInterface, ClientOutcome};
+use crate::history::{PageLookup, PageSnapshot, ReaderKind};
 
 const ORDER: &str = "O";
 const SEALED: &str = "S";
 
 /// Changes every line that `pick` selects; there has to be one.
 fn change<T>(
-    lines: &mut [Line],
-    pick: impl Fn(&mut Line) -> Option<&mut T>,
+    lines: &mut [HistoryLine],
+    pick: impl Fn(&mut HistoryLine) -> Option<&mut T>,
     mut with: impl FnMut(&mut T),
 ) {
     let mut changed = 0;
@@ -27,17 +27,21 @@ fn change<T>(
     assert!(changed > 0, "the history has no such line");
 }
 
-fn acts(line: &mut Line) -> Option<&mut Act> {
-    if let Line::Act(act) = line { Some(act) } else { None }
+fn attempt_in(line: &mut HistoryLine) -> Option<&mut ClientAttempt> {
+    if let HistoryLine::Attempt(act) = line { Some(act) } else { None }
 }
 
-fn act_of(lines: &mut [Line], is: impl Fn(&Op) -> bool, with: impl FnMut(&mut Act)) {
-    change(lines, |line| acts(line).filter(|act| is(&act.op)), with);
+fn change_commands(
+    lines: &mut [HistoryLine],
+    is: impl Fn(&ClientCommand) -> bool,
+    with: impl FnMut(&mut ClientAttempt),
+) {
+    change(lines, |line| attempt_in(line).filter(|act| is(&act.command)), with);
 }
 
-fn lists(lines: &mut [Line], mut with: impl FnMut(&mut Vec<Event>)) {
+fn change_lists(lines: &mut [HistoryLine], mut with: impl FnMut(&mut Vec<ComparableEvent>)) {
     for line in lines {
-        if let Line::List(List { order, events: Ok(events), .. }) = line
+        if let HistoryLine::List(EventListReading { order, events: Ok(events), .. }) = line
             && order == ORDER
         {
             with(events);
@@ -45,22 +49,22 @@ fn lists(lines: &mut [Line], mut with: impl FnMut(&mut Vec<Event>)) {
     }
 }
 
-fn views<'a>(page: &'a str) -> impl Fn(&mut Line) -> Option<&mut View> + 'a {
+fn page_readings<'a>(page: &'a str) -> impl Fn(&mut HistoryLine) -> Option<&mut PageReading> + 'a {
     move |line| {
-        let Line::View(view) = line else { return None };
-        (view.page == page).then_some(view)
+        let HistoryLine::Page(reading) = line else { return None };
+        (reading.page == page).then_some(reading)
     }
 }
 
-fn readings<'a>(name: &'a str) -> impl Fn(&mut Line) -> Option<&mut Told> + 'a {
+fn receipts_of<'a>(name: &'a str) -> impl Fn(&mut HistoryLine) -> Option<&mut EventReceipt> + 'a {
     move |line| {
-        let Line::Told(told) = line else { return None };
-        (told.name == name).then_some(told)
+        let HistoryLine::Receipt(receipt) = line else { return None };
+        (receipt.name == name).then_some(receipt)
     }
 }
 
 #[track_caller]
-fn breaks(predicate: &str, spoil: impl FnOnce(&mut Vec<Line>)) {
+fn breaks(predicate: &str, spoil: impl FnOnce(&mut Vec<HistoryLine>)) {
     let mut lines = good();
     spoil(&mut lines);
     let findings = check(&lines);
@@ -77,24 +81,24 @@ fn a_good_history_has_no_findings() {
 
 #[test]
 fn p1_finds_lost_acknowledged_commands() {
-    let follow_up = |op: &Op| *op == Op::FollowUp;
-    breaks("P1", |lines| act_of(lines, follow_up, |act| act.token = "others".to_owned()));
+    let follow_up = |op: &ClientCommand| *op == ClientCommand::FollowUp;
+    breaks("P1", |lines| change_commands(lines, follow_up, |act| act.token = "others".to_owned()));
     // An award that lost, and was told that it won.
-    let late = |op: &Op| op.proposal() == Some("b") && op.is_end();
-    breaks("P1", |lines| act_of(lines, late, |act| act.result = Outcome::DONE));
-    breaks("P1", |lines| lines.retain(|line| !matches!(line, Line::List(_))));
+    let late = |op: &ClientCommand| op.proposal() == Some("b") && op.is_end();
+    breaks("P1", |lines| change_commands(lines, late, |act| act.result = ClientOutcome::SUCCESS));
+    breaks("P1", |lines| lines.retain(|line| !matches!(line, HistoryLine::List(_))));
 }
 
 #[test]
 fn p2_finds_gaps_repeats_and_changed_events() {
     breaks("P2", |lines| {
         lines.retain(
-            |line| !matches!(line, Line::Told(told) if told.name == "sse" && told.event.seq == 4),
+            |line| !matches!(line, HistoryLine::Receipt(told) if told.name == "sse" && told.event.seq == 4),
         );
     });
-    breaks("P2", |lines| change(lines, readings("observer"), |told| told.after = 3));
+    breaks("P2", |lines| change(lines, receipts_of("observer"), |told| told.after = 3));
     breaks("P2", |lines| {
-        change(lines, readings("observer"), |told| told.event.proposal = "z".to_owned());
+        change(lines, receipts_of("observer"), |told| told.event.proposal = "z".to_owned());
     });
 }
 
@@ -102,81 +106,102 @@ fn p2_finds_gaps_repeats_and_changed_events() {
 #[test]
 fn p3_finds_keys_with_two_effects() {
     breaks("P3", |lines| {
-        lists(lines, |list| {
-            let again = list.iter().find(|event| event.kind == "FollowUpAdded").cloned();
-            list.extend(again);
+        change_lists(lines, |list| {
+            let duplicate = list.iter().find(|event| event.kind == "FollowUpAdded").cloned();
+            list.extend(duplicate);
         });
     });
-    let lock = |op: &Op| matches!(op, Op::Lock { .. });
+    let lock = |op: &ClientCommand| matches!(op, ClientCommand::Lock { .. });
     breaks("P3", |lines| {
-        let again = lines.iter_mut().filter_map(acts).find(|act| lock(&act.op)).cloned();
-        lines.extend(
-            again.map(|act| Line::Act(Act { result: Outcome::Ok { seq: Some(9) }, ..act })),
-        );
+        let duplicate =
+            lines.iter_mut().filter_map(attempt_in).find(|act| lock(&act.command)).cloned();
+        lines.extend(duplicate.map(|act| {
+            HistoryLine::Attempt(ClientAttempt {
+                result: ClientOutcome::Ok { seq: Some(9) },
+                ..act
+            })
+        }));
     });
     breaks("P3", |lines| {
-        act_of(lines, lock, |act| act.result = Outcome::refused("IDEMPOTENCY_CONFLICT"));
+        change_commands(lines, lock, |act| {
+            act.result = ClientOutcome::refused("IDEMPOTENCY_CONFLICT")
+        });
     });
-    breaks("P3", |lines| act_of(lines, lock, |act| act.result = Outcome::refused("LOCKED")));
+    breaks("P3", |lines| {
+        change_commands(lines, lock, |act| act.result = ClientOutcome::refused("LOCKED"))
+    });
     // Refused although it was done by an earlier attempt.
     breaks("P3", |lines| {
-        let again = lines.iter_mut().filter_map(acts).find(|act| lock(&act.op)).cloned();
-        let refused = Outcome::refused("LOCKED");
-        let later = |act: Act| Act { t_call: act.t_ret + 10, t_ret: act.t_ret + 20, ..act };
-        lines.extend(again.map(|act| Line::Act(Act { result: refused, ..later(act) })));
+        let duplicate =
+            lines.iter_mut().filter_map(attempt_in).find(|act| lock(&act.command)).cloned();
+        let refused = ClientOutcome::refused("LOCKED");
+        let later = |act: ClientAttempt| ClientAttempt {
+            called_at: act.returned_at + 10,
+            returned_at: act.returned_at + 20,
+            ..act
+        };
+        lines.extend(
+            duplicate
+                .map(|act| HistoryLine::Attempt(ClientAttempt { result: refused, ..later(act) })),
+        );
     });
     breaks("P3b", |lines| {
-        lines.retain(|line| !matches!(line, Line::Act(act) if act.op == Op::FollowUp));
+        lines.retain(|line| !matches!(line, HistoryLine::Attempt(act) if act.command == ClientCommand::FollowUp));
     });
 }
 
 /// Their streams received events, or their commands were accepted.
 #[test]
 fn p4_and_p5_find_former_trackers() {
-    fn pick(line: &mut Line) -> Option<&mut Stream> {
-        let Line::Stream(stream) = line else { return None };
+    fn pick(line: &mut HistoryLine) -> Option<&mut StreamSpan> {
+        let HistoryLine::Stream(stream) = line else { return None };
         (stream.epoch == 3).then_some(stream)
     }
     breaks("P4", |lines| {
-        change(lines, pick, |stream| (stream.t_call, stream.t_first) = (6_000, Some(6_100)));
+        change(lines, pick, |stream| {
+            (stream.called_at, stream.first_message_at) = (6_000, Some(6_100))
+        });
     });
     breaks("P4", |lines| change(lines, pick, |stream| stream.reason = "DRAINING".to_owned()));
-    breaks("P5", |lines| act_of(lines, |op| *op == Op::Resume, |act| act.epoch = 3));
+    breaks("P5", |lines| {
+        change_commands(lines, |op| *op == ClientCommand::Resume, |act| act.epoch = 3)
+    });
 }
 
 /// It also finds pages that show what was never true.
 #[test]
 fn p6_finds_pages_that_go_back() {
-    let nothing = |view: &mut View| {
-        if view.t_call > 5_000 {
-            view.found = Found::Nothing;
+    let nothing = |reading: &mut PageReading| {
+        if reading.called_at > 5_000 {
+            reading.result = PageLookup::NotFound;
         }
     };
-    breaks("P6", |lines| change(lines, views("tracking"), nothing));
-    breaks("P6", |lines| change(lines, views("order"), nothing));
-    let with = |with: fn(&mut Seen)| {
-        move |view: &mut View| {
-            if let (Found::Order(seen), 5_000..) = (&mut view.found, view.t_call) {
-                with(seen);
+    breaks("P6", |lines| change(lines, page_readings("tracking"), nothing));
+    breaks("P6", |lines| change(lines, page_readings("order"), nothing));
+    let with = |with: fn(&mut PageSnapshot)| {
+        move |reading: &mut PageReading| {
+            if let (PageLookup::Order(snapshot), 5_000..) = (&mut reading.result, reading.called_at)
+            {
+                with(snapshot);
             }
         }
     };
     breaks("P6", |lines| {
         change(
             lines,
-            views("tracking"),
+            page_readings("tracking"),
             with(|seen| (seen.last_seq, seen.phase) = (0, "Pending".to_owned())),
         );
     });
-    breaks("P6", |lines| change(lines, views("tracking"), with(|seen| seen.epoch = 0)));
-    breaks("P6", |lines| change(lines, views("order"), with(|seen| seen.proposals[1] = 7)));
-    breaks("P6", |lines| change(lines, views("order"), with(|seen| seen.last_seq = 99)));
-    let paused = |seen: &mut Seen| seen.phase = "Paused".to_owned();
-    breaks("P6", |lines| change(lines, views("order"), with(paused)));
+    breaks("P6", |lines| change(lines, page_readings("tracking"), with(|seen| seen.epoch = 0)));
+    breaks("P6", |lines| change(lines, page_readings("order"), with(|seen| seen.proposals[1] = 7)));
+    breaks("P6", |lines| change(lines, page_readings("order"), with(|seen| seen.last_seq = 99)));
+    let paused = |seen: &mut PageSnapshot| seen.phase = "Paused".to_owned();
+    breaks("P6", |lines| change(lines, page_readings("order"), with(paused)));
     breaks("P6", |lines| {
         for line in lines {
-            if let Line::Roll(roll) = line {
-                (roll.orders, roll.total) = (Vec::new(), 300 - roll.t_call.min(300));
+            if let HistoryLine::OrderList(roll) = line {
+                (roll.orders, roll.total) = (Vec::new(), 300 - roll.called_at.min(300));
             }
         }
     });
@@ -184,66 +209,74 @@ fn p6_finds_pages_that_go_back() {
 
 #[test]
 fn p7_finds_metrics_out_of_balance() {
-    fn figures(line: &mut Line) -> Option<&mut Figures> {
-        if let Line::Figures(figures) = line { Some(figures) } else { None }
+    fn measurements(line: &mut HistoryLine) -> Option<&mut ProcessMeasurements> {
+        if let HistoryLine::Measurements(figures) = line { Some(figures) } else { None }
     }
     let series = |name: &'static str, value: f64| {
-        move |figures: &mut Figures| {
-            for (series, held) in &mut figures.series {
+        move |measurements: &mut ProcessMeasurements| {
+            for (series, current) in &mut measurements.series {
                 if series.starts_with(name) {
-                    *held = value;
+                    *current = value;
                 }
             }
         }
     };
-    breaks("P7", |lines| change(lines, figures, series("grpc_server_started_total", 9.0)));
-    breaks("P7", |lines| change(lines, figures, series("grpc_server_in_flight", -1.0)));
-    breaks("P7", |lines| change(lines, figures, series("orderstream_processor_orders", 5.0)));
-    breaks("P7", |lines| change(lines, figures, |figures| figures.rss_kb = 9_000_000));
-    breaks("P7", |lines| change(lines, figures, |figures| figures.descriptors = 9_000));
+    breaks("P7", |lines| change(lines, measurements, series("grpc_server_started_total", 9.0)));
+    breaks("P7", |lines| change(lines, measurements, series("grpc_server_in_flight", -1.0)));
+    breaks("P7", |lines| change(lines, measurements, series("orderstream_processor_orders", 5.0)));
+    breaks("P7", |lines| change(lines, measurements, |figures| figures.rss_kb = 9_000_000));
+    breaks("P7", |lines| change(lines, measurements, |figures| figures.descriptors = 9_000));
 }
 
 #[test]
 fn p8_and_p9_find_unsettled_runs() {
-    breaks("P8", |lines| lists(lines, |list| drop(list.pop())));
+    breaks("P8", |lines| change_lists(lines, |list| drop(list.pop())));
     breaks("P8", |lines| {
-        change(lines, views("tracking"), |view| {
-            if let (true, Found::Order(seen)) = (view.is_last, &mut view.found) {
-                seen.last_seq -= 1;
+        change(lines, page_readings("tracking"), |view| {
+            if let (true, PageLookup::Order(snapshot)) = (view.is_last, &mut view.result) {
+                snapshot.last_seq -= 1;
             }
         });
     });
     breaks("P9", |lines| {
-        act_of(lines, |op| *op == Op::Ask, |act| act.result = Outcome::unknown("no answer"));
+        change_commands(
+            lines,
+            |op| *op == ClientCommand::Ask,
+            |act| act.result = ClientOutcome::unknown("no answer"),
+        );
     });
 }
 
 #[test]
 fn p10_and_p15_find_cuts_and_crashes() {
-    let cut = Outcome::Fail { reason: "CUT: reset".to_owned() };
-    breaks("P10", |lines| act_of(lines, |op| *op == Op::Ask, |act| act.result = cut.clone()));
+    let cut = ClientOutcome::Fail { reason: "CUT: reset".to_owned() };
+    breaks("P10", |lines| {
+        change_commands(lines, |op| *op == ClientCommand::Ask, |act| act.result = cut.clone())
+    });
     breaks("P15", |lines| {
         let (process, status) = ("processor-0".to_owned(), "exit status: 101".to_owned());
-        lines.push(Line::Gone(Gone { t: 5, process, status }));
+        lines.push(HistoryLine::Exit(UnexpectedExit { detected_at: 5, process, status }));
     });
-    let fault = Outcome::refused("INTERNAL");
-    breaks("P15", |lines| act_of(lines, |op| *op == Op::Ask, |act| act.result = fault.clone()));
+    let fault = ClientOutcome::refused("INTERNAL");
+    breaks("P15", |lines| {
+        change_commands(lines, |op| *op == ClientCommand::Ask, |act| act.result = fault.clone())
+    });
 }
 
 #[test]
 fn p11_finds_expiries_at_wrong_times() {
-    let early = |list: &mut Vec<Event>| {
+    let early = |list: &mut Vec<ComparableEvent>| {
         if let Some(last) = list.last_mut() {
             (last.kind, last.change) = ("OrderPaused".to_owned(), "expired".to_owned());
         }
     };
-    breaks("P11", |lines| lists(lines, early));
-    let late = |list: &mut Vec<Event>| {
+    breaks("P11", |lines| change_lists(lines, early));
+    let late = |list: &mut Vec<ComparableEvent>| {
         if let Some(last) = list.last_mut() {
-            last.at += i64::try_from(LIFE_MS).unwrap_or_default();
+            last.at += i64::try_from(LIFETIME_MS).unwrap_or_default();
         }
     };
-    breaks("P11", |lines| lists(lines, late));
+    breaks("P11", |lines| change_lists(lines, late));
 }
 
 #[test]
@@ -253,47 +286,55 @@ fn p12_finds_commands_without_linearisation() {
         ["ORDER_PAUSED", "ORDER_NOT_FOUND", "ORDER_ENDED", "AWARD_PENDING", "PROPOSAL_ENDED"]
     {
         breaks("P12", |lines| {
-            let lock = Op::Lock { proposal: "a".to_owned(), lease_ms: 7 };
-            let mut act = act(2_500, &lock, "crane", Over::Rest(0));
-            act.result = Outcome::refused(reason);
-            lines.push(Line::Act(act));
+            let lock = ClientCommand::Lock { proposal: "a".to_owned(), lease_ms: 7 };
+            let mut attempt = attempt(2_500, &lock, "crane", ClientInterface::Rest(0));
+            attempt.result = ClientOutcome::refused(reason);
+            lines.push(HistoryLine::Attempt(attempt));
         });
     }
     // Answered before it was in the list: what was asked for later stands before it.
     breaks("P12", |lines| {
-        act_of(lines, |op| *op == Op::FollowUp, |act| (act.t_call, act.t_ret) = (900, 950));
+        change_commands(
+            lines,
+            |op| *op == ClientCommand::FollowUp,
+            |act| (act.called_at, act.returned_at) = (900, 950),
+        );
     });
     // In the list before it was asked for.
     breaks("P12", |lines| {
-        act_of(lines, |op| *op == Op::Ask, |act| (act.t_call, act.t_ret) = (10_600, 10_650));
+        change_commands(
+            lines,
+            |op| *op == ClientCommand::Ask,
+            |act| (act.called_at, act.returned_at) = (10_600, 10_650),
+        );
     });
     // Rules: a lock that another holds, an offer while paused, a loser's award.
     breaks("P12", |lines| {
-        lists(lines, |list| {
-            let place = list.iter().position(|event| event.change == "unlocked").unwrap_or(0);
-            list[place].who = "bolt".to_owned();
+        change_lists(lines, |list| {
+            let index = list.iter().position(|event| event.change == "unlocked").unwrap_or(0);
+            list[index].actor = "bolt".to_owned();
         });
     });
     breaks("P12", |lines| {
-        lists(lines, |list| {
+        change_lists(lines, |list| {
             list.iter_mut().filter(|event| event.kind == "OrderFinalised").for_each(|event| {
                 event.proposal = "nobody's".to_owned();
             });
         });
     });
-    breaks("P12", |lines| lists(lines, |list| list.swap(3, 4)));
+    breaks("P12", |lines| change_lists(lines, |list| list.swap(3, 4)));
 }
 
 #[test]
 fn p13_finds_pages_unlike_the_list() {
-    fn pages(line: &mut Line) -> Option<&mut Pages> {
-        if let Line::Pages(pages) = line { Some(pages) } else { None }
+    fn pages(line: &mut HistoryLine) -> Option<&mut OrderPagesReading> {
+        if let HistoryLine::Pages(pages) = line { Some(pages) } else { None }
     }
     breaks("P13", |lines| change(lines, pages, |pages| drop(pages.proposals.pop())));
-    breaks("P13", |lines| change(lines, pages, |pages| drop(pages.said.pop())));
+    breaks("P13", |lines| change(lines, pages, |pages| drop(pages.conversation.pop())));
     breaks("P13", |lines| {
         for line in lines {
-            if let Line::List(List { by, events: Ok(events), .. }) = line
+            if let HistoryLine::List(EventListReading { by, events: Ok(events), .. }) = line
                 && by.starts_with("sse")
             {
                 events.pop();
@@ -305,11 +346,11 @@ fn p13_finds_pages_unlike_the_list() {
 #[test]
 fn p14_finds_leaked_events() {
     breaks("P14", |lines| {
-        change(lines, readings("bolt-1"), |told| told.event.who = "acme".to_owned())
+        change(lines, receipts_of("bolt-1"), |told| told.event.actor = "acme".to_owned())
     });
     breaks("P14", |lines| {
-        change(lines, readings("bolt-1"), |told| {
-            (told.reader, told.event.who) = (Reader::Sse, "acme".to_owned());
+        change(lines, receipts_of("bolt-1"), |told| {
+            (told.reader, told.event.actor) = (ReaderKind::Sse, "acme".to_owned());
         });
     });
 }

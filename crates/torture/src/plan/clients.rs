@@ -2,15 +2,17 @@
 
 use fastrand::Rng;
 
-use super::{ACTING_MS, Client, Order, Owner, Shape, Step};
-use crate::op::{Op, Over};
+use super::{
+    PlannedClient, PlannedCommand, PlannedOrder, ProcessTopology, TrackerPlan, WORKLOAD_MS,
+};
+use crate::command::{ClientCommand, ClientInterface};
 
 /// All sellers. Orders with a list of sellers invite the first three.
 pub const SELLERS: [&str; 4] = ["acme", "bolt", "crane", "dyke"];
 /// The number of commands of one client.
 const STEPS: std::ops::RangeInclusive<usize> = 16..=26;
 /// The time at the start with first proposals only and no fault, milliseconds.
-pub(super) const CALM_MS: u64 = 600;
+pub(super) const WARMUP_MS: u64 = 600;
 /// The lease of an edit lock, milliseconds, which outlives a run; each command adds its number, so
 /// that the lease names it.
 const LEASE_MS: u64 = 120_000;
@@ -21,47 +23,57 @@ const UNDO_MS: [u64; 3] = [0, 400, 3_000];
 
 /// Draws the clients of one plan.
 #[derive(Debug)]
-pub(super) struct Cast<'a> {
+pub(super) struct ClientPlanner<'a> {
     rng: &'a mut Rng,
-    shape: Shape,
-    orders: &'a [Order],
+    topology: ProcessTopology,
+    orders: &'a [PlannedOrder],
     /// The proposals of each order: seller and id.
     proposals: Vec<Vec<(String, String)>>,
     /// A counter for values that differ in each command.
     serial: u64,
 }
 
-impl<'a> Cast<'a> {
+impl<'a> ClientPlanner<'a> {
     /// Returns a cast for these orders.
-    pub(super) fn new(rng: &'a mut Rng, shape: Shape, orders: &'a [Order]) -> Self {
-        Self { rng, shape, orders, proposals: vec![Vec::new(); orders.len()], serial: 0 }
+    pub(super) fn new(
+        rng: &'a mut Rng,
+        topology: ProcessTopology,
+        orders: &'a [PlannedOrder],
+    ) -> Self {
+        Self { rng, topology, orders, proposals: vec![Vec::new(); orders.len()], serial: 0 }
     }
 
     /// Draws ten clients: five of sellers, five of buyers.
-    pub(super) fn clients(&mut self) -> Vec<Client> {
+    pub(super) fn clients(&mut self) -> Vec<PlannedClient> {
         let mut clients = Vec::new();
-        for (seller, way) in [
-            (SELLERS[0], Way::Rest),
-            (SELLERS[1], Way::Session),
-            (SELLERS[2], Way::Bulk),
-            (SELLERS[3], Way::Rest),
-            (SELLERS[0], Way::Session),
+        for (seller, kind) in [
+            (SELLERS[0], InterfaceKind::Rest),
+            (SELLERS[1], InterfaceKind::Session),
+            (SELLERS[2], InterfaceKind::Bulk),
+            (SELLERS[3], InterfaceKind::Rest),
+            (SELLERS[0], InterfaceKind::Session),
         ] {
             let name = format!("{seller}-{}", clients.len());
-            let mut steps = self.offers(seller, way);
-            steps.extend(self.steps(|cast, at_ms| cast.seller_step(seller, way, at_ms)));
-            clients.push(Client { name, actor: seller.to_owned(), steps });
+            let mut steps = self.first_proposals(seller, kind);
+            steps.extend(self.steps(|cast, at_ms| cast.seller_step(seller, kind, at_ms)));
+            clients.push(PlannedClient { name, actor: seller.to_owned(), steps });
         }
-        for way in [Way::Requestor, Way::Requestor, Way::Grpc, Way::Grpc, Way::Cli] {
+        for kind in [
+            InterfaceKind::Requestor,
+            InterfaceKind::Requestor,
+            InterfaceKind::Grpc,
+            InterfaceKind::Grpc,
+            InterfaceKind::Cli,
+        ] {
             let name = format!("buyer-{}", clients.len());
-            let steps = self.steps(|cast, at_ms| cast.buyer_step(way, at_ms));
-            clients.push(Client { name, actor: "buyer".to_owned(), steps });
+            let steps = self.steps(|cast, at_ms| cast.buyer_step(kind, at_ms));
+            clients.push(PlannedClient { name, actor: "buyer".to_owned(), steps });
         }
         clients
     }
 
     /// Draws the ends of each order, by its index: two to four commands that are sent at once.
-    pub(super) fn ends(&mut self) -> Vec<Vec<Step>> {
+    pub(super) fn ends(&mut self) -> Vec<Vec<PlannedCommand>> {
         (0..self.orders.len())
             .map(|order| {
                 let count = self.rng.usize(2..=4);
@@ -70,57 +82,61 @@ impl<'a> Cast<'a> {
             .collect()
     }
 
-    fn steps(&mut self, mut step: impl FnMut(&mut Self, u64) -> Step) -> Vec<Step> {
+    fn steps(
+        &mut self,
+        mut step: impl FnMut(&mut Self, u64) -> PlannedCommand,
+    ) -> Vec<PlannedCommand> {
         let count = self.rng.usize(STEPS);
-        let mut moments: Vec<u64> = (0..count).map(|_| self.rng.u64(CALM_MS..ACTING_MS)).collect();
+        let mut moments: Vec<u64> =
+            (0..count).map(|_| self.rng.u64(WARMUP_MS..WORKLOAD_MS)).collect();
         moments.sort_unstable();
         moments.into_iter().map(|at_ms| step(self, at_ms)).collect()
     }
 
     /// Draws a seller's first proposals, in about every second order, before any fault: other
     /// commands refer to them.
-    fn offers(&mut self, seller: &str, way: Way) -> Vec<Step> {
+    fn first_proposals(&mut self, seller: &str, kind: InterfaceKind) -> Vec<PlannedCommand> {
         let orders: Vec<usize> = (0..self.orders.len()).filter(|_| self.rng.bool()).collect();
         let mut step = |order| {
-            let (over, op) = (self.over(way), self.propose(order, seller));
-            self.step(order, op, over, 0)
+            let (interface, command) = (self.interface(kind), self.propose(order, seller));
+            self.step(order, command, interface, 0)
         };
         orders.into_iter().map(&mut step).collect()
     }
 
-    fn seller_step(&mut self, seller: &str, way: Way, at_ms: u64) -> Step {
+    fn seller_step(&mut self, seller: &str, kind: InterfaceKind, at_ms: u64) -> PlannedCommand {
         let order = self.rng.usize(..self.orders.len());
-        let over = self.over(way);
+        let interface = self.interface(kind);
         let own: Vec<String> = self.proposals[order]
             .iter()
             .filter(|(by, _)| by == seller)
             .map(|(_, id)| id.clone())
             .collect();
-        let op = match (self.rng.u8(..20), self.rng.choice(&own).cloned()) {
+        let command = match (self.rng.u8(..20), self.rng.choice(&own).cloned()) {
             (0..6, _) | (_, None) => self.propose(order, seller),
-            (6..10, Some(proposal)) => Op::Amend { proposal },
-            (10 | 11, Some(proposal)) => Op::Withdraw { proposal },
+            (6..10, Some(proposal)) => ClientCommand::Amend { proposal },
+            (10 | 11, Some(proposal)) => ClientCommand::Withdraw { proposal },
             (12..15, Some(_)) => self.lock(order),
-            (15 | 16, Some(proposal)) => Op::Unlock { proposal },
-            (17, _) => Op::Ask,
-            (18, _) => Op::See,
-            _ => Op::Decline,
+            (15 | 16, Some(proposal)) => ClientCommand::Unlock { proposal },
+            (17, _) => ClientCommand::Ask,
+            (18, _) => ClientCommand::See,
+            _ => ClientCommand::Decline,
         };
-        self.step(order, op, over, at_ms)
+        self.step(order, command, interface, at_ms)
     }
 
-    fn propose(&mut self, order: usize, seller: &str) -> Op {
+    fn propose(&mut self, order: usize, seller: &str) -> ClientCommand {
         self.serial += 1;
         let proposal = format!("p{}", self.serial);
         self.proposals[order].push((seller.to_owned(), proposal.clone()));
-        Op::Propose { proposal }
+        ClientCommand::Propose { proposal }
     }
 
     /// Draws a lock on any proposal: sellers may lock those of others, as helpers do.
-    fn lock(&mut self, order: usize) -> Op {
+    fn lock(&mut self, order: usize) -> ClientCommand {
         self.serial += 1;
         let base = if self.rng.u8(..4) == 0 { SHORT_LEASE_MS } else { LEASE_MS };
-        Op::Lock { proposal: self.any_proposal(order), lease_ms: base + self.serial }
+        ClientCommand::Lock { proposal: self.any_proposal(order), lease_ms: base + self.serial }
     }
 
     fn any_proposal(&mut self, order: usize) -> String {
@@ -128,97 +144,114 @@ impl<'a> Cast<'a> {
         self.rng.choice(all).map_or_else(|| "p1".to_owned(), |(_, id)| id.clone())
     }
 
-    fn buyer_step(&mut self, way: Way, at_ms: u64) -> Step {
+    fn buyer_step(&mut self, kind: InterfaceKind, at_ms: u64) -> PlannedCommand {
         let mut order = self.rng.usize(..self.orders.len());
-        if !matches!(way, Way::Grpc) {
+        if !matches!(kind, InterfaceKind::Grpc) {
             // The requestor knows only what it follows.
-            while self.orders[order].owner != Owner::Requestor {
+            while self.orders[order].tracker != TrackerPlan::Requestor {
                 order = (order + 1) % self.orders.len();
             }
         }
         // Ends come late, so that there is something to end; sealed orders end after their opening.
-        let may_end =
-            at_ms > ACTING_MS / 2 && !self.orders[order].opening.sealed && order.is_multiple_of(2);
+        let may_end = at_ms > WORKLOAD_MS / 2
+            && !self.orders[order].opening.sealed
+            && order.is_multiple_of(2);
         if may_end && self.rng.u8(..3) == 0 {
             return self.end(order, at_ms);
         }
-        let op = match self.rng.u8(..12) {
-            0..6 => Op::FollowUp,
-            6 | 7 => Op::Pause,
-            8 | 9 => Op::Resume,
+        let command = match self.rng.u8(..12) {
+            0..6 => ClientCommand::FollowUp,
+            6 | 7 => ClientCommand::Pause,
+            8 | 9 => ClientCommand::Resume,
             10 => self.extend(order),
-            _ => Op::UndoAward,
+            _ => ClientCommand::UndoAward,
         };
-        let over = self.over(way);
-        self.step(order, op, over, at_ms)
+        let interface = self.interface(kind);
+        self.step(order, command, interface, at_ms)
     }
 
     /// Draws a longer lifetime for an order that outlives the run; the others are to expire within
     /// it.
-    fn extend(&mut self, order: usize) -> Op {
-        if self.orders[order].opening.expires_in_ms == super::SHORT_LIFE_MS {
-            return Op::FollowUp;
+    fn extend(&mut self, order: usize) -> ClientCommand {
+        if self.orders[order].opening.expires_in_ms == super::SHORT_LIFETIME_MS {
+            return ClientCommand::FollowUp;
         }
         self.serial += 1;
-        Op::Extend { expires_in_ms: super::LONG_LIFE_MS + 1_000 * self.serial }
+        ClientCommand::Extend { expires_in_ms: super::LONG_LIFETIME_MS + 1_000 * self.serial }
     }
 
-    fn end(&mut self, order: usize, at_ms: u64) -> Step {
+    fn end(&mut self, order: usize, at_ms: u64) -> PlannedCommand {
         let proposal = self.any_proposal(order);
         let undo_within_ms = *self.rng.choice(&UNDO_MS).unwrap_or(&0);
         // When all is well again an end has to be one.
         let undo_within_ms = if at_ms == 0 { 0 } else { undo_within_ms };
-        let op = match self.rng.u8(..6) {
-            0..4 => Op::Award { proposal, undo_within_ms },
-            4 => Op::Close,
-            _ => Op::Cancel,
+        let command = match self.rng.u8(..6) {
+            0..4 => ClientCommand::Award { proposal, undo_within_ms },
+            4 => ClientCommand::Close,
+            _ => ClientCommand::Cancel,
         };
-        let ways: &[Way] = if self.orders[order].owner == Owner::Requestor {
-            &[Way::Requestor, Way::Requestor, Way::Grpc, Way::Cli]
+        let kinds: &[InterfaceKind] = if self.orders[order].tracker == TrackerPlan::Requestor {
+            &[
+                InterfaceKind::Requestor,
+                InterfaceKind::Requestor,
+                InterfaceKind::Grpc,
+                InterfaceKind::Cli,
+            ]
         } else {
-            &[Way::Grpc]
+            &[InterfaceKind::Grpc]
         };
-        let way = *self.rng.choice(ways).unwrap_or(&Way::Grpc);
-        let over = self.over(way);
-        self.step(order, op, over, at_ms)
+        let kind = *self.rng.choice(kinds).unwrap_or(&InterfaceKind::Grpc);
+        let interface = self.interface(kind);
+        self.step(order, command, interface, at_ms)
     }
 
-    fn over(&mut self, way: Way) -> Over {
-        let processor = self.rng.usize(..self.shape.processors());
-        match way {
-            Way::Rest => Over::Rest(processor),
-            Way::Session => Over::Session(processor),
-            Way::Bulk => Over::Bulk(processor),
-            Way::Grpc => Over::Grpc(processor),
-            Way::Requestor => Over::Requestor,
-            Way::Cli => Over::Cli,
+    fn interface(&mut self, kind: InterfaceKind) -> ClientInterface {
+        let processor = self.rng.usize(..self.topology.processors());
+        match kind {
+            InterfaceKind::Rest => ClientInterface::Rest(processor),
+            InterfaceKind::Session => ClientInterface::Session(processor),
+            InterfaceKind::Bulk => ClientInterface::Bulk(processor),
+            InterfaceKind::Grpc => ClientInterface::Grpc(processor),
+            InterfaceKind::Requestor => ClientInterface::Requestor,
+            InterfaceKind::Cli => ClientInterface::Cli,
         }
     }
 
-    fn step(&mut self, order: usize, op: Op, over: Over, at_ms: u64) -> Step {
+    fn step(
+        &mut self,
+        order: usize,
+        command: ClientCommand,
+        interface: ClientInterface,
+        at_ms: u64,
+    ) -> PlannedCommand {
         // What an interface does not have goes over the nearest that has it.
-        let over = match (over, &op) {
-            (Over::Bulk(at), Op::Propose { .. } | Op::Amend { .. }) => Over::Bulk(at),
-            (Over::Bulk(at), _) | (Over::Session(at), Op::See) => Over::Rest(at),
-            (Over::Grpc(at), _) => Over::Grpc(self.home_of(order, at)),
+        let interface = match (interface, &command) {
+            (
+                ClientInterface::Bulk(at),
+                ClientCommand::Propose { .. } | ClientCommand::Amend { .. },
+            ) => ClientInterface::Bulk(at),
+            (ClientInterface::Bulk(at), _) | (ClientInterface::Session(at), ClientCommand::See) => {
+                ClientInterface::Rest(at)
+            }
+            (ClientInterface::Grpc(at), _) => ClientInterface::Grpc(self.home_of(order, at)),
             (other, _) => other,
         };
-        Step { at_ms, order, op, over, again: self.rng.u8(..5) == 0 }
+        PlannedCommand { at_ms, order, command, interface, is_repeated: self.rng.u8(..5) == 0 }
     }
 
     /// Returns the processor that has the order, where the rig chose it: it answers the buyer's
     /// unary calls.
     fn home_of(&self, order: usize, drawn: usize) -> usize {
-        match self.orders[order].owner {
-            Owner::Trackers { .. } => self.orders[order].home,
-            Owner::Requestor => drawn,
+        match self.orders[order].tracker {
+            TrackerPlan::Trackers { .. } => self.orders[order].home,
+            TrackerPlan::Requestor => drawn,
         }
     }
 }
 
 /// A client's interface.
 #[derive(Clone, Copy)]
-enum Way {
+enum InterfaceKind {
     Rest,
     Session,
     Bulk,

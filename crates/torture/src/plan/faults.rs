@@ -2,24 +2,26 @@
 
 use fastrand::Rng;
 
-use super::clients::CALM_MS;
-use super::{ACTING_MS, Fault, Link, Shape, Trouble, Weather, Whom};
+use super::clients::WARMUP_MS;
+use super::{
+    InjectedFault, Link, LinkCondition, PlannedFault, ProcessTopology, TargetProcess, WORKLOAD_MS,
+};
 
 /// The limit of faults in one run.
 const FAULTS_MAX: usize = 6;
 /// The pause between two faults, milliseconds.
-const PAUSE_MS: std::ops::Range<u64> = 200..1_100;
+const GAP_MS: std::ops::Range<u64> = 200..1_100;
 
 /// Draws faults that fill the time in which clients act.
-pub(super) fn draw(rng: &mut Rng, shape: Shape) -> Vec<Fault> {
+pub(super) fn draw(rng: &mut Rng, topology: ProcessTopology) -> Vec<PlannedFault> {
     let mut faults = Vec::new();
-    let mut spent = CALM_MS;
+    let mut spent = WARMUP_MS;
     while faults.len() < FAULTS_MAX {
-        let (what, for_ms) = trouble(rng, shape);
-        let calm_ms = if faults.is_empty() { CALM_MS } else { 0 };
-        let fault = Fault { after_ms: calm_ms + rng.u64(PAUSE_MS), for_ms, what };
+        let (kind, for_ms) = draw_kind(rng, topology);
+        let warmup_ms = if faults.is_empty() { WARMUP_MS } else { 0 };
+        let fault = PlannedFault { after_ms: warmup_ms + rng.u64(GAP_MS), for_ms, kind };
         spent += fault.after_ms + fault.for_ms;
-        if spent > ACTING_MS {
+        if spent > WORKLOAD_MS {
             break;
         }
         faults.push(fault);
@@ -27,36 +29,41 @@ pub(super) fn draw(rng: &mut Rng, shape: Shape) -> Vec<Fault> {
     faults
 }
 
-fn trouble(rng: &mut Rng, shape: Shape) -> (Trouble, u64) {
-    let processor = rng.usize(..shape.processors());
-    let whom = match (shape, rng.u8(..5)) {
-        (Shape::Pair | Shape::Peers, 0 | 1) => Whom::Requestor,
-        (Shape::Pair | Shape::Peers | Shape::Dev, _) => Whom::Processor(processor),
+fn draw_kind(rng: &mut Rng, topology: ProcessTopology) -> (InjectedFault, u64) {
+    let processor = rng.usize(..topology.processors());
+    let target = match (topology, rng.u8(..5)) {
+        (ProcessTopology::Pair | ProcessTopology::Peers, 0 | 1) => TargetProcess::Requestor,
+        (ProcessTopology::Pair | ProcessTopology::Peers | ProcessTopology::Dev, _) => {
+            TargetProcess::Processor(processor)
+        }
     };
     match rng.u8(..12) {
-        0..3 => (Trouble::Kill(whom), rng.u64(0..400)),
-        3 | 4 => (Trouble::Terminate(whom), rng.u64(0..300)),
-        5 | 6 => (Trouble::Stop(whom), rng.u64(300..2_500)),
-        7..10 => (Trouble::Link(link(rng, shape, processor), weather(rng)), rng.u64(300..1_800)),
-        10 => (Trouble::FullDisk(processor), rng.u64(300..1_500)),
-        _ => (Trouble::FewDescriptors(whom), rng.u64(300..1_200)),
+        0..3 => (InjectedFault::Kill(target), rng.u64(0..400)),
+        3 | 4 => (InjectedFault::Terminate(target), rng.u64(0..300)),
+        5 | 6 => (InjectedFault::Stop(target), rng.u64(300..2_500)),
+        7..10 => (
+            InjectedFault::Link(link(rng, topology, processor), condition(rng)),
+            rng.u64(300..1_800),
+        ),
+        10 => (InjectedFault::FullDisk(processor), rng.u64(300..1_500)),
+        _ => (InjectedFault::FewDescriptors(target), rng.u64(300..1_200)),
     }
 }
 
-fn link(rng: &mut Rng, shape: Shape, processor: usize) -> Link {
-    match (shape, rng.u8(..4)) {
+fn link(rng: &mut Rng, topology: ProcessTopology, processor: usize) -> Link {
+    match (topology, rng.u8(..4)) {
         (_, 0) => Link::Rest(processor),
         (_, 1) => Link::Grpc(processor),
-        (_, 2) | (Shape::Dev, _) => Link::Requestor,
-        (Shape::Pair | Shape::Peers, _) => Link::Between(processor),
+        (_, 2) | (ProcessTopology::Dev, _) => Link::Requestor,
+        (ProcessTopology::Pair | ProcessTopology::Peers, _) => Link::Between(processor),
     }
 }
 
-fn weather(rng: &mut Rng) -> Weather {
+fn condition(rng: &mut Rng) -> LinkCondition {
     match rng.u8(..4) {
-        0 => Weather::Cut,
-        1 => Weather::Stalled,
-        2 => Weather::HalfOpen,
-        _ => Weather::Bytewise,
+        0 => LinkCondition::Cut,
+        1 => LinkCondition::Stalled,
+        2 => LinkCondition::HalfOpen,
+        _ => LinkCondition::Bytewise,
     }
 }

@@ -16,18 +16,23 @@ fn seeds_always_draw_the_same_plan() {
 /// Seeds draw every interface, command, fault and shape.
 #[test]
 fn seeds_reach_every_kind_of_run() {
-    let plans: Vec<Plan> = (0..200).map(plan).collect();
-    let word = |debug: String| debug.split([' ', '(', '{']).next().unwrap_or_default().to_owned();
+    let plans: Vec<TorturePlan> = (0..200).map(plan).collect();
+    let variant_name =
+        |debug: String| debug.split([' ', '(', '{']).next().unwrap_or_default().to_owned();
     let steps = || plans.iter().flat_map(|plan| &plan.clients).flat_map(|client| &client.steps);
-    let ops: BTreeSet<String> = steps().map(|step| word(format!("{:?}", step.op))).collect();
-    assert_eq!(ops.len(), 16, "all but the opening: {ops:?}");
-    let ways: BTreeSet<String> = steps().map(|step| word(format!("{:?}", step.over))).collect();
-    assert_eq!(ways.len(), 6, "{ways:?}");
+    let commands: BTreeSet<String> =
+        steps().map(|step| variant_name(format!("{:?}", step.command))).collect();
+    assert_eq!(commands.len(), 16, "all but the opening: {commands:?}");
+    let interfaces: BTreeSet<String> =
+        steps().map(|step| variant_name(format!("{:?}", step.interface))).collect();
+    assert_eq!(interfaces.len(), 6, "{interfaces:?}");
     let faults = || plans.iter().flat_map(|plan| &plan.faults);
-    let troubles: BTreeSet<String> = faults().map(|it| word(format!("{:?}", it.what))).collect();
-    assert_eq!(troubles.len(), 6, "{troubles:?}");
-    let shapes: BTreeSet<String> = plans.iter().map(|plan| format!("{:?}", plan.shape)).collect();
-    assert_eq!(shapes.len(), 3);
+    let fault_kinds: BTreeSet<String> =
+        faults().map(|it| variant_name(format!("{:?}", it.kind))).collect();
+    assert_eq!(fault_kinds.len(), 6, "{fault_kinds:?}");
+    let topologies: BTreeSet<String> =
+        plans.iter().map(|plan| format!("{:?}", plan.topology)).collect();
+    assert_eq!(topologies.len(), 3);
 }
 
 #[test]
@@ -36,10 +41,10 @@ fn proposals_and_leases_name_their_act() {
     let all = plan.clients.iter().flat_map(|client| &client.steps);
     let (mut ids, mut leases) = (BTreeSet::new(), BTreeSet::new());
     for step in all {
-        if let Op::Propose { proposal } = &step.op {
+        if let ClientCommand::Propose { proposal } = &step.command {
             assert!(ids.insert(proposal.clone()), "{proposal} twice");
         }
-        if let Op::Lock { lease_ms, .. } = &step.op {
+        if let ClientCommand::Lock { lease_ms, .. } = &step.command {
             assert!(leases.insert(*lease_ms), "{lease_ms} twice");
         }
     }

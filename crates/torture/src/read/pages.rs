@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
-use crate::event::Event;
-use crate::history::Pages;
+use crate::event::ComparableEvent;
+use crate::history::OrderPagesReading;
 use crate::name;
 use crate::send::http;
 
@@ -18,17 +18,18 @@ const PAGES_MAX: usize = 40;
 ///
 /// # Errors
 /// When the list is not answered; with the status and the body.
-pub async fn sse_list(address: SocketAddr, order: &str) -> Result<Vec<Event>, String> {
-    let answer = http::get(
+pub async fn sse_list(address: SocketAddr, order: &str) -> Result<Vec<ComparableEvent>, String> {
+    let response = http::get(
         address,
         &format!("/api/v1/orders/{}/events{}", name::id(order), name::query(order)),
     )
     .await?;
-    if answer.status != 200 {
-        return Err(format!("status {}: {}", answer.status, answer.text));
+    if response.status != 200 {
+        return Err(format!("status {}: {}", response.status, response.text));
     }
-    let data = answer.text.lines().filter_map(|line| line.strip_prefix("data: "));
-    let events = data.filter_map(|data| Event::from_sse(&serde_json::from_str(data).ok()?));
+    let data = response.text.lines().filter_map(|line| line.strip_prefix("data: "));
+    let events =
+        data.filter_map(|data| ComparableEvent::from_sse(&serde_json::from_str(data).ok()?));
     Ok(events.collect())
 }
 
@@ -36,7 +37,7 @@ pub async fn sse_list(address: SocketAddr, order: &str) -> Result<Vec<Event>, St
 ///
 /// # Errors
 /// When a page does not come.
-pub async fn read(address: SocketAddr, order: &str) -> Result<Pages, String> {
+pub async fn read_pages(address: SocketAddr, order: &str) -> Result<OrderPagesReading, String> {
     let page =
         |page: &str| format!("/api/v1/orders/{}/{page}{}", name::id(order), name::query(order));
     let mut proposals = Vec::new();
@@ -45,22 +46,22 @@ pub async fn read(address: SocketAddr, order: &str) -> Result<Pages, String> {
         let version = item["version"].as_u64().unwrap_or_default();
         proposals.push((text("proposal_id"), text("status"), version));
     }
-    let mut said = Vec::new();
+    let mut conversation = Vec::new();
     for item in all(address, &page("conversation"), "conversation").await? {
         let id = item["id"].as_str().unwrap_or_default().to_owned();
-        said.push((item["seq"].as_u64().unwrap_or_default(), id));
+        conversation.push((item["seq"].as_u64().unwrap_or_default(), id));
     }
-    Ok(Pages { order: order.to_owned(), proposals, said })
+    Ok(OrderPagesReading { order: order.to_owned(), proposals, conversation })
 }
 
 async fn all(address: SocketAddr, path: &str, field: &str) -> Result<Vec<Value>, String> {
     let first = if path.contains('?') { '&' } else { '?' };
     let (mut items, mut after) = (Vec::new(), String::new());
     for _ in 0..PAGES_MAX {
-        let answer = http::get(address, &format!("{path}{first}limit=20{after}")).await?;
-        let body = answer.json();
+        let response = http::get(address, &format!("{path}{first}limit=20{after}")).await?;
+        let body = response.json();
         let Some(page) = body[field].as_array() else {
-            return Err(format!("{path}: status {}: {}", answer.status, answer.text));
+            return Err(format!("{path}: status {}: {}", response.status, response.text));
         };
         items.extend(page.iter().cloned());
         after = match &body["next"] {
@@ -76,7 +77,7 @@ async fn all(address: SocketAddr, path: &str, field: &str) -> Result<Vec<Value>,
 ///
 /// # Errors
 /// When they do not come.
-pub async fn figures(address: SocketAddr) -> Result<BTreeMap<String, f64>, String> {
+pub async fn metrics(address: SocketAddr) -> Result<BTreeMap<String, f64>, String> {
     let text = http::get(address, "/metrics").await?.text;
     let series = text.lines().filter(|line| !line.starts_with('#') && !line.contains("_bucket"));
     Ok(series

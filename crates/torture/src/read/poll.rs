@@ -5,25 +5,27 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::history::{Found, Line, Recorder, Roll, Seen, View};
+use crate::history::{
+    HistoryLine, HistoryRecorder, OrderListReading, PageLookup, PageReading, PageSnapshot,
+};
 use crate::name;
 use crate::send::http;
 
 /// The pause between two readings.
-const PAUSE: Duration = Duration::from_millis(150);
+const POLL_INTERVAL: Duration = Duration::from_millis(150);
 /// The deadline of one reading.
 const DEADLINE: Duration = Duration::from_secs(3);
 
 /// A page that shows one order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Page {
+pub enum PolledPage {
     /// The requestor's `tracking/{order}`.
     Tracking,
     /// A processor's `orders/{order}`.
     Order,
 }
 
-impl Page {
+impl PolledPage {
     /// Returns its name in a history.
     pub const fn name(self) -> &'static str {
         match self {
@@ -41,7 +43,7 @@ impl Page {
     }
 
     /// Reads the order's state from a response.
-    pub fn seen(self, body: &Value) -> Seen {
+    pub fn parse(self, body: &Value) -> PageSnapshot {
         let number = |value: &Value| value.as_u64().unwrap_or_default();
         let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
         let kinds = ["received", "open", "withdrawn", "closed"];
@@ -51,7 +53,7 @@ impl Page {
             }
             Self::Order => (kinds.map(|kind| number(&body["proposals"][kind])), "follow_ups"),
         };
-        Seen {
+        PageSnapshot {
             phase: text("phase"),
             last_seq: number(&body["last_seq"]),
             epoch: number(&body["epoch"]),
@@ -63,66 +65,81 @@ impl Page {
 }
 
 /// Reads a page once. `None` when there was no usable answer.
-pub async fn look(
+pub async fn read_page(
     address: SocketAddr,
-    page: Page,
+    page: PolledPage,
     order: &str,
-    recorder: &Recorder,
-) -> Option<View> {
-    let t_call = recorder.now();
+    recorder: &HistoryRecorder,
+) -> Option<PageReading> {
+    let called_at = recorder.now();
     let path = page.path(order);
-    let asked = http::get(address, &path);
-    let answer = tokio::time::timeout(DEADLINE, asked).await.ok()?.ok()?;
-    let body = answer.json();
-    let found = match (answer.status, body["reason"].as_str()) {
-        (200, _) => Found::Order(page.seen(&body)),
-        (404, Some("ORDER_NOT_FOUND")) => Found::Nothing,
+    let request = http::get(address, &path);
+    let response = tokio::time::timeout(DEADLINE, request).await.ok()?.ok()?;
+    let body = response.json();
+    let result = match (response.status, body["reason"].as_str()) {
+        (200, _) => PageLookup::Order(page.parse(&body)),
+        (404, Some("ORDER_NOT_FOUND")) => PageLookup::NotFound,
         _ => return None,
     };
     let (page, order) = (page.name().to_owned(), order.to_owned());
-    Some(View { t_call, t_ret: recorder.now(), page, order, found, is_last: false })
+    Some(PageReading {
+        called_at,
+        returned_at: recorder.now(),
+        page,
+        order,
+        result,
+        is_last: false,
+    })
 }
 
 /// Polls one page of one order for ever.
-pub async fn watch(address: SocketAddr, page: Page, order: String, recorder: Recorder) {
+pub async fn poll_page(
+    address: SocketAddr,
+    page: PolledPage,
+    order: String,
+    recorder: HistoryRecorder,
+) {
     let mut before = None;
     loop {
-        if let Some(view) = look(address, page, &order, &recorder).await {
+        if let Some(reading) = read_page(address, page, &order, &recorder).await {
             // The same as before says nothing new.
-            if before.as_ref() != Some(&view.found) {
-                before = Some(view.found.clone());
-                recorder.write(Line::View(view));
+            if before.as_ref() != Some(&reading.result) {
+                before = Some(reading.result.clone());
+                recorder.write(HistoryLine::Page(reading));
             }
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
 /// Reads the requestor's list of orders once.
-pub async fn roll(address: SocketAddr, recorder: &Recorder) -> Option<Roll> {
-    let t_call = recorder.now();
-    let asked = http::get(address, "/api/v1/orders/tracking/status");
-    let answer = tokio::time::timeout(DEADLINE, asked).await.ok()?.ok()?;
-    let body = answer.json();
-    if answer.status != 200 {
+pub async fn read_order_list(
+    address: SocketAddr,
+    recorder: &HistoryRecorder,
+) -> Option<OrderListReading> {
+    let called_at = recorder.now();
+    let request = http::get(address, "/api/v1/orders/tracking/status");
+    let response = tokio::time::timeout(DEADLINE, request).await.ok()?.ok()?;
+    let body = response.json();
+    if response.status != 200 {
         return None;
     }
     let ids = body["tracked_order_ids"].as_array()?.iter();
     let orders = ids.filter_map(|id| Some(id.as_str()?.to_owned())).collect();
     let total = body["total_orders"].as_u64()?;
-    Some(Roll { t_call, t_ret: recorder.now(), orders, total })
+    Some(OrderListReading { called_at, returned_at: recorder.now(), orders, total })
 }
 
 /// Polls the requestor's list of orders for ever.
-pub async fn watch_roll(address: SocketAddr, recorder: Recorder) {
+pub async fn poll_order_list(address: SocketAddr, recorder: HistoryRecorder) {
     let mut before = None;
     loop {
-        if let Some(roll) = roll(address, &recorder).await
-            && before.as_ref() != Some(&roll.orders)
+        if let Some(reading) = read_order_list(address, &recorder).await
+            && before.as_ref() != Some(&reading.orders)
         {
-            before = Some(roll.orders.clone());
-            recorder.write(Line::Roll(roll));
+            before = Some(reading.orders.clone());
+            recorder.write(HistoryLine::OrderList(reading));
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }

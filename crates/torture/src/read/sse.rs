@@ -5,20 +5,20 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
-use super::{AFRESH_EVERY, Follower, PAUSE};
-use crate::event::Event;
-use crate::history::Reader;
+use super::{BACKOFF, Follower, RESTART_EVERY};
+use crate::event::ComparableEvent;
+use crate::history::ReaderKind;
 
 /// Follows an order's events over HTTP to its end.
 pub async fn follow(address: SocketAddr, follower: Follower) {
     let mut last = 0;
     for connection in 1.. {
-        let after = if connection % AFRESH_EVERY == 0 { 0 } else { last };
+        let after = if connection % RESTART_EVERY == 0 { 0 } else { last };
         if connect(address, &follower, (connection, after), &mut last).await.is_ok_and(|over| over)
         {
             return;
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(BACKOFF).await;
     }
 }
 
@@ -39,10 +39,10 @@ async fn connect(
     let mut lines = BufReader::new(stream).lines();
     while let Some(line) = lines.next_line().await? {
         let data = line.strip_prefix("data: ").and_then(|data| serde_json::from_str(data).ok());
-        let Some(event) = data.and_then(|data| Event::from_sse(&data)) else { continue };
+        let Some(event) = data.and_then(|data| ComparableEvent::from_sse(&data)) else { continue };
         *last = event.seq;
         let is_last = event.is_last();
-        follower.told(Reader::Sse, (connection, after), event);
+        follower.record(ReaderKind::Sse, (connection, after), event);
         if is_last {
             return Ok(true);
         }

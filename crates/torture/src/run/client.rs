@@ -8,48 +8,48 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::Stage;
-use crate::history::{Act, Line};
-use crate::op::{Op, Outcome, Over};
-use crate::plan::{Client, Keys, Plan};
-use crate::send::session::Session;
-use crate::send::{Call, channel};
+use super::RigContext;
+use crate::command::{ClientCommand, ClientInterface, ClientOutcome};
+use crate::history::{ClientAttempt, HistoryLine};
+use crate::plan::{KeyScheme, PlannedClient, TorturePlan};
+use crate::send::session::RecordingSession;
+use crate::send::{ClientRequest, channel};
 
 /// The limit of attempts of one command while faults happen.
-const ATTEMPTS: usize = 3;
+const ATTEMPTS_MAX: usize = 3;
 /// The back-off between two attempts.
-const PAUSE: Duration = Duration::from_millis(150);
+const BACKOFF: Duration = Duration::from_millis(150);
 
 /// Commands that were sent, by token: the ones without a known outcome are repeated at the end.
-pub type Attempts = BTreeMap<String, (Call, Over, Outcome)>;
+pub type Attempts = BTreeMap<String, (ClientRequest, ClientInterface, ClientOutcome)>;
 
 /// The source of the clients' keys and tokens, and the record of their commands.
 #[derive(Clone, Debug)]
-pub struct Desk {
+pub struct ClientDispatcher {
     /// The shared parts of the run.
-    pub stage: Stage,
+    pub context: RigContext,
     orders: Arc<[String]>,
-    keys: Keys,
+    keys: KeyScheme,
     sent: Arc<Mutex<Attempts>>,
     serials: Arc<Mutex<BTreeMap<String, u64>>>,
     /// The first client of each actor; only its keys are bare numbers.
-    firsts: Arc<BTreeMap<String, String>>,
+    first_clients: Arc<BTreeMap<String, String>>,
 }
 
-impl Desk {
+impl ClientDispatcher {
     /// Returns a desk for the orders and clients of a plan.
-    pub fn new(stage: &Stage, plan: &Plan) -> Self {
-        let mut firsts = BTreeMap::new();
+    pub fn new(context: &RigContext, plan: &TorturePlan) -> Self {
+        let mut first_clients = BTreeMap::new();
         for client in &plan.clients {
-            firsts.entry(client.actor.clone()).or_insert_with(|| client.name.clone());
+            first_clients.entry(client.actor.clone()).or_insert_with(|| client.name.clone());
         }
         Self {
-            stage: stage.clone(),
+            context: context.clone(),
             orders: plan.orders.iter().map(|order| order.id.clone()).collect(),
             keys: plan.keys,
             sent: Arc::default(),
             serials: Arc::default(),
-            firsts: Arc::new(firsts),
+            first_clients: Arc::new(first_clients),
         }
     }
 
@@ -59,20 +59,26 @@ impl Desk {
     }
 
     /// Returns a call with a key and a token that no other command has.
-    pub fn call(&self, order: usize, op: &Op, client: &str, actor: &str) -> Call {
+    pub fn call(
+        &self,
+        order: usize,
+        command: &ClientCommand,
+        client: &str,
+        actor: &str,
+    ) -> ClientRequest {
         let serial = {
             let mut serials = self.serials.lock();
             let serial = serials.entry(client.to_owned()).or_default();
             *serial += 1;
             *serial
         };
-        let is_bare = self.keys == Keys::Counted
-            && self.firsts.get(actor).is_some_and(|first| first == client);
+        let is_bare = self.keys == KeyScheme::Sequential
+            && self.first_clients.get(actor).is_some_and(|first| first == client);
         let key = if is_bare { serial.to_string() } else { format!("{client}-{serial}") };
-        Call {
+        ClientRequest {
             actor: actor.to_owned(),
             order: self.orders[order].clone(),
-            op: op.clone(),
+            command: command.clone(),
             key,
             token: format!("{client}#{serial}"),
             epoch: 0,
@@ -80,25 +86,31 @@ impl Desk {
     }
 
     /// Sends a buyer's command until it is answered, a bounded number of times.
-    pub async fn attempt(&self, order: usize, op: &Op, over: Over, client: &str) {
-        let call = self.call(order, op, client, "buyer");
-        self.insist(&call, over, client, &mut None).await;
+    pub async fn send_as_buyer(
+        &self,
+        order: usize,
+        command: &ClientCommand,
+        interface: ClientInterface,
+        client: &str,
+    ) {
+        let call = self.call(order, command, client, "buyer");
+        self.send_with_retries(&call, interface, client, &mut None).await;
     }
 
     /// Sends a call until it is answered, a bounded number of times.
-    pub async fn insist(
+    pub async fn send_with_retries(
         &self,
-        call: &Call,
-        over: Over,
+        call: &ClientRequest,
+        interface: ClientInterface,
         client: &str,
-        session: &mut Option<Session>,
-    ) -> Outcome {
-        let mut outcome = Outcome::unknown("not sent");
-        for attempt in 0..ATTEMPTS {
+        session: &mut Option<RecordingSession>,
+    ) -> ClientOutcome {
+        let mut outcome = ClientOutcome::unknown("not sent");
+        for attempt in 0..ATTEMPTS_MAX {
             if attempt > 0 {
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(BACKOFF).await;
             }
-            outcome = self.once(call, over, client, session).await;
+            outcome = self.send_once(call, interface, client, session).await;
             if outcome.is_known() {
                 break;
             }
@@ -107,26 +119,26 @@ impl Desk {
     }
 
     /// Sends a call once, and records its outcome.
-    pub async fn once(
+    pub async fn send_once(
         &self,
-        call: &Call,
-        over: Over,
+        call: &ClientRequest,
+        interface: ClientInterface,
         client: &str,
-        session: &mut Option<Session>,
-    ) -> Outcome {
-        let t_call = self.stage.recorder.now();
-        let result = match (over, session) {
-            (Over::Session(_), Some(session)) => session.send(call).await,
-            (over, _) => self.stage.sender.send(call, over).await,
+        session: &mut Option<RecordingSession>,
+    ) -> ClientOutcome {
+        let called_at = self.context.recorder.now();
+        let result = match (interface, session) {
+            (ClientInterface::Session(_), Some(session)) => session.send(call).await,
+            (interface, _) => self.context.sender.send(call, interface).await,
         };
-        self.stage.recorder.write(Line::Act(Act {
-            t_call,
-            t_ret: self.stage.recorder.now(),
+        self.context.recorder.write(HistoryLine::Attempt(ClientAttempt {
+            called_at,
+            returned_at: self.context.recorder.now(),
             client: client.to_owned(),
             actor: call.actor.clone(),
-            over,
+            interface,
             order: call.order.clone(),
-            op: call.op.clone(),
+            command: call.command.clone(),
             key: call.key.clone(),
             token: call.token.clone(),
             epoch: call.epoch,
@@ -135,19 +147,23 @@ impl Desk {
         let mut sent = self.sent.lock();
         let known = sent.get(&call.token).is_some_and(|(_, _, before)| before.is_known());
         if !known {
-            sent.insert(call.token.clone(), (call.clone(), over, result.clone()));
+            sent.insert(call.token.clone(), (call.clone(), interface, result.clone()));
         }
         result
     }
 }
 
 /// Runs one client to the end of its steps.
-pub(super) async fn act(desk: Desk, client: Client, began: Instant) {
-    let Client { name, actor, steps } = client;
+pub(super) async fn run_client(
+    dispatcher: ClientDispatcher,
+    client: PlannedClient,
+    began: Instant,
+) {
+    let PlannedClient { name, actor, steps } = client;
     let mut session = steps.iter().find_map(|step| {
-        let Over::Session(at) = step.over else { return None };
-        let channel = channel(desk.stage.addresses.grpc[at]);
-        Some(Session::new(channel, &actor, &name, &desk.stage.recorder))
+        let ClientInterface::Session(at) = step.interface else { return None };
+        let channel = channel(dispatcher.context.addresses.grpc[at]);
+        Some(RecordingSession::new(channel, &actor, &name, &dispatcher.context.recorder))
     });
     for step in steps {
         let moment = began + Duration::from_millis(step.at_ms);
@@ -155,10 +171,11 @@ pub(super) async fn act(desk: Desk, client: Client, began: Instant) {
             Some(session) => session.listen(moment).await,
             None => tokio::time::sleep_until(moment).await,
         }
-        let call = desk.call(step.order, &step.op, &name, &actor);
-        let outcome = desk.insist(&call, step.over, &name, &mut session).await;
-        if step.again && outcome.is_known() {
-            desk.once(&call, step.over, &name, &mut session).await;
+        let call = dispatcher.call(step.order, &step.command, &name, &actor);
+        let outcome =
+            dispatcher.send_with_retries(&call, step.interface, &name, &mut session).await;
+        if step.is_repeated && outcome.is_known() {
+            dispatcher.send_once(&call, step.interface, &name, &mut session).await;
         }
     }
 }

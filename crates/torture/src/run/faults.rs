@@ -4,86 +4,107 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::history::{Fault as Line_, Gone, Line, Recorder};
-use crate::plan::{Fault, Trouble, Weather};
-use crate::world::World;
+use crate::fleet::ProcessFleet;
+use crate::history::{FaultSpan as Line_, HistoryLine, HistoryRecorder, UnexpectedExit};
+use crate::plan::{InjectedFault, LinkCondition, PlannedFault};
 
 /// Makes them all; processes that end by themselves are recorded and restarted.
-pub(super) async fn play(faults: &[Fault], world: &mut World, recorder: &Recorder) {
+pub(super) async fn inject_all(
+    faults: &[PlannedFault],
+    fleet: &mut ProcessFleet,
+    recorder: &HistoryRecorder,
+) {
     for fault in faults {
         tokio::time::sleep(Duration::from_millis(fault.after_ms)).await;
-        look_after(world, recorder).await;
-        let t_start = recorder.now();
-        let whom = trouble(fault, world, recorder).await;
-        let what = format!("{:?}", fault.what);
-        recorder.write(Line::Fault(Line_ { t_start, t_end: recorder.now(), what, whom }));
+        restart_ended(fleet, recorder).await;
+        let started_at = recorder.now();
+        let target = inject(fault, fleet, recorder).await;
+        let kind = format!("{:?}", fault.kind);
+        recorder.write(HistoryLine::Fault(Line_ {
+            started_at,
+            ended_at: recorder.now(),
+            kind,
+            target,
+        }));
     }
-    look_after(world, recorder).await;
+    restart_ended(fleet, recorder).await;
 }
 
 /// Records processes that ended without a signal of the rig, and restarts them.
-pub(super) async fn look_after(world: &mut World, recorder: &Recorder) {
-    for role in world.roles() {
-        if let Some(status) = role.ended() {
+pub(super) async fn restart_ended(fleet: &mut ProcessFleet, recorder: &HistoryRecorder) {
+    for role in fleet.roles() {
+        if let Some(status) = role.take_exit_status() {
             let process = role.name().to_owned();
-            recorder.write(Line::Gone(Gone { t: recorder.now(), process, status }));
+            recorder.write(HistoryLine::Exit(UnexpectedExit {
+                detected_at: recorder.now(),
+                process,
+                status,
+            }));
             role.restart().await;
         }
     }
 }
 
 /// Makes one fault and ends it; returns the process, link or disk that had it.
-async fn trouble(fault: &Fault, world: &mut World, recorder: &Recorder) -> String {
-    let lasts = tokio::time::sleep(Duration::from_millis(fault.for_ms));
-    match fault.what {
-        Trouble::Kill(whom) => {
-            let role = world.role(whom);
+async fn inject(
+    fault: &PlannedFault,
+    fleet: &mut ProcessFleet,
+    recorder: &HistoryRecorder,
+) -> String {
+    let duration = tokio::time::sleep(Duration::from_millis(fault.for_ms));
+    match fault.kind {
+        InjectedFault::Kill(target) => {
+            let role = fleet.role(target);
             role.kill().await;
-            lasts.await;
+            duration.await;
             role.restart().await;
             role.name().to_owned()
         }
-        Trouble::Terminate(whom) => {
-            let role = world.role(whom);
+        InjectedFault::Terminate(target) => {
+            let role = fleet.role(target);
             let name = role.name().to_owned();
             if let Some(status) = role.terminate().await {
                 let process = name.clone();
-                recorder.write(Line::Gone(Gone { t: recorder.now(), process, status }));
+                recorder.write(HistoryLine::Exit(UnexpectedExit {
+                    detected_at: recorder.now(),
+                    process,
+                    status,
+                }));
             }
-            lasts.await;
+            duration.await;
             role.restart().await;
             name
         }
-        Trouble::Stop(whom) => {
-            let role = world.role(whom);
+        InjectedFault::Stop(target) => {
+            let role = fleet.role(target);
             role.signal(Signal::STOP);
-            lasts.await;
+            duration.await;
             role.signal(Signal::CONT);
             role.name().to_owned()
         }
-        Trouble::Link(link, weather) => {
-            world.weather(link, weather);
-            lasts.await;
-            world.weather(link, Weather::Fair);
+        InjectedFault::Link(link, condition) => {
+            fleet.set_condition(link, condition);
+            duration.await;
+            fleet.set_condition(link, LinkCondition::Healthy);
             format!("{link:?}")
         }
-        Trouble::FullDisk(number) => {
-            let was_filled = world.disk(number).fill();
+        InjectedFault::FullDisk(number) => {
+            let was_filled = fleet.disk(number).fill();
             if was_filled {
-                lasts.await;
+                duration.await;
             }
-            world.disk(number).relieve();
+            fleet.disk(number).free();
             if was_filled {
                 format!("disk {number}")
             } else {
                 "skipped: no disk to fill".to_owned()
             }
         }
-        Trouble::FewDescriptors(whom) => {
-            let role = world.role(whom);
-            role.take_descriptors();
-            lasts.await;
-            role.give_descriptors();
+        InjectedFault::FewDescriptors(target) => {
+            let role = fleet.role(target);
+            role.limit_descriptors();
+            duration.await;
+            role.restore_descriptors();
             role.name().to_owned()
         }
     }

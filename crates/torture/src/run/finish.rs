@@ -7,19 +7,19 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::client::Desk;
-use super::faults::look_after;
-use crate::event::Event;
-use crate::history::{Figures, Found, Line, List};
+use super::client::ClientDispatcher;
+use super::faults::restart_ended;
+use crate::command::{ClientCommand, ClientInterface};
+use crate::event::ComparableEvent;
+use crate::fleet::ProcessFleet;
+use crate::history::{EventListReading, HistoryLine, PageLookup, ProcessMeasurements};
 use crate::name;
-use crate::op::{Op, Over};
-use crate::plan::{Owner, Plan};
+use crate::plan::{TorturePlan, TrackerPlan};
 use crate::read::list;
-use crate::read::pages::{figures, orders_listed, read, sse_list};
-use crate::read::poll::{Page, look, roll};
+use crate::read::pages::{metrics, orders_listed, read_pages, sse_list};
+use crate::read::poll::{PolledPage, read_order_list, read_page};
 use crate::send::channel;
-use crate::send::session::Session;
-use crate::world::World;
+use crate::send::session::RecordingSession;
 
 /// The time after the last fault in which every command's outcome has to be known. Far above the
 /// promised 10 s, since several runs share the machine.
@@ -27,51 +27,61 @@ const KNOWN_WITHIN: Duration = Duration::from_secs(20);
 /// The time after the last fault in which an order has to end.
 const ENDED_WITHIN: Duration = Duration::from_secs(25);
 /// The time in which views have to show the end.
-const SHOWN_WITHIN: Duration = Duration::from_secs(20);
+const DISPLAYED_WITHIN: Duration = Duration::from_secs(20);
 /// The time in which the servers have to end the streams of readers that are gone.
 const QUIET_WITHIN: Duration = Duration::from_secs(15);
 /// The deadline for the last reading of a list.
 const READ_WITHIN: Duration = Duration::from_secs(15);
 /// The pause between two polls.
-const PAUSE: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// The limit of commands that are repeated at one time.
 const AT_ONCE: usize = 8;
 
 /// Ends all orders and reads everything.
-pub async fn finish(plan: &Plan, world: &mut World, desk: &Desk, mut readers: JoinSet<()>) {
-    settle(desk).await;
-    end_all(plan, desk).await;
-    settle(desk).await;
-    let lists = read_lists(plan, desk).await;
-    show(plan, desk, &lists).await;
+pub async fn finish(
+    plan: &TorturePlan,
+    fleet: &mut ProcessFleet,
+    dispatcher: &ClientDispatcher,
+    mut readers: JoinSet<()>,
+) {
+    settle(dispatcher).await;
+    end_all(plan, dispatcher).await;
+    settle(dispatcher).await;
+    let lists = read_lists(plan, dispatcher).await;
+    record_final_pages(plan, dispatcher, &lists).await;
     readers.shutdown().await;
-    look_after(world, &desk.stage.recorder).await;
-    measure(world, desk).await;
+    restart_ended(fleet, &dispatcher.context.recorder).await;
+    measure(fleet, dispatcher).await;
 }
 
 /// Repeats every command without a known outcome under its key, until it is known or the time is
 /// over.
-async fn settle(desk: &Desk) {
+async fn settle(dispatcher: &ClientDispatcher) {
     let until = Instant::now() + KNOWN_WITHIN;
-    let open = desk.sent().into_values().filter(|(_, _, outcome)| !outcome.is_known());
+    let open = dispatcher.sent().into_values().filter(|(_, _, outcome)| !outcome.is_known());
     let mut tasks = JoinSet::new();
-    for (call, over, _) in open {
+    for (call, interface, _) in open {
         if tasks.len() >= AT_ONCE {
             tasks.join_next().await;
         }
-        let desk = desk.clone();
+        let dispatcher = dispatcher.clone();
         tasks.spawn(async move {
             let mut session = None;
-            if let Over::Session(at) = over {
-                let channel = channel(desk.stage.addresses.grpc[at]);
+            if let ClientInterface::Session(at) = interface {
+                let channel = channel(dispatcher.context.addresses.grpc[at]);
                 let name = format!("again-{}", call.token);
-                session = Some(Session::new(channel, &call.actor, &name, &desk.stage.recorder));
+                session = Some(RecordingSession::new(
+                    channel,
+                    &call.actor,
+                    &name,
+                    &dispatcher.context.recorder,
+                ));
             }
             while Instant::now() < until {
-                if desk.once(&call, over, "again", &mut session).await.is_known() {
+                if dispatcher.send_once(&call, interface, "again", &mut session).await.is_known() {
                     return;
                 }
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
         });
     }
@@ -79,35 +89,45 @@ async fn settle(desk: &Desk) {
 }
 
 /// Ends every order: by its deadline where that is near, else by commands that compete.
-async fn end_all(plan: &Plan, desk: &Desk) {
+async fn end_all(plan: &TorturePlan, dispatcher: &ClientDispatcher) {
     let mut orders = JoinSet::new();
-    for place in 0..plan.orders.len() {
-        let (desk, order) = (desk.clone(), plan.orders[place].clone());
-        let steps = plan.ends[place].clone();
+    for index in 0..plan.orders.len() {
+        let (dispatcher, order) = (dispatcher.clone(), plan.orders[index].clone());
+        let steps = plan.ends[index].clone();
         orders.spawn(async move {
             let until = Instant::now() + ENDED_WITHIN;
-            let is_short = order.opening.expires_in_ms == crate::plan::SHORT_LIFE_MS;
+            let is_short = order.opening.expires_in_ms == crate::plan::SHORT_LIFETIME_MS;
             let mut was_ended = is_short && !order.opening.sealed;
             while Instant::now() < until {
-                match state(&desk, &order.id).await {
-                    State::Ended => return,
-                    State::Open if !was_ended => {
+                match poll_phase(&dispatcher, &order.id).await {
+                    PolledPhase::Ended => return,
+                    PolledPhase::Open if !was_ended => {
                         was_ended = true;
                         let competing = steps.iter().map(|step| {
-                            let call = desk.call(place, &step.op, "ender", "buyer");
-                            let (desk, over) = (desk.clone(), step.over);
-                            async move { desk.insist(&call, over, "ender", &mut None).await }
+                            let call = dispatcher.call(index, &step.command, "ender", "buyer");
+                            let (dispatcher, interface) = (dispatcher.clone(), step.interface);
+                            async move {
+                                dispatcher
+                                    .send_with_retries(&call, interface, "ender", &mut None)
+                                    .await
+                            }
                         });
                         futures_util::future::join_all(competing).await;
-                        if state(&desk, &order.id).await == State::Open {
+                        if poll_phase(&dispatcher, &order.id).await == PolledPhase::Open {
                             // An award that can still be undone is in the way of others, not of this.
-                            desk.attempt(place, &Op::Cancel, Over::Grpc(order.home), "closer")
+                            dispatcher
+                                .send_as_buyer(
+                                    index,
+                                    &ClientCommand::Cancel,
+                                    ClientInterface::Grpc(order.home),
+                                    "closer",
+                                )
                                 .await;
                         }
                     }
-                    State::Open | State::Sealed | State::Silent => {}
+                    PolledPhase::Open | PolledPhase::Sealed | PolledPhase::Unreachable => {}
                 }
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
         });
     }
@@ -115,35 +135,38 @@ async fn end_all(plan: &Plan, desk: &Desk) {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum PolledPhase {
     Open,
     Sealed,
     Ended,
-    Silent,
+    Unreachable,
 }
 
-async fn state(desk: &Desk, order: &str) -> State {
-    for address in &desk.stage.addresses.rest {
+async fn poll_phase(dispatcher: &ClientDispatcher, order: &str) -> PolledPhase {
+    for address in &dispatcher.context.addresses.rest {
         let path = format!("/api/v1/orders/{}{}", name::id(order), name::query(order));
-        let Ok(answer) = crate::send::http::get(*address, &path).await else { continue };
-        let body = answer.json();
-        if answer.status == 200 {
+        let Ok(response) = crate::send::http::get(*address, &path).await else { continue };
+        let body = response.json();
+        if response.status == 200 {
             let is_over = !matches!(body["phase"].as_str(), Some("Open" | "Paused"));
             // Without a decision yet: `sealed` is true until the opening.
             let is_sealed = body["sealed"] == true;
             return match (is_over, is_sealed) {
-                (true, _) => State::Ended,
-                (false, true) => State::Sealed,
-                (false, false) => State::Open,
+                (true, _) => PolledPhase::Ended,
+                (false, true) => PolledPhase::Sealed,
+                (false, false) => PolledPhase::Open,
             };
         }
     }
-    State::Silent
+    PolledPhase::Unreachable
 }
 
 /// Reads every order's list over gRPC and as server-sent events, at every processor.
-async fn read_lists(plan: &Plan, desk: &Desk) -> BTreeMap<String, Vec<Event>> {
-    let (recorder, addresses) = (&desk.stage.recorder, &desk.stage.addresses);
+async fn read_lists(
+    plan: &TorturePlan,
+    dispatcher: &ClientDispatcher,
+) -> BTreeMap<String, Vec<ComparableEvent>> {
+    let (recorder, addresses) = (&dispatcher.context.recorder, &dispatcher.context.addresses);
     let mut lists = BTreeMap::new();
     for order in &plan.orders {
         let until = Instant::now() + READ_WITHIN;
@@ -151,9 +174,9 @@ async fn read_lists(plan: &Plan, desk: &Desk) -> BTreeMap<String, Vec<Event>> {
         let mut best = Err("nobody was asked".to_owned());
         while best.is_err() && Instant::now() < until {
             for grpc in &addresses.grpc {
-                let answer = list(channel(*grpc), &order.id, READ_WITHIN).await;
-                if answer.is_ok() || best.is_err() {
-                    best = answer;
+                let result = list(channel(*grpc), &order.id, READ_WITHIN).await;
+                if result.is_ok() || best.is_err() {
+                    best = result;
                 }
                 if best.is_ok() {
                     break;
@@ -168,14 +191,16 @@ async fn read_lists(plan: &Plan, desk: &Desk) -> BTreeMap<String, Vec<Event>> {
         }
         let write = |by: &str, events| {
             let (order, by) = (order.id.clone(), by.to_owned());
-            recorder.write(Line::List(List { order, by, events }));
+            recorder.write(HistoryLine::List(EventListReading { order, by, events }));
         };
         write("grpc", best);
-        for (place, rest) in addresses.rest.iter().enumerate() {
+        for (index, rest) in addresses.rest.iter().enumerate() {
             let events = tokio::time::timeout(READ_WITHIN, sse_list(*rest, &order.id)).await;
-            write(&format!("sse {place}"), events.unwrap_or_else(|_| Err("no end".to_owned())));
-            if let Ok(Ok(pages)) = tokio::time::timeout(READ_WITHIN, read(*rest, &order.id)).await {
-                recorder.write(Line::Pages(pages));
+            write(&format!("sse {index}"), events.unwrap_or_else(|_| Err("no end".to_owned())));
+            if let Ok(Ok(pages)) =
+                tokio::time::timeout(READ_WITHIN, read_pages(*rest, &order.id)).await
+            {
+                recorder.write(HistoryLine::Pages(pages));
             }
         }
     }
@@ -183,55 +208,62 @@ async fn read_lists(plan: &Plan, desk: &Desk) -> BTreeMap<String, Vec<Event>> {
 }
 
 /// Waits until views show each order's end, and records the last reading of each.
-async fn show(plan: &Plan, desk: &Desk, lists: &BTreeMap<String, Vec<Event>>) {
-    let (recorder, addresses) = (&desk.stage.recorder, &desk.stage.addresses);
-    let until = Instant::now() + SHOWN_WITHIN;
+async fn record_final_pages(
+    plan: &TorturePlan,
+    dispatcher: &ClientDispatcher,
+    lists: &BTreeMap<String, Vec<ComparableEvent>>,
+) {
+    let (recorder, addresses) = (&dispatcher.context.recorder, &dispatcher.context.addresses);
+    let until = Instant::now() + DISPLAYED_WITHIN;
     for order in &plan.orders {
         let last = lists.get(&order.id).and_then(|list| list.last()).map_or(0, |event| event.seq);
-        let mut pages = vec![(Page::Order, addresses.rest[0])];
-        if order.owner == Owner::Requestor {
-            pages.push((Page::Tracking, addresses.requestor));
+        let mut pages = vec![(PolledPage::Order, addresses.rest[0])];
+        if order.tracker == TrackerPlan::Requestor {
+            pages.push((PolledPage::Tracking, addresses.requestor));
         }
         for (page, address) in pages {
             loop {
-                let view = look(address, page, &order.id, recorder).await;
-                let is_there = view.as_ref().is_some_and(
-                    |view| matches!(&view.found, Found::Order(seen) if seen.last_seq >= last),
+                let reading = read_page(address, page, &order.id, recorder).await;
+                let is_there = reading.as_ref().is_some_and(
+                    |view| matches!(&view.result, PageLookup::Order(seen) if seen.last_seq >= last),
                 );
                 if is_there || Instant::now() >= until {
-                    if let Some(view) = view {
-                        recorder.write(Line::View(crate::history::View { is_last: true, ..view }));
+                    if let Some(reading) = reading {
+                        recorder.write(HistoryLine::Page(crate::history::PageReading {
+                            is_last: true,
+                            ..reading
+                        }));
                     }
                     break;
                 }
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
         }
     }
-    if let Some(roll) = roll(addresses.requestor, recorder).await {
-        recorder.write(Line::Roll(roll));
+    if let Some(reading) = read_order_list(addresses.requestor, recorder).await {
+        recorder.write(HistoryLine::OrderList(reading));
     }
 }
 
 /// Records each process's metrics, once the streams of all readers have ended there.
-async fn measure(world: &mut World, desk: &Desk) {
-    let addresses = desk.stage.addresses.clone();
+async fn measure(fleet: &mut ProcessFleet, dispatcher: &ClientDispatcher) {
+    let addresses = dispatcher.context.addresses.clone();
     let until = Instant::now() + QUIET_WITHIN;
-    for (place, role) in world.roles().enumerate() {
-        let Some((process, address)) = addresses.metrics.get(place) else { continue };
+    for (index, role) in fleet.roles().enumerate() {
+        let Some((process, address)) = addresses.metrics.get(index) else { continue };
         let series = loop {
-            let series = figures(*address).await.unwrap_or_default();
+            let series = metrics(*address).await.unwrap_or_default();
             let open: f64 = crate::check::in_flight(&series);
             if (open <= 0.0 && !series.is_empty()) || Instant::now() >= until {
                 break series;
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         };
-        let orders = match addresses.rest.get(place) {
+        let orders = match addresses.rest.get(index) {
             Some(rest) => orders_listed(*rest).await,
             None => None,
         };
-        desk.stage.recorder.write(Line::Figures(Figures {
+        dispatcher.context.recorder.write(HistoryLine::Measurements(ProcessMeasurements {
             process: process.clone(),
             series,
             rss_kb: role.rss_kb(),

@@ -4,12 +4,12 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use super::Call;
-use crate::op::{Op, Outcome};
-use crate::world::Addresses;
+use super::ClientRequest;
+use crate::command::{ClientCommand, ClientOutcome};
+use crate::fleet::ProductAddresses;
 
-pub(super) async fn send(addresses: &Addresses, call: &Call) -> Outcome {
-    let Some(args) = args(call) else { return Outcome::unknown("there is no such verb") };
+pub(super) async fn send(addresses: &ProductAddresses, call: &ClientRequest) -> ClientOutcome {
+    let Some(args) = args(call) else { return ClientOutcome::unknown("there is no such verb") };
     let mut command = Command::new(&addresses.binary);
     command.args(args).args(["--key", &call.key]);
     command.args(["--server", &format!("http://{}", addresses.requestor)]);
@@ -17,58 +17,62 @@ pub(super) async fn send(addresses: &Addresses, call: &Call) -> Outcome {
     command.stdin(Stdio::null()).kill_on_drop(true);
     match command.output().await {
         Ok(output) => outcome(output.status.code(), &String::from_utf8_lossy(&output.stderr)),
-        Err(error) => Outcome::unknown(error.to_string()),
+        Err(error) => ClientOutcome::unknown(error.to_string()),
     }
 }
 
 /// Reads the outcome from code and output: a verb that succeeded ends with 0; a refused one prints
 /// the reason in brackets, or that the order has ended.
-fn outcome(code: Option<i32>, said: &str) -> Outcome {
+fn outcome(code: Option<i32>, stderr: &str) -> ClientOutcome {
     match code {
-        Some(0) if said.contains("202") || said.contains("not known") => Outcome::unknown("202"),
-        Some(0) => Outcome::DONE,
-        Some(4) if said.contains("by now") => Outcome::refused("ORDER_ENDED"),
+        Some(0) if stderr.contains("202") || stderr.contains("not known") => {
+            ClientOutcome::unknown("202")
+        }
+        Some(0) => ClientOutcome::SUCCESS,
+        Some(4) if stderr.contains("by now") => ClientOutcome::refused("ORDER_ENDED"),
         _ => {
-            let reason = said.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
+            let reason = stderr.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
             reason.map_or_else(
-                || Outcome::unknown(format!("exit code {code:?}: {said}")),
-                |(reason, _)| Outcome::refused(reason),
+                || ClientOutcome::unknown(format!("exit code {code:?}: {stderr}")),
+                |(reason, _)| ClientOutcome::refused(reason),
             )
         }
     }
 }
 
-fn args(call: &Call) -> Option<Vec<String>> {
+fn args(call: &ClientRequest) -> Option<Vec<String>> {
     let with = |verb: &str, more: &[&str]| {
         let mut args = vec![verb.to_owned(), call.id().to_owned()];
         args.extend(more.iter().map(ToString::to_string));
         args
     };
     let token = call.token.as_str();
-    Some(match &call.op {
-        Op::FollowUp => with("ask", &[token]),
-        Op::Pause => with("pause", &["--reason", token]),
-        Op::Resume => with("resume", &[]),
-        Op::Extend { expires_in_ms } => {
+    Some(match &call.command {
+        ClientCommand::FollowUp => with("ask", &[token]),
+        ClientCommand::Pause => with("pause", &["--reason", token]),
+        ClientCommand::Resume => with("resume", &[]),
+        ClientCommand::Extend { expires_in_ms } => {
             with("extend", &["--expires-in", &format!("{}s", expires_in_ms / 1_000)])
         }
-        Op::Award { proposal, undo_within_ms: 0 } => with("award", &[proposal, "--reason", token]),
-        Op::Award { proposal, undo_within_ms } => {
+        ClientCommand::Award { proposal, undo_within_ms: 0 } => {
+            with("award", &[proposal, "--reason", token])
+        }
+        ClientCommand::Award { proposal, undo_within_ms } => {
             // The verb takes whole seconds.
             let seconds = format!("{}s", undo_within_ms.div_ceil(1_000));
             with("award", &[proposal, "--reason", token, "--undo-within", &seconds])
         }
-        Op::UndoAward => with("undo-award", &["--reason", token]),
-        Op::Close => with("close", &["--reason", token]),
-        Op::Cancel => with("cancel", &["--reason", token]),
-        Op::Open(_)
-        | Op::Propose { .. }
-        | Op::Amend { .. }
-        | Op::Withdraw { .. }
-        | Op::Lock { .. }
-        | Op::Unlock { .. }
-        | Op::Decline
-        | Op::Ask
-        | Op::See => return None,
+        ClientCommand::UndoAward => with("undo-award", &["--reason", token]),
+        ClientCommand::Close => with("close", &["--reason", token]),
+        ClientCommand::Cancel => with("cancel", &["--reason", token]),
+        ClientCommand::Open(_)
+        | ClientCommand::Propose { .. }
+        | ClientCommand::Amend { .. }
+        | ClientCommand::Withdraw { .. }
+        | ClientCommand::Lock { .. }
+        | ClientCommand::Unlock { .. }
+        | ClientCommand::Decline
+        | ClientCommand::Ask
+        | ClientCommand::See => return None,
     })
 }

@@ -6,35 +6,35 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::op::Outcome;
+use crate::command::ClientOutcome;
 
 /// The limit of bytes that are read of a response.
-const ANSWER_BYTES_MAX: u64 = 8 * 1024 * 1024;
+const RESPONSE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// A response of a server.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct PlainResponse {
     /// The HTTP status.
     pub status: u16,
     /// The body.
     pub text: String,
 }
 
-impl Answer {
+impl PlainResponse {
     /// Returns the body as JSON; null where it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_default()
     }
 
     /// Returns the outcome of a command. 202 is stored, and not decided.
-    pub fn outcome(&self) -> Outcome {
+    pub fn outcome(&self) -> ClientOutcome {
         let body = self.json();
         match self.status {
-            202 => Outcome::unknown("202"),
-            200..=299 => Outcome::Ok { seq: body["seq"].as_u64() },
+            202 => ClientOutcome::unknown("202"),
+            200..=299 => ClientOutcome::Ok { seq: body["seq"].as_u64() },
             status => match body["reason"].as_str() {
-                Some(reason) => Outcome::refused(reason),
-                None => Outcome::unknown(format!("status {status}")),
+                Some(reason) => ClientOutcome::refused(reason),
+                None => ClientOutcome::unknown(format!("status {status}")),
             },
         }
     }
@@ -49,7 +49,7 @@ pub async fn send(
     request: &str,
     headers: &[String],
     body: &str,
-) -> Result<Answer, String> {
+) -> Result<PlainResponse, String> {
     let cut = |error: std::io::Error| error.to_string();
     let mut stream = TcpStream::connect(address).await.map_err(cut)?;
     let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
@@ -60,7 +60,7 @@ pub async fn send(
     );
     stream.write_all(text.as_bytes()).await.map_err(cut)?;
     let mut bytes = Vec::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes).await.map_err(cut)?;
+    stream.take(RESPONSE_BYTES_MAX).read_to_end(&mut bytes).await.map_err(cut)?;
     parse(&bytes).ok_or_else(|| format!("the answer was cut after {} bytes", bytes.len()))
 }
 
@@ -68,11 +68,11 @@ pub async fn send(
 ///
 /// # Errors
 /// When there is no connection, or the answer is cut.
-pub async fn get(address: SocketAddr, path: &str) -> Result<Answer, String> {
+pub async fn get(address: SocketAddr, path: &str) -> Result<PlainResponse, String> {
     send(address, &format!("GET {path}"), &[], "").await
 }
 
-fn parse(bytes: &[u8]) -> Option<Answer> {
+fn parse(bytes: &[u8]) -> Option<PlainResponse> {
     let text = String::from_utf8_lossy(bytes);
     let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
@@ -86,7 +86,7 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
             lower.split("content-length: ").nth(1)?.split("\r\n").next()?.parse().ok()?;
         body.get(..length)?.to_owned()
     };
-    Some(Answer { status, text })
+    Some(PlainResponse { status, text })
 }
 
 fn unchunk(mut rest: &str) -> Option<String> {
@@ -119,8 +119,9 @@ mod tests {
 
     #[test]
     fn undecided_commands_are_unknown() {
-        let outcome = |status, text: &str| Answer { status, text: text.to_owned() }.outcome();
-        assert_eq!(outcome(201, r#"{"seq":4}"#), Outcome::Ok { seq: Some(4) });
+        let outcome =
+            |status, text: &str| PlainResponse { status, text: text.to_owned() }.outcome();
+        assert_eq!(outcome(201, r#"{"seq":4}"#), ClientOutcome::Ok { seq: Some(4) });
         assert!(!outcome(202, "{}").is_known());
         assert!(!outcome(503, r#"{"reason":"STORAGE_UNAVAILABLE"}"#).is_known());
         assert!(outcome(409, r#"{"reason":"ORDER_ENDED"}"#).is_known());

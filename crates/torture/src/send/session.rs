@@ -15,47 +15,47 @@ use tonic::Streaming;
 use tonic::transport::Channel;
 
 use super::bulk::submission;
-use super::{Call, DEADLINE};
-use crate::event::Event;
-use crate::history::{Line, Reader, Recorder, Told};
-use crate::op::{Op, Outcome};
+use super::{ClientRequest, DEADLINE};
+use crate::command::{ClientCommand, ClientOutcome};
+use crate::event::ComparableEvent;
+use crate::history::{EventReceipt, HistoryLine, HistoryRecorder, ReaderKind};
 
 /// The limit of messages that wait to be sent.
 const UP_MAX: usize = 4;
 /// The back-off before a new connection.
-const PAUSE: Duration = Duration::from_millis(100);
+const BACKOFF: Duration = Duration::from_millis(100);
 
 /// One seller's session, reconnected after every disconnect.
 #[derive(Debug)]
-pub struct Session {
+pub struct RecordingSession {
     channel: Channel,
     seller: String,
     name: String,
-    recorder: Recorder,
-    heard: BTreeMap<String, u64>,
+    recorder: HistoryRecorder,
+    received: BTreeMap<String, u64>,
     after: BTreeMap<String, u64>,
     connections: u32,
-    line: Option<Connected>,
+    connection: Option<SessionDuplex>,
 }
 
 #[derive(Debug)]
-struct Connected {
+struct SessionDuplex {
     up: mpsc::Sender<v1::SellerMessage>,
     down: Streaming<v1::SellerEvent>,
 }
 
-impl Session {
+impl RecordingSession {
     /// Returns a session of this seller, which connects when it is used.
-    pub fn new(channel: Channel, seller: &str, name: &str, recorder: &Recorder) -> Self {
+    pub fn new(channel: Channel, seller: &str, name: &str, recorder: &HistoryRecorder) -> Self {
         Self {
             channel,
             seller: seller.to_owned(),
             name: name.to_owned(),
             recorder: recorder.clone(),
-            heard: BTreeMap::new(),
+            received: BTreeMap::new(),
             after: BTreeMap::new(),
             connections: 0,
-            line: None,
+            connection: None,
         }
     }
 
@@ -67,39 +67,41 @@ impl Session {
     }
 
     /// Sends a command, and receives until it is answered.
-    pub async fn send(&mut self, call: &Call) -> Outcome {
+    pub async fn send(&mut self, call: &ClientRequest) -> ClientOutcome {
         let until = Instant::now() + DEADLINE;
         let Some(kind) = message(call) else {
-            return Outcome::unknown("a session has no such message");
+            return ClientOutcome::unknown("a session has no such message");
         };
         if !self.connect(until).await {
-            return Outcome::unknown("no session");
+            return ClientOutcome::unknown("no session");
         }
         let message = v1::SellerMessage { request_id: call.key.clone(), kind: Some(kind) };
-        let Some(line) = &self.line else { return Outcome::unknown("no session") };
-        if line.up.try_send(message).is_err() {
-            self.line = None;
-            return Outcome::unknown("the session broke");
+        let Some(connection) = &self.connection else {
+            return ClientOutcome::unknown("no session");
+        };
+        if connection.up.try_send(message).is_err() {
+            self.connection = None;
+            return ClientOutcome::unknown("the session broke");
         }
         while Instant::now() < until {
             match self.next(Some(&call.key), until).await {
-                Next::Answer(result) if result.reason.is_empty() => {
-                    return Outcome::Ok { seq: Some(result.seq) };
+                SessionPoll::Reply(result) if result.reason.is_empty() => {
+                    return ClientOutcome::Ok { seq: Some(result.seq) };
                 }
-                Next::Answer(result) => return Outcome::refused(&result.reason),
-                Next::Other => {}
-                Next::Broken => return Outcome::unknown("the session broke"),
+                SessionPoll::Reply(result) => return ClientOutcome::refused(&result.reason),
+                SessionPoll::Other => {}
+                SessionPoll::Broken => return ClientOutcome::unknown("the session broke"),
             }
         }
-        Outcome::unknown("no answer in time")
+        ClientOutcome::unknown("no answer in time")
     }
 
     async fn connect(&mut self, until: Instant) -> bool {
-        if self.line.is_some() {
+        if self.connection.is_some() {
             return true;
         }
-        let (up, waiting) = mpsc::channel(UP_MAX);
-        let cursors = self.heard.iter().map(|(order, seq)| v1::OrderCursor {
+        let (up, outgoing) = mpsc::channel(UP_MAX);
+        let cursors = self.received.iter().map(|(order, seq)| v1::OrderCursor {
             order: Some(v1::OrderRef { order_req_id: order.clone(), ..v1::OrderRef::default() }),
             after_seq: *seq,
         });
@@ -111,48 +113,48 @@ impl Session {
         let hello = v1::SellerMessage { request_id: String::new(), kind: Some(Up::Hello(hello)) };
         drop(up.try_send(hello));
         let mut client = OrderStreamingServiceClient::new(self.channel.clone());
-        let call = client.seller_session(ReceiverStream::new(waiting));
+        let call = client.seller_session(ReceiverStream::new(outgoing));
         let Ok(Ok(down)) = tokio::time::timeout_at(until, call).await else {
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(BACKOFF).await;
             return false;
         };
         self.connections += 1;
-        self.after = self.heard.clone();
-        self.line = Some(Connected { up, down: down.into_inner() });
+        self.after = self.received.clone();
+        self.connection = Some(SessionDuplex { up, down: down.into_inner() });
         true
     }
 
-    async fn next(&mut self, wanted: Option<&str>, until: Instant) -> Next {
+    async fn next(&mut self, awaited_id: Option<&str>, until: Instant) -> SessionPoll {
         if !self.connect(until).await {
-            return Next::Broken;
+            return SessionPoll::Broken;
         }
-        let Some(line) = &mut self.line else { return Next::Broken };
-        let message = match tokio::time::timeout_at(until, line.down.message()).await {
-            Err(_) => return Next::Other,
+        let Some(connection) = &mut self.connection else { return SessionPoll::Broken };
+        let message = match tokio::time::timeout_at(until, connection.down.message()).await {
+            Err(_) => return SessionPoll::Other,
             Ok(Ok(Some(message))) => message,
             Ok(Ok(None) | Err(_)) => {
-                self.line = None;
-                return Next::Broken;
+                self.connection = None;
+                return SessionPoll::Broken;
             }
         };
         match message.kind {
-            Some(Down::Event(event)) => self.hear(&event),
-            Some(Down::Result(result)) if wanted == Some(result.request_id.as_str()) => {
-                return Next::Answer(result);
+            Some(Down::Event(event)) => self.record(&event),
+            Some(Down::Result(result)) if awaited_id == Some(result.request_id.as_str()) => {
+                return SessionPoll::Reply(result);
             }
-            Some(Down::Draining(_)) => self.line = None,
+            Some(Down::Draining(_)) => self.connection = None,
             Some(Down::Result(_) | Down::Welcome(_)) | None => {}
         }
-        Next::Other
+        SessionPoll::Other
     }
 
-    fn hear(&mut self, told: &v1::OrderStreamResponse) {
-        let Some(event) = Event::from_wire(told) else { return };
-        let order = told.order_req_id.clone();
-        self.heard.insert(order.clone(), event.seq);
-        self.recorder.write(Line::Told(Told {
-            t: self.recorder.now(),
-            reader: Reader::Session,
+    fn record(&mut self, message: &v1::OrderStreamResponse) {
+        let Some(event) = ComparableEvent::from_wire(message) else { return };
+        let order = message.order_req_id.clone();
+        self.received.insert(order.clone(), event.seq);
+        self.recorder.write(HistoryLine::Receipt(EventReceipt {
+            received_at: self.recorder.now(),
+            reader: ReaderKind::Session,
             name: self.name.clone(),
             connection: self.connections,
             after: self.after.get(&order).copied().unwrap_or_default(),
@@ -162,45 +164,45 @@ impl Session {
     }
 }
 
-enum Next {
-    Answer(v1::SellerResult),
+enum SessionPoll {
+    Reply(v1::SellerResult),
     Other,
     Broken,
 }
 
-fn message(call: &Call) -> Option<Up> {
+fn message(call: &ClientRequest) -> Option<Up> {
     let order =
         Some(v1::OrderRef { order_req_id: call.id().to_owned(), ..v1::OrderRef::default() });
     let (proposal_id, reason) =
-        (call.op.proposal().unwrap_or_default().to_owned(), call.token.clone());
-    Some(match &call.op {
-        Op::Propose { .. } | Op::Amend { .. } => {
+        (call.command.proposal().unwrap_or_default().to_owned(), call.token.clone());
+    Some(match &call.command {
+        ClientCommand::Propose { .. } | ClientCommand::Amend { .. } => {
             let mut submission = submission(call, 1)?;
             // The message's id is the key.
             submission.idempotency_key.clear();
             Up::Proposal(submission)
         }
-        Op::Withdraw { .. } => {
+        ClientCommand::Withdraw { .. } => {
             Up::Withdraw(v1::Withdraw { order, proposal_id, reason, version: 0 })
         }
-        Op::Lock { lease_ms, .. } => {
+        ClientCommand::Lock { lease_ms, .. } => {
             Up::Lock(v1::LockRequest { order, proposal_id, lease_ms: *lease_ms, version: 0 })
         }
-        Op::Unlock { .. } => Up::Unlock(v1::UnlockRequest { order, proposal_id }),
-        Op::Decline => Up::Decline(v1::Decline { order, reason }),
-        Op::Ask => {
+        ClientCommand::Unlock { .. } => Up::Unlock(v1::UnlockRequest { order, proposal_id }),
+        ClientCommand::Decline => Up::Decline(v1::Decline { order, reason }),
+        ClientCommand::Ask => {
             let message = Some(v1::Message { message: reason, ..v1::Message::default() });
             Up::Question(v1::Question { order, question_id: String::new(), message })
         }
-        Op::Open(_)
-        | Op::See
-        | Op::FollowUp
-        | Op::Pause
-        | Op::Resume
-        | Op::Extend { .. }
-        | Op::Award { .. }
-        | Op::UndoAward
-        | Op::Close
-        | Op::Cancel => return None,
+        ClientCommand::Open(_)
+        | ClientCommand::See
+        | ClientCommand::FollowUp
+        | ClientCommand::Pause
+        | ClientCommand::Resume
+        | ClientCommand::Extend { .. }
+        | ClientCommand::Award { .. }
+        | ClientCommand::UndoAward
+        | ClientCommand::Close
+        | ClientCommand::Cancel => return None,
     })
 }

@@ -17,11 +17,11 @@ use sha2::Sha256;
 const REQUEST_BYTES_MAX: u64 = 256 * 1024;
 /// The read and write timeout of a connection: less than the 15 s that a sender has for one
 /// attempt.
-const SILENCE_MAX: Duration = Duration::from_secs(5);
+const IO_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A received message with a valid signature.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Heard {
+pub(super) struct VerifiedWebhook {
     /// The path of the request.
     pub(super) path: String,
     /// The body, a `CloudEvent`.
@@ -34,8 +34,8 @@ pub(super) struct Listener {
     socket: TcpListener,
     address: SocketAddr,
     key: Vec<u8>,
-    heard: Vec<Heard>,
-    wrong: Vec<String>,
+    received: Vec<VerifiedWebhook>,
+    rejected: Vec<String>,
 }
 
 impl Listener {
@@ -44,14 +44,14 @@ impl Listener {
         let peer: IpAddr = peer.parse().with_context(|| format!("{peer} is not an address"))?;
         let any = if peer.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
         // Connecting a datagram socket sends nothing; it chooses the way.
-        let way = UdpSocket::bind(any)?;
-        way.connect((peer, 9))?;
-        let socket = TcpListener::bind((way.local_addr()?.ip(), 0))?;
+        let route = UdpSocket::bind(any)?;
+        route.connect((peer, 9))?;
+        let socket = TcpListener::bind((route.local_addr()?.ip(), 0))?;
         socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
         let key = secret.strip_prefix("whsec_").context("the secret's prefix")?;
         let key = STANDARD.decode(key)?;
-        Ok(Self { socket, address, key, heard: Vec::new(), wrong: Vec::new() })
+        Ok(Self { socket, address, key, received: Vec::new(), rejected: Vec::new() })
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -59,20 +59,20 @@ impl Listener {
     }
 
     /// Returns the faults of rejected messages: their signature or form.
-    pub(super) fn wrong(&self) -> &[String] {
-        &self.wrong
+    pub(super) fn rejected(&self) -> &[String] {
+        &self.rejected
     }
 
     /// Takes the requests that wait on the socket; returns all messages received so far. Senders
     /// wait meanwhile, so it is called often.
-    pub(super) fn take(&mut self) -> anyhow::Result<&[Heard]> {
+    pub(super) fn receive(&mut self) -> anyhow::Result<&[VerifiedWebhook]> {
         loop {
             match self.socket.accept() {
-                Ok((stream, _)) => match hear(stream, &self.key) {
-                    Ok(heard) => self.heard.push(heard),
-                    Err(error) => self.wrong.push(format!("{error:#}")),
+                Ok((stream, _)) => match receive_one(stream, &self.key) {
+                    Ok(webhook) => self.received.push(webhook),
+                    Err(error) => self.rejected.push(format!("{error:#}")),
                 },
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(&self.heard),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(&self.received),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -80,25 +80,25 @@ impl Listener {
 }
 
 /// Reads one request, responds to it and closes the connection.
-fn hear(mut stream: TcpStream, key: &[u8]) -> anyhow::Result<Heard> {
+fn receive_one(mut stream: TcpStream, key: &[u8]) -> anyhow::Result<VerifiedWebhook> {
     stream.set_nonblocking(false)?;
-    stream.set_read_timeout(Some(SILENCE_MAX))?;
-    stream.set_write_timeout(Some(SILENCE_MAX))?;
-    let request = Request::read(&mut stream)?;
+    stream.set_read_timeout(Some(IO_TIMEOUT))?;
+    stream.set_write_timeout(Some(IO_TIMEOUT))?;
+    let request = ListenerRequest::read(&mut stream)?;
     let event = request.event(key)?;
     stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")?;
-    Ok(Heard { path: request.path, event })
+    Ok(VerifiedWebhook { path: request.path, event })
 }
 
 /// An HTTP request.
 #[derive(Debug, Default)]
-struct Request {
+struct ListenerRequest {
     path: String,
     headers: BTreeMap<String, String>,
     body: Vec<u8>,
 }
 
-impl Request {
+impl ListenerRequest {
     fn read(stream: &mut impl std::io::Read) -> anyhow::Result<Self> {
         let mut reader = BufReader::new(stream.take(REQUEST_BYTES_MAX));
         let mut line = String::new();
@@ -126,7 +126,7 @@ impl Request {
     fn event(&self, key: &[u8]) -> anyhow::Result<Value> {
         let id = self.header("webhook-id")?;
         let signed = [id, ".", self.header("webhook-timestamp")?, "."].concat();
-        let is_right = |signature: &str| {
+        let is_valid = |signature: &str| {
             let code = signature.strip_prefix("v1,").and_then(|code| STANDARD.decode(code).ok());
             let mac = Hmac::<Sha256>::new_from_slice(key).ok();
             code.zip(mac).is_some_and(|(code, mut mac)| {
@@ -135,7 +135,7 @@ impl Request {
                 mac.verify_slice(&code).is_ok()
             })
         };
-        if !self.header("webhook-signature")?.split(' ').any(is_right) {
+        if !self.header("webhook-signature")?.split(' ').any(is_valid) {
             bail!("the signature is wrong: {self:?}");
         }
         let kind = self.header("content-type")?;
@@ -153,7 +153,7 @@ mod tests {
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
     /// Makes a request as a processor sends it, signed with the key of `SECRET`.
-    fn sent(listener: &Listener, body: &str) -> String {
+    fn signed_request(listener: &Listener, body: &str) -> String {
         let mut mac = Hmac::<Sha256>::new_from_slice(&listener.key).unwrap();
         mac.update(format!("m1.1614265330.{body}").as_bytes());
         let signature = STANDARD.encode(mac.finalize().into_bytes());
@@ -181,7 +181,7 @@ mod tests {
         ];
         let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let body = br#"{"test": 2432232314}"#.to_vec();
-        let request = Request { headers, body, ..Request::default() };
+        let request = ListenerRequest { headers, body, ..ListenerRequest::default() };
         let key = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
         // It is signed, but it is not an event.
         let error = request.event(&key).unwrap_err().to_string();
@@ -191,34 +191,34 @@ mod tests {
     #[test]
     fn waiting_messages_are_received_and_answered() {
         let mut listener = Listener::open("127.0.0.1", SECRET).unwrap();
-        assert_eq!(listener.take().unwrap(), []);
+        assert_eq!(listener.receive().unwrap(), []);
         let body = r#"{"specversion":"1.0","id":"m1"}"#;
-        let mut stream = send(&listener, &sent(&listener, body));
-        let heard = listener.take().unwrap();
+        let mut stream = send(&listener, &signed_request(&listener, body));
+        let received = listener.receive().unwrap();
         let event = serde_json::from_str(body).unwrap();
-        assert_eq!(heard, [Heard { path: "/listening".to_owned(), event }]);
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+        assert_eq!(received, [VerifiedWebhook { path: "/listening".to_owned(), event }]);
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        assert!(response.starts_with("HTTP/1.1 204 "), "{response}");
     }
 
     #[test]
     fn changed_or_truncated_messages_are_refused() {
         let mut listener = Listener::open("127.0.0.1", SECRET).unwrap();
-        let right = sent(&listener, r#"{"specversion":"1.0","id":"m1"}"#);
-        for (wrong, wanted) in [
-            (right.replace("\"1.0\"", "\"1.1\""), "the signature is wrong"),
-            (right.replace("webhook-id: m1", "webhook-id: m2"), "the signature is wrong"),
-            (right.replace("webhook-signature", "other"), "no header webhook-signature"),
-            (right.replace("content-length", "other"), "no length"),
-            (right.replace("+json", "+xml"), "it is application/cloudevents+xml"),
-            (right[..right.len() - 1].to_owned(), "the request is cut off"),
+        let valid = signed_request(&listener, r#"{"specversion":"1.0","id":"m1"}"#);
+        for (invalid, expected) in [
+            (valid.replace("\"1.0\"", "\"1.1\""), "the signature is wrong"),
+            (valid.replace("webhook-id: m1", "webhook-id: m2"), "the signature is wrong"),
+            (valid.replace("webhook-signature", "other"), "no header webhook-signature"),
+            (valid.replace("content-length", "other"), "no length"),
+            (valid.replace("+json", "+xml"), "it is application/cloudevents+xml"),
+            (valid[..valid.len() - 1].to_owned(), "the request is cut off"),
         ] {
-            drop(send(&listener, &wrong));
-            assert_eq!(listener.take().unwrap(), []);
-            let said = listener.wrong().last().unwrap();
-            assert!(said.contains(wanted), "{said}");
+            drop(send(&listener, &invalid));
+            assert_eq!(listener.receive().unwrap(), []);
+            let message = listener.rejected().last().unwrap();
+            assert!(message.contains(expected), "{message}");
         }
-        assert_eq!(listener.wrong().len(), 6);
+        assert_eq!(listener.rejected().len(), 6);
     }
 }

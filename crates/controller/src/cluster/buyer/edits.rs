@@ -1,27 +1,30 @@
 //! A buyer's commands as edits of an `OrderRequest`'s spec: pure, and refused where the resource's
 //! own rules would refuse them, with the same reasons as at a processor.
 
-use orderstream_core::buyer::{BuyerAct, Note};
+use orderstream_core::buyer::{BuyerCommand, FollowUpDraft};
 use orderstream_core::command::Award;
 use orderstream_core::limits::FOLLOW_UPS_MAX;
 use orderstream_core::{FollowUpId, Reason, Refusal};
 
 use crate::order_request::{
-    AwardLine, AwardSpec, CloseSpec, FollowUpSpec, MessageSpec, OrderRequestSpec,
+    AwardLineSpec, AwardSpec, CloseSpec, FollowUpSpec, MessageSpec, OrderRequestSpec,
 };
 use crate::{convert, duration};
 
 /// Returns a follow-up as a manifest has it.
-pub(in crate::cluster) fn follow_up_spec(id: &FollowUpId, note: &Note) -> FollowUpSpec {
+pub(in crate::cluster) fn follow_up_spec(
+    id: &FollowUpId,
+    follow_up: &FollowUpDraft,
+) -> FollowUpSpec {
     FollowUpSpec {
         id: id.to_string(),
-        audience: note.audience.iter().map(ToString::to_string).collect(),
+        audience: follow_up.audience.iter().map(ToString::to_string).collect(),
         message: MessageSpec {
-            kind: convert::text_type(note.message.kind),
-            message: note.message.message.clone(),
-            urls: note.message.urls.clone(),
+            kind: convert::text_type(follow_up.message.kind),
+            message: follow_up.message.message.clone(),
+            urls: follow_up.message.urls.clone(),
         },
-        answers: note.answers.as_ref().map(ToString::to_string),
+        answers: follow_up.answers.as_ref().map(ToString::to_string),
     }
 }
 
@@ -30,8 +33,8 @@ pub(in crate::cluster) fn add_follow_up(
     spec: &mut OrderRequestSpec,
     follow_up: &FollowUpSpec,
 ) -> Result<(), Refusal> {
-    if let Some(held) = spec.follow_ups.iter().find(|held| held.id == follow_up.id) {
-        if held == follow_up {
+    if let Some(existing) = spec.follow_ups.iter().find(|held| held.id == follow_up.id) {
+        if existing == follow_up {
             return Ok(());
         }
         let text = "the id was used for another follow-up; use a new one for each";
@@ -48,28 +51,28 @@ pub(in crate::cluster) fn add_follow_up(
 /// Edits the spec as a command wants it.
 pub(in crate::cluster) fn apply(
     spec: &mut OrderRequestSpec,
-    act: &BuyerAct,
+    command: &BuyerCommand,
 ) -> Result<(), Refusal> {
-    match act {
-        BuyerAct::Pause(reason) if !spec.suspend => {
+    match command {
+        BuyerCommand::Pause(reason) if !spec.suspend => {
             spec.suspend = true;
             spec.suspend_reason.clone_from(reason);
         }
-        BuyerAct::Resume => {
+        BuyerCommand::Resume => {
             spec.suspend = false;
             spec.suspend_reason = None;
         }
-        BuyerAct::Cancel(reason) if !spec.cancel => {
+        BuyerCommand::Cancel(reason) if !spec.cancel => {
             spec.cancel = true;
             spec.cancel_reason.clone_from(reason);
         }
         // The first reason stays.
-        BuyerAct::Pause(_) | BuyerAct::Cancel(_) => {}
-        BuyerAct::Close(reason) => {
+        BuyerCommand::Pause(_) | BuyerCommand::Cancel(_) => {}
+        BuyerCommand::Close(reason) => {
             spec.close.get_or_insert_with(|| CloseSpec { reason: reason.clone() });
         }
-        BuyerAct::Extend(ms) => extend(spec, *ms)?,
-        BuyerAct::UndoAward(reason) => match &mut spec.award {
+        BuyerCommand::Extend(ms) => extend(spec, *ms)?,
+        BuyerCommand::UndoAward(reason) => match &mut spec.award {
             Some(award) if award.undo => {}
             Some(award) => {
                 award.undo = true;
@@ -80,28 +83,28 @@ pub(in crate::cluster) fn apply(
                 return Err(Refusal::new(Reason::AwardNotPending, text));
             }
         },
-        BuyerAct::Finalise { award, reason, undo_within_ms } => {
+        BuyerCommand::Finalise { award, reason, undo_within_ms } => {
             let undo_within = undo_within_ms.filter(|ms| *ms > 0).map(duration::format_ms);
-            let wanted = AwardSpec { undo_within, ..award_spec(award.as_ref(), reason.as_ref()) };
-            if spec.award.as_ref().is_some_and(|held| *held != wanted && !held.undo) {
+            let desired = AwardSpec { undo_within, ..award_spec(award.as_ref(), reason.as_ref()) };
+            if spec.award.as_ref().is_some_and(|held| *held != desired && !held.undo) {
                 let text = "the order has another award already; it is given once";
                 return Err(Refusal::new(Reason::AlreadyAwarded, text));
             }
-            spec.award = Some(wanted);
+            spec.award = Some(desired);
         }
     }
     Ok(())
 }
 
 fn extend(spec: &mut OrderRequestSpec, expires_in_ms: u64) -> Result<(), Refusal> {
-    let wanted_ms = orderstream_core::input::expires_in_ms(expires_in_ms)?;
-    let held_ms = duration::expires_in_ms(&spec.expires_in)?;
-    if wanted_ms < held_ms {
-        let text = format!("is {wanted_ms}, less than {held_ms} now; an expiry can only grow");
+    let desired_ms = orderstream_core::input::expires_in_ms(expires_in_ms)?;
+    let current_ms = duration::expires_in_ms(&spec.expires_in)?;
+    if desired_ms < current_ms {
+        let text = format!("is {desired_ms}, less than {current_ms} now; an expiry can only grow");
         let field = Some("expires_in_ms".to_owned());
         return Err(Refusal { field, ..Refusal::new(Reason::ExpiryShrinks, text) });
     }
-    spec.expires_in = duration::format_ms(wanted_ms);
+    spec.expires_in = duration::format_ms(desired_ms);
     Ok(())
 }
 
@@ -111,7 +114,7 @@ pub(super) fn award_spec(award: Option<&Award>, reason: Option<&String>) -> Awar
         None => AwardSpec { none: true, ..spec },
         Some(Award::Whole(id)) => AwardSpec { proposal_id: Some(id.to_string()), ..spec },
         Some(Award::Lines(lines)) => {
-            let line = |(sku, id): &(String, orderstream_core::ProposalId)| AwardLine {
+            let line = |(sku, id): &(String, orderstream_core::ProposalId)| AwardLineSpec {
                 sku: sku.clone(),
                 proposal_id: id.to_string(),
             };

@@ -4,44 +4,44 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::Figures;
+use super::MetricsPage;
 
 /// A response of the API server, or the text of the failure.
-pub type Answer<T> = Result<T, String>;
+pub type ApiServerResult<T> = Result<T, String>;
 
 /// All facts. Those that were not asked for are empty.
 #[derive(Clone, Debug, Default)]
-pub struct Facts {
+pub struct InstallationFacts {
     /// The API server's version, such as `v1.34.4`.
-    pub version: Option<Answer<String>>,
+    pub version: Option<ApiServerResult<String>>,
     /// The time that the request of the version took, in milliseconds.
     pub latency_ms: u64,
     /// The rights that installing needs, and whether each is granted.
-    pub rights: Vec<(String, Answer<bool>)>,
+    pub rights: Vec<(String, ApiServerResult<bool>)>,
     /// The custom resource definitions by name; `None` where one is not installed.
-    pub crds: BTreeMap<String, Answer<Option<Value>>>,
+    pub crds: BTreeMap<String, ApiServerResult<Option<Value>>>,
     /// The namespace of the installation.
     pub namespace: String,
     /// The controllers.
-    pub controllers: Option<Answer<Vec<Workload>>>,
+    pub controllers: Option<ApiServerResult<Vec<Workload>>>,
     /// The processors.
-    pub processors: Option<Answer<Vec<Workload>>>,
+    pub processors: Option<ApiServerResult<Vec<Workload>>>,
     /// The election's Lease.
-    pub lease: Option<Answer<Option<LeaseFacts>>>,
+    pub lease: Option<ApiServerResult<Option<LeaseFacts>>>,
     /// All pods of the installation.
-    pub pods: Option<Answer<Vec<Pod>>>,
+    pub pods: Option<ApiServerResult<Vec<Pod>>>,
     /// The processors' volumes.
-    pub claims: Option<Answer<Vec<Claim>>>,
+    pub claims: Option<ApiServerResult<Vec<VolumeClaim>>>,
     /// The number of the Prometheus operator's monitors of the installation; the inner `None` where
     /// the cluster has no such kinds.
-    pub monitors: Option<Answer<Option<usize>>>,
+    pub monitors: Option<ApiServerResult<Option<usize>>>,
     /// Orders that have not ended, where they were asked for.
-    pub orders: Option<Answer<Vec<Order>>>,
+    pub orders: Option<ApiServerResult<Vec<OpenOrderFacts>>>,
     /// The name of the processors' set, and the number of processors that it is to have.
-    pub wanted_processors: Option<(String, u32)>,
+    pub desired_processors: Option<(String, u32)>,
 }
 
-impl Facts {
+impl InstallationFacts {
     /// Returns the pods; none where they could not be listed.
     pub(super) fn pods(&self) -> &[Pod] {
         match &self.pods {
@@ -57,7 +57,7 @@ pub struct Workload {
     /// Its name.
     pub name: String,
     /// Pods that are wanted.
-    pub wanted: u64,
+    pub desired: u64,
     /// Pods that are ready.
     pub ready: u64,
     /// Pods of the newest template.
@@ -89,12 +89,12 @@ pub struct Pod {
     /// The restarts of its container.
     pub restarts: u64,
     /// Its metrics, or the text of the failure to read them.
-    pub figures: Answer<Figures>,
+    pub metrics: ApiServerResult<MetricsPage>,
 }
 
 /// A volume claim.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Claim {
+pub struct VolumeClaim {
     /// Its name.
     pub name: String,
     /// `Bound`, `Pending` or `Lost`.
@@ -103,7 +103,7 @@ pub struct Claim {
 
 /// An order that has not ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Order {
+pub struct OpenOrderFacts {
     /// Its namespace and name, with a slash between them.
     pub name: String,
     /// The URL of its owner; empty while it is not placed.

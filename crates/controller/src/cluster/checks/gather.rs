@@ -8,7 +8,10 @@ use k8s_openapi::jiff::Timestamp;
 use orderstream_core::request_phase::is_end;
 use serde_json::{Value, json};
 
-use super::{Answer, Claim, Facts, Figures, Group, LeaseFacts, Order, Pod, Workload};
+use super::{
+    ApiServerResult, Group, InstallationFacts, LeaseFacts, MetricsPage, OpenOrderFacts, Pod,
+    VolumeClaim, Workload,
+};
 use crate::cluster::LEASE_NAME;
 use crate::cluster::resources::Resources;
 use crate::manifest::API_VERSION;
@@ -22,7 +25,7 @@ const PODS_MAX: usize = 200;
 /// Orders in one page of a list.
 const PAGE: usize = 500;
 /// The rights that installing the chart needs: verb, group, resource.
-const NEEDED: [(&str, &str, &str); 7] = [
+const RIGHTS_NEEDED: [(&str, &str, &str); 7] = [
     ("create", "apiextensions.k8s.io", "customresourcedefinitions"),
     ("create", "rbac.authorization.k8s.io", "clusterroles"),
     ("create", "rbac.authorization.k8s.io", "clusterrolebindings"),
@@ -34,7 +37,7 @@ const NEEDED: [(&str, &str, &str); 7] = [
 
 /// The choice of facts to gather.
 #[derive(Clone, Debug)]
-pub struct Question {
+pub struct FactSelection {
     /// The groups that will be judged.
     pub groups: Vec<Group>,
     /// The namespace of the installation.
@@ -45,52 +48,52 @@ pub struct Question {
     /// The namespace whose orders are asked for; all when absent.
     pub orders_of: Option<String>,
     /// The name of the processors' set, and the number of processors that it is to have.
-    pub wanted_processors: Option<(String, u32)>,
+    pub desired_processors: Option<(String, u32)>,
 }
 
 /// Gathers the facts that a question asks for.
-pub async fn gather(resources: &Resources, question: &Question) -> Facts {
-    let wants = |group: Group| question.groups.contains(&group);
-    let asks = Asks { resources, namespace: &question.namespace };
-    let mut facts = Facts {
-        namespace: question.namespace.clone(),
-        wanted_processors: question.wanted_processors.clone(),
-        ..Facts::default()
+pub async fn gather(resources: &Resources, selection: &FactSelection) -> InstallationFacts {
+    let wants = |group: Group| selection.groups.contains(&group);
+    let gatherer = FactGatherer { resources, namespace: &selection.namespace };
+    let mut facts = InstallationFacts {
+        namespace: selection.namespace.clone(),
+        desired_processors: selection.desired_processors.clone(),
+        ..InstallationFacts::default()
     };
     if wants(Group::Kubernetes) {
         let began = Instant::now();
-        let version = asks.get("/version").await.map(|version| text(&version["gitVersion"]));
+        let version = gatherer.get("/version").await.map(|version| text(&version["gitVersion"]));
         facts.version = Some(version);
         facts.latency_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        if question.before_install {
-            facts.rights = asks.rights().await;
+        if selection.before_install {
+            facts.rights = gatherer.rights().await;
         }
     }
-    if wants(Group::Crds) && !question.before_install {
+    if wants(Group::Crds) && !selection.before_install {
         for (name, _) in crate::crd::files() {
             let name = name.trim_end_matches(".yaml").to_owned();
             let path = format!("{CRDS}/{name}");
-            facts.crds.insert(name, asks.maybe(&path).await);
+            facts.crds.insert(name, gatherer.get_opt(&path).await);
         }
     }
-    if question.before_install {
+    if selection.before_install {
         return facts;
     }
     let needs_pods = [Group::Controller, Group::Processors, Group::Streams, Group::Storage];
     if needs_pods.into_iter().any(wants) || wants(Group::Monitoring) {
-        facts.controllers = Some(asks.workloads("deployments", "controller").await);
-        facts.processors = Some(asks.workloads("statefulsets", "processor").await);
-        facts.lease = Some(asks.lease(&facts).await);
-        facts.pods = Some(asks.pods().await);
+        facts.controllers = Some(gatherer.workloads("deployments", "controller").await);
+        facts.processors = Some(gatherer.workloads("statefulsets", "processor").await);
+        facts.lease = Some(gatherer.lease(&facts).await);
+        facts.pods = Some(gatherer.pods().await);
     }
     if wants(Group::Storage) {
-        facts.claims = Some(asks.claims().await);
+        facts.claims = Some(gatherer.claims().await);
     }
     if wants(Group::Monitoring) {
-        facts.monitors = Some(asks.monitors().await);
+        facts.monitors = Some(gatherer.monitors().await);
     }
     if wants(Group::Stranding) {
-        facts.orders = Some(asks.orders(question.orders_of.as_deref()).await);
+        facts.orders = Some(gatherer.orders(selection.orders_of.as_deref()).await);
     }
     facts
 }
@@ -99,15 +102,15 @@ const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 /// The label selector of the chart's objects, URL-encoded.
 const SELECTOR: &str = "app.kubernetes.io/part-of%3Dorderstream";
 
-struct Asks<'a> {
+struct FactGatherer<'a> {
     resources: &'a Resources,
     namespace: &'a str,
 }
 
-impl Asks<'_> {
-    async fn text(&self, request: Request<Vec<u8>>) -> Answer<Result<String, u16>> {
-        let asking = self.resources.client().request_text(request);
-        match tokio::time::timeout(REQUEST_TIMEOUT, asking).await {
+impl FactGatherer<'_> {
+    async fn text(&self, request: Request<Vec<u8>>) -> ApiServerResult<Result<String, u16>> {
+        let response = self.resources.client().request_text(request);
+        match tokio::time::timeout(REQUEST_TIMEOUT, response).await {
             Ok(Ok(text)) => Ok(Ok(text)),
             Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(Err(404)),
             Ok(Err(kube::Error::Api(status))) => {
@@ -120,7 +123,7 @@ impl Asks<'_> {
     }
 
     /// Reads an object or a list; `None` where there is none.
-    async fn maybe(&self, path: &str) -> Answer<Option<Value>> {
+    async fn get_opt(&self, path: &str) -> ApiServerResult<Option<Value>> {
         let request = Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
         match self.text(request).await? {
             Ok(text) => serde_json::from_str(&text).map(Some).map_err(|error| error.to_string()),
@@ -128,12 +131,12 @@ impl Asks<'_> {
         }
     }
 
-    async fn get(&self, path: &str) -> Answer<Value> {
-        self.maybe(path).await?.ok_or_else(|| format!("nothing is at {path}"))
+    async fn get(&self, path: &str) -> ApiServerResult<Value> {
+        self.get_opt(path).await?.ok_or_else(|| format!("nothing is at {path}"))
     }
 
-    async fn rights(&self) -> Vec<(String, Answer<bool>)> {
-        stream::iter(NEEDED)
+    async fn rights(&self) -> Vec<(String, ApiServerResult<bool>)> {
+        stream::iter(RIGHTS_NEEDED)
             .then(async |(verb, group, resource)| {
                 let review = json!({
                     "apiVersion": "authorization.k8s.io/v1",
@@ -149,17 +152,17 @@ impl Asks<'_> {
             .await
     }
 
-    async fn review(&self, review: &Value) -> Answer<bool> {
+    async fn review(&self, review: &Value) -> ApiServerResult<bool> {
         let request = Request::post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews")
             .header("content-type", "application/json")
             .body(review.to_string().into_bytes())
             .map_err(|error| error.to_string())?;
         let text = self.text(request).await?.map_err(|code| code.to_string())?;
-        let answer: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-        Ok(answer["status"]["allowed"].as_bool().unwrap_or_default())
+        let response: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        Ok(response["status"]["allowed"].as_bool().unwrap_or_default())
     }
 
-    async fn workloads(&self, kind: &str, component: &str) -> Answer<Vec<Workload>> {
+    async fn workloads(&self, kind: &str, component: &str) -> ApiServerResult<Vec<Workload>> {
         let path = format!(
             "/apis/apps/v1/namespaces/{}/{kind}?labelSelector={SELECTOR},\
              app.kubernetes.io/component%3D{component}",
@@ -168,19 +171,19 @@ impl Asks<'_> {
         let number = |value: &Value| value.as_u64().unwrap_or_default();
         let workload = |item: &Value| Workload {
             name: text(&item["metadata"]["name"]),
-            wanted: number(&item["spec"]["replicas"]),
+            desired: number(&item["spec"]["replicas"]),
             ready: number(&item["status"]["readyReplicas"]),
             updated: number(&item["status"]["updatedReplicas"]),
         };
         Ok(items(&self.get(&path).await?).iter().map(workload).collect())
     }
 
-    async fn lease(&self, facts: &Facts) -> Answer<Option<LeaseFacts>> {
+    async fn lease(&self, facts: &InstallationFacts) -> ApiServerResult<Option<LeaseFacts>> {
         let deployed = facts.controllers.as_ref().and_then(|found| found.as_ref().ok());
         let name = deployed.and_then(|found| found.first()).map_or(LEASE_NAME, |first| &first.name);
         let namespace = self.namespace;
         let path = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}");
-        let Some(lease) = self.maybe(&path).await? else { return Ok(None) };
+        let Some(lease) = self.get_opt(&path).await? else { return Ok(None) };
         let spec = &lease["spec"];
         let renewed: Option<Timestamp> =
             spec["renewTime"].as_str().and_then(|text| text.parse().ok());
@@ -192,7 +195,7 @@ impl Asks<'_> {
         }))
     }
 
-    async fn pods(&self) -> Answer<Vec<Pod>> {
+    async fn pods(&self) -> ApiServerResult<Vec<Pod>> {
         let namespace = self.namespace;
         let path = format!(
             "/api/v1/namespaces/{namespace}/pods?labelSelector={SELECTOR}&limit={PODS_MAX}"
@@ -202,51 +205,51 @@ impl Asks<'_> {
             .iter()
             .map(pod)
             .filter(|pod| matches!(pod.component.as_str(), "controller" | "processor"));
-        let asked = stream::iter(pods).map(|pod| async move {
-            let figures = self.figures(&pod.name).await;
-            Pod { figures, ..pod }
+        let scrapes = stream::iter(pods).map(|pod| async move {
+            let figures = self.scrape(&pod.name).await;
+            Pod { metrics: figures, ..pod }
         });
-        let mut pods: Vec<_> = asked.buffer_unordered(PODS_AT_ONCE).collect().await;
+        let mut pods: Vec<_> = scrapes.buffer_unordered(PODS_AT_ONCE).collect().await;
         pods.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(pods)
     }
 
-    async fn figures(&self, pod: &str) -> Answer<Figures> {
+    async fn scrape(&self, pod: &str) -> ApiServerResult<MetricsPage> {
         let namespace = self.namespace;
         let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}:9090/proxy/metrics");
         let request = Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
         let page = self.text(request).await?.map_err(|code| code.to_string())?;
-        Ok(Figures::parse(&page))
+        Ok(MetricsPage::parse(&page))
     }
 
-    async fn claims(&self) -> Answer<Vec<Claim>> {
+    async fn claims(&self) -> ApiServerResult<Vec<VolumeClaim>> {
         let namespace = self.namespace;
         let path = format!(
             "/api/v1/namespaces/{namespace}/persistentvolumeclaims?labelSelector=\
              app.kubernetes.io/component%3Dprocessor"
         );
-        let claim = |item: &Value| Claim {
+        let claim = |item: &Value| VolumeClaim {
             name: text(&item["metadata"]["name"]),
             phase: text(&item["status"]["phase"]),
         };
         Ok(items(&self.get(&path).await?).iter().map(claim).collect())
     }
 
-    async fn monitors(&self) -> Answer<Option<usize>> {
+    async fn monitors(&self) -> ApiServerResult<Option<usize>> {
         let mut count = None;
         for kind in ["podmonitors", "servicemonitors"] {
             let namespace = self.namespace;
             let path = format!(
                 "/apis/monitoring.coreos.com/v1/namespaces/{namespace}/{kind}?labelSelector={SELECTOR}"
             );
-            if let Some(list) = self.maybe(&path).await? {
+            if let Some(list) = self.get_opt(&path).await? {
                 count = Some(count.unwrap_or_default() + items(&list).len());
             }
         }
         Ok(count)
     }
 
-    async fn orders(&self, namespace: Option<&str>) -> Answer<Vec<Order>> {
+    async fn orders(&self, namespace: Option<&str>) -> ApiServerResult<Vec<OpenOrderFacts>> {
         let of = namespace.map(|namespace| format!("/namespaces/{namespace}")).unwrap_or_default();
         let mut orders = Vec::new();
         let mut token = String::new();
@@ -292,16 +295,16 @@ fn pod(item: &Value) -> Pod {
         is_ready,
         reason: reasons.collect::<Vec<_>>().join("; ").trim().to_owned(),
         restarts: container["restartCount"].as_u64().unwrap_or_default(),
-        figures: Err("not asked".to_owned()),
+        metrics: Err("not asked".to_owned()),
     }
 }
 
 /// Returns the order of a list's item; `None` where it has ended.
-fn order(item: &Value) -> Option<Order> {
+fn order(item: &Value) -> Option<OpenOrderFacts> {
     let status = &item["status"];
     let is_over = status["phase"].as_str().is_some_and(is_end);
     let metadata = &item["metadata"];
-    (!is_over).then(|| Order {
+    (!is_over).then(|| OpenOrderFacts {
         name: format!("{}/{}", text(&metadata["namespace"]), text(&metadata["name"])),
         processor: text(&status["stream"]["processor"]),
     })

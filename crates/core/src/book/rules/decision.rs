@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::Kinds;
-use super::proposals::{find, must_live};
+use super::RuleResult;
+use super::proposals::{find, must_be_active};
 use crate::book::Context;
 use crate::command::Award;
 use crate::event::EventKind;
@@ -14,14 +14,18 @@ use crate::refusal::{Reason, Refusal};
 
 /// A decision as the buyer requested it.
 #[derive(Clone, Copy)]
-pub(super) struct Decision<'a> {
+pub(super) struct AwardDecision<'a> {
     pub(super) award: Option<&'a Award>,
     pub(super) reason: Option<&'a String>,
     pub(super) undo_within_ms: u64,
 }
 
 /// Ends the order with or without a winner, at once or after the time for undoing it.
-pub(super) fn finalise(order: &Order, context: &Context, decision: Decision<'_>) -> Kinds {
+pub(super) fn finalise(
+    order: &Order,
+    context: &Context,
+    decision: AwardDecision<'_>,
+) -> RuleResult {
     if let Some(pending) = &order.pending_award {
         let is_same = pending.award.as_ref() == decision.award;
         // An award that is to take effect at once is not the same as one that can still be undone.
@@ -49,12 +53,12 @@ pub(super) fn finalise(order: &Order, context: &Context, decision: Decision<'_>)
             effective_at: context.now.plus_ms(decision.undo_within_ms),
         }]);
     }
-    Ok(count(order, decision.award, decision.reason))
+    Ok(award_events(order, decision.award, decision.reason))
 }
 
 /// Returns the events by which a decision takes effect: an award closes the other open proposals if
 /// there are at most [`LOSERS_CLOSED_MAX`], and the order ends.
-pub(in crate::book) fn count(
+pub(in crate::book) fn award_events(
     order: &Order,
     award: Option<&Award>,
     reason: Option<&String>,
@@ -70,18 +74,18 @@ pub(in crate::book) fn count(
         proposal_id: proposal_id.clone(),
         reason: "not awarded".to_owned(),
     };
-    let room = EVENTS_MAX.saturating_sub(order.last_seq.0).saturating_sub(1);
-    let are_told = award.is_some()
+    let capacity = EVENTS_MAX.saturating_sub(order.last_seq.0).saturating_sub(1);
+    let are_notified = award.is_some()
         && losers.len() <= LOSERS_CLOSED_MAX
-        && u64::try_from(losers.len()).is_ok_and(|count| count <= room);
+        && u64::try_from(losers.len()).is_ok_and(|count| count <= capacity);
     let mut kinds: Vec<EventKind> =
-        if are_told { losers.into_iter().map(closed).collect() } else { Vec::new() };
+        if are_notified { losers.into_iter().map(closed).collect() } else { Vec::new() };
     kinds.push(EventKind::OrderFinalised { award: award.cloned(), reason: reason.cloned() });
     kinds
 }
 
 /// Undoes an award that has not taken effect.
-pub(super) fn undo(order: &Order, reason: Option<&String>) -> Kinds {
+pub(super) fn undo(order: &Order, reason: Option<&String>) -> RuleResult {
     if order.pending_award.is_none() {
         return Err(Refusal::new(
             Reason::AwardNotPending,
@@ -110,7 +114,7 @@ fn check(order: &Order, award: Option<&Award>) -> Result<(), Refusal> {
         .with("opens_at_ms", order.expires_at.0));
     }
     for id in winners(Some(award)) {
-        must_live(id, find(order, id)?)?;
+        must_be_active(id, find(order, id)?)?;
     }
     if let Award::Lines(lines) = award {
         check_lines(order, lines)?;
@@ -128,8 +132,8 @@ fn check_lines(order: &Order, lines: &[(String, ProposalId)]) -> Result<(), Refu
                 format!("{sku} is given twice; a line has one winner"),
             ));
         }
-        let wanted = order.spec.items.is_empty() || order.spec.items.iter().any(|i| i.sku == *sku);
-        if !wanted {
+        let is_item = order.spec.items.is_empty() || order.spec.items.iter().any(|i| i.sku == *sku);
+        if !is_item {
             return Err(Refusal::field(field, format!("{sku} is not an item of the order")));
         }
         let offered = &find(order, id)?.content.lines;

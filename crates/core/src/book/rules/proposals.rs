@@ -1,8 +1,8 @@
 //! The sellers' commands on proposals: propose, amend, withdraw, decline, lock.
 
-use super::Kinds;
+use super::RuleResult;
 use crate::book::Context;
-use crate::command::Proposed;
+use crate::command::ProposalContent;
 use crate::event::{EventKind, ProposalUpdate};
 use crate::id::{ProposalId, SellerId, Timestamp};
 use crate::limits::{LEASE_MS_MAX, PROPOSALS_MAX, VERSIONS_MAX};
@@ -36,7 +36,7 @@ fn must_not_be_decided(order: &Order) -> Result<(), Refusal> {
     Ok(())
 }
 
-pub(super) fn propose(order: &Order, context: &Context, proposed: &Proposed) -> Kinds {
+pub(super) fn propose(order: &Order, context: &Context, proposed: &ProposalContent) -> RuleResult {
     let id = proposed
         .proposal_id
         .as_ref()
@@ -59,13 +59,13 @@ pub(super) fn propose(order: &Order, context: &Context, proposed: &Proposed) -> 
             format!("the order has {PROPOSALS_MAX} proposals, the most that one order takes"),
         ));
     }
-    let content = Proposed { proposal_id: Some(id.clone()), ..proposed.clone() };
+    let content = ProposalContent { proposal_id: Some(id.clone()), ..proposed.clone() };
     Ok(vec![EventKind::NewProposal(content)])
 }
 
 /// Checks a proposal's dates and currency. This is done for commands and not on replay, so that
 /// records from before this rule stay readable.
-fn check_dates(proposed: &Proposed) -> Result<(), Refusal> {
+fn check_dates(proposed: &ProposalContent) -> Result<(), Refusal> {
     let dates =
         [("delivery_date", &proposed.delivery_date), ("valid_until", &proposed.valid_until)];
     for (field, value) in dates {
@@ -89,13 +89,13 @@ pub(super) fn find<'a>(order: &'a Order, id: &ProposalId) -> Result<&'a Proposal
     })
 }
 
-pub(super) fn must_live(id: &ProposalId, proposal: &Proposal) -> Result<(), Refusal> {
-    let what = match proposal.phase {
+pub(super) fn must_be_active(id: &ProposalId, proposal: &Proposal) -> Result<(), Refusal> {
+    let state = match proposal.phase {
         ProposalPhase::Open => return Ok(()),
         ProposalPhase::Withdrawn => "withdrawn",
         ProposalPhase::Closed => "closed",
     };
-    Err(Refusal::new(Reason::ProposalEnded, format!("proposal {id} was {what}; make a new one")))
+    Err(Refusal::new(Reason::ProposalEnded, format!("proposal {id} was {state}; make a new one")))
 }
 
 fn must_not_be_locked(
@@ -115,29 +115,29 @@ fn must_not_be_locked(
     }
 }
 
-pub(super) fn amend(order: &Order, now: Timestamp, proposed: &Proposed) -> Kinds {
+pub(super) fn amend(order: &Order, now: Timestamp, proposed: &ProposalContent) -> RuleResult {
     let id = proposed
         .proposal_id
         .as_ref()
         .ok_or_else(|| Refusal::field("proposal_id", "is missing; say which to amend"))?;
-    let held = find(order, id)?;
-    must_live(id, held)?;
-    if held.content.seller != proposed.seller {
+    let proposal = find(order, id)?;
+    must_be_active(id, proposal)?;
+    if proposal.content.seller != proposed.seller {
         return Err(Refusal::field("seller", "made another proposal; amend your own"));
     }
     must_be_open(order)?;
-    must_not_be_locked(order, held, &proposed.seller, now)?;
-    if held.content == *proposed {
+    must_not_be_locked(order, proposal, &proposed.seller, now)?;
+    if proposal.content == *proposed {
         return Ok(Vec::new());
     }
     check_dates(proposed)?;
-    if held.version >= VERSIONS_MAX {
+    if proposal.version >= VERSIONS_MAX {
         return Err(Refusal::new(
             Reason::LimitReached,
             format!("proposal {id} has {VERSIONS_MAX} versions, the most; make a new one"),
         ));
     }
-    let version = held.version.saturating_add(1);
+    let version = proposal.version.saturating_add(1);
     let update = ProposalUpdate::Amended { proposal: proposed.clone(), version };
     Ok(vec![EventKind::ProposalUpdate(update)])
 }
@@ -147,19 +147,19 @@ pub(super) fn withdraw(
     now: Timestamp,
     id: &ProposalId,
     reason: Option<&String>,
-) -> Kinds {
-    let held = find(order, id)?;
-    if held.phase == ProposalPhase::Withdrawn {
+) -> RuleResult {
+    let proposal = find(order, id)?;
+    if proposal.phase == ProposalPhase::Withdrawn {
         return Ok(Vec::new());
     }
-    must_live(id, held)?;
+    must_be_active(id, proposal)?;
     must_not_be_decided(order)?;
-    must_not_be_locked(order, held, &held.content.seller, now)?;
+    must_not_be_locked(order, proposal, &proposal.content.seller, now)?;
     let (proposal_id, reason) = (id.clone(), reason.cloned());
     Ok(vec![EventKind::ProposalUpdate(ProposalUpdate::Withdrawn { proposal_id, reason })])
 }
 
-pub(super) fn decline(order: &Order, seller: &SellerId, reason: Option<&String>) -> Kinds {
+pub(super) fn decline(order: &Order, seller: &SellerId, reason: Option<&String>) -> RuleResult {
     if order.declined.contains(seller) {
         return Ok(Vec::new());
     }
@@ -172,26 +172,31 @@ pub(super) fn lock(
     now: Timestamp,
     id: &ProposalId,
     (holder, lease_ms): (&SellerId, u64),
-) -> Kinds {
+) -> RuleResult {
     if lease_ms == 0 || lease_ms > LEASE_MS_MAX {
         return Err(Refusal::field(
             "lease_ms",
             format!("is {lease_ms}; give 1 to {LEASE_MS_MAX} milliseconds"),
         ));
     }
-    let held = find(order, id)?;
-    must_live(id, held)?;
+    let proposal = find(order, id)?;
+    must_be_active(id, proposal)?;
     must_be_open(order)?;
-    must_not_be_locked(order, held, holder, now)?;
+    must_not_be_locked(order, proposal, holder, now)?;
     let (proposal_id, holder) = (id.clone(), holder.clone());
     let until = Some(now.plus_ms(lease_ms));
     Ok(vec![EventKind::EditLock { proposal_id, holder, until }])
 }
 
-pub(super) fn unlock(order: &Order, now: Timestamp, id: &ProposalId, holder: &SellerId) -> Kinds {
-    let held = find(order, id)?;
-    must_not_be_locked(order, held, holder, now)?;
-    if held.lock.is_none() {
+pub(super) fn unlock(
+    order: &Order,
+    now: Timestamp,
+    id: &ProposalId,
+    holder: &SellerId,
+) -> RuleResult {
+    let proposal = find(order, id)?;
+    must_not_be_locked(order, proposal, holder, now)?;
+    if proposal.lock.is_none() {
         return Ok(Vec::new());
     }
     let (proposal_id, holder) = (id.clone(), holder.clone());

@@ -6,30 +6,30 @@ use crate::golden::file;
 const FILE: &str = "src/golden/outboxes.jsonl";
 
 /// Returns every state of a notification.
-fn states() -> Vec<State> {
+fn states() -> Vec<DeliveryProgress> {
     vec![
-        State::Waiting { attempts: 0, next_at: Timestamp(0), reason: None },
-        State::Waiting {
+        DeliveryProgress::Waiting { attempts: 0, next_at: Timestamp(0), reason: None },
+        DeliveryProgress::Waiting {
             attempts: 3,
             next_at: Timestamp(1_800_000_000_123),
             reason: Some("busy".to_owned()),
         },
-        State::Told,
+        DeliveryProgress::Delivered,
         given_up(),
     ]
 }
 
-fn given_up() -> State {
+fn given_up() -> DeliveryProgress {
     let reason = "no such user".to_owned();
-    State::GivenUp { attempts: 4, at: Timestamp(1_800_000_000_123), reason }
+    DeliveryProgress::GivenUp { attempts: 4, at: Timestamp(1_800_000_000_123), reason }
 }
 
 fn recipients() -> Vec<Recipient> {
     vec![Recipient::Buyer, Recipient::Seller(seller("a")), Recipient::Sink]
 }
 
-fn due(recipient: Recipient, language: Option<&str>) -> Due {
-    Due {
+fn due(recipient: Recipient, language: Option<&str>) -> DueNotification {
+    DueNotification {
         topic: Topic::RequestFailures,
         template: Template::SellerNotReached,
         recipient,
@@ -38,8 +38,8 @@ fn due(recipient: Recipient, language: Option<&str>) -> Due {
     }
 }
 
-fn failure(seller: Option<SellerId>) -> Failure {
-    Failure {
+fn failure(seller: Option<SellerId>) -> DeliveryFailure {
+    DeliveryFailure {
         id: "acme~SB1~life~2~00000000deadbeef".to_owned(),
         template: Template::Invitation,
         channel: NotificationType::GChat,
@@ -49,34 +49,34 @@ fn failure(seller: Option<SellerId>) -> Failure {
 }
 
 /// Returns a notification with this number; one with an even number has every field.
-fn kept(number: u64, recipient: &Recipient, state: &State) -> Kept {
+fn entry(number: u64, recipient: &Recipient, state: &DeliveryProgress) -> OutboxEntry {
     let is_full = number.is_multiple_of(2);
-    let told_of = is_full.then(|| seller("b")).filter(|_| *recipient != Recipient::Buyer);
-    Kept {
+    let reported_seller = is_full.then(|| seller("b")).filter(|_| *recipient != Recipient::Buyer);
+    OutboxEntry {
         seq: Seq(2),
         due_at: Timestamp(1_800_000_000_000),
         due: due(recipient.clone(), is_full.then_some("pt-BR")),
-        failed: is_full.then(|| failure(told_of)),
+        failed: is_full.then(|| failure(reported_seller)),
         state: state.clone(),
     }
 }
 
 /// Returns an empty outbox, one for each recipient and state, and one with all that can be in it.
-fn outboxes() -> Vec<Snapshot> {
-    let mut outboxes = vec![Snapshot::default()];
+fn outboxes() -> Vec<OutboxSnapshot> {
+    let mut outboxes = vec![OutboxSnapshot::default()];
     for (tens, recipient) in (0..).step_by(10).zip(recipients()) {
         for (number, state) in (tens..).zip(states()) {
-            let pending = [(number, kept(number, &recipient, &state))].into();
-            outboxes.push(Snapshot { pending, ..Snapshot::default() });
+            let pending = [(number, entry(number, &recipient, &state))].into();
+            outboxes.push(OutboxSnapshot { pending, ..OutboxSnapshot::default() });
         }
     }
-    let given_up = kept(6, &Recipient::Sink, &given_up());
-    outboxes.push(Snapshot {
+    let given_up = entry(6, &Recipient::Sink, &given_up());
+    outboxes.push(OutboxSnapshot {
         cursor: Seq(9),
         next_number: u64::MAX,
-        pending: [(7, kept(7, &Recipient::Buyer, &State::Told))].into(),
+        pending: [(7, entry(7, &Recipient::Buyer, &DeliveryProgress::Delivered))].into(),
         dead: [(6, given_up)].into(),
-        forgotten: u64::MAX,
+        dropped: u64::MAX,
     });
     outboxes
 }
@@ -90,6 +90,6 @@ fn stored_outboxes_never_change() {
 
 #[test]
 fn older_outboxes_are_read_with_defaults() {
-    let read: Snapshot = serde_json::from_str(r#"{"cursor":0,"next_number":0}"#).unwrap();
-    assert_eq!(read, Snapshot::default());
+    let read: OutboxSnapshot = serde_json::from_str(r#"{"cursor":0,"next_number":0}"#).unwrap();
+    assert_eq!(read, OutboxSnapshot::default());
 }

@@ -2,78 +2,81 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use orderstream_core::command::{Act, Actor, Proposed};
+use orderstream_core::command::{Actor, CommandKind, ProposalContent};
 use orderstream_core::event::{Cause, NotifyResult, ProposalUpdate};
-use orderstream_core::{Answer, Command, Event, EventKind, IdempotencyKey, Reason, SellerId};
+use orderstream_core::{Command, Event, EventKind, IdempotencyKey, Reason, Reply, SellerId};
 
 use crate::simulation::history::{Entry, History};
 
 /// Returns every reply of success: the order, the command, and the reply.
-fn answers(history: &History) -> impl Iterator<Item = (usize, &Command, &Answer)> {
+fn replies(history: &History) -> impl Iterator<Item = (usize, &Command, &Reply)> {
     let mut calls = BTreeMap::new();
     history.entries.iter().filter_map(move |entry| match entry {
-        Entry::Call { op, order, command, .. } => {
-            calls.insert(*op, (*order, command));
+        Entry::Call { operation, order, command, .. } => {
+            calls.insert(*operation, (*order, command));
             None
         }
-        Entry::Return { op, result: Ok(answer), .. } => {
-            calls.get(op).map(|(order, command)| (*order, *command, answer))
+        Entry::Return { operation, result: Ok(reply), .. } => {
+            calls.get(operation).map(|(order, command)| (*order, *command, reply))
         }
         _ => None,
     })
 }
 
-fn same_but_for_id(asked: &Proposed, stored: &Proposed) -> bool {
-    let id_fits = asked.proposal_id.is_none() || asked.proposal_id == stored.proposal_id;
-    let asked = Proposed { proposal_id: stored.proposal_id.clone(), ..asked.clone() };
-    id_fits && asked == *stored
+fn same_but_for_id(requested: &ProposalContent, stored: &ProposalContent) -> bool {
+    let id_fits = requested.proposal_id.is_none() || requested.proposal_id == stored.proposal_id;
+    let requested =
+        ProposalContent { proposal_id: stored.proposal_id.clone(), ..requested.clone() };
+    id_fits && requested == *stored
 }
 
 /// Reports whether this event is the effect that the command asks for.
-fn fulfils(kind: &EventKind, act: &Act) -> bool {
+fn fulfils(kind: &EventKind, command: &CommandKind) -> bool {
     use ProposalUpdate::{Amended, Answered, Asked, Declined, Withdrawn};
-    match (act, kind) {
-        (Act::Propose(asked), EventKind::NewProposal(stored)) => same_but_for_id(asked, stored),
-        (Act::Amend(asked), EventKind::ProposalUpdate(Amended { proposal, .. }))
-        | (Act::Amend(asked), EventKind::NewProposal(proposal)) => asked == proposal,
+    match (command, kind) {
+        (CommandKind::Propose(asked), EventKind::NewProposal(stored)) => {
+            same_but_for_id(asked, stored)
+        }
+        (CommandKind::Amend(asked), EventKind::ProposalUpdate(Amended { proposal, .. }))
+        | (CommandKind::Amend(asked), EventKind::NewProposal(proposal)) => asked == proposal,
         (
-            Act::Withdraw { proposal_id, .. },
+            CommandKind::Withdraw { proposal_id, .. },
             EventKind::ProposalUpdate(Withdrawn { proposal_id: stored, .. }),
         ) => proposal_id == stored,
         (
-            Act::Decline { seller, .. },
+            CommandKind::Decline { seller, .. },
             EventKind::ProposalUpdate(Declined { seller: stored, .. }),
         ) => seller == stored,
         (
-            Act::Answer { message, .. },
+            CommandKind::Answer { message, .. },
             EventKind::ProposalUpdate(Answered { message: stored, .. }),
         ) => message == stored,
-        (Act::FollowUp(asked), EventKind::FollowUpAdded(stored)) => asked == stored,
+        (CommandKind::FollowUp(asked), EventKind::FollowUpAdded(stored)) => asked == stored,
         (
-            Act::Lock { proposal_id, holder, .. },
+            CommandKind::Lock { proposal_id, holder, .. },
             EventKind::EditLock { proposal_id: of, holder: by, until: Some(_) },
         )
         | (
-            Act::Unlock { proposal_id, holder },
+            CommandKind::Unlock { proposal_id, holder },
             EventKind::EditLock { proposal_id: of, holder: by, until: None },
         ) => (proposal_id, holder) == (of, by),
-        (Act::Finalise { award, .. }, EventKind::OrderFinalised { award: stored, .. }) => {
+        (CommandKind::Finalise { award, .. }, EventKind::OrderFinalised { award: stored, .. }) => {
             award == stored
         }
-        (Act::Finalise { award, .. }, EventKind::AwardPending { award: stored, .. }) => {
+        (CommandKind::Finalise { award, .. }, EventKind::AwardPending { award: stored, .. }) => {
             award == stored
         }
-        (Act::UndoAward { .. }, EventKind::AwardUndone { .. }) => true,
+        (CommandKind::UndoAward { .. }, EventKind::AwardUndone { .. }) => true,
         (
-            Act::Ask { question_id, .. },
+            CommandKind::Ask { question_id, .. },
             EventKind::ProposalUpdate(Asked { question_id: stored, .. }),
         ) => question_id.as_ref().is_none_or(|id| id == stored),
-        (Act::Pause { .. }, EventKind::OrderPaused { expired: false, .. })
-        | (Act::Resume, EventKind::OrderResumed)
-        | (Act::Extend { .. }, EventKind::OrderExtended { .. })
-        | (Act::Close { .. }, EventKind::OrderClosed { .. })
-        | (Act::Cancel { .. }, EventKind::OrderCancelled { .. }) => true,
-        (Act::See { seller: by }, kind) => has_seen(by, kind),
+        (CommandKind::Pause { .. }, EventKind::OrderPaused { expired: false, .. })
+        | (CommandKind::Resume, EventKind::OrderResumed)
+        | (CommandKind::Extend { .. }, EventKind::OrderExtended { .. })
+        | (CommandKind::Close { .. }, EventKind::OrderClosed { .. })
+        | (CommandKind::Cancel { .. }, EventKind::OrderCancelled { .. }) => true,
+        (CommandKind::See { seller: by }, kind) => has_seen(by, kind),
         _ => false,
     }
 }
@@ -83,7 +86,7 @@ fn fulfils(kind: &EventKind, act: &Act) -> bool {
 fn has_seen(by: &SellerId, kind: &EventKind) -> bool {
     use ProposalUpdate::Declined;
     match kind {
-        EventKind::NewProposal(Proposed { seller, .. })
+        EventKind::NewProposal(ProposalContent { seller, .. })
         | EventKind::ProposalUpdate(Declined { seller, .. })
         | EventKind::SellerNotified { seller, result: NotifyResult::Seen, .. } => seller == by,
         // The end is the last event, also where a seller looks only after it.
@@ -96,8 +99,15 @@ fn has_seen(by: &SellerId, kind: &EventKind) -> bool {
 }
 
 /// Reports whether a command may succeed with no event that shows it, where there is nothing to do.
-fn may_leave_no_trace(act: &Act) -> bool {
-    matches!(act, Act::Unlock { .. } | Act::Resume | Act::Extend { .. } | Act::Tick | Act::Open(_))
+fn may_leave_no_trace(command: &CommandKind) -> bool {
+    matches!(
+        command,
+        CommandKind::Unlock { .. }
+            | CommandKind::Resume
+            | CommandKind::Extend { .. }
+            | CommandKind::Tick
+            | CommandKind::Open(_)
+    )
 }
 
 /// An actor and its key.
@@ -105,7 +115,7 @@ type Key = (Actor, IdempotencyKey);
 
 /// Returns the actor and the key of a command; `None` where it lacks one of them.
 fn key_of(command: &Command) -> Option<Key> {
-    let actor = command.actor.clone().or_else(|| command.act.actor())?;
+    let actor = command.actor.clone().or_else(|| command.kind.actor())?;
     Some((actor, command.key.clone()?))
 }
 
@@ -119,21 +129,21 @@ fn caused_by<'a>(list: &'a [Event], key: &Key) -> impl Iterator<Item = &'a Event
 
 /// P1: an acknowledged command is in the list, as it was sent.
 pub(crate) fn durable(history: &History) -> Result<(), String> {
-    for (order, command, answer) in answers(history) {
+    for (order, command, reply) in replies(history) {
         let list = &history.finals[order].list;
-        let Some(through) = usize::try_from(answer.seq.0).ok().and_then(|n| list.get(..n)) else {
-            return Err(format!("order {order}: {command:?} was answered {answer:?}, lost"));
+        let Some(through) = usize::try_from(reply.seq.0).ok().and_then(|n| list.get(..n)) else {
+            return Err(format!("order {order}: {command:?} was answered {reply:?}, lost"));
         };
         let own = key_of(command).and_then(|key| caused_by(list, &key).next());
         let stands = match own {
-            Some(event) => event.seq == answer.seq && fulfils(&event.kind, &command.act),
+            Some(event) => event.seq == reply.seq && fulfils(&event.kind, &command.kind),
             None => {
-                may_leave_no_trace(&command.act)
-                    || through.iter().any(|event| fulfils(&event.kind, &command.act))
+                may_leave_no_trace(&command.kind)
+                    || through.iter().any(|event| fulfils(&event.kind, &command.kind))
             }
         };
         if !stands {
-            return Err(format!("order {order}: {command:?} was answered {answer:?}, no event"));
+            return Err(format!("order {order}: {command:?} was answered {reply:?}, no event"));
         }
     }
     Ok(())
@@ -151,12 +161,12 @@ pub(crate) fn once(history: &History) -> Result<(), String> {
             }
         }
     }
-    let mut first: BTreeMap<_, &Answer> = BTreeMap::new();
-    for (order, command, answer) in answers(history) {
+    let mut first: BTreeMap<_, &Reply> = BTreeMap::new();
+    for (order, command, reply) in replies(history) {
         let Some(key) = key_of(command) else { continue };
-        let said = *first.entry((order, key)).or_insert(answer);
-        if said != answer {
-            return Err(format!("order {order}: {command:?} got {said:?} and {answer:?}"));
+        let first_reply = *first.entry((order, key)).or_insert(reply);
+        if first_reply != reply {
+            return Err(format!("order {order}: {command:?} got {first_reply:?} and {reply:?}"));
         }
     }
     own_keys(history)
@@ -165,20 +175,24 @@ pub(crate) fn once(history: &History) -> Result<(), String> {
 /// A conflict of keys is reported only to the actor that used the key with two bodies.
 fn own_keys(history: &History) -> Result<(), String> {
     let mut calls: BTreeMap<usize, Option<(usize, Key)>> = BTreeMap::new();
-    let mut bodies: BTreeMap<(usize, Key), Vec<&Act>> = BTreeMap::new();
+    let mut bodies: BTreeMap<(usize, Key), Vec<&CommandKind>> = BTreeMap::new();
     for entry in &history.entries {
         match entry {
-            Entry::Call { op, order, command, .. } => {
+            Entry::Call { operation, order, command, .. } => {
                 let whose = key_of(command).map(|key| (*order, key));
                 if let Some(whose) = whose.clone() {
-                    bodies.entry(whose).or_default().push(&command.act);
+                    bodies.entry(whose).or_default().push(&command.kind);
                 }
-                calls.insert(*op, whose);
+                calls.insert(*operation, whose);
             }
-            Entry::Return { op, result: Err(Reason::IdempotencyConflict), .. } => {
-                let used = calls.get(op).cloned().flatten().and_then(|whose| bodies.get(&whose));
+            Entry::Return { operation, result: Err(Reason::IdempotencyConflict), .. } => {
+                let used =
+                    calls.get(operation).cloned().flatten().and_then(|whose| bodies.get(&whose));
                 if used.is_none_or(|acts| acts.iter().all(|act| *act == acts[0])) {
-                    return Err(format!("{:?} was told of somebody else's key", calls.get(op)));
+                    return Err(format!(
+                        "{:?} was told of somebody else's key",
+                        calls.get(operation)
+                    ));
                 }
             }
             _ => {}
@@ -189,12 +203,12 @@ fn own_keys(history: &History) -> Result<(), String> {
 
 /// P3b: every event comes from a command, or is the owner's own.
 pub(crate) fn asked_for(history: &History) -> Result<(), String> {
-    let mut asked: BTreeMap<_, Vec<&Act>> = BTreeMap::new();
+    let mut requested: BTreeMap<_, Vec<&CommandKind>> = BTreeMap::new();
     for entry in &history.entries {
         if let Entry::Call { order, command, .. } = entry
             && let Some(key) = key_of(command)
         {
-            asked.entry((*order, key)).or_default().push(&command.act);
+            requested.entry((*order, key)).or_default().push(&command.kind);
         }
     }
     for (order, last) in history.finals.iter().enumerate() {
@@ -203,7 +217,7 @@ pub(crate) fn asked_for(history: &History) -> Result<(), String> {
                 Some(cause) => cause
                     .actor
                     .clone()
-                    .and_then(|actor| asked.get(&(order, (actor, cause.key.clone()))))
+                    .and_then(|actor| requested.get(&(order, (actor, cause.key.clone()))))
                     .is_some_and(|acts| acts.iter().any(|act| fulfils(&event.kind, act))),
                 None => match &event.kind {
                     EventKind::OrderOpened(_) => event.seq.0 == 1,

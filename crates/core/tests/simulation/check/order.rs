@@ -4,7 +4,7 @@ use orderstream_core::command::Award;
 use orderstream_core::order::ProposalPhase;
 use orderstream_core::{Event, EventKind, Order, Phase, Seq};
 
-use crate::simulation::history::{Entry, Final, History, Status};
+use crate::simulation::history::{Entry, FinalState, History, Status};
 
 /// The longest time between two checks of the clock by a healthy owner, milliseconds.
 const LATE_MS: i64 = 1_000;
@@ -45,23 +45,25 @@ pub(crate) fn status_true(history: &History) -> Result<(), String> {
     for (number, last) in history.finals.iter().enumerate() {
         let phases = phases(&last.list)?;
         let mut through = Seq(0);
-        let mut held = Status { phase: "Pending", ..Status::default() };
+        let mut previous = Status { phase: "Pending", ..Status::default() };
         for entry in &history.entries {
             match entry {
                 Entry::Durable { order, through: now } if *order == number => through = *now,
-                Entry::Crash { order, kept, .. } if *order == number => through = *kept,
+                Entry::Crash { order, durable_through, .. } if *order == number => {
+                    through = *durable_through
+                }
                 Entry::Status { order, status, .. } if *order == number => {
                     let at = usize::try_from(status.last_seq.0).ok();
                     let truth = at.and_then(|at| phases.get(at).copied()).flatten();
                     let ended = truth.filter(|phase| phase.is_terminal()).map(Phase::as_str);
-                    let said = Some(status.phase).filter(|phase| is_terminal(phase));
-                    if status.last_seq > through || ended != said {
+                    let reported = Some(status.phase).filter(|phase| is_terminal(phase));
+                    if status.last_seq > through || ended != reported {
                         return Err(format!("order {number}: {status:?}, true is {ended:?}"));
                     }
-                    if !follows(&held, status) {
-                        return Err(format!("order {number}: {held:?} became {status:?}"));
+                    if !follows(&previous, status) {
+                        return Err(format!("order {number}: {previous:?} became {status:?}"));
                     }
-                    held = status.clone();
+                    previous = status.clone();
                 }
                 _ => {}
             }
@@ -70,9 +72,9 @@ pub(crate) fn status_true(history: &History) -> Result<(), String> {
     Ok(())
 }
 
-fn wish_unmet(last: &Final, order: &Order) -> Option<&'static str> {
+fn unmet_difference(last: &FinalState, order: &Order) -> Option<&'static str> {
     let desired = &last.desired;
-    let life_ms = order.expires_at.ms_since(order.opened_at);
+    let lifetime_ms = order.expires_at.ms_since(order.opened_at);
     let award = desired.award.as_ref().and_then(|decision| decision.award.as_ref());
     let can_win = match award {
         Some(Award::Whole(id)) => {
@@ -83,7 +85,7 @@ fn wish_unmet(last: &Final, order: &Order) -> Option<&'static str> {
     if desired.follow_ups.iter().any(|wanted| !order.follow_ups.contains(&wanted.id)) {
         return Some("a follow-up is missing");
     }
-    if life_ms < desired.spec.expires_in_ms && order.decide_until.is_none() {
+    if lifetime_ms < desired.spec.expires_in_ms && order.decide_until.is_none() {
         return Some("the life is too short");
     }
     let is_undone = desired.award.as_ref().is_some_and(|decision| decision.undo);
@@ -111,14 +113,16 @@ pub(crate) fn converged(history: &History) -> Result<(), String> {
             }
             continue;
         }
-        let shown = match order.phase {
+        let expected_phase = match order.phase {
             Phase::Open => "Streaming",
             phase => phase.as_str(),
         };
         let status = &last.status;
-        if status.last_seq != order.last_seq || status.phase != shown {
+        if status.last_seq != order.last_seq || status.phase != expected_phase {
             let seq = order.last_seq;
-            return Err(format!("order {number} is {shown} at {seq}, its status {status:?}"));
+            return Err(format!(
+                "order {number} is {expected_phase} at {seq}, its status {status:?}"
+            ));
         }
         if ended {
             continue;
@@ -126,8 +130,8 @@ pub(crate) fn converged(history: &History) -> Result<(), String> {
         if status.observed != last.desired.generation {
             return Err(format!("order {number}: an edit was not observed: {status:?}"));
         }
-        if let Some(wish) = wish_unmet(last, &order) {
-            return Err(format!("order {number}: {wish}"));
+        if let Some(difference) = unmet_difference(last, &order) {
+            return Err(format!("order {number}: {difference}"));
         }
     }
     Ok(())
@@ -139,7 +143,7 @@ pub(crate) fn expired(history: &History) -> Result<(), String> {
     let broken = history
         .entries
         .iter()
-        .any(|entry| matches!(entry, Entry::Fault { what: "processor crash" | "clock jump", .. }));
+        .any(|entry| matches!(entry, Entry::Fault { fault: "processor crash" | "clock jump", .. }));
     for (number, last) in history.finals.iter().enumerate() {
         let mut order: Option<Order> = None;
         for event in &last.list {
@@ -167,9 +171,9 @@ pub(crate) fn expired(history: &History) -> Result<(), String> {
 }
 
 /// Returns the owner's clock when it decided an event: the last time, where a crash undid others.
-fn clock_at(history: &History, number: usize, wanted: Seq) -> i64 {
+fn clock_at(history: &History, number: usize, event_seq: Seq) -> i64 {
     let clocks = history.entries.iter().rev().filter_map(|entry| match entry {
-        Entry::Append { order, seq, clock, .. } if (*order, *seq) == (number, wanted) => {
+        Entry::Append { order, seq, clock, .. } if (*order, *seq) == (number, event_seq) => {
             Some(*clock)
         }
         _ => None,

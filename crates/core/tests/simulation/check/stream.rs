@@ -12,16 +12,16 @@ pub(crate) fn ordered(history: &History) -> Result<(), String> {
     let mut last: BTreeMap<u64, Seq> = BTreeMap::new();
     for entry in &history.entries {
         let Entry::Deliver { tracker, order, event, .. } = entry else { continue };
-        let held = last.entry(*tracker).or_default();
-        if event.seq != held.next() {
-            return Err(format!("tracker {tracker} took {} after {held}", event.seq));
+        let previous = last.entry(*tracker).or_default();
+        if event.seq != previous.next() {
+            return Err(format!("tracker {tracker} took {} after {previous}", event.seq));
         }
-        *held = event.seq;
+        *previous = event.seq;
         let index = usize::try_from(event.seq.0 - 1).unwrap();
-        let held = history.finals[*order].list.get(index).cloned().map(Arc::new);
+        let listed = history.finals[*order].list.get(index).cloned().map(Arc::new);
         // Before its opening a sealed order's events are redacted.
-        let is_told = |held: &Arc<Event>| **held == *event || *seal::event(held) == *event;
-        if !held.as_ref().is_some_and(is_told) {
+        let is_same = |listed: &Arc<Event>| **listed == *event || *seal::event(listed) == *event;
+        if !listed.as_ref().is_some_and(is_same) {
             return Err(format!("tracker {tracker} took {event:?}, which the list has not"));
         }
     }
@@ -30,32 +30,32 @@ pub(crate) fn ordered(history: &History) -> Result<(), String> {
 
 /// P2b: a tracker resumes after the last event that it took, and a stream begins right there.
 pub(crate) fn resumed(history: &History) -> Result<(), String> {
-    let mut taken: BTreeMap<u64, Seq> = BTreeMap::new();
+    let mut delivered: BTreeMap<u64, Seq> = BTreeMap::new();
     let mut sent: BTreeMap<u64, Seq> = BTreeMap::new();
     for entry in &history.entries {
         match entry {
             Entry::Deliver { tracker, event, .. } => {
-                taken.insert(*tracker, event.seq);
+                delivered.insert(*tracker, event.seq);
             }
             Entry::Resume { tracker, order, after } => {
-                let held = taken.get(tracker).copied().unwrap_or_default();
+                let last = delivered.get(tracker).copied().unwrap_or_default();
                 // What was hidden is read again once it is opened.
                 let is_opened = history.finals[*order].list.iter().any(|event| {
-                    matches!(event.kind, EventKind::ProposalsOpened { .. }) && event.seq > held
+                    matches!(event.kind, EventKind::ProposalsOpened { .. }) && event.seq > last
                 });
-                if *after != held && !(is_opened && *after < held.next()) {
-                    return Err(format!("tracker {tracker} has {held} and resumes after {after}"));
+                if *after != last && !(is_opened && *after < last.next()) {
+                    return Err(format!("tracker {tracker} has {last} and resumes after {after}"));
                 }
             }
             Entry::StreamOpen { stream, after, .. } => {
                 sent.insert(*stream, *after);
             }
             Entry::Sent { stream, seq } => {
-                let held = sent.get_mut(stream).ok_or("sent on no stream")?;
-                if *seq != held.next() {
-                    return Err(format!("stream {stream} sent {seq} after {held}"));
+                let previous = sent.get_mut(stream).ok_or("sent on no stream")?;
+                if *seq != previous.next() {
+                    return Err(format!("stream {stream} sent {seq} after {previous}"));
                 }
-                *held = *seq;
+                *previous = *seq;
             }
             _ => {}
         }

@@ -3,8 +3,10 @@
 
 use orderstream_core::command::Award;
 use orderstream_core::event::ProposalUpdate;
-use orderstream_core::plan::Desired;
-use orderstream_core::{Act, Command, Epoch, Event, EventKind, Phase, Reason, SellerId, Seq};
+use orderstream_core::plan::DesiredOrder;
+use orderstream_core::{
+    Command, CommandKind, Epoch, Event, EventKind, Phase, Reason, SellerId, Seq,
+};
 
 use super::{ALL, check};
 use crate::simulation::history::{Entry, History};
@@ -12,24 +14,24 @@ use crate::simulation::world::play;
 
 /// Finds a good run in which the false entry is possible, makes it, and expects this promise
 /// broken.
-fn caught(promise: &str, lie: impl Fn(&mut History) -> Option<()>) {
+fn caught(promise: &str, corrupt: impl Fn(&mut History) -> Option<()>) {
     let (_, predicate) = ALL.into_iter().find(|(name, _)| *name == promise).unwrap();
-    let told = (0..200).find_map(|seed| {
+    let corrupted = (0..200).find_map(|seed| {
         let mut history = play(seed);
         assert_eq!(check(&history), Ok(()), "seed {seed}");
-        lie(&mut history).map(|()| history)
+        corrupt(&mut history).map(|()| history)
     });
-    let broken = predicate(&told.expect("a life in which the lie can be told"));
+    let broken = predicate(&corrupted.expect("a life in which the lie can be told"));
     assert!(broken.is_err(), "{promise} was broken, and nobody saw it");
 }
 
-fn find(history: &History, wanted: impl Fn(&Entry) -> bool) -> Option<usize> {
-    history.entries.iter().position(wanted)
+fn find(history: &History, predicate: impl Fn(&Entry) -> bool) -> Option<usize> {
+    history.entries.iter().position(predicate)
 }
 
-fn ended_by(history: &mut History, wanted: Phase) -> Option<&mut Vec<Event>> {
-    let word = wanted.as_str();
-    let last = history.finals.iter_mut().find(|last| last.status.phase == word)?;
+fn ended_by(history: &mut History, phase: Phase) -> Option<&mut Vec<Event>> {
+    let spelling = phase.as_str();
+    let last = history.finals.iter_mut().find(|last| last.status.phase == spelling)?;
     Some(&mut last.list)
 }
 
@@ -37,7 +39,7 @@ fn ended_by(history: &mut History, wanted: Phase) -> Option<&mut Vec<Event>> {
 fn p1_finds_lost_acknowledged_event() {
     caught("P1", |history| {
         let answered = history.entries.iter().find_map(|entry| match entry {
-            Entry::Return { op: 0, result: Ok(answer), .. } => Some(answer.seq),
+            Entry::Return { operation: 0, result: Ok(reply), .. } => Some(reply.seq),
             _ => None,
         })?;
         history.finals.iter_mut().for_each(|last| last.list.retain(|e| e.seq < answered));
@@ -49,7 +51,7 @@ fn p1_finds_lost_acknowledged_event() {
 fn p1_finds_changed_acknowledged_event() {
     caught("P1", |history| {
         let proposal = history.entries.iter().find_map(|entry| match entry {
-            Entry::Return { result: Ok(answer), .. } => answer.proposal_id.clone(),
+            Entry::Return { result: Ok(reply), .. } => reply.proposal_id.clone(),
             _ => None,
         })?;
         let all = history.finals.iter_mut().flat_map(|last| &mut last.list);
@@ -117,8 +119,8 @@ fn p3_finds_second_effect_and_reply() {
         let with_effect = |entry: &Entry| matches!(entry, Entry::Return { result: Ok(a), .. } if a.proposal_id.is_some());
         let at = find(history, with_effect)?;
         let mut other = history.entries[at].clone();
-        let Entry::Return { result: Ok(answer), .. } = &mut other else { return None };
-        answer.seq = answer.seq.next();
+        let Entry::Return { result: Ok(reply), .. } = &mut other else { return None };
+        reply.seq = reply.seq.next();
         history.entries.push(other);
         Some(())
     });
@@ -214,14 +216,14 @@ fn p8_finds_missing_convergence() {
         status.last_seq = Seq(status.last_seq.0 - 1);
         Some(())
     });
-    let wishes: [fn(&mut Desired); 3] =
+    let edits: [fn(&mut DesiredOrder); 3] =
         [|d| d.cancel = true, |d| d.suspend = !d.suspend, |d| d.generation += 1];
-    for wish in wishes {
+    for edit in edits {
         caught("P8", |history| {
-            let live = |last: &&mut crate::simulation::history::Final| {
+            let live = |last: &&mut crate::simulation::history::FinalState| {
                 last.status.phase == "Streaming" && last.desired.award.is_none()
             };
-            wish(&mut history.finals.iter_mut().find(live)?.desired);
+            edit(&mut history.finals.iter_mut().find(live)?.desired);
             Some(())
         });
     }
@@ -265,10 +267,10 @@ fn p3_finds_conflict_without_second_body() {
 }
 
 /// Returns an order's number, and the place of an event in its list.
-fn event(history: &History, wanted: impl Fn(&EventKind) -> bool) -> Option<(usize, usize)> {
-    let place = |list: &[Event]| list.iter().position(|event| wanted(&event.kind));
+fn event(history: &History, predicate: impl Fn(&EventKind) -> bool) -> Option<(usize, usize)> {
+    let position = |list: &[Event]| list.iter().position(|event| predicate(&event.kind));
     let lists = history.finals.iter().enumerate();
-    lists.filter_map(|(number, last)| Some((number, place(&last.list)?))).next()
+    lists.filter_map(|(number, last)| Some((number, position(&last.list)?))).next()
 }
 
 fn locks(kind: &EventKind) -> bool {
@@ -313,22 +315,22 @@ fn p12_finds_second_award() {
         Some(())
     });
     caught("P12", |history| {
-        let is_award = |command: &Command| matches!(command.act, Act::Finalise { .. });
+        let is_award = |command: &Command| matches!(command.kind, CommandKind::Finalise { .. });
         let won: Vec<usize> = history
             .entries
             .iter()
             .filter_map(|entry| match entry {
-                Entry::Decided { op, result: Ok(_), .. } => Some(*op),
+                Entry::Decided { operation, result: Ok(_), .. } => Some(*operation),
                 _ => None,
             })
             .collect();
         let call = |entry: &Entry| match entry {
-            Entry::Call { op, command, .. } => is_award(command) && won.contains(op),
+            Entry::Call { operation, command, .. } => is_award(command) && won.contains(operation),
             _ => false,
         };
         let at = find(history, call)?;
         let Entry::Call { command, .. } = &mut history.entries[at] else { return None };
-        let Act::Finalise { award, .. } = &mut command.act else { return None };
+        let CommandKind::Finalise { award, .. } = &mut command.kind else { return None };
         none(award);
         Some(())
     });

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_128};
 
-use super::log::{Log, Part};
+use super::log::{Log, LogRegion};
 use crate::damage::FileDamage;
 
 /// The store's own mark of its layout.
@@ -67,7 +67,7 @@ pub(super) fn entries(dir: &Path) -> io::Result<Vec<String>> {
 
 /// The result of checking the files.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct FileInspection {
     pub(super) damage: Vec<FileDamage>,
     /// The numbers of the logs whose last bytes are not a batch, and the places where those begin.
     pub(super) torn: Vec<(u64, u64)>,
@@ -79,56 +79,60 @@ pub(super) struct Found {
 }
 
 /// Checks all files except the content of tables. A store that does not exist has no damage.
-pub(super) fn look(dir: &Path) -> io::Result<Found> {
-    let mut found = Found::default();
+pub(super) fn inspect(dir: &Path) -> io::Result<FileInspection> {
+    let mut inspection = FileInspection::default();
     let mut is_logged = false;
     let logs = logs(dir)?;
     for &number in &logs {
         let path = log_path(dir, number);
         let log = Log::read(&path)?;
-        found.damage.extend(log.unreadable.clone());
-        for part in log.parts() {
-            match part {
-                Part::Whole(_) => is_logged = true,
-                Part::Torn(range) => found.torn.push((number, range.start as u64)),
-                Part::Damaged(range) => {
+        inspection.damage.extend(log.unreadable.clone());
+        for region in log.regions() {
+            match region {
+                LogRegion::Whole(_) => is_logged = true,
+                LogRegion::Torn(range) => inspection.torn.push((number, range.start as u64)),
+                LogRegion::Damaged(range) => {
                     let what = format!("{} bytes of its log are not what was written", range.len());
                     let at = Some(range.start as u64);
-                    found.damage.push(FileDamage { file: path.clone(), at, what });
+                    inspection.damage.push(FileDamage {
+                        file: path.clone(),
+                        offset: at,
+                        reason: what,
+                    });
                 }
             }
         }
     }
     let has_tables = !entries(&tree(dir).join("tables"))?.is_empty();
-    let is_fresh = !is_logged && !has_tables && found.damage.is_empty();
-    // The store writes the file `version` once its first log exists.
-    found.is_laid_out = !is_fresh || dir.join("version").exists();
-    if found.is_laid_out && logs.is_empty() {
-        found.missing_log = Some(wrong(dir, "its log is missing".to_owned()));
+    let is_fresh = !is_logged && !has_tables && inspection.damage.is_empty();
+    // The store writes the file `check_version` once its first log exists.
+    inspection.is_laid_out = !is_fresh || dir.join("version").exists();
+    if inspection.is_laid_out && logs.is_empty() {
+        inspection.missing_log = Some(file_damage(dir, "its log is missing".to_owned()));
     }
     if is_fresh {
-        return Ok(found);
+        return Ok(inspection);
     }
-    found.damage.extend(version(dir));
+    inspection.damage.extend(check_version(dir));
     for tree in [names(dir), tree(dir)] {
         match tables(&tree) {
             Ok(tables) => {
                 let files = tables.iter().map(|table| table_path(&tree, table.id));
-                found.damage.extend(files.filter_map(|file| missing(&file)));
+                inspection.damage.extend(files.filter_map(|file| check_exists(&file)));
             }
-            Err(damage) => found.damage.push(damage),
+            Err(damage) => inspection.damage.push(damage),
         }
     }
-    Ok(found)
+    Ok(inspection)
 }
 
-fn version(dir: &Path) -> Option<FileDamage> {
+fn check_version(dir: &Path) -> Option<FileDamage> {
     let file = dir.join("version");
     match fs::read(&file) {
         Ok(bytes) if bytes == VERSION => None,
         Ok(bytes) => {
             let what = format!("it holds '{}' and not 'FJL\\x03'", bytes.escape_ascii());
-            Some(wrong(&file, what))
+            Some(file_damage(&file, what))
         }
         Err(error) => Some(unreadable(&file, &error)),
     }
@@ -146,32 +150,33 @@ pub(super) fn tables(tree: &Path) -> Result<Vec<Table>, FileDamage> {
     let file = tree.join("current");
     let current = fs::read(&file).map_err(|error| unreadable(&file, &error))?;
     let (number, checksum) = split_current(&current)
-        .ok_or_else(|| wrong(&file, "it does not name a list of tables".to_owned()))?;
+        .ok_or_else(|| file_damage(&file, "it does not name a list of tables".to_owned()))?;
     let file = tree.join(format!("v{number}"));
     let list = fs::read(&file).map_err(|error| unreadable(&file, &error))?;
     if xxh3_128(&list) != checksum {
-        return Err(wrong(&file, "its checksum is wrong".to_owned()));
+        return Err(file_damage(&file, "its checksum is wrong".to_owned()));
     }
-    parse(&list).ok_or_else(|| wrong(&file, "its layout is unknown to this release".to_owned()))
+    parse(&list)
+        .ok_or_else(|| file_damage(&file, "its layout is unknown to this release".to_owned()))
 }
 
 pub(super) fn table_path(tree: &Path, id: u64) -> PathBuf {
     tree.join("tables").join(id.to_string())
 }
 
-fn missing(file: &Path) -> Option<FileDamage> {
+fn check_exists(file: &Path) -> Option<FileDamage> {
     fs::metadata(file).err().map(|error| unreadable(file, &error))
 }
 
 fn unreadable(file: &Path, error: &io::Error) -> FileDamage {
     if error.kind() == io::ErrorKind::NotFound {
-        return wrong(file, "it is missing".to_owned());
+        return file_damage(file, "it is missing".to_owned());
     }
-    wrong(file, format!("it cannot be read: {error}"))
+    file_damage(file, format!("it cannot be read: {error}"))
 }
 
-fn wrong(file: &Path, what: String) -> FileDamage {
-    FileDamage { file: file.to_owned(), at: None, what }
+fn file_damage(file: &Path, what: String) -> FileDamage {
+    FileDamage { file: file.to_owned(), offset: None, reason: what }
 }
 
 fn split_current(bytes: &[u8]) -> Option<(u64, u128)> {
@@ -218,7 +223,7 @@ pub(super) fn verify(tree: &Path, table: Table) -> Result<(), FileDamage> {
     let file = table_path(tree, table.id);
     match checksum_of(&file) {
         Ok(checksum) if checksum == table.checksum => Ok(()),
-        Ok(_) => Err(wrong(&file, "its checksum is wrong".to_owned())),
+        Ok(_) => Err(file_damage(&file, "its checksum is wrong".to_owned())),
         Err(error) => Err(unreadable(&file, &error)),
     }
 }

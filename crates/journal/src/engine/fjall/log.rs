@@ -18,7 +18,7 @@ use std::path::Path;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::damage::FileDamage;
-use crate::pages::{self, Pages};
+use crate::pages::{self, ReadablePages};
 
 const START: u8 = 1;
 const ITEM: u8 = 2;
@@ -32,7 +32,7 @@ const PUT: u8 = 0;
 /// The id that the store gives to the journal's keyspace.
 const KEYSPACE_ID: u64 = 1;
 /// The compression of a value that is not compressed.
-const PLAIN: u8 = 0;
+const UNCOMPRESSED: u8 = 0;
 /// The last bytes of a batch.
 const TRAILER: [u8; 4] = *b"FJL\x03";
 /// The bound of the step from one batch's number to the next; a step is smaller.
@@ -50,7 +50,7 @@ pub(super) struct Log {
 
 /// A part of a log, in the order of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum LogRegion {
     /// A batch as it was written.
     Whole(Range<usize>),
     /// Bytes that are not a batch, with a whole one after them.
@@ -61,7 +61,7 @@ pub(super) enum Part {
 
 /// A change in a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Item<'a> {
+pub(super) struct LogItem<'a> {
     /// All bytes of the item, as they are in the log.
     pub(super) bytes: &'a [u8],
     pub(super) is_deletion: bool,
@@ -72,14 +72,14 @@ pub(super) struct Item<'a> {
 
 impl Log {
     pub(super) fn read(path: &Path) -> io::Result<Self> {
-        let Pages { bytes, damage } = pages::read(path)?;
+        let ReadablePages { bytes, damage } = pages::read(path)?;
         Ok(Self { unreadable: damage, ..Self::of(bytes) })
     }
 
     fn of(mut bytes: Vec<u8>) -> Self {
         // A new log is laid out with zeros.
-        let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        bytes.truncate(written);
+        let written_len = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        bytes.truncate(written_len);
         Self { bytes, unreadable: None }
     }
 
@@ -89,34 +89,34 @@ impl Log {
     }
 
     /// Splits the log, without the zeros that it was laid out with, into parts.
-    pub(super) fn parts(&self) -> Vec<Part> {
-        let (mut parts, mut at, mut before) = (Vec::new(), 0, None);
+    pub(super) fn regions(&self) -> Vec<LogRegion> {
+        let (mut regions, mut at, mut previous) = (Vec::new(), 0, None);
         while at < self.bytes.len() {
             match self.batch_at(at) {
-                Some((len, number)) if self.is_in_order(before, number, at + len) => {
-                    parts.push(Part::Whole(at..at + len));
-                    (at, before) = (at + len, Some(number));
+                Some((len, number)) if self.is_in_order(previous, number, at + len) => {
+                    regions.push(LogRegion::Whole(at..at + len));
+                    (at, previous) = (at + len, Some(number));
                 }
                 found => {
                     let from = at + found.map_or(1, |(len, _)| len);
-                    let Some(next) = self.next_batch(from, before) else {
-                        parts.push(Part::Torn(at..self.bytes.len()));
+                    let Some(next) = self.next_batch(from, previous) else {
+                        regions.push(LogRegion::Torn(at..self.bytes.len()));
                         break;
                     };
-                    parts.push(Part::Damaged(at..next));
+                    regions.push(LogRegion::Damaged(at..next));
                     at = next;
                 }
             }
         }
-        parts
+        regions
     }
 
     /// Reports whether a batch's number, which its checksum does not include, fits between its
     /// neighbours'.
-    fn is_in_order(&self, before: Option<u64>, number: u64, next: usize) -> bool {
+    fn is_in_order(&self, previous: Option<u64>, number: u64, next: usize) -> bool {
         let next = self.batch_at(next).map(|(_, number)| number);
-        let is_far_on = next.is_some_and(|next| follows(before, next) && next <= number);
-        follows(before, number) && !is_far_on
+        let is_past_next = next.is_some_and(|next| follows(previous, next) && next <= number);
+        follows(previous, number) && !is_past_next
     }
 
     /// Returns the length and number of the whole batch that begins here; `None` where none does.
@@ -137,28 +137,28 @@ impl Log {
     }
 
     /// Returns the place at which the next whole batch begins; `None` where none does.
-    fn next_batch(&self, from: usize, before: Option<u64>) -> Option<usize> {
+    fn next_batch(&self, from: usize, previous: Option<u64>) -> Option<usize> {
         let starts = self.bytes.get(from..)?.iter().enumerate().filter(|(_, byte)| **byte == START);
         let mut starts = starts.map(|(place, _)| from + place);
         starts.find(|at| {
             // Most places fall at the tag of the first item.
             self.bytes.get(at + HEAD_LEN) == Some(&ITEM)
-                && self.batch_at(*at).is_some_and(|(_, number)| follows(before, number))
+                && self.batch_at(*at).is_some_and(|(_, number)| follows(previous, number))
         })
     }
 }
 
 /// Reports whether a batch with this number may follow the one before.
-fn follows(before: Option<u64>, number: u64) -> bool {
-    let step = number.checked_sub(before.unwrap_or(0));
-    let least = u64::from(before.is_some());
-    let bound = if before.is_some() { SEQNO_STEP_MAX } else { SEQNO_MAX };
+fn follows(previous: Option<u64>, number: u64) -> bool {
+    let step = number.checked_sub(previous.unwrap_or(0));
+    let least = u64::from(previous.is_some());
+    let bound = if previous.is_some() { SEQNO_STEP_MAX } else { SEQNO_MAX };
     step.is_some_and(|step| (least..bound).contains(&step))
 }
 
 /// Returns the items of a whole batch, or those of a damaged one that can be split off; their bytes
 /// may be damaged then.
-pub(super) fn items(mut batch: &[u8]) -> Vec<Item<'_>> {
+pub(super) fn items(mut batch: &[u8]) -> Vec<LogItem<'_>> {
     let mut items = Vec::new();
     let Some((count, _)) = head(&mut batch) else { return items };
     for _ in 0..count {
@@ -175,7 +175,7 @@ pub(super) fn seqno(mut batch: &[u8]) -> Option<u64> {
 
 /// Encodes an item that sets a key of the journal's keyspace.
 pub(super) fn encode_put(key: &[u8], value: &[u8]) -> Vec<u8> {
-    let mut out = vec![ITEM, PUT, PLAIN];
+    let mut out = vec![ITEM, PUT, UNCOMPRESSED];
     out.extend_from_slice(&KEYSPACE_ID.to_le_bytes());
     out.extend_from_slice(&u16::try_from(key.len()).unwrap_or(u16::MAX).to_le_bytes());
     let value_len = u32::try_from(value.len()).unwrap_or(u32::MAX).to_le_bytes();
@@ -206,25 +206,25 @@ fn head(rest: &mut &[u8]) -> Option<(u32, u64)> {
     (count > 0).then_some((count, seqno))
 }
 
-fn item<'a>(rest: &mut &'a [u8]) -> Option<Item<'a>> {
+fn item<'a>(rest: &mut &'a [u8]) -> Option<LogItem<'a>> {
     let whole = *rest;
-    let [ITEM, kind @ 0..=TYPE_MAX, PLAIN] = *take::<3>(rest)? else { return None };
+    let [ITEM, kind @ 0..=TYPE_MAX, UNCOMPRESSED] = *take::<3>(rest)? else { return None };
     let keyspace = u64::from_le_bytes(*take(rest)?);
     let key_len = usize::from(u16::from_le_bytes(*take(rest)?));
-    let plain_len = u32::from_le_bytes(*take(rest)?);
+    let uncompressed_len = u32::from_le_bytes(*take(rest)?);
     let value_len = u32::from_le_bytes(*take(rest)?);
-    if plain_len != value_len {
+    if uncompressed_len != value_len {
         return None;
     }
     let (key, after) = rest.split_at_checked(key_len)?;
     let (value, after) = after.split_at_checked(usize::try_from(value_len).ok()?)?;
     *rest = after;
     let bytes = whole.get(..whole.len() - after.len())?;
-    Some(Item { bytes, is_deletion: kind != PUT, keyspace, key, value })
+    Some(LogItem { bytes, is_deletion: kind != PUT, keyspace, key, value })
 }
 
 fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Option<&'a [u8; N]> {
-    let (taken, after) = rest.split_first_chunk()?;
+    let (chunk, after) = rest.split_first_chunk()?;
     *rest = after;
-    Some(taken)
+    Some(chunk)
 }

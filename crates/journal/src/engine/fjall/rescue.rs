@@ -15,13 +15,13 @@ use std::path::{Path, PathBuf};
 use ::fjall::{Database, KeyspaceCreateOptions};
 use bytes::Bytes;
 
-use super::files::{self, Found};
-use super::log::{self, Item, Log, Part};
-use super::{Fjall, KEYSPACE, cuts};
+use super::files::{self, FileInspection};
+use super::log::{self, Log, LogItem, LogRegion};
+use super::{Fjall, KEYSPACE, quarantine};
 use crate::damage::FileDamage;
-use crate::engine::{Engine, EngineError, Known, Op, Rescued, Visit};
+use crate::engine::{Engine, EngineError, EntryVisitor, ListCatalog, RescuedStore, WriteOp};
 use crate::keys;
-use crate::writer::caught;
+use crate::writer::catch_panics;
 use crate::{frame, limits, pages};
 
 /// The one log of a store that is laid out anew.
@@ -38,26 +38,26 @@ const RUNS_MAX: usize = 255;
 pub(super) fn rescue(
     dir: &Path,
     scratch: PathBuf,
-    known: &dyn Known,
-) -> Result<Rescued, EngineError> {
-    let Found { mut damage, missing_log, .. } = files::look(dir)?;
+    catalog: &dyn ListCatalog,
+) -> Result<RescuedStore, EngineError> {
+    let FileInspection { mut damage, missing_log, .. } = files::inspect(dir)?;
     damage.extend(missing_log);
-    let mut log = log_of_whole(dir, known)?;
+    let mut log = merge_logs(dir, catalog)?;
     tables_of(&files::names(dir), &mut damage)?;
-    let (all, sound) = tables_of(&files::tree(dir), &mut damage)?;
+    let (all, intact) = tables_of(&files::tree(dir), &mut damage)?;
     // In a table with a damaged block the other blocks can be read; in one with a damaged index,
     // none can.
-    for tables in [all, Some(sound), Some(Vec::new())] {
-        let Some(store) = open_laid_out(dir, &scratch, tables.as_deref(), &log)? else { continue };
-        let store = if give_back(dir, &store, known, &mut log) {
+    for tables in [all, Some(intact), Some(Vec::new())] {
+        let Some(store) = open_scratch(dir, &scratch, tables.as_deref(), &log)? else { continue };
+        let store = if restore_quarantined(dir, &store, catalog, &mut log) {
             drop(store);
-            open_laid_out(dir, &scratch, tables.as_deref(), &log)?
+            open_scratch(dir, &scratch, tables.as_deref(), &log)?
         } else {
             Some(store)
         };
         if let Some(store) = store {
-            let engine = Box::new(ReadOnly { store, scratch: Scratch(scratch) });
-            return Ok(Rescued { engine, damage });
+            let engine = Box::new(ReadOnlyEngine { store, scratch: ScratchDir(scratch) });
+            return Ok(RescuedStore { engine, damage });
         }
     }
     clear(&scratch)?;
@@ -65,7 +65,7 @@ pub(super) fn rescue(
 }
 
 /// Opens a store of these tables and this log; `None` where that fails.
-fn open_laid_out(
+fn open_scratch(
     dir: &Path,
     scratch: &Path,
     tables: Option<&[u64]>,
@@ -82,12 +82,19 @@ fn open_laid_out(
 }
 
 /// Appends missing records that were cut off the log to its end; reports whether there are any.
-fn give_back(dir: &Path, store: &Fjall, known: &dyn Known, log: &mut Vec<u8>) -> bool {
-    let missed = caught(|| Ok(cuts::missed(dir, store, known)?)).unwrap_or_else(|error| {
-        tracing::warn!(%error, "what was cut off the log cannot be read");
-        BTreeMap::new()
-    });
-    let items: Vec<_> = missed.iter().map(|(key, value)| log::encode_put(key, value)).collect();
+fn restore_quarantined(
+    dir: &Path,
+    store: &Fjall,
+    catalog: &dyn ListCatalog,
+    log: &mut Vec<u8>,
+) -> bool {
+    let recoverable = catch_panics(|| Ok(quarantine::recoverable_entries(dir, store, catalog)?))
+        .unwrap_or_else(|error| {
+            tracing::warn!(%error, "what was cut off the log cannot be read");
+            BTreeMap::new()
+        });
+    let items: Vec<_> =
+        recoverable.iter().map(|(key, value)| log::encode_put(key, value)).collect();
     if items.is_empty() {
         return false;
     }
@@ -103,33 +110,34 @@ type Tables = (Option<Vec<u64>>, Vec<u64>);
 fn tables_of(tree: &Path, damage: &mut Vec<FileDamage>) -> io::Result<Tables> {
     let Ok(listed) = files::tables(tree) else {
         let all = files::table_files(tree)?;
-        let sound = all.iter().copied().filter(|id| files::is_table(tree, *id)).collect();
-        return Ok((Some(all), sound));
+        let intact = all.iter().copied().filter(|id| files::is_table(tree, *id)).collect();
+        return Ok((Some(all), intact));
     };
-    let (mut sound, mut there) = (Vec::new(), Vec::new());
+    let (mut intact, mut existing) = (Vec::new(), Vec::new());
     for table in &listed {
-        let Err(wrong) = files::verify(tree, *table) else {
-            sound.push(table.id);
-            there.push(table.id);
+        let Err(table_damage) = files::verify(tree, *table) else {
+            intact.push(table.id);
+            existing.push(table.id);
             continue;
         };
         if files::table_path(tree, table.id).exists() {
-            there.push(table.id);
+            existing.push(table.id);
         }
-        if damage.iter().all(|known| known.file != wrong.file) {
-            damage.push(wrong);
+        if damage.iter().all(|known| known.file != table_damage.file) {
+            damage.push(table_damage);
         }
     }
-    let all = (sound.len() < listed.len()).then_some(there);
-    Ok((all, sound))
+    let all = (intact.len() < listed.len()).then_some(existing);
+    Ok((all, intact))
 }
 
 /// Returns the keys of lists that are in the logs, by id.
 fn names_in(logs: &[Log]) -> HashMap<u32, Bytes> {
     let mut names = HashMap::new();
     for log in logs {
-        for part in log.parts() {
-            let (Part::Whole(range) | Part::Damaged(range) | Part::Torn(range)) = part;
+        for region in log.regions() {
+            let (LogRegion::Whole(range) | LogRegion::Damaged(range) | LogRegion::Torn(range)) =
+                region;
             for item in log::items(log.get(range)) {
                 let Some(list) = keys::list_of(item.key).filter(|_| !item.is_deletion) else {
                     continue;
@@ -145,20 +153,20 @@ fn names_in(logs: &[Log]) -> HashMap<u32, Bytes> {
 }
 
 /// Returns all whole batches and proven records of the logs, as one log.
-fn log_of_whole(dir: &Path, known: &dyn Known) -> io::Result<Vec<u8>> {
+fn merge_logs(dir: &Path, catalog: &dyn ListCatalog) -> io::Result<Vec<u8>> {
     let logs: io::Result<Vec<Log>> = files::logs(dir)?
         .into_iter()
         .map(|number| Log::read(&files::log_path(dir, number)))
         .collect();
     let logs = logs?;
-    let told = names_in(&logs);
-    let names = |id: u32| known.name(id).or_else(|| told.get(&id).cloned());
+    let logged_names = names_in(&logs);
+    let names = |id: u32| catalog.name(id).or_else(|| logged_names.get(&id).cloned());
     let mut out = Vec::new();
     for log in &logs {
-        for part in log.parts() {
-            match part {
-                Part::Whole(range) => out.extend_from_slice(log.get(range)),
-                Part::Damaged(range) | Part::Torn(range) => {
+        for region in log.regions() {
+            match region {
+                LogRegion::Whole(range) => out.extend_from_slice(log.get(range)),
+                LogRegion::Damaged(range) | LogRegion::Torn(range) => {
                     let batch = log.get(range);
                     let Some(seqno) = log::seqno(batch) else { continue };
                     let mut items = log::items(batch);
@@ -175,7 +183,7 @@ fn log_of_whole(dir: &Path, known: &dyn Known) -> io::Result<Vec<u8>> {
 }
 
 /// Reports whether an item's own checksum proves it in its place.
-fn is_proven(item: &Item<'_>, names: &impl Fn(u32) -> Option<Bytes>) -> bool {
+fn is_proven(item: &LogItem<'_>, names: &impl Fn(u32) -> Option<Bytes>) -> bool {
     if item.is_deletion {
         return false;
     }
@@ -283,8 +291,8 @@ fn open(scratch: &Path) -> Result<Fjall, EngineError> {
     let keyspace = database.keyspace(KEYSPACE, KeyspaceCreateOptions::default)?;
     let store = Fjall { database, keyspace, damage: Vec::new() };
     // A table with a damaged index fails here; a block is verified when it is read.
-    let whole = store.range(&[], &[0xff], &mut |_, _| std::ops::ControlFlow::Continue(()));
-    if let Err(error) = whole {
+    let scan = store.range(&[], &[0xff], &mut |_, _| std::ops::ControlFlow::Continue(()));
+    if let Err(error) = scan {
         tracing::warn!(%error, "a part of the store cannot be read");
     }
     Ok(store)
@@ -299,9 +307,9 @@ fn clear(scratch: &Path) -> io::Result<()> {
 
 /// A folder that is removed when it is dropped.
 #[derive(Debug)]
-struct Scratch(PathBuf);
+struct ScratchDir(PathBuf);
 
-impl Drop for Scratch {
+impl Drop for ScratchDir {
     fn drop(&mut self) {
         if let Err(error) = clear(&self.0) {
             tracing::warn!(%error, "the folder of a read-only store cannot be removed");
@@ -311,18 +319,23 @@ impl Drop for Scratch {
 
 /// A store that is read only.
 #[derive(Debug)]
-struct ReadOnly {
+struct ReadOnlyEngine {
     store: Fjall,
     #[expect(dead_code, reason = "held, and dropped after the store")]
-    scratch: Scratch,
+    scratch: ScratchDir,
 }
 
-impl Engine for ReadOnly {
-    fn commit(&self, _: Vec<Op>) -> Result<(), EngineError> {
+impl Engine for ReadOnlyEngine {
+    fn commit(&self, _: Vec<WriteOp>) -> Result<(), EngineError> {
         Err(EngineError::Damaged("the store is read only".to_owned()))
     }
 
-    fn range(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), EngineError> {
+    fn range(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut EntryVisitor<'_>,
+    ) -> Result<(), EngineError> {
         self.store.range(from, to, visit)
     }
 

@@ -4,22 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::due::{FAILURES, GONE, message, messages};
-use super::ears::Heard;
-use super::list::{Entry, Folded, array, millis, shown, text};
+use super::expected_webhooks::{FAILURES, GONE, message, messages};
+use super::list::{Entry, FoldedOrder, array, millis, status_part, text};
 use super::readers::{page, paged};
 use super::sellers;
-use super::stage::{INVITED, LEFT_OUT, ORDER, Place, Stage};
+use super::stage::{INVITED, LEFT_OUT, ORDER, SellerEndpoints, Stage};
+use super::webhook_servers::ReceivedWebhook;
 use crate::http::get;
 use crate::mongo::expected;
 use crate::process::until;
 
 /// Checks that a witness has this list, event by event.
-pub(super) fn same(who: &str, seen: &[Entry], list: &[Entry]) {
-    for (seen, listed) in seen.iter().zip(list) {
-        assert_eq!(seen, listed, "{who} saw another event");
+pub(super) fn same(who: &str, observed: &[Entry], list: &[Entry]) {
+    for (entry, listed) in observed.iter().zip(list) {
+        assert_eq!(entry, listed, "{who} saw another event");
     }
-    assert_eq!(seen.len(), list.len(), "{who} saw another number of events");
+    assert_eq!(observed.len(), list.len(), "{who} saw another number of events");
 }
 
 /// Checks that the sequence numbers are 1, 2, 3 and so on, and that time never runs back.
@@ -31,10 +31,10 @@ pub(super) fn numbers(list: &[Entry]) {
 
 /// Checks that the list has every command once, and each participant's in their order.
 pub(super) fn script(list: &[Entry]) {
-    let mut done: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut commands: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for entry in list {
         let (who, what) = entry.fact();
-        done.entry(who).or_default().push(what);
+        commands.entry(who).or_default().push(what);
     }
     let invited = INVITED.map(|(name, _)| name).join(" ");
     let losers = ["asker", "batch-a", "batch-b", "locks", "repeats", "session", "steel"];
@@ -52,127 +52,133 @@ pub(super) fn script(list: &[Entry]) {
     ];
     let award = r#"OrderFinalised {"Lines":[["CHAIR","p-rest"],["TABLE","p-typist"]]}"#;
     let buyer = before.into_iter().chain(closed).chain([award.to_owned()]).collect();
-    let acts = sellers::script().into_iter().filter(|(_, acts)| !acts.is_empty());
-    let mut wanted: BTreeMap<_, _> = acts.map(|(who, acts)| (who.to_owned(), acts)).collect();
-    wanted.insert("buyer".to_owned(), buyer);
-    assert_eq!(done, wanted);
+    let scripts = sellers::script().into_iter().filter(|(_, acts)| !acts.is_empty());
+    let mut expected: BTreeMap<_, _> = scripts.map(|(who, acts)| (who.to_owned(), acts)).collect();
+    expected.insert("buyer".to_owned(), buyer);
+    assert_eq!(commands, expected);
 }
 
 /// Checks REST: the list from every sequence number on, the order, and its parts page by page.
-pub(super) fn rest(place: &Place, list: &[Entry]) {
+pub(super) fn rest(endpoints: &SellerEndpoints, list: &[Entry]) {
     for after in 0..list.len() {
-        same(&format!("REST, after {after}"), &page(place, after), &list[after..]);
+        same(&format!("REST, after {after}"), &page(endpoints, after), &list[after..]);
     }
-    let (order, folded) = (place.read("", "").unwrap(), Folded::of(list));
-    let wanted = json!({
+    let (order, folded) = (endpoints.read("", "").unwrap(), FoldedOrder::of(list));
+    let expected = json!({
         "phase": folded.phase, "last_seq": folded.last_seq, "proposals": folded.counts(),
         "follow_ups": folded.follow_ups.len(), "questions": folded.questions,
         "award": folded.award, "pending_award": null,
     });
-    for (field, wanted) in wanted.as_object().unwrap() {
-        assert_eq!(&order[field], wanted, "{field}");
+    for (field, expected) in expected.as_object().unwrap() {
+        assert_eq!(&order[field], expected, "{field}");
     }
     let times = ["opened_at", "expires_at", "ended_at"].map(|field| millis(text(&order[field])));
-    let [opened, end] = [0, list.len() - 1].map(|place| list[place].at_ms);
+    let [opened, end] = [0, list.len() - 1].map(|index| list[index].at_ms);
     assert_eq!(times, [opened, folded.expires_ms, end]);
     assert_eq!(folded.expires_ms - opened, 2 * 3_600_000, "it was extended to two hours");
     invitations(&order["invitations"], &folded);
     verdicts(&order["sellers"]);
-    let shown: Vec<_> = paged(place, "/proposals", "proposals");
-    assert_eq!(proposals(&shown), proposals_of(&folded));
-    for (id, held) in &folded.proposals {
+    let listed: Vec<_> = paged(endpoints, "/proposals", "proposals");
+    assert_eq!(proposals(&listed), proposals_of(&folded));
+    for (id, proposal) in &folded.proposals {
         let path = format!("/api/v1/proposals/{id}/versions?order_req_id={ORDER}");
-        let answer = get(place.rest, &format!("{path}&tenant={}", place.tenant)).unwrap().json();
-        let numbers: Vec<_> = array(&answer["versions"]).iter().map(|it| &it["version"]).collect();
-        assert_eq!(json!(numbers), json!((1..=held.version).collect::<Vec<_>>()), "{id}");
+        let response =
+            get(endpoints.rest, &format!("{path}&tenant={}", endpoints.tenant)).unwrap().json();
+        let numbers: Vec<_> =
+            array(&response["versions"]).iter().map(|it| &it["version"]).collect();
+        assert_eq!(json!(numbers), json!((1..=proposal.version).collect::<Vec<_>>()), "{id}");
     }
-    conversation(&paged(place, "/conversation", "conversation"), list);
+    conversation(&paged(endpoints, "/conversation", "conversation"), list);
 }
 
-fn invitations(shown: &Value, folded: &Folded) {
-    let held = |held: &Value| (text(&held["seller"]).to_owned(), text(&held["state"]).to_owned());
-    let shown: BTreeMap<_, _> = array(shown).iter().map(held).collect();
+fn invitations(actual: &Value, folded: &FoldedOrder) {
+    let seller_state =
+        |held: &Value| (text(&held["seller"]).to_owned(), text(&held["state"]).to_owned());
+    let actual: BTreeMap<_, _> = array(actual).iter().map(seller_state).collect();
     let folded = folded.invited.iter().map(|(name, state)| (name.clone(), (*state).to_owned()));
-    assert_eq!(shown, folded.collect());
+    assert_eq!(actual, folded.collect());
 }
 
-fn verdicts(shown: &Value) {
+fn verdicts(actual: &Value) {
     let verdict =
-        |held: &Value| (text(&held["seller"]).to_owned(), text(&held["reason"]).to_owned());
-    let shown: BTreeMap<_, _> = array(shown).iter().map(verdict).collect();
+        |seller: &Value| (text(&seller["seller"]).to_owned(), text(&seller["reason"]).to_owned());
+    let actual: BTreeMap<_, _> = array(actual).iter().map(verdict).collect();
     let invited = INVITED.iter().map(|(name, _)| (*name, "Chosen"));
-    let wanted = invited.chain(LEFT_OUT).map(|(name, why)| (name.to_owned(), why.to_owned()));
-    assert_eq!(shown, wanted.collect());
-    assert_eq!(shown.len(), 20);
+    let expected = invited.chain(LEFT_OUT).map(|(name, why)| (name.to_owned(), why.to_owned()));
+    assert_eq!(actual, expected.collect());
+    assert_eq!(actual.len(), 20);
 }
 
-type Shown = BTreeMap<String, [String; 4]>;
+type ProposalRows = BTreeMap<String, [String; 4]>;
 
-fn proposals(shown: &[Value]) -> Shown {
-    let row = |held: &Value| {
-        let version = held["version"].to_string();
+fn proposals(values: &[Value]) -> ProposalRows {
+    let row = |proposal: &Value| {
+        let version = proposal["version"].to_string();
         let [seller, status, price] =
-            ["seller", "status", "price"].map(|field| text(&held[field]).to_owned());
-        (text(&held["proposal_id"]).to_owned(), [seller, status, version, price])
+            ["seller", "status", "price"].map(|field| text(&proposal[field]).to_owned());
+        (text(&proposal["proposal_id"]).to_owned(), [seller, status, version, price])
     };
-    let rows: Shown = shown.iter().map(row).collect();
-    assert_eq!(rows.len(), shown.len(), "each once: {shown:?}");
+    let rows: ProposalRows = values.iter().map(row).collect();
+    assert_eq!(rows.len(), values.len(), "each once: {values:?}");
     rows
 }
 
-fn proposals_of(folded: &Folded) -> Shown {
-    let row = |(id, held): (&String, &super::list::Held)| {
-        let [seller, price] = [&held.content["seller"], &held.content["price"]["amount"]];
+fn proposals_of(folded: &FoldedOrder) -> ProposalRows {
+    let row = |(id, proposal): (&String, &super::list::ProposalState)| {
+        let [seller, price] = [&proposal.content["seller"], &proposal.content["price"]["amount"]];
         let [seller, price] = [seller, price].map(|value| text(value).to_owned());
-        (id.clone(), [seller, held.status.to_owned(), held.version.to_string(), price])
+        (id.clone(), [seller, proposal.status.to_owned(), proposal.version.to_string(), price])
     };
     folded.proposals.iter().map(row).collect()
 }
 
 /// Checks that the conversation has all messages of the list, and no others.
-fn conversation(shown: &[Value], list: &[Entry]) {
-    let said = |entry: &&Entry| {
+fn conversation(messages: &[Value], list: &[Entry]) {
+    let is_message = |entry: &&Entry| {
         let is_update = |words: &[&str]| words.contains(&entry.update().0);
-        entry.word == "FollowUpAdded"
-            || entry.word == "ProposalUpdate" && is_update(&["Answered", "Asked"])
+        entry.event_type == "FollowUpAdded"
+            || entry.event_type == "ProposalUpdate" && is_update(&["Answered", "Asked"])
     };
-    let wanted: Vec<_> = list.iter().filter(said).map(|entry| (entry.seq, entry.at_ms)).collect();
-    let shown_at = |said: &Value| (said["seq"].as_u64().unwrap(), millis(text(&said["at"])));
-    assert_eq!(shown.iter().map(shown_at).collect::<Vec<_>>(), wanted);
-    for said in shown {
-        let place = usize::try_from(said["seq"].as_u64().unwrap()).unwrap() - 1;
-        let (entry, id) = (&list[place], if said["kind"] == "answer" { "answers" } else { "id" });
-        assert_eq!(said[id].as_str(), entry.follow_up_id.as_deref(), "{said}");
-        assert!(entry.fact().1.ends_with(text(&said["message"])), "{said}");
+    let expected: Vec<_> =
+        list.iter().filter(is_message).map(|entry| (entry.seq, entry.at_ms)).collect();
+    let position =
+        |message: &Value| (message["seq"].as_u64().unwrap(), millis(text(&message["at"])));
+    assert_eq!(messages.iter().map(position).collect::<Vec<_>>(), expected);
+    for message in messages {
+        let index = usize::try_from(message["seq"].as_u64().unwrap()).unwrap() - 1;
+        let (entry, id) =
+            (&list[index], if message["kind"] == "answer" { "answers" } else { "id" });
+        assert_eq!(message[id].as_str(), entry.follow_up_id.as_deref(), "{message}");
+        assert!(entry.fact().1.ends_with(text(&message["message"])), "{message}");
     }
 }
 
 /// Checks that a seller's session received the events that concern the seller.
-pub(super) fn session(heard: &[u64], list: &[Entry]) {
-    let concerns = |entry: &&Entry| match entry.word.as_str() {
+pub(super) fn session(received: &[u64], list: &[Entry]) {
+    let concerns = |entry: &&Entry| match entry.event_type.as_str() {
         "SellersSelected" | "AwardPending" | "AwardUndone" => false,
         "ProposalClosed" => entry.proposal_id.as_deref() == Some("p-session"),
-        "FollowUpAdded" => array(&entry.said()["audience"]).is_empty(),
+        "FollowUpAdded" => array(&entry.payload()["audience"]).is_empty(),
         _ => ["buyer", "session"].contains(&entry.fact().0.as_str()),
     };
-    let wanted: Vec<_> = list.iter().filter(concerns).map(|entry| entry.seq).collect();
-    assert_eq!(heard, wanted);
+    let expected: Vec<_> = list.iter().filter(concerns).map(|entry| entry.seq).collect();
+    assert_eq!(received, expected);
 }
 
 /// Checks the JSON of `status`, `why`, `compare` and `conversation`.
 pub(super) fn commands(stage: &Stage, list: &[Entry]) {
-    let folded = Folded::of(list);
+    let folded = FoldedOrder::of(list);
     let status = stage.command(&["status", ORDER, "--events", "1000"]);
     let timeline = array(&status["timeline"]);
-    let told = |told: &Value| {
+    let to_entry = |told: &Value| {
         (told["seq"].as_u64().unwrap(), millis(text(&told["at"])), text(&told["event"]).to_owned())
     };
-    let wanted = list.iter().map(|entry| (entry.seq, entry.at_ms, entry.word.clone()));
-    assert_eq!(timeline.iter().map(told).collect::<Vec<_>>(), wanted.collect::<Vec<_>>());
-    for (told, entry) in timeline.iter().zip(list) {
+    let expected = list.iter().map(|entry| (entry.seq, entry.at_ms, entry.event_type.clone()));
+    assert_eq!(timeline.iter().map(to_entry).collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    for (row, entry) in timeline.iter().zip(list) {
         let (who, id) = (entry.fact().0, entry.follow_up_id.as_deref().unwrap_or_default());
-        let words = if who == "buyer" { id } else { &who };
-        assert!(text(&told["text"]).contains(words), "{told}");
+        let part = if who == "buyer" { id } else { &who };
+        assert!(text(&row["text"]).contains(part), "{row}");
     }
     assert_eq!(status["phase"], folded.phase);
     assert_eq!(status["award"], "won: CHAIR by p-rest, TABLE by p-typist");
@@ -187,7 +193,7 @@ pub(super) fn commands(stage: &Stage, list: &[Entry]) {
 
 /// Returns the list up to the award.
 pub(super) fn before_award(list: &[Entry]) -> &[Entry] {
-    let award = list.iter().position(|entry| entry.word == "AwardPending").unwrap();
+    let award = list.iter().position(|entry| entry.event_type == "AwardPending").unwrap();
     &list[..award]
 }
 
@@ -198,7 +204,7 @@ pub(super) fn comparison(compared: &Value, list: &[Entry]) {
         (text(&row["proposal_id"]).to_owned(), (version, text(&row["total"]).to_owned()))
     };
     let rows: BTreeMap<_, _> = array(&compared["rows"]).iter().map(row).collect();
-    assert_eq!(rows, Folded::of(list).compared());
+    assert_eq!(rows, FoldedOrder::of(list).compared());
 }
 
 /// Checks that every observed status is the list up to its last event, and none is older than the
@@ -210,12 +216,12 @@ pub(super) fn statuses(stage: &Stage, watched: &[Value], list: &[Entry]) {
         let status = &resource["status"];
         let seq = usize::try_from(status["tracker"]["lastSeq"].as_u64().unwrap()).unwrap();
         assert!(last <= seq, "a status went back from {last} to {seq}");
-        assert_eq!(shown(status), Folded::of(&list[..seq]).status(), "{status}");
+        assert_eq!(status_part(status), FoldedOrder::of(&list[..seq]).status(), "{status}");
         last = seq;
     }
     let resource = stage.bed.get("tender").unwrap();
-    let (status, folded) = (&resource["status"], Folded::of(list));
-    assert_eq!(shown(status), folded.status());
+    let (status, folded) = (&resource["status"], FoldedOrder::of(list));
+    assert_eq!(status_part(status), folded.status());
     assert_eq!((&status["phase"], last), (&json!(folded.phase), list.len()));
     assert_eq!(status["proposals"]["received"], 10, "{status}");
 }
@@ -224,9 +230,9 @@ pub(super) fn statuses(stage: &Stage, watched: &[Value], list: &[Entry]) {
 pub(super) fn tracking(stage: &Stage, list: &[Entry]) {
     let (address, namespace) = (stage.controller.address("requestor"), &stage.bed.namespace);
     let path = format!("/api/v1/orders/tracking/{namespace}%2F{ORDER}");
-    let (tracked, folded) = (get(address, &path).unwrap().json(), Folded::of(list));
+    let (tracked, folded) = (get(address, &path).unwrap().json(), FoldedOrder::of(list));
     let counts = folded.counts();
-    for (field, wanted) in [
+    for (field, expected) in [
         ("phase", &json!(folded.phase)),
         ("last_seq", &json!(folded.last_seq)),
         ("last_event", &json!("OrderFinalised")),
@@ -238,39 +244,39 @@ pub(super) fn tracking(stage: &Stage, list: &[Entry]) {
         ("sellers_selected", &json!(folded.invited.len())),
         ("sellers_declined", &json!(folded.declined)),
     ] {
-        assert_eq!(&tracked[field], wanted, "{field}: {tracked}");
+        assert_eq!(&tracked[field], expected, "{field}: {tracked}");
     }
 }
 
 /// Checks that everyone received the webhooks that were due, each under one id, signed, and in
 /// order; those that could not be delivered are dead letters.
 pub(super) fn webhooks(stage: &Stage, list: &[Entry]) {
-    let outbox = stage.until_all_is_told();
+    let outbox = stage.until_all_is_notified();
     let due = messages(list);
-    let (mut taken, mut ids) = (BTreeSet::new(), BTreeMap::<_, BTreeSet<_>>::new());
-    for (who, heard) in stage.ears.heard(ORDER) {
+    let (mut accepted, mut ids) = (BTreeSet::new(), BTreeMap::<_, BTreeSet<_>>::new());
+    for (who, requests) in stage.webhook_servers.requests(ORDER) {
         let (mut known, mut seqs) = (BTreeSet::new(), Vec::new());
-        for heard in heard {
-            assert!(heard.is_signed, "{heard:?}");
-            let body = &heard.body;
+        for request in requests {
+            assert!(request.is_signed, "{request:?}");
+            let body = &request.body;
             let seq: u64 = text(&body["sequence"]).parse().unwrap();
             let topic = text(&body["type"]).trim_start_matches("dev.orderstream.");
             let line = message(&who, seq, topic, text(&body["template"]));
             assert!(due.contains(&line), "{line} is not due");
-            assert_eq!(body["id"], heard.id.as_str());
-            ids.entry(line.clone()).or_default().insert(heard.id.clone());
+            assert_eq!(body["id"], request.id.as_str());
+            ids.entry(line.clone()).or_default().insert(request.id.clone());
             let (event, listed) =
                 (&body["data"]["event"], &list[usize::try_from(seq).unwrap() - 1]);
-            assert_eq!((&event["kind"], &event["seq"]), (&json!(listed.word), &json!(seq)));
+            assert_eq!((&event["kind"], &event["seq"]), (&json!(listed.event_type), &json!(seq)));
             assert_eq!(millis(text(&event["at"])), listed.at_ms);
-            let is_taken = heard.answered.is_success();
-            let is_first = is_taken && known.insert(heard.id);
+            let is_accepted = request.status.is_success();
+            let is_first = is_accepted && known.insert(request.id);
             // A failure is told when it is known, whenever the event was.
             if is_first && topic != FAILURES {
                 seqs.push(seq);
             }
-            if is_taken {
-                taken.insert(line);
+            if is_accepted {
+                accepted.insert(line);
             }
         }
         assert!(seqs.is_sorted(), "{who} heard {seqs:?}");
@@ -278,12 +284,13 @@ pub(super) fn webhooks(stage: &Stage, list: &[Entry]) {
     for (line, ids) in &ids {
         assert_eq!(ids.len(), 1, "{line}: {ids:?}");
     }
-    let refused = |heard: &&Heard| !heard.answered.is_success();
-    assert_eq!(stage.ears.heard(ORDER)["stutters"].iter().filter(refused).count(), 2);
+    let refused = |request: &&ReceivedWebhook| !request.status.is_success();
+    assert_eq!(stage.webhook_servers.requests(ORDER)["stutters"].iter().filter(refused).count(), 2);
     let is_gone = |line: &&String| line.starts_with(GONE);
-    let (lost, wanted): (BTreeSet<_>, BTreeSet<_>) = due.iter().partition(is_gone);
-    let untold: Vec<_> = wanted.into_iter().filter(|line| !taken.contains(*line)).collect();
-    assert_eq!(untold, Vec::<&String>::new(), "nobody was told");
+    let (lost, deliverable): (BTreeSet<_>, BTreeSet<_>) = due.iter().partition(is_gone);
+    let undelivered: Vec<_> =
+        deliverable.into_iter().filter(|line| !accepted.contains(*line)).collect();
+    assert_eq!(undelivered, Vec::<&String>::new(), "nobody was told");
     assert!(lost.iter().all(|line| ids.contains_key(*line)), "each was tried: {lost:?}");
     let dead = array(&outbox["notifications"]).iter().map(|dead| {
         assert_eq!((&dead["seller"], &dead["state"]), (&json!(GONE), &json!("dead")));
@@ -296,24 +303,24 @@ pub(super) fn webhooks(stage: &Stage, list: &[Entry]) {
 /// Checks that the collections are what follows from the list.
 pub(super) fn mongo(stage: &Stage, list: &[Entry]) {
     let events: Vec<_> = list.iter().map(Entry::data).collect();
-    let wanted = expected::documents(&events);
+    let expected = expected::documents(&events);
     let found = || {
         let all = stage.mongo.all()?.into_iter();
-        let of_order =
-            all.filter(|(_, held)| held.get_str("order_req_id").is_ok_and(|id| id == ORDER));
+        let of_order = all
+            .filter(|(_, document)| document.get_str("order_req_id").is_ok_and(|id| id == ORDER));
         Some(of_order.collect::<expected::Documents>())
     };
     until("MongoDB has the last event", || {
-        let is_last = |held: &mongodb::bson::Document| {
-            held.get_i64("last_seq").is_ok_and(|seq| seq.unsigned_abs() == list.len() as u64)
+        let is_last = |document: &mongodb::bson::Document| {
+            document.get_i64("last_seq").is_ok_and(|seq| seq.unsigned_abs() == list.len() as u64)
         };
         found()?.values().any(is_last).then_some(())
     });
     let found = found().unwrap();
-    for (id, document) in &wanted {
+    for (id, document) in &expected {
         assert_eq!(found.get(id), Some(document), "{id:?}");
     }
-    assert_eq!(found.len(), wanted.len(), "{found:?}");
-    assert_eq!(wanted.len(), 1 + 2 + 1 + 1, "status, follow-ups, pause, end");
+    assert_eq!(found.len(), expected.len(), "{found:?}");
+    assert_eq!(expected.len(), 1 + 2 + 1 + 1, "status, follow-ups, pause, end");
     stage.mongo.drop_database();
 }

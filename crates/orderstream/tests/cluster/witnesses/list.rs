@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 pub(super) struct Entry {
     pub(super) seq: u64,
     pub(super) at_ms: i64,
-    pub(super) word: String,
+    pub(super) event_type: String,
     pub(super) proposal_id: Option<String>,
     pub(super) follow_up_id: Option<String>,
     pub(super) detail: Value,
@@ -24,7 +24,7 @@ impl Entry {
         Self {
             seq: data["seq"].as_u64().unwrap(),
             at_ms: millis(data["at"].as_str().unwrap()),
-            word: text("status").unwrap(),
+            event_type: text("status").unwrap(),
             proposal_id: text("proposal_id"),
             follow_up_id: text("follow_up_id"),
             detail: data["detail"].clone(),
@@ -36,7 +36,7 @@ impl Entry {
         Self {
             seq: event.seq.0,
             at_ms: event.at.0,
-            word: event.kind.as_str().to_owned(),
+            event_type: event.kind.as_str().to_owned(),
             proposal_id: event.kind.proposal_id().map(ToString::to_string),
             follow_up_id: event.kind.follow_up_id().map(ToString::to_string),
             detail: serde_json::to_value(&event.kind).unwrap(),
@@ -46,96 +46,100 @@ impl Entry {
     /// Returns it as the data of a server-sent event.
     pub(super) fn data(&self) -> Value {
         let at = DateTime::from_millis(self.at_ms).try_to_rfc3339_string().unwrap();
-        json!({ "seq": self.seq, "at": at, "status": self.word, "detail": self.detail })
+        json!({ "seq": self.seq, "at": at, "status": self.event_type, "detail": self.detail })
     }
 
     /// Returns the content of its detail.
-    pub(super) fn said(&self) -> &Value {
-        &self.detail[self.word.as_str()]
+    pub(super) fn payload(&self) -> &Value {
+        &self.detail[self.event_type.as_str()]
     }
 
     /// Returns a proposal update's kind and content.
     pub(super) fn update(&self) -> (&str, &Value) {
-        let updates = self.said().as_object().unwrap();
-        let (change, said) = updates.iter().next().unwrap();
-        (change, said)
+        let updates = self.payload().as_object().unwrap();
+        let (change, payload) = updates.iter().next().unwrap();
+        (change, payload)
     }
 
     /// Returns the content that the event gives to a proposal; absent for other events.
     pub(super) fn content(&self) -> Option<&Value> {
-        match self.word.as_str() {
-            "NewProposal" => Some(self.said()),
-            "ProposalUpdate" => self.said().get("Amended").map(|amended| &amended["proposal"]),
+        match self.event_type.as_str() {
+            "NewProposal" => Some(self.payload()),
+            "ProposalUpdate" => self.payload().get("Amended").map(|amended| &amended["proposal"]),
             _ => None,
         }
     }
 
     /// Returns the participant whose command or notification it is, and a description of it.
     pub(super) fn fact(&self) -> (String, String) {
-        let said = self.said();
-        let of = |seller: &Value, words: String| (text(seller).to_owned(), words);
-        let buyer = |words: String| ("buyer".to_owned(), words);
-        match self.word.as_str() {
-            "OrderOpened" => buyer(format!("opened {}", text(&said["key"]["order_req_id"]))),
-            "SellersSelected" => buyer(format!("invited {}", chosen(said).join(" "))),
+        let payload = self.payload();
+        let of = |seller: &Value, description: String| (text(seller).to_owned(), description);
+        let buyer = |description: String| ("buyer".to_owned(), description);
+        match self.event_type.as_str() {
+            "OrderOpened" => buyer(format!("opened {}", text(&payload["key"]["order_req_id"]))),
+            "SellersSelected" => buyer(format!("invited {}", chosen(payload).join(" "))),
             "SellerNotified" => of(
-                &said["seller"],
-                format!("{} by {}", text(&said["result"]), text(&said["channel"])),
+                &payload["seller"],
+                format!("{} by {}", text(&payload["result"]), text(&payload["channel"])),
             ),
             "NewProposal" => {
-                let (id, price) = (text(&said["proposal_id"]), price(said));
-                of(&said["seller"], format!("proposed {id} {price}"))
+                let (id, price) = (text(&payload["proposal_id"]), price(payload));
+                of(&payload["seller"], format!("proposed {id} {price}"))
             }
             "ProposalUpdate" => self.updated(),
-            "ProposalClosed" => {
-                buyer(format!("closed {}: {}", text(&said["proposal_id"]), text(&said["reason"])))
-            }
+            "ProposalClosed" => buyer(format!(
+                "closed {}: {}",
+                text(&payload["proposal_id"]),
+                text(&payload["reason"])
+            )),
             "EditLock" => {
-                let how = if said["until"].is_null() { "unlocked" } else { "locked" };
-                of(&said["holder"], format!("{how} {}", text(&said["proposal_id"])))
+                let how = if payload["until"].is_null() { "unlocked" } else { "locked" };
+                of(&payload["holder"], format!("{how} {}", text(&payload["proposal_id"])))
             }
-            "FollowUpAdded" => buyer(follow_up(said)),
-            "AwardPending" | "OrderFinalised" => buyer(format!("{} {}", self.word, said["award"])),
-            _ => buyer(self.word.clone()),
+            "FollowUpAdded" => buyer(follow_up(payload)),
+            "AwardPending" | "OrderFinalised" => {
+                buyer(format!("{} {}", self.event_type, payload["award"]))
+            }
+            _ => buyer(self.event_type.clone()),
         }
     }
 
     fn updated(&self) -> (String, String) {
-        let (change, said) = self.update();
+        let (change, payload) = self.update();
         match change {
             "Amended" => {
-                let (content, version) = (&said["proposal"], &said["version"]);
+                let (content, version) = (&payload["proposal"], &payload["version"]);
                 let (id, price) = (text(&content["proposal_id"]), price(content));
                 (text(&content["seller"]).to_owned(), format!("amended {id} v{version} {price}"))
             }
             "Withdrawn" => {
-                let id = text(&said["proposal_id"]);
-                let words = format!("withdrew {id}: {}", text(&said["reason"]));
+                let id = text(&payload["proposal_id"]);
+                let description = format!("withdrew {id}: {}", text(&payload["reason"]));
                 // Each seller of this tender makes one proposal, which has its name.
-                (id.trim_start_matches("p-").to_owned(), words)
+                (id.trim_start_matches("p-").to_owned(), description)
             }
             "Declined" => {
-                let words = format!("declined: {}", text(&said["reason"]));
-                (text(&said["seller"]).to_owned(), words)
+                let description = format!("declined: {}", text(&payload["reason"]));
+                (text(&payload["seller"]).to_owned(), description)
             }
             "Answered" => {
-                let (id, message) = (text(&said["follow_up_id"]), text(&said["message"]));
-                (text(&said["seller"]).to_owned(), format!("answered {id}: {message}"))
+                let (id, message) = (text(&payload["follow_up_id"]), text(&payload["message"]));
+                (text(&payload["seller"]).to_owned(), format!("answered {id}: {message}"))
             }
             "Asked" => {
-                let words = format!("asked: {}", text(&said["message"]));
-                (text(&said["seller"]).to_owned(), words)
+                let description = format!("asked: {}", text(&payload["message"]));
+                (text(&payload["seller"]).to_owned(), description)
             }
             other => panic!("unknown change {other}"),
         }
     }
 }
 
-fn follow_up(said: &Value) -> String {
-    let audience: Vec<_> = array(&said["audience"]).iter().map(text).collect();
+fn follow_up(payload: &Value) -> String {
+    let audience: Vec<_> = array(&payload["audience"]).iter().map(text).collect();
     let to = if audience.is_empty() { "all".to_owned() } else { audience.join(" ") };
-    let message = text(&said["message"]["message"]);
-    format!("said {} to {to}: {message}", text(&said["id"]))
+    let message = text(&payload["message"]["message"]);
+    format!("said {} to {to}: {message}", text(&payload["id"]))
 }
 
 fn price(content: &Value) -> String {
@@ -175,13 +179,13 @@ fn second(at_ms: i64) -> String {
 
 /// A proposal after its events.
 #[derive(Clone, Debug)]
-pub(super) struct Held {
+pub(super) struct ProposalState {
     pub(super) content: Value,
     pub(super) version: u64,
     pub(super) status: &'static str,
 }
 
-impl Held {
+impl ProposalState {
     fn cents(&self) -> u64 {
         text(&self.content["price"]["amount"]).replace('.', "").parse().unwrap()
     }
@@ -189,10 +193,10 @@ impl Held {
 
 /// An order after its events.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Folded {
+pub(super) struct FoldedOrder {
     pub(super) last_seq: u64,
     pub(super) phase: &'static str,
-    pub(super) proposals: BTreeMap<String, Held>,
+    pub(super) proposals: BTreeMap<String, ProposalState>,
     /// The invited sellers, each with its state.
     pub(super) invited: BTreeMap<String, &'static str>,
     pub(super) declined: u64,
@@ -209,57 +213,57 @@ pub(super) struct Folded {
 /// The states of an invited seller, each later than the ones before.
 const STATES: [&str; 6] = ["Invited", "Bounced", "Notified", "Seen", "Declined", "Proposed"];
 
-impl Folded {
+impl FoldedOrder {
     pub(super) fn of(entries: &[Entry]) -> Self {
         let mut folded = Self { phase: "Open", ..Self::default() };
-        entries.iter().for_each(|entry| folded.take(entry));
+        entries.iter().for_each(|entry| folded.apply(entry));
         folded
     }
 
-    fn take(&mut self, entry: &Entry) {
-        let said = entry.said();
-        match entry.word.as_str() {
+    fn apply(&mut self, entry: &Entry) {
+        let payload = entry.payload();
+        match entry.event_type.as_str() {
             "OrderOpened" => {
                 self.opened_ms = entry.at_ms;
-                self.expires_ms = said["expires_at"].as_i64().unwrap();
+                self.expires_ms = payload["expires_at"].as_i64().unwrap();
             }
             "SellersSelected" => {
-                let chosen = chosen(said).into_iter();
+                let chosen = chosen(payload).into_iter();
                 self.invited = chosen.map(|name| (name.to_owned(), "Invited")).collect();
             }
             "SellerNotified" => {
                 let states = [("delivered", "Notified"), ("bounced", "Bounced"), ("seen", "Seen")];
-                let found = states.iter().find(|(result, _)| said["result"] == *result);
-                self.advance(&said["seller"], found.unwrap().1);
+                let found = states.iter().find(|(result, _)| payload["result"] == *result);
+                self.advance(&payload["seller"], found.unwrap().1);
             }
             "ProposalUpdate" | "NewProposal" | "ProposalClosed" => self.proposal(entry),
-            "FollowUpAdded" => self.follow_ups.push(text(&said["id"]).to_owned()),
+            "FollowUpAdded" => self.follow_ups.push(text(&payload["id"]).to_owned()),
             "OrderPaused" => self.phase = "Paused",
             "OrderResumed" => self.phase = "Open",
-            "OrderExtended" => self.expires_ms = said["expires_at"].as_i64().unwrap(),
-            "AwardPending" => self.pending = said["effective_at"].as_i64(),
+            "OrderExtended" => self.expires_ms = payload["expires_at"].as_i64().unwrap(),
+            "AwardPending" => self.pending = payload["effective_at"].as_i64(),
             "AwardUndone" => self.pending = None,
             "OrderFinalised" => {
                 (self.phase, self.pending, self.ended_ms) = ("Finalised", None, Some(entry.at_ms));
-                self.award = said["award"].clone();
+                self.award = payload["award"].clone();
             }
             "EditLock" => {}
             other => panic!("this tender has no {other}"),
         }
         self.last_seq = entry.seq;
-        self.last_event = json!({ "type": entry.word, "time": second(entry.at_ms) });
+        self.last_event = json!({ "type": entry.event_type, "time": second(entry.at_ms) });
     }
 
     fn proposal(&mut self, entry: &Entry) {
         let id = entry.proposal_id.clone();
         if let Some(content) = entry.content() {
             self.advance(&content["seller"], "Proposed");
-            let version = entry.said()["Amended"]["version"].as_u64().unwrap_or(1);
-            let held = Held { content: content.clone(), version, status: "Open" };
-            self.proposals.insert(id.unwrap(), held);
+            let version = entry.payload()["Amended"]["version"].as_u64().unwrap_or(1);
+            let proposal = ProposalState { content: content.clone(), version, status: "Open" };
+            self.proposals.insert(id.unwrap(), proposal);
             return;
         }
-        let change = if entry.word == "ProposalClosed" { "Closed" } else { entry.update().0 };
+        let change = if entry.event_type == "ProposalClosed" { "Closed" } else { entry.update().0 };
         match change {
             "Withdrawn" | "Closed" => {
                 let status = if change == "Closed" { "Closed" } else { "Withdrawn" };
@@ -275,15 +279,15 @@ impl Folded {
     }
 
     fn advance(&mut self, seller: &Value, state: &'static str) {
-        let place = |state: &str| STATES.iter().position(|held| *held == state);
-        let held = self.invited.get_mut(text(seller));
-        if let Some(held) = held.filter(|held| place(state) > place(held)) {
-            *held = state;
+        let rank = |state: &str| STATES.iter().position(|held| *held == state);
+        let current = self.invited.get_mut(text(seller));
+        if let Some(current) = current.filter(|held| rank(state) > rank(held)) {
+            *current = state;
         }
     }
 
     fn with_status(&self, status: &str) -> usize {
-        self.proposals.values().filter(|held| held.status == status).count()
+        self.proposals.values().filter(|proposal| proposal.status == status).count()
     }
 
     /// Returns the number of proposals by their state.
@@ -299,17 +303,18 @@ impl Folded {
     /// Returns the proposals of a comparison, also after the end: all that were not withdrawn, each
     /// with its version and its price.
     pub(super) fn compared(&self) -> BTreeMap<String, (u64, String)> {
-        let left = self.proposals.iter().filter(|(_, held)| held.status != "Withdrawn");
-        let amount = |held: &Held| text(&held.content["price"]["amount"]).to_owned();
-        left.map(|(id, held)| (id.clone(), (held.version, amount(held)))).collect()
+        let left = self.proposals.iter().filter(|(_, proposal)| proposal.status != "Withdrawn");
+        let amount =
+            |proposal: &ProposalState| text(&proposal.content["price"]["amount"]).to_owned();
+        left.map(|(id, proposal)| (id.clone(), (proposal.version, amount(proposal)))).collect()
     }
 
     /// Returns the part of a resource's status that follows from its events.
     pub(super) fn status(&self) -> Value {
         let mut proposals = self.counts();
-        let open = self.proposals.iter().filter(|(_, held)| held.status == "Open");
-        if let Some((id, held)) = open.min_by_key(|(_, held)| held.cents()) {
-            proposals["best"] = json!({ "proposalId": id, "price": price(&held.content) });
+        let open = self.proposals.iter().filter(|(_, proposal)| proposal.status == "Open");
+        if let Some((id, proposal)) = open.min_by_key(|(_, held)| held.cents()) {
+            proposals["best"] = json!({ "proposalId": id, "price": price(&proposal.content) });
         }
         let count =
             |states: &[&str]| self.invited.values().filter(|state| states.contains(*state)).count();
@@ -339,15 +344,15 @@ impl Folded {
 }
 
 /// Returns the same part of an observed status.
-pub(super) fn shown(status: &Value) -> Value {
-    let mut shown = json!({
+pub(super) fn status_part(status: &Value) -> Value {
+    let mut part = json!({
         "lastSeq": status["tracker"]["lastSeq"],
         "lastEvent": status["tracker"]["lastEvent"],
     });
     for field in
         ["proposals", "sellers", "followUps", "startTime", "expiresAt", "award", "completionTime"]
     {
-        shown[field] = status[field].clone();
+        part[field] = status[field].clone();
     }
-    shown
+    part
 }

@@ -8,24 +8,24 @@ use std::process::{Child, Command};
 use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
 
-use orderstream_client::Start;
+use orderstream_client::FollowRole;
 use serde_json::Value;
 
 use super::list::Entry;
-use super::stage::{ORDER, Place, Stage};
+use super::stage::{ORDER, SellerEndpoints, Stage};
 use crate::client::block_on;
 use crate::http::get;
-use crate::process::{BINARY, PATIENCE, pause, root, run, until};
+use crate::process::{BINARY, WAIT_TIMEOUT, pause, root, run, until};
 
 /// The number of events after which a reader of server-sent events disconnects, and resumes.
 const HANGS_UP_AFTER: usize = 7;
 
 /// Follows over gRPC from the first event to the end, across every disconnect.
-pub(super) fn follow(place: &Place) -> JoinHandle<Vec<Entry>> {
-    let place = place.clone();
+pub(super) fn follow(endpoints: &SellerEndpoints) -> JoinHandle<Vec<Entry>> {
+    let endpoints = endpoints.clone();
     spawn(move || {
         block_on(async {
-            let mut follower = place.client().follow(place.key(), Start::Watch);
+            let mut follower = endpoints.client().follow(endpoints.key(), FollowRole::Observer);
             let mut entries = Vec::new();
             while let Some(event) = follower.next().await.unwrap() {
                 entries.push(Entry::of_event(&event));
@@ -36,13 +36,13 @@ pub(super) fn follow(place: &Place) -> JoinHandle<Vec<Entry>> {
 }
 
 /// Follows server-sent events to the end; disconnects now and then, and resumes after the last id.
-pub(super) fn listen(place: &Place) -> JoinHandle<Vec<Entry>> {
-    let place = place.clone();
+pub(super) fn listen(endpoints: &SellerEndpoints) -> JoinHandle<Vec<Entry>> {
+    let endpoints = endpoints.clone();
     spawn(move || {
         let (mut entries, mut last, began) = (Vec::new(), None, Instant::now());
-        while !listen_once(&place, &mut last, &mut entries) {
+        while !listen_once(&endpoints, &mut last, &mut entries) {
             // As long as a follower over gRPC waits for the whole tender.
-            assert!(began.elapsed() < PATIENCE * 2, "the server-sent events never end");
+            assert!(began.elapsed() < WAIT_TIMEOUT * 2, "the server-sent events never end");
             pause(Duration::from_millis(10));
         }
         entries
@@ -51,20 +51,24 @@ pub(super) fn listen(place: &Place) -> JoinHandle<Vec<Entry>> {
 
 /// Reads from one connection; returns whether the server says that nothing more comes. A connection
 /// that breaks counts as a disconnect.
-fn listen_once(place: &Place, last: &mut Option<String>, entries: &mut Vec<Entry>) -> bool {
-    let Ok(mut stream) = TcpStream::connect(place.rest) else { return false };
+fn listen_once(
+    endpoints: &SellerEndpoints,
+    last: &mut Option<String>,
+    entries: &mut Vec<Entry>,
+) -> bool {
+    let Ok(mut stream) = TcpStream::connect(endpoints.rest) else { return false };
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    let (host, tenant) = (place.rest, &place.tenant);
+    let (host, tenant) = (endpoints.rest, &endpoints.tenant);
     let resume = last.as_ref().map(|id| format!("last-event-id: {id}\r\n")).unwrap_or_default();
-    let asked = write!(
+    let sent = write!(
         stream,
         "GET /orders/{ORDER}/events?tenant={tenant} HTTP/1.1\r\nhost: {host}\r\n\
          connection: close\r\n{resume}\r\n"
     );
-    if asked.is_err() {
+    if sent.is_err() {
         return false;
     }
-    let (mut id, mut word, mut count) = (None, None, 0);
+    let (mut id, mut event_type, mut count) = (None, None, 0);
     for line in BufReader::new(stream).lines().map_while(Result::ok) {
         if line.starts_with("HTTP/1.1 204") {
             return true;
@@ -72,12 +76,12 @@ fn listen_once(place: &Place, last: &mut Option<String>, entries: &mut Vec<Entry
         if let Some(text) = line.strip_prefix("id: ") {
             id = Some(text.to_owned());
         } else if let Some(text) = line.strip_prefix("event: ") {
-            word = Some(text.to_owned());
+            event_type = Some(text.to_owned());
         } else if let Some(data) = line.strip_prefix("data: ") {
             let Ok(data) = serde_json::from_str::<Value>(data) else { return false };
             let entry = Entry::of_data(&data);
             assert_eq!(id, Some(entry.seq.to_string()));
-            assert_eq!(word.as_ref(), Some(&entry.word));
+            assert_eq!(event_type.as_ref(), Some(&entry.event_type));
             entries.push(entry);
             let seq = entries.last().map(|entry| entry.seq);
             assert_eq!(seq, Some(entries.len() as u64), "each once and in order");
@@ -92,17 +96,18 @@ fn listen_once(place: &Place, last: &mut Option<String>, entries: &mut Vec<Entry
 }
 
 /// Returns the list of an ended order after a sequence number, over REST.
-pub(super) fn page(place: &Place, after: usize) -> Vec<Entry> {
-    let answer = get(place.rest, &place.path("/events", &format!("&after={after}"))).unwrap();
-    let data = answer.text.lines().filter_map(|line| line.strip_prefix("data: "));
+pub(super) fn page(endpoints: &SellerEndpoints, after: usize) -> Vec<Entry> {
+    let response =
+        get(endpoints.rest, &endpoints.path("/events", &format!("&after={after}"))).unwrap();
+    let data = response.text.lines().filter_map(|line| line.strip_prefix("data: "));
     data.map(|data| Entry::of_data(&serde_json::from_str(data).unwrap())).collect()
 }
 
 /// Returns a whole list that REST gives in pages of two.
-pub(super) fn paged(place: &Place, part: &str, field: &str) -> Vec<Value> {
+pub(super) fn paged(endpoints: &SellerEndpoints, part: &str, field: &str) -> Vec<Value> {
     let (mut all, mut after) = (Vec::new(), String::new());
     loop {
-        let page = place.read(part, &format!("&limit=2{after}")).unwrap();
+        let page = endpoints.read(part, &format!("&limit=2{after}")).unwrap();
         all.extend(page[field].as_array().unwrap().iter().cloned());
         // Of proposals it is a name, of what was said a number.
         let next = &page["next"];
@@ -116,11 +121,12 @@ pub(super) fn paged(place: &Place, part: &str, field: &str) -> Vec<Value> {
 impl Stage {
     /// Runs a buyer's command without a cluster's rights; returns its JSON.
     pub(super) fn command(&self, line: &[&str]) -> Value {
-        let place = self.place();
+        let endpoints = self.endpoints();
         let server = format!("http://{}", self.controller.address("requestor"));
-        let rest = format!("http://{}", place.rest);
-        let at = ["--server", &server, "--processor-rest", &rest, "--namespace", &place.tenant];
-        let output = run(&[line, &at, &["-o", "json"]].concat());
+        let rest = format!("http://{}", endpoints.rest);
+        let flags =
+            ["--server", &server, "--processor-rest", &rest, "--namespace", &endpoints.tenant];
+        let output = run(&[line, &flags, &["-o", "json"]].concat());
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{line:?}: {error}");
         serde_json::from_slice(&output.stdout).unwrap()
@@ -146,12 +152,12 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Waits until it ends by itself; returns the resources that it printed.
-    pub(super) fn seen(mut self) -> Vec<Value> {
+    pub(super) fn resources(mut self) -> Vec<Value> {
         let status = until("the watch ends", || self.child.try_wait().unwrap());
         assert!(status.success(), "the order was finalised: {status:?}");
         let bytes = std::fs::read(&self.printed).unwrap();
-        let shown = serde_json::Deserializer::from_slice(&bytes).into_iter::<Value>();
-        shown.map(Result::unwrap).collect()
+        let documents = serde_json::Deserializer::from_slice(&bytes).into_iter::<Value>();
+        documents.map(Result::unwrap).collect()
     }
 }
 

@@ -5,14 +5,14 @@ use std::process::Output;
 use std::thread::{JoinHandle, spawn};
 
 use orderstream_client::{
-    EventKind, FollowUpId, Heard, IdempotencyKey, OrderKey, ProposalId, ProposalInput,
-    ProposalLineInput, Proposed, SellerId, SellerSession, Submission, Tenant,
+    EventKind, FollowUpId, IdempotencyKey, OrderKey, ProposalContent, ProposalId, ProposalInput,
+    ProposalLineInput, SellerId, SellerSession, SessionItem, SubmittedProposal, Tenant,
 };
 use serde_json::{Value, json};
 
-use super::stage::{ORDER, Place};
+use super::stage::{ORDER, SellerEndpoints};
 use crate::client::block_on;
-use crate::http::{Answer, send};
+use crate::http::{HttpResponse, send};
 use crate::process::{run, until};
 
 /// The follow-up to all, which answers the question of `session`.
@@ -22,27 +22,27 @@ pub(super) const TO_ONE: &str = "f-to-one";
 /// The question of `asker`.
 pub(super) const QUESTION: &str = "q-asker";
 
-impl Place {
+impl SellerEndpoints {
     /// Sends a request, and repeats it until the processor replies.
-    fn ask(&self, request: &str, headers: &[&str], body: &Value) -> Answer {
+    fn send_until_reply(&self, request: &str, headers: &[&str], body: &Value) -> HttpResponse {
         let text = body.to_string();
         until(request, || {
-            let answer = send(self.rest, request, headers, &text).ok()?;
-            (answer.status != 503).then_some(answer)
+            let response = send(self.rest, request, headers, &text).ok()?;
+            (response.status != 503).then_some(response)
         })
     }
 
-    fn done(&self, request: &str, key: &str, body: &Value) {
-        let answer = self.ask(request, &[&format!("idempotency-key: {key}")], body);
-        assert!(answer.status < 300, "{request}: {answer:?}");
+    fn send_accepted(&self, request: &str, key: &str, body: &Value) {
+        let response = self.send_until_reply(request, &[&format!("idempotency-key: {key}")], body);
+        assert!(response.status < 300, "{request}: {response:?}");
     }
 
     fn refused(&self, request: &str, body: &Value, (status, reason): (u16, &str)) {
-        let answer = self.ask(request, &[], body);
+        let response = self.send_until_reply(request, &[], body);
         assert_eq!(
-            (answer.status, &answer.json()["reason"]),
+            (response.status, &response.json()["reason"]),
             (status, &json!(reason)),
-            "{answer:?}"
+            "{response:?}"
         );
     }
 
@@ -54,15 +54,15 @@ impl Place {
     /// Runs a seller's command, repeated until it succeeds; a refusal fails the test.
     fn command(&self, line: &[&str]) -> String {
         let url = format!("http://{}", self.rest);
-        let place = ["--processor-rest", &url, "--namespace", &self.tenant];
-        let args = [line, &place].concat();
-        let answered = |output: Output| {
+        let flags = ["--processor-rest", &url, "--namespace", &self.tenant];
+        let args = [line, &flags].concat();
+        let stdout_of = |output: Output| {
             let error = String::from_utf8_lossy(&output.stderr).into_owned();
             let is_wrong = matches!(output.status.code(), Some(2 | 4));
             assert!(!is_wrong, "{line:?}: {error}");
             output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
         };
-        until(&format!("{line:?}"), || answered(run(&args)))
+        until(&format!("{line:?}"), || stdout_of(run(&args)))
     }
 
     /// Returns a seller's proposal for the whole order.
@@ -82,87 +82,102 @@ impl Place {
 }
 
 /// The commands of one seller, up to the buyer's first message.
-type Acts = fn(&Place);
+type SellerScript = fn(&SellerEndpoints);
 /// The sellers that begin at once.
-pub(super) const FIRST: [Acts; 6] = [rest, repeats, withdraws, miscounts, locks, steel];
+pub(super) const FIRST: [SellerScript; 6] = [rest, repeats, withdraws, miscounts, locks, steel];
 /// The sellers that begin while the processor is down.
-pub(super) const LATER: [Acts; 5] = [batches, typist, asker, declines, stutters];
+pub(super) const LATER: [SellerScript; 5] = [batches, typist, asker, declines, stutters];
 
 /// Starts sellers, each on its thread.
-pub(super) fn trade(place: &Place, sellers: &[Acts]) -> Vec<JoinHandle<()>> {
-    let begin = |acts: &Acts| {
-        let (acts, place) = (*acts, place.clone());
-        spawn(move || acts(&place))
+pub(super) fn start_sellers(
+    endpoints: &SellerEndpoints,
+    sellers: &[SellerScript],
+) -> Vec<JoinHandle<()>> {
+    let begin = |script: &SellerScript| {
+        let (script, endpoints) = (*script, endpoints.clone());
+        spawn(move || script(&endpoints))
     };
     sellers.iter().map(begin).collect()
 }
 
 /// Proposes per line over REST, and amends the price under the version that it knows.
-fn rest(place: &Place) {
-    let first = place.per_line("rest", "6600.00", ["5200.00", "1400.00"]);
-    place.done("POST /api/v1/proposals", "rest-1", &first);
-    let mut better = place.per_line("rest", "6400.00", ["5000.00", "1400.00"]);
+fn rest(endpoints: &SellerEndpoints) {
+    let first = endpoints.per_line("rest", "6600.00", ["5200.00", "1400.00"]);
+    endpoints.send_accepted("POST /api/v1/proposals", "rest-1", &first);
+    let mut better = endpoints.per_line("rest", "6400.00", ["5000.00", "1400.00"]);
     better["delivery_date"] = json!("2027-01-20");
-    let answer = place.ask(
+    let response = endpoints.send_until_reply(
         "PUT /api/v1/proposals/p-rest",
         &["idempotency-key: rest-2", "if-match: \"1\""],
         &better,
     );
-    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(response.status, 200, "{response:?}");
 }
 
 /// Repeats one proposal: under its key, under another one, and with another content.
-fn repeats(place: &Place) {
-    let body = place.whole("repeats", "7000.00");
+fn repeats(endpoints: &SellerEndpoints) {
+    let body = endpoints.whole("repeats", "7000.00");
     for _ in 0..3 {
-        place.done("POST /api/v1/proposals", "repeats-1", &body);
+        endpoints.send_accepted("POST /api/v1/proposals", "repeats-1", &body);
     }
-    place.done("POST /api/v1/proposal-submissions", "repeats-2", &body);
-    let other = place.whole("repeats", "6999.00");
-    place.refused("POST /api/v1/proposals", &other, (409, "PROPOSAL_EXISTS"));
-    let answer = place.ask("POST /api/v1/proposals", &["idempotency-key: repeats-1"], &other);
-    assert_eq!(answer.status, 409, "a key is for one content: {answer:?}");
+    endpoints.send_accepted("POST /api/v1/proposal-submissions", "repeats-2", &body);
+    let other = endpoints.whole("repeats", "6999.00");
+    endpoints.refused("POST /api/v1/proposals", &other, (409, "PROPOSAL_EXISTS"));
+    let response = endpoints.send_until_reply(
+        "POST /api/v1/proposals",
+        &["idempotency-key: repeats-1"],
+        &other,
+    );
+    assert_eq!(response.status, 409, "a key is for one content: {response:?}");
 }
 
-fn withdraws(place: &Place) {
-    place.done("POST /api/v1/proposals", "withdraws-1", &place.whole("withdraws", "5000.00"));
-    let body = json!({ "tenant": place.tenant, "order_req_id": ORDER, "reason": "sold out" });
-    place.done("POST /api/v1/proposals/p-withdraws/withdraw", "withdraws-2", &body);
+fn withdraws(endpoints: &SellerEndpoints) {
+    endpoints.send_accepted(
+        "POST /api/v1/proposals",
+        "withdraws-1",
+        &endpoints.whole("withdraws", "5000.00"),
+    );
+    let body = json!({ "tenant": endpoints.tenant, "order_req_id": ORDER, "reason": "sold out" });
+    endpoints.send_accepted("POST /api/v1/proposals/p-withdraws/withdraw", "withdraws-2", &body);
 }
 
 /// Proposes lines that do not add up, and is refused each time.
-fn miscounts(place: &Place) {
-    let body = place.per_line("miscounts", "100.00", ["60.00", "41.00"]);
+fn miscounts(endpoints: &SellerEndpoints) {
+    let body = endpoints.per_line("miscounts", "100.00", ["60.00", "41.00"]);
     for _ in 0..2 {
-        place.refused("POST /api/v1/proposals", &body, (422, "INVALID_FIELD"));
+        endpoints.refused("POST /api/v1/proposals", &body, (422, "INVALID_FIELD"));
     }
 }
 
-fn declines(place: &Place) {
-    let body = json!({ "tenant": place.tenant, "seller": "declines", "reason": "too small" });
-    place.done(&format!("POST /api/v1/orders/{ORDER}/decline"), "declines-1", &body);
+fn declines(endpoints: &SellerEndpoints) {
+    let body = json!({ "tenant": endpoints.tenant, "seller": "declines", "reason": "too small" });
+    endpoints.send_accepted(&format!("POST /api/v1/orders/{ORDER}/decline"), "declines-1", &body);
 }
 
 /// Receives its invitation at the third attempt; then it reads it, and does nothing more.
-fn stutters(place: &Place) {
-    until("stutters is told", || (place.state_of("stutters")? == "Notified").then_some(()));
-    let body = json!({ "tenant": place.tenant, "seller": "stutters" });
-    place.done(&format!("POST /api/v1/orders/{ORDER}/seen"), "stutters-1", &body);
+fn stutters(endpoints: &SellerEndpoints) {
+    until("stutters is told", || (endpoints.state_of("stutters")? == "Notified").then_some(()));
+    let body = json!({ "tenant": endpoints.tenant, "seller": "stutters" });
+    endpoints.send_accepted(&format!("POST /api/v1/orders/{ORDER}/seen"), "stutters-1", &body);
 }
 
 /// Proposes without an invitation.
-fn steel(place: &Place) {
-    place.done("POST /api/v1/proposals", "steel-1", &place.whole("steel", "9900.00"));
+fn steel(endpoints: &SellerEndpoints) {
+    endpoints.send_accepted(
+        "POST /api/v1/proposals",
+        "steel-1",
+        &endpoints.whole("steel", "9900.00"),
+    );
 }
 
-fn proposed(seller: &str, price: &str, lines: &[(&str, &str, &str)]) -> Proposed {
+fn proposed(seller: &str, price: &str, lines: &[(&str, &str, &str)]) -> ProposalContent {
     let line = |(sku, quantity, price): &(&str, &str, &str)| ProposalLineInput {
         sku: (*sku).to_owned(),
         quantity: (*quantity).to_owned(),
         unit: Some("pieces".to_owned()),
         price: (*price).to_owned(),
     };
-    Proposed::try_from(ProposalInput {
+    ProposalContent::try_from(ProposalInput {
         proposal_id: Some(format!("p-{seller}")),
         seller: seller.to_owned(),
         price: price.to_owned(),
@@ -173,21 +188,21 @@ fn proposed(seller: &str, price: &str, lines: &[(&str, &str, &str)]) -> Proposed
     .unwrap()
 }
 
-fn session_of(place: &Place, seller: &str) -> SellerSession {
-    let tenant = Tenant::new(place.tenant.as_str()).unwrap();
-    place.client().seller(SellerId::new(seller).unwrap()).in_tenant(tenant)
+fn session_of(endpoints: &SellerEndpoints, seller: &str) -> SellerSession {
+    let tenant = Tenant::new(endpoints.tenant.as_str()).unwrap();
+    endpoints.client().seller(SellerId::new(seller).unwrap()).in_tenant(tenant)
 }
 
 /// Proposes in a session, holds the edit lock while another seller tries it, amends, and releases
 /// it.
-fn locks(place: &Place) {
-    let (order, id) = (place.key(), ProposalId::new("p-locks").unwrap());
-    let rival = json!({ "tenant": place.tenant, "order_req_id": ORDER, "holder": "rest" });
+fn locks(endpoints: &SellerEndpoints) {
+    let (order, id) = (endpoints.key(), ProposalId::new("p-locks").unwrap());
+    let rival = json!({ "tenant": endpoints.tenant, "order_req_id": ORDER, "holder": "rest" });
     block_on(async {
-        let mut session = session_of(place, "locks");
+        let mut session = session_of(endpoints, "locks");
         session.propose(&order, proposed("locks", "7100.00", &[])).await.unwrap();
         session.lock(&order, &id, 600_000).await.unwrap();
-        place.refused("POST /api/v1/proposals/p-locks/edit-lock", &rival, (423, "LOCKED"));
+        endpoints.refused("POST /api/v1/proposals/p-locks/edit-lock", &rival, (423, "LOCKED"));
         session.amend(&order, proposed("locks", "7050.00", &[]), 1).await.unwrap();
         session.unlock(&order, &id).await.unwrap();
     });
@@ -195,26 +210,29 @@ fn locks(place: &Place) {
 
 /// Proposes for two sellers of one agent in one call; the part for an unknown order is refused
 /// alone.
-fn batches(place: &Place) {
+fn batches(endpoints: &SellerEndpoints) {
     let key = |name: &str| Some(IdempotencyKey::new(name).unwrap());
-    let of = |seller: &str, price: &str| Submission {
+    let of = |seller: &str, price: &str| SubmittedProposal {
         key: key(seller),
-        ..Submission::new(place.key(), proposed(seller, price, &[("TABLE", "10", price)]))
+        ..SubmittedProposal::new(
+            endpoints.key(),
+            proposed(seller, price, &[("TABLE", "10", price)]),
+        )
     };
-    let elsewhere = OrderKey::new(&place.tenant, "RFQ-78").unwrap();
+    let other_order = OrderKey::new(&endpoints.tenant, "RFQ-78").unwrap();
     let all = [
         of("batch-a", "1500.00"),
         of("batch-b", "1450.00"),
-        Submission::new(elsewhere, proposed("batch-b", "1.00", &[])),
+        SubmittedProposal::new(other_order, proposed("batch-b", "1.00", &[])),
     ];
     block_on(async {
-        let client = place.client();
+        let client = endpoints.client();
         loop {
             // A call that broke is made again: the keys say what was done already.
             let call = client.submit(futures_util::stream::iter(all.clone())).await;
             let Ok(summary) = call else { continue };
-            let taken = summary.results.iter().filter(|(_, result)| result.is_ok()).count();
-            if taken == 2 {
+            let accepted = summary.results.iter().filter(|(_, result)| result.is_ok()).count();
+            if accepted == 2 {
                 break assert_eq!((summary.accepted, summary.refused), (2, 1), "{summary:?}");
             }
         }
@@ -222,10 +240,10 @@ fn batches(place: &Place) {
 }
 
 /// Proposes per line, locks, amends and unlocks by commands.
-fn typist(place: &Place) {
+fn typist(endpoints: &SellerEndpoints) {
     let seller = ["--seller", "typist"];
     let command = |line: &[&str], key: &str| {
-        place.command(&[line, &seller, &["--key", key]].concat());
+        endpoints.command(&[line, &seller, &["--key", key]].concat());
     };
     let lines = ["--line", "CHAIR:40:pieces=5300.00", "--line", "TABLE:10:pieces=1350.00"];
     let propose = ["propose", ORDER, "--proposal-id", "p-typist", "--currency", "EUR"];
@@ -237,35 +255,35 @@ fn typist(place: &Place) {
 }
 
 /// Asks by commands, and proposes without waiting for the answer.
-fn asker(place: &Place) {
+fn asker(endpoints: &SellerEndpoints) {
     let seller = ["--seller", "asker"];
-    let ask = ["question", ORDER, "In oak?", "--question-id", QUESTION, "--key", "asker-1"];
-    place.command(&[&ask[..], &seller].concat());
+    let question = ["question", ORDER, "In oak?", "--question-id", QUESTION, "--key", "asker-1"];
+    endpoints.command(&[&question[..], &seller].concat());
     let price = ["--price", "7300.00", "--currency", "EUR", "--key", "asker-2"];
     let propose = ["propose", ORDER, "--proposal-id", "p-asker"];
-    place.command(&[&propose[..], &price, &seller].concat());
+    endpoints.command(&[&propose[..], &price, &seller].concat());
 }
 
 /// Answers by a command the follow-up that was for it alone.
-pub(super) fn thank(place: &Place) {
+pub(super) fn thank(endpoints: &SellerEndpoints) {
     let answer = ["answer", ORDER, TO_ONE, "Thank you.", "--seller", "asker", "--key", "asker-3"];
-    place.command(&answer);
+    endpoints.command(&answer);
 }
 
 /// Holds a session from the first event to the last; returns the sequence numbers of its events.
-pub(super) fn stay(place: &Place) -> JoinHandle<Vec<u64>> {
-    let place = place.clone();
-    spawn(move || block_on(stayed(&place)))
+pub(super) fn hold_session(endpoints: &SellerEndpoints) -> JoinHandle<Vec<u64>> {
+    let endpoints = endpoints.clone();
+    spawn(move || block_on(session_events(&endpoints)))
 }
 
-async fn stayed(place: &Place) -> Vec<u64> {
-    let (order, mut seqs) = (place.key(), Vec::new());
-    let mut session = session_of(place, "session");
+async fn session_events(endpoints: &SellerEndpoints) -> Vec<u64> {
+    let (order, mut seqs) = (endpoints.key(), Vec::new());
+    let mut session = session_of(endpoints, "session");
     loop {
-        let Heard::Event(heard) = session.next().await.unwrap() else { continue };
-        assert_eq!(heard.order, order, "it is invited to nothing else");
-        seqs.push(heard.event.seq.0);
-        let (seq, kind) = (heard.event.seq, &heard.event.kind);
+        let SessionItem::Event(received) = session.next().await.unwrap() else { continue };
+        assert_eq!(received.order, order, "it is invited to nothing else");
+        seqs.push(received.event.seq.0);
+        let (seq, kind) = (received.event.seq, &received.event.kind);
         if matches!(kind, EventKind::SellerNotified { channel, .. } if channel == "Webhook") {
             session.acknowledge(&order, seq).await.unwrap();
             session.ask(&order, "With assembly?").await.unwrap();
@@ -284,9 +302,9 @@ async fn stayed(place: &Place) -> Vec<u64> {
 
 /// Returns each participant's commands, with the results of its notifications, in order.
 pub(super) fn script() -> Vec<(&'static str, Vec<String>)> {
-    let told = "delivered by Webhook";
+    let notified = "delivered by Webhook";
     let of = |seller: &'static str, rest: &[&str]| {
-        (seller, [&[told][..], rest].concat().iter().map(ToString::to_string).collect())
+        (seller, [&[notified][..], rest].concat().iter().map(ToString::to_string).collect())
     };
     vec![
         of(

@@ -7,7 +7,7 @@ use orderstream_client::{Client, OrderKey};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::ears::{Ears, Manner, SECRET};
+use super::webhook_servers::{SECRET, ServerBehaviour, WebhookServers};
 use crate::cluster::bed::{Bed, shared};
 use crate::http::get;
 use crate::mongo::Reader;
@@ -18,20 +18,20 @@ use crate::process::{Role, until};
 pub(super) const ORDER: &str = "RFQ-77";
 
 /// The sellers to be invited, each with the behaviour of its server.
-pub(super) const INVITED: [(&str, Manner); 13] = [
-    ("asker", Manner::Takes),
-    ("batch-a", Manner::Takes),
-    ("batch-b", Manner::Takes),
-    ("declines", Manner::Takes),
-    ("gone", Manner::Gone),
-    ("locks", Manner::Takes),
-    ("miscounts", Manner::Takes),
-    ("repeats", Manner::Takes),
-    ("rest", Manner::Takes),
-    ("session", Manner::Takes),
-    ("stutters", Manner::Stutters(2)),
-    ("typist", Manner::Takes),
-    ("withdraws", Manner::Takes),
+pub(super) const INVITED: [(&str, ServerBehaviour); 13] = [
+    ("asker", ServerBehaviour::Accepts),
+    ("batch-a", ServerBehaviour::Accepts),
+    ("batch-b", ServerBehaviour::Accepts),
+    ("declines", ServerBehaviour::Accepts),
+    ("gone", ServerBehaviour::Gone),
+    ("locks", ServerBehaviour::Accepts),
+    ("miscounts", ServerBehaviour::Accepts),
+    ("repeats", ServerBehaviour::Accepts),
+    ("rest", ServerBehaviour::Accepts),
+    ("session", ServerBehaviour::Accepts),
+    ("stutters", ServerBehaviour::FailsFirst(2)),
+    ("typist", ServerBehaviour::Accepts),
+    ("withdraws", ServerBehaviour::Accepts),
 ];
 
 /// The other sellers, each with the reason of its verdict.
@@ -47,13 +47,13 @@ pub(super) const LEFT_OUT: [(&str, &str); 7] = [
 
 /// The addresses that a seller uses, which stay the same when processes are killed.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct SellerEndpoints {
     pub(super) rest: SocketAddr,
     pub(super) grpc: String,
     pub(super) tenant: String,
 }
 
-impl Place {
+impl SellerEndpoints {
     pub(super) fn key(&self) -> OrderKey {
         OrderKey::new(&self.tenant, ORDER).unwrap()
     }
@@ -70,15 +70,15 @@ impl Place {
 
     /// Reads such a path; `None` unless the status is 200.
     pub(super) fn read(&self, part: &str, query: &str) -> Option<Value> {
-        let answer = get(self.rest, &self.path(part, query)).ok()?;
-        (answer.status == 200).then(|| answer.json())
+        let response = get(self.rest, &self.path(part, query)).ok()?;
+        (response.status == 200).then(|| response.json())
     }
 
     /// Returns the state of an invited seller.
     pub(super) fn state_of(&self, seller: &str) -> Option<String> {
         let order = self.read("", "")?;
         let invitations = order["invitations"].as_array()?;
-        let found = invitations.iter().find(|held| held["seller"] == seller)?;
+        let found = invitations.iter().find(|invitation| invitation["seller"] == seller)?;
         found["state"].as_str().map(ToOwned::to_owned)
     }
 }
@@ -87,7 +87,7 @@ impl Place {
 pub(super) struct Stage {
     pub(super) bed: Bed,
     pub(super) controller: Role,
-    pub(super) ears: Ears,
+    pub(super) webhook_servers: WebhookServers,
     pub(super) mongo: Reader,
     // Ends after whoever writes to it.
     _server: Server,
@@ -100,9 +100,10 @@ impl Stage {
         let kubeconfig = shared()?.kubeconfig();
         let dir = tempfile::tempdir().unwrap();
         let server = Server::start(dir.path())?;
-        let sellers = INVITED.into_iter().chain(LEFT_OUT.map(|(name, _)| (name, Manner::Takes)));
-        let others = ["buyer", "operator"].map(|name| (name, Manner::Takes));
-        let ears = Ears::open(sellers.chain(others));
+        let sellers =
+            INVITED.into_iter().chain(LEFT_OUT.map(|(name, _)| (name, ServerBehaviour::Accepts)));
+        let others = ["buyer", "operator"].map(|name| (name, ServerBehaviour::Accepts));
+        let ears = WebhookServers::open(sellers.chain(others));
         let secret = dir.path().join("secret");
         std::fs::write(&secret, SECRET).unwrap();
         let settings = json!({
@@ -120,12 +121,12 @@ impl Stage {
         });
         let controller = bed.controller_with(&kubeconfig, &["--store", &server.url()]);
         let mongo = Reader::of(&server);
-        Some(Self { bed, controller, ears, mongo, _server: server, dir })
+        Some(Self { bed, controller, webhook_servers: ears, mongo, _server: server, dir })
     }
 
-    pub(super) fn place(&self) -> Place {
+    pub(super) fn endpoints(&self) -> SellerEndpoints {
         let processor = &self.bed.processor;
-        Place {
+        SellerEndpoints {
             rest: processor.address("rest"),
             grpc: format!("http://{}", processor.address("grpc")),
             tenant: self.bed.namespace.clone(),
@@ -135,8 +136,7 @@ impl Stage {
     /// Fills the capacity of one seller, then opens the tender; waits until everyone who can be
     /// notified at once is.
     pub(super) fn open(&self) {
-        let contact =
-            json!({ "channels": [{ "type": "Webhook", "address": self.ears.url("buyer") }] });
+        let contact = json!({ "channels": [{ "type": "Webhook", "address": self.webhook_servers.url("buyer") }] });
         self.apply("busy", &json!({ "expiresIn": "1h", "sellers": { "names": ["full"] } }));
         self.bed.until_phase("busy", "Streaming");
         self.apply(
@@ -154,15 +154,15 @@ impl Stage {
             }),
         );
         self.bed.until_phase("tender", "Streaming");
-        let place = self.place();
-        for (name, manner) in INVITED {
-            let wanted = match manner {
-                Manner::Takes => "Notified",
-                Manner::Gone => "Bounced",
-                Manner::Stutters(_) => continue,
+        let endpoints = self.endpoints();
+        for (name, behaviour) in INVITED {
+            let expected = match behaviour {
+                ServerBehaviour::Accepts => "Notified",
+                ServerBehaviour::Gone => "Bounced",
+                ServerBehaviour::FailsFirst(_) => continue,
             };
-            until(&format!("{name} is {wanted}"), || {
-                (place.state_of(name)? == wanted).then_some(())
+            until(&format!("{name} is {expected}"), || {
+                (endpoints.state_of(name)? == expected).then_some(())
             });
         }
     }
@@ -174,11 +174,11 @@ impl Stage {
     }
 
     /// Waits until the outbox is empty but for dead letters; returns it.
-    pub(super) fn until_all_is_told(&self) -> Value {
-        let place = self.place();
+    pub(super) fn until_all_is_notified(&self) -> Value {
+        let endpoints = self.endpoints();
         until("nothing waits to be told", || {
-            let outbox = place.read("/notifications", "")?;
-            let last = place.read("", "")?["last_seq"].clone();
+            let outbox = endpoints.read("/notifications", "")?;
+            let last = endpoints.read("", "")?["last_seq"].clone();
             (outbox["waiting"] == 0 && outbox["cursor"] == last).then_some(outbox)
         })
     }
@@ -186,13 +186,13 @@ impl Stage {
 
 /// Returns the sellers as resources: around Munich, but for one in Berlin and one without a
 /// location.
-fn sellers_manifest(ears: &Ears) -> String {
+fn sellers_manifest(servers: &WebhookServers) -> String {
     let names = INVITED.iter().map(|(name, _)| *name).chain(LEFT_OUT.map(|(name, _)| name));
     let seller = |name: &str| {
         let mut spec = json!({
             "location": { "latitude": 48.14, "longitude": 11.58 },
             "categories": ["furniture"],
-            "channels": [{ "type": "Webhook", "address": ears.url(name) }],
+            "channels": [{ "type": "Webhook", "address": servers.url(name) }],
         });
         match name {
             "asleep" => spec["suspended"] = json!(true),

@@ -11,55 +11,55 @@ use orderstream_rpc::v1::seller_event::Kind as Down;
 use orderstream_rpc::v1::seller_message::Kind as Up;
 use tonic::{Status, Streaming};
 
-use super::branch::{Place, Places, Speaker};
-use super::elsewhere::Elsewhere;
-use super::followed::Followed;
-use super::{Session, Source, Stop, about};
-use crate::grpc::{Grpc, Target, not_this_life, optional, status};
+use super::peer_session::{PeerCursor, PeerCursors, SessionIdentity};
+use super::peer_sessions::PeerSessions;
+use super::session_orders::SessionOrders;
+use super::{DrainProgress, ServedSession, SessionSource, about};
+use crate::grpc::{Grpc, OrderTarget, optional, status, wrong_incarnation};
 use crate::limits::ORDERS_PER_SESSION_MAX;
-use crate::orders::EventStream;
+use crate::orders::FollowStream;
 
 /// Orders of one `Hello` that are located at once.
-const FINDING_MAX: usize = 16;
+const LOOKUPS_IN_FLIGHT_MAX: usize = 16;
 
 /// The caller that opened a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::grpc) enum Reached {
+pub(in crate::grpc) enum SessionCaller {
     /// A seller, which takes part in the orders of all processors.
-    BySeller,
+    Seller,
     /// Another processor, to which the seller is connected: only the orders here count.
-    ByProcessor,
+    Processor,
 }
 
 /// Waits for the seller's `Hello`, and starts the session.
 pub(in crate::grpc) async fn start(
     grpc: Grpc,
     mut up: Streaming<v1::SellerMessage>,
-    reached: Reached,
-) -> Result<Session, Status> {
+    caller: SessionCaller,
+) -> Result<ServedSession, Status> {
     let first = up.message().await?.and_then(|message| message.kind);
     let Some(Up::Hello(hello)) = first else {
         return Err(status(Refusal::field("hello", "is missing; say who you are first")));
     };
     let (mut session, mut welcome, mut cursors) =
         greet(grpc, hello).map_err(|refusal| status(refusal.under("hello")))?;
-    if reached == Reached::BySeller && !session.grpc.peers.is_alone() {
-        let speaker = Speaker {
+    if caller == SessionCaller::Seller && !session.grpc.peers.is_alone() {
+        let identity = SessionIdentity {
             peers: session.grpc.peers.clone(),
             tenant: session.tenant.clone(),
             seller: session.seller.clone(),
         };
         let grpc = session.grpc.clone();
-        let (there, silent) = part(&grpc, &mut cursors).await;
+        let (peer_cursors, silent) = partition_cursors(&grpc, &mut cursors).await;
         session.first.extend(silent.iter().map(|(key, refusal)| about(key, refusal)));
-        let (elsewhere, orders) = Elsewhere::open(speaker, there).await;
-        session.elsewhere = Some(Box::new(elsewhere));
+        let (peer_sessions, orders) = PeerSessions::open(identity, peer_cursors).await;
+        session.peer_sessions = Some(Box::new(peer_sessions));
         welcome.orders.extend(orders);
         welcome.orders.truncate(ORDERS_PER_SESSION_MAX);
     }
     session.first.push_front(Down::Welcome(welcome));
     for cursor in cursors {
-        match go_on(&session.grpc, &cursor).await {
+        match resume(&session.grpc, &cursor).await {
             Ok(events) => session.follow((cursor.0.key, events)),
             // An order that is no longer here must not block the others. If the seller is invited
             // to the incarnation that is here now, its events are sent from the first one.
@@ -70,39 +70,45 @@ pub(in crate::grpc) async fn start(
     Ok(session)
 }
 
-type Cursor = (Target, Seq);
+type HelloCursor = (OrderTarget, Seq);
 
 /// Orders at other processors, by the URL of the processor.
-type There = BTreeMap<String, Places>;
+type CursorsByPeer = BTreeMap<String, PeerCursors>;
 
 /// Takes out the cursors of orders that other processors have; returns these, and the refusals for
 /// orders whose processor was not found. Such an order is sent from its first event when its
 /// processor is back.
-async fn part(grpc: &Grpc, cursors: &mut Vec<Cursor>) -> (There, Vec<(OrderKey, Refusal)>) {
-    let is_here = |(target, _): &Cursor| grpc.orders.incarnation(&target.key).is_some();
+async fn partition_cursors(
+    grpc: &Grpc,
+    cursors: &mut Vec<HelloCursor>,
+) -> (CursorsByPeer, Vec<(OrderKey, Refusal)>) {
+    let is_here = |(target, _): &HelloCursor| grpc.orders.incarnation(&target.key).is_some();
     let (here, others): (Vec<_>, Vec<_>) = std::mem::take(cursors).into_iter().partition(is_here);
     *cursors = here;
     let found = stream::iter(others)
         .map(|cursor| async move { (grpc.peers.find(&cursor.0.key).await, cursor) })
-        .buffered(FINDING_MAX);
+        .buffered(LOOKUPS_IN_FLIGHT_MAX);
     let found: Vec<_> = found.collect().await;
-    let (mut there, mut silent) = (There::new(), Vec::new());
-    for (place, (target, seq)) in found {
-        match place {
+    let (mut by_peer, mut silent) = (CursorsByPeer::new(), Vec::new());
+    for (owner, (target, seq)) in found {
+        match owner {
             Ok(Some(url)) => {
-                let place = Place { life: target.incarnation, seq };
-                there.entry(url).or_default().insert(target.key, place);
+                let cursor = PeerCursor { incarnation: target.incarnation, seq };
+                by_peer.entry(url).or_default().insert(target.key, cursor);
             }
             // No processor has it; the refusal is sent when this session follows its cursors.
             Ok(None) => cursors.push((target, seq)),
             Err(refusal) => silent.push((target.key, refusal)),
         }
     }
-    (there, silent)
+    (by_peer, silent)
 }
 
 /// Makes a session that follows nothing yet; returns it with its welcome and the cursors to follow.
-fn greet(grpc: Grpc, hello: v1::Hello) -> Result<(Session, v1::Welcome, Vec<Cursor>), Refusal> {
+fn greet(
+    grpc: Grpc,
+    hello: v1::Hello,
+) -> Result<(ServedSession, v1::Welcome, Vec<HelloCursor>), Refusal> {
     let seller = SellerId::new(hello.seller)?;
     let tenant = optional(hello.tenant).map_or_else(|| Ok(Tenant::default()), Tenant::new)?;
     let cursors = cursors(&tenant, hello.cursors)?;
@@ -114,28 +120,28 @@ fn greet(grpc: Grpc, hello: v1::Hello) -> Result<(Session, v1::Welcome, Vec<Curs
         processor: grpc.name.clone(),
     };
     let stopping = Box::pin(grpc.orders.stopping());
-    let session = Session {
+    let session = ServedSession {
         grpc,
         tenant,
         seller,
         up: None,
         first: VecDeque::new(),
-        acting: FuturesUnordered::new(),
+        commands: FuturesUnordered::new(),
         invitations,
-        waiting: None,
-        is_told_full: false,
+        deferred_invitation: None,
+        is_limit_reported: false,
         joining: FuturesUnordered::new(),
         events: SelectAll::new(),
-        followed: Followed::default(),
-        elsewhere: None,
-        turn: Source::Acts,
+        followed_orders: SessionOrders::default(),
+        peer_sessions: None,
+        next_source: SessionSource::Commands,
         stopping,
-        stop: Stop::Not,
+        drain: DrainProgress::Running,
     };
     Ok((session, welcome, cursors))
 }
 
-fn cursors(tenant: &Tenant, given: Vec<v1::OrderCursor>) -> Result<Vec<Cursor>, Refusal> {
+fn cursors(tenant: &Tenant, given: Vec<v1::OrderCursor>) -> Result<Vec<HelloCursor>, Refusal> {
     if given.len() > ORDERS_PER_SESSION_MAX {
         let text = format!("has more than {ORDERS_PER_SESSION_MAX} entries; open another session");
         return Err(Refusal::field("cursors", text));
@@ -147,7 +153,8 @@ fn cursors(tenant: &Tenant, given: Vec<v1::OrderCursor>) -> Result<Vec<Cursor>, 
         if order.tenant.is_empty() {
             tenant.as_str().clone_into(&mut order.tenant);
         }
-        let target = Target::of(Some(order), String::new(), 0).map_err(|e| e.under("cursors"))?;
+        let target =
+            OrderTarget::of(Some(order), String::new(), 0).map_err(|e| e.under("cursors"))?;
         if target.key.tenant != *tenant {
             let text = format!("names {} of another tenant; open another session", target.key);
             return Err(Refusal::field("cursors", text));
@@ -161,10 +168,10 @@ fn cursors(tenant: &Tenant, given: Vec<v1::OrderCursor>) -> Result<Vec<Cursor>, 
 }
 
 /// Follows an order after a cursor of the seller.
-async fn go_on(grpc: &Grpc, (target, after): &Cursor) -> Result<EventStream, Refusal> {
+async fn resume(grpc: &Grpc, (target, after): &HelloCursor) -> Result<FollowStream, Refusal> {
     let events = grpc.orders.follow(&target.key, *after, None).await?;
-    if target.incarnation.as_ref().is_some_and(|meant| meant != events.life()) {
-        return Err(not_this_life(&target.key));
+    if target.incarnation.as_ref().is_some_and(|meant| meant != events.incarnation()) {
+        return Err(wrong_incarnation(&target.key));
     }
     Ok(events)
 }

@@ -9,42 +9,42 @@ use orderstream_core::{EventKind, OrderKey, ProposalId, Refusal, SellerId};
 use orderstream_rpc::convert::event_to_wire;
 use orderstream_rpc::v1;
 
-use crate::orders::{EventStream, Followed, Orders};
+use crate::orders::{FollowItem, FollowStream, OwnedOrders};
 
 /// An item that one order's stream gives its session.
 #[derive(Debug)]
-pub(super) enum Told {
+pub(super) enum SellerViewItem {
     /// An event for the seller.
     Event(Box<v1::OrderStreamResponse>),
     /// The stream of this number broke.
     Broken(OrderKey, u64, Refusal),
     /// The stream of this number has ended.
-    Over(OrderKey, u64),
+    Ended(OrderKey, u64),
 }
 
 /// One order's events as the session reads them.
-pub(super) type Telling = Pin<Box<dyn Stream<Item = Told> + Send>>;
+pub(super) type SellerViewStream = Pin<Box<dyn Stream<Item = SellerViewItem> + Send>>;
 
 /// Returns the events of one order that this seller may see, then the end of the stream of this
 /// number.
-pub(super) fn tell(
-    orders: &Orders,
+pub(super) fn seller_view(
+    orders: &OwnedOrders,
     (key, seller): (OrderKey, SellerId),
-    (number, events): (u64, EventStream),
-) -> Telling {
+    (number, events): (u64, FollowStream),
+) -> SellerViewStream {
     let orders = orders.clone();
-    let over = Told::Over(key.clone(), number);
-    let told = events.filter_map(move |item| {
+    let end = SellerViewItem::Ended(key.clone(), number);
+    let items = events.filter_map(move |item| {
         let is_own = |id: &ProposalId| orders.seller_of(&key, id).as_ref() == Some(&seller);
         std::future::ready(match item {
-            Ok(Followed::Event(event)) => concerns(&seller, &event.kind, is_own)
-                .then(|| Told::Event(Box::new(event_to_wire(&key, &event)))),
+            Ok(FollowItem::Event(event)) => concerns(&seller, &event.kind, is_own)
+                .then(|| SellerViewItem::Event(Box::new(event_to_wire(&key, &event)))),
             // The session reports the drain once for all of its orders.
-            Ok(Followed::Draining(_)) => None,
-            Err(refusal) => Some(Told::Broken(key.clone(), number, refusal)),
+            Ok(FollowItem::Draining(_)) => None,
+            Err(refusal) => Some(SellerViewItem::Broken(key.clone(), number, refusal)),
         })
     });
-    Box::pin(told.chain(stream::once(std::future::ready(over))))
+    Box::pin(items.chain(stream::once(std::future::ready(end))))
 }
 
 /// Reports whether a seller sees an event: it sees the events of its own proposals, and not those

@@ -18,13 +18,13 @@ fn outboxes_are_stored_behind_their_summary() {
     let busy = r#"{"cursor":2,"pending":1,"dead":1,"oldest":1800000000123}"#;
     let table = [(EMPTY, r#"{"cursor":2,"pending":0,"dead":0,"oldest":null}"#), (BUSY, busy)];
     for (outbox, head) in table {
-        let held: Snapshot = serde_json::from_str(outbox).unwrap();
+        let snapshot: OutboxSnapshot = serde_json::from_str(outbox).unwrap();
         let stored = format!(r#"{{"revision":5,"head":{head},"outbox":{outbox}}}"#);
-        assert_eq!(encode(5, &held).unwrap(), stored);
-        assert_eq!(decode(stored.as_bytes()).unwrap(), held);
-        let mut place = Place::default();
-        place.fold(Half::B, 4, stored.as_bytes());
-        assert_eq!((place.half, place.record, place.revision), (Half::B, 4, 5));
-        assert_eq!(place.head, Head::of(&held));
+        assert_eq!(encode(5, &snapshot).unwrap(), stored);
+        assert_eq!(decode(stored.as_bytes()).unwrap(), snapshot);
+        let mut location = OutboxLocation::default();
+        location.fold(Half::B, 4, stored.as_bytes());
+        assert_eq!((location.half, location.record, location.revision), (Half::B, 4, 5));
+        assert_eq!(location.summary, OutboxSummary::of(&snapshot));
     }
 }

@@ -1,6 +1,6 @@
 //! A comparison as JSON.
 
-use orderstream_core::comparison::{Comparison, Line, Row};
+use orderstream_core::comparison::{Comparison, ComparisonLine, ComparisonRow};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -74,8 +74,8 @@ impl From<Comparison> for ComparisonView {
     }
 }
 
-impl From<Row> for RowView {
-    fn from(row: Row) -> Self {
+impl From<ComparisonRow> for RowView {
+    fn from(row: ComparisonRow) -> Self {
         Self {
             proposal_id: row.proposal_id.to_string(),
             seller: row.seller.to_string(),
@@ -96,9 +96,9 @@ impl From<Row> for RowView {
     }
 }
 
-impl From<Line> for ComparedLineView {
-    fn from(line: Line) -> Self {
-        let Line { quantity, price, best } = line;
+impl From<ComparisonLine> for ComparedLineView {
+    fn from(line: ComparisonLine) -> Self {
+        let ComparisonLine { quantity, price, best } = line;
         Self { quantity, price, best }
     }
 }

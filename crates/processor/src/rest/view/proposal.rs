@@ -1,7 +1,7 @@
 //! Proposals and their versions as JSON.
 
-use orderstream_core::command::{ProposalLine, Proposed};
-use orderstream_core::comparison::{Change, changes};
+use orderstream_core::command::{ProposalContent, ProposalLine};
+use orderstream_core::comparison::{FieldChange, changes};
 use orderstream_core::date::rfc3339;
 use orderstream_core::order::{Proposal, ProposalPhase};
 use orderstream_core::{Event, Order, ProposalId, Timestamp};
@@ -115,8 +115,8 @@ pub(in crate::rest) struct VersionsPage {
     pub(in crate::rest) next: Option<u32>,
 }
 
-impl From<&Proposed> for ContentView {
-    fn from(content: &Proposed) -> Self {
+impl From<&ProposalContent> for ContentView {
+    fn from(content: &ProposalContent) -> Self {
         Self {
             seller: content.seller.to_string(),
             price: content.price.amount().to_string(),
@@ -141,9 +141,9 @@ impl From<&ProposalLine> for LineView {
     }
 }
 
-impl From<Change> for ChangeView {
-    fn from(change: Change) -> Self {
-        let Change { field, from, to } = change;
+impl From<FieldChange> for ChangeView {
+    fn from(change: FieldChange) -> Self {
+        let FieldChange { field, from, to } = change;
         Self { field, from, to }
     }
 }
@@ -154,24 +154,24 @@ pub(in crate::rest) fn proposal(
     id: &ProposalId,
     now: Timestamp,
 ) -> Option<(u32, ProposalView)> {
-    order.proposals.get(id).map(|held| (held.version, one(id, held, now)))
+    order.proposals.get(id).map(|held| (held.version, proposal_view(id, held, now)))
 }
 
-fn one(id: &ProposalId, held: &Proposal, now: Timestamp) -> ProposalView {
-    let status = match held.phase {
+fn proposal_view(id: &ProposalId, proposal: &Proposal, now: Timestamp) -> ProposalView {
+    let status = match proposal.phase {
         ProposalPhase::Open => "Open",
         ProposalPhase::Withdrawn => "Withdrawn",
         ProposalPhase::Closed => "Closed",
     };
-    let lock = held.lock.as_ref().filter(|(_, until)| *until > now);
+    let lock = proposal.lock.as_ref().filter(|(_, until)| *until > now);
     ProposalView {
         proposal_id: id.to_string(),
         status,
-        version: held.version,
+        version: proposal.version,
         locked_by: lock.map(|(holder, _)| holder.to_string()),
         locked_until: lock.map(|(_, until)| rfc3339(*until)),
-        at: rfc3339(held.at),
-        content: ContentView::from(&held.content),
+        at: rfc3339(proposal.at),
+        content: ContentView::from(&proposal.content),
     }
 }
 
@@ -182,8 +182,8 @@ pub(in crate::rest) fn proposals(
     limit: usize,
     now: Timestamp,
 ) -> ProposalsPage {
-    let page = page::of(order, after, limit);
-    let proposals = page.proposals.iter().map(|(id, held)| one(id, held, now)).collect();
+    let page = page::proposals_after(order, after, limit);
+    let proposals = page.proposals.iter().map(|(id, held)| proposal_view(id, held, now)).collect();
     ProposalsPage { proposals, next: page.next.map(ToString::to_string) }
 }
 
@@ -191,8 +191,8 @@ pub(in crate::rest) fn proposals(
 pub(in crate::rest) fn version(
     number: u32,
     event: &Event,
-    content: &Proposed,
-    before: Option<&Proposed>,
+    content: &ProposalContent,
+    before: Option<&ProposalContent>,
 ) -> VersionView {
     let changes = before.map(|before| changes(before, content)).unwrap_or_default();
     VersionView {

@@ -63,7 +63,7 @@ impl<B: Body<Data = Bytes>> BoundedBody<B> {
     }
 
     /// Reports whether the body's own length is too large to be worth reading.
-    fn is_hopeless(&self) -> bool {
+    fn is_oversized(&self) -> bool {
         let bounds = u64::try_from(self.bytes_max).unwrap_or(u64::MAX);
         self.inner.size_hint().lower() > bounds.saturating_add(DISCARD_BYTES_MAX)
     }
@@ -96,7 +96,7 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
         let too_large = BodyError::TooLarge(this.bytes_max);
-        if this.is_hopeless() {
+        if this.is_oversized() {
             return this.fail(too_large);
         }
         while this.discarded <= DISCARD_BYTES_MAX {

@@ -22,22 +22,22 @@ impl ReadNow for DuplexStream {
 }
 
 /// A connection with bytes that the runtime does not know of yet.
-struct Unheard {
+struct UnpolledStream {
     stream: DuplexStream,
-    came: Mutex<Vec<u8>>,
+    pending: Mutex<Vec<u8>>,
 }
 
-impl ReadNow for Unheard {
+impl ReadNow for UnpolledStream {
     fn read_now(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut came = self.came.lock();
-        let length = came.len().min(buffer.len());
-        buffer[..length].copy_from_slice(&came[..length]);
-        came.drain(..length);
+        let mut pending = self.pending.lock();
+        let length = pending.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&pending[..length]);
+        pending.drain(..length);
         Ok(length)
     }
 }
 
-impl AsyncRead for Unheard {
+impl AsyncRead for UnpolledStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -47,7 +47,7 @@ impl AsyncRead for Unheard {
     }
 }
 
-impl AsyncWrite for Unheard {
+impl AsyncWrite for UnpolledStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -76,20 +76,20 @@ where
     shutdown.cancel();
     #[allow(clippy::disallowed_methods, reason = "joined by the test")]
     let task = tokio::spawn(async move {
-        talk(stream, &builder(&bounds), router, bounds, shutdown).await;
+        serve_stream(stream, &builder(&bounds), router, bounds, shutdown).await;
     });
     tokio::task::yield_now().await;
     task
 }
 
 /// Reads until the connection ends.
-async fn rest(client: &mut DuplexStream) -> String {
+async fn read_to_end(client: &mut DuplexStream) -> String {
     let mut text = String::new();
     client.read_to_string(&mut text).await.unwrap();
     text
 }
 
-fn assert_is_last_answer(text: &str) {
+fn assert_is_last_response(text: &str) {
     assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "'{text}'");
     assert!(text.contains("connection: close"), "'{text}'");
     assert!(text.ends_with("\r\n\r\nhello"), "'{text}'");
@@ -101,7 +101,7 @@ async fn last_moment_requests_get_a_response() {
     let task = ending(server).await;
     tokio::time::sleep(crate::limits::LAST_REQUEST_TIME - MOMENT).await;
     client.write_all(REQUEST.as_bytes()).await.unwrap();
-    assert_is_last_answer(&rest(&mut client).await);
+    assert_is_last_response(&read_to_end(&mut client).await);
     task.await.unwrap();
 }
 
@@ -111,7 +111,7 @@ async fn silent_connections_end_after_shutdown() {
     let (server, mut client) = duplex(4096);
     let begun = Instant::now();
     ending(server).await.await.unwrap();
-    assert_eq!(rest(&mut client).await, "");
+    assert_eq!(read_to_end(&mut client).await, "");
     let took = begun.elapsed();
     let expected = crate::limits::LAST_REQUEST_TIME;
     assert!((expected..expected + 5 * MOMENT).contains(&took), "{took:?}");
@@ -125,7 +125,7 @@ async fn half_requests_have_a_heads_time() {
     client.write_all(&REQUEST.as_bytes()[..half]).await.unwrap();
     tokio::time::sleep(crate::limits::HEADER_READ_TIMEOUT - MOMENT).await;
     client.write_all(&REQUEST.as_bytes()[half..]).await.unwrap();
-    assert_is_last_answer(&rest(&mut client).await);
+    assert_is_last_response(&read_to_end(&mut client).await);
     task.await.unwrap();
 
     let (server, mut client) = duplex(4096);
@@ -139,9 +139,9 @@ async fn half_requests_have_a_heads_time() {
 #[tokio::test(start_paused = true)]
 async fn last_bytes_are_read_before_closing() {
     let (stream, mut client) = duplex(4096);
-    let came = Mutex::new(REQUEST.as_bytes().to_vec());
-    let task = ending(Unheard { stream, came }).await;
-    assert_is_last_answer(&rest(&mut client).await);
+    let pending = Mutex::new(REQUEST.as_bytes().to_vec());
+    let task = ending(UnpolledStream { stream, pending }).await;
+    assert_is_last_response(&read_to_end(&mut client).await);
     task.await.unwrap();
     assert!(client.read_u8().now_or_never().unwrap().is_err());
 }

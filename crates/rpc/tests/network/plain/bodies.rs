@@ -7,7 +7,7 @@ const CHUNKED: &str = "transfer-encoding: chunked\r\n";
 /// Their bytes are discarded.
 #[tokio::test]
 async fn endless_bodies_end_with_413() {
-    let served = Plain::start(HttpLimits::default()).await;
+    let served = TestServer::start(HttpLimits::default()).await;
     let mut socket = served.socket().await;
     let head = format!("POST /length HTTP/1.1\r\nhost: test\r\n{CHUNKED}\r\n");
     socket.write_all(head.as_bytes()).await.unwrap();
@@ -36,10 +36,10 @@ async fn endless_bodies_end_with_413() {
 /// A body is refused by its declared length.
 #[tokio::test]
 async fn oversized_lengths_are_refused_unread() {
-    let served = Plain::start(HttpLimits::default()).await;
+    let served = TestServer::start(HttpLimits::default()).await;
     let mut socket = served.socket().await;
-    let answer = ask(&mut socket, "POST /length", "content-length: 99999999999\r\n", b"").await;
-    assert_eq!((answer.status, &answer.problem()["reason"]), (413, &"LIMIT_REACHED".into()));
+    let response = ask(&mut socket, "POST /length", "content-length: 99999999999\r\n", b"").await;
+    assert_eq!((response.status, &response.problem()["reason"]), (413, &"LIMIT_REACHED".into()));
     closed(&mut socket).await;
     served.stop().await;
 }
@@ -47,7 +47,7 @@ async fn oversized_lengths_are_refused_unread() {
 /// The body is refused with 413, and the next request is served.
 #[tokio::test]
 async fn oversized_bodies_keep_the_connection() {
-    let served = Plain::start(HttpLimits::default()).await;
+    let served = TestServer::start(HttpLimits::default()).await;
     let mut socket = served.socket().await;
     for (path, length, status) in [
         ("/length", 64 * 1024, 200),
@@ -57,10 +57,11 @@ async fn oversized_bodies_keep_the_connection() {
         ("/bytes", 1, 200),
     ] {
         let headers = format!("content-length: {length}\r\n");
-        let answer = ask(&mut socket, &format!("POST {path}"), &headers, &vec![b' '; length]).await;
-        assert_eq!(answer.status, status, "{length}: {answer:?}");
+        let response =
+            ask(&mut socket, &format!("POST {path}"), &headers, &vec![b' '; length]).await;
+        assert_eq!(response.status, status, "{length}: {response:?}");
         if status == 413 {
-            let problem = answer.problem();
+            let problem = response.problem();
             assert_eq!(problem["metadata"]["bytes_max"], "65536", "{problem}");
         }
     }
@@ -70,7 +71,7 @@ async fn oversized_bodies_keep_the_connection() {
 #[tokio::test]
 async fn a_trickling_body_ends_with_408() {
     let bounds = HttpLimits { body_read_timeout: SHORT, ..HttpLimits::default() };
-    let served = Plain::start(bounds).await;
+    let served = TestServer::start(bounds).await;
     // The reader of ours, and axum's, which knows nothing of the time.
     for (path, headers) in [
         ("/length", CHUNKED),
@@ -99,7 +100,7 @@ async fn a_trickling_body_ends_with_408() {
 
 #[tokio::test]
 async fn cut_bodies_harm_nobody() {
-    let served = Plain::start(HttpLimits::default()).await;
+    let served = TestServer::start(HttpLimits::default()).await;
     let mut socket = served.socket().await;
     let head = "POST /length HTTP/1.1\r\nhost: test\r\ncontent-length: 10\r\n\r\nabc";
     socket.write_all(head.as_bytes()).await.unwrap();

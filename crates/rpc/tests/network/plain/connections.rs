@@ -30,7 +30,7 @@ async fn drip(socket: &mut TcpStream, bytes: &[u8]) {
 #[tokio::test]
 async fn dripping_heads_are_cut_in_time() {
     let bounds = HttpLimits { header_read_timeout: SHORT, ..HttpLimits::default() };
-    let served = Plain::start(bounds).await;
+    let served = TestServer::start(bounds).await;
     // A first line, an endless header, HTTP/2's preface without an end, and nothing.
     for bytes in ["G", "GET / HTTP/1.1\r\nx-long: aaaaaaaaaaaaaaaaaaaaaaaaaa", "PRI", ""] {
         let mut socket = served.socket().await;
@@ -50,7 +50,7 @@ async fn dripping_heads_are_cut_in_time() {
 async fn later_heads_have_the_idle_time() {
     let bounds =
         HttpLimits { header_read_timeout: SHORT / 4, idle_timeout: SHORT, ..HttpLimits::default() };
-    let served = Plain::start(bounds).await;
+    let served = TestServer::start(bounds).await;
     let mut socket = served.socket().await;
     assert_eq!(ask(&mut socket, "GET /hello", "", b"").await.status, 200);
     let begun = Instant::now();
@@ -62,7 +62,7 @@ async fn later_heads_have_the_idle_time() {
 
 #[tokio::test]
 async fn oversized_heads_are_refused() {
-    let served = Plain::start(HttpLimits::default()).await;
+    let served = TestServer::start(HttpLimits::default()).await;
     let many: String = (0..101).map(|n| format!("x-{n}: 1\r\n")).collect();
     let long = format!("x-long: {}\r\n", "a".repeat(40 * 1024));
     for headers in [many, long] {
@@ -74,7 +74,7 @@ async fn oversized_heads_are_refused() {
 
 /// Sends requests until there is room. Some connections are refused with 429, the rest is closed
 /// without a response.
-async fn is_served_again(served: &Plain) {
+async fn is_served_again(served: &TestServer) {
     let served_again = async {
         loop {
             let mut socket = served.socket().await;
@@ -97,19 +97,20 @@ async fn is_served_again(served: &Plain) {
 async fn peers_that_never_read_are_cut() {
     let bounds =
         HttpLimits { connections_max: 1, write_stall_timeout: SHORT, ..HttpLimits::default() };
-    let served = Plain::start(bounds).await;
-    let mut deaf = served.socket().await;
-    deaf.write_all(b"GET /flood HTTP/1.1\r\nhost: test\r\n\r\n").await.unwrap();
-    deaf.readable().await.unwrap();
+    let served = TestServer::start(bounds).await;
+    let mut stalled = served.socket().await;
+    stalled.write_all(b"GET /flood HTTP/1.1\r\nhost: test\r\n\r\n").await.unwrap();
+    stalled.readable().await.unwrap();
     is_served_again(&served).await;
-    drop(deaf);
+    drop(stalled);
     served.stop().await;
 }
 
 /// Until another connection ends.
 #[tokio::test]
 async fn excess_connections_get_429() {
-    let served = Plain::start(HttpLimits { connections_max: 1, ..HttpLimits::default() }).await;
+    let served =
+        TestServer::start(HttpLimits { connections_max: 1, ..HttpLimits::default() }).await;
     let mut first = served.socket().await;
     assert_eq!(ask(&mut first, "GET /hello", "", b"").await.status, 200);
     for _ in 0..3 {
@@ -129,7 +130,7 @@ async fn excess_connections_get_429() {
 async fn excess_silent_connections_expire() {
     let bounds =
         HttpLimits { connections_max: 2, header_read_timeout: SHORT, ..HttpLimits::default() };
-    let served = Plain::start(bounds).await;
+    let served = TestServer::start(bounds).await;
     let mut silent = Vec::new();
     for _ in 0..200 {
         silent.push(served.socket().await);
@@ -141,11 +142,11 @@ async fn excess_silent_connections_expire() {
 /// With a 500.
 #[tokio::test]
 async fn panics_end_one_request_only() {
-    let served = Plain::start(HttpLimits::default()).await;
+    let served = TestServer::start(HttpLimits::default()).await;
     let mut socket = served.socket().await;
-    let answer = ask(&mut socket, "GET /panic", "", b"").await;
-    assert_eq!((answer.status, &answer.problem()["reason"]), (500, &"INTERNAL".into()));
-    assert!(!answer.body.contains("planted"));
+    let response = ask(&mut socket, "GET /panic", "", b"").await;
+    assert_eq!((response.status, &response.problem()["reason"]), (500, &"INTERNAL".into()));
+    assert!(!response.body.contains("planted"));
     assert_eq!(ask(&mut socket, "GET /hello", "", b"").await.status, 200);
     served.stop().await;
 }
@@ -153,7 +154,7 @@ async fn panics_end_one_request_only() {
 /// A request in progress gets its response.
 #[tokio::test]
 async fn shutdown_ends_idle_connections_first() {
-    let mut served = Plain::start(HttpLimits::default()).await;
+    let mut served = TestServer::start(HttpLimits::default()).await;
     let (mut idle, mut fresh, mut busy) =
         (served.socket().await, served.socket().await, served.socket().await);
     assert_eq!(ask(&mut idle, "GET /hello", "", b"").await.status, 200);
@@ -166,7 +167,7 @@ async fn shutdown_ends_idle_connections_first() {
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     assert!(is_silent(&mut busy, Duration::from_millis(20)).await);
     served.go.notify_one();
-    let last = answer(&mut busy).await;
+    let last = read_response(&mut busy).await;
     assert_eq!((last.status, last.body.as_str()), (200, "slow"));
     assert!(last.head.contains("connection: close"), "{last:?}");
     served.ended().await;
@@ -184,7 +185,7 @@ async fn event_streams_last_until_the_drain() {
         drain_timeout: SHORT,
         ..HttpLimits::default()
     };
-    let mut served = Plain::start(bounds).await;
+    let mut served = TestServer::start(bounds).await;
     let mut socket = served.socket().await;
     socket.write_all(b"GET /events HTTP/1.1\r\nhost: test\r\n\r\n").await.unwrap();
     let until = Instant::now() + SHORT * 3;

@@ -23,7 +23,7 @@ pub(super) fn get_block(path: &str) -> Vec<u8> {
 
 #[tokio::test]
 async fn settings_say_every_bound() {
-    let served = Plain::start(HttpLimits::default()).await;
+    let served = TestServer::start(HttpLimits::default()).await;
     let mut socket = served.socket().await;
     assert!(write(&mut socket, &opening()).await);
     let settings = read(&mut socket).await.unwrap();
@@ -54,7 +54,7 @@ async fn settings_say_every_bound() {
 #[tokio::test]
 async fn reset_storms_end_their_connection_only() {
     const STREAMS: u32 = 100_000;
-    let served = Plain::start(HttpLimits::default()).await;
+    let served = TestServer::start(HttpLimits::default()).await;
     let mut other = served.socket().await;
     assert_eq!(ask(&mut other, "GET /hello", "", b"").await.status, 200);
     let mut socket = served.socket().await;
@@ -69,10 +69,10 @@ async fn reset_storms_end_their_connection_only() {
         // A write that fails is what is wanted: the server has hung up.
         let _hung_up = writer.write_all(&storm).await;
     };
-    let mut answer = Vec::new();
-    let read = async { reader.read_to_end(&mut answer).await.ok() };
+    let mut received = Vec::new();
+    let read = async { reader.read_to_end(&mut received).await.ok() };
     timeout(STUCK, async { tokio::join!(read, storm) }).await.unwrap();
-    assert_eq!(goaway_code(&answer), Some(ENHANCE_YOUR_CALM));
+    assert_eq!(goaway_code(&received), Some(ENHANCE_YOUR_CALM));
     assert_eq!(ask(&mut other, "GET /hello", "", b"").await.status, 200);
     assert_eq!(served.hello().await, 200);
     served.stop().await;
@@ -85,7 +85,7 @@ async fn unanswered_pings_end_the_connection() {
         keepalive_timeout: SHORT / 4,
         ..HttpLimits::default()
     };
-    let served = Plain::start(bounds).await;
+    let served = TestServer::start(bounds).await;
     let mut socket = served.socket().await;
     let mut bytes = opening();
     bytes.extend(frame(HEADERS, END_HEADERS | END_STREAM, 1, &get_block("/slow")));
@@ -97,7 +97,7 @@ async fn unanswered_pings_end_the_connection() {
 /// A call in progress gets its response.
 #[tokio::test]
 async fn shutdown_sends_goaway_and_responds() {
-    let mut served = Plain::start(HttpLimits::default()).await;
+    let mut served = TestServer::start(HttpLimits::default()).await;
     let mut socket = served.socket().await;
     let mut bytes = opening();
     bytes.extend(frame(HEADERS, END_HEADERS | END_STREAM, 1, &get_block("/slow")));

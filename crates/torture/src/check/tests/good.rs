@@ -4,96 +4,133 @@ use std::collections::BTreeMap;
 
 use super::super::*;
 use super::{ORDER, SEALED};
-use crate::history::{Found, Micros, Reader, Seen};
-use crate::op::{Op, Opening, Outcome, Over};
+use crate::command::{ClientCommand, ClientInterface, ClientOutcome, OpeningParameters};
+use crate::history::{Micros, PageLookup, PageSnapshot, ReaderKind};
 
 const OPENED_AT: i64 = 1_000_000;
-pub(super) const LIFE_MS: u64 = 600_000;
+pub(super) const LIFETIME_MS: u64 = 600_000;
 
 /// Returns the steps of the correct history: each a command and the event that it causes.
-fn steps() -> Vec<(Op, &'static str, Over, Event)> {
-    let rest = Over::Rest(0);
-    let event = |kind: &str, change: &str, proposal: &str| Event {
+fn steps() -> Vec<(ClientCommand, &'static str, ClientInterface, ComparableEvent)> {
+    let rest = ClientInterface::Rest(0);
+    let event = |kind: &str, change: &str, proposal: &str| ComparableEvent {
         kind: kind.to_owned(),
         change: change.to_owned(),
         proposal: proposal.to_owned(),
-        ..Event::default()
+        ..ComparableEvent::default()
     };
     let proposal = |id: &str| id.to_owned();
-    let offer = |who: &str, id: &str, change: &str, version| {
+    let proposal_event = |who: &str, id: &str, change: &str, version| {
         let kind = if change.is_empty() { "NewProposal" } else { "ProposalUpdate" };
-        Event { who: who.to_owned(), version: Some(version), ..event(kind, change, id) }
+        ComparableEvent { actor: who.to_owned(), version: Some(version), ..event(kind, change, id) }
     };
-    let lock =
-        |who: &str, change: &str| Event { who: who.to_owned(), ..event("EditLock", change, "a") };
-    let held = Op::Lock { proposal: proposal("a"), lease_ms: 50_001 };
+    let lock = |who: &str, change: &str| ComparableEvent {
+        actor: who.to_owned(),
+        ..event("EditLock", change, "a")
+    };
+    let lock_command = ClientCommand::Lock { proposal: proposal("a"), lease_ms: 50_001 };
     vec![
-        (Op::Propose { proposal: proposal("a") }, "acme", rest, offer("acme", "a", "", 1)),
-        (Op::Propose { proposal: proposal("b") }, "bolt", rest, offer("bolt", "b", "", 1)),
-        (Op::Amend { proposal: proposal("a") }, "acme", rest, offer("acme", "a", "amended", 2)),
-        (held, "acme", rest, lock("acme", "locked")),
-        (Op::Unlock { proposal: proposal("a") }, "acme", rest, lock("acme", "unlocked")),
-        (Op::FollowUp, "buyer", Over::Requestor, event("FollowUpAdded", "", "")),
         (
-            Op::Ask,
+            ClientCommand::Propose { proposal: proposal("a") },
+            "acme",
+            rest,
+            proposal_event("acme", "a", "", 1),
+        ),
+        (
+            ClientCommand::Propose { proposal: proposal("b") },
             "bolt",
             rest,
-            Event { who: "bolt".to_owned(), ..event("ProposalUpdate", "asked", "") },
+            proposal_event("bolt", "b", "", 1),
         ),
-        (Op::Pause, "buyer", Over::Grpc(0), event("OrderPaused", "paused", "")),
-        (Op::Resume, "buyer", Over::Grpc(0), event("OrderResumed", "", "")),
         (
-            Op::Award { proposal: proposal("a"), undo_within_ms: 0 },
+            ClientCommand::Amend { proposal: proposal("a") },
+            "acme",
+            rest,
+            proposal_event("acme", "a", "amended", 2),
+        ),
+        (lock_command, "acme", rest, lock("acme", "locked")),
+        (ClientCommand::Unlock { proposal: proposal("a") }, "acme", rest, lock("acme", "unlocked")),
+        (
+            ClientCommand::FollowUp,
             "buyer",
-            Over::Requestor,
+            ClientInterface::Requestor,
+            event("FollowUpAdded", "", ""),
+        ),
+        (
+            ClientCommand::Ask,
+            "bolt",
+            rest,
+            ComparableEvent { actor: "bolt".to_owned(), ..event("ProposalUpdate", "asked", "") },
+        ),
+        (
+            ClientCommand::Pause,
+            "buyer",
+            ClientInterface::Grpc(0),
+            event("OrderPaused", "paused", ""),
+        ),
+        (ClientCommand::Resume, "buyer", ClientInterface::Grpc(0), event("OrderResumed", "", "")),
+        (
+            ClientCommand::Award { proposal: proposal("a"), undo_within_ms: 0 },
+            "buyer",
+            ClientInterface::Requestor,
             event("OrderFinalised", "", "a"),
         ),
     ]
 }
 
-pub(super) fn act(t: Micros, op: &Op, actor: &str, over: Over) -> Act {
-    let token = format!("{actor}@{t}");
-    Act {
-        t_call: t,
-        t_ret: t + 50,
+pub(super) fn attempt(
+    time: Micros,
+    command: &ClientCommand,
+    actor: &str,
+    interface: ClientInterface,
+) -> ClientAttempt {
+    let token = format!("{actor}@{time}");
+    ClientAttempt {
+        called_at: time,
+        returned_at: time + 50,
         client: actor.to_owned(),
         actor: actor.to_owned(),
-        over,
+        interface,
         order: ORDER.to_owned(),
-        op: op.clone(),
+        command: command.clone(),
         key: token.clone(),
         token,
         epoch: 0,
-        result: Outcome::DONE,
+        result: ClientOutcome::SUCCESS,
     }
 }
 
-fn opened(order: &str) -> Vec<Event> {
+fn opened(order: &str) -> Vec<ComparableEvent> {
     let sealed = order == SEALED;
-    let life = i64::try_from(LIFE_MS).unwrap_or_default();
-    let first = Event {
+    let lifetime = i64::try_from(LIFETIME_MS).unwrap_or_default();
+    let first = ComparableEvent {
         seq: 1,
         at: OPENED_AT,
         kind: "OrderOpened".to_owned(),
-        until: Some(OPENED_AT + life),
+        until: Some(OPENED_AT + lifetime),
         id: format!("life of {order}"),
         sealed,
-        ..Event::default()
+        ..ComparableEvent::default()
     };
     let sellers = vec!["acme".to_owned(), "bolt".to_owned()];
-    let second = Event {
+    let second = ComparableEvent {
         seq: 2,
         at: OPENED_AT,
         kind: "SellersSelected".to_owned(),
         sellers,
-        ..Event::default()
+        ..ComparableEvent::default()
     };
     vec![first, second]
 }
 
-fn told(t: Micros, reader: Reader, name: &str, event: &Event) -> Line {
-    Line::Told(Told {
-        t,
+fn receipt_line(
+    received_at: Micros,
+    reader: ReaderKind,
+    name: &str,
+    event: &ComparableEvent,
+) -> HistoryLine {
+    HistoryLine::Receipt(EventReceipt {
+        received_at,
         reader,
         name: name.to_owned(),
         connection: 1,
@@ -103,10 +140,10 @@ fn told(t: Micros, reader: Reader, name: &str, event: &Event) -> Line {
     })
 }
 
-fn view(t: Micros, page: &str, list: &[Event]) -> View {
-    let states = model::State::all(list);
+fn reading(time: Micros, page: &str, list: &[ComparableEvent]) -> PageReading {
+    let states = model::ReferenceState::all(list);
     let state = states.last().cloned().unwrap_or_default();
-    let seen = Seen {
+    let snapshot = PageSnapshot {
         phase: state.phase.to_owned(),
         last_seq: state.seq,
         epoch: 1,
@@ -115,60 +152,71 @@ fn view(t: Micros, page: &str, list: &[Event]) -> View {
         incarnation: String::new(),
     };
     let (page, order) = (page.to_owned(), ORDER.to_owned());
-    View { t_call: t, t_ret: t + 5, page, order, found: Found::Order(seen), is_last: false }
+    PageReading {
+        called_at: time,
+        returned_at: time + 5,
+        page,
+        order,
+        result: PageLookup::Order(snapshot),
+        is_last: false,
+    }
 }
 
 /// Returns a history without findings.
-pub(super) fn good() -> Vec<Line> {
-    let opening = Op::Open(Opening { expires_in_ms: LIFE_MS, ..Opening::default() });
-    let mut lines = vec![Line::Act(act(0, &opening, "buyer", Over::Requestor))];
+pub(super) fn good() -> Vec<HistoryLine> {
+    let opening = ClientCommand::Open(OpeningParameters {
+        expires_in_ms: LIFETIME_MS,
+        ..OpeningParameters::default()
+    });
+    let mut lines =
+        vec![HistoryLine::Attempt(attempt(0, &opening, "buyer", ClientInterface::Requestor))];
     let mut list = opened(ORDER);
-    let mut t = 1_000;
-    for (op, actor, over, event) in steps() {
-        let mut act = act(t, &op, actor, over);
-        let at = OPENED_AT + i64::try_from(t).unwrap_or_default();
+    let mut time = 1_000;
+    for (command, actor, interface, event) in steps() {
+        let mut attempt = attempt(time, &command, actor, interface);
+        let at = OPENED_AT + i64::try_from(time).unwrap_or_default();
         let seq = list.len() as u64 + 1;
-        let mut event = Event { seq, at, ..event };
-        if matches!(op, Op::Lock { .. }) {
+        let mut event = ComparableEvent { seq, at, ..event };
+        if matches!(command, ClientCommand::Lock { .. }) {
             event.until = Some(at + 50_001);
-        } else if !matches!(op, Op::Unlock { .. } | Op::Resume) {
-            event.token.clone_from(&act.token);
+        } else if !matches!(command, ClientCommand::Unlock { .. } | ClientCommand::Resume) {
+            event.token.clone_from(&attempt.token);
         }
-        if over != Over::Requestor {
-            act.result = Outcome::Ok { seq: Some(seq) };
+        if interface != ClientInterface::Requestor {
+            attempt.result = ClientOutcome::Ok { seq: Some(seq) };
         }
-        lines.push(Line::Act(act));
+        lines.push(HistoryLine::Attempt(attempt));
         list.push(event);
         for page in ["order", "tracking"] {
-            lines.push(Line::View(view(t + 60, page, &list)));
+            lines.push(HistoryLine::Page(reading(time + 60, page, &list)));
         }
-        t += 1_000;
+        time += 1_000;
     }
     // Too late, and said so; a second award under another key.
-    let other = Op::Award { proposal: "b".to_owned(), undo_within_ms: 0 };
-    let mut late = act(t, &other, "late", Over::Requestor);
-    late.result = Outcome::refused("ALREADY_AWARDED");
-    lines.push(Line::Act(late));
-    for (place, event) in list.iter().enumerate() {
-        let t = 100 + 1_000 * place as u64;
-        let t = if place < 2 { 100 } else { t - 1_000 + 55 };
-        lines.push(told(t, Reader::Observer, "observer", event));
-        lines.push(told(t, Reader::Sse, "sse", event));
+    let other = ClientCommand::Award { proposal: "b".to_owned(), undo_within_ms: 0 };
+    let mut late = attempt(time, &other, "late", ClientInterface::Requestor);
+    late.result = ClientOutcome::refused("ALREADY_AWARDED");
+    lines.push(HistoryLine::Attempt(late));
+    for (index, event) in list.iter().enumerate() {
+        let time = 100 + 1_000 * index as u64;
+        let time = if index < 2 { 100 } else { time - 1_000 + 55 };
+        lines.push(receipt_line(time, ReaderKind::Observer, "observer", event));
+        lines.push(receipt_line(time, ReaderKind::Sse, "sse", event));
     }
-    lines.extend(owners());
-    lines.extend(ends(&list, t));
+    lines.extend(trackers());
+    lines.extend(final_readings(&list, time));
     lines.extend(sealed());
     lines
 }
 
 /// Returns two trackers of one order, the second of which took over, and commands under their
 /// epochs.
-fn owners() -> Vec<Line> {
-    let stream = |epoch, t_call, reason: &str| {
-        Line::Stream(Stream {
-            t_call,
-            t_first: Some(t_call + 10),
-            t_end: 9_000,
+fn trackers() -> Vec<HistoryLine> {
+    let stream = |epoch, called_at, reason: &str| {
+        HistoryLine::Stream(StreamSpan {
+            called_at,
+            first_message_at: Some(called_at + 10),
+            ended_at: 9_000,
             name: format!("tracker-{epoch}"),
             order: ORDER.to_owned(),
             epoch,
@@ -179,23 +227,41 @@ fn owners() -> Vec<Line> {
 }
 
 /// Returns the final readings.
-fn ends(list: &[Event], t: Micros) -> Vec<Line> {
+fn final_readings(list: &[ComparableEvent], time: Micros) -> Vec<HistoryLine> {
     let mut lines = Vec::new();
     for page in ["order", "tracking"] {
-        lines.push(Line::View(View { is_last: true, ..view(t + 500, page, list) }));
+        lines.push(HistoryLine::Page(PageReading {
+            is_last: true,
+            ..reading(time + 500, page, list)
+        }));
     }
     let orders = vec![ORDER.to_owned(), SEALED.to_owned()];
-    lines.push(Line::Roll(Roll { t_call: 300, t_ret: 310, orders: orders.clone(), total: 2 }));
-    lines.push(Line::Roll(Roll { t_call: t + 500, t_ret: t + 510, orders, total: 2 }));
+    lines.push(HistoryLine::OrderList(OrderListReading {
+        called_at: 300,
+        returned_at: 310,
+        orders: orders.clone(),
+        total: 2,
+    }));
+    lines.push(HistoryLine::OrderList(OrderListReading {
+        called_at: time + 500,
+        returned_at: time + 510,
+        orders,
+        total: 2,
+    }));
     for by in ["grpc", "sse 0"] {
         let (order, by) = (ORDER.to_owned(), by.to_owned());
-        lines.push(Line::List(List { order, by, events: Ok(list.to_vec()) }));
+        lines.push(HistoryLine::List(EventListReading { order, by, events: Ok(list.to_vec()) }));
     }
-    let states = model::State::all(list);
-    let proposals = states.last().map(model::State::proposals).unwrap_or_default();
-    let talk = list.iter().filter(|event| event.kind == "FollowUpAdded" || event.change == "asked");
-    let said = talk.map(|event| (event.seq, String::new())).collect();
-    lines.push(Line::Pages(Pages { order: ORDER.to_owned(), proposals, said }));
+    let states = model::ReferenceState::all(list);
+    let proposals = states.last().map(model::ReferenceState::proposals).unwrap_or_default();
+    let messages =
+        list.iter().filter(|event| event.kind == "FollowUpAdded" || event.change == "asked");
+    let conversation = messages.map(|event| (event.seq, String::new())).collect();
+    lines.push(HistoryLine::Pages(OrderPagesReading {
+        order: ORDER.to_owned(),
+        proposals,
+        conversation,
+    }));
     let method = "grpc_method=\"Award\"";
     let series = BTreeMap::from([
         (format!("grpc_server_started_total{{{method}}}"), 3.0),
@@ -206,49 +272,69 @@ fn ends(list: &[Event], t: Micros) -> Vec<Line> {
     ]);
     let process = "processor-0".to_owned();
     let (rss_kb, descriptors, orders) = (90_000, 40, Some(2));
-    lines.push(Line::Figures(Figures { process, series, rss_kb, descriptors, orders }));
+    lines.push(HistoryLine::Measurements(ProcessMeasurements {
+        process,
+        series,
+        rss_kb,
+        descriptors,
+        orders,
+    }));
     lines
 }
 
 /// Returns a sealed order that is opened at its deadline, and ends with a close.
-fn sealed() -> Vec<Line> {
-    let opening = Op::Open(Opening { expires_in_ms: LIFE_MS, sealed: true, ..Opening::default() });
-    let of_sealed = |act: Act| Act { order: SEALED.to_owned(), ..act };
+fn sealed() -> Vec<HistoryLine> {
+    let opening = ClientCommand::Open(OpeningParameters {
+        expires_in_ms: LIFETIME_MS,
+        sealed: true,
+        ..OpeningParameters::default()
+    });
+    let of_sealed = |act: ClientAttempt| ClientAttempt { order: SEALED.to_owned(), ..act };
     let mut list = opened(SEALED);
-    let propose = Op::Propose { proposal: "s".to_owned() };
-    let offer = of_sealed(act(2_000, &propose, "acme", Over::Rest(0)));
-    let offered = Event {
+    let propose = ClientCommand::Propose { proposal: "s".to_owned() };
+    let proposing = of_sealed(attempt(2_000, &propose, "acme", ClientInterface::Rest(0)));
+    let proposal_event = ComparableEvent {
         seq: 3,
         at: OPENED_AT + 2,
         kind: "NewProposal".to_owned(),
         proposal: "s".to_owned(),
-        who: "acme".to_owned(),
-        token: offer.token.clone(),
+        actor: "acme".to_owned(),
+        token: proposing.token.clone(),
         version: Some(1),
-        ..Event::default()
+        ..ComparableEvent::default()
     };
-    let hidden = Event { who: "sealed".to_owned(), token: String::new(), ..offered.clone() };
-    list.push(offered);
-    let deadline = OPENED_AT + i64::try_from(LIFE_MS).unwrap_or_default();
+    let hidden = ComparableEvent {
+        actor: "sealed".to_owned(),
+        token: String::new(),
+        ..proposal_event.clone()
+    };
+    list.push(proposal_event);
+    let deadline = OPENED_AT + i64::try_from(LIFETIME_MS).unwrap_or_default();
     let opened = "ProposalsOpened".to_owned();
-    list.push(Event { seq: 4, at: deadline, kind: opened, ..Event::default() });
+    list.push(ComparableEvent { seq: 4, at: deadline, kind: opened, ..ComparableEvent::default() });
     // Opened, it is paused already.
-    let pause = Act {
-        result: Outcome::DONE,
-        ..of_sealed(act(690_000_000, &Op::Pause, "buyer", Over::Requestor))
+    let pause = ClientAttempt {
+        result: ClientOutcome::SUCCESS,
+        ..of_sealed(attempt(
+            690_000_000,
+            &ClientCommand::Pause,
+            "buyer",
+            ClientInterface::Requestor,
+        ))
     };
-    let close = of_sealed(act(700_000_000, &Op::Close, "buyer", Over::Grpc(0)));
-    list.push(Event {
+    let close =
+        of_sealed(attempt(700_000_000, &ClientCommand::Close, "buyer", ClientInterface::Grpc(0)));
+    list.push(ComparableEvent {
         seq: 5,
         at: deadline + 1,
         kind: "OrderClosed".to_owned(),
         token: close.token.clone(),
-        ..Event::default()
+        ..ComparableEvent::default()
     });
-    let watch = |event: &Event, t| {
-        Line::Told(Told {
-            t,
-            reader: Reader::Session,
+    let session_receipt = |event: &ComparableEvent, received_at| {
+        HistoryLine::Receipt(EventReceipt {
+            received_at,
+            reader: ReaderKind::Session,
             name: "bolt-1".to_owned(),
             connection: 1,
             after: 0,
@@ -259,11 +345,11 @@ fn sealed() -> Vec<Line> {
     let events = Ok(list.clone());
     let (order, by) = (SEALED.to_owned(), "grpc".to_owned());
     vec![
-        Line::Act(of_sealed(act(1, &opening, "opener", Over::Requestor))),
-        Line::Act(offer),
-        Line::Act(pause),
-        Line::Act(close),
-        watch(&hidden, 3_000),
-        Line::List(List { order, by, events }),
+        HistoryLine::Attempt(of_sealed(attempt(1, &opening, "opener", ClientInterface::Requestor))),
+        HistoryLine::Attempt(proposing),
+        HistoryLine::Attempt(pause),
+        HistoryLine::Attempt(close),
+        session_receipt(&hidden, 3_000),
+        HistoryLine::List(EventListReading { order, by, events }),
     ]
 }

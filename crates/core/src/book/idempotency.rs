@@ -1,0 +1,348 @@
+//! The records that a book keeps beside the order, so that a repeated request always gets its first
+//! reply, unchanged: the keys and what was done under them, the events with a permanent effect, and
+//! the order's standing after each event.
+
+use std::collections::BTreeMap;
+
+use crate::command::{Actor, CommandKind, Reply};
+use crate::event::{Cause, Event, EventKind, ProposalUpdate, fingerprint};
+use crate::id::{FollowUpId, IdempotencyKey, ProposalId, SellerId, Seq, Timestamp};
+use crate::order::{InvitationState, Order, Phase};
+
+/// The event with the invited sellers: the last one of every opening.
+pub(super) const SELECTION_SEQ: Seq = Seq(2);
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct IdempotencyRecords {
+    /// The record of each key, kept for the whole incarnation.
+    keys: BTreeMap<(Actor, IdempotencyKey), KeyRecord>,
+    /// The events with a permanent effect.
+    effects: BTreeMap<PermanentEffect, EffectRecord>,
+    /// The order's standings, each with its first event, oldest first.
+    reply_states: Vec<(Seq, ReplyState)>,
+}
+
+/// The record of a key: the command that was done under it.
+#[derive(Clone, Debug, PartialEq)]
+struct KeyRecord {
+    fingerprint: u64,
+    seq: Seq,
+    proposal_id: Option<ProposalId>,
+    follow_up_id: Option<FollowUpId>,
+    /// The record is from before keys had an actor.
+    is_legacy: bool,
+}
+
+/// An effect that no later command undoes, so that a repetition has nothing to do.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum PermanentEffect {
+    /// The first content of a proposal; recorded only once it is amended.
+    Proposed(ProposalId),
+    Withdrawn(ProposalId),
+    Declined(SellerId),
+    Seen(SellerId),
+    FollowUp(FollowUpId),
+    Question(FollowUpId),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct EffectRecord {
+    seq: Seq,
+    /// The fingerprint of the command with exactly this effect; 0 where every command of its kind
+    /// has it.
+    body: u64,
+}
+
+/// The part of an order's state that replies contain.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct ReplyState {
+    phase: Phase,
+    expires_at: Option<Timestamp>,
+}
+
+/// The error for a key that was used with another body.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct KeyConflict;
+
+/// A proposal's first content, which an amendment overwrites: id, event and fingerprint.
+pub(super) type FirstContent = (ProposalId, Seq, u64);
+
+impl IdempotencyRecords {
+    /// Returns the first content of the proposal that this event amends for the first time, before
+    /// the event is folded and overwrites it.
+    pub(super) fn first_content(order: Option<&Order>, event: &Event) -> Option<FirstContent> {
+        let EventKind::ProposalUpdate(ProposalUpdate::Amended { proposal, version }) = &event.kind
+        else {
+            return None;
+        };
+        let id = proposal.proposal_id.as_ref()?;
+        let original = order?.proposals.get(id).filter(|held| held.version == 1 && *version > 1)?;
+        let seq = *original.versions.first()?;
+        Some((id.clone(), seq, fingerprint(&CommandKind::Propose(original.content.clone()))))
+    }
+
+    /// Records an event that was folded into the order: its standing, its effect and its key.
+    pub(super) fn record(&mut self, order: &Order, event: &Event, first: Option<FirstContent>) {
+        if let Some((id, seq, body)) = first {
+            self.effects.insert(PermanentEffect::Proposed(id), EffectRecord { seq, body });
+        }
+        let is_ended = order.phase.is_terminal();
+        let expires_at = Some(order.expires_at).filter(|_| !is_ended);
+        let reply_state = ReplyState { phase: order.phase, expires_at };
+        if self.reply_states.last().is_none_or(|(_, last)| *last != reply_state) {
+            self.reply_states.push((event.seq, reply_state));
+        }
+        self.record_effect(order, event);
+        if let Some(cause) = &event.cause {
+            self.record_key(order, event, cause);
+        }
+    }
+
+    fn record_key(&mut self, order: &Order, event: &Event, cause: &Cause) {
+        let actor = cause.actor.clone().unwrap_or_else(|| actor_of(order, &event.kind));
+        let record = KeyRecord {
+            fingerprint: cause.fingerprint,
+            seq: event.seq,
+            proposal_id: event.kind.proposal_id().cloned(),
+            follow_up_id: event.kind.follow_up_id().cloned(),
+            is_legacy: cause.actor.is_none(),
+        };
+        self.keys.insert((actor, cause.key.clone()), record);
+    }
+
+    fn record_effect(&mut self, order: &Order, event: &Event) {
+        let (effect, body) = match &event.kind {
+            EventKind::FollowUpAdded(added) => (
+                PermanentEffect::FollowUp(added.id.clone()),
+                fingerprint(&CommandKind::FollowUp(added.clone())),
+            ),
+            EventKind::ProposalUpdate(ProposalUpdate::Asked { seller, question_id, message }) => {
+                let (seller, message) = (seller.clone(), message.clone());
+                let question =
+                    CommandKind::Ask { seller, question_id: Some(question_id.clone()), message };
+                (PermanentEffect::Question(question_id.clone()), fingerprint(&question))
+            }
+            EventKind::ProposalUpdate(ProposalUpdate::Withdrawn { proposal_id, .. }) => {
+                (PermanentEffect::Withdrawn(proposal_id.clone()), 0)
+            }
+            EventKind::ProposalUpdate(ProposalUpdate::Declined { seller, .. }) => {
+                self.record_seen(order, seller, event.seq);
+                (PermanentEffect::Declined(seller.clone()), 0)
+            }
+            EventKind::NewProposal(proposed) => {
+                return self.record_seen(order, &proposed.seller, event.seq);
+            }
+            EventKind::SellerNotified { seller, .. } => {
+                return self.record_seen(order, seller, event.seq);
+            }
+            EventKind::OrderOpened(_)
+            | EventKind::SellersSelected(_)
+            | EventKind::ProposalUpdate(
+                ProposalUpdate::Amended { .. } | ProposalUpdate::Answered { .. },
+            )
+            | EventKind::ProposalClosed { .. }
+            | EventKind::EditLock { .. }
+            | EventKind::OrderPaused { .. }
+            | EventKind::OrderResumed
+            | EventKind::OrderExtended { .. }
+            | EventKind::ProposalsOpened { .. }
+            | EventKind::AwardPending { .. }
+            | EventKind::AwardUndone { .. }
+            | EventKind::OrderFinalised { .. }
+            | EventKind::OrderClosed { .. }
+            | EventKind::OrderCancelled { .. } => return,
+        };
+        self.effects.entry(effect).or_insert(EffectRecord { seq: event.seq, body });
+    }
+
+    /// Records that a seller has seen the order; one that proposes or declines has.
+    fn record_seen(&mut self, order: &Order, seller: &SellerId, seq: Seq) {
+        if order.invitation(seller).is_some_and(|held| held.state >= InvitationState::Seen) {
+            self.effects
+                .entry(PermanentEffect::Seen(seller.clone()))
+                .or_insert(EffectRecord { seq, body: 0 });
+        }
+    }
+
+    /// Returns the first reply to this request; `None` where its key is new.
+    pub(super) fn first_reply(
+        &self,
+        actor: &Actor,
+        cause: &Cause,
+        kind: &CommandKind,
+    ) -> Result<Option<Reply>, KeyConflict> {
+        if self.keys.is_empty() {
+            return Ok(None);
+        }
+        let own = self.keys.get(&(actor.clone(), cause.key.clone()));
+        // Sessions used to put the seller's name before the key. Such a record matches where the
+        // body is the same, also from a peer that still does so; one from before keys had an actor
+        // also takes the key.
+        let legacy =
+            legacy_key(actor, &cause.key).and_then(|key| self.keys.get(&(actor.clone(), key)));
+        let is_same = |record: &&KeyRecord| record.matches(cause.fingerprint, kind);
+        match own.into_iter().chain(legacy).find(is_same) {
+            Some(record) => Ok(Some(self.reply(record))),
+            None if own.is_some() || legacy.is_some_and(|held| held.is_legacy) => Err(KeyConflict),
+            None => Ok(None),
+        }
+    }
+
+    fn reply(&self, record: &KeyRecord) -> Reply {
+        let ids = (record.proposal_id.clone(), record.follow_up_id.clone());
+        self.reply_at(record.seq, ids)
+    }
+
+    /// Returns the reply for an event, with the order's standing right after it.
+    pub(super) fn reply_at(
+        &self,
+        seq: Seq,
+        (proposal_id, follow_up_id): (Option<ProposalId>, Option<FollowUpId>),
+    ) -> Reply {
+        let after = self.reply_states.partition_point(|(since, _)| *since <= seq);
+        let reply_state = after.checked_sub(1).and_then(|index| self.reply_states.get(index));
+        let (phase, expires_at) = reply_state
+            .map_or((Phase::Open, None), |(_, standing)| (standing.phase, standing.expires_at));
+        Reply { seq, proposal_id, follow_up_id, phase, expires_at }
+    }
+
+    /// Returns the event that gave this command its permanent effect: a repetition has no effect,
+    /// and its reply never changes.
+    pub(super) fn effect_seq(&self, order: &Order, kind: &CommandKind) -> Option<Seq> {
+        let record_of = |deed: PermanentEffect| self.effects.get(&deed);
+        match kind {
+            CommandKind::Propose(proposed) => {
+                // A proposal's id serves as the key of its submission.
+                let id = proposed.proposal_id.as_ref()?;
+                let proposal = order.proposals.get(id)?;
+                if proposal.version == 1 {
+                    return proposal
+                        .versions
+                        .first()
+                        .copied()
+                        .filter(|_| proposal.content == *proposed);
+                }
+                let first = record_of(PermanentEffect::Proposed(id.clone()))?;
+                (first.body == fingerprint(kind)).then_some(first.seq)
+            }
+            CommandKind::Withdraw { proposal_id, .. } => {
+                record_of(PermanentEffect::Withdrawn(proposal_id.clone())).map(|done| done.seq)
+            }
+            CommandKind::Decline { seller, .. } => {
+                record_of(PermanentEffect::Declined(seller.clone())).map(|done| done.seq)
+            }
+            // A seller that was not invited has nothing to see, as the selection's event shows.
+            CommandKind::See { seller } if order.invitation(seller).is_none() => {
+                Some(SELECTION_SEQ.min(order.last_seq))
+            }
+            CommandKind::See { seller } => {
+                record_of(PermanentEffect::Seen(seller.clone())).map(|done| done.seq)
+            }
+            CommandKind::FollowUp(added) => {
+                let record = record_of(PermanentEffect::FollowUp(added.id.clone()))?;
+                (record.body == fingerprint(kind)).then_some(record.seq)
+            }
+            CommandKind::Ask { question_id, .. } => {
+                let record = record_of(PermanentEffect::Question(question_id.clone()?))?;
+                (record.body == fingerprint(kind)).then_some(record.seq)
+            }
+            CommandKind::Open(_)
+            | CommandKind::Amend(_)
+            | CommandKind::Answer { .. }
+            | CommandKind::Notified { .. }
+            | CommandKind::Lock { .. }
+            | CommandKind::Unlock { .. }
+            | CommandKind::Pause { .. }
+            | CommandKind::Resume
+            | CommandKind::Extend { .. }
+            | CommandKind::Close { .. }
+            | CommandKind::Finalise { .. }
+            | CommandKind::UndoAward { .. }
+            | CommandKind::Cancel { .. }
+            | CommandKind::Tick => None,
+        }
+    }
+}
+
+impl KeyRecord {
+    /// Reports whether this is the record of that request. In records from before the book assigned
+    /// ids, a request without an id was given one before its fingerprint was taken.
+    fn matches(&self, command_fingerprint: u64, kind: &CommandKind) -> bool {
+        self.fingerprint == command_fingerprint
+            || (self.is_legacy
+                && self
+                    .with_assigned_id(kind)
+                    .is_some_and(|act| fingerprint(&act) == self.fingerprint))
+    }
+
+    /// Returns the command with the id that was assigned to it then.
+    fn with_assigned_id(&self, kind: &CommandKind) -> Option<CommandKind> {
+        let id = self.follow_up_id.clone()?;
+        let mut kind = kind.clone();
+        match &mut kind {
+            CommandKind::FollowUp(added) => added.id = id,
+            CommandKind::Ask { question_id, .. } => *question_id = Some(id),
+            CommandKind::Open(_)
+            | CommandKind::Propose(_)
+            | CommandKind::Amend(_)
+            | CommandKind::Withdraw { .. }
+            | CommandKind::Decline { .. }
+            | CommandKind::Answer { .. }
+            | CommandKind::See { .. }
+            | CommandKind::Notified { .. }
+            | CommandKind::Lock { .. }
+            | CommandKind::Unlock { .. }
+            | CommandKind::Pause { .. }
+            | CommandKind::Resume
+            | CommandKind::Extend { .. }
+            | CommandKind::Close { .. }
+            | CommandKind::Finalise { .. }
+            | CommandKind::UndoAward { .. }
+            | CommandKind::Cancel { .. }
+            | CommandKind::Tick => return None,
+        }
+        Some(kind)
+    }
+}
+
+/// Returns the key as sessions used to store it: with the seller's name before it.
+fn legacy_key(actor: &Actor, key: &IdempotencyKey) -> Option<IdempotencyKey> {
+    match actor {
+        Actor::Buyer => None,
+        Actor::Seller(seller) => IdempotencyKey::new(format!("{seller}:{key}")).ok(),
+    }
+}
+
+/// Returns the actor behind an event's key, for records that lack it.
+fn actor_of(order: &Order, kind: &EventKind) -> Actor {
+    let seller = match kind {
+        EventKind::NewProposal(proposed)
+        | EventKind::ProposalUpdate(ProposalUpdate::Amended { proposal: proposed, .. }) => {
+            Some(&proposed.seller)
+        }
+        EventKind::ProposalUpdate(ProposalUpdate::Withdrawn { proposal_id, .. }) => {
+            order.proposals.get(proposal_id).map(|held| &held.content.seller)
+        }
+        EventKind::ProposalUpdate(
+            ProposalUpdate::Declined { seller, .. }
+            | ProposalUpdate::Answered { seller, .. }
+            | ProposalUpdate::Asked { seller, .. },
+        )
+        | EventKind::SellerNotified { seller, .. }
+        | EventKind::EditLock { holder: seller, .. } => Some(seller),
+        EventKind::OrderOpened(_)
+        | EventKind::SellersSelected(_)
+        | EventKind::ProposalClosed { .. }
+        | EventKind::FollowUpAdded(_)
+        | EventKind::OrderPaused { .. }
+        | EventKind::OrderResumed
+        | EventKind::OrderExtended { .. }
+        | EventKind::ProposalsOpened { .. }
+        | EventKind::AwardPending { .. }
+        | EventKind::AwardUndone { .. }
+        | EventKind::OrderFinalised { .. }
+        | EventKind::OrderClosed { .. }
+        | EventKind::OrderCancelled { .. } => None,
+    };
+    seller.map_or(Actor::Buyer, |seller| Actor::Seller(seller.clone()))
+}

@@ -1,0 +1,174 @@
+//! The open orders to which each seller is invited, and its sessions that wait for more. The index
+//! changes when an order opens and when it ends; no event in between costs anything here. Each
+//! order has one place, a number that only grows, so a session needs one number too.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use futures_util::Stream;
+use orderstream_core::{Order, OrderKey, Reason, Refusal, SellerId, Tenant};
+use parking_lot::Mutex;
+
+use super::{OwnedOrders, OwnedOrdersInner};
+use crate::limits::SESSIONS_PER_SELLER_MAX;
+
+type TenantSeller = (Tenant, SellerId);
+
+/// The open orders of every seller of this processor.
+#[derive(Debug, Default)]
+pub(super) struct InvitationIndex {
+    state: Mutex<InvitationIndexState>,
+}
+
+#[derive(Debug, Default)]
+struct InvitationIndexState {
+    sellers: BTreeMap<TenantSeller, InvitationIndexEntry>,
+    last_place: u64,
+    last_session: u64,
+}
+
+#[derive(Debug, Default)]
+struct InvitationIndexEntry {
+    orders: BTreeMap<u64, Arc<OrderKey>>,
+    sessions: BTreeMap<u64, Option<Waker>>,
+}
+
+impl InvitationIndex {
+    /// Gives an order that opened a place; returns the wakers of the invited sellers' sessions.
+    pub(super) fn open(&self, order: &Order) -> (u64, Vec<Waker>) {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        let place = state.last_place.saturating_add(1);
+        state.last_place = place;
+        let key = Arc::new(order.key.clone());
+        let mut wakers = Vec::new();
+        for invitation in &order.invitations {
+            let name = (order.key.tenant.clone(), invitation.seller.clone());
+            let seller = state.sellers.entry(name).or_default();
+            seller.orders.insert(place, Arc::clone(&key));
+            wakers.extend(seller.sessions.values_mut().filter_map(Option::take));
+        }
+        (place, wakers)
+    }
+
+    /// Removes an order that has ended.
+    pub(super) fn end(&self, order: &Order, place: u64) {
+        let mut state = self.state.lock();
+        for invitation in &order.invitations {
+            let name = (order.key.tenant.clone(), invitation.seller.clone());
+            state.change(&name, |seller| drop(seller.orders.remove(&place)));
+        }
+    }
+
+    fn add_session(&self, name: &TenantSeller) -> Result<u64, Refusal> {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        let seller = state.sellers.entry(name.clone()).or_default();
+        if seller.sessions.len() >= SESSIONS_PER_SELLER_MAX {
+            let text = format!(
+                "{} has {SESSIONS_PER_SELLER_MAX} sessions here, the most that one seller may have",
+                name.1
+            );
+            return Err(Refusal::new(Reason::LimitReached, text));
+        }
+        let id = state.last_session.saturating_add(1);
+        state.last_session = id;
+        seller.sessions.insert(id, None);
+        Ok(id)
+    }
+
+    fn remove_session(&self, name: &TenantSeller, id: u64) {
+        self.state.lock().change(name, |seller| drop(seller.sessions.remove(&id)));
+    }
+
+    /// Returns the order at the next place after this one; where there is none, the waker is
+    /// stored.
+    fn next(
+        &self,
+        (name, id): (&TenantSeller, u64),
+        after: u64,
+        waker: &Waker,
+    ) -> Option<(u64, OrderKey)> {
+        let mut state = self.state.lock();
+        let seller = state.sellers.get_mut(name)?;
+        let next = seller.orders.range((Bound::Excluded(after), Bound::Unbounded)).next();
+        if let Some((place, key)) = next {
+            return Some((*place, OrderKey::clone(key)));
+        }
+        if let Some(waker_slot) = seller.sessions.get_mut(&id) {
+            *waker_slot = Some(waker.clone());
+        }
+        None
+    }
+
+    fn first(&self, name: &TenantSeller, limit: usize) -> Vec<OrderKey> {
+        let state = self.state.lock();
+        let seller = state.sellers.get(name);
+        let orders = seller.into_iter().flat_map(|seller| seller.orders.values());
+        orders.take(limit).map(|key| OrderKey::clone(key)).collect()
+    }
+}
+
+impl InvitationIndexState {
+    /// Changes the entry of a seller; one without orders and sessions is removed.
+    fn change(&mut self, name: &TenantSeller, change: impl FnOnce(&mut InvitationIndexEntry)) {
+        let Some(seller) = self.sellers.get_mut(name) else { return };
+        change(seller);
+        if seller.orders.is_empty() && seller.sessions.is_empty() {
+            self.sellers.remove(name);
+        }
+    }
+}
+
+/// The open orders that a seller is invited to: the existing ones, then each one that opens. The
+/// stream never ends, and yields each order once.
+#[derive(Debug)]
+pub struct Invitations {
+    inner: Arc<OwnedOrdersInner>,
+    name: TenantSeller,
+    id: u64,
+    after: u64,
+}
+
+impl Invitations {
+    /// Returns the first of the open orders, at most `limit`.
+    pub fn first(&self, limit: usize) -> Vec<OrderKey> {
+        self.inner.invitations.first(&self.name, limit)
+    }
+}
+
+impl Stream for Invitations {
+    type Item = OrderKey;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<OrderKey>> {
+        let this = (&self.name, self.id);
+        match self.inner.invitations.next(this, self.after, context.waker()) {
+            Some((place, key)) => {
+                self.after = place;
+                Poll::Ready(Some(key))
+            }
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Invitations {
+    fn drop(&mut self) {
+        self.inner.invitations.remove_session(&self.name, self.id);
+    }
+}
+
+impl OwnedOrders {
+    /// Adds a session of a seller.
+    ///
+    /// # Errors
+    /// The seller has too many sessions.
+    pub fn invitations(&self, tenant: Tenant, seller: SellerId) -> Result<Invitations, Refusal> {
+        let name = (tenant, seller);
+        let id = self.inner.invitations.add_session(&name)?;
+        Ok(Invitations { inner: Arc::clone(&self.inner), name, id, after: 0 })
+    }
+}

@@ -1,0 +1,175 @@
+//! The commands of clients, the interfaces for them, and their outcomes.
+
+use serde::{Deserialize, Serialize};
+
+/// A command of a seller or a buyer to an order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientCommand {
+    /// The buyer opens the order.
+    Open(OpeningParameters),
+    /// A seller's first version of a proposal.
+    Propose {
+        /// Its id.
+        proposal: String,
+    },
+    /// The seller sends the next version.
+    Amend {
+        /// Its id.
+        proposal: String,
+    },
+    /// The seller withdraws the proposal.
+    Withdraw {
+        /// Its id.
+        proposal: String,
+    },
+    /// The seller declines the invitation.
+    Decline,
+    /// The seller asks a question.
+    Ask,
+    /// The seller has seen the invitation.
+    See,
+    /// The seller takes a proposal's edit lock; the lease is drawn so that it names the command.
+    Lock {
+        /// The proposal's id.
+        proposal: String,
+        /// The duration of the lease, milliseconds.
+        lease_ms: u64,
+    },
+    /// The seller releases the edit lock.
+    Unlock {
+        /// The proposal's id.
+        proposal: String,
+    },
+    /// The buyer sends a follow-up.
+    FollowUp,
+    /// The buyer pauses the order.
+    Pause,
+    /// The buyer resumes the order.
+    Resume,
+    /// The buyer extends the order; the new lifetime is drawn so that it names the command.
+    Extend {
+        /// Milliseconds from the opening.
+        expires_in_ms: u64,
+    },
+    /// The buyer awards a proposal; with a time to undo it the award counts only later.
+    Award {
+        /// The awarded proposal's id.
+        proposal: String,
+        /// The time in which it can be undone, milliseconds; 0 counts at once.
+        undo_within_ms: u64,
+    },
+    /// The buyer undoes the pending award.
+    UndoAward,
+    /// The buyer closes the order without an award.
+    Close,
+    /// The buyer cancels the order.
+    Cancel,
+}
+
+/// The specification of an order that is opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpeningParameters {
+    /// The order's lifetime, milliseconds.
+    pub expires_in_ms: u64,
+    /// Set when proposals stay hidden before the deadline.
+    pub sealed: bool,
+    /// The invited sellers; empty for all.
+    pub sellers: Vec<String>,
+}
+
+impl ClientCommand {
+    /// Returns the proposal that it is about.
+    pub fn proposal(&self) -> Option<&str> {
+        match self {
+            Self::Propose { proposal }
+            | Self::Amend { proposal }
+            | Self::Withdraw { proposal }
+            | Self::Lock { proposal, .. }
+            | Self::Unlock { proposal }
+            | Self::Award { proposal, .. } => Some(proposal),
+            Self::Open(_)
+            | Self::Decline
+            | Self::Ask
+            | Self::See
+            | Self::FollowUp
+            | Self::Pause
+            | Self::Resume
+            | Self::Extend { .. }
+            | Self::UndoAward
+            | Self::Close
+            | Self::Cancel => None,
+        }
+    }
+
+    /// Reports whether it ends the order at once.
+    pub const fn is_end(&self) -> bool {
+        matches!(self, Self::Award { undo_within_ms: 0, .. } | Self::Close | Self::Cancel)
+    }
+}
+
+/// An interface of the product; the number is the processor's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientInterface {
+    /// A processor's REST.
+    Rest(usize),
+    /// A processor's unary calls.
+    Grpc(usize),
+    /// A processor's `SubmitProposals`.
+    Bulk(usize),
+    /// A seller's session at a processor.
+    Session(usize),
+    /// The requestor's REST.
+    Requestor,
+    /// The binary's own commands.
+    Cli,
+}
+
+/// The outcome of a command, as its client knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientOutcome {
+    /// Done; with the event's sequence number where the interface returns it.
+    Ok {
+        /// The event's sequence number.
+        seq: Option<u64>,
+    },
+    /// Not done, with the stable reason.
+    Fail {
+        /// The name of the reason.
+        reason: String,
+    },
+    /// Not known: no answer, an answer that was cut, an overloaded server, or a command that is
+    /// stored and not decided yet.
+    Unknown {
+        /// The cause, for people.
+        cause: String,
+    },
+}
+
+impl ClientOutcome {
+    /// Done, without a sequence number.
+    pub const SUCCESS: Self = Self::Ok { seq: None };
+
+    /// Returns an unknown outcome with this cause.
+    pub fn unknown(cause: impl Into<String>) -> Self {
+        Self::Unknown { cause: cause.into() }
+    }
+
+    /// Returns the outcome of a refusal; unknown for reasons that pass by themselves, or for which
+    /// the command may have been applied.
+    pub fn refused(reason: &str) -> Self {
+        const TRANSIENT: [&str; 6] =
+            ["OVERLOADED", "DRAINING", "STORAGE_UNAVAILABLE", "UNREACHABLE", "LIMIT_REACHED", ""];
+        if TRANSIENT.contains(&reason) {
+            return Self::unknown(reason);
+        }
+        Self::Fail { reason: reason.to_owned() }
+    }
+
+    /// Reports whether the client knows the outcome.
+    pub const fn is_known(&self) -> bool {
+        !matches!(self, Self::Unknown { .. })
+    }
+}
