@@ -7,22 +7,23 @@ use anyhow::{Context as _, bail};
 
 use crate::step;
 
-/// The environment variable of the folder, named as in controller-runtime's tests.
+/// The environment variable with the folder; controller-runtime's tests use the same name.
 pub(crate) const VARIABLE: &str = "KUBEBUILDER_ASSETS";
-/// The environment variable of a command that runs a cluster for tests; its arguments are in
+/// The environment variable with a command that runs a test cluster; its arguments are described in
 /// docs/testing.md.
 pub(crate) const TEST_CLUSTER: &str = "ORDERSTREAM_TEST_CLUSTER";
 const NAMES: [&str; 3] = ["etcd", "kube-apiserver", "kubectl"];
-/// The Kubernetes release that is built or downloaded; `xtask/kubernetes/go.mod` pins the same.
+/// The Kubernetes release that is built or downloaded; `xtask/kubernetes/go.mod` pins the same
+/// release.
 const VERSION: &str = "v1.34.4";
-/// The URL and the SHA-256 of Kubernetes' own test binaries, which are the last resort.
+/// The URL and the SHA-256 of Kubernetes' own test binaries, the last resort.
 const DOWNLOAD: (&str, &str) = (
     "https://github.com/kubernetes-sigs/controller-tools/releases/download/envtest-v1.34.1/\
      envtest-v1.34.1-linux-amd64.tar.gz",
     "c8500090806ed5ce4064eeeb2a5666476a5168c1f4ff0eadd54fe59b22c4baa7",
 );
 
-/// One way to fill the cache: its name and its function.
+/// A way to fill the cache: its name and its function.
 type AssetSource = (&'static str, fn(&Path, &Path) -> anyhow::Result<()>);
 
 /// The ways to fill the cache, in the order in which they are tried.
@@ -32,11 +33,11 @@ const SOURCES: [AssetSource; 3] = [
     ("the official test binaries", download),
 ];
 
-/// Finds the folder: the one of the environment variable, else a cache under `target`, filled by
-/// the first way that works. `None`, with a printed hint, where none does.
+/// Finds the folder: the one of the environment variable, or else a cache under `target`, filled by
+/// the first source that works. `None`, with a printed hint, if none does.
 ///
 /// # Errors
-/// When the variable names a folder that lacks a binary; with `CI=true`, when there is none.
+/// When the variable's folder lacks a binary; with `CI=true`, when there is no folder.
 pub(crate) fn find(root: &Path) -> anyhow::Result<Option<PathBuf>> {
     let named = std::env::var_os(VARIABLE).map(PathBuf::from);
     if let Some(dir) = named {
@@ -84,7 +85,7 @@ fn unpack(_root: &Path, cache: &Path) -> anyhow::Result<()> {
 }
 
 /// Builds one binary that serves as all three programs, depending on its name. Takes some minutes,
-/// once.
+/// only once.
 fn build(root: &Path, cache: &Path) -> anyhow::Result<()> {
     if Command::new("go").arg("version").output().is_err() {
         bail!("Go is not installed");
@@ -110,7 +111,7 @@ fn build(root: &Path, cache: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Downloads the official binaries for tests and checks their SHA-256.
+/// Downloads the official test binaries and checks their SHA-256.
 fn download(_root: &Path, cache: &Path) -> anyhow::Result<()> {
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
         bail!("these are pinned for Linux on x86-64 only");

@@ -1,13 +1,13 @@
-//! `cargo xtask bench`: the benchmarks, run in the shipped build.
+//! `cargo xtask bench`: runs the benchmarks with the release build.
 
 use std::path::Path;
 
 use crate::{assets, step};
 
-/// Builds and runs the bench with these arguments.
+/// Builds and runs the benchmarks with these arguments.
 ///
 /// # Errors
-/// When it cannot be built or fails.
+/// When they cannot be built or fail.
 pub(crate) fn run(root: &Path, args: &[String]) -> anyhow::Result<()> {
     let mut binary =
         step::cargo(root, &["build", "--profile", "dist", "--locked", "-p", "orderstream"]);

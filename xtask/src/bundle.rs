@@ -1,5 +1,6 @@
-//! The generated files beside the definitions: dashboards, the references of metrics and of the
-//! REST, and the chart's copies, because a chart takes no file from outside its folder.
+//! The generated files other than the custom resource definitions: dashboards, the references of
+//! metrics and of the REST APIs, and the chart's copies, because a chart cannot include files from
+//! outside its folder.
 
 use std::fs;
 use std::path::Path;
@@ -10,11 +11,11 @@ use crate::deploy::DocumentSet;
 use crate::tidy::TidyFinding;
 use crate::{dashboards, deploy};
 
-/// The chart's folder for files that templates read.
+/// The chart's folder of files for templates.
 const IN_CHART: &str = "deploy/helm/orderstream/files";
-/// The alerts, which are written by hand.
+/// The hand-written alerts.
 const ALERTS: &str = "deploy/alerts/orderstream.rules.yaml";
-/// The references for users, each a file that the binary prints.
+/// The reference pages, each of which the binary prints.
 const REFERENCES: [DocumentSet; 3] = [
     DocumentSet { dir: "docs/reference/metrics.md", verb: "metrics" },
     DocumentSet { dir: "docs/reference/openapi/processor.json", verb: "openapi processor" },
@@ -22,13 +23,13 @@ const REFERENCES: [DocumentSet; 3] = [
 ];
 const FIX: &str = "run `cargo xtask codegen`";
 
-/// A file that is generated: its path from the workspace's root, and its text.
+/// A generated file: its path from the workspace's root, and its text.
 type GeneratedFile = (String, String);
 
 /// Writes all files.
 ///
 /// # Errors
-/// When something cannot be made or written.
+/// When a file cannot be generated or written.
 pub(crate) fn write(root: &Path) -> anyhow::Result<()> {
     for (path, text) in files(root)? {
         let full = root.join(&path);
@@ -44,7 +45,7 @@ pub(crate) fn write(root: &Path) -> anyhow::Result<()> {
 /// Compares the stored files with the generated ones.
 ///
 /// # Errors
-/// When something cannot be made.
+/// When a file cannot be generated.
 pub(crate) fn check(root: &Path) -> anyhow::Result<Vec<TidyFinding>> {
     let stale = |(path, text): &GeneratedFile| {
         fs::read_to_string(root.join(path)).ok().as_deref() != Some(text.as_str())

@@ -1,5 +1,5 @@
 //! `cargo xtask chart`: checks the chart with Helm and the alerts with promtool. Helm and helm-docs
-//! are installed from their Go modules where they are missing; a missing promtool is reported.
+//! are installed from their Go modules if they are missing; a missing promtool is reported.
 
 use std::fs;
 use std::path::Path;
@@ -12,14 +12,14 @@ use crate::step;
 
 const CHART: &str = "deploy/helm/orderstream";
 const CASES: &str = "deploy/helm/tests";
-/// The APIs beyond the usual of a cluster with the Prometheus operator.
+/// The additional APIs of a cluster with the Prometheus operator.
 const APIS: [&str; 2] =
     ["--api-versions=monitoring.coreos.com/v1", "--api-versions=flowcontrol.apiserver.k8s.io/v1"];
 
 /// Runs all checks of the chart and of the alerts.
 ///
 /// # Errors
-/// The first check that fails.
+/// When a check fails.
 pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     alerts(root)?;
     let tools = root.join("target/tools/bin");
@@ -87,8 +87,8 @@ fn cases(root: &Path) -> anyhow::Result<Vec<Value>> {
     Ok(cases)
 }
 
-/// Judges a case, which either fails with one clear line, or renders objects with claims about
-/// them.
+/// Checks a case, which either expects a failure with one clear line, or rendered objects with
+/// certain properties.
 fn judge(case: &Value, output: &std::process::Output) -> anyhow::Result<()> {
     let stderr = String::from_utf8_lossy(&output.stderr);
     if let Some(expected) = case["fails"].as_str() {
@@ -126,7 +126,7 @@ fn documents(text: &str) -> anyhow::Result<Vec<Value>> {
         .collect()
 }
 
-/// Checks that the chart's page is what helm-docs generates from its values.
+/// Checks that the chart's page equals the one that helm-docs generates from its values.
 fn docs(root: &Path, tools: &Path) -> anyhow::Result<()> {
     let page = root.join(CHART).join("README.md");
     let before = fs::read_to_string(&page).unwrap_or_default();
@@ -144,7 +144,7 @@ mod tests {
     use mlua::{Lua, LuaSerdeExt as _};
     use serde_json::{Map, Value};
 
-    /// The settings whose keys are the user's or Kubernetes' own.
+    /// The settings with keys that are defined by the user or by Kubernetes.
     const FREE: [&str; 15] = [
         "affinity",
         "annotations",
@@ -189,7 +189,7 @@ mod tests {
         let values: Value = serde_saphyr::from_str(values).unwrap();
         let schema = include_str!("../../deploy/helm/orderstream/values.schema.json");
         let mut schema: Value = serde_json::from_str(schema).unwrap();
-        // Helm's own key, which it gives to every chart.
+        // Helm's own key, which every chart has.
         schema["properties"].as_object_mut().unwrap().remove("global");
         agree("", &values, &schema);
     }
@@ -204,7 +204,7 @@ mod tests {
                 is_documented |= text.starts_with("# -- ");
                 continue;
             }
-            // A key with text after it is a value, except below a key of `FREE`.
+            // A key followed by text is a value, except below a key in `FREE`.
             let is_value = text.split_once(": ").is_some();
             let is_free = text.split(':').next().is_some_and(|key| FREE.contains(&key))
                 || ["requests", "limits"].contains(&text.split(':').next().unwrap_or_default());
@@ -213,7 +213,7 @@ mod tests {
         }
     }
 
-    /// The cases are those of `deploy/argocd/testdata`.
+    /// The cases are in `deploy/argocd/testdata`.
     #[test]
     fn argo_cd_shows_every_order_health() {
         let script = include_str!("../../deploy/argocd/health.lua");

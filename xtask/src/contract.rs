@@ -1,5 +1,5 @@
 //! The public contract as one checked-in file: a line for each piece that others rely on, with a
-//! hash of its content without prose. A line is never changed; only additions are accepted.
+//! hash of its content without prose. Lines are never changed; only additions are accepted.
 
 mod openapi;
 mod piece;
@@ -37,10 +37,10 @@ const REASONS: &str = "docs/reference/errors";
 /// The hash of each piece, by its file and name.
 type Contract = BTreeMap<String, String>;
 
-/// Writes the file, and prints the differences from the stored one.
+/// Writes the file, and prints the differences from the stored file.
 ///
 /// # Errors
-/// When something cannot be read or written.
+/// When a source cannot be read, or the file cannot be written.
 pub(crate) fn write(root: &Path) -> anyhow::Result<()> {
     let fresh = fresh(root)?;
     let path = root.join(PATH);
@@ -56,7 +56,7 @@ pub(crate) fn write(root: &Path) -> anyhow::Result<()> {
 /// Compares the file with its sources.
 ///
 /// # Errors
-/// When something that it is written from cannot be read.
+/// When a source cannot be read.
 pub(crate) fn check(root: &Path) -> anyhow::Result<Vec<TidyFinding>> {
     let stored = fs::read_to_string(root.join(PATH)).unwrap_or_default();
     Ok(compare(&stored, &fresh(root)?))
@@ -67,7 +67,7 @@ fn text(contract: &Contract) -> String {
     lines.fold(HEAD.to_owned(), |text, line| text + &line)
 }
 
-/// Returns the differences between the stored text and the fresh pieces.
+/// Returns the differences between the stored text and the current pieces.
 fn compare(stored: &str, fresh: &Contract) -> Vec<TidyFinding> {
     let finding = |line, piece: &str, what: &str, fix: &str| {
         TidyFinding::new(PATH, line, &format!("{piece} {what}"), fix)
@@ -133,7 +133,7 @@ fn files(root: &Path, dir: &str, extension: &str) -> anyhow::Result<Vec<(String,
     Ok(files)
 }
 
-/// Adds the pieces of one file, each under a name of its own.
+/// Adds the pieces of one file, each under a unique name.
 fn add(contract: &mut Contract, file: &str, pieces: Vec<Piece>) -> anyhow::Result<()> {
     anyhow::ensure!(!pieces.is_empty(), "{file} holds nothing that others rely on");
     for piece in pieces {

@@ -1,4 +1,4 @@
-//! The Grafana dashboards as code: their panels, and the JSON that Grafana reads.
+//! The Grafana dashboards as code: their panels and their JSON.
 
 mod boards;
 mod panel;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use self::panel::Panel;
 
-/// The tag that links the dashboards with one another.
+/// The tag that links the dashboards to each other.
 const TAG: &str = "orderstream";
 
 /// A dashboard: rows of panels.
@@ -29,8 +29,8 @@ pub(crate) fn files() -> Vec<(String, String)> {
     boards::all().iter().map(file).collect()
 }
 
-/// Returns every expression of every panel, with its dashboard and panel, and with all variables
-/// replaced, for a Prometheus that scrapes one installation.
+/// Returns every expression of every panel with its dashboard and panel, and with all variables
+/// replaced, for a Prometheus that scrapes a single installation.
 pub(crate) fn expressions() -> Vec<(String, String)> {
     let mut all = Vec::new();
     for board in boards::all() {
@@ -73,8 +73,8 @@ fn json(board: &Board) -> Value {
     })
 }
 
-/// Lays out the rows one below the other, and the panels of a row from the left, with a new line
-/// where one does not fit.
+/// Lays out the rows one below the other, and the panels of a row from left to right; a panel that
+/// does not fit begins a new line.
 fn panels(board: &Board) -> Vec<Value> {
     let mut placed = Vec::new();
     let (mut id, mut y) = (0_u32, 0_u32);
@@ -108,7 +108,7 @@ fn datasource() -> Value {
     })
 }
 
-/// Makes a variable: a choice among the values of a label of the processes.
+/// Creates a variable: a choice among the values of a label.
 fn variable(label: &str, title: &str) -> Value {
     let of = if label == "pod" { "{namespace=~\"$namespace\"}" } else { "" };
     let query = format!("label_values(orderstream_build_info{of}, {label})");

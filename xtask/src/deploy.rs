@@ -1,5 +1,5 @@
-//! The documents that the binary prints and `deploy` holds: one file for each, named after what it
-//! defines.
+//! The documents that the binary prints and that are stored in `deploy`: one file each, named after
+//! its `metadata.name`.
 
 use std::fs;
 use std::path::Path;
@@ -12,13 +12,13 @@ use crate::tidy::TidyFinding;
 /// A set of documents of one kind.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DocumentSet {
-    /// The path at which they are stored, from the workspace's root.
+    /// The path of the stored documents, from the workspace's root.
     pub(crate) dir: &'static str,
-    /// The subcommand of the binary that prints them, with its arguments.
+    /// The binary's subcommand that prints the documents, with its arguments.
     pub(crate) verb: &'static str,
 }
 
-/// The custom resource definitions, and the controller's rights.
+/// The custom resource definitions, and the controller's permissions.
 pub(crate) const SETS: [DocumentSet; 2] = [
     DocumentSet { dir: "deploy/crds", verb: "crd" },
     DocumentSet { dir: "deploy/rbac", verb: "rbac" },
@@ -29,7 +29,7 @@ const FIX: &str = "run `cargo xtask codegen`";
 /// The result of running the subcommand.
 #[derive(Debug)]
 pub(crate) enum PrintOutcome {
-    /// It printed this YAML text.
+    /// The subcommand printed this YAML text.
     Text(String),
     /// The binary has no such subcommand.
     NoSubcommand,
@@ -72,7 +72,7 @@ impl DocumentSet {
         Ok(files)
     }
 
-    /// Compares the stored files with those of the binary's output.
+    /// Compares the stored files with the binary's output.
     pub(crate) fn check(
         self,
         stored: &[(String, String)],
@@ -158,7 +158,7 @@ mod tests {
 
     const TWO: &str = "---\nkind: A\nmetadata:\n  labels:\n  name: b.x\nspec: 1\n---\nmetadata:\n  name: \"a.x\"\n";
 
-    /// A document without a `metadata.name` goes to none.
+    /// A document without a `metadata.name` is not written to a file.
     #[test]
     fn documents_go_to_files_by_name() {
         let files = split(TWO);
@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(split("spec:\n  name: not-this\n"), []);
     }
 
-    /// Stale, missing and foreign files are found.
+    /// Stale, missing and surplus files are found.
     #[test]
     fn only_fresh_files_pass() {
         let (set, printed) = (SETS[0], split(TWO));

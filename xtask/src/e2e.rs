@@ -1,8 +1,8 @@
-//! `cargo xtask e2e`: the chart on a real cluster, from installation to removal, with all that an
-//! operator does to it in between.
+//! `cargo xtask e2e`: tests the chart on a real cluster, from installation to removal, with all the
+//! tasks of an operator in between.
 //!
-//! It uses the cluster of KUBECONFIG, with an image that the cluster can pull; without one, the
-//! test cluster, where there is one, with an image made here.
+//! It uses the cluster of KUBECONFIG, with an image that the cluster can pull; otherwise the test
+//! cluster, if there is one, with an image that is built here.
 
 mod backup;
 mod cluster;
@@ -28,7 +28,7 @@ use self::cluster::Cluster;
 use crate::assets::{TEST_CLUSTER, test_cluster};
 use crate::{image, step};
 
-/// The options of a run, as on the command line.
+/// The command-line options of a run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct E2eOptions {
     pub(crate) image: Option<String>,
@@ -36,7 +36,7 @@ pub(crate) struct E2eOptions {
     pub(crate) only: Vec<String>,
 }
 
-/// The network that this process runs in.
+/// The network in which this process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NetworkLocation {
     /// Anywhere outside the cluster's network.
@@ -48,7 +48,7 @@ pub(crate) enum NetworkLocation {
 /// One step: its name and its function.
 type E2eStep = (&'static str, fn(&Cluster) -> anyhow::Result<()>);
 
-/// The steps in their order; each builds on those before it.
+/// The steps in order; each depends on those before it.
 const STEPS: [E2eStep; 10] = [
     ("install", install::run),
     ("orders", orders::run),
@@ -65,7 +65,7 @@ const STEPS: [E2eStep; 10] = [
 /// Runs the steps.
 ///
 /// # Errors
-/// The first step that fails.
+/// When a step fails.
 pub(crate) fn run(
     root: &Path,
     options: &E2eOptions,
@@ -108,7 +108,7 @@ pub(crate) fn run(
     result
 }
 
-/// Installs Helm where it is missing.
+/// Installs Helm if it is missing.
 fn tools(root: &Path) -> anyhow::Result<PathBuf> {
     let dir = root.join("target/tools/bin");
     let mut install = Command::new(root.join("deploy/tools/install"));

@@ -1,6 +1,6 @@
-//! `cargo xtask fuzz`: libFuzzer over each target of `crates/fuzz`, starting from its corpus. The
-//! coverage that guides it is compiled into this workspace's crates only, by the installed
-//! toolchain: no other toolchain is needed, and dependencies are built once.
+//! `cargo xtask fuzz`: runs libFuzzer on each target of `crates/fuzz`, starting from its corpus.
+//! Only this workspace's crates are instrumented for coverage, by the installed toolchain: no other
+//! toolchain is needed, and dependencies are built once.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,26 +12,27 @@ use anyhow::{Context as _, bail};
 
 use crate::step;
 
-/// The time that each target runs for a commit, seconds.
+/// The time for which each target runs for a commit, seconds.
 pub(crate) const SECONDS_EACH: u64 = 20;
-/// The fixed seed of a run for a commit, so that a finding is due to the change and not to chance.
+/// The fixed seed of a run for a commit, so that a finding is caused by the change and not by
+/// chance.
 pub(crate) const SEED: u32 = 1;
-/// The seed of a longer run: 0, for which libFuzzer draws one.
+/// The seed of a longer run: 0 makes libFuzzer draw one.
 pub(crate) const ANY_SEED: u32 = 0;
 /// The folder of the corpora.
 const CORPUS: &str = "crates/fuzz/corpus";
-/// The folder that a run writes to: new inputs, logs, and inputs that failed.
+/// The folder for a run's new inputs, logs, and failing inputs.
 const OUTPUT: &str = "target/fuzz";
-/// A file system in memory, on which a target that writes files waits for no sync.
+/// An in-memory file system, on which targets that write files do not wait for syncs.
 const MEMORY_DISK: &str = "/dev/shm";
-/// The number of targets that run at the same time.
+/// The number of targets that run concurrently.
 const AT_ONCE: usize = 2;
 /// The time limit of one input, seconds.
 const INPUT_SECONDS_MAX: u32 = 20;
 /// The memory limit of a fuzzer, MB.
 const MEMORY_MB_MAX: u32 = 2_048;
 
-/// Runs every target, or those that are named, for `seconds_each`.
+/// Runs every target, or only the given ones, for `seconds_each`.
 ///
 /// # Errors
 /// When the fuzzer cannot be built, or an input fails; the error has the command that replays it.
@@ -70,7 +71,7 @@ fn build(root: &Path) -> anyhow::Result<PathBuf> {
     build.args(["--features", "orderstream-fuzz/libfuzzer"]);
     build.env("RUSTC_WORKSPACE_WRAPPER", root.join("xtask/fuzz/instrument"));
     step::run("build the fuzzer", &mut build)?;
-    // The next build of the same crates without coverage does not overwrite it.
+    // Copied, so that the next build without coverage does not overwrite it.
     let built = root.join("target/debug/examples/fuzz");
     let copy = root.join(OUTPUT).join("fuzz");
     fs::create_dir_all(root.join(OUTPUT))?;
@@ -78,7 +79,7 @@ fn build(root: &Path) -> anyhow::Result<PathBuf> {
     Ok(copy)
 }
 
-/// Returns the targets, all or those named: each has a corpus.
+/// Returns all targets or only the given ones; each has a corpus.
 fn targets(root: &Path, only: &[String]) -> anyhow::Result<Vec<String>> {
     let mut all = BTreeSet::new();
     for entry in fs::read_dir(root.join(CORPUS)).context(CORPUS)? {
@@ -123,7 +124,7 @@ fn log(root: &Path, target: &str) -> PathBuf {
     root.join(OUTPUT).join(format!("{target}.log"))
 }
 
-/// Returns the last line in which libFuzzer reports its progress.
+/// Returns libFuzzer's last progress line.
 fn last_line(log: &str) -> &str {
     let is_count = |line: &&str| {
         line.strip_prefix('#').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
@@ -131,8 +132,8 @@ fn last_line(log: &str) -> &str {
     log.lines().rfind(is_count).unwrap_or("no input was played")
 }
 
-/// Formats the report of an input that failed: the panic, the input's path, and the command that
-/// replays it.
+/// Formats the report of a failing input: the panic, the input's path, and the command that replays
+/// it.
 fn failure_report(target: &str, log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
     let panic = lines.iter().position(|line| line.contains("panicked at"));
@@ -148,7 +149,7 @@ fn failure_report(target: &str, log: &str) -> String {
     )
 }
 
-/// Returns the time of each target, seconds, when all of them share so many minutes.
+/// Returns the time for each target, seconds, if all of them share a number of minutes.
 ///
 /// # Errors
 /// When the corpora cannot be listed.
@@ -162,7 +163,7 @@ pub(crate) fn share(root: &Path, minutes: u64, only: &[String]) -> anyhow::Resul
 mod tests {
     use super::*;
 
-    /// The report has the panic and the command that plays the input.
+    /// The report has the panic and the command that replays the input.
     #[test]
     fn failing_inputs_are_reported_with_replay() {
         let log = "#7 NEW cov: 3\nthread panicked at src/wire.rs:50:13:\nleft: 1\n\
@@ -174,7 +175,7 @@ mod tests {
         assert_eq!(last_line(log), "#7 NEW cov: 3");
     }
 
-    /// The lines of the recommended dictionary, which also begin with `#`, are not taken for it.
+    /// The lines of the recommended dictionary also begin with `#`, but are not progress lines.
     #[test]
     fn the_last_progress_line_is_reported() {
         let log = "#9\tDONE cov: 4\n###### End of recommended dictionary. ######\nDone 9 runs\n";

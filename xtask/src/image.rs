@@ -1,6 +1,6 @@
-//! `cargo xtask image`: the runtime image as an archive that `docker load`, `ctr images import` and
-//! `skopeo copy` take, made from one static binary without any container tool. It holds the same
-//! files as the last stage of the Dockerfile, which is tried too where buildah is installed.
+//! `cargo xtask image`: builds the runtime image as an archive, for `docker load`, `skopeo copy`
+//! and `ctr images import`, from one static binary and without any container tool. It has the same
+//! files as the last stage of the Dockerfile, which is also tested if buildah is installed.
 
 mod archive;
 mod dockerfile;
@@ -14,30 +14,30 @@ use anyhow::{Context as _, bail};
 use self::archive::{LayerEntry, OciImage};
 use crate::step;
 
-/// The image's name, to which the version is added where no tag is given.
+/// The image's name; if no tag is given, the version is added.
 pub(crate) const NAME: &str = "ghcr.io/orderstream/orderstream";
 /// The user and group id of the process in the image.
 const USER: u64 = 65_532;
-/// The most bytes of the compressed image.
+/// The largest compressed image, bytes.
 const BYTES_MAX: u64 = 25 * 1024 * 1024;
 /// The targets of a static binary, in order of preference, each with its C compiler.
 const TARGETS: [(&str, &str); 2] =
     [("x86_64-unknown-linux-musl", "musl-gcc"), ("x86_64-unknown-linux-gnu", "cc")];
-/// The path of the public authorities' certificates, on this machine and in the image.
+/// The path of the public certificate authorities, on this machine and in the image.
 const CERTIFICATES: &str = "etc/ssl/certs/ca-certificates.crt";
 const ZONES: &str = "usr/share/zoneinfo";
 
 /// The build of the binary in the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Build {
-    /// As it is shipped.
+    /// The release build.
     Shipped,
-    /// Quicker to build, larger and a little slower: for tests.
+    /// A build for tests, which is faster to build, larger and a little slower.
     Quick,
 }
 
 impl Build {
-    /// Returns cargo's profile, which is also the name of its folder.
+    /// Returns the name of cargo's profile, which is also that of its folder.
     const fn profile(self) -> &'static str {
         match self {
             Self::Shipped => "dist",
@@ -49,7 +49,7 @@ impl Build {
 /// Builds the binary and the archive; returns the image's name with its tag.
 ///
 /// # Errors
-/// When the build fails, the binary is not static, or the image is larger than it may be.
+/// When the build fails, the binary is not static, or the image is too large.
 pub(crate) fn run(root: &Path, output: &Path, name: &str, build: Build) -> anyhow::Result<String> {
     let name = if name.rsplit('/').next().is_some_and(|last| last.contains(':')) {
         name.to_owned()
@@ -81,7 +81,7 @@ fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1_000_000.0
 }
 
-/// Builds a static binary: for musl where that target is installed, else with a static glibc.
+/// Builds a static binary: for musl if that target is installed, otherwise with a static glibc.
 fn build_binary(root: &Path, build: Build) -> anyhow::Result<PathBuf> {
     let installed = step::output(Command::new("rustc").args(["--print", "sysroot"]))?;
     let sysroot = PathBuf::from(String::from_utf8_lossy(&installed.stdout).trim());
@@ -153,7 +153,7 @@ fn zones(host: &Path, dir: &Path, entries: &mut Vec<LayerEntry>) -> anyhow::Resu
     Ok(())
 }
 
-/// Returns the labels that describe the image to people and tools.
+/// Returns the labels that describe the image.
 fn labels(root: &Path) -> anyhow::Result<Vec<(String, String)>> {
     let mut git = Command::new("git");
     git.current_dir(root).args(["rev-parse", "HEAD"]);

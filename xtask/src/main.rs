@@ -1,5 +1,5 @@
-//! The commands of CI and developers: `cargo xtask test | tidy | codegen | bench | image | …`, and
-//! the rigs.
+//! Commands for CI and developers: `cargo xtask test | tidy | codegen | bench | image | …`, and the
+//! rigs.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -32,70 +32,70 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser;
 
-/// The commands of CI and developers.
+/// Commands for CI and developers.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum XtaskCommand {
-    /// Build the binary, then run every test of the workspace, doc tests included.
+    /// Build the binary, then run every test of the workspace, including doc tests.
     Test {
-        /// The number of seeds of the simulation; when absent, the tests' own number.
+        /// The number of seeds of the simulation; by default the tests' own number.
         #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
         seeds: Option<u64>,
     },
-    /// Check what the compiler and clippy cannot: dependencies, sizes, forms, fresh files.
+    /// Check what the compiler and clippy cannot: dependencies, sizes, formats, generated files.
     Tidy,
-    /// Measure the processor beside bare servers, as ratios in one run.
+    /// Compare the processor with bare servers in one run.
     Bench {
-        /// Passed on: `--seconds`, `--streams`, `--memory`.
+        /// Forwarded arguments: `--seconds`, `--streams`, `--memory`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Torture the binary as a black box: random clients and faults, and a judge of all that they
-    /// observed.
+    /// Test the binary as a black box: random clients and faults, and a check of everything that
+    /// they observed.
     Torture {
-        /// Passed on: `--seeds 0-99`, `--minutes`, `--case all`, `--jobs`.
+        /// Forwarded arguments: `--seeds 0-99`, `--minutes`, `--case all`, `--jobs`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
     /// Check the chart with Helm and the alerts with promtool.
     Chart,
-    /// Make the container image as an archive, without any container tool.
+    /// Build the container image as an archive, without any container tool.
     Image {
         /// The path of the archive.
         #[arg(long, default_value = "target/image/orderstream.tar")]
         output: PathBuf,
-        /// The image's name, tag included; the version is the default tag.
+        /// The image's name with its tag; the default tag is the version.
         #[arg(long, default_value = image::NAME)]
         name: String,
     },
-    /// Install the chart on a real cluster and run through all that an operator does to it.
+    /// Install the chart on a real cluster and run through all the tasks of an operator.
     E2e {
-        /// An image that the cluster can pull; when absent, one is built and loaded into the
-        /// cluster for tests (`ORDERSTREAM_TEST_CLUSTER`).
+        /// An image that the cluster can pull; by default one is built and loaded into the test
+        /// cluster (`ORDERSTREAM_TEST_CLUSTER`).
         #[arg(long)]
         image: Option<String>,
-        /// Leave the installation as it is at the end, to inspect it.
+        /// Keep the installation at the end, to inspect it.
         #[arg(long)]
         keep: bool,
         /// Run only these steps.
         #[arg(long, value_delimiter = ',')]
         only: Vec<String>,
-        /// Set when it runs inside the cluster's network already.
+        /// Set if it already runs inside the cluster's network.
         #[arg(long, hide = true)]
         inside: bool,
     },
-    /// Simulate power cuts of the journal and of the whole product at random moments.
+    /// Simulate power cuts of the journal and of the whole product at random times.
     Powercut {
-        /// The number of cuts of each.
+        /// The number of cuts of the journal, and of the product.
         #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
         cuts: u64,
         /// The first seed.
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
-    /// Fuzz all code that parses untrusted input, from the corpora on, guided by coverage.
+    /// Fuzz all code that parses untrusted input, starting from the corpora, guided by coverage.
     Fuzz {
-        /// The total time, from a random seed; when absent, 20 seconds for each target from a fixed
+        /// The total time, with a random seed; by default 20 seconds for each target with a fixed
         /// seed.
         #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
         minutes: Option<u64>,
@@ -103,9 +103,10 @@ enum XtaskCommand {
         #[arg(long, value_delimiter = ',')]
         only: Vec<String>,
     },
-    /// Plant one change at a time, each of which breaks a promise, and run the test that must fail.
+    /// Plant one change at a time, each of which breaks a guarantee, and run the test that must
+    /// fail.
     Mutants {
-        /// Plant only the mutants of these names.
+        /// Plant only the mutants with these names.
         #[arg(long, value_delimiter = ',')]
         only: Vec<String>,
         /// Print the lists and plant nothing.
@@ -117,12 +118,12 @@ enum XtaskCommand {
         /// The total time, minutes.
         #[arg(long, default_value_t = 480, value_parser = clap::value_parser!(u64).range(10..))]
         minutes: u64,
-        /// The first seed; drawn from the clock when absent.
+        /// The first seed; by default drawn from the clock.
         #[arg(long)]
         seed: Option<u64>,
     },
-    /// Regenerate the generated files: the wire code, the definitions and the rights under
-    /// `deploy`.
+    /// Regenerate the generated files: the wire code, and the custom resource definitions and
+    /// permissions under `deploy`.
     Codegen,
     /// Regenerate the file of the public contract; review accepts additions only.
     Contract,
@@ -176,7 +177,7 @@ fn run(command: XtaskCommand) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Returns the workspace's root folder, wherever the command was called.
+/// Returns the workspace's root folder, regardless of the working directory.
 fn root() -> anyhow::Result<PathBuf> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().map(Path::to_path_buf).context("xtask lies in the workspace's root")

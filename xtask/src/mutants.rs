@@ -1,10 +1,11 @@
 //! `cargo xtask mutants`: plants one change at a time in a copy of the tree and runs the test that
-//! is named for it, which must fail in its time. A mutant that survives is a promise that no test
-//! protects.
+//! is assigned to it, which must fail within its time limit. A mutant that survives is a guarantee
+//! that no test protects.
 //!
 //! ```text
 //! copy the tree -> build each test program, its tests must pass -> for each mutant:
-//!     plant -> build its program -> run the test -> Found | Survived | TimedOut | DoesNotBuild -> take out
+//!     plant -> build its program -> run the test -> Caught | Survived | TimedOut | DoesNotBuild
+//!     -> revert
 //! ```
 
 pub(crate) mod list;
@@ -22,13 +23,12 @@ use serde_json::Value;
 use self::list::{Mutant, Test};
 use crate::step;
 
-/// The copy that is changed; it and its build stay for the next run.
+/// The copy that is changed; the copy and its build are kept for the next run.
 const COPY: &str = "target/mutants/tree";
-/// The exit code of `timeout` when the time was over; [`KILLED`] when it had to kill.
+/// The exit code of `timeout` after a timeout; [`KILLED`] if it had to kill the process.
 const TIMED_OUT: i32 = 124;
 const KILLED: i32 = 137;
-/// The factor on a test's time limit while nothing is planted: a busy machine does not break a
-/// promise.
+/// The factor on a test's time limit while nothing is planted, to allow for a busy machine.
 const SLACK_FACTOR: u32 = 4;
 
 /// The result of one mutant.
@@ -51,10 +51,10 @@ impl fmt::Display for MutantOutcome {
     }
 }
 
-/// Plants the mutants of these names, or all, and prints the result of each.
+/// Plants the mutants with these names, or all, and prints the result of each.
 ///
 /// # Errors
-/// When the lists are wrong, or a test fails with nothing planted.
+/// When the lists are invalid, or a test fails with nothing planted.
 pub(crate) fn run(root: &Path, only: &[String]) -> anyhow::Result<ExitCode> {
     let mutants = select(root, only)?;
     let copy = TreeCopy::make(root)?;
@@ -79,7 +79,7 @@ pub(crate) fn run(root: &Path, only: &[String]) -> anyhow::Result<ExitCode> {
 /// Prints the lists.
 ///
 /// # Errors
-/// When they cannot be read.
+/// When the lists cannot be read.
 pub(crate) fn print(root: &Path) -> anyhow::Result<ExitCode> {
     for mutant in select(root, &[])? {
         println!("{}: {}\n    {} -> {}", mutant.name, mutant.breaks, mutant.file, mutant.test.name);
@@ -98,7 +98,7 @@ fn select(root: &Path, only: &[String]) -> anyhow::Result<Vec<Mutant>> {
     Ok(all.into_iter().filter(is_selected).collect())
 }
 
-/// Groups the tests that find these mutants by the program that has them.
+/// Groups the tests that catch these mutants by their program.
 fn by_program(mutants: &[Mutant]) -> BTreeMap<Vec<String>, BTreeSet<&Test>> {
     let mut programs: BTreeMap<_, BTreeSet<&Test>> = BTreeMap::new();
     for Mutant { test, .. } in mutants {
@@ -107,7 +107,7 @@ fn by_program(mutants: &[Mutant]) -> BTreeMap<Vec<String>, BTreeSet<&Test>> {
     programs
 }
 
-/// The result of one mutant, and the seconds it took.
+/// The result of one mutant, with its times in seconds.
 #[derive(Debug)]
 struct MutantRun {
     outcome: MutantOutcome,
@@ -122,8 +122,8 @@ struct TreeCopy {
 }
 
 impl TreeCopy {
-    /// Makes the copy equal to the files that git knows, without writing files that are equal
-    /// already.
+    /// Makes the copy equal to the files that git tracks, without writing files that are already
+    /// equal.
     fn make(root: &Path) -> anyhow::Result<Self> {
         let dir = root.join(COPY);
         let mut git = Command::new("git");
@@ -202,7 +202,7 @@ impl TreeCopy {
         cargo
     }
 
-    /// Builds the test's program, and the binary where it runs one; `None` where they do not build.
+    /// Builds the test's program, and the binary if the test runs it; `None` if they do not build.
     fn build(&self, test: &Test) -> anyhow::Result<Option<PathBuf>> {
         if test.needs_binary() {
             let mut binary = self.cargo(&["build", "--quiet", "--locked", "-p", "orderstream"]);
@@ -219,8 +219,8 @@ impl TreeCopy {
         program.map(Some).with_context(|| format!("cargo names no program for {}", test.name))
     }
 
-    /// Runs tests of one program, in a process group that is killed after the time limit; returns
-    /// their output too.
+    /// Runs tests of one program, in a process group that is killed after the time limit; also
+    /// returns their output.
     fn run_tests(
         &self,
         program: &Path,
@@ -244,7 +244,7 @@ impl TreeCopy {
     }
 }
 
-/// Returns the test program that cargo's messages name.
+/// Returns the test program from cargo's messages.
 fn program(messages: &str) -> Option<PathBuf> {
     messages.lines().rev().find_map(|line| {
         let message: Value = serde_json::from_str(line).ok()?;
@@ -270,7 +270,7 @@ fn remove_surplus(copy: &Path, dir: &Path, tracked: &BTreeSet<&str>) -> anyhow::
 mod tests {
     use super::*;
 
-    /// They are found among cargo's other messages and programs.
+    /// Test programs are found among cargo's other messages and programs.
     #[test]
     fn test_programs_are_found_in_messages() {
         let messages = r#"{"reason":"compiler-artifact","profile":{"test":false},"executable":"/b/orderstream"}

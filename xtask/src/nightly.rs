@@ -1,12 +1,12 @@
-//! `cargo xtask nightly`: runs every rig that finds what the tests of a commit are too short for,
-//! for the given time and each on new seeds; at the end it reports what was run.
+//! `cargo xtask nightly`: runs every rig whose findings need more time than the tests of a commit
+//! have, for the given time and on new seeds; at the end it reports what was run.
 //!
 //! ```text
-//! minutes -> a share for each rig -> rounds of new seeds until the share is over -> what was run
+//! minutes -> a share for each rig -> rounds of new seeds until the share is used up -> report
 //! ```
 //!
-//! A rig that finds something does not stop the others; the exit code reports it, and the rig's
-//! output has the command that plays the same again.
+//! A rig with a finding does not stop the others; the exit code reports it, and the rig's output
+//! has the command that reproduces it.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -16,19 +16,19 @@ use anyhow::Context as _;
 
 use crate::{fuzz, mutants, powercut, step, torture};
 
-/// The number of seeds that the simulation plays in one round.
+/// The number of the simulation's seeds in one round.
 const SIMULATED_IN_A_ROUND: u64 = 50_000;
 /// The number of power cuts in one round.
 const CUTS_IN_A_ROUND: u64 = 300;
-/// The number of seeds of the black box in one round.
+/// The number of the black-box test's seeds in one round.
 const TORTURED_IN_A_ROUND: u64 = 20;
-/// The upper bound of drawn seeds, so that one is easy to write down.
+/// The upper bound of drawn seeds, so that they are short.
 const SEEDS_BELOW: u64 = 1_000_000_000;
 /// The environment variable from which the simulation reads the number of seeds.
 const SEEDS_VARIABLE: &str = "SEEDS";
 const FIRST_SEED_VARIABLE: &str = "SIM_FIRST_SEED";
 
-/// The work of a rig, and its failure where a promise was broken.
+/// The work of a rig, and its failure if a guarantee was broken.
 struct RigReport {
     rig: &'static str,
     rounds: u64,
@@ -41,14 +41,14 @@ struct RigReport {
 pub(crate) struct NightlyOptions {
     /// The total time, minutes.
     pub(crate) minutes: u64,
-    /// The first seed; drawn from the clock when absent.
+    /// The first seed; drawn from the clock if absent.
     pub(crate) seed: Option<u64>,
 }
 
 /// Runs all rigs and prints what was run.
 ///
 /// # Errors
-/// When the clock cannot be read. The exit code reports whether a rig found something.
+/// When the clock cannot be read. The exit code reports whether a rig had a finding.
 pub(crate) fn run(root: &Path, options: NightlyOptions) -> anyhow::Result<ExitCode> {
     let first = options.seed.map_or_else(drawn_seed, Ok)?;
     let share =
@@ -84,7 +84,7 @@ fn drawn_seed() -> anyhow::Result<u64> {
     Ok(since.as_secs() % SEEDS_BELOW)
 }
 
-/// Plays rounds of `step` seeds each until the time is over or a round fails; at least one.
+/// Runs rounds of `step` seeds each until the time is up or a round fails; at least one.
 fn rounds(
     rig: &'static str,
     time: Duration,
@@ -145,7 +145,7 @@ mod tests {
 
     use super::*;
 
-    /// They stop at the end of their time, after at least one round, or at a failure.
+    /// Rigs stop at the end of their time, after at least one round, or at a failure.
     #[test]
     fn rigs_play_new_seeds_until_stopped() {
         let seeds = RefCell::new(Vec::new());

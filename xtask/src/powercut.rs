@@ -1,4 +1,4 @@
-//! `cargo xtask powercut`: makes more power cuts than a run of all tests, from a given seed.
+//! `cargo xtask powercut`: simulates more power cuts than a run of all tests, from a given seed.
 
 use std::path::Path;
 
@@ -9,10 +9,10 @@ const CUTS_VARIABLE: &str = "POWERCUT_CUTS";
 /// The environment variable from which the tests read the first seed.
 const SEED_VARIABLE: &str = "POWERCUT_SEED";
 
-/// Cuts the power of the journal, then of the whole product.
+/// Simulates power cuts of the journal, then of the whole product.
 ///
 /// # Errors
-/// When a step fails; its output has the seed and the command that runs it again.
+/// When a step fails; its output has the seed and the command that reproduces it.
 pub(crate) fn run(root: &Path, cuts: u64, seed: u64) -> anyhow::Result<()> {
     let mut build = step::cargo(root, &["build", "--locked", "-p", "orderstream"]);
     step::run("build the binary that loses its power", &mut build)?;

@@ -1,5 +1,5 @@
-//! Tools for tests from `PyPI`: each is in a virtual environment of its own under `target`, made
-//! once for each list of requirements.
+//! Test tools from `PyPI`: each is in a virtual environment of its own under `target`, which is
+//! created once for each list of requirements.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,28 +9,29 @@ use anyhow::{Context as _, bail};
 
 use crate::step;
 
-/// A tool, and the variable by which tests find it.
+/// A tool, and the environment variable by which tests find it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tool {
-    /// The name of its requirements, under `xtask/python`, and of its environment, under
+    /// The name of the tool's requirements under `xtask/python`, and of its environment under
     /// `target/python`.
     pub(crate) name: &'static str,
     /// The program in the environment.
     pub(crate) program: &'static str,
-    /// The environment variable of the program's path.
+    /// The environment variable with the program's path.
     pub(crate) variable: &'static str,
 }
 
-/// The tool that sends a REST API requests that its document allows, and some that it does not.
+/// The tool that sends requests to a REST API, both valid and invalid according to its OpenAPI
+/// document.
 pub(crate) const SCHEMATHESIS: Tool =
     Tool { name: "schemathesis", program: "st", variable: "ORDERSTREAM_TEST_SCHEMATHESIS" };
 
 impl Tool {
-    /// Finds the program: the one of the environment variable, else one that is installed here.
-    /// `None`, with a printed hint, where there is no Python.
+    /// Finds the program: the one of the environment variable, or else one that is installed here.
+    /// `None`, with a printed hint, if Python is missing.
     ///
     /// # Errors
-    /// When it cannot be installed with Python present; with `CI=true`, when there is no Python.
+    /// When it cannot be installed although Python exists; with `CI=true`, when Python is missing.
     pub(crate) fn find(self, root: &Path) -> anyhow::Result<Option<PathBuf>> {
         if let Some(named) = std::env::var_os(self.variable) {
             return Ok(Some(PathBuf::from(named)));

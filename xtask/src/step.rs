@@ -1,4 +1,4 @@
-//! One step of an xtask command: a header, then the program itself.
+//! One step of an xtask command: a header, then the program's output.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 
-/// The prefixes of variables that cargo sets for a program's own package. They are removed: a
-/// dependency's build script runs again where one differs, and its dependents are built again.
+/// The prefixes of environment variables that cargo sets for a program's own package. They are
+/// removed: if one differs, a dependency's build script runs again and its dependents are rebuilt.
 const OF_THIS_PACKAGE: [&str; 2] = ["CARGO_MANIFEST_", "CARGO_PKG_"];
 
-/// Returns the cargo that started this program, to run in the workspace's root as if it was typed
-/// there.
+/// Returns the cargo that started this program, as if it were called from the shell in the
+/// workspace's root.
 pub(crate) fn cargo(root: &Path, args: &[&str]) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
@@ -25,7 +25,7 @@ pub(crate) fn cargo(root: &Path, args: &[&str]) -> Command {
     command
 }
 
-/// Prints the step, runs it with its output shown, and prints the time that it took.
+/// Prints the step, runs it with its output on the terminal, and prints the time that it took.
 ///
 /// # Errors
 /// When the command cannot be started or exits with a code other than 0.
@@ -48,7 +48,7 @@ pub(crate) fn output(command: &mut Command) -> anyhow::Result<Output> {
     command.output().with_context(|| format!("start `{}`", line(command)))
 }
 
-/// Formats the command as one would type it.
+/// Formats the command as typed in a shell.
 fn line(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let program = program.file_name().unwrap_or_default().to_string_lossy().into_owned();

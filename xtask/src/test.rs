@@ -1,5 +1,5 @@
-//! `cargo xtask test`: builds the binary first, because process tests and the black box run it,
-//! then runs every test, then those behind a feature.
+//! `cargo xtask test`: builds the binary first, because process tests and the black-box test run
+//! it, then runs every test, then those behind a feature.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,12 +11,12 @@ use crate::{assets, step};
 
 /// The environment variable from which the simulation reads the number of seeds.
 const SEEDS_VARIABLE: &str = "SEEDS";
-/// The environment variable from which the tests of NATS read the server's path.
+/// The environment variable from which the NATS tests read the server's path.
 const NATS_VARIABLE: &str = "ORDERSTREAM_TEST_NATS";
-/// The environment variable from which the tests of HTTP/2 read h2spec's path.
+/// The environment variable from which the HTTP/2 tests read h2spec's path.
 const H2SPEC_VARIABLE: &str = "ORDERSTREAM_TEST_H2SPEC";
 
-/// Builds the binary and runs every test of the workspace, doc tests included.
+/// Builds the binary and runs every test of the workspace, including doc tests.
 ///
 /// # Errors
 /// When a step fails; the later steps are not run.
@@ -49,8 +49,8 @@ pub(crate) fn run(root: &Path, seeds: Option<u64>) -> anyhow::Result<()> {
     step::run("test notifications over NATS", &mut test)
 }
 
-/// Finds a program that is built from its Go module: the one of the environment variable, else one
-/// that is built here. `None`, with a printed hint, where there is no Go.
+/// Finds a program that is built from its Go module: the one of the environment variable, or else
+/// one that is built here. `None`, with a printed hint, if Go is missing.
 fn go_program(root: &Path, name: &str, variable: &str) -> anyhow::Result<Option<PathBuf>> {
     if let Some(named) = std::env::var_os(variable) {
         return Ok(Some(PathBuf::from(named)));

@@ -1,13 +1,14 @@
-//! `cargo xtask torture`: the binary under drawn clients and faults, judged from outside.
+//! `cargo xtask torture`: runs the binary with random clients and faults, and checks it from
+//! outside.
 
 use std::path::Path;
 
 use crate::step;
 
-/// Builds the binary and plays the torture rig against it with these arguments.
+/// Builds the binary and runs the torture rig against it with these arguments.
 ///
 /// # Errors
-/// When something cannot be built, or a promise is broken.
+/// When a build fails, or a guarantee is broken.
 pub(crate) fn run(root: &Path, args: &[String]) -> anyhow::Result<()> {
     let mut binary = step::cargo(root, &["build", "--locked", "-p", "orderstream"]);
     step::run("build the binary that is tortured", &mut binary)?;

@@ -1,6 +1,6 @@
-//! The operator beside a bare kube-rs loop that patches each resource's status once, on the same
-//! API server in the same run: the time until a resource streams, the number of status writes, the
-//! memory of ten thousand resources, and the cost of a restart and an outage.
+//! Compares the operator with a bare kube-rs loop that patches each resource's status once, on the
+//! same API server in the same run: the time until a resource streams, the number of status writes,
+//! the memory of ten thousand resources, and the cost of a restart and an outage.
 
 pub(crate) mod bare;
 mod driver;
@@ -18,20 +18,20 @@ use self::driver::{Driver, Latencies};
 use self::process::Process;
 use self::scrape::ScrapedMetrics;
 
-/// The sizes of a run.
+/// The parameters of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClusterBenchSettings {
-    /// Resources that exist before the second half.
+    /// The number of resources that exist before the second half of the run.
     pub(crate) present: usize,
-    /// Resources that are created at the rate and measured.
+    /// The number of resources that are created at the rate and measured.
     pub(crate) measured: usize,
-    /// The rate at which these are created, per second.
+    /// The rate at which resources are created, per second.
     pub(crate) per_second: u32,
 }
 
-/// The time limit of each awaited state.
+/// The timeout for each awaited state.
 const STATE_TIMEOUT: Duration = Duration::from_secs(300);
-/// The time between two reads of an awaited state.
+/// The interval at which an awaited state is polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Runs all measurements and prints the tables.

@@ -1,5 +1,5 @@
-//! The load: open streams that count events, and submitters that post proposals one after another
-//! over REST.
+//! Generates the load: open streams that count events, and submitters that post proposals one after
+//! another over REST.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,20 +18,20 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::process::PinnedServer;
 
-/// The fewest HTTP/2 connections that carry the streams.
+/// The smallest number of HTTP/2 connections for the streams.
 const CONNECTIONS_MIN: usize = 4;
-/// The most streams on one connection.
+/// The largest number of streams on one connection.
 const STREAMS_MAX: usize = 1_250;
 
 /// Open streams on one server.
 #[derive(Debug)]
 pub(crate) struct Streams {
-    /// The number of proposals that reached their stream.
+    /// The number of proposals that arrived on their stream.
     pub(crate) delivered: Arc<AtomicU64>,
     tasks: JoinSet<()>,
 }
 
-/// Makes the channels to a server for so many streams, one connection each.
+/// Creates the channels to a server for this number of streams, one connection each.
 pub(crate) fn channels(server: &PinnedServer, streams: usize) -> anyhow::Result<Vec<Channel>> {
     (0..streams.div_ceil(STREAMS_MAX).max(CONNECTIONS_MIN))
         .map(|_| {
@@ -50,8 +50,8 @@ pub(crate) fn order_id(index: usize) -> String {
 }
 
 impl Streams {
-    /// Opens a stream for each order of a range, and waits until all are open. Each proposal that
-    /// arrives on `arrivals`, when given, is reported there.
+    /// Opens a stream for each order of a range, and waits until all are open. The arrival time of
+    /// each proposal is sent to `arrivals`, if given.
     pub(crate) async fn open(
         server: &PinnedServer,
         orders: std::ops::Range<usize>,
@@ -71,7 +71,7 @@ impl Streams {
                     eprintln!("stream {index}: {error:#}");
                 }
             });
-            // Opened in waves, as a client would that cares for its server.
+            // Opened in waves, like a well-behaved client.
             if tasks.len() % 256 == 0 {
                 for _ in 0..256 {
                     all_opened.recv().await.context("a stream opens")?;
@@ -115,7 +115,7 @@ async fn follow(channel: Channel, index: usize, outputs: FollowOutputs) -> anyho
     Ok(())
 }
 
-/// One keep-alive connection to a server's REST.
+/// One keep-alive connection to a server's REST port.
 pub(crate) struct Submitter {
     sender: SendRequest<Full<Bytes>>,
     host: String,
@@ -163,7 +163,7 @@ impl Submitter {
 /// The result of a load.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Throughput {
-    /// Events that reached their stream, per second.
+    /// Events that arrived on their stream, per second.
     pub(crate) per_second: f64,
     /// Server CPU per such event, microseconds.
     pub(crate) cpu_us: f64,
@@ -206,7 +206,7 @@ pub(crate) async fn throughput(
     Ok(Throughput { per_second: count / seconds, cpu_us: cpu / count })
 }
 
-/// Waits for the span of time over which the bench measures.
+/// Waits for the duration of a measurement.
 async fn wait(time: Duration) {
     tokio::time::sleep(time).await;
 }

@@ -1,6 +1,7 @@
-//! Benchmarks as ratios in one run: the processor beside T, a bare tonic server in memory, and TD,
-//! the same with a group-committed file. Each server is a process of its own on the first core; the
-//! load runs on the second. Also the operator beside a bare kube-rs loop, on one API server.
+//! Benchmarks that compare servers in one run: the processor with T, a bare tonic server in memory,
+//! and with TD, the same with a group-committed file. Each server is a process of its own on the
+//! first core; the load runs on the second. Also compares the operator with a bare kube-rs loop, on
+//! one API server.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool prints")]
 
 mod cluster;
@@ -49,7 +50,7 @@ enum BenchCommand {
         /// The folder of its file or journal
         dir: PathBuf,
     },
-    /// Measure the operator beside a bare kube-rs loop, on an API server
+    /// Compare the operator with a bare kube-rs loop, on an API server
     Cluster {
         /// Resources that exist before the second half
         #[arg(long, default_value_t = 10_000)]
@@ -78,7 +79,7 @@ pub(crate) enum ComparedServer {
     /// A bare tonic server in memory.
     #[value(name = "t")]
     Tonic,
-    /// The same inside the interceptor layers and the bounded server.
+    /// The same server inside the interceptor layers and with all limits set.
     #[value(name = "t-layers")]
     TonicLayers,
     /// The bare server with a file, synced before each response.

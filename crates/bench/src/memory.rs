@@ -1,11 +1,11 @@
-//! The memory of an open stream and of a parked order.
+//! Measures the memory of an open stream and of a parked order.
 
 use crate::load::Streams;
 use crate::process::PinnedServer;
 
-/// Returns the bytes per open stream, as the mean of so many.
+/// Returns the mean memory per open stream, bytes.
 pub(crate) async fn per_stream(server: &PinnedServer, streams: usize) -> anyhow::Result<u64> {
-    // The first streams bring connections, threads and pools into being.
+    // The first streams allocate connections, threads and pools.
     let warm = Streams::open(server, 8_000_000..8_000_200, None).await?;
     let before = server.rss_bytes()?;
     let open = Streams::open(server, 0..streams, None).await?;
@@ -15,8 +15,7 @@ pub(crate) async fn per_stream(server: &PinnedServer, streams: usize) -> anyhow:
     Ok(after.saturating_sub(before) / u64::try_from(streams)?)
 }
 
-/// Returns the bytes per parked order, which was opened and is no longer followed, as the mean of
-/// so many.
+/// Returns the mean memory per parked order, which was opened and is no longer followed, bytes.
 pub(crate) async fn per_parked_order(server: &PinnedServer, orders: usize) -> anyhow::Result<u64> {
     const WAVE: usize = 2_000;
     let mut before = 0;

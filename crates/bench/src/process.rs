@@ -1,4 +1,4 @@
-//! A compared server as a child process on the first core, and its use of CPU and memory.
+//! A compared server as a child process on the first core, with its CPU and memory use.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -12,9 +12,9 @@ use crate::ComparedServer;
 #[derive(Debug)]
 pub(crate) struct PinnedServer {
     child: Child,
-    /// The URL of gRPC.
+    /// The gRPC URL.
     pub(crate) grpc: String,
-    /// The address of REST, as `host:port`.
+    /// The REST address, as `host:port`.
     pub(crate) rest: String,
 }
 
@@ -40,7 +40,7 @@ impl PinnedServer {
     /// Returns the CPU time that the server has used since its start, microseconds.
     pub(crate) fn cpu_us(&self) -> anyhow::Result<u64> {
         let path = format!("/proc/{}/schedstat", self.child.id());
-        // schedstat counts the first thread only: add up all of them.
+        // schedstat counts the first thread only, so all threads are added up.
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).context(path)?;
         let mut ns = 0;
         for task in tasks {

@@ -1,4 +1,4 @@
-//! The processor as the bench runs it: all features on, a journal on disk.
+//! Runs the processor for the benchmarks: all features on, with a journal on disk.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ impl SellerDirectory for NoSellers {
     }
 }
 
-/// Serves until killed.
+/// Serves until the process is killed.
 pub(crate) async fn serve(dir: &Path) -> anyhow::Result<()> {
     let began = std::time::Instant::now();
     let journal = Embedded::open(dir, Options::default())?;

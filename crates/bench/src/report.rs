@@ -1,4 +1,4 @@
-//! Runs the measurements of servers and prints the results as tables.
+//! Measures the servers and prints the results as tables.
 
 use std::time::{Duration, Instant};
 
@@ -9,17 +9,17 @@ use crate::load::{Streams, Throughput, channels, latency, order_id, throughput};
 use crate::process::{PinnedServer, pin_load};
 use crate::{ComparedServer, memory};
 
-/// The sizes of a run.
+/// The parameters of a run.
 #[derive(Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "two independent switches")]
 pub(crate) struct ServerBenchSettings {
     /// The duration of each load, seconds.
     pub(crate) seconds: u64,
-    /// The number of streams that are open under load.
+    /// The number of open streams under load.
     pub(crate) streams: usize,
     /// The numbers of concurrent submitters, one load for each.
     pub(crate) submitters: Vec<usize>,
-    /// Set to stop after the load.
+    /// Set to measure the load only.
     pub(crate) load_only: bool,
     /// Set to measure memory too.
     pub(crate) memory: bool,

@@ -1,6 +1,6 @@
-//! T and TD: the servers that the product is measured against. A bare tonic server that passes each
+//! T and TD, the servers with which the product is compared: a bare tonic server that passes each
 //! submitted proposal to its order's stream; TD appends it to a file first, with one sync for all
-//! that arrived meanwhile.
+//! proposals that arrived in the meantime.
 
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -45,7 +45,7 @@ struct BaselineWrite {
     synced: oneshot::Sender<()>,
 }
 
-/// Serves until killed.
+/// Serves until the process is killed.
 pub(crate) async fn serve(kind: ComparedServer, dir: &Path) -> anyhow::Result<()> {
     let file = if kind == ComparedServer::TonicDurable { Some(start_file(dir)?) } else { None };
     let bare = BareServer { file, ..BareServer::default() };

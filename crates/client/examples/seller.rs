@@ -1,4 +1,4 @@
-//! A seller that quotes by itself: every invitation gets a proposal, every follow-up an answer.
+//! An automatic seller: it sends a proposal for every invitation, and an answer to every follow-up.
 //!
 //! ```sh
 //! cargo run -p orderstream-client --example seller -- http://127.0.0.1:50051 chairs-rosenheim 99.50
@@ -41,7 +41,7 @@ async fn sell(url: &str, name: &str, price: &str) -> Result<(), Error> {
             SessionItem::Event(order_event) => match quote(&mut session, &order_event, price).await
             {
                 Ok(()) => session.acknowledge(&order_event.order, order_event.event.seq).await?,
-                // The order ended in the meantime, or takes nothing at the moment.
+                // The order has ended, or accepts nothing at the moment.
                 Err(Error::Refused(refused)) => println!("{}: {refused}", order_event.order),
                 Err(error) => return Err(error),
             },
@@ -58,7 +58,7 @@ async fn quote(
     if let EventKind::OrderOpened(_) = &order_event.event.kind {
         let seller = session.seller().to_string();
         let proposed = ProposalContent::try_from(ProposalInput {
-            // An id of its own: after a restart of this program the same proposal is not made again.
+            // A stable id, so that a restart of this program does not make the proposal again.
             proposal_id: Some(format!("{}-{seller}", order_event.order.order_req_id)),
             seller,
             price: price.to_owned(),

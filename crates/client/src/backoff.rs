@@ -1,20 +1,20 @@
-//! The back-off before the next try: exponential with full jitter, so that clients that were cut
-//! off together do not come back together.
+//! The back-off before the next attempt: exponential with full jitter, so that clients that were
+//! disconnected together do not reconnect together.
 
 use std::time::Duration;
 
 use orderstream_support::{Backoff, jitter};
 use tokio::time::Instant;
 
-/// The bound of the first wait.
+/// The upper bound of the first wait.
 const BASE: Duration = Duration::from_millis(100);
-/// The bound that no wait exceeds.
+/// The upper bound of all waits.
 const CAP: Duration = Duration::from_secs(5);
-/// The bound of the wait after a server announced that it stops.
+/// The upper bound of the wait after a server announced that it drains.
 const AFTER_DRAIN: Duration = Duration::from_millis(500);
 
-/// A timer that counts tries and waits until the next one is due. A wait that is dropped goes on
-/// where it was.
+/// A timer that counts attempts and waits until the next one is due. After a dropped wait, the next
+/// call waits for the remaining time only.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RetryTimer {
     waits: Backoff,
@@ -28,23 +28,23 @@ impl Default for RetryTimer {
 }
 
 impl RetryTimer {
-    /// Notes that a try failed.
+    /// Records a failed attempt.
     pub(crate) fn failed(&mut self) {
         let wait = self.waits.next_wait();
         self.due = Instant::now().checked_add(wait);
     }
 
-    /// Notes that the server drains: the next try comes later, maybe at another one.
+    /// Records that the server drains: the next attempt comes later, perhaps at another server.
     pub(crate) fn server_draining(&mut self) {
         self.due = Instant::now().checked_add(jitter(AFTER_DRAIN));
     }
 
-    /// Notes that a try succeeded.
+    /// Records a successful attempt.
     pub(crate) fn succeeded(&mut self) {
         *self = Self::default();
     }
 
-    /// Waits until the next try is due.
+    /// Waits until the next attempt is due.
     pub(crate) async fn wait(&mut self) {
         if let Some(due) = self.due {
             tokio::time::sleep_until(due).await;

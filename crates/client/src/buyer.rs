@@ -13,9 +13,9 @@ use crate::backoff::RetryTimer;
 use crate::error::classify_status;
 use crate::{Client, Error, fresh_key};
 
-/// The time for which a command is tried: well above a processor's restart.
+/// The time for which a command is retried: well above the time of a processor's restart.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
-/// The longest time of one try: a processor's wait for its disk, and the way there.
+/// The timeout of one attempt: a processor's wait for its disk, and the network.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The result of a buyer's command.
@@ -25,34 +25,33 @@ pub struct BuyerReceipt {
     pub seq: Seq,
     /// The order's phase after it, as on the wire; empty for a follow-up.
     pub phase: String,
-    /// The time at which the order expires by itself now; absent when it has ended, and for a
-    /// follow-up.
+    /// The time at which the order now expires; absent if it has ended, and for a follow-up.
     pub expires_at: Option<Timestamp>,
 }
 
 impl Client {
-    /// Sends one command to an order. It is sent until a reply comes, for a minute at most, and has
-    /// one effect, also where the caller repeats it later under the same key.
+    /// Sends one command to an order. It is retried until a reply arrives, for at most a minute,
+    /// and has one effect, even if the caller repeats it later under the same key.
     ///
     /// ```no_run
-    /// use orderstream_client::{Award, BuyerAct, Client, OrderKey, ProposalId};
+    /// use orderstream_client::{Award, BuyerCommand, Client, OrderKey, ProposalId};
     ///
     /// # async fn run(client: Client) -> Result<(), orderstream_client::Error> {
     /// let order = OrderKey::new("default", "SB1029436")?;
-    /// let award = BuyerAct::Finalise {
+    /// let award = BuyerCommand::Finalise {
     ///     award: Some(Award::Whole(ProposalId::new("P-17")?)),
     ///     reason: Some("the earliest delivery".to_owned()),
     ///     undo_within_ms: Some(60_000),
     /// };
-    /// let acted = client.act(&order, award, None).await?;
-    /// println!("event {}, {}", acted.seq, acted.phase);
-    /// client.act(&order, BuyerAct::UndoAward(None), None).await?;
+    /// let receipt = client.send_command(&order, award, None).await?;
+    /// println!("event {}, {}", receipt.seq, receipt.phase);
+    /// client.send_command(&order, BuyerCommand::UndoAward(None), None).await?;
     /// # Ok(())
     /// # }
     /// ```
     ///
     /// # Errors
-    /// A refusal, or no reply in time.
+    /// When the command is refused, or no reply arrives in time.
     pub async fn send_command(
         &self,
         order: &OrderKey,
@@ -63,10 +62,10 @@ impl Client {
     }
 
     /// Sends a follow-up to all of an order's sellers or to some, or answers a seller's question,
-    /// in the same way as [`Client::act`].
+    /// in the same way as [`Client::send_command`].
     ///
     /// # Errors
-    /// A refusal, or no reply in time.
+    /// When the command is refused, or no reply arrives in time.
     pub async fn follow_up(
         &self,
         order: &OrderKey,

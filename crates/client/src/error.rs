@@ -1,23 +1,23 @@
-//! Errors of the client, one variant for each decision that a caller can take.
+//! The client's errors, with one variant for each case that a caller handles differently.
 
 use orderstream_core::{Reason, Refusal};
 use orderstream_rpc::status::refusal_from_status;
 use tonic::Status;
 
-/// The cause for which a call did not succeed.
+/// The reason for which a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address is not a URL; correct it.
     #[error("not a URL: {0}")]
     Url(#[source] tonic::transport::Error),
-    /// The request was refused, and would be again; correct it.
+    /// The request was refused, and would be refused again; correct it.
     #[error("{0}")]
     Refused(#[from] RequestRefusal),
-    /// No reply came in time, and the effect is unknown. Repeat the call with the same key to find
-    /// out.
+    /// No reply arrived in time, and the effect is unknown. Repeat the call with the same key to
+    /// find out.
     #[error("no answer: {0}")]
     Unanswered(String),
-    /// So many events came during the wait for a reply that they must be read first. The effect is
+    /// Too many events arrived during the wait for a reply; they must be read first. The effect is
     /// unknown; repeat the call with the same key to find out.
     #[error("{0} events are unread; read them with next() first")]
     Unread(usize),
@@ -32,20 +32,20 @@ impl From<Refusal> for Error {
     }
 }
 
-/// A refusal of the server, or of a check before anything was sent.
+/// A refusal by the server, or by a check before anything was sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}: {message}")]
 pub struct RequestRefusal {
-    /// The stable reason, such as `ORDER_ENDED`. [`Reason::parse`] gives the known ones.
+    /// The stable reason, such as `ORDER_ENDED`. [`Reason::parse`] parses the known ones.
     pub reason: String,
-    /// The fault and its fix, for people.
+    /// A human-readable description of the fault and its fix.
     pub message: String,
-    /// The order that it is about, where it is not the reply to a call.
+    /// The order that is refused; absent in the reply to a call.
     pub order: Option<orderstream_core::OrderKey>,
 }
 
 impl RequestRefusal {
-    /// Returns the reason, where this version knows it.
+    /// Returns the reason, if this version knows it.
     pub fn known_reason(&self) -> Option<Reason> {
         Reason::parse(&self.reason)
     }
@@ -63,14 +63,14 @@ impl From<Refusal> for RequestRefusal {
     }
 }
 
-/// Returns a status as a final refusal, or else the cause for which to try again.
+/// Converts a status to a final refusal, or else to the cause of a retriable failure.
 pub(crate) fn classify_status(status: &Status) -> Result<RequestRefusal, String> {
     use tonic::Code;
     if let Some(refusal) = refusal_from_status(status) {
         let is_retriable = refusal.reason.is_retriable();
         return if is_retriable { Err(refusal.to_string()) } else { Ok(refusal.into()) };
     }
-    // Another server than ours, or an older one: it would reply the same again.
+    // A server of another kind, or an older one: it would reply in the same way again.
     let is_final = matches!(
         status.code(),
         Code::Unimplemented

@@ -1,4 +1,4 @@
-//! The events of an order, each once and in order, to its end.
+//! Follows an order's events, each once and in order, to its end.
 
 use orderstream_core::{Epoch, Event, Incarnation, OrderKey, OrderSpec, Seq, Timestamp};
 use orderstream_rpc::convert::{DRAINING, event_from_wire, spec_to_wire};
@@ -14,19 +14,19 @@ use crate::{Client, Error};
 pub enum FollowRole {
     /// As an observer. An unknown order is refused.
     Observer,
-    /// As its one tracker, which opens it where it is not open. A stream with the same or a higher
-    /// epoch takes over. A controller or a requestor, where one runs, has this role.
+    /// As the order's tracker, which opens it if it is not open. A stream with the same or a higher
+    /// epoch takes over. If a controller or a requestor runs, it has this role.
     Tracker {
         /// The content of the order.
         spec: Box<OrderSpec>,
         /// The order's incarnation; absent for the current one, or a new one.
         incarnation: Option<Incarnation>,
-        /// The epoch under which it is opened.
+        /// The epoch under which the order is opened.
         epoch: Epoch,
     },
 }
 
-/// A follower of one order, which connects again after every break.
+/// A follower of one order, which reconnects after every interruption.
 #[derive(Debug)]
 pub struct OrderFollower {
     client: Client,
@@ -42,11 +42,11 @@ impl Client {
     /// Follows an order from its first event.
     ///
     /// ```no_run
-    /// use orderstream_client::{Client, OrderKey, Start};
+    /// use orderstream_client::{Client, FollowRole, OrderKey};
     ///
     /// # async fn run(client: Client) -> Result<(), orderstream_client::Error> {
     /// let order = OrderKey::new("default", "SB1029436")?;
-    /// let mut events = client.follow(order, Start::Watch);
+    /// let mut events = client.follow(order, FollowRole::Observer);
     /// while let Some(event) = events.next().await? {
     ///     println!("{} {}", event.seq, event.kind.as_str());
     /// }
@@ -60,18 +60,19 @@ impl Client {
 }
 
 impl OrderFollower {
-    /// Goes on after an event that was received before, given by its sequence number and its time.
+    /// Resumes after an event that was received before, given by its sequence number and its time.
     #[must_use]
     pub const fn after(mut self, seq: Seq, at: Timestamp) -> Self {
         self.cursor = Some((seq, at));
         self
     }
 
-    /// Returns the next event; `None` after the order's last one. Dropping the future loses
-    /// nothing.
+    /// Returns the next event; `None` after the order's last one. Dropping the future loses no
+    /// event.
     ///
     /// # Errors
-    /// A refusal: the order is not known, another tracker took over, or its list was set back.
+    /// When the stream is refused: the order is not known, another tracker took over, or the
+    /// order's list was reset to an earlier state.
     pub async fn next(&mut self) -> Result<Option<Event>, Error> {
         while !self.is_over {
             self.backoff.wait().await;
@@ -81,7 +82,7 @@ impl OrderFollower {
                     None => continue,
                 },
                 Ok(None) => {
-                    // A cut between two events looks like an end.
+                    // An interruption between two events looks like the end.
                     self.stream = None;
                     self.backoff.failed();
                     continue;

@@ -1,30 +1,30 @@
-//! A client for programs of sellers and buyers, over gRPC.
+//! A gRPC client for sellers' and buyers' programs.
 //!
-//! - [`SellerSession`]: a seller stays connected, receives every order that it is invited to, and
-//!   proposes, asks and answers.
+//! - [`SellerSession`]: a seller stays connected, receives every order that it is invited to, sends
+//!   proposals and questions, and answers follow-ups.
 //! - [`Client::submit`]: thousands of proposals in one call, each with its own result.
-//! - [`Client::act`] and [`Client::follow_up`]: a buyer's commands to an order.
+//! - [`Client::send_command`] and [`Client::follow_up`]: a buyer's commands to an order.
 //! - [`OrderFollower`]: an order's events, each once and in order, to its end.
 //!
-//! Sessions and followers connect again after every break, back off in between with full jitter,
-//! and go on after the last event that they received: no gap, no repetition. Every command carries
-//! a key, so that it has one effect however often it had to be sent. Nothing runs in the
-//! background: a value works only while its futures are awaited.
+//! Sessions and followers reconnect after every interruption, with a back-off with full jitter, and
+//! resume after the last event that they received, without gaps or repetitions. Every command
+//! carries a key, so that it has one effect however often it is sent. Nothing runs in the
+//! background: a session or follower progresses only while its futures are awaited.
 //!
 //! ```no_run
-//! use orderstream_client::{Client, Heard, SellerId};
+//! use orderstream_client::{Client, SellerId, SessionItem};
 //!
 //! # async fn run() -> Result<(), orderstream_client::Error> {
 //! let client = Client::new("http://127.0.0.1:50051")?;
 //! let mut session = client.seller(SellerId::new("steel-works")?);
 //! loop {
 //!     match session.next().await? {
-//!         Heard::Connected(connected) => println!("connected to {}", connected.processor),
-//!         Heard::Event(heard) => {
-//!             println!("{} {}: {}", heard.order, heard.event.seq, heard.event.kind.as_str());
-//!             session.acknowledge(&heard.order, heard.event.seq).await?;
+//!         SessionItem::Connected(connected) => println!("connected to {}", connected.processor),
+//!         SessionItem::Event(item) => {
+//!             println!("{} {}: {}", item.order, item.event.seq, item.event.kind.as_str());
+//!             session.acknowledge(&item.order, item.event.seq).await?;
 //!         }
-//!         Heard::Refused(refused) => eprintln!("{}", refused.message),
+//!         SessionItem::Refused(refused) => eprintln!("{}", refused.message),
 //!     }
 //! }
 //! # }
@@ -59,8 +59,8 @@ pub use seller::cursors::{Cursors, InMemory, SellerCursor};
 pub use seller::{ConnectedSession, OrderEvent, Receipt, SellerSession, SessionItem};
 pub use submit::{SubmissionSummary, SubmittedProposal};
 
-/// A connection to one processor, made with the first call and again after it broke. Cheap to clone;
-/// clones share it.
+/// A connection to one processor, established with the first call and again after an interruption.
+/// Clones are cheap and share the connection.
 #[derive(Clone, Debug)]
 pub struct Client {
     channel: Channel,
@@ -88,8 +88,7 @@ impl Client {
     }
 
     /// Returns a seller's session in the tenant `default`, with its cursors in memory; see
-    /// [`SellerSession::in_tenant`] and [`SellerSession::with_cursors`]. It connects when it is
-    /// first read.
+    /// [`SellerSession::in_tenant`] and [`SellerSession::with_cursors`]. It connects on first use.
     pub fn seller(&self, seller: SellerId) -> SellerSession {
         SellerSession::new(self.clone(), seller)
     }
@@ -113,7 +112,7 @@ impl Client {
     }
 }
 
-/// Returns a key that nobody has used.
+/// Returns a new, unique key.
 fn fresh_key() -> String {
     uuid::Uuid::now_v7().to_string()
 }

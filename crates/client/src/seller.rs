@@ -1,4 +1,4 @@
-//! A seller's session, which connects again after every break.
+//! A seller's session, which reconnects after every interruption.
 
 mod commands;
 pub(crate) mod cursors;
@@ -21,26 +21,26 @@ use crate::backoff::RetryTimer;
 use crate::error::{RequestRefusal, classify_status};
 use crate::{Client, Error, fresh_key};
 
-/// The limit on messages that wait to be sent: one command at a time, and the greeting.
+/// The limit on messages that wait to be sent: the hello, and one command at a time.
 const OUTBOUND_MAX: usize = 4;
-/// The limit on events that are held during the wait for a reply.
+/// The limit on events that are queued during the wait for a reply.
 const UNREAD_MAX: usize = 4_096;
-/// The limit on cursors that one session may name.
+/// The limit on cursors that one session may send.
 const CURSORS_MAX: usize = 1_000;
 
-/// An item that a session receives.
+/// An item received by a session.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SessionItem {
-    /// The session is up, for the first time or again.
+    /// The session is connected, for the first time or again.
     Connected(ConnectedSession),
-    /// Something happened to an order.
+    /// An event of an order.
     Event(Box<OrderEvent>),
-    /// An order that cannot be followed, and the cause: it is gone, it has too many followers, or
-    /// the session has too many orders.
+    /// An order cannot be followed, and the reason: it no longer exists, it has too many followers,
+    /// or the session has too many orders.
     Refused(RequestRefusal),
 }
 
-/// A session that is up.
+/// A connected session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectedSession {
     /// The processor's name.
@@ -54,16 +54,16 @@ pub struct ConnectedSession {
 pub struct OrderEvent {
     /// The order's tenant and id.
     pub order: OrderKey,
-    /// The event. Sequence numbers have gaps: events that do not concern the seller are left out.
+    /// The event. Sequence numbers have gaps: events that do not concern the seller are omitted.
     pub event: Event,
 }
 
 /// The result of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    /// The sequence number of the event that it caused; 0 where it caused none.
+    /// The sequence number of the event that it caused; 0 if it caused none.
     pub seq: Seq,
-    /// The id of the proposal that it made or changed.
+    /// The id of the proposal that the command created or changed.
     pub proposal_id: Option<ProposalId>,
 }
 
@@ -86,12 +86,12 @@ struct SessionStream {
     inbound: Streaming<v1::SellerEvent>,
 }
 
-/// A seller's live connection. It may be to any processor, and receives the orders of all of them.
-/// See the crate's page for its use.
+/// A seller's session. It may connect to any processor, and receives the orders of all of them. See
+/// the crate documentation for its use.
 ///
-/// Each event comes once per session, however often the connection breaks. After a restart of the
-/// program, a session goes on after the last event that was acknowledged, where the [`Cursors`] are
-/// kept.
+/// Each event is received once per session, however often the connection is interrupted. After a
+/// restart of the program, a session resumes after the last acknowledged event if its [`Cursors`]
+/// are stored.
 #[derive(Debug)]
 pub struct SellerSession {
     client: Client,
@@ -118,14 +118,14 @@ impl SellerSession {
         }
     }
 
-    /// Works in this tenant.
+    /// Sets the session's tenant.
     #[must_use]
     pub fn in_tenant(mut self, tenant: Tenant) -> Self {
         self.tenant = tenant;
         self
     }
 
-    /// Goes on after these cursors, and stores the new ones there.
+    /// Resumes after these cursors, and stores the new ones there.
     #[must_use]
     pub fn with_cursors(mut self, cursors: impl Cursors + 'static) -> Self {
         for SellerCursor { order, incarnation, seq } in cursors.load().into_iter().take(CURSORS_MAX)
@@ -142,11 +142,11 @@ impl SellerSession {
         &self.seller
     }
 
-    /// Returns the next item; waits as long as there is none. Dropping the future loses nothing.
+    /// Returns the next item, waiting until there is one. Dropping the future loses no item.
     ///
     /// # Errors
-    /// A refusal of the session itself, such as too many sessions of one seller, or a server whose
-    /// messages cannot be read. It can be called again.
+    /// When the session itself is refused, for example because the seller has too many sessions, or
+    /// when the server's messages cannot be decoded. The call can be repeated.
     pub async fn next(&mut self) -> Result<SessionItem, Error> {
         loop {
             if let Some(item) = self.unread.pop_front() {
@@ -158,7 +158,7 @@ impl SellerSession {
         }
     }
 
-    /// Sends a message until its reply comes, and holds everything else that comes for
+    /// Sends a message until its reply arrives, and queues everything else that arrives for
     /// [`Self::next`].
     async fn send(&mut self, kind: Up) -> Result<Receipt, Error> {
         let message = v1::SellerMessage { request_id: fresh_key(), kind: Some(kind) };
@@ -182,7 +182,7 @@ impl SellerSession {
                 Some(result) if result.request_id == message.request_id => {
                     match parse_reply(result)? {
                         Some(receipt) => return Ok(receipt),
-                        // The server stops or is busy: the same message is sent again later.
+                        // The server drains or is busy: the same message is sent again later.
                         None => self.disconnect(),
                     }
                 }
@@ -192,7 +192,7 @@ impl SellerSession {
         }
     }
 
-    /// Receives one message of the server. Returns replies; everything else is held or handled.
+    /// Receives one message from the server. Returns replies; everything else is queued or handled.
     async fn receive(&mut self) -> Result<Option<v1::SellerResult>, Error> {
         if self.stream.is_none() {
             self.connect().await?;
@@ -214,7 +214,7 @@ impl SellerSession {
                 self.backoff.server_draining();
             }
             Some(Down::Result(result)) => return Ok(Some(result)),
-            // Something of a newer server.
+            // A kind of message from a newer server.
             None => {}
         }
         Ok(None)
@@ -283,7 +283,7 @@ impl SellerSession {
             None
         };
         let current = self.progress.get(&order);
-        // A name that is used again has a list of its own.
+        // A new incarnation of the id has a list of its own.
         let is_new_incarnation =
             opened.is_some() && current.is_none_or(|held| held.incarnation != opened);
         if !is_new_incarnation && current.is_some_and(|held| event.seq <= held.received) {
@@ -293,7 +293,7 @@ impl SellerSession {
         let acknowledged =
             current.filter(|_| !is_new_incarnation).map_or(Seq(0), |held| held.acknowledged);
         if event.kind.ends().is_some() {
-            // It is not sent again by itself; its cursor stays until this event is acknowledged.
+            // The server does not send it again; its cursor stays until this event is acknowledged.
             self.progress.remove(&order);
         } else {
             let progress = OrderProgress { incarnation, received: event.seq, acknowledged };
@@ -303,10 +303,10 @@ impl SellerSession {
         Ok(())
     }
 
-    /// Notes a result that is not the reply to a message: it refuses to follow an order.
+    /// Queues a result that is not the reply to a message: a refusal to follow an order.
     fn queue_refusal(&mut self, result: v1::SellerResult) {
         if result.reason.is_empty() || !result.request_id.is_empty() {
-            // The reply to a command that was not waited for.
+            // The reply to a command that is no longer awaited.
             return;
         }
         let order = result
@@ -323,7 +323,7 @@ impl SellerSession {
         self.unread.push_back(SessionItem::Refused(refused));
     }
 
-    /// Stores the cursor of an order; reports whether it is the order's first.
+    /// Stores the cursor of an order; reports whether it is the first one for the order.
     fn store_cursor(&mut self, order: &OrderKey, seq: Seq) -> bool {
         let Some(progress) = self.progress.get_mut(order) else {
             self.cursors.forget(order);
@@ -340,7 +340,7 @@ impl SellerSession {
     }
 }
 
-/// Reads a reply; `None` where the same message may succeed later.
+/// Parses a reply; `None` if the same message may succeed later.
 fn parse_reply(result: v1::SellerResult) -> Result<Option<Receipt>, Error> {
     if result.reason.is_empty() {
         return receipt(Seq(result.seq), result.proposal_id).map(Some);

@@ -1,4 +1,4 @@
-//! Many proposals in one call.
+//! Submits many proposals in one call.
 
 use futures_util::{Stream, StreamExt as _};
 use orderstream_core::command::ProposalContent;
@@ -16,17 +16,17 @@ pub struct SubmittedProposal {
     pub order: OrderKey,
     /// The order's incarnation; absent for the current one.
     pub incarnation: Option<Incarnation>,
-    /// The idempotency key: the same key again has one effect. When absent, one is made for this
-    /// call.
+    /// The idempotency key: a repetition under the same key has no further effect. If absent, a key
+    /// is generated for this call.
     pub key: Option<IdempotencyKey>,
     /// The content of the proposal.
     pub proposed: ProposalContent,
-    /// The version that it amends; absent for a new proposal.
+    /// The version that is amended; absent for a new proposal.
     pub amends: Option<u32>,
 }
 
 impl SubmittedProposal {
-    /// Makes a new proposal for an order.
+    /// Creates a submission of a new proposal for an order.
     pub const fn new(order: OrderKey, proposed: ProposalContent) -> Self {
         Self { order, incarnation: None, key: None, proposed, amends: None }
     }
@@ -42,42 +42,44 @@ impl SubmittedProposal {
     }
 }
 
-/// The result of many proposals.
+/// The result of a call with many proposals.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SubmissionSummary {
-    /// The number of proposals that are stored.
+    /// The number of stored proposals.
     pub accepted: u64,
-    /// The number of proposals that were refused.
+    /// The number of refused proposals.
     pub refused: u64,
-    /// The results by a proposal's place in the call, from 0: all of up to 1 000 proposals, beyond
-    /// that the refused ones only, and never more than 2 000.
+    /// The results by a proposal's index in the call, from 0: all results for up to 1 000
+    /// proposals, beyond that only refusals, and never more than 2 000.
     pub results: Vec<(u64, Result<Receipt, RequestRefusal>)>,
-    /// Some results were left out.
+    /// Some results were omitted.
     pub is_truncated: bool,
 }
 
 impl Client {
-    /// Submits proposals as they come; at most a few hundred are on their way at one time, and the
-    /// source waits for the processor. The processor need not hold the orders: it passes on what
-    /// belongs to others.
+    /// Submits proposals from a stream; at most a few hundred are in flight at a time, and the
+    /// stream is read at the processor's pace. The processor need not own the orders: it forwards
+    /// proposals for orders of other processors.
     ///
-    /// After an error some are stored and some are not. Where each has a key or an id of its own,
-    /// the same call again stores what is missing and doubles nothing.
+    /// After an error some proposals are stored and some are not. If each has a key or an id,
+    /// repeating the call stores the missing ones and duplicates nothing.
     ///
     /// ```no_run
-    /// use orderstream_client::{Client, OrderKey, ProposalInput, Proposed, Submission};
+    /// use orderstream_client::{
+    ///     Client, OrderKey, ProposalContent, ProposalInput, SubmittedProposal,
+    /// };
     ///
     /// # async fn run(client: Client) -> Result<(), orderstream_client::Error> {
     /// let order = OrderKey::new("default", "SB1029436")?;
     /// let submissions = (0..5_000).map(move |n| {
-    ///     let proposed = Proposed::try_from(ProposalInput {
+    ///     let proposed = ProposalContent::try_from(ProposalInput {
     ///         proposal_id: Some(format!("P-{n}")),
     ///         seller: "steel-works".to_owned(),
     ///         price: "10.50".to_owned(),
     ///         currency: "EUR".to_owned(),
     ///         ..ProposalInput::default()
     ///     });
-    ///     Submission::new(order.clone(), proposed.expect("it fits"))
+    ///     SubmittedProposal::new(order.clone(), proposed.expect("it fits"))
     /// });
     /// let summary = client.submit(futures_util::stream::iter(submissions)).await?;
     /// println!("{} stored, {} refused", summary.accepted, summary.refused);
@@ -86,7 +88,7 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// The call broke; a refused proposal is not an error, but a result.
+    /// When the call fails. A refused proposal is not an error, but a result.
     pub async fn submit(
         &self,
         submissions: impl Stream<Item = SubmittedProposal> + Send + 'static,

@@ -4,7 +4,7 @@
 use orderstream_core::Refusal;
 use serde_json::{Map, Value};
 
-/// Checks `value`, which stands at `path`.
+/// Checks `value`, which was found at `path`.
 ///
 /// # Errors
 /// The first wrong field, in the order of the fields' names.

@@ -1,10 +1,9 @@
-//! The operator on a cluster: keeps orders in the state that their `OrderRequest` resources ask
-//! for.
+//! The operator on a cluster: reconciles orders with their `OrderRequest` resources.
 //!
 //! ```text
 //!                       ┌────────── leadership ◀── election ◀──▶ Lease
 //!                       ▼
-//!   watch ──▶ cache ──▶ queue ──▶ operator: facts ▶ plan ▶ steps ──▶ OrderStreams::ensure, act
+//!   watch ──▶ cache ──▶ queue ──▶ operator: facts ▶ plan ▶ steps ──▶ OrderStreams
 //!               ▲         ▲                               │   └────▶ tasks: locate, cancel, remove
 //!               │         └── snapshots, timers           ▼
 //!   API server ─┴──────────────────────────────────── writer: status by server-side apply
@@ -93,17 +92,17 @@ const OWNER_CALLS_MAX: usize = 64;
 pub struct Parts {
     /// The API server.
     pub client: Client,
-    /// The counters of requests to the API server, and the back-off that it asks for.
+    /// The counters of requests to the API server, and the back-off that it requests.
     pub requests: Requests,
     /// The namespace that is watched; all when absent.
     pub namespace: Option<String>,
     /// The source of the processors: URLs, or a Service.
     pub source: ProcessorSource,
-    /// The processors that take orders, kept up to date from the source.
+    /// The processors that accept orders, kept up to date from the source.
     pub processors: Processors,
     /// The election in which this process takes part.
     pub election: Election,
-    /// The streams that follow the orders. The operator takes their one watcher.
+    /// The streams that follow the orders. The operator sets their one watcher.
     pub streams: Arc<dyn OrderStreams>,
     /// The calls that locate, list and cancel orders at their owners.
     pub owners: Arc<dyn OrderOwners>,
@@ -206,7 +205,7 @@ pub fn start(parts: Parts) -> Result<(Handle, Service), prometheus::Error> {
 /// metrics.
 ///
 /// # Errors
-/// When a name is taken.
+/// When a name is registered already.
 pub fn register_metrics(registry: &prometheus::Registry) -> Result<(), prometheus::Error> {
     Metrics::register(registry)?;
     Requests::register(registry)?;
@@ -261,7 +260,7 @@ impl Service {
         });
         while let Some(ended) = tasks.join_next().await {
             if let Err(error) = ended {
-                tracing::error!(%error, "a part of the operator failed; the process stops");
+                tracing::error!(%error, "a task of the operator failed; the process stops");
                 parts.shutdown.cancel();
             }
         }

@@ -53,6 +53,6 @@ pub mod reasons {
     pub const WAITING: &str = "Waiting";
     /// A seller cannot be read.
     pub const FAILED: &str = "Failed";
-    /// A seller takes no invitations.
+    /// A seller accepts no invitations.
     pub const SUSPENDED: &str = "Suspended";
 }

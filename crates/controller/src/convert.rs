@@ -40,7 +40,7 @@ pub fn check(resource: &OrderRequest) -> Result<(), Refusal> {
     read(resource).map(drop)
 }
 
-/// Returns the incarnation that a resource's uid is.
+/// Returns a resource's uid as the incarnation.
 ///
 /// # Errors
 /// Names `metadata.uid`, where it is absent too.
@@ -288,7 +288,7 @@ pub fn seller(resource: &Seller) -> Result<spec::Seller, Refusal> {
     })
 }
 
-/// Returns the spec to show for an order without a resource of its own.
+/// Returns the spec to display for an order without a resource of its own.
 pub fn spec_of(order_req_id: &str, order: &OrderSpec) -> OrderRequestSpec {
     let degrees = |udeg: i32| f64::from(udeg) / 1e6;
     let line = |text: &Option<Box<str>>| text.as_deref().map(ToOwned::to_owned);

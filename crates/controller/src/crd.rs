@@ -45,8 +45,8 @@ pub fn value(crd: &CustomResourceDefinition) -> Value {
     value
 }
 
-/// Makes all fields of a spec not nullable, so that the server drops a field that is null. Kept, it
-/// would differ from an absent one in every rule that compares.
+/// Makes all fields of a spec not nullable, so that the server drops a field that is null. A stored
+/// null would differ from an absent field in every rule that compares.
 fn not_nullable(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
@@ -58,7 +58,7 @@ fn not_nullable(schema: &mut Value) {
     }
 }
 
-/// Removes the defaults of a status, which has only what was observed.
+/// Removes the defaults of a status, which has only observed values.
 fn without_defaults(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {

@@ -1,5 +1,5 @@
-//! `OrderRequest` and `Seller`, the manifests in which people write them, and the controllers that
-//! reconcile orders with their resources. The only crate that depends on kube.
+//! `OrderRequest` and `Seller`, their manifests, and the controllers that reconcile orders with
+//! their resources. The only crate that depends on kube.
 
 mod check;
 pub mod cluster;

@@ -1,6 +1,6 @@
 //! Finds all faults of a manifest without a cluster: in its YAML, against the definition's schema
-//! and its CEL rules, and in the one conversion that the servers use. Each finding has its place in
-//! the text.
+//! and its CEL rules, and in the one conversion that the servers use. Each finding has its position
+//! in the text.
 
 mod span;
 
@@ -24,7 +24,7 @@ pub const FINDINGS_OF_TEXT_MAX: usize = 1_000;
 pub struct ManifestFinding {
     /// The document's number in the text, from 1; absent when the text as a whole cannot be read.
     pub document: Option<usize>,
-    /// The place in the text; absent where it is not known.
+    /// The position in the text; absent where it is not known.
     pub span: Option<ManifestSpan>,
     /// The refusal that a server would reply with.
     pub refusal: Refusal,
@@ -141,7 +141,7 @@ fn leave_out(document: &mut Value, refusal: &Refusal) -> bool {
     document["spec"].as_object_mut().is_some_and(|spec| spec.remove(part).is_some())
 }
 
-/// Returns the place of a refusal: the name of a field that is not known, else the value.
+/// Returns the position of a refusal: the name of a field that is not known, else the value.
 fn span_of(
     text: &str,
     tree: &Tree,

@@ -1,8 +1,9 @@
-//! A laptop's replacement for the API server and the operator: it stores applied order requests in
-//! a folder, and reconciles their orders through the same `plan` as a cluster's operator.
+//! A replacement for the API server and the operator on a single machine: it stores applied order
+//! requests in a folder, and reconciles their orders through the same `plan` as a cluster's
+//! operator.
 //!
 //! ```text
-//!   apply, delete ──▶ folder ──▶ wake ─┐
+//!   apply, delete ──▶ folder ──▶ wake ──┐
 //!   OrderStreams::watch ────────▶ wake ─┼──▶ plan ──▶ OrderStreams, status
 //!   timers ─────────────────────▶ due ──┘
 //! ```
@@ -38,7 +39,7 @@ use wake_queue::{DueOrders, OrderWakeQueue};
 pub const RESOURCES_MAX: usize = 10_000;
 /// Marks an order that was initiated over REST and has no resource of its own.
 pub const READ_ONLY_ANNOTATION: &str = "orderstream.dev/read-only";
-/// The longest wait for a timer, so that a clock that jumps is noticed.
+/// The longest wait for a timer, so that a clock that jumps is detected.
 const TIMER_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// The dependencies of [`LocalOrderRequests`].
@@ -90,7 +91,7 @@ struct LocalReconciler {
 }
 
 impl LocalOrderRequests {
-    /// Opens the folder, and watches the streams. Blocks for the disk.
+    /// Opens the folder, and watches the streams. Blocks on the disk.
     ///
     /// # Errors
     /// A folder that cannot be read or written.
@@ -126,7 +127,7 @@ impl LocalOrderRequests {
     }
 
     /// Reconciles every resource once, so that each order is followed, and its status is not older
-    /// than the one shown before. Blocks for the disk.
+    /// than the one shown before. Blocks on the disk.
     pub fn reconcile_all(&self) {
         self.0.reconcile_due(DueOrders::All);
     }
@@ -142,7 +143,7 @@ impl LocalOrderRequests {
                 // A pass may sync the disk.
                 let pass = inner.tasks.spawn_blocking(move || working.reconcile_due(due));
                 if let Err(error) = pass.await {
-                    tracing::error!(%error, "looking at order requests failed");
+                    tracing::error!(%error, "reconciling order requests failed");
                 }
                 continue;
             }
@@ -159,7 +160,7 @@ impl LocalOrderRequests {
         inner.tasks.wait().await;
     }
 
-    /// Creates or updates a resource. Blocks for the disk; what it returns survives a crash.
+    /// Creates or updates a resource. Blocks on the disk; the returned state survives a crash.
     ///
     /// # Errors
     /// Wrong content, a forbidden edit, an order id that is taken, a failed disk write.
@@ -173,7 +174,7 @@ impl LocalOrderRequests {
         let name = resource.metadata.name.clone().unwrap_or_default();
         let new = match inner.find(&namespace, &name) {
             Some(old) => inner.updated(&old, resource)?,
-            // The edit is of an order that is gone, and does not ask for a new one.
+            // The edited resource was deleted, and an edit does not create a new one.
             None if resource.metadata.uid.is_some()
                 && inner.initiated_over_rest(&namespace, &name).is_none() =>
             {
@@ -220,7 +221,7 @@ impl LocalOrderRequests {
     }
 
     /// Marks a resource for deletion: its order is cancelled, and the resource is removed when the
-    /// end was observed, or after a bounded wait. Blocks for the disk.
+    /// end was observed, or after a bounded wait. Blocks on the disk.
     ///
     /// # Errors
     /// No such resource, an order that belongs to REST, a failed disk write.
@@ -355,7 +356,7 @@ impl LocalReconciler {
         self.streams.snapshot(&key).map(|snapshot| self.read_only_resource(&key, &snapshot))
     }
 
-    /// Returns the resource to show for an order without one.
+    /// Returns the resource to display for an order without one.
     fn read_only_resource(&self, key: &OrderKey, snapshot: &TrackerSnapshot) -> OrderRequest {
         let order = snapshot.summary();
         let id = key.order_req_id.as_str();
@@ -372,7 +373,7 @@ impl LocalReconciler {
             annotations: Some([(READ_ONLY_ANNOTATION.to_owned(), "true".to_owned())].into()),
             ..ObjectMeta::default()
         };
-        // Without a resource nothing keeps the conditions' times: they begin with the order.
+        // Without a resource nothing stores the conditions' times: they begin with the order.
         let since = order.map_or_else(|| self.clock.now(), |order| order.last_event.0);
         let status = status(1, &OrderRequestStatus::default(), Some(snapshot), None, since);
         OrderRequest { metadata, spec, status: Some(status) }

@@ -1,4 +1,4 @@
-//! The paths of the local API server over real connections, and its loop.
+//! Tests of the paths of the local API server over real connections, and of its loop.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ async fn serve() -> TestServer {
     let rig = Rig::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    // As the binary serves it.
+    // The routes as the binary serves them.
     let router = problem::with_fallbacks(rest::router(rig.local.clone()));
     let mut server = JoinSet::new();
     let bounds = HttpLimits { body_read_timeout: SLOW, ..HttpLimits::default() };
@@ -171,7 +171,7 @@ async fn statuses_that_cannot_survive_are_hidden() {
         let (code, _, refused) = served.call("GET", path, "").await;
         assert_eq!((code, &refused["reason"]), (503, &Value::from("STORAGE_UNAVAILABLE")));
     }
-    // The edit is carried out all the same.
+    // The edit is applied nevertheless.
     let (code, _, changed) = served.call("PUT", NAMED, &manifest(r#"{"suspend": true}"#)).await;
     assert_eq!((code, &changed["status"]), (200, &Value::Null));
     assert_eq!(changed["metadata"]["generation"], 2);

@@ -1,4 +1,4 @@
-//! Local order requests against scripted streams, with a clock that is set by hand.
+//! Tests of local order requests against scripted streams, with a clock that is set by hand.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,13 +26,14 @@ impl Clock for HandClock {
 
 type Wake = Arc<dyn Fn(&OrderKey) + Send + Sync>;
 
-/// Streams whose processor obeys at once, or refuses everything while it is away.
+/// Streams whose processor executes commands at once, or refuses everything while it is
+/// unreachable.
 #[derive(Default)]
 struct Script {
     orders: Mutex<BTreeMap<OrderKey, (Tracker, u64)>>,
     calls: Mutex<Vec<String>>,
     refuse: Mutex<Option<Refusal>>,
-    /// The refusal of `persist`; absent while the disk takes writes.
+    /// The refusal of `persist`; absent while the disk accepts writes.
     full: Mutex<Option<Refusal>>,
     wake: Mutex<Option<Wake>>,
 }
@@ -262,7 +263,8 @@ fn stale_edits_undo_no_newer_edit() {
     let refusal = rig.local.apply(stale).expect_err("it would resume the order");
     assert_eq!(refusal.reason, Reason::Changed);
     assert!(rig.local.get("default", "chairs").unwrap().spec.suspend);
-    // What was read just now is edited; the same edit again, as after a lost answer, changes nothing.
+    // The resource that was just read is edited; the same edit again, as after a lost response,
+    // changes nothing.
     let mut longer = paused;
     longer.spec.expires_in = "2h".to_owned();
     assert_eq!(rig.local.apply(longer.clone()).unwrap().0, LocalApplyOutcome::Configured);

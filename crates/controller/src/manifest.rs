@@ -59,7 +59,7 @@ pub enum Manifest {
 /// Reads all documents of a text. `source` is the file's name, for messages.
 ///
 /// # Errors
-/// Names the first wrong document; nothing of the text is to be used then.
+/// Names the first wrong document; nothing of the text may be used then.
 pub fn read(source: &str, text: &str) -> Result<Vec<Manifest>, Refusal> {
     Ok(resources(checked(source, text)?))
 }

@@ -1,4 +1,4 @@
-//! Good and bad manifests, and the examples.
+//! Tests of good and bad manifests, and of the examples.
 
 use std::path::{Path, PathBuf};
 

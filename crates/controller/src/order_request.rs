@@ -193,7 +193,7 @@ const OLD_SECONDS: &str = "(oldSelf.endsWith('d') ? \
     int(oldSelf.substring(0, size(oldSelf) - 1)) * 86400 : duration(oldSelf).getSeconds())";
 
 /// Returns the rule for a field that never changes once it is written. It is a rule of the whole
-/// spec: a rule of the field itself is not evaluated when the field appears or goes.
+/// spec: a rule of the field itself is not evaluated when the field is added or removed.
 fn immutable(field: &str) -> kube::core::Rule {
     fixed_field(
         field,

@@ -1,5 +1,5 @@
-//! The controller's and the processors' rights: everything they ask of an API server, and nothing
-//! else. A test compares them with the server's audit log, both ways.
+//! The controller's and the processors' rights: everything that they request of an API server, and
+//! nothing else. A test compares them with the server's audit log, both ways.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ const PROCESSOR: &str = "orderstream-processor";
 /// `RoleBinding`.
 pub fn orders() -> Vec<PolicyRule> {
     vec![
-        // The watch; buyers' edits over REST read what is stored; ended resources go.
+        // The watch; buyers' edits over REST read the stored resource; ended resources are deleted.
         rule("orderstream.dev", "orderrequests", &["list", "watch", "get", "delete"]),
         // Buyers' requests over REST.
         rule("orderstream.dev", "orderrequests", &["create", "update"]),

@@ -1,5 +1,5 @@
-//! The rules of the definitions without a cluster: every case of the table, and that the table has
-//! cases for every rule and every bound.
+//! Tests of the rules of the definitions without a cluster: every case of the table, and that the
+//! table has cases for every rule and every bound.
 
 use std::collections::BTreeSet;
 
@@ -86,7 +86,7 @@ fn rules_judge_as_the_table_says() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Manifests and edits are judged alike where there is no API server.
+/// The checks without an API server agree with the rules.
 #[test]
 fn local_checks_match_the_rules() {
     let read = |kind: &str, spec: &Value| manifest(resource(kind, "case", spec));
@@ -141,7 +141,7 @@ fn every_rule_has_cases_both_ways() {
     assert_eq!(table.len(), known, "the table has cases of rules that are not there");
 }
 
-/// An optional field that appears or goes is a change too, and the field's own rules are not
+/// An optional field that is added or removed is a change too, and the field's own rules are not
 /// evaluated then.
 #[test]
 fn fixed_fields_never_change() {

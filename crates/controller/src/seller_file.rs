@@ -68,7 +68,7 @@ impl FileDirectory {
                 }
             }
             Err(refusal) => {
-                tracing::error!(%file, %refusal, "the sellers stay as they were; mend the file");
+                tracing::error!(%file, %refusal, "the sellers stay as they were; correct the file");
             }
         }
         state

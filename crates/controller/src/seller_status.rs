@@ -21,8 +21,8 @@ pub(crate) struct SellerFacts {
     pub(crate) refusal: Option<Refusal>,
 }
 
-/// Returns the status of a seller that is invited to `open_orders` open orders; `None` keeps the
-/// number that was last applied.
+/// Returns the status of a seller that is invited to `open_orders` open orders; with `None` it has
+/// the number that was last applied.
 pub(crate) fn status(
     facts: &SellerFacts,
     open_orders: Option<u32>,

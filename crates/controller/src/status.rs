@@ -89,7 +89,7 @@ pub fn status(
 }
 
 /// Returns the status of an order whose end was shown before: a later edit is observed, and changes
-/// nothing. The conditions keep the generation that was judged when the order ended.
+/// nothing. The conditions keep the generation that was current when the order ended.
 pub fn ended(generation: i64, previous: &OrderRequestStatus) -> OrderRequestStatus {
     OrderRequestStatus { observed_generation: Some(generation), ..previous.clone() }
 }
@@ -133,8 +133,8 @@ pub fn down(
     next
 }
 
-/// Marks a status that somebody else keeps writing as stalled, unless its order has ended and it is
-/// stalled already.
+/// Marks a status that another client keeps writing as stalled, unless its order has ended and it
+/// is stalled already.
 pub fn contested(
     mut next: OrderRequestStatus,
     generation: i64,
@@ -153,7 +153,7 @@ pub fn contested(
     next
 }
 
-/// Removes that mark from a status that nobody else writes any more.
+/// Removes that mark from a status that no other client writes any more.
 pub fn uncontested(
     mut next: OrderRequestStatus,
     generation: i64,
@@ -280,8 +280,7 @@ impl<'a> ConditionFacts<'a> {
         self.order.is_some_and(|order| order.phase.is_terminal())
     }
 
-    /// Returns the reason and message for what the order waits for; `None` where its phase shows
-    /// it.
+    /// Returns the reason and message for what the order awaits; `None` where its phase shows it.
     fn awaited(&self) -> Option<(&'static str, &'static str)> {
         let order = self.order.filter(|order| !order.phase.is_terminal())?;
         if order.pending_until.is_some() {

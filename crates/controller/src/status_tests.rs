@@ -1,4 +1,4 @@
-//! The statuses of orders: their size, times that are kept, ends that stay.
+//! Tests of the statuses of orders: their size, times that are kept, ends that stay.
 
 use orderstream_core::date::parse_rfc3339;
 use std::sync::Arc;
@@ -156,7 +156,7 @@ fn unopened_sealed_orders_show_no_price() {
     }
 }
 
-/// The time is shown until the award is undone, or counts.
+/// The time is shown until the award is undone, or takes effect.
 #[test]
 fn pending_awards_show_their_time() {
     let mut order = ScriptedOrder::open(OrderSpec::default(), "SB1");

@@ -355,7 +355,7 @@ pub fn outcome_after_end(order: &Order, kind: &CommandKind) -> Option<Result<(),
     let result = check_after_end(order, kind);
     let is_in_list = match kind {
         CommandKind::FollowUp(follow_up) => order.follow_ups.contains(&follow_up.id),
-        // An expiry only grows: one at least as late as this includes the extension.
+        // An expiry only ever moves later: one at least as late as this includes the extension.
         CommandKind::Extend { expires_in_ms } => {
             order.expires_at >= order.opened_at.plus_ms(*expires_in_ms)
         }
@@ -369,7 +369,7 @@ pub fn outcome_after_end(order: &Order, kind: &CommandKind) -> Option<Result<(),
             }
             result.is_ok()
         }
-        // An effect that was undone since leaves no trace in the end.
+        // An effect that has been undone since leaves no trace in the order's end.
         CommandKind::Pause { .. } | CommandKind::Resume | CommandKind::UndoAward { .. } => {
             return None;
         }
@@ -389,7 +389,8 @@ pub fn outcome_after_end(order: &Order, kind: &CommandKind) -> Option<Result<(),
     Some(if is_in_list { Ok(()) } else { result })
 }
 
-/// [`after_the_end`] for an order of which only the end and the award are known.
+/// Does the same as [`check_after_end`], for an order of which only the end and the award are
+/// known.
 ///
 /// # Errors
 /// Refuses any other command, and names the order's phase.

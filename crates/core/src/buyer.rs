@@ -53,7 +53,7 @@ pub enum CommandOutcome {
 /// A stored command and its outcome, which never changes once it is decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandStatus {
-    /// The command's name, as [`crate::port::act_name`] returns it.
+    /// The command's name, as [`crate::port::command_name`] returns it.
     pub name: String,
     /// The command's outcome so far.
     pub outcome: CommandOutcome,
@@ -157,7 +157,7 @@ pub struct BuyerOrderView {
     pub session: Option<String>,
     /// The preferred kind of channel to sellers.
     pub notification_type: NotificationType,
-    /// The number of known follow-ups: those forwarded, and those on their way.
+    /// The number of known follow-ups: those forwarded, and those still to be forwarded.
     pub follow_up_count: u64,
     /// The order's stream is up.
     pub stream_active: bool,
@@ -276,8 +276,8 @@ pub trait Buyer: Send + Sync + Debug + 'static {
         draft: FollowUpDraft,
     ) -> BuyerFuture<'_, (FollowUpId, BuyerCommandReply)>;
 
-    /// Stores a command, forwards it, and waits a moment for its outcome. The same `idempotency_key` has one
-    /// effect and one outcome.
+    /// Stores a command, forwards it, and waits a moment for its outcome. The same
+    /// `idempotency_key` has one effect and one outcome.
     fn submit_command(
         &self,
         key: OrderKey,

@@ -33,7 +33,8 @@ impl Command {
     }
 }
 
-/// The side that acts. A key belongs to its actor: the same text from another actor is another key.
+/// The party behind a command. A key belongs to its actor: the same text from another actor is
+/// another key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Actor {
@@ -105,7 +106,7 @@ pub enum CommandKind {
     },
     /// A seller was notified of the order, or could not be; the owner's own command.
     Notified {
-        /// The seller to notify.
+        /// The seller concerned.
         seller: SellerId,
         /// The kind of channel that was used.
         channel: NotificationType,
@@ -323,8 +324,8 @@ pub enum Award {
     Lines(Vec<(String, ProposalId)>),
 }
 
-/// The reply to a command that was done, with the order's standing at that time. The same key of
-/// the same actor gets the same reply for the whole incarnation.
+/// The reply to a command that was done, with the order's state at that time. The same key of the
+/// same actor gets the same reply for the whole incarnation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reply {
     /// The last event that the command caused. If it had already been done for good, the event that

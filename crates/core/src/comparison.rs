@@ -24,7 +24,7 @@ pub enum Criterion {
     Total,
     /// The earliest delivery first; those that name none last.
     Delivery,
-    /// The nearest seller first; those whose place is unknown last.
+    /// The nearest seller first; those whose location is unknown last.
     Distance,
 }
 
@@ -50,7 +50,7 @@ pub struct Comparison {
     pub rows: Vec<ComparisonRow>,
     /// The number of proposals beyond that limit.
     pub omitted: usize,
-    /// Set while the order is sealed, so that nothing can be shown.
+    /// Set while the order is sealed; there are no rows then.
     pub sealed: bool,
 }
 
@@ -82,7 +82,7 @@ pub struct ComparisonRow {
     pub in_time: Option<bool>,
     /// The distance from the seller to the place of delivery, metres; absent where it is unknown.
     pub distance_m: Option<u32>,
-    /// Set once the time of its validity is over.
+    /// Set once its validity has ended.
     pub lapsed: bool,
     /// Its lines, one for each of [`Comparison::skus`]; `None` where the article is not offered, or
     /// only within a whole.

@@ -16,7 +16,7 @@ pub fn rfc3339_seconds(at: Timestamp) -> String {
     instant(at).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// Parses an RFC 3339 time; `None` for another shape.
+/// Parses an RFC 3339 time; `None` for any other format.
 pub fn parse_rfc3339(text: &str) -> Option<Timestamp> {
     text.parse::<jiff::Timestamp>().ok().map(|at| Timestamp(at.as_millisecond()))
 }
@@ -26,8 +26,8 @@ fn instant(at: Timestamp) -> jiff::Timestamp {
     jiff::Timestamp::from_millisecond(at.0).unwrap_or(nearest)
 }
 
-/// Parses a date-time to its instant, or a date to its first instant in UTC; `None` for another
-/// shape.
+/// Parses a date-time to its instant, or a date to its first instant in UTC; `None` for any other
+/// format.
 pub fn parse(text: &str) -> Option<Timestamp> {
     let instant = text.parse::<jiff::Timestamp>().ok().or_else(|| {
         if text.len() != "2026-12-01".len() {
@@ -58,7 +58,7 @@ mod tests {
         assert!(rfc3339(Timestamp(i64::MIN)).starts_with("-009999-"));
     }
 
-    /// Any offset is accepted; other shapes are refused.
+    /// Any offset is accepted; other formats are refused.
     #[test]
     fn dates_compare_by_instant() {
         let day = parse("2026-12-01").unwrap();

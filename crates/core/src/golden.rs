@@ -2,7 +2,7 @@
 //! written today, and must parse to the intended value. An existing line is never changed, because
 //! it is on somebody's disk; a new variant or field gets lines of its own.
 //!
-//! `ORDERSTREAM_GOLDEN=write cargo test -p orderstream-core golden` writes the files anew.
+//! `ORDERSTREAM_GOLDEN=write cargo test -p orderstream-core golden` rewrites the files.
 
 mod commands;
 mod events;

@@ -1,5 +1,6 @@
 //! A stable hash: the same number for the same text in every build, on every machine, for ever.
-//! Some of its results are stored. It is not for secrets, and not safe against chosen texts.
+//! Some of its results are stored. Not for secrets, and not safe against an attacker who chooses
+//! the texts.
 
 use std::io;
 

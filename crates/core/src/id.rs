@@ -235,7 +235,7 @@ impl fmt::Display for Seq {
     }
 }
 
-/// The number of a requestor's lead. It fences an order: only the highest epoch granted may act.
+/// The number of a requestor's lead. It fences an order: only the highest granted epoch may act.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]

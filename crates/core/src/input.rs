@@ -424,7 +424,7 @@ impl TryFrom<FollowUpDraftInput> for FollowUpDraft {
     }
 }
 
-/// Returns the id of the question that is answered; an empty one is none.
+/// Returns the id of the question that is answered; an empty one counts as absent.
 fn answered_question(id: Option<String>) -> Result<Option<FollowUpId>, Refusal> {
     let id = id.filter(|id| !id.is_empty()).map(FollowUpId::new).transpose();
     id.map_err(|refusal| Refusal { field: Some("answers".to_owned()), ..refusal })

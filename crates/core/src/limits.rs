@@ -73,7 +73,7 @@ pub const PRICE_MAX: i64 = 1_000_000_000_000;
 /// Decimal places of a quantity or a price.
 pub const SCALE_MAX: u32 = 6;
 /// Refused commands of one order that its tracker shows; beyond it the oldest are dropped. More
-/// than a resource can ask for at once (32 follow-ups, an extension, an end, a pause), so that none
+/// than a resource can request at once (32 follow-ups, an extension, an end, a pause), so that none
 /// of those is dropped and sent again for ever.
 pub const REFUSALS_MAX: usize = 64;
 /// Recipients that are notified one by one of one event: ten times the sellers that an order may

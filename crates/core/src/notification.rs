@@ -132,7 +132,7 @@ pub enum DeliveryError {
         blame: Blame,
         /// The cause, for people; without secrets.
         reason: String,
-        /// The wait that the other side asks for, milliseconds from now.
+        /// The wait that the other side requests, milliseconds from now.
         after_ms: Option<u64>,
     },
     /// It will never be delivered: the address does not exist, or the message is refused for good.
@@ -173,11 +173,12 @@ pub trait Notifier: Send + Sync + Debug + 'static {
     fn deliver<'a>(&'a self, notification: &'a Notification) -> DeliveryFuture<'a>;
 }
 
-/// The separator between the parts of a notification's id: no name holds it, and every URL may.
+/// The separator between the parts of a notification's id: no name contains it, and URLs need not
+/// escape it.
 const ID_SEPARATOR: char = '~';
 
-/// Returns the id of the notification of one event to one recipient over one channel. `given_up_id` is the
-/// id of the notification that was given up, where this one reports that.
+/// Returns the id of the notification of one event to one recipient over one channel. `given_up_id`
+/// is the id of the notification that was given up, where this one reports that.
 pub fn id(
     order_incarnation: (&OrderKey, &Incarnation),
     seq: Seq,

@@ -5,7 +5,7 @@
 //!            Pause            Tick at the deadline
 //!   Open ───────────▶ Paused ─────────┐
 //!     ▲ └──────────────│──────────────┼──▶ Expired ┐
-//!     └──── Resume ────┘   Close ─────┼──▶ Closed  ├ for ever
+//!     └──── Resume ────┘   Close ─────┼──▶ Closed  ├ final
 //!                          Finalise ──┼──▶ Finalised
 //!                          Cancel ────┴──▶ Cancelled
 //! ```

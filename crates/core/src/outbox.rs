@@ -1,10 +1,10 @@
 //! The notifications of an order that are still to be sent: a pure state machine over the order's
-//! events and over the result of each delivery attempt. The shell feeds it, does what it returns,
-//! and stores it.
+//! events and over the result of each delivery attempt. The shell passes it the inputs, executes
+//! the outputs, and stores the snapshot.
 //!
 //! ```text
-//!            Event             start              Delivered
-//!   (event) ───────▶ waiting ───────▶ under way ───────────────▶ gone, or told ─ Reported ▶ gone
+//!            Event             start           Delivered
+//!   (event) ───────▶ waiting ───────▶ in flight ──────────▶ done, or delivered ─ Reported ▶ done
 //!                     ▲   ▲               │
 //!                     │   └── Failed ─────┤ back-off
 //!                     │    (try again)    │ bounced, or tried often enough
@@ -12,8 +12,8 @@
 //! ```
 //!
 //! The notifications of one recipient over one channel are sent one after the other, in the order
-//! of their events; those of others do not wait for them. The outbox does not store what is under
-//! way: after a crash it is tried again, under the same id.
+//! of their events; those of others do not wait for them. The outbox does not store which attempts
+//! are in flight: after a crash they are made again, under the same ids.
 
 mod entry;
 mod retry;
@@ -157,7 +157,7 @@ impl Outbox {
         self.snapshot.cursor
     }
 
-    /// Reports whether no notification waits or is under way.
+    /// Reports whether no notification waits or is in flight.
     pub fn is_settled(&self) -> bool {
         self.snapshot.is_settled()
     }
@@ -200,7 +200,7 @@ impl Outbox {
     }
 
     /// Takes one input and returns its consequences. The attempts and reports that it returns count
-    /// as under way until their results come in.
+    /// as in flight until their results come in.
     pub fn step(&mut self, now: Timestamp, input: &OutboxInput<'_>) -> OutboxOutput {
         let mut output = OutboxOutput::default();
         match input {

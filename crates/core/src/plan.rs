@@ -42,7 +42,7 @@ pub struct DesiredOrder {
     pub ttl_after_finished_ms: u64,
 }
 
-/// A buyer's wish to end an order without an award.
+/// The desired end of an order without an award.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DesiredClose {
     /// The reason, for all who took part.
@@ -140,8 +140,8 @@ fn plan_open(
     steps
 }
 
-/// Returns the refusal of something that the resource still wants: the last of its commands that
-/// were refused for good or, after the order's end, the wish that the end left unfulfilled.
+/// Returns the refusal of something that the resource still requests: the last of its commands that
+/// were refused for good or, after the order's end, the request that the end left unfulfilled.
 pub fn refusal(desired: &DesiredOrder, snapshot: &TrackerSnapshot) -> Option<Refusal> {
     let order = snapshot.order.as_deref()?;
     if order.phase.is_terminal() {
@@ -155,8 +155,8 @@ pub fn refusal(desired: &DesiredOrder, snapshot: &TrackerSnapshot) -> Option<Ref
     snapshot.refused.iter().rev().find_map(desired_refusal)
 }
 
-/// Returns the refusal of a wish that the order's end left unfulfilled: a wanted end comes first,
-/// because that matters most to users.
+/// Returns the refusal of a request that the order's end left unfulfilled: a requested end comes
+/// first, because that matters most to users.
 fn unfulfilled(desired: &DesiredOrder, order: &Order) -> Option<Refusal> {
     if order.incarnation != desired.incarnation {
         return None;
@@ -172,7 +172,7 @@ fn unfulfilled(desired: &DesiredOrder, order: &Order) -> Option<Refusal> {
     })
 }
 
-/// Returns the command to undo an award, if it is wanted although the award has taken effect.
+/// Returns the command to undo an award, if the resource requests it after the award took effect.
 fn undo_too_late(desired: &DesiredOrder, order: &Order) -> Option<CommandKind> {
     let decision = desired.award.as_ref().filter(|decision| decision.undo)?;
     let is_effective = order.phase == Phase::Finalised && order.award == decision.award;
@@ -264,7 +264,7 @@ fn end_command(desired: &DesiredOrder, order: &Order) -> Option<(String, Command
         return Some(("close".to_owned(), CommandKind::Close { reason: closing.reason.clone() }));
     }
     let decision = desired.award.as_ref()?;
-    // An award after an undone one is another one.
+    // An award after an undone one has a key of its own.
     let round = order.awards_undone;
     let undo = || {
         let reason = decision.undo_reason.clone();
@@ -274,11 +274,11 @@ fn end_command(desired: &DesiredOrder, order: &Order) -> Option<(String, Command
         Some(_) if decision.undo => return undo(),
         None if decision.undo => return None,
         Some(pending) if pending.award == decision.award => return None,
-        // It was undone and replaced in edits of which only the last was observed.
+        // The award was undone and replaced in edits of which only the last was observed.
         Some(_) => return undo(),
         None => {}
     }
-    // What was refused is asked again after an edit, and after a sealed order's opening.
+    // A refused award is sent again after an edit, and after a sealed order's opening.
     let prefix = if order.is_sealed() { "early-award" } else { "award" };
     let key = format!("{prefix}:{round}:{}", desired.generation);
     let (award, reason) = (decision.award.clone(), decision.reason.clone());
@@ -301,7 +301,7 @@ fn suspension_command(desired: &DesiredOrder, order: &Order) -> Option<(String, 
 }
 
 fn keyed_command(desired: &DesiredOrder, key: &str, kind: CommandKind) -> Option<Command> {
-    // Keys are made of a word and an id that was checked; they always fit.
+    // Keys consist of a prefix and a checked id; they always fit.
     let key = IdempotencyKey::new(key).ok();
     debug_assert!(key.is_some(), "plan makes only keys that fit");
     let incarnation = Some(desired.incarnation.clone());

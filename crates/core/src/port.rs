@@ -1,5 +1,5 @@
-//! The interfaces between the services, which meet only in these traits; the binary puts them
-//! together.
+//! The interfaces between the services, which know each other only by these traits; the binary
+//! connects them.
 
 mod order_projection;
 
@@ -99,7 +99,8 @@ pub trait OrderStreams: Send + Sync + Debug + 'static {
     }
 
     /// Makes the content of these orders' snapshots survive this process, before it is shown to a
-    /// user who may ask the next process. Ready at once where something else stores what is shown.
+    /// user who may ask the next process. Ready at once where something else stores what is
+    /// published.
     ///
     /// # Errors
     /// When the content does not survive; then it must not be shown.

@@ -62,19 +62,20 @@ impl Price {
     /// Parses a decimal such as `1249.50` and a currency code.
     ///
     /// # Errors
-    /// Refuses negative or absurd amounts, more than six decimal places and unknown shapes.
+    /// Refuses amounts that are negative or too large, more than six decimal places, and malformed
+    /// texts.
     pub fn parse(amount: &str, currency: &str) -> Result<Self, Refusal> {
         let amount = decimal("price", amount, PRICE_MAX)?;
         Ok(Self { amount, currency: Currency::new(currency)? })
     }
 
-    /// Returns the price that stands where one is hidden: zero of the code that ISO 4217 has for no
+    /// Returns the placeholder for a hidden price: zero in the code that ISO 4217 has for no
     /// currency.
     pub(crate) const fn hidden() -> Self {
         Self { amount: Decimal::ZERO, currency: Currency(*b"XXX") }
     }
 
-    /// Reports whether it stands for a hidden price.
+    /// Reports whether this is the placeholder for a hidden price.
     pub fn is_hidden(&self) -> bool {
         *self == Self::hidden()
     }
@@ -105,7 +106,7 @@ impl Quantity {
     /// Parses a decimal such as `12` or `0.5`.
     ///
     /// # Errors
-    /// Refuses zero, negative or absurd numbers, naming `quantity`.
+    /// Refuses zero and numbers that are negative or too large, naming `quantity`.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         let value = decimal("quantity", text, QUANTITY_MAX)?;
         if value.is_zero() {

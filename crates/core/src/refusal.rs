@@ -42,7 +42,7 @@ pub enum Reason {
     AwardNotPending,
     /// The state that the caller read is not the current one any more.
     Changed,
-    /// An expiry can only grow.
+    /// An expiry can only be extended.
     ExpiryShrinks,
     /// The order's content differs from what was opened under this id.
     OrderExists,
@@ -50,7 +50,7 @@ pub enum Reason {
     StaleEpoch,
     /// A newer stream of the same order took over.
     Superseded,
-    /// The caller asked for events beyond the end of the list.
+    /// The caller requested events beyond the end of the list.
     AheadOfList,
     /// A limit of one order is reached.
     LimitReached,
@@ -176,7 +176,7 @@ impl Reason {
     }
 }
 
-/// A request that was refused, with what the caller needs to put it right.
+/// A request that was refused, with what the caller needs to correct it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The stable reason.
@@ -250,7 +250,7 @@ mod tests {
         assert_eq!(retriable, expected);
     }
 
-    /// Clients act on these numbers.
+    /// Clients depend on these numbers.
     #[test]
     fn reasons_have_their_status_codes() {
         for (reason, grpc, http) in [

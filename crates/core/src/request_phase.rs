@@ -6,7 +6,7 @@
 //!      │            ▲ ▼          ▲ ▼
 //!      │         Reconnecting ◀──┘  (the stream is down)
 //!      ▼
-//!   Failed        Finalised  Expired  Closed  Cancelled         ends, for ever
+//!   Failed        Finalised  Expired  Closed  Cancelled         ends, which are final
 //! ```
 
 use std::fmt;
@@ -119,7 +119,7 @@ impl fmt::Display for RequestPhase {
 pub enum StreamConnectivity {
     /// Events are received.
     Up,
-    /// The stream is being opened, or was never.
+    /// The stream is being opened, or never was.
     Down,
 }
 

@@ -2,7 +2,7 @@
 //! is for events and one is for folded orders; every way out goes through one of the two.
 //!
 //! Counts and ids stay readable, so that readers have the same numbers; sellers, prices and texts
-//! do not. After the opening the list is read again from its first event, and hides nothing.
+//! do not. After the opening the list is read again from its first event, with nothing hidden.
 
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};

@@ -7,8 +7,8 @@ use crate::id::{FollowUpId, SellerId};
 use crate::limits::{EXPIRES_IN_MS_DEFAULT, SELLERS_DEFAULT};
 use crate::price::{Currency, Quantity};
 
-/// An order's content, checked. It is held for as long as the order is followed, for tens of
-/// thousands of orders: fields that most orders lack take no space in those.
+/// An order's content, checked. It stays in memory for as long as the order is followed, for tens
+/// of thousands of orders: fields that most orders lack take no space in those.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OrderSpec {
     /// The title, one line for people; absent where the buyer gave none.
@@ -17,7 +17,7 @@ pub struct OrderSpec {
     /// The preferred kind of channel to sellers.
     #[serde(default)]
     pub notification_type: NotificationType,
-    /// The buyer's session, kept as it came.
+    /// The buyer's session, stored as received.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<Box<str>>,
     /// The wanted items.

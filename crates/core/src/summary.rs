@@ -1,5 +1,5 @@
-//! The summary of an order: all of it that users are shown without asking for its proposals, small
-//! enough to be held for every order.
+//! The summary of an order: all that users are shown of it without its proposals, small enough to
+//! hold one in memory for every order.
 
 use std::borrow::Cow;
 

@@ -6,7 +6,7 @@
 //!      ▲                       ▲  │                             │
 //!      │                       └──┼──────── Connected ──────────┘
 //!   (start)                       ▼
-//!                       terminal event: Ended, for ever
+//!                       terminal event: Ended, which is final
 //! ```
 
 mod published_view;
@@ -41,7 +41,8 @@ pub enum TrackerInput {
     },
     /// The processor knows a higher epoch than the stream's.
     Fenced(Epoch),
-    /// This view, which users are shown, survives this process, or survived a former one.
+    /// This view is stored and survives this process, or survived a former one: users may be shown
+    /// it.
     Published(Arc<PublishedView>),
     /// The buyer's follow-up was stored and will be forwarded.
     FollowUpAdded(FollowUpId),
@@ -102,16 +103,16 @@ pub struct TrackerSnapshot {
     /// The order, without the sellers that were considered; absent before its first event. Shared,
     /// never copied.
     pub order: Option<Arc<Order>>,
-    /// The view that users were shown, maybe by a former process that was ahead of the order here.
+    /// The view published to users, perhaps by a former process that was ahead of the order here.
     pub published: Option<Arc<PublishedView>>,
-    /// The number of known follow-ups: those forwarded, and those on their way.
+    /// The number of known follow-ups: those forwarded, and those still to be forwarded.
     pub follow_up_count: usize,
     /// The commands that the processor refused for good, by key, oldest first.
     pub refused: Arc<[(IdempotencyKey, Refusal)]>,
 }
 
 impl TrackerSnapshot {
-    /// Returns the last event handled, here or by a former process that showed it.
+    /// Returns the last event handled, here or by a former process that published it.
     pub fn last_seq(&self) -> Seq {
         let published = self.published.as_ref().map_or(Seq(0), |shown| shown.last_seq());
         self.order.as_ref().map_or(published, |order| order.last_seq.max(published))
@@ -122,13 +123,13 @@ impl TrackerSnapshot {
         self.order_phase().is_some_and(Phase::is_terminal)
     }
 
-    /// Returns the order's phase, as far as users were shown it; `None` before its first event.
+    /// Returns the order's phase, as far as it is published; `None` before its first event.
     pub fn order_phase(&self) -> Option<Phase> {
         phase(self.order.as_deref(), self.published.as_deref())
     }
 
-    /// Returns the order's summary; where the list is still read up to what users were shown, it is
-    /// what they were shown.
+    /// Returns the order's summary; while the list is still read up to the published view, that
+    /// view's.
     pub fn summary(&self) -> Option<OrderSummary> {
         let published = self.published.as_ref().and_then(|shown| shown.order.as_ref());
         match (self.order.as_deref(), published) {
@@ -139,8 +140,8 @@ impl TrackerSnapshot {
         }
     }
 
-    /// Returns the view that may be shown once it survives this process; `None` before the order's
-    /// first event.
+    /// Returns the view that may be published once it survives this process; `None` before the
+    /// order's first event.
     pub fn next_published(&self) -> Option<PublishedView> {
         PublishedView::next(self)
     }
@@ -182,7 +183,7 @@ pub struct Tracker {
     order: Option<Arc<Order>>,
     published: Option<Arc<PublishedView>>,
     /// A sealed order that was opened, as far as its list was read again; absent at other times.
-    /// Users are shown the earlier view until this one has caught up.
+    /// Users see the earlier view until this one has caught up.
     unsealing: Option<Box<Option<Order>>>,
     pending_follow_ups: Vec<FollowUpId>,
     refused: Arc<[(IdempotencyKey, Refusal)]>,
@@ -207,7 +208,7 @@ impl Tracker {
         self.order.as_ref().map_or(Seq(0), |order| order.last_seq)
     }
 
-    /// Returns the sequence number after which a new stream goes on.
+    /// Returns the sequence number after which a new stream resumes.
     pub fn resume_after(&self) -> Seq {
         #[cfg(feature = "plant-bugs")]
         if self.order.is_some() && crate::plant::is_planted(crate::plant::Bug::ResumeOffByOne) {
@@ -237,13 +238,13 @@ impl Tracker {
         self.order.as_deref()
     }
 
-    /// Returns the view that users were shown.
+    /// Returns the published view.
     pub const fn published(&self) -> Option<&Arc<PublishedView>> {
         self.published.as_ref()
     }
 
-    /// Returns the phase in which the order ended; a former process may have shown it. `None` while
-    /// the order goes on.
+    /// Returns the phase in which the order ended; a former process may have published it. `None`
+    /// while the order goes on.
     pub fn end(&self) -> Option<Phase> {
         phase(self.order(), self.published.as_deref()).filter(|phase| phase.is_terminal())
     }
@@ -318,8 +319,8 @@ impl Tracker {
             && self.order.as_ref().is_some_and(|order| order.has_redacted())
     }
 
-    /// Replaces the order with the one that is read again, once that has caught up. Reports whether
-    /// it did.
+    /// Replaces the order with the one that is read again, once that has caught up. Returns `true`
+    /// if it did.
     fn catch_up(&mut self) -> bool {
         let published_seq = self.last_seq();
         match self.unsealing.take().map(|again| *again) {
@@ -343,7 +344,7 @@ impl Tracker {
         match self.order.as_mut().map(Arc::make_mut) {
             Some(order) => {
                 order.fold_next(event)?;
-                // Only the owner shows the considered sellers: up to a thousand for each order.
+                // Only the owner serves the considered sellers: up to a thousand for each order.
                 order.choices = Vec::new();
             }
             None => {
@@ -355,7 +356,7 @@ impl Tracker {
         Ok(())
     }
 
-    /// Replaces the order's key and incarnation by the tracker's own equal ones, which share
+    /// Replaces the order's key and incarnation with the tracker's own equal ones, which share
     /// memory.
     fn with_shared_ids(&self, mut order: Order) -> Order {
         if order.key == self.key && order.incarnation == self.incarnation {
@@ -373,8 +374,8 @@ impl Tracker {
         TrackerOutput::Changed
     }
 
-    /// Takes a view that was stored as the least that is shown from now on. No user sees a change:
-    /// they were shown it, or are about to be.
+    /// Adopts a stored view as the least that users see from now on. They notice no change: the
+    /// view was published to them, or is about to be.
     fn adopt_published(&mut self, published: Arc<PublishedView>) -> TrackerOutput {
         let is_older = |held: &Arc<PublishedView>| held.last_seq() > published.last_seq();
         if published.incarnation != self.incarnation

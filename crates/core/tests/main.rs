@@ -1,5 +1,5 @@
-//! The core's tests from outside: claims about the plan, properties of each machine, and a
-//! simulation of all of them.
+//! The core's integration tests: the plan, properties of each state machine, and a simulation of
+//! all of them.
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "a judge looks for one kind of entry")]
 #![allow(clippy::struct_excessive_bools, reason = "players have independent states")]

@@ -1,4 +1,4 @@
-//! Claims about single rules of the controller's state machine.
+//! Tests of single rules of the controller's state machine.
 
 use std::sync::Arc;
 
@@ -171,7 +171,7 @@ fn refusal_at_end(resource: &DesiredOrder, kinds: &[CommandKind]) -> Option<(Rea
     plan::refusal(resource, snapshot).map(|refusal| (refusal.reason, refusal.message))
 }
 
-/// The refusal names the wish that the order ended without.
+/// The refusal names the request that the order's end left unfulfilled.
 #[test]
 fn wishes_missed_by_end_are_refused() {
     let other = Award::Whole(ProposalId::new("p2").unwrap());
@@ -264,7 +264,7 @@ fn opened_orders_can_only_be_awarded() {
     assert_eq!(keys(&awarded, &before), ["early-award:0:1"], "its refusal is not for ever");
 }
 
-/// Otherwise they count by themselves.
+/// Otherwise an award takes effect by itself.
 #[test]
 fn undo_or_replacement_undoes_award() {
     let undoable = DesiredAward { undo_within_ms: Some(600_000), ..award() };
@@ -302,7 +302,7 @@ fn undo_or_replacement_undoes_award() {
     assert_eq!(steps.last(), Some(&ReconcileStep::RequeueAt(NOW.plus_ms(600_000))));
 }
 
-/// Its reason goes with it.
+/// The command has the buyer's reason.
 #[test]
 fn close_ends_order_despite_pending_award() {
     let close = Some(DesiredClose { reason: Some("no budget".to_owned()) });
@@ -368,7 +368,7 @@ fn planning_again_gives_the_same_steps() {
     assert_eq!(plan(&resource, &observed, NOW), plan(&resource, &observed, NOW));
 }
 
-/// The stream stops once the end is published; the resource goes after its time to live.
+/// The stream stops once the end is published; the resource is removed after its time to live.
 #[test]
 fn ended_orders_are_published_then_removed() {
     let ended = observed(&[CommandKind::Close { reason: None }]);

@@ -147,7 +147,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
     let one = one.prop_map(|(jump_ms, key, epoch, incarnation_number, kind, speaker)| {
         let key = key.map(|n| IdempotencyKey::new(format!("k{n}")).unwrap());
         let incarnation = incarnation_number.map(|n| Incarnation::new(format!("uid-{n}")).unwrap());
-        // A withdrawal names no seller: somebody speaks.
+        // A withdrawal names no seller, so its actor is given.
         let is_named = !matches!(kind, CommandKind::Withdraw { .. });
         let actor = if is_named { None } else { Some(Actor::Seller(speaker)) };
         let epoch = epoch.map(Epoch);
@@ -167,7 +167,7 @@ impl Durable for ProvesEverything {
 
 type StepResult = Result<Reply, Refusal>;
 
-/// A book with a clock, and the list of events that it gave.
+/// A book with a clock, and the list of events that it returned.
 struct Owner {
     book: Book,
     now: Timestamp,
@@ -181,7 +181,7 @@ impl Owner {
         Self { book, now: Timestamp(T0), list: Vec::new(), fresh: 0 }
     }
 
-    /// Makes an owner whose order is open: most rules only show then.
+    /// Makes an owner whose order is open: most rules only apply then.
     fn open() -> Self {
         let mut owner = Self::new();
         let incarnation = Incarnation::new("uid-1").unwrap();

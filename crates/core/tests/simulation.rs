@@ -1,7 +1,7 @@
 //! A seeded simulation of orders from opening to end: the owner, two controllers with their
 //! trackers, sellers and a buyer on a bad network, with crashes between any two steps, a disk that
-//! loses what was not synced, clocks that jump and two leaders. Each run leaves a history; a judge
-//! of pure functions reads it.
+//! loses what was not synced, clocks that jump and two leaders. Each run leaves a history, which
+//! pure functions check.
 //!
 //! `SEEDS` is the number of runs (default 20 000), `SIM_FIRST_SEED` the first seed; `SIM_SEED` is
 //! the seed that `simulation::replay` plays and prints.
@@ -91,7 +91,7 @@ fn one_seed_gives_one_history() {
     }
 }
 
-/// Returns the events, faults, reasons and phases of a history, as countable words.
+/// Returns the events, faults, reasons and phases of a history, as labels to count.
 fn coverage_labels(history: &history::History) -> std::collections::BTreeSet<String> {
     let mut labels = std::collections::BTreeSet::new();
     let mut appended = [0, 0];
@@ -162,7 +162,7 @@ fn runs_cover_every_event_and_fault() {
     }
 }
 
-/// Breaks a rule, and counts the seeds until the judge finds it.
+/// Breaks a rule, and counts the seeds until the checker finds it.
 fn found_after(bug: Bug, budget: u64, promises: &[&str]) -> (u64, String) {
     plant(Some(bug));
     let found = (0..budget).find_map(|seed| judge(seed).err().map(|why| (seed + 1, why)));

@@ -1,4 +1,4 @@
-//! Plays inputs of one target with the log on, to find out why an input broke something:
+//! Runs inputs against one target with logging on, to find out why an input broke something:
 //! `cargo run -p orderstream-fuzz --example play -- TARGET FILE…`
 #![allow(clippy::panic, reason = "a command for developers says what is wrong by panicking")]
 

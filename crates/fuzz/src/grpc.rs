@@ -1,4 +1,5 @@
-//! The processor's gRPC: any bytes as the messages of any method, sellers' sessions among them.
+//! The processor's gRPC: arbitrary bytes as the messages of any method, including sellers'
+//! sessions.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tower::ServiceExt as _;
 
 use crate::processor;
 
-/// The methods that accept messages of strangers.
+/// The methods that accept untrusted messages.
 const METHODS: [&str; 14] = [
     "OrderStreamingService/ProcessOrderStream",
     "OrderStreamingService/SellerSession",
@@ -26,17 +27,17 @@ const METHODS: [&str; 14] = [
     "OrderControlService/ListOrders",
     "OrderControlService/LocateOrder",
 ];
-/// The streams without an end of their own, which are dropped after a moment.
+/// The streams that do not end by themselves, which are dropped after a moment.
 const ENDLESS: [&str; 2] = [METHODS[0], METHODS[1]];
 /// The longest wait for a reply; nothing in memory takes this long.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest wait for the next message of an endless stream.
 const NEXT_MESSAGE: Duration = Duration::from_millis(2);
-/// The codes of a fault of the server itself: `UNKNOWN`, `INTERNAL`, `DATA_LOSS`.
+/// The status codes of a server fault: `UNKNOWN`, `INTERNAL`, `DATA_LOSS`.
 const SERVER_FAULTS: [&str; 3] = ["2", "13", "15"];
 
-/// Calls the method that the first byte names; the rest is its messages, each behind two bytes of
-/// length.
+/// Calls the method that the first byte selects; the rest is its messages, each prefixed by its
+/// length in two bytes.
 pub(crate) fn any_method(data: &[u8]) {
     let Some((method, data)) = data.split_first() else { return };
     let method = METHODS[usize::from(*method) % METHODS.len()];

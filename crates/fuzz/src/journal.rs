@@ -1,4 +1,4 @@
-//! The content of a journal's folder: any bytes as the store's write-ahead log.
+//! The content of a journal's folder: arbitrary bytes as the store's write-ahead log.
 
 use std::cell::RefCell;
 use std::fs;
@@ -8,8 +8,7 @@ use bytes::Bytes;
 use orderstream_journal::salvage::verify;
 use orderstream_journal::{Embedded, Journal as _, Options, append};
 
-/// A journal's folder, made once for each thread, and its log without the space that is laid out
-/// behind it.
+/// A journal's folder, created once per thread, and its log without the preallocated space.
 struct JournalTemplate {
     dir: tempfile::TempDir,
     log: PathBuf,
@@ -19,8 +18,8 @@ thread_local! {
     static TEMPLATE: RefCell<Option<JournalTemplate>> = const { RefCell::new(None) };
 }
 
-/// Checks that a folder with any log is verified and opened, or refused with a reason, and that its
-/// readable lists have no gap.
+/// Checks that a folder with an arbitrary log is verified and opened, or refused with a reason, and
+/// that its readable lists have no gap.
 pub(crate) fn any_log(data: &[u8]) {
     let copy = tempfile::tempdir().expect("a directory is made");
     let log = TEMPLATE.with_borrow_mut(|slot| {

@@ -1,10 +1,11 @@
-//! Everything that reads the input of strangers, as targets of a fuzzer. A target takes any bytes
-//! and panics where the product is wrong: it must not panic, hang, reply with its own fault, or
-//! refuse without a reason. `corpus/<target>` holds inputs that cover much, and each that broke
-//! something once.
+//! Fuzz targets for everything that reads untrusted input. A target accepts arbitrary bytes and
+//! panics if the product is faulty: the product must not panic, hang, reply with a server fault, or
+//! refuse without a reason. `corpus/<target>` holds inputs with high coverage, and every input that
+//! once broke something.
 //!
-//! The same targets run in two ways: a test plays the corpus, in every build, and `cargo xtask fuzz`
-//! goes on from the corpus under libFuzzer, guided by the coverage of this workspace's own crates.
+//! The same targets run in two ways: a test runs the corpus in every build, and `cargo xtask fuzz`
+//! continues from the corpus under libFuzzer, guided by the coverage of this workspace's own
+//! crates.
 #![allow(
     clippy::panic,
     clippy::expect_used,
@@ -22,7 +23,7 @@ mod records;
 mod rest;
 mod wire;
 
-/// A target: the name, which is that of its corpus, and the function that takes an input.
+/// A target: its name, which is also that of its corpus, and the function that takes an input.
 pub type FuzzTarget = (&'static str, fn(&[u8]));
 
 /// All targets.

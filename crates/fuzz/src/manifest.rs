@@ -1,10 +1,10 @@
-//! Manifests, which people write and apply.
+//! Manifests, which users write and apply.
 
 use orderstream_controller::{lint, manifest};
 
 use crate::wire::assert_explained;
 
-/// Checks that a text without findings can be read to be applied, and that every finding has a
+/// Checks that a text without findings can be parsed for applying, and that every finding has a
 /// reason.
 pub(crate) fn lint_and_read(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };

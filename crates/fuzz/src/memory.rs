@@ -1,4 +1,4 @@
-//! A store in memory: targets above the journal do not wait for a disk.
+//! An in-memory store, so that targets above the journal do not wait for a disk.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 #[derive(Clone, Debug, Default)]
 struct MemoryEngine(Arc<Mutex<BTreeMap<Vec<u8>, Vec<u8>>>>);
 
-/// Opens an empty journal in memory. The directory holds nothing but its lock.
+/// Opens an empty journal in memory. The directory holds only its lock.
 pub(crate) fn journal(dir: &Path) -> Embedded {
     Embedded::open_at(dir, Options::default(), Box::new(MemoryEngine::default()))
         .expect("a journal in memory opens")

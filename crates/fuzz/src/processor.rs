@@ -1,4 +1,4 @@
-//! A processor in memory with a few orders in it, one for each thread that fuzzes.
+//! An in-memory processor with a few orders, one for each fuzzing thread.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -18,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::memory;
 
-/// The limit on the inputs of one processor, so that earlier ones neither fill it nor slow it down.
+/// The largest number of inputs for one processor, so that earlier inputs neither fill it nor slow
+/// it down.
 const INPUTS_MAX: u32 = 2_000;
 
 /// A processor, and the runtime in which its calls run.

@@ -1,9 +1,9 @@
-//! The records on the disk of a processor: any bytes as an order's events.
+//! The records on a processor's disk: arbitrary bytes as an order's events.
 
 use orderstream_core::{Book, Event, OrderKey};
 
-/// Replays each line as an event in the journal's form, or refuses it with a reason; checks that a
-/// replayed order can be read.
+/// Replays each line as an event in the journal's format, which may be refused with a reason;
+/// checks that a replayed order can be read.
 pub(crate) fn replay(data: &[u8]) {
     let mut book = Book::new(OrderKey::new("", "SB1").expect("a key"));
     for line in data.split(|byte| *byte == b'\n') {

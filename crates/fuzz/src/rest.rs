@@ -1,5 +1,5 @@
-//! The REST of sellers and of buyers: to any request, the reply is a document with a reason and
-//! never the server's own fault.
+//! The REST API of sellers and of buyers: no request may cause a server fault, and every refusal
+//! has a reason.
 
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -16,14 +16,14 @@ use crate::processor;
 
 mod buyer;
 
-/// The size of the longest reply that is read.
+/// The size of the longest response that is read, bytes.
 const REPLY_BYTES_MAX: usize = 4 << 20;
-/// The longest wait for a reply; nothing in memory takes this long.
+/// The longest wait for a response; nothing in memory takes this long.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest wait for the next event of a stream that may have none.
 const NEXT_EVENT: Duration = Duration::from_millis(2);
 
-/// Sends any request to the sellers' REST.
+/// Sends an arbitrary request to the sellers' REST API.
 pub(crate) fn sellers_rest(data: &[u8]) {
     let Some(request) = request(data) else { return };
     processor::call(|orders, _| {
@@ -31,15 +31,15 @@ pub(crate) fn sellers_rest(data: &[u8]) {
     });
 }
 
-/// Sends any request to the buyers' REST.
+/// Sends an arbitrary request to the buyers' REST API.
 pub(crate) fn buyers_rest(data: &[u8]) {
     let Some(request) = request(data) else { return };
     let router = orderstream_requestor::rest::router(Arc::new(buyer::AcceptingBuyer));
     processor::call(|_, _| check_reply(router, request));
 }
 
-/// Sends any query and any `Last-Event-ID` to pages and streams: the first byte names the path, the
-/// first line is the query, the rest the header.
+/// Sends an arbitrary query and `Last-Event-ID` to pages and streams: the first byte selects the
+/// path, the first line is the query, and the rest is the header.
 pub(crate) fn parameters(data: &[u8]) {
     const PATHS: [&str; 8] = [
         "/api/v1/orders",
@@ -66,8 +66,7 @@ pub(crate) fn parameters(data: &[u8]) {
     });
 }
 
-/// Reads `METHOD path`, headers, an empty line and a body; `None` where HTTP itself would refuse
-/// it.
+/// Parses `METHOD path`, headers, an empty line and a body; `None` if it is not valid HTTP.
 fn request(data: &[u8]) -> Option<Request<Body>> {
     let head_end = data.windows(2).position(|pair| pair == b"\n\n").unwrap_or(data.len());
     let (head, body) = data.split_at(head_end);
@@ -115,7 +114,8 @@ fn kind(reply: &Response<Body>) -> &str {
     kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default()
 }
 
-/// Reads the events that a stream has now, and checks that each number follows the one before.
+/// Reads the events that a stream has at the moment, and checks that each number follows the one
+/// before.
 async fn events(request_line: &str, reply: Response<Body>) {
     let mut body = reply.into_body();
     let mut text = Vec::new();

@@ -1,5 +1,5 @@
-//! The wire's messages and the domain's types: a converted message comes back the same, and a
-//! refused one names its field.
+//! Wire messages and domain types: a converted message converts back to the same one, and a refusal
+//! names its field.
 
 use orderstream_core::{EventKind, OrderKey, Refusal};
 use orderstream_rpc::convert::{
@@ -9,7 +9,7 @@ use orderstream_rpc::convert::{
 use orderstream_rpc::v1;
 use prost::Message as _;
 
-/// Converts the message whose type the first byte names, and whose content is the rest.
+/// Converts a message: the first byte selects its type, and the rest is its content.
 pub(crate) fn convert(data: &[u8]) {
     let Some((kind, data)) = data.split_first() else { return };
     match kind % 3 {

@@ -1,4 +1,4 @@
-//! Each input of the corpora, played once, so that a mended fault stays mended.
+//! Runs each input of the corpora once, as a regression test.
 
 use std::path::Path;
 

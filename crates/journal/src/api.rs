@@ -16,27 +16,27 @@ pub trait Journal: Send + Sync + Debug + 'static {
     /// thread, after the sync of the append's batch or its failure; it must not block.
     ///
     /// # Errors
-    /// When the append is not taken; then `done` is dropped without a call.
+    /// When the append is not accepted; `done` is then dropped without being called.
     fn submit(&self, append: Append) -> Result<(), SubmitError> {
         self.submit_all(vec![append])
     }
 
-    /// Queues a few appends as one: they are written in one batch, whatever its bounds, so that
-    /// after a crash the disk has all of them or none. Each has an outcome of its own, reported in
-    /// their order.
+    /// Queues several appends as a group: they are written in one batch, whatever its limits, so
+    /// that after a crash the disk has all of them or none. Each has its own outcome; outcomes are
+    /// reported in order.
     ///
     /// # Errors
-    /// When they are not taken: all are or none.
+    /// When the group is not accepted; it is accepted as a whole or not at all.
     fn submit_all(&self, appends: Vec<Append>) -> Result<(), SubmitError>;
 
-    /// Returns the reason that the journal is read only until an operator acts; `None` while it
-    /// takes appends, or while a failed store is being opened again.
+    /// Returns the reason for which the journal is read only until an operator intervenes; `None`
+    /// while it accepts appends, or while a failed store is being reopened.
     fn read_only(&self) -> Option<String> {
         None
     }
 
-    /// Reads at most `limit` records with numbers above `after`, in order; none for a list that
-    /// does not exist. Blocks on the disk.
+    /// Reads at most `limit` records with numbers above `after`, in order; returns none for a list
+    /// that does not exist. Blocks on the disk.
     ///
     /// # Errors
     /// [`ReadError::Damaged`] when one of those records is missing or damaged.
@@ -48,16 +48,16 @@ pub trait Journal: Send + Sync + Debug + 'static {
     /// When the store cannot be read now.
     fn lists(&self) -> Result<Vec<(Vec<u8>, u64)>, ReadError>;
 
-    /// Removes a list and all its records; durable on return. A list that does not exist counts as
-    /// removed. Blocks on the disk, so it must not be called from `done`.
+    /// Removes a list and all its records; the removal is durable on return. A list that does not
+    /// exist counts as removed. Blocks on the disk, so it must not be called from `done`.
     ///
     /// # Errors
-    /// When the removal is not durable; the list may be there or not.
+    /// When the removal is not durable; the list may or may not exist afterwards.
     fn remove(&self, list: &[u8]) -> Result<(), ReadError>;
 
     /// Visits every record in one pass, list by list and in order within a list. A damaged record
-    /// is passed as an error for its list; the rest of that list is skipped, and the pass continues
-    /// with the next list.
+    /// is passed to the visitor as an error for its list; the rest of that list is skipped, and the
+    /// pass continues with the next list.
     ///
     /// # Errors
     /// When the store cannot be read at all.
@@ -70,9 +70,9 @@ pub type RecordVisitor<'a> = dyn FnMut(&[u8], Result<JournalRecord, ReadError>) 
 /// The callback that receives an append's outcome.
 pub type AppendCallback = Box<dyn FnOnce(Result<AppendReceipt, AppendError>) + Send>;
 
-/// Records to add to the end of a list, all or none.
+/// Records to add to the end of a list, all of them or none.
 pub struct Append {
-    /// The list's key. The first append makes the list.
+    /// The list's key. The first append creates the list.
     pub list: Bytes,
     /// The last number that the caller expects the list to have; 0 for a list that does not exist.
     pub expected: u64,
@@ -92,7 +92,8 @@ impl Debug for Append {
     }
 }
 
-/// A proof that a list is on disk up to a number. Made by a journal's writer only, after the sync.
+/// A proof that a list is on disk up to a number. Only a journal's writer creates one, after the
+/// sync.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppendReceipt {
     list: Bytes,
@@ -122,8 +123,8 @@ impl From<&AppendReceipt> for DurableProof {
     }
 }
 
-/// A proof that a list is on disk up to a number. Made by a journal only: from an append after its
-/// sync, and from a record that was read back.
+/// A proof that a list is on disk up to a number. Only a journal creates one: from an append after
+/// its sync, or from a record that was read back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DurableProof {
     list: ListHash,

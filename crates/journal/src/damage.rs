@@ -10,9 +10,9 @@ use bytes::Bytes;
 pub struct FileDamage {
     /// The file.
     pub file: PathBuf,
-    /// The first damaged byte; absent where it is not known.
+    /// The offset of the first damaged byte; absent if it is not known.
     pub offset: Option<u64>,
-    /// The fault, for people.
+    /// A human-readable description of the fault.
     pub reason: String,
 }
 
@@ -31,24 +31,25 @@ impl fmt::Display for FileDamage {
 pub struct ListDamage {
     /// The list's key.
     pub list: Bytes,
-    /// The first record that is missing or damaged; 0 where the list itself is damaged.
+    /// The number of the first missing or damaged record; 0 if the list itself is damaged.
     pub seq: u64,
-    /// The number of the list's last record; 0 where it is not known.
+    /// The number of the list's last record; 0 if it is not known.
     pub last: u64,
     /// The number of records that are known to be missing.
     pub missing: u64,
-    /// The reason that it is refused, for people.
+    /// The human-readable reason for the refusal.
     pub reason: String,
 }
 
-/// The damage of a journal, as it was found when it was opened.
+/// The damage that was found when a journal was opened.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DamageReport {
     /// Damaged files.
     pub files: Vec<FileDamage>,
-    /// Lists that are refused, by key.
+    /// Refused lists, sorted by key.
     pub lists: Vec<ListDamage>,
-    /// The reason that the journal is read only until an operator acts; absent otherwise.
+    /// The reason for which the journal is read only until an operator intervenes; absent
+    /// otherwise.
     pub read_only: Option<String>,
 }
 
@@ -58,7 +59,7 @@ impl DamageReport {
         self.files.is_empty() && self.lists.is_empty() && self.read_only.is_none()
     }
 
-    /// Returns the number of missing records of all lists together.
+    /// Returns the total number of missing records over all lists.
     pub fn missing_records(&self) -> u64 {
         self.lists.iter().fold(0, |sum, list| sum.saturating_add(list.missing))
     }
@@ -69,10 +70,10 @@ impl DamageReport {
 pub struct DamageCounts {
     /// The number of damaged files.
     pub files: u64,
-    /// The number of lists that are refused.
+    /// The number of refused lists.
     pub lists: u64,
-    /// The number of records that were acknowledged and are missing.
+    /// The number of acknowledged records that are missing.
     pub missing_records: u64,
-    /// The journal takes no appends until an operator acts.
+    /// The journal accepts no appends until an operator intervenes.
     pub is_read_only: bool,
 }

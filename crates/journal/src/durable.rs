@@ -5,14 +5,14 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-/// Makes a folder, with those above it that are missing; durable on return.
+/// Creates a folder and its missing parents; durable on return.
 ///
 /// # Errors
-/// When it cannot be made or synced.
+/// When it cannot be created or synced.
 pub(crate) fn create_folder(dir: &Path) -> io::Result<()> {
     let missing = dir.ancestors().take_while(|ancestor| !ancestor.exists()).count();
     fs::create_dir_all(dir)?;
-    // A process that was killed may have made folders and not synced them: those above are synced
+    // A killed process may have created folders without syncing them, so the parents are synced
     // too, as far up as this process has access.
     for (depth, ancestor) in dir.ancestors().enumerate().skip(1) {
         let ancestor = if ancestor.as_os_str().is_empty() { Path::new(".") } else { ancestor };
@@ -25,11 +25,10 @@ pub(crate) fn create_folder(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a folder that exists as a whole or not at all: it is laid out under another name, synced,
-/// and renamed.
+/// Creates a folder atomically: its content is written under another name, synced, and renamed.
 ///
 /// # Errors
-/// When it cannot be laid out, synced or moved.
+/// When it cannot be written, synced or renamed.
 pub(crate) fn create_atomically<E: From<io::Error>>(
     dir: &Path,
     lay_out: impl FnOnce(&Path) -> Result<(), E>,
@@ -44,10 +43,10 @@ pub(crate) fn create_atomically<E: From<io::Error>>(
     Ok(fs::rename(&new, dir)?)
 }
 
-/// Syncs a folder, everything in it, and its name.
+/// Syncs a folder, everything in it, and its entry in the parent folder.
 ///
 /// # Errors
-/// When any of it cannot be synced.
+/// When any part of it cannot be synced.
 pub(crate) fn sync_tree(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;

@@ -28,13 +28,13 @@ use crate::writer::{BatchWriter, JournalState, close};
 /// The file whose lock is held while a process has the journal open. The system releases the lock
 /// when the process ends, however it ends.
 const LOCK_FILE: &str = "journal.lock";
-/// The directory of the store inside the journal's.
+/// The store's directory inside the journal's directory.
 pub(crate) const STORE_DIR: &str = "store";
 
 /// The limits of a journal; the defaults are those of [`limits`].
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// The largest number of appends that wait for the writer.
+    /// The largest number of queued appends.
     pub queue_len_max: usize,
     /// The largest number of records in one batch.
     pub batch_records_max: usize,
@@ -53,7 +53,7 @@ impl Default for Options {
 }
 
 /// A handle to a journal on a local disk; clones are cheap and share the journal. When the last one
-/// is dropped, waiting appends are written and the store is closed.
+/// is dropped, queued appends are written and the store is closed.
 #[derive(Clone)]
 pub struct Embedded {
     inner: Arc<JournalInner>,
@@ -65,9 +65,9 @@ struct JournalInner {
 }
 
 impl Embedded {
-    /// Opens the journal in `dir`, which is made when it does not exist. A damaged journal is
-    /// opened too: [`Self::damage`] reports the damage, and [`Self::health`] whether it takes
-    /// appends.
+    /// Opens the journal in `dir`, which is created if it does not exist. A damaged journal is
+    /// opened too: [`Self::damage`] reports the damage, and [`Self::health`] whether appends are
+    /// accepted.
     ///
     /// # Errors
     /// As [`OpenError`] lists.
@@ -76,8 +76,8 @@ impl Embedded {
         Self::open_at(dir, options, Box::new(location))
     }
 
-    /// Opens a journal whose lock is in `dir` and whose store is `place`; for stores that are
-    /// measured or made to fail.
+    /// Opens a journal whose lock is in `dir` and whose store is at `location`; for stores that are
+    /// benchmarked or made to fail.
     ///
     /// # Errors
     /// As [`OpenError`] lists.
@@ -121,14 +121,14 @@ impl Embedded {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Returns the damage, as it was found when the store was last opened.
+    /// Returns the damage that was found when the store was last opened.
     pub fn damage(&self) -> DamageReport {
         let read_only = self.read_only();
         let files = self.inner.shared.files.read().clone();
         DamageReport { files, lists: self.inner.shared.heads.read().damage(), read_only }
     }
 
-    /// Reports whether the journal takes appends.
+    /// Reports whether the journal accepts appends.
     pub fn health(&self) -> Health {
         self.inner.shared.queue.health()
     }
@@ -145,13 +145,13 @@ impl Embedded {
         }
     }
 
-    /// Returns the writer's counters since the journal was opened.
+    /// Returns the writer's counters; they start when the journal is opened.
     pub fn stats(&self) -> &Stats {
         &self.inner.shared.stats
     }
 
-    /// Takes no more appends, writes those that wait, and closes the store. Must not be called from
-    /// `done`.
+    /// Stops accepting appends, writes the queued ones, and closes the store. Must not be called
+    /// from `done`.
     pub fn close(self) {
         self.inner.close();
     }
@@ -164,7 +164,7 @@ impl Embedded {
         let Some(engine) = engine.as_deref() else {
             return Err(io::Error::other("the store is closed").into());
         };
-        // A damaged store may panic where it is read.
+        // Reading a damaged store may panic.
         catch_unwind(AssertUnwindSafe(|| read(engine))).unwrap_or_else(|_| {
             Err(io::Error::other("the store panicked; a part of it is damaged").into())
         })
@@ -212,7 +212,7 @@ impl Journal for Embedded {
             if matches!(&records, Ok(records) if records.len() as u64 == expected) {
                 return records;
             }
-            // The list is damaged, or was removed while it was read.
+            // The list is damaged, or was removed during the read.
             let now = self.inner.shared.heads.read().lists.get(list).map(|head| head.id);
             if now != Some(head.id) {
                 return Ok(Vec::new());
@@ -234,7 +234,7 @@ impl Journal for Embedded {
         let (sender, receiver) = mpsc::sync_channel(1);
         let list = Bytes::copy_from_slice(list);
         let done = Box::new(move |outcome| {
-            // The caller waits for it, so the channel is open.
+            // The caller waits for the outcome, so the channel is open.
             drop(sender.send(outcome));
         });
         let shared = &self.inner.shared;
@@ -265,7 +265,7 @@ impl JournalInner {
         self.shared.queue.stop();
         let writer = self.writer.lock().take();
         let Some(writer) = writer else { return close(&self.shared) };
-        // The last handle may be dropped by a `done`, which is on the writer's own thread.
+        // The last handle may be dropped by a `done`, which runs on the writer's own thread.
         if writer.thread().id() != thread::current().id() && writer.join().is_err() {
             tracing::error!("the journal's writer panicked");
         }
@@ -288,7 +288,7 @@ fn check_key(list: &[u8]) -> Result<(), SubmitError> {
     Ok(())
 }
 
-/// Takes the lock of a journal's directory, which is made when it does not exist.
+/// Locks a journal's directory, which is created if it does not exist.
 pub(crate) fn lock(dir: &Path) -> Result<File, OpenError> {
     let unwritable = |source| OpenError::Unwritable { dir: dir.to_owned(), source };
     let path = dir.join(LOCK_FILE);

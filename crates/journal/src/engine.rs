@@ -1,4 +1,5 @@
-//! The journal's interface to a store, so that a store can be measured, replaced or made to fail.
+//! The journal's interface to a store, so that a store can be benchmarked, replaced or made to
+//! fail.
 
 pub mod fjall;
 
@@ -24,13 +25,14 @@ pub type EntryVisitor<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 
 /// An open store: keys in byte order, each with a value.
 pub trait Engine: Send + Sync + Debug {
-    /// Writes all changes or none, syncs once and only then lets readers see them.
+    /// Writes all changes or none, syncs once, and only then makes them visible to readers.
     ///
     /// # Errors
-    /// After any error the changes may be on disk or not, and the store is not written again.
+    /// After any error the changes may or may not be on disk, and the store is not written to
+    /// again.
     fn commit(&self, ops: Vec<WriteOp>) -> Result<(), EngineError>;
 
-    /// Visits keys from `from` up to and without `to`, in order, as they were at one moment.
+    /// Visits the keys from `from` (inclusive) to `to` (exclusive) in order, in one snapshot.
     ///
     /// # Errors
     /// When a key or value cannot be read.
@@ -41,42 +43,42 @@ pub trait Engine: Send + Sync + Debug {
         visit: &mut EntryVisitor<'_>,
     ) -> Result<(), EngineError>;
 
-    /// Returns the last key from `from` up to and without `to`.
+    /// Returns the last key from `from` (inclusive) to `to` (exclusive).
     ///
     /// # Errors
     /// When the key cannot be read.
     fn last_key(&self, from: &[u8], to: &[u8]) -> Result<Option<Vec<u8>>, EngineError>;
 
-    /// Returns the files that were found damaged when the store was opened, where the damage does
-    /// not prevent writes.
+    /// Returns the files that were damaged when the store was opened, in ways that do not prevent
+    /// writes.
     fn damage(&self) -> Vec<FileDamage> {
         Vec::new()
     }
 }
 
-/// A place that holds a store and can be opened more than once, but never twice at a time.
+/// The location of a store. It can be opened repeatedly, but only once at a time.
 pub trait StoreLocation: Send + Sync + Debug {
-    /// Opens the store, or makes it. All that readers see afterwards is on disk.
+    /// Opens the store, or creates it. Everything that readers see afterwards is on disk.
     ///
     /// # Errors
-    /// When the store cannot be opened, or is open already.
+    /// When the store cannot be opened, or is already open.
     fn open(&self, reason: OpenReason) -> Result<Box<dyn Engine>, EngineError>;
 
-    /// Checks that the place would take writes now, without touching the store.
+    /// Checks that the location is writable now, without touching the store.
     ///
     /// # Errors
-    /// When it would not.
+    /// When it is not writable.
     fn probe(&self) -> Result<(), EngineError>;
 
-    /// Opens the whole parts of a damaged store, read only; the store itself is not touched.
+    /// Opens the intact parts of a damaged store, read only; the store itself is not touched.
     ///
     /// # Errors
-    /// When nothing of it can be read.
+    /// When no part of it can be read.
     fn rescue(&self, _catalog: &dyn ListCatalog) -> Result<RescuedStore, EngineError> {
         Err(EngineError::Failed("this store has no way to read what is whole of it".to_owned()))
     }
 
-    /// Removes the bytes that were cut off the store's log and kept; called when none of their
+    /// Removes the quarantined bytes that were cut off the store's log; called when none of their
     /// records is missing.
     ///
     /// # Errors
@@ -91,11 +93,11 @@ pub trait ListCatalog {
     /// Returns the key of a list by its id.
     fn name(&self, id: u32) -> Option<Bytes>;
 
-    /// Reports whether a record of a list was acknowledged, and the list not removed since.
+    /// Reports whether a record was acknowledged and its list has not been removed since.
     fn is_acknowledged(&self, id: u32, seq: u64) -> bool;
 }
 
-/// The whole parts of a damaged store.
+/// The intact parts of a damaged store.
 #[derive(Debug)]
 pub struct RescuedStore {
     /// The store to read; every commit fails.
@@ -104,13 +106,13 @@ pub struct RescuedStore {
     pub damage: Vec<FileDamage>,
 }
 
-/// The occasion on which a store is opened.
+/// The reason for which a store is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenReason {
     /// The start of a process.
     Startup,
-    /// A write or a sync failed before. The system may have dropped data that it could not write
-    /// and still return it, so everything found in the log is written again.
+    /// A write or a sync has failed. The kernel may still return cached data that it could not
+    /// write, so everything found in the log is rewritten.
     AfterFailure,
 }
 
@@ -140,7 +142,7 @@ impl From<io::Error> for EngineError {
         match error.kind() {
             kind if out_of_space.contains(&kind) => Self::Full(reason),
             kind if location_errors.contains(&kind) => Self::Failed(reason),
-            // An unreadable sector, a premature end, or a missing file.
+            // An unreadable sector, a premature end of file, or a missing file.
             _ => Self::Damaged(reason),
         }
     }

@@ -1,31 +1,31 @@
-//! The journal's errors, one variant for each decision that a caller can take.
+//! The journal's errors, with one variant for each case that a caller handles differently.
 
 use std::io;
 use std::path::PathBuf;
 
 use bytes::Bytes;
 
-/// The reason that an append was not taken. Its `done` is not called.
+/// The reason for which an append was not accepted. Its `done` is not called.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitError {
-    /// The queue is at its limit: try again later.
+    /// The queue is full; retry later.
     #[error("the journal's queue is full")]
     Full,
     /// The journal is closing or closed.
     #[error("the journal is stopped")]
     Stopped,
-    /// The store failed and is not open again yet: try again later.
+    /// The store has failed and is not open again yet; retry later.
     #[error("the journal takes no writes: {0}")]
     Unhealthy(String),
-    /// The store is damaged, and takes nothing until an operator acts: never try again.
+    /// The store is damaged and accepts nothing until an operator intervenes; do not retry.
     #[error("the journal is read only: {0}")]
     ReadOnly(String),
-    /// The key or a payload is over its limit, or the key is empty: never try again.
+    /// The key or a payload exceeds its limit, or the key is empty; do not retry.
     #[error("the journal refuses the append: {0}")]
     TooLarge(&'static str),
 }
 
-/// The reason that an append that was taken is not acknowledged.
+/// The reason for which an append is not acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
     /// The list does not end where the caller expects; nothing of the append was written.
@@ -39,22 +39,22 @@ pub enum AppendError {
     /// The list is damaged and refused; nothing of the append was written.
     #[error("the list is damaged: {0}")]
     Damaged(String),
-    /// The disk is full. The append may be found after the store is open again, or not.
+    /// The disk is full. The append may or may not exist when the store is open again.
     #[error("the disk is full: {0}")]
     Full(String),
-    /// The write or its sync failed. The append may be found after the store is open again, or
-    /// not; until then nothing is acknowledged.
+    /// The write or its sync failed. The append may or may not exist when the store is open again;
+    /// until then nothing is acknowledged.
     #[error("the write failed: {0}")]
     Failed(String),
     /// The journal was stopped before the append was written.
     #[error("the journal is stopped")]
     Stopped,
-    /// The append was not taken into the queue.
+    /// The append was not accepted into the queue.
     #[error(transparent)]
     NotQueued(#[from] SubmitError),
 }
 
-/// The reason that records cannot be read.
+/// The reason for which records cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// A record is missing or damaged. Its list is refused; others are served.
@@ -62,9 +62,9 @@ pub enum ReadError {
     Damaged {
         /// The key of the list.
         list: Bytes,
-        /// The number of the record, 0 where the list itself is damaged.
+        /// The number of the record; 0 if the list itself is damaged.
         seq: u64,
-        /// The fault, for people.
+        /// A human-readable description of the fault.
         reason: String,
     },
     /// The store cannot be read now.
@@ -72,16 +72,16 @@ pub enum ReadError {
     Io(#[from] io::Error),
 }
 
-/// The reason that a journal cannot be opened.
+/// The reason for which a journal cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Another process has it open.
+    /// Another process has the journal open.
     #[error("the journal at {} is open in another process", dir.display())]
     Locked {
         /// The journal's directory.
         dir: PathBuf,
     },
-    /// The directory cannot be made or written.
+    /// The directory cannot be created or written.
     #[error("the journal's directory {} cannot be written", dir.display())]
     Unwritable {
         /// The journal's directory.

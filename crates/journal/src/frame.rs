@@ -4,16 +4,16 @@
 //! version (1 byte) | CRC32C, little endian (4 bytes) | payload
 //! ```
 //!
-//! The checksum includes the version, the list's key, the record's number and the payload, so a
-//! whole record in the place of another is damage too.
+//! The checksum covers the version, the list's key, the record's number and the payload, so an
+//! intact record in the place of another is detected as damage too.
 
-/// The version of the layout that is written.
+/// The version of the layout that is written today.
 const VERSION: u8 = 1;
 
-/// The number of bytes before the payload.
+/// The length of the header before the payload, bytes.
 pub(crate) const HEADER_LEN: usize = 5;
 
-/// The reason that bytes are not a record.
+/// The reason for which bytes are not a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FrameError {
     #[error("it is shorter than its header")]
@@ -71,7 +71,7 @@ mod tests {
         assert_eq!(framed(b"list", 7, b"payload"), LAYOUT);
     }
 
-    /// Changing these bytes makes every store on disk unreadable: add a version instead.
+    /// Changing these bytes makes every existing store unreadable: add a version instead.
     const LAYOUT: [u8; 12] = *b"\x01\xce\x48\xeb\x28payload";
 
     #[test]

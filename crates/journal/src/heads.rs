@@ -1,4 +1,4 @@
-//! The end of each list. Loaded from the store at the start, and updated by the writer.
+//! The end of each list. Loaded from the store when it is opened, and updated by the writer.
 
 mod load;
 
@@ -29,12 +29,12 @@ pub(crate) struct RecordDamage {
 }
 
 impl RecordDamage {
-    /// Makes the damage of one record, for this reason.
+    /// Creates the damage of one record, with this reason.
     pub(crate) const fn at(seq: u64, reason: String) -> Self {
         Self { seq, missing: 0, reason }
     }
 
-    /// Makes the damage of a missing record.
+    /// Creates the damage of a missing record.
     pub(crate) fn missing(seq: u64) -> Self {
         Self { seq, missing: 1, reason: "it is missing".to_owned() }
     }
@@ -49,14 +49,14 @@ impl RecordDamage {
 #[derive(Debug, Default)]
 pub(crate) struct Heads {
     pub(crate) lists: HashMap<Bytes, ListHead>,
-    /// Lists that are refused, with the damage that was found when the store was opened.
+    /// Refused lists, with the damage that was found when the store was opened.
     pub(crate) damaged: HashMap<Bytes, RecordDamage>,
     pub(crate) next_id: ListId,
     /// Removed lists that the store still records as removed.
     pub(crate) tombstones: Vec<ListId>,
-    /// The store records that there is a file of marks.
+    /// The store records that a marks file exists.
     pub(crate) has_marks: bool,
-    /// The reason that a part of the store cannot be read; absent while all of it can.
+    /// The reason for which a part of the store cannot be read; absent if all of it can be read.
     pub(crate) unreadable: Option<String>,
 }
 
@@ -95,11 +95,11 @@ impl Heads {
         for (id, list, last) in acknowledged {
             self.next_id = self.next_id.max(id.saturating_add(1));
             let found = match self.lists.get(&list) {
-                // The list was removed, and made again.
+                // The list was removed and created again.
                 Some(head) if head.id > id => continue,
                 Some(head) if head.id == id => head.last,
                 None if self.tombstones.contains(&id) => continue,
-                // The list that is there is an earlier one of that key.
+                // The existing list is an earlier one with the same key.
                 Some(_) | None => 0,
             };
             if found < last {
@@ -115,7 +115,7 @@ impl Heads {
             missing: 0,
             reason: String::new(),
         });
-        // It is not known how many records of an unreadable list are missing.
+        // The number of missing records of an unreadable list is not known.
         if damaged.seq > 0 {
             damaged.missing = damaged.missing.saturating_add(missing);
             damaged.reason = format!(
@@ -126,7 +126,7 @@ impl Heads {
         self.lists.insert(list, head);
     }
 
-    /// Returns the lists that are refused, by key.
+    /// Returns the refused lists, sorted by key.
     pub(crate) fn damage(&self) -> Vec<ListDamage> {
         let damage = self.damaged.iter().map(|(list, damaged)| ListDamage {
             list: list.clone(),
@@ -151,7 +151,7 @@ impl ListCatalog for HashMap<ListId, (Bytes, u64)> {
     }
 }
 
-/// Reports whether a store has records of a list; true where it cannot be read.
+/// Reports whether a store has records of a list; true if the store cannot be read.
 fn has_records(engine: &dyn Engine, id: ListId) -> bool {
     let (from, to) = (keys::record(id, 0), keys::record(id, u64::MAX));
     !matches!(engine.last_key(&from, &to), Ok(None))

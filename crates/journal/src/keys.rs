@@ -1,15 +1,14 @@
 //! The keys in the store.
 //!
 //! ```text
-//! 'g' | list id (4 bytes)                 -> frame of nothing: the list was removed
+//! 'g' | list id (4 bytes)                 -> empty frame: the list was removed
 //! 'l' | list key                          -> frame of the list's id (4 bytes, big endian)
-//! 'm'                                     -> frame of nothing: there is a file of marks
+//! 'm'                                     -> empty frame: a marks file exists
 //! 'r' | list id (4 bytes) | seq (8 bytes) -> frame of the payload
 //! ```
 //!
 //! A list's key is written once; its records carry the 4 bytes of its id. Big endian keeps a list's
-//! records together and in order. A removal is recorded here until the file of marks has it on
-//! disk.
+//! records together and in order. A removal is recorded here until it is durable in the marks file.
 
 /// A number that stands for a list's key in the store.
 pub(crate) type ListId = u32;
@@ -25,7 +24,7 @@ const RECORD: u8 = b'r';
 pub(crate) const TOMBSTONES_BEGIN: &[u8] = b"g";
 /// The first key after those of removed lists.
 pub(crate) const TOMBSTONES_END: &[u8] = b"h";
-/// The key that records that there is a file of marks.
+/// The key that records that a marks file exists.
 pub(crate) const MARKS_KEY: &[u8] = b"m";
 /// The first key after [`MARKS_KEY`].
 pub(crate) const MARKS_KEY_END: &[u8] = b"n";
@@ -77,7 +76,7 @@ pub(crate) fn record_of(stored: &[u8]) -> Option<(ListId, u64)> {
 mod tests {
     use super::*;
 
-    /// They sort by list, then by number.
+    /// Keys sort by list, then by number.
     #[test]
     fn keys_round_trip_and_sort() {
         assert_eq!(record_of(&record(7, 1 << 40)), Some((7, 1 << 40)));

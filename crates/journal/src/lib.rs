@@ -1,20 +1,20 @@
 //! A journal of durable, ordered lists of records.
 //!
 //! A [`Journal`] holds lists of records. Each list has a key, and its records are numbered 1, 2, 3,
-//! … without a gap. An append names the last number that its caller expects the list to have, so
-//! two writers with different expectations cannot both succeed. An acknowledged append survives a
+//! … without a gap. An append states the last number that its caller expects the list to have, so
+//! two writers with the same expectation cannot both succeed. An acknowledged append survives a
 //! power cut: it is acknowledged after the sync of its batch.
 //!
 //! ```text
-//!  submit ──► queue (bounded) ──► writer thread: take all that waits ─► one batch ─► one sync ─┐
+//!  submit ──► queue (bounded) ──► writer thread: dequeue everything ─► one batch ─► one sync ──┐
 //!  submit ──►                                                                                  │
 //!    …                           every `done` of the batch is called ◄────────────────────────┘
 //! ```
 //!
-//! While one sync runs, the next batch gathers in the queue: many callers share one sync, and none
-//! waits for a timer. [`Embedded`] is the journal on a local disk. Damage is reported, never
-//! repaired by deleting: a list with a damaged record, or without one that was acknowledged, is
-//! refused, and all others are served. A store with damaged files is read only.
+//! While one sync runs, the next batch accumulates in the queue: many callers share one sync, and
+//! none waits for a timer. [`Embedded`] is the journal on a local disk. Damage is reported, never
+//! repaired by deletion: a list with a damaged or missing acknowledged record is refused, and all
+//! others are served. A store with damaged files is read only.
 
 mod api;
 mod damage;

@@ -1,26 +1,25 @@
-//! The end of each list, as it was acknowledged, in a file beside the store.
+//! The acknowledged end of each list, in a file next to the store.
 //!
-//! A log whose end is lost cannot be distinguished from one whose end was never written. So each
-//! batch that is on disk adds an entry to this file: the lists that it changed, and their ends.
-//! When the journal is opened, a list of the store that ends before its mark has lost acknowledged
-//! records.
+//! A log whose end was lost looks like a log whose end was never written. So each durable batch
+//! adds an entry to this file: the lists that it changed, and their ends. When the journal is
+//! opened, a list that ends before its mark has lost acknowledged records.
 //!
 //! ```text
-//! file  = entry*                  the first entry says which layout this is
-//! entry = len of body (4) | CRC32C over the entry's place in the file (8) and the body (4) | body
+//! file  = entry*                  the first entry identifies the layout
+//! entry = len of body (4) | CRC32C over the entry's offset in the file (8) and the body (4) | body
 //! body  = item*
 //! item  = 0 | "OSMARKS1"                                  the layout
-//!       | 1 | id (4) | last (8)                           the list ends there
-//!       | 2 | id (4) | last (8) | key len (2) | key       the same, of a list that is new here
+//!       | 1 | id (4) | last (8)                           the list ends at this number
+//!       | 2 | id (4) | last (8) | key len (2) | key       the same, for a list that is new here
 //!       | 3 | id (4)                                      the list is removed
-//!       | 4 | place (8)                                   all before that place is on disk
+//!       | 4 | offset (8)                                  all bytes before it are on disk
 //!                                                         all numbers little endian
 //! ```
 //!
 //! The file is written after the store's sync, so a mark is never ahead of the store. It is synced
 //! itself at most once in [`limits::MARKS_SYNC_INTERVAL`] and when the journal is closed: no append
-//! waits for it. A power cut may leave a part of its last entry, which is skipped. It is written
-//! anew, into another file first, where it has grown or was damaged.
+//! waits for it. A power cut may leave an incomplete last entry, which is skipped. The file is
+//! rewritten, through a temporary file, when it has grown too much or is damaged.
 
 mod read;
 
@@ -73,25 +72,25 @@ impl MarkUpdate<'_> {
     }
 }
 
-/// The file, open for writing; used by the writer's thread only.
+/// The marks file, open for writing; used by the writer's thread only.
 #[derive(Debug)]
 pub(crate) struct MarksFile {
     dir: PathBuf,
-    /// The open file; absent after a failed write, and then written anew.
+    /// The open file; absent after a failed write, until it is rewritten.
     file: Option<File>,
     len: u64,
-    /// The length when it was last written anew, or opened.
+    /// The file's length when it was last rewritten or opened.
     base_len: u64,
-    /// The length that is on disk; absent once the file has an entry for it.
+    /// The length that is on disk; absent once the file has an entry for that.
     synced_len: Option<u64>,
-    /// The time of the first write that is not on disk; absent while all is.
+    /// The time of the first unsynced write; absent while all writes are synced.
     dirty_since: Option<Instant>,
-    /// The time of the last attempt to write it anew.
+    /// The time of the last attempt to rewrite the file.
     last_attempt: Option<Instant>,
 }
 
 impl MarksFile {
-    /// Continues the file that was read, or writes it anew.
+    /// Continues the existing file, or rewrites it.
     pub(crate) fn open(dir: &Path, marks: &Marks, heads: &Heads) -> io::Result<Self> {
         let mut this = Self {
             dir: dir.to_owned(),
@@ -115,8 +114,8 @@ impl MarksFile {
         Ok(this)
     }
 
-    /// Marks the changes of a batch that is on disk, encoded one after the other. `heads` are the
-    /// ends after the batch. A failed write is repeated later; the batch is on disk in any case.
+    /// Marks the changes of a durable batch, encoded one after the other. `heads` are the ends
+    /// after the batch. A failed write is retried later; the batch is durable in any case.
     pub(crate) fn mark(&mut self, changes: &[u8], heads: &Heads) {
         let has_grown = self.len > self.base_len.saturating_mul(2) + limits::MARKS_GROWTH_BYTES;
         let outcome = if self.file.is_none() || has_grown {
@@ -129,13 +128,13 @@ impl MarksFile {
         self.handle_failure(outcome);
     }
 
-    /// Makes the next sync write the file anew, because the store's lists are no longer those that
-    /// were marked last.
+    /// Makes the next sync rewrite the file, because the store's lists may differ from the last
+    /// marks.
     pub(crate) fn invalidate(&mut self) {
         (self.file, self.dirty_since, self.last_attempt) = (None, None, None);
     }
 
-    /// Returns the time at which the file is to be synced or written anew; `None` while all of it
+    /// Returns the time at which the file is due to be synced or rewritten; `None` while all of it
     /// is on disk.
     pub(crate) fn due(&self) -> Option<Instant> {
         match (&self.file, self.last_attempt) {
@@ -145,8 +144,7 @@ impl MarksFile {
         }
     }
 
-    /// Syncs the file, or writes it anew after a failed write. Reports whether all of it is on
-    /// disk.
+    /// Syncs the file, or rewrites it after a failed write. Reports whether all of it is on disk.
     pub(crate) fn sync_or_rewrite(&mut self, heads: &Heads) -> bool {
         let outcome = if self.file.is_some() { self.sync() } else { self.rewrite(heads) };
         let is_synced = outcome.is_ok();
@@ -172,7 +170,7 @@ impl MarksFile {
 
     fn handle_failure(&mut self, outcome: io::Result<()>) {
         if let Err(error) = outcome {
-            tracing::warn!(%error, "the journal's marks cannot be written; they are written anew");
+            tracing::warn!(%error, "the journal's marks cannot be written; the file will be rewritten");
             (self.file, self.dirty_since) = (None, None);
         }
     }
@@ -230,7 +228,7 @@ impl MarksFile {
     }
 }
 
-/// Marks that lists of a closed journal had more records than it holds.
+/// Raises the marked ends of lists of a closed journal above the records that it holds.
 pub(crate) fn raise_ends(dir: &Path, ends: &[(Bytes, u64)]) -> io::Result<()> {
     let marks = Marks::read(dir)?;
     let mut heads = Heads::default();
@@ -246,7 +244,7 @@ pub(crate) fn raise_ends(dir: &Path, ends: &[(Bytes, u64)]) -> io::Result<()> {
     MarksFile::open(dir, &marks, &heads)?.rewrite(&heads)
 }
 
-/// Returns the changes that lead from the file's lists to the store's.
+/// Returns the changes that turn the file's lists into the store's.
 fn diff(marks: &Marks, heads: &Heads) -> Vec<u8> {
     let mut changes = Vec::new();
     for (id, (list, _)) in &marks.lists {
@@ -264,7 +262,7 @@ fn diff(marks: &Marks, heads: &Heads) -> Vec<u8> {
     changes
 }
 
-/// Appends an entry for this place of the file to `out`.
+/// Appends an entry for this offset of the file to `out`.
 fn put_entry(offset: u64, body: &[u8], out: &mut Vec<u8>) {
     let offset = usize::try_from(offset).unwrap_or(usize::MAX);
     out.extend_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());

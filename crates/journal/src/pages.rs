@@ -1,4 +1,4 @@
-//! Reads files that can be read only in part.
+//! Reads partly unreadable files.
 
 use std::fs::{self, File};
 use std::io;
@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::damage::FileDamage;
 use crate::limits;
 
-/// The system's errors for a file that is there and cannot be read: EIO, EISDIR, ENODATA, EBADMSG,
+/// The kernel's errors for an existing file that cannot be read: EIO, EISDIR, ENODATA, EBADMSG,
 /// EUCLEAN and EREMOTEIO.
 const DISK_ERRNOS: [i32; 6] = [5, 21, 61, 74, 117, 121];
 
@@ -17,11 +17,11 @@ const DISK_ERRNOS: [i32; 6] = [5, 21, 61, 74, 117, 121];
 pub(crate) struct ReadablePages {
     /// The bytes of the file, with zeros for the pages that cannot be read.
     pub(crate) bytes: Vec<u8>,
-    /// The first page that cannot be read; absent where all can.
+    /// The first page that cannot be read; absent if all can be read.
     pub(crate) damage: Option<FileDamage>,
 }
 
-/// Reads a file as a whole, or page by page where not all of it can be read.
+/// Reads a file in one piece, or page by page if a part of it cannot be read.
 ///
 /// # Errors
 /// When it is missing, or cannot be read for another reason.
@@ -55,8 +55,8 @@ pub(crate) fn copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::copy(from, to).map(drop).or_else(|_| fs::write(to, read(from)?.bytes))
 }
 
-/// Reads a file of this length page by page; returns its bytes, and the first page that cannot be
-/// read.
+/// Reads a file of this length page by page; returns its bytes, and the offset of the first page
+/// that cannot be read.
 fn read_by_page(
     len: u64,
     mut read: impl FnMut(&mut [u8], u64) -> io::Result<()>,
@@ -77,7 +77,7 @@ fn read_by_page(
 mod tests {
     use super::*;
 
-    /// Reads a file of ones, of which some pages cannot be read.
+    /// Reads a file of ones, some of whose pages cannot be read.
     fn read_without(pages: &[u64], len: u64) -> (Vec<u8>, Option<u64>) {
         let (bytes, unreadable) = read_by_page(len, |page, at| {
             page.fill(1);
@@ -89,7 +89,7 @@ mod tests {
         (bytes, unreadable.map(|(at, _)| at))
     }
 
-    /// All other pages are read.
+    /// The readable pages keep their content.
     #[test]
     fn unreadable_pages_are_zeros() {
         let page = limits::PAGE_BYTES;

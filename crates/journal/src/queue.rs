@@ -14,12 +14,12 @@ use crate::stats::Stats;
 /// The health of a journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
-    /// The journal takes appends.
+    /// The journal accepts appends.
     Healthy,
-    /// The store failed and is not open again yet, for this reason.
+    /// The store has failed, for this reason, and is not open again yet.
     Unhealthy(String),
-    /// The store is damaged, for this reason: its whole parts can be read, and nothing is written
-    /// until an operator acts.
+    /// The store is damaged, for this reason: its intact parts can be read, and nothing is written
+    /// until an operator intervenes.
     ReadOnly(String),
 }
 
@@ -30,7 +30,7 @@ pub(crate) type RemovalCallback = Box<dyn FnOnce(Result<(), ReadError>) + Send>;
 pub(crate) enum WriteRequest {
     Append {
         append: Append,
-        /// The next one is to be in the same batch.
+        /// The next request must be in the same batch.
         with_next: bool,
     },
     Remove {
@@ -42,11 +42,11 @@ pub(crate) enum WriteRequest {
 /// The result of waiting for work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DequeueOutcome {
-    /// There is work.
+    /// Requests were dequeued.
     Ready,
-    /// There is none, and the wait is over.
+    /// The wait timed out without a request.
     Idle,
-    /// There is none and there will be none.
+    /// The queue is stopped and empty.
     Stopped,
 }
 
@@ -57,7 +57,7 @@ pub(crate) struct BatchLimits {
     pub(crate) bytes_max: usize,
 }
 
-/// The queue; filled by many threads, emptied by one.
+/// The queue; many threads submit, one dequeues.
 pub(crate) struct WriteQueue {
     state: Mutex<WriteQueueState>,
     changed: Condvar,
@@ -77,7 +77,7 @@ impl WriteQueue {
         Self { state: Mutex::new(state), changed: Condvar::new(), len_max }
     }
 
-    /// Queues all of this or nothing.
+    /// Queues all of the requests or none.
     pub(crate) fn submit(
         &self,
         requests: impl ExactSizeIterator<Item = WriteRequest>,
@@ -102,8 +102,8 @@ impl WriteQueue {
         Ok(())
     }
 
-    /// Waits for work, until a time if one is given, and takes all there is, up to the limits. A
-    /// removal is taken alone: its batch must not change a key twice.
+    /// Waits for requests, until a deadline if one is given, and dequeues as many as the limits
+    /// allow. A removal is dequeued alone: a batch must not change a key twice.
     pub(crate) fn dequeue(
         &self,
         (bounds, until): (BatchLimits, Option<Instant>),
@@ -123,8 +123,8 @@ impl WriteQueue {
                 Some(_) => {}
             }
         }
-        // If this thread shares its core with submitting threads, they run first, so that one sync
-        // serves all of them. On an idle core this costs nothing.
+        // If this thread shares its core with submitting threads, let them run first, so that one
+        // sync serves all of them. On an idle core this costs nothing.
         MutexGuard::unlocked(&mut state, std::thread::yield_now);
         let (mut records, mut bytes, mut is_joined) = (0, 0, false);
         while is_joined || (records < bounds.records_max && bytes < bounds.bytes_max) {
@@ -145,7 +145,7 @@ impl WriteQueue {
         DequeueOutcome::Ready
     }
 
-    /// Refuses more work until the queue is healed, and returns the work that waits.
+    /// Refuses requests until [`Self::resume`], and returns the queued ones.
     pub(crate) fn fail(&self, health: Health, stats: &Stats) -> VecDeque<WriteRequest> {
         let mut state = self.state.lock();
         state.health = health;
@@ -154,7 +154,7 @@ impl WriteQueue {
         pending
     }
 
-    /// Takes work again, after [`Self::fail`].
+    /// Accepts requests again after [`Self::fail`].
     pub(crate) fn resume(&self) {
         self.state.lock().health = Health::Healthy;
     }
@@ -163,7 +163,7 @@ impl WriteQueue {
         self.state.lock().health.clone()
     }
 
-    /// Refuses more work for good; work that waits is still done.
+    /// Refuses requests permanently; queued requests are still processed.
     pub(crate) fn stop(&self) {
         self.state.lock().stopped = true;
         self.changed.notify_all();

@@ -1,4 +1,4 @@
-//! Reads records: each is verified, and a list with a gap is refused.
+//! Reads and verifies records; a list with a gap is refused.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -19,7 +19,7 @@ impl From<EngineError> for ReadError {
 }
 
 /// Reads the records of one list above `after`, at most `limit`. Returns fewer than the head
-/// promises only when the list ends early, which the caller judges.
+/// promises only when the list ends early; the caller decides what that means.
 pub(crate) fn read(
     engine: &dyn Engine,
     (list, head): (&[u8], ListHead),
@@ -51,7 +51,7 @@ pub(crate) fn read(
     damaged.map_or(Ok(records), |damaged| Err(damaged.error(list)))
 }
 
-/// Makes a record from a stored key and value; fails with the damage when it is not the expected
+/// Decodes a record from a stored key and value; fails with the damage if it is not the expected
 /// one.
 fn verify(
     list: &[u8],
@@ -69,7 +69,7 @@ fn verify(
     }
 }
 
-/// All lists at one moment, in the order of the store.
+/// A snapshot of all lists, in the order of the store.
 pub(crate) struct StoreScan {
     lists: Vec<(ListId, Bytes, u64)>,
     damaged: Vec<(Bytes, RecordDamage)>,
@@ -98,11 +98,11 @@ impl StoreScan {
             ControlFlow::Continue(())
         });
         let Err(error) = result else { return cursor.finish(visit) };
-        tracing::error!(%error, "the store cannot be read in one pass, going on list by list");
+        tracing::error!(%error, "the store cannot be read in one pass; the rest is read list by list");
         self.run_one_by_one(engine, &cursor, visit);
     }
 
-    /// Continues after a place that cannot be read: only the lists that touch it are refused.
+    /// Continues after an unreadable part: only the lists that overlap with it are refused.
     fn run_one_by_one(
         &self,
         engine: &dyn Engine,
@@ -121,7 +121,8 @@ impl StoreScan {
     }
 }
 
-/// A place in a pass: the list, its last visited record, and whether the rest of it is refused.
+/// The position of a scan: the list, its last visited record, and whether the rest of it is
+/// refused.
 struct ScanCursor<'a> {
     lists: &'a [(ListId, Bytes, u64)],
     index: usize,
@@ -136,7 +137,7 @@ impl ScanCursor<'_> {
             self.finish_list(visit);
         }
         let Some((known, list, last)) = self.lists.get(self.index) else { return };
-        // Records of refused lists, and what was appended since the pass began, are passed over.
+        // Records of refused lists and records appended since the scan began are skipped.
         if *known != id || seq > *last || self.refused {
             return;
         }
@@ -152,7 +153,7 @@ impl ScanCursor<'_> {
         }
     }
 
-    /// Ends the current list. One that stopped short was removed meanwhile, or has lost its end.
+    /// Ends the current list. A list that ended early was removed meanwhile, or has lost its end.
     fn finish_list(&mut self, visit: &mut RecordVisitor<'_>) {
         if let Some((_, list, last)) = self.lists.get(self.index)
             && self.seq < *last

@@ -1,4 +1,4 @@
-//! Verifies a journal that no process has open, and copies its whole lists into a new one. The
+//! Verifies a journal that no process has open, and copies its intact lists into a new journal. The
 //! journal itself is never changed.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -20,12 +20,12 @@ use crate::marks::{self, Marks};
 use crate::reader::{self, StoreScan};
 use crate::writer::catch_panics;
 
-/// The number of records that are read at once.
+/// The number of records in one read.
 const PAGE_RECORDS: usize = 64;
-/// The largest number of appends that wait for the disk at once.
+/// The largest number of appends in flight.
 const APPENDS_IN_FLIGHT_MAX: usize = 1_024;
 
-/// The reason that a journal cannot be verified or salvaged.
+/// The reason for which a journal cannot be verified or salvaged.
 #[derive(Debug, thiserror::Error)]
 pub enum SalvageError {
     /// There is no journal in the folder.
@@ -43,10 +43,10 @@ pub enum SalvageError {
     /// A journal cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// Nothing of the journal can be read.
+    /// No part of the journal can be read.
     #[error("the journal cannot be read: {0}")]
     Unreadable(String),
-    /// The new journal takes no records.
+    /// The new journal does not accept records.
     #[error("the new journal takes no records: {0}")]
     NotWritten(#[from] AppendError),
     /// A folder cannot be read or written.
@@ -60,34 +60,34 @@ pub struct VerifyReport {
     /// The damage. A processor opens the journal read only if a file is damaged, except for damaged
     /// marks or a missing log.
     pub damage: DamageReport,
-    /// The number of whole lists.
+    /// The number of intact lists.
     pub lists: u64,
-    /// The number of records that are not damaged, those of damaged lists included.
+    /// The number of undamaged records, including those of damaged lists.
     pub records: u64,
 }
 
 /// The treatment of damaged lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SalvagePolicy {
-    /// They are left out, and their numbers can be used again.
+    /// Damaged lists are skipped, and their numbers can be reused.
     Skip,
-    /// Their records up to the damage are copied, and their ends are marked: they stay refused, and
-    /// no number is given twice.
+    /// The records of damaged lists up to the damage are copied, and the ends are marked: the lists
+    /// stay refused, and no number is used twice.
     Keep,
 }
 
 /// The result of salvaging a journal.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SalvageReport {
-    /// The state of the journal.
+    /// The result of verifying the source journal.
     pub verification: VerifyReport,
-    /// The number of lists that were copied whole.
+    /// The number of lists that were copied in full.
     pub lists: u64,
-    /// The number of records that were copied.
+    /// The number of copied records.
     pub records: u64,
-    /// The number of damaged lists of which the records up to the damage were copied.
+    /// The number of damaged lists that were copied up to the damage.
     pub truncated_lists: u64,
-    /// The damaged lists of which nothing was copied.
+    /// The damaged lists that were not copied.
     pub skipped_lists: Vec<ListDamage>,
 }
 
@@ -148,8 +148,8 @@ impl SourceJournal {
         VerifyReport { damage, lists: all as u64, records }
     }
 
-    /// Returns the last readable record before the damage of a list, and the number of its records
-    /// that the pass did not count.
+    /// Returns the number of the last readable record before the damage of a list, and how many of
+    /// the list's records the scan did not count.
     fn prefix_of(&self, damage: &ListDamage) -> (u64, u64) {
         let is_refused = self.heads.damaged.contains_key(&damage.list);
         let Some(head) = self.heads.lists.get(&damage.list) else { return (0, 0) };
@@ -177,19 +177,19 @@ impl SourceJournal {
     }
 }
 
-/// Reads all of a journal that no process has open, and reports its damage.
+/// Reads every record of a journal that no process has open, and reports the damage.
 ///
 /// # Errors
-/// When there is no journal, a process has it open, or nothing of it can be read.
+/// When there is no journal, a process has it open, or no part of it can be read.
 pub fn verify(dir: &Path) -> Result<VerifyReport, SalvageError> {
     Ok(SourceJournal::open(dir)?.verify())
 }
 
-/// Writes all whole lists into a new journal, and treats damaged ones as `policy` selects. It is
+/// Copies all intact lists into a new journal, and damaged ones as `policy` selects. The copy is
 /// durable on return.
 ///
 /// # Errors
-/// As [`verify`], and when the new journal cannot be written; it is not to be used then.
+/// As [`verify`], and when the new journal cannot be written; it must not be used then.
 pub fn salvage(
     dir: &Path,
     to: &Path,
@@ -240,7 +240,7 @@ struct TargetJournal<'a> {
 }
 
 impl TargetJournal<'_> {
-    /// Copies a list up to and without a number, 0 for all of it; returns the number of records
+    /// Copies a list up to a number (exclusive; 0 for all of it); returns the number of records
     /// copied.
     fn copy(
         &mut self,
@@ -259,7 +259,7 @@ impl TargetJournal<'_> {
                 expected: after,
                 records: page.into_iter().map(|record| record.payload).collect(),
                 done: Box::new(move |outcome| {
-                    // A caller that failed before no longer waits.
+                    // A caller that has already failed no longer waits.
                     drop(sender.send(outcome));
                 }),
             };

@@ -8,7 +8,7 @@ pub const SYNC_BOUNDS: [f64; 12] =
     [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
 
 /// The writer's counters since the journal was opened. Each is read separately with
-/// [`Ordering::Relaxed`], so that together they are not a consistent snapshot.
+/// [`Ordering::Relaxed`], so together they are not a consistent snapshot.
 #[derive(Debug, Default)]
 pub struct Stats {
     /// Batches written.
@@ -23,14 +23,14 @@ pub struct Stats {
     pub sync_nanos_total: AtomicU64,
     /// Time in write and sync of the last batch, nanoseconds.
     pub last_sync_nanos: AtomicU64,
-    /// Appends that wait in the queue.
+    /// Queued appends.
     pub queue_len: AtomicU64,
-    /// Batches by the time of their write and sync; one more than [`SYNC_BOUNDS`], the last one for
-    /// all that took longer.
+    /// Batches by the time of their write and sync; one bucket more than [`SYNC_BOUNDS`], for all
+    /// that took longer.
     pub sync_buckets: [AtomicU64; SYNC_BOUNDS.len() + 1],
-    /// Appends whose write or sync failed, or that waited while that happened.
+    /// Appends whose write or sync failed, or that were queued when that happened.
     pub failed_appends: AtomicU64,
-    /// Appends that were not taken, because too many waited or the store was closed.
+    /// Appends that were not accepted, because the queue was full or the store was closed.
     pub refused_appends: AtomicU64,
 }
 

@@ -1,5 +1,5 @@
-//! The one thread that writes: it takes the work that waits, writes it as one batch, syncs once,
-//! and reports the outcomes.
+//! The only thread that writes: it dequeues requests, writes them as one batch, syncs once, and
+//! reports the outcomes.
 
 mod batch;
 
@@ -26,15 +26,15 @@ use crate::stats::Stats;
 pub(crate) struct JournalState {
     pub(crate) queue: WriteQueue,
     pub(crate) stats: Stats,
-    /// The open store. Changed by the writer only; absent while a failed store is being opened
-    /// again, and once it is closed.
+    /// The open store. Changed by the writer only; absent while a failed store is being reopened,
+    /// and once it is closed.
     pub(crate) engine: RwLock<Option<Box<dyn Engine>>>,
     /// The ends of the lists. Changed by the writer only, after a sync.
     pub(crate) heads: RwLock<Heads>,
-    /// The damaged files of the store, as they were found.
+    /// The damaged files that were found in the store.
     pub(crate) files: RwLock<Vec<FileDamage>>,
     /// The lock of the journal's directory, released when the file is closed. The writer may
-    /// outlive the last handle, so the last of both releases it.
+    /// outlive the last handle, so whichever ends last releases it.
     #[expect(dead_code, reason = "held, not read")]
     pub(crate) lock: File,
 }
@@ -44,9 +44,9 @@ pub(crate) struct BatchWriter {
     shared: Arc<JournalState>,
     location: Box<dyn StoreLocation>,
     bounds: BatchLimits,
-    /// The file of marks; absent where the store is read only, and the marks then stay as they are.
+    /// The marks file; absent if the store is read only, when the marks stay unchanged.
     marks: Option<MarksFile>,
-    /// Removed lists whose removal the file of marks has on disk: the store may forget them.
+    /// Removed lists whose removal is durable in the marks file: their tombstones may be deleted.
     purgeable: Vec<ListId>,
 }
 
@@ -60,7 +60,7 @@ impl BatchWriter {
         Self { shared, location, bounds, marks: Some(marks), purgeable: Vec::new() }
     }
 
-    /// Works until the queue is stopped and empty, then closes the store.
+    /// Runs until the queue is stopped and empty, then closes the store.
     pub(crate) fn run(mut self) {
         let mut requests = Vec::new();
         loop {
@@ -81,12 +81,12 @@ impl BatchWriter {
         close(&self.shared);
     }
 
-    /// Returns the time at which the marks are to be synced next.
+    /// Returns the time at which the marks are due to be synced.
     fn marks_due(&self) -> Option<Instant> {
         self.marks.as_ref()?.due()
     }
 
-    /// Syncs the marks, and collects the removed lists that the store may then forget.
+    /// Syncs the marks, and collects the removed lists whose tombstones may then be deleted.
     fn sync_marks(&mut self) {
         let Some(marks) = &mut self.marks else { return };
         let is_synced = marks.sync_or_rewrite(&self.shared.heads.read());
@@ -123,8 +123,8 @@ impl BatchWriter {
         batch.complete();
     }
 
-    /// Returns the changes that are added to a batch: the key that records that there are marks,
-    /// and removed lists to forget.
+    /// Returns the housekeeping changes of a batch: the key that records that marks exist, and the
+    /// deletion of tombstones.
     fn housekeeping_ops(&mut self) -> Vec<WriteOp> {
         let count = self.purgeable.len().min(limits::TOMBSTONES_BATCH_MAX);
         let purged = self.purgeable.drain(..count);
@@ -143,12 +143,10 @@ impl BatchWriter {
         catch_panics(|| engine.commit(ops))
     }
 
-    /// Refuses the batch and all waiting work, and opens the store again when the disk takes
-    /// writes.
+    /// Refuses the batch and all queued requests, and reopens the store when the disk is writable.
     fn fail(&mut self, batch: Batch, error: &EngineError) {
-        tracing::error!(%error, "a write failed, nothing is acknowledged until the store is open again");
-        // A store of which a part cannot be read cannot be merged either, and would fail
-        // repeatedly.
+        tracing::error!(%error, "a write failed; nothing is acknowledged until the store is open again");
+        // A store with an unreadable part cannot be merged either, and would fail repeatedly.
         let unreadable = self.shared.heads.read().unreadable.clone();
         let health = match unreadable {
             Some(reason) => {
@@ -176,7 +174,7 @@ impl BatchWriter {
         }
     }
 
-    /// Retries until the store is open again, or found to be damaged, or the journal is stopped.
+    /// Retries until the store is open again or found to be damaged, or the journal is stopped.
     fn reopen(&mut self) {
         let mut backoff = limits::REOPEN_BACKOFF_MIN;
         let mut retries = limits::DAMAGED_REOPENS_MAX;
@@ -187,7 +185,7 @@ impl BatchWriter {
                     tracing::info!("the store is open again");
                     return self.shared.queue.resume();
                 }
-                // A disk that failed once more may have recovered, with undamaged content.
+                // The content may be undamaged if the disk recovers.
                 Err(error @ EngineError::Damaged(_)) if retries > 0 => {
                     retries -= 1;
                     error
@@ -201,13 +199,13 @@ impl BatchWriter {
                 },
                 Err(error) => error,
             };
-            tracing::warn!(%error, "the store cannot be opened again yet");
+            tracing::warn!(%error, "the store cannot be reopened yet");
             self.shared.queue.fail(Health::Unhealthy(error.to_string()), &self.shared.stats);
         }
     }
 
     fn try_reopen(&mut self) -> Result<(), EngineError> {
-        // While the disk takes no writes, the failed store stays open for readers.
+        // While the disk is not writable, the failed store stays open for readers.
         self.location.probe()?;
         let shared = Arc::clone(&self.shared);
         let mut slot = shared.engine.write();
@@ -219,7 +217,7 @@ impl BatchWriter {
             Ok(engine)
         })?;
         shared.files.write().extend(engine.damage());
-        // The store may hold records that were refused and are not in the marks: the marks are
+        // The store may hold records that were refused and are not in the marks, so the marks are
         // updated before it is read.
         self.marks.iter_mut().for_each(MarksFile::invalidate);
         self.purgeable.clear();
@@ -228,8 +226,8 @@ impl BatchWriter {
         Ok(())
     }
 
-    /// Makes the journal read only, because its store was damaged since it was opened: the whole
-    /// parts of it are served.
+    /// Makes the journal read only, because its store was damaged after it was opened; its intact
+    /// parts are served.
     fn make_read_only(&self, reason: &str) -> Result<(), EngineError> {
         let catalog = self.shared.heads.read().catalog();
         let mut slot = self.shared.engine.write();
@@ -253,7 +251,7 @@ impl BatchWriter {
     }
 }
 
-/// Closes the store. Joining its threads may panic; that is only reported.
+/// Closes the store. Joining its threads may panic; the panic is only logged.
 pub(crate) fn close(shared: &JournalState) {
     let engine = shared.engine.write().take();
     if catch_unwind(AssertUnwindSafe(|| drop(engine))).is_err() {
@@ -276,7 +274,7 @@ fn run_callback(call: impl FnOnce()) {
     }
 }
 
-/// Converts the refusal of an append into that of a removal.
+/// Converts an append's refusal into a removal's.
 fn removal_error(refusal: &AppendError) -> crate::error::ReadError {
     std::io::Error::other(refusal.clone()).into()
 }

@@ -1,4 +1,4 @@
-//! Append, read, remove, scan, open again.
+//! Tests of append, read, remove, scan and reopening.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -39,7 +39,7 @@ fn reopened_journals_are_unchanged() {
     assert_eq!(page.iter().map(|record| record.seq).collect::<Vec<_>>(), [2, 3]);
 }
 
-/// Other appends of the batch are not affected.
+/// Other appends in the batch are not affected.
 #[test]
 fn wrong_expectations_conflict() {
     let dir = tempfile::tempdir().unwrap();
@@ -140,7 +140,7 @@ fn oversized_appends_are_not_taken() {
     assert!(too_large(submit(&journal, "a", 0, &[&record]).map(drop)));
 }
 
-/// They take no new ones.
+/// A closed journal accepts no new appends.
 #[test]
 fn closed_journals_finish_their_appends() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! One sync serves all appends that came during the last one, and they are acknowledged only after
-//! it.
+//! One sync serves all appends that arrived during the previous one, and they are acknowledged only
+//! after it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -27,7 +27,7 @@ fn appends_during_a_sync_share_the_next() {
     for (seq, pending) in (1..).zip(rest) {
         assert_eq!(pending.wait().unwrap().last(), seq);
     }
-    // Each list's own key is one change more, and with the first goes that there are marks.
+    // Each new list's key is one more change, and the first batch also records that marks exist.
     assert_eq!(disk.commits(), [3, 501]);
     assert_eq!(journal.stats().syncs.load(Ordering::Relaxed), 2);
     assert_eq!(journal.stats().bytes.load(Ordering::Relaxed), 501);
@@ -54,7 +54,7 @@ fn batches_and_queue_are_bounded() {
     assert_eq!(disk.commits(), [3, 1, 3, 2, 3]);
 }
 
-/// They share a sync.
+/// Grouped appends share a sync.
 #[test]
 fn each_grouped_append_has_an_outcome() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
@@ -83,7 +83,7 @@ fn batch_limits_never_split_groups() {
     assert_eq!(disk.commits(), [5], "a crash leaves both or none");
 }
 
-/// All of them are taken, or none.
+/// A group is accepted as a whole or not at all.
 #[test]
 fn grouped_appends_are_taken_as_one() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());

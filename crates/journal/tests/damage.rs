@@ -1,4 +1,4 @@
-//! Damage refuses the list it is in, with a reason; nothing is deleted and others are served.
+//! A damaged list is refused with a reason; nothing is deleted, and other lists are served.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ fn filled(disk: &Disk) -> (tempfile::TempDir, Embedded) {
     (dir, journal)
 }
 
-/// Returns the store's key of a record of `b`, the second list made.
+/// Returns the store's key of a record of `b`, the second list that was created.
 fn record_of_b(seq: u8) -> Vec<u8> {
     [&b"r\0\0\0\x01\0\0\0\0\0\0\0"[..], &[seq]].concat()
 }
@@ -33,7 +33,7 @@ fn damaged_at(journal: &Embedded, list: &str) -> Option<u64> {
     }
 }
 
-/// Runs a pass: returns each list's number of records, and the place of its damage.
+/// Runs a scan; returns each list's number of records, and the number of its damaged record.
 fn scanned(journal: &Embedded) -> BTreeMap<String, (usize, Option<u64>)> {
     let mut found = BTreeMap::<_, (usize, Option<u64>)>::new();
     journal
@@ -154,7 +154,7 @@ fn damaged_lists_can_be_removed() {
     assert_eq!(payloads(&journal, "b", 0), ["new"]);
 }
 
-/// The journal becomes read only where a block of its store cannot be read.
+/// The journal becomes read only if a block of its store cannot be read.
 #[test]
 fn failed_writes_leave_whole_lists_readable() {
     let disk = Disk::default();

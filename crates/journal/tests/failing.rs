@@ -1,5 +1,5 @@
-//! A full or failing disk: errors, never a false acknowledgement, and service again when there is
-//! space.
+//! A full or failing disk causes errors, never a false acknowledgement; service resumes when there
+//! is space.
 
 use std::path::Path;
 use std::sync::mpsc;
@@ -30,7 +30,7 @@ fn with_three_records(disk: &Disk, dir: &Path) -> Embedded {
     journal
 }
 
-/// Appends fail meanwhile.
+/// Appends fail until then.
 #[test]
 fn service_resumes_after_a_full_disk() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
@@ -67,7 +67,7 @@ fn failed_writes_are_never_acknowledged() {
         let outcome = append(&journal, "a", 5, &["6"]);
         assert!(outcome.is_err(), "{fault:?}: {outcome:?}");
         wait_until_healthy(&journal);
-        // After a failed sync the record may be there; the caller learns it from a conflict.
+        // After a failed sync the record may exist; the caller finds out by a conflict.
         let last = if fault == Fault::SyncFails { 6 } else { 5 };
         let conflict = AppendError::Conflict { expected: 0, actual: last };
         assert_eq!(append(&journal, "a", 0, &["x"]), Err(conflict), "{fault:?}");
@@ -91,7 +91,8 @@ fn failed_durable_removals_are_not_losses() {
     assert_eq!(lists(&journal), [("b".to_owned(), last)]);
 }
 
-/// A list whose first append is on disk although its sync failed is reported when it is lost.
+/// The loss of a list is reported even if the sync of its first append failed, but the append was
+/// on disk.
 #[test]
 fn refused_durable_lists_are_missed_later() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
@@ -101,7 +102,7 @@ fn refused_durable_lists_are_missed_later() {
     wait_until_healthy(&journal);
     assert_eq!(append(&journal, "b", 1, &["2"]), Ok(2));
     journal.close();
-    // The records of `b` and its key are gone, as if the end of the log were.
+    // The records of `b` and its key are missing, as if the end of the log were lost.
     disk.tamper(|map| map.retain(|key, _| key != b"lb" && !key.starts_with(b"r\0\0\0\x01")));
     let journal = disk.open(dir.path());
     let damage = journal.damage().lists;
@@ -109,7 +110,7 @@ fn refused_durable_lists_are_missed_later() {
     assert_eq!((damage[0].list.as_ref(), damage[0].missing), (&b"b"[..], 2));
 }
 
-/// Makes a journal whose record 4 of list `a` was refused and is on disk all the same.
+/// Creates a journal in which record 4 of list `a` was refused but is on disk.
 fn with_a_refused_record_on_disk(disk: &Disk, dir: &Path) -> Embedded {
     let journal = with_three_records(disk, dir);
     disk.fail_after(0, Fault::SyncFails);
@@ -128,7 +129,7 @@ fn missing_without_record_4(disk: &Disk, dir: &Path) -> u64 {
     journal.damage().missing_records()
 }
 
-/// A record that is on disk although its sync failed is reported when it is lost after a kill.
+/// The loss of a record after a kill is reported even if its sync failed, but it was on disk.
 #[test]
 fn refused_durable_records_are_missed_later() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
@@ -187,7 +188,8 @@ fn journals_stay_locked_until_closed() {
     assert!(matches!(opened, Err(OpenError::Locked { .. })), "{opened:?}");
 }
 
-/// Names a directory on a small volume of its own, e.g. a tmpfs of 80 MiB; without it this passes.
+/// The variable that names a directory on a small dedicated volume, e.g. a tmpfs of 80 MiB; the
+/// test is skipped if it is not set.
 const SMALL_VOLUME: &str = "ORDERSTREAM_JOURNAL_SMALL_VOLUME";
 
 /// Service resumes when there is space.

@@ -1,4 +1,4 @@
-//! A store that fails, waits or shows damage on command, over a store in memory.
+//! An in-memory store that fails, blocks or is damaged on demand.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
@@ -18,13 +18,13 @@ pub(crate) enum Fault {
     DiskFull,
     /// The write fails; nothing is written.
     WriteFails,
-    /// All is written and then the sync fails.
+    /// Everything is written, and then the sync fails.
     SyncFails,
     /// The store panics.
     Panics,
 }
 
-/// The disk under the store: it outlives the store, and fails on command.
+/// The disk under the store; it outlives the store and fails on demand.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Disk(Arc<Inner>);
 
@@ -37,7 +37,7 @@ struct Inner {
 #[derive(Debug, Default)]
 struct State {
     map: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// The failures of the next commits; one with none succeeds.
+    /// The outcomes of the next commits; `None` succeeds.
     script: VecDeque<Option<Fault>>,
     space: DiskSpace,
     held: bool,
@@ -53,23 +53,23 @@ impl Disk {
         Embedded::open_at(dir, Options::default(), Box::new(self.clone())).expect("it opens")
     }
 
-    /// Makes the commit after `fine` more fail.
+    /// Makes the commit after the next `fine` commits fail.
     pub(crate) fn fail_after(&self, fine: usize, fault: Fault) {
         let script = std::iter::repeat_n(None, fine).chain([Some(fault)]);
         self.0.state.lock().script = script.collect();
     }
 
-    /// Makes the disk full, or gives it space, from now on.
+    /// Makes the disk full, or frees space, from now on.
     pub(crate) fn set_space(&self, space: DiskSpace) {
         self.0.state.lock().space = space;
     }
 
-    /// Makes commits wait from now on.
+    /// Blocks commits from now on.
     pub(crate) fn hold(&self) {
         self.0.state.lock().held = true;
     }
 
-    /// Waits until a commit waits.
+    /// Waits until a commit is blocked.
     pub(crate) fn wait_for_commit(&self) {
         let mut state = self.0.state.lock();
         self.0.changed.wait_while(&mut state, |state| state.blocked_commits == 0);
@@ -96,7 +96,7 @@ impl Disk {
         self.0.state.lock().open_reasons.clone()
     }
 
-    /// Changes what is stored behind the journal's back.
+    /// Changes the stored content behind the journal's back.
     pub(crate) fn tamper(&self, change: impl FnOnce(&mut BTreeMap<Vec<u8>, Vec<u8>>)) {
         change(&mut self.0.state.lock().map);
     }

@@ -17,15 +17,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use orderstream_journal::{Append, Embedded, Journal, Options};
 
-/// The number of times that the child is killed.
+/// The number of times the child is killed.
 const KILLS: u32 = 60;
 /// The number of lists that the child appends to at once.
 const LISTS: usize = 16;
 /// The variable that names the journal's directory to the child.
 const DIR: &str = "ORDERSTREAM_JOURNAL_KILL_DIR";
 
-/// Returns the payload of a record; the child and the judge make it alike. Lengths vary, so that
-/// records end at all places of a block.
+/// Returns the payload of a record; the child and the test compute the same one. Lengths vary, so
+/// that records end at all offsets in a block.
 fn payload(list: usize, seq: u64) -> Bytes {
     let text = format!("list {list} record {seq} ");
     let len = usize::try_from((seq * 37 + list as u64 * 101) % 700).unwrap();
@@ -36,7 +36,7 @@ fn name(list: usize) -> Bytes {
     Bytes::from(format!("list-{list}"))
 }
 
-/// The child: appends to every list for as long as it lives and prints what is acknowledged.
+/// The child process: appends to every list until it is killed, and prints what is acknowledged.
 #[test]
 fn child() {
     let Some(dir) = std::env::var_os(DIR) else { return };
@@ -59,7 +59,7 @@ fn append_next(journal: &Arc<Embedded>, list: usize, last: u64) {
     let done = Box::new(move |outcome: Result<orderstream_journal::AppendReceipt, _>| {
         let last = outcome.expect("the disk is fine").last();
         let mut out = std::io::stdout().lock();
-        // One write: the judge must not see half of a number.
+        // A single write, so that the test never reads half a number.
         out.write_all(format!("acked {list} {last} .\n").as_bytes()).expect("the judge reads");
         append_next(&handle, list, last);
     });
@@ -110,9 +110,9 @@ fn run_and_kill(dir: &Path, acks: u32, acknowledged: &mut BTreeMap<usize, u64>) 
     assert!(acked >= acks, "the child lived until it was killed");
 }
 
-/// Checks that every acknowledged record is there with its bytes and without a gap, and that
-/// nothing else is there but, at most, the one append in flight. The records found are expected
-/// from then on.
+/// Checks that every acknowledged record exists with its bytes and without a gap, and that nothing
+/// else exists except, at most, the one append in flight. The records found are expected from then
+/// on.
 fn verify_lists(dir: &Path, acknowledged: &mut BTreeMap<usize, u64>) {
     let journal = Embedded::open(dir, Options::default()).unwrap();
     for list in 0..LISTS {

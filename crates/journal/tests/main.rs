@@ -1,4 +1,4 @@
-//! The journal as its callers see it, in one binary.
+//! Tests of the journal through its public interface, in one binary.
 
 #[cfg(test)]
 mod basics;

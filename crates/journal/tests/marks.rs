@@ -1,5 +1,5 @@
-//! Damage in the file of marks: the journal keeps working, and reports no list as lost or present
-//! that is not.
+//! Damage in the marks file: the journal keeps working, and reports no list wrongly as lost or
+//! present.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,11 +16,11 @@ use crate::on_disk::{ROUNDS, files, journal_in_log, make_unreadable, open, refus
 use crate::support::{STEP_TIMEOUT, append, append_until_tombstones_are_purged, lists, payloads};
 use orderstream_journal::salvage::verify;
 
-/// The length of the first entry of the marks, bytes; after it, nothing of a small file is known to
-/// be synced.
+/// The length of the first entry of the marks, bytes; beyond it, nothing in a small file is known
+/// to be synced.
 const LAYOUT_LEN: usize = 17;
 
-/// They are reported, and written anew.
+/// The marks are reported and rewritten.
 #[test]
 fn missing_or_damaged_marks_stop_nothing() {
     let dir = journal_in_log();
@@ -48,7 +48,7 @@ fn missing_or_damaged_marks_stop_nothing() {
     }
 }
 
-/// Earlier releases wrote none.
+/// Earlier releases wrote no marks.
 #[test]
 fn journals_without_marks_open() {
     let dir = journal_in_log();
@@ -73,7 +73,7 @@ fn removed_lists_are_not_losses() {
     journal.remove(b"c").unwrap();
     append(&journal, "c", 0, &["again"]).unwrap();
     journal.close();
-    // A power cut may take what was not synced of the marks.
+    // A power cut may lose the unsynced part of the marks.
     fs::write(dir.path().join("journal.marks"), stale).unwrap();
     let journal = open(dir.path());
     assert!(journal.damage().is_none(), "{:?}", journal.damage());
@@ -86,7 +86,7 @@ fn removed_lists_are_not_losses() {
     assert_eq!(payloads(&journal, "b", 0), ["again"]);
 }
 
-/// They are reported, and written anew.
+/// The marks are reported and rewritten.
 #[test]
 fn unreadable_marks_stop_nothing() {
     let dir = journal_in_log();
@@ -107,7 +107,7 @@ fn damaged_large_marks_do_not_delay_opening() {
     let dir = journal_in_log();
     let path = dir.path().join("journal.marks");
     let mut marks = fs::read(&path).unwrap();
-    // What a long time adds, of which every id can be taken for the length of an entry.
+    // The content after long use; every id in it could be the length of an entry.
     for list in 0..600_000_u32 {
         marks.push(1);
         marks.extend_from_slice(&(0x0030_0000 + list).to_le_bytes());
@@ -121,7 +121,7 @@ fn damaged_large_marks_do_not_delay_opening() {
     opening.join().unwrap().unwrap();
 }
 
-/// A journal on a disk in memory, and its file of marks.
+/// A journal on an in-memory disk, and its marks file.
 struct JournalSnapshot {
     dir: tempfile::TempDir,
     disk: Disk,
@@ -130,7 +130,7 @@ struct JournalSnapshot {
 }
 
 impl JournalSnapshot {
-    /// Takes the content of the disk now.
+    /// Takes a snapshot of the disk's current content.
     fn of(dir: tempfile::TempDir, disk: Disk) -> Self {
         let marks = fs::read(dir.path().join("journal.marks")).unwrap();
         let mut map = BTreeMap::new();
@@ -138,7 +138,7 @@ impl JournalSnapshot {
         Self { dir, disk, map, marks }
     }
 
-    /// Restores everything, but flips a bit in a byte of the marks.
+    /// Restores everything, and flips a bit in a byte of the marks.
     fn with_damage_at(&self, at: usize) -> &Path {
         let mut marks = self.marks.clone();
         marks[at] ^= 1 << (at % 8);
@@ -148,9 +148,9 @@ impl JournalSnapshot {
     }
 }
 
-/// Makes a journal in which list `a` has two records and `c` one, `gone` was made between them and
-/// removed, and `b` has many that came last; the store has forgotten the removal. Returns the place
-/// where its marks end.
+/// Creates a journal in which list `a` has two records and `c` has one, `gone` was created between
+/// them and removed, and `b` has many records that came last; the store no longer has the
+/// tombstone. Returns the offset at which the marks of the removal end.
 fn with_a_removed_list() -> (JournalSnapshot, usize) {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
     let journal = disk.open(dir.path());
@@ -191,7 +191,7 @@ fn marks_after_damage_still_report_losses() {
     let (snapshot, removed) = with_a_removed_list();
     for at in 0..removed {
         let dir = snapshot.with_damage_at(at);
-        // All of `b`, which is new behind the damage, and the end of `a`.
+        // All of `b`, which is new after the damage, and the end of `a`.
         snapshot.disk.tamper(|stored| {
             let last_of_a = b"r\0\0\0\0\0\0\0\0\0\0\0\x02";
             stored.retain(|key, _| {

@@ -1,5 +1,5 @@
-//! Damage in the files of a journal: it opens, distinguishes lost records from writes that were cut
-//! short, refuses the damaged lists and serves the rest.
+//! Damage in the files of a journal: it opens, distinguishes lost records from incomplete writes,
+//! refuses the damaged lists and serves the rest.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,8 +33,8 @@ fn append_rounds(journal: &Embedded, from: u64, to: u64) {
     }
 }
 
-/// Makes a journal with two records in each of three lists, all of them in its log, which is cut to
-/// its content.
+/// Creates a journal with two records in each of three lists, all of them in its log, which is
+/// truncated to its content.
 pub(crate) fn journal_in_log() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path());
@@ -44,7 +44,7 @@ pub(crate) fn journal_in_log() -> tempfile::TempDir {
     dir
 }
 
-/// Makes the same, with the first record of each list in a table and the second in the log.
+/// Creates the same, with the first record of each list in a table and the second in the log.
 fn journal_in_tables_and_log() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path());
@@ -95,21 +95,21 @@ fn log_of(files: &[(PathBuf, Vec<u8>)]) -> (PathBuf, Vec<u8>) {
     files.iter().rfind(|(path, bytes)| is_log(path) && !bytes.is_empty()).unwrap().clone()
 }
 
-/// Replaces a file by one of which every read fails with EIO.
+/// Replaces a file with one on which every read fails with EIO.
 pub(crate) fn make_unreadable(path: &Path) {
     fs::remove_file(path).unwrap();
     std::os::unix::fs::symlink("/proc/self/mem", path).unwrap();
     assert_eq!(fs::read(path).unwrap_err().raw_os_error(), Some(5));
 }
 
-/// Returns the places where the batches of a log end.
+/// Returns the offsets at which the batches of a log end.
 fn ends(log: &[u8]) -> Vec<usize> {
     let trailers = log.windows(4).enumerate().filter(|(_, bytes)| bytes == b"FJL\x03");
     trailers.map(|(at, _)| at + 4).collect()
 }
 
-/// Checks a journal against the acknowledged records: each list is read whole and right, or refused
-/// with a reason. Returns the refused ones.
+/// Checks a journal against the acknowledged records: each list is read in full and correctly, or
+/// refused with a reason. Returns the refused ones.
 pub(crate) fn refused(journal: &Embedded, context: &str) -> Vec<&'static str> {
     let mut refused = Vec::new();
     let names = lists(journal);
@@ -134,7 +134,7 @@ pub(crate) fn refused(journal: &Embedded, context: &str) -> Vec<&'static str> {
     refused
 }
 
-/// Checks that no number of a refused list is given again, whatever the caller expects.
+/// Checks that no number of a refused list is reused, whatever the caller expects.
 fn assert_numbers_not_reused(journal: &Embedded, list: &str, context: &str) {
     for expected in 0..5 {
         let outcome = append(journal, list, expected, &["another"]);
@@ -169,7 +169,7 @@ fn cuts_of_acknowledged_bytes_are_losses() {
     }
 }
 
-/// Each start reports them.
+/// Each opening of the journal reports the losses.
 #[test]
 fn losses_are_reported_until_removed() {
     let dir = journal_in_log();
@@ -211,7 +211,7 @@ fn cuts_of_unacknowledged_bytes_lose_nothing() {
         journal.close();
         assert!(!dir.path().join("store.cut").exists(), "{context}: nothing is missing of it");
     }
-    // The middle of it is missing, and its end is there: pages reach the disk in any order.
+    // The middle of the batch is missing and its end exists: pages reach the disk in any order.
     for at in begin..written_len - 1 {
         restore(dir.path(), &before);
         let mut torn = longer[..written_len].to_vec();
@@ -219,7 +219,7 @@ fn cuts_of_unacknowledged_bytes_lose_nothing() {
         fs::write(&path, &torn).unwrap();
         let journal = open(dir.path());
         assert!(journal.damage().is_none(), "byte {at}: {:?}", journal.damage());
-        // Where the damage is in the batch's number all of it may be taken.
+        // If the damage is in the batch's number, the whole batch may be accepted.
         let found = payloads(&journal, "b", 0).len() as u64;
         assert!(found == ROUNDS || found == ROUNDS + 2, "byte {at}: {found}");
         assert_eq!(append(&journal, "b", found, &["more"]), Ok(found + 1));
@@ -227,7 +227,7 @@ fn cuts_of_unacknowledged_bytes_lose_nothing() {
     }
 }
 
-/// It was not acknowledged.
+/// The torn batch was not acknowledged.
 #[test]
 fn torn_first_batches_lose_nothing() {
     let dir = tempfile::tempdir().unwrap();
@@ -245,7 +245,7 @@ fn torn_first_batches_lose_nothing() {
         fs::write(&path, &torn).unwrap();
         let journal = open(dir.path());
         assert!(journal.damage().is_none(), "byte {at}: {:?}", journal.damage());
-        // Where the damage is in the batch's number all of it may be taken.
+        // If the damage is in the batch's number, the whole batch may be accepted.
         let found = payloads(&journal, "b", 0).len() as u64;
         assert!(found == 0 || found == 2, "byte {at}: {found}");
         assert_eq!(append(&journal, "b", found, &["more"]), Ok(found + 1), "byte {at}");
@@ -253,7 +253,7 @@ fn torn_first_batches_lose_nothing() {
     }
 }
 
-/// The bytes after the last whole batch are kept.
+/// The bytes after the last intact batch are quarantined.
 #[test]
 fn zeroed_log_ends_are_losses() {
     for len in [1, 87, 200] {
@@ -274,7 +274,7 @@ fn zeroed_log_ends_are_losses() {
     }
 }
 
-/// A damaged batch may be all of the log.
+/// A damaged batch may be the only content of the log.
 #[test]
 fn damaged_only_batches_are_kept() {
     let dir = tempfile::tempdir().unwrap();
@@ -384,7 +384,7 @@ fn flipped_log_bytes_refuse_their_lists_only() {
     }
 }
 
-/// The records that they then serve are right.
+/// The records that are still served are correct.
 #[test]
 fn journals_open_whatever_is_damaged() {
     let dir = journal_in_tables_and_log();
@@ -425,8 +425,8 @@ fn journals_open_whatever_is_damaged() {
     }
 }
 
-/// Returns a file's content damaged in each way: gone, empty, cut, a page zeroed or reversed, a bit
-/// flipped.
+/// Returns a file's content with each kind of damage: missing, empty, truncated, a page zeroed or
+/// reversed, a bit flipped.
 fn damages(bytes: &[u8]) -> Vec<(String, Option<Vec<u8>>)> {
     let mut damages = vec![("gone".to_owned(), None)];
     if bytes.is_empty() {
@@ -478,7 +478,7 @@ fn half_made_stores_are_made_anew() {
     assert_eq!(append(&journal, "a", 0, &["1"]), Ok(1));
 }
 
-/// After a failure, they hold the same content.
+/// After a failure, the new files hold the same content.
 #[test]
 fn reopened_stores_use_new_files() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The results of `verify` and `salvage`.
+//! Tests of `verify` and `salvage`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ fn open(dir: &Path) -> Embedded {
     Embedded::open(dir, Options::default()).unwrap()
 }
 
-/// Makes three lists of three records each, record by record; returns the log that has them.
+/// Creates three lists of three records each, record by record; returns the log and its content.
 fn filled(dir: &Path) -> (PathBuf, Vec<u8>) {
     let journal = open(dir);
     for seq in 0..3 {
@@ -64,7 +64,7 @@ fn verify_names_file_byte_and_lists() {
     assert_eq!(fs::read(&log).unwrap(), damaged, "it only looks");
 }
 
-/// It reports those that it left out.
+/// Lists that were not copied are reported.
 #[test]
 fn salvage_copies_whole_lists() {
     let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -81,7 +81,7 @@ fn salvage_copies_whole_lists() {
     assert_eq!(append(&journal, "a", 3, &["a4"]), Ok(4), "it is a journal like any other");
 }
 
-/// Their records up to the damage are copied, and no number is given again.
+/// The records up to the damage are copied, and no number is reused.
 #[test]
 fn salvage_can_keep_damaged_lists() {
     let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -101,7 +101,7 @@ fn salvage_can_keep_damaged_lists() {
     assert_eq!(verify(to.path()).unwrap().records, 8, "the record before the damage is there");
 }
 
-/// Makes a journal whose log ended in a batch of two records of `d` and one of `e`; a bit of `d2`
+/// Creates a journal whose log ended in a batch of two records of `d` and one of `e`; a bit of `d2`
 /// was flipped, and opening the journal cut the batch off.
 fn with_quarantined_batch(dir: &Path) -> Embedded {
     filled(dir);
@@ -119,7 +119,7 @@ fn with_quarantined_batch(dir: &Path) -> Embedded {
     journal
 }
 
-/// The records are of a damaged batch that was cut off the log.
+/// The records belong to a damaged batch that was cut off the log.
 #[test]
 fn salvage_copies_proven_records_cut_off() {
     let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -134,12 +134,12 @@ fn salvage_copies_proven_records_cut_off() {
     assert!(matches!(error, ReadError::Damaged { seq: 2, .. }), "{error}");
 }
 
-/// It skips those whose records were cut off the log before, too.
+/// Removed lists are also skipped if their records had been cut off the log before.
 #[test]
 fn salvage_skips_removed_lists() {
     let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let journal = with_quarantined_batch(dir.path());
-    // The mark of the first removal is on disk; the store alone knows of the second.
+    // The mark of the first removal is on disk; the second is recorded in the store only.
     journal.remove(b"e").unwrap();
     journal.close();
     let journal = open(dir.path());
@@ -154,7 +154,7 @@ fn salvage_skips_removed_lists() {
     assert_eq!(names, ["a", "b", "c"]);
 }
 
-/// They may be at the same place of the log.
+/// Cuts may be at the same offset of the log.
 #[test]
 fn repeated_cuts_are_all_kept() {
     let dir = tempfile::tempdir().unwrap();
@@ -169,7 +169,7 @@ fn repeated_cuts_are_all_kept() {
     assert_eq!(fs::read_dir(dir.path().join("store.cut")).unwrap().count(), 2);
 }
 
-/// They do so when nothing of them is left, too.
+/// A list also stays refused if none of its records is left.
 #[test]
 fn salvaged_lost_lists_stay_refused() {
     let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -182,7 +182,7 @@ fn salvaged_lost_lists_stay_refused() {
     assert!(append(&journal, "a", 0, &["again"]).is_err());
 }
 
-/// It refuses a folder without a journal, one in use, and a target that is not empty.
+/// A folder without a journal, one in use, and a target that is not empty are refused.
 #[test]
 fn salvage_refuses_unfit_folders_by_name() {
     let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

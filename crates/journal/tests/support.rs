@@ -8,10 +8,10 @@ use orderstream_journal::{Append, AppendError, AppendReceipt, Journal, SubmitErr
 
 use crate::faulty::Disk;
 
-/// The longest step of a test; one that takes longer hangs.
+/// The longest duration of a test's step; one that takes longer is considered hung.
 pub(crate) const STEP_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The interval of polling.
+/// The polling interval.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A pending outcome.
@@ -34,7 +34,7 @@ pub(crate) fn submit(
     Ok(pending)
 }
 
-/// Makes an append that is not submitted yet.
+/// Creates an append without submitting it.
 pub(crate) fn pending(list: &str, expected: u64, records: &[&str]) -> (Append, Pending) {
     let (sender, receiver) = mpsc::channel();
     let append = Append {
@@ -42,7 +42,7 @@ pub(crate) fn pending(list: &str, expected: u64, records: &[&str]) -> (Append, P
         expected,
         records: records.iter().map(|r| Bytes::copy_from_slice(r.as_bytes())).collect(),
         done: Box::new(move |outcome| {
-            // A test may not care.
+            // The test may not wait for the outcome.
             drop(sender.send(outcome));
         }),
     };
@@ -76,8 +76,8 @@ pub(crate) fn lists(journal: &dyn Journal) -> Vec<(String, u64)> {
     lists
 }
 
-/// Appends to list `b` until the store no longer records removals, because the marks have them on
-/// disk. Returns the number of its records.
+/// Appends to list `b` until the store has deleted its tombstones, because the removals are durable
+/// in the marks. Returns the number of records in `b`.
 pub(crate) fn append_until_tombstones_are_purged(journal: &dyn Journal, disk: &Disk) -> u64 {
     let has_tombstones = || {
         let mut found = false;
@@ -88,7 +88,7 @@ pub(crate) fn append_until_tombstones_are_purged(journal: &dyn Journal, disk: &D
     let mut last = 0;
     while has_tombstones() {
         last = append(journal, "b", last, &["1"]).unwrap();
-        // The file of marks stays small.
+        // The marks file stays small.
         let next = Instant::now() + POLL_INTERVAL;
         while Instant::now() < next {
             std::thread::yield_now();

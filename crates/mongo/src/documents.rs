@@ -1,5 +1,5 @@
-//! The documents that events become in MongoDB: pure, so that the same events always give the same
-//! documents, whichever process writes them and however often.
+//! Projects events to MongoDB documents. The projection is pure: the same events always yield the
+//! same documents, whichever process writes them and however often.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use orderstream_core::port::OrderIncarnation;
 use orderstream_core::spec::FollowUp;
 use orderstream_core::{Event, EventKind, Phase, Seq, Timestamp};
 
-/// One document per incarnation of an order: its status, and the cursor of all that is stored of
-/// it.
+/// One document per incarnation of an order: its status, and the cursor up to which its events are
+/// projected.
 pub(crate) const SUBMISSIONS: &str = "RequestSubmissions";
 /// One document per follow-up.
 pub(crate) const FOLLOW_UPS: &str = "RequestFollowUp";
@@ -23,19 +23,19 @@ pub(crate) const PAUSED: &str = "OrderPaused";
 /// The collections that are written before the cursor moves.
 pub(crate) const EVENT_COLLECTIONS: [&str; 3] = [FOLLOW_UPS, FINALISED, PAUSED];
 
-/// The writes of a run of events.
+/// The writes for a run of consecutive events.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Writes {
-    /// Whole documents, each with its collection. Writing one twice changes nothing.
+    /// Complete documents, each with its collection. Writing one twice changes nothing.
     pub(crate) upserts: Vec<(&'static str, Document)>,
-    /// The filter for the one status document: it matches only while the cursor is where the events
-    /// begin.
+    /// The filter for the status document: it matches only while the cursor is directly before
+    /// these events.
     pub(crate) filter: Document,
-    /// The change of that document: status, counters and cursor in one step.
+    /// The update of that document: status, counters and cursor at once.
     pub(crate) update: Document,
 }
 
-/// The changes of a status document by a run of events.
+/// The changes to a status document by a run of events.
 #[derive(Debug, Default)]
 struct StatusDelta {
     set: Document,
@@ -80,7 +80,7 @@ impl StatusDelta {
             EventKind::OrderFinalised { .. } => self.end(event.at, Phase::Finalised),
             EventKind::OrderClosed { .. } => self.end(event.at, Phase::Closed),
             EventKind::OrderCancelled { .. } => self.end(event.at, Phase::Cancelled),
-            // A sealed order takes nothing more from its opening on.
+            // A sealed order accepts nothing more once its proposals are opened.
             EventKind::ProposalsOpened { .. } => self.phase(Phase::Paused),
             EventKind::SellersSelected(_)
             | EventKind::AwardPending { .. }
@@ -124,7 +124,7 @@ impl StatusDelta {
     fn update(self) -> Document {
         doc! {
             "$set": self.set,
-            // Also by nothing, so that every document has every counter.
+            // Also by zero, so that every document has every counter.
             "$inc": {
                 "proposals.received": self.received,
                 "proposals.withdrawn": self.withdrawn,
@@ -135,7 +135,7 @@ impl StatusDelta {
     }
 }
 
-/// Returns the document that an event becomes beside the order's status, with its collection.
+/// Returns the document for an event, apart from the order's status, with its collection.
 fn document_of(order: &OrderIncarnation, event: &Event) -> Option<(&'static str, Document)> {
     let incarnation_id = id_of(order);
     let (collection, id, content) = match &event.kind {
@@ -209,7 +209,7 @@ fn line_of(sku: &str, id: &orderstream_core::ProposalId) -> Document {
     doc! { "sku": sku, "proposal_id": id.as_str() }
 }
 
-/// Returns a sequence number as BSON holds it; real ones stay far below its limit.
+/// Converts a sequence number to a BSON integer; real ones stay far below its limit.
 pub(crate) fn number(seq: Seq) -> i64 {
     i64::try_from(seq.0).unwrap_or(i64::MAX)
 }

@@ -1,4 +1,4 @@
-//! Claims about the documents that each kind of event becomes.
+//! Tests of the documents for each kind of event.
 
 use mongodb::bson::bson;
 use orderstream_core::spec::{Message, NotificationType};
@@ -81,7 +81,7 @@ fn opened_orders_have_every_field() {
     assert_eq!(writes.update, expected);
 }
 
-/// The document has the audience and the message.
+/// A follow-up's document has the audience and the message.
 #[test]
 fn follow_ups_are_documents_and_counted() {
     let writes = writes(&order(), Seq(4), &[event(5, follow_up("f-1", &["acme"]))]);
@@ -107,7 +107,7 @@ fn follow_ups_are_documents_and_counted() {
     assert_eq!(update.get_document("$set").unwrap().get("status"), None, "it stays as it was");
 }
 
-/// The status is that of the last event.
+/// The status is the one after the last event.
 #[test]
 fn pauses_and_end_are_documents() {
     let reason = || Some("too early".to_owned());

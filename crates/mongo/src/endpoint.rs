@@ -1,4 +1,4 @@
-//! The MongoDB server and the database in it, checked before anything connects to them.
+//! A MongoDB server and its database, checked before anything connects.
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ use orderstream_core::StoreUrl;
 
 use crate::error::Error;
 
-/// The database for a URL that names none.
+/// The database for a URL that does not name one.
 const DATABASE: &str = "orderstream";
 
-/// A MongoDB server that can be connected to, and its database. Shows no secret.
+/// A MongoDB server to connect to, and its database. Its debug output has no secrets.
 #[derive(Clone)]
 pub struct MongoEndpoint {
     url: StoreUrl,
@@ -22,7 +22,7 @@ impl MongoEndpoint {
     /// Parses a URL of the form `mongodb://[user:password@]host[:port][,…][/database][?options]`.
     ///
     /// # Errors
-    /// The fault in the URL, without anything that may be secret.
+    /// The fault in the URL, without any part that may be secret.
     pub fn new(url: StoreUrl) -> Result<Self, Error> {
         let text = url.secret();
         if text.starts_with("mongodb+srv://") {
@@ -43,7 +43,7 @@ impl MongoEndpoint {
     }
 }
 
-/// Parses the URL with other credentials in place of its own, so that an error may be shown.
+/// Parses the URL with placeholder credentials, so that an error can be displayed.
 fn check_redacted(url: &StoreUrl, rest: &str) -> Result<(), Error> {
     let redacted = match rest.rsplit_once('@') {
         Some((credentials, hosts)) if is_encoded(credentials) => {

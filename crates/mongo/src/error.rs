@@ -1,22 +1,22 @@
-//! Faults in a MongoDB URL, and the meaning of the driver's errors for a projection.
+//! Faults in a MongoDB URL, and the classification of the driver's errors for a projection.
 
 use mongodb::error::{Error as DriverError, ErrorKind, WriteFailure};
 use orderstream_core::port::ProjectionError;
 
 use crate::endpoint::MongoEndpoint;
 
-/// The code of a second document under one id.
+/// The error code of a second document with the same id.
 const DUPLICATE_KEY: i32 = 11_000;
-/// The codes of documents that are refused however often they are sent: bad value, failed to parse,
-/// type mismatch, path not viable, validation failed, too large, not storable as an index key.
+/// The error codes of documents that are always refused: bad value, failed to parse, type mismatch,
+/// path not viable, validation failed, too large, not storable as an index key.
 const REJECTION_CODES: [i32; 7] = [2, 9, 14, 28, 121, 10_334, 17_280];
 
-/// A fault in the URL. Its text shows no part of the URL that may be secret.
+/// A fault in the URL. Its text contains no part of the URL that may be secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Error(pub(crate) String);
 
-/// Returns the fault in a URL's options. The driver's own text is left out: it may hold parts of
+/// Returns the fault in a URL's options. The driver's own text is omitted: it may contain parts of
 /// the URL.
 pub(crate) fn options_error(endpoint: &MongoEndpoint, error: &DriverError) -> Error {
     let is_file_error =
@@ -28,8 +28,7 @@ pub(crate) fn options_error(endpoint: &MongoEndpoint, error: &DriverError) -> Er
     Error(format!("'{endpoint}' {text}"))
 }
 
-/// Returns the meaning of the driver's error. An error that is not known to be final is tried
-/// again.
+/// Classifies the driver's error. An error that is not known to be final is retried.
 pub(crate) fn projection_error(error: &DriverError) -> ProjectionError {
     let code = code_of(error);
     match code {

@@ -1,6 +1,6 @@
-//! Order status and follow-ups in MongoDB, as the original system kept them: a copy that is made
-//! from the lists of events. It knows the driver and the documents; its caller decides when to
-//! project what.
+//! Order status and follow-ups in MongoDB, as the original system stored them: a projection of the
+//! lists of events. This crate has the driver and the documents; its caller decides what to project
+//! and when.
 
 mod documents;
 mod endpoint;

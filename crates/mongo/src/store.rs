@@ -1,4 +1,4 @@
-//! The projection over the official driver. Every operation has a deadline, and none is repeated
+//! The projection, over the official driver. Every operation has a timeout, and none is retried
 //! here: the caller decides when to retry.
 
 use std::collections::BTreeMap;
@@ -18,16 +18,17 @@ use crate::documents::{self, EVENT_COLLECTIONS, FINALISED, FOLLOW_UPS, PAUSED, S
 use crate::endpoint::MongoEndpoint;
 use crate::error::{Error, options_error, projection_error};
 
-/// The deadline of one operation; the driver waits less for a server, so that its error shows.
+/// The timeout of one operation; the driver's own timeouts are shorter, so that its error is
+/// reported.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest wait of an operation for a server that can take it, unless the URL sets it.
+/// The timeout for selecting a server, unless the URL sets it.
 const SELECTION_TIMEOUT: Duration = Duration::from_secs(2);
-/// The longest time to make a connection, unless the URL sets it.
+/// The timeout for connecting, unless the URL sets it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// The longest time to close the connections.
+/// The timeout for closing the connections.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// The limit on connections, unless the URL sets it: the number of orders that are projected at
-/// once.
+/// The limit on connections, unless the URL sets it: the number of orders that are projected
+/// concurrently.
 const CONNECTIONS_MAX: u32 = 16;
 /// The name of the index by order.
 const INDEX: &str = "order";
@@ -40,11 +41,11 @@ pub struct MongoProjection {
 }
 
 impl MongoProjection {
-    /// Makes a projection into this MongoDB. It connects when it is first used, and again after a
-    /// break. Must be called inside a Tokio runtime.
+    /// Creates a projection to this MongoDB. It connects on first use, and again after an
+    /// interruption. Must be called inside a Tokio runtime.
     ///
     /// # Errors
-    /// When the driver does not accept the URL's options together, or a file that they name.
+    /// When the driver does not accept the URL's combination of options, or a file that they name.
     pub async fn new(endpoint: &MongoEndpoint) -> Result<Self, Error> {
         let wrong = |error| options_error(endpoint, &error);
         let mut options = ClientOptions::parse(endpoint.connection.clone()).await.map_err(wrong)?;
@@ -105,8 +106,8 @@ impl MongoProjection {
             let put = collection.replace_one(filter, document).with_options(options);
             within(OPERATION_TIMEOUT, put.into_future()).await?;
         }
-        // An incarnation of which nothing is stored has no document; one that exists all the same
-        // has another cursor, and its id is taken.
+        // An incarnation of which nothing is stored has no document. If one exists nevertheless, it
+        // has another cursor, and the upsert fails because its id is taken.
         let options = UpdateOptions::builder().upsert(after == Seq(0)).build();
         let submissions = self.collection(SUBMISSIONS);
         let updated = submissions.update_one(writes.filter, writes.update).with_options(options);
@@ -123,7 +124,8 @@ impl MongoProjection {
             "tenant": order.key.tenant.as_str(),
             "incarnation": order.incarnation.as_str(),
         };
-        // The cursor goes last: until then a reader of it finds the same fault and comes here.
+        // The cursor is removed last: until then, a reader of it finds the same fault and comes
+        // here again.
         for name in EVENT_COLLECTIONS {
             let collection = self.collection(name);
             let removed = collection.delete_many(filter.clone());
@@ -137,7 +139,7 @@ impl MongoProjection {
 }
 
 /// Returns the id and the cursor of a status document. A document without a readable number counts
-/// as beyond every list, and so it is removed and made anew.
+/// as beyond every list, so it is removed and rebuilt.
 fn cursor_of(document: &Document) -> Option<(&str, ProjectionCursor)> {
     let id = document.get_str("_id").ok()?;
     let number = document.get_i64("last_seq").unwrap_or(i64::MAX);

@@ -1,4 +1,4 @@
-//! Google Chat: its incoming webhook takes `{"text": …}`.
+//! Google Chat, whose incoming webhooks accept `{"text": …}`.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::http::Http;
 use crate::limits::CHAT_BYTES_MAX;
 use crate::templates::{Templates, truncated};
 
-/// Sends to Google Chat.
+/// Sends messages to Google Chat.
 #[derive(Debug)]
 pub(crate) struct Chat {
     http: Http,

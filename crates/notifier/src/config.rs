@@ -1,4 +1,4 @@
-//! The settings of all channels: one YAML file, checked before anything is sent. Secrets stand in
+//! The settings of all channels: one YAML file, validated before anything is sent. Secrets are in
 //! files of their own.
 
 use std::collections::BTreeMap;
@@ -16,13 +16,13 @@ use crate::secret::Secret;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Config {
-    /// The mail server; without it no mail is sent.
+    /// The mail server; if absent, no mail is sent.
     pub smtp: Option<SmtpConfig>,
-    /// The provider of text messages; without it none is sent.
+    /// The provider of text messages; if absent, none are sent.
     pub sms: Option<SmsConfig>,
     /// The signatures of webhooks, and their allowed addresses.
     pub webhook: WebhookConfig,
-    /// URLs of the operator's own programs, which receive every topic.
+    /// The URLs of the operator's own programs, which receive every topic.
     pub sinks: Vec<String>,
     /// The folder of templates that replace the built-in ones.
     pub templates: Option<PathBuf>,
@@ -38,7 +38,7 @@ pub struct SmtpConfig {
     /// The file with the password.
     #[serde(default)]
     pub password_file: Option<PathBuf>,
-    /// The PEM file with the certificates that are trusted besides the system's.
+    /// The PEM file with certificates that are trusted in addition to the system's.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
     /// The sender, such as `Purchasing <rfq@example.com>`.
@@ -51,16 +51,16 @@ pub struct SmtpConfig {
 pub struct SmsConfig {
     /// The URL that each message is sent to.
     pub url: String,
-    /// `POST` (when not given) or `PUT`.
+    /// `POST` (the default) or `PUT`.
     #[serde(default)]
     pub method: Option<String>,
     /// Headers that are not secret.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// Headers whose values stand in files.
+    /// Headers whose values are in files.
     #[serde(default)]
     pub header_files: BTreeMap<String, PathBuf>,
-    /// The body as a template over `to`, `text` and `id`, such as
+    /// The body, a template with the values `to`, `text` and `id`, such as
     /// `{"to": {{ to|tojson }}, "text": {{ text|tojson }}}`.
     pub body: String,
 }
@@ -69,13 +69,13 @@ pub struct SmsConfig {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct WebhookConfig {
-    /// Files with one `whsec_…` secret each; every one signs, so that one can be replaced.
+    /// Files with one `whsec_…` secret each; every secret signs, so that secrets can be rotated.
     pub secret_files: Vec<PathBuf>,
-    /// Webhooks may be sent to loopback and link-local addresses.
+    /// Allows webhooks to loopback and link-local addresses.
     pub allow_local: bool,
 }
 
-/// Settings that cannot be used.
+/// An error in the settings.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A file cannot be read.
@@ -86,10 +86,10 @@ pub enum ConfigError {
         /// The cause, from the system or the parser.
         cause: String,
     },
-    /// A field is wrong.
+    /// A field is invalid.
     #[error("{field}: {text}")]
     Field {
-        /// The field, as it stands in the file of settings.
+        /// The field's path in the settings file.
         field: String,
         /// The fault, and its fix.
         text: String,
@@ -108,14 +108,15 @@ impl ConfigError {
 }
 
 impl Config {
-    /// Reads the file of settings.
+    /// Reads the settings file.
     ///
     /// # Errors
-    /// A file that cannot be read, or a field that is not known.
+    /// When the file cannot be read, or has an unknown field.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = read_text(path)?;
         serde_saphyr::from_str(&text).map_err(|error| {
-            // The first line names the field and the place; what follows would show the content.
+            // The first line has the field and the position; the following lines would show the
+            // content.
             let text = error.to_string();
             ConfigError::file(path, text.lines().next().unwrap_or_default())
         })
@@ -136,7 +137,7 @@ pub(crate) fn read_text(path: &Path) -> Result<String, ConfigError> {
     }
 }
 
-/// Reads a secret that stands alone in a file, without the line break after it.
+/// Reads a file that contains only a secret, without the line break at its end.
 pub(crate) fn read_secret(path: &Path) -> Result<Secret, ConfigError> {
     let text = read_text(path)?;
     match text.trim_end_matches(['\r', '\n']) {

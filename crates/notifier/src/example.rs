@@ -1,5 +1,5 @@
-//! One example of every notification, made by the same code that makes the real ones: for the check
-//! of templates and for previews.
+//! An example of every notification, created by the same code as the real ones, for validating
+//! templates and for previews.
 
 use orderstream_core::command::{Award, ProposalContent};
 use orderstream_core::event::{EventKind, OrderOpened, ProposalUpdate};
@@ -17,13 +17,13 @@ use orderstream_core::{
 
 /// The time of the example order's opening: 2026-03-02T09:00:00Z.
 const OPENED_AT: Timestamp = Timestamp(1_772_442_000_000);
-/// The time of the event that is notified: an hour later.
+/// The time of the notified event: an hour later.
 const LATER: Timestamp = Timestamp(1_772_445_600_000);
 
-/// Returns an example of this template's notification, as a recipient could get it.
+/// Returns an example of this template's notification, as a recipient could receive it.
 ///
 /// # Panics
-/// Never: the example's texts are constants that fit the rules.
+/// Never: the example's texts are valid constants.
 #[allow(clippy::expect_used, reason = "constants, checked by a test for every template")]
 pub fn notification(template: Template, channel: NotificationType, language: &str) -> Notification {
     let order = order().expect("the example is an order");

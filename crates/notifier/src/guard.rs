@@ -1,6 +1,6 @@
-//! The check of addresses: a seller's webhook must not reach what only this machine should. The
-//! name is resolved here, the addresses are checked, and the connection goes to a checked address,
-//! so that a second resolution cannot give another one.
+//! The address check: a seller's webhook must not reach services that only this machine should
+//! reach. The name is resolved here, the addresses are checked, and the connection uses a checked
+//! address, so that a second resolution cannot return another one.
 
 use std::future::Future;
 use std::io;
@@ -11,20 +11,20 @@ use std::task::{Context, Poll};
 use hyper_util::client::legacy::connect::dns::Name;
 use tower::Service;
 
-/// The addresses of cloud metadata services outside of the link-local blocks.
+/// The addresses of cloud metadata services outside the link-local blocks.
 const METADATA: [Ipv6Addr; 1] = [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)];
 
-/// The addresses that may be connected to.
+/// The addresses to which connections are allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressPolicy {
-    /// All except those that only this machine or its link should reach.
+    /// All addresses except those that only this machine or its link should reach.
     Strict,
-    /// All of them.
+    /// All addresses.
     Open,
 }
 
 impl AddressPolicy {
-    /// Returns the cause for which an address is refused; `None` when it is allowed.
+    /// Returns the reason for which an address is refused; `None` if it is allowed.
     pub fn refusal(self, address: IpAddr) -> Option<&'static str> {
         match (self, address) {
             (Self::Open, _) => None,
@@ -64,8 +64,8 @@ fn refused_v6(address: Ipv6Addr) -> Option<&'static str> {
     embedded_v4(address).and_then(refused_v4)
 }
 
-/// Returns the IPv4 address that an IPv6 address stands for: mapped, compatible, NAT64 (RFC 6052),
-/// 6to4.
+/// Returns the IPv4 address that is embedded in an IPv6 address: mapped, compatible, NAT64 (RFC
+/// 6052) or 6to4.
 fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let from = |high: u16, low: u16| {
         let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
@@ -80,11 +80,11 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     }
 }
 
-/// Resolves names and leaves out addresses that are not allowed.
+/// Resolves names and omits addresses that are not allowed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GuardedResolver(pub(crate) AddressPolicy);
 
-/// A name or an address that stands only for what is not allowed.
+/// A name or an address for which no allowed address remains.
 #[derive(Debug, thiserror::Error)]
 #[error("the address is {0}; --webhook-allow-local lets it be asked")]
 pub(crate) struct RefusedAddress(pub(crate) &'static str);
@@ -124,7 +124,7 @@ impl Service<Name> for GuardedResolver {
 mod tests {
     use super::*;
 
-    /// Also those of the link and of metadata services, in every form.
+    /// Link-local addresses and those of metadata services are refused too, in every form.
     #[test]
     fn local_addresses_are_refused() {
         for (address, expected) in [

@@ -1,5 +1,5 @@
-//! One HTTP request to a foreign server: to an address that was checked, without following
-//! redirects, with a bounded reply that is read as one of three verdicts.
+//! One HTTP request to an external server: to a checked address, without following redirects, and
+//! with a bounded response that is classified as accepted, to be retried, or refused.
 
 use std::error::Error;
 use std::net::IpAddr;
@@ -24,7 +24,7 @@ use crate::limits::{CONNECT_TIMEOUT, IDLE_CONNECTIONS_MAX, IDLE_TIMEOUT, RESPONS
 
 type Connector = HttpsConnector<HttpConnector<GuardedResolver>>;
 
-/// A client for foreign servers. Cheap to clone.
+/// A client for external servers. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Http {
     client: Client<Connector, Full<Bytes>>,
@@ -33,7 +33,7 @@ pub(crate) struct Http {
 }
 
 impl Http {
-    /// Makes a client that trusts the system's certificates.
+    /// Creates a client that trusts the system's certificates.
     pub(crate) fn new(policy: AddressPolicy, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
         let mut http = HttpConnector::new_with_resolver(GuardedResolver(policy));
         http.enforce_http(false);
@@ -52,21 +52,22 @@ impl Http {
         Ok(Self { client, policy, clock })
     }
 
-    /// Sends a request once. The caller bounds the time.
+    /// Sends a request once. The caller sets the timeout.
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<(), DeliveryError> {
         self.check(&request)?;
         let response =
             self.client.request(request).await.map_err(|error| connection_error(&error))?;
         let (head, body) = response.into_parts();
-        // Read, so that the connection can be used again; an endless reply ends the connection.
+        // The response is read so that the connection can be reused; an oversized response ends the
+        // connection.
         let read = Limited::new(body, RESPONSE_BYTES_MAX).collect().await;
         if let Err(error) = read {
-            tracing::debug!(%error, "an answer was not read to its end");
+            tracing::debug!(%error, "the response was not read to its end");
         }
         verdict(head.status, &head.headers, self.clock.now())
     }
 
-    /// Checks an address that stands in the URL itself, since the resolver never receives it.
+    /// Checks an IP address in the URL, which the resolver never receives.
     fn check(&self, request: &Request<Full<Bytes>>) -> Result<(), DeliveryError> {
         let host = request.uri().host().unwrap_or_default();
         let literal = host.trim_start_matches('[').trim_end_matches(']');
@@ -85,7 +86,7 @@ fn tls() -> Result<ClientConfig, ConfigError> {
     let found = rustls_native_certs::load_native_certs();
     let (added, _) = roots.add_parsable_certificates(found.certs);
     if added == 0 {
-        tracing::warn!("the system has no trusted certificates; no https address can be notified");
+        tracing::warn!("no trusted certificates found; notifications over https will fail");
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
@@ -94,7 +95,7 @@ fn tls() -> Result<ClientConfig, ConfigError> {
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// Returns the host and the port of a URL; `nowhere` where it has none.
+/// Returns the host and the port of a URL; `nowhere` if it has none.
 pub(crate) fn destination(url: &str) -> String {
     let parsed = url::Url::parse(url).ok();
     let host = parsed.as_ref().and_then(|url| Some((url.host_str()?, url.port_or_known_default())));
@@ -119,7 +120,7 @@ fn connection_error(error: &hyper_util::client::legacy::Error) -> DeliveryError 
     DeliveryError::TryAgain { reason, after_ms: None, blame: Blame::Destination }
 }
 
-/// Returns the meaning of a reply: accepted, to be retried, or refused for good.
+/// Classifies a response: accepted, to be retried, or refused for good.
 fn verdict(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Result<(), DeliveryError> {
     if status.is_success() {
         return Ok(());
@@ -148,7 +149,8 @@ fn verdict(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Result<()
     }
 }
 
-/// Returns the wait of `Retry-After`, which is in seconds or a date (RFC 9110, section 10.2.3).
+/// Returns the wait in `Retry-After`, which is a number of seconds or a date (RFC 9110, section
+/// 10.2.3).
 fn retry_after_ms(headers: &HeaderMap, now: Timestamp) -> Option<u64> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse::<u64>() {

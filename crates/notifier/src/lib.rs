@@ -1,6 +1,6 @@
-//! The channels of notifications: mail, Google Chat, text message, signed webhooks and, behind a
-//! feature, NATS subjects. One call is one attempt within one deadline; `core::outbox` decides what
-//! to try, when and how often.
+//! The notification channels: mail, Google Chat, text messages, signed webhooks and, behind a
+//! feature, NATS subjects. One call is one delivery attempt within one timeout; `core::outbox`
+//! decides what to send, when and how often.
 
 pub mod config;
 pub mod example;
@@ -37,7 +37,7 @@ use crate::sms::Sms;
 use crate::templates::Templates;
 use crate::webhook::Webhook;
 
-/// Every channel that is set up.
+/// The configured channels.
 #[derive(Debug)]
 pub struct NotificationChannels {
     mail: Option<Mail>,
@@ -50,10 +50,10 @@ pub struct NotificationChannels {
 }
 
 impl NotificationChannels {
-    /// Sets up the channels; nothing is connected yet.
+    /// Creates the channels; nothing connects yet.
     ///
     /// # Errors
-    /// Settings that cannot be used, with the name of the field.
+    /// When a setting is invalid; the error names the field.
     pub fn new(config: Config, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
         let templates = Arc::new(Templates::load(config.templates.as_deref())?);
         let policy =
@@ -76,8 +76,8 @@ impl NotificationChannels {
         })
     }
 
-    /// Returns the channels that are set up, as a text for the log; without addresses of people and
-    /// without secrets.
+    /// Returns the configured channels as a text for the log, without personal addresses or
+    /// secrets.
     pub fn summary(&self) -> String {
         let state = |is_set_up| if is_set_up { "on" } else { "off" };
         let (mail, sms) = (state(self.mail.is_some()), state(self.sms.is_some()));
@@ -109,7 +109,7 @@ impl NotificationChannels {
 }
 
 fn not_configured(what: &str) -> DeliveryError {
-    // It was set up when the notification became due; it may be again.
+    // The channel was configured when the notification was queued, and may be configured again.
     DeliveryError::TryAgain {
         reason: format!("{what} is not set up now"),
         after_ms: None,

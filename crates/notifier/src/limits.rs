@@ -1,35 +1,36 @@
-//! Every limit of the channels, each with the source of its number.
+//! The limits of the channels, each with its rationale.
 
 use std::time::Duration;
 
-/// One attempt, from resolving the name to the last byte of the reply. Standard Webhooks asks for
-/// 15 to 30 s; the shorter, so that a destination that hangs costs little.
+/// The timeout of one attempt, from resolving the name to the last byte of the response. Standard
+/// Webhooks recommends 15 to 30 s; the minimum is used, so that a destination that hangs costs
+/// little.
 pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
-/// The longest time to make a connection.
+/// The timeout for connecting.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The bytes of a reply that are read, so that the connection can be used again; the rest is
-/// dropped with the connection.
+/// The size of a response that is read so that the connection can be reused, bytes; a larger one
+/// closes the connection.
 pub const RESPONSE_BYTES_MAX: usize = 16 * 1024;
-/// The connections to one host that are held for the next message.
+/// Idle connections to one host that stay open for the next message.
 pub const IDLE_CONNECTIONS_MAX: usize = 4;
-/// The time for which an unused connection is held.
+/// The time for which an idle connection stays open.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// The connections to the mail server at one time.
+/// Concurrent connections to the mail server.
 pub const SMTP_CONNECTIONS_MAX: u32 = 8;
-/// Steps of the template engine for one text, so that a template cannot run for ever: the longest
-/// built-in one takes a few thousand for an order with a hundred items.
+/// Steps of the template engine for one text, so that a template cannot run indefinitely: the
+/// longest built-in one takes a few thousand for an order with a hundred items.
 pub const TEMPLATE_STEPS_MAX: u64 = 200_000;
-/// The bytes of one rendered text.
+/// The size of one rendered text, bytes.
 pub const TEXT_BYTES_MAX: usize = 64 * 1024;
-/// The bytes of one text to Google Chat (its limit of a message is 32 000).
+/// The size of one text to Google Chat, bytes (its message limit is 32 000).
 pub const CHAT_BYTES_MAX: usize = 16 * 1024;
-/// The characters of one text message: four parts of 153.
+/// The length of one text message, characters: four parts of 153.
 pub const SMS_CHARS_MAX: usize = 612;
-/// The characters of a subject.
+/// The length of a subject, characters.
 pub const SUBJECT_CHARS_MAX: usize = 200;
-/// The bytes of the file of settings, of a secret's file and of a template's.
+/// The size of the settings file, of a secret's file and of a template's file, bytes.
 pub const FILE_BYTES_MAX: u64 = 256 * 1024;
-/// The secrets that sign a webhook at one time: the new one, the old one, and one to spare.
+/// The number of secrets that sign a webhook: the new one, the old one, and a spare.
 pub const SECRETS_MAX: usize = 3;
-/// The files of templates in the folder of the operator.
+/// The number of template files in the operator's folder.
 pub const TEMPLATE_FILES_MAX: usize = 1_000;

@@ -1,5 +1,5 @@
-//! Mail over SMTP: STARTTLS unless the operator sets otherwise, text and HTML, and headers by which
-//! a mail program shows one order as one conversation.
+//! Mail over SMTP: STARTTLS unless configured otherwise, text and HTML, and headers with which a
+//! mail client shows one order as one conversation.
 
 use std::fmt;
 use std::sync::Arc;
@@ -56,7 +56,8 @@ impl Mail {
             .parse()
             .map_err(|_| bounced("the address is not one that mail can be sent to"))?;
         let domain = self.from.email.domain();
-        // One order is one conversation, and a repetition is the same message.
+        // All mails of an order belong to one conversation, and a repetition has the same message
+        // id.
         let (id, incarnation) = (&notification.id, &notification.incarnation);
         let raw = |name: &'static str, value: String| {
             HeaderValue::new(HeaderName::new_from_ascii_str(name), value)
@@ -110,7 +111,7 @@ fn transport(config: &SmtpConfig) -> Result<Transport, ConfigError> {
     Ok(builder.build())
 }
 
-/// Returns a part of a URL without its escapes.
+/// Returns a part of a URL with its escapes decoded.
 fn decoded(part: &str) -> Result<String, &'static str> {
     let pair = format!("x={}", part.replace('+', "%2B"));
     let found = url::form_urlencoded::parse(pair.as_bytes()).next();
@@ -127,8 +128,8 @@ fn parameters(config: &SmtpConfig, host: &str) -> Result<TlsParameters, ConfigEr
     builder.build_rustls().map_err(|error| ConfigError::field("smtp.url", error.to_string()))
 }
 
-/// Returns the meaning of a failure. A refused login is for the operator to mend, and is not the
-/// fault of the address.
+/// Classifies a failure. A refused login is the operator's to fix, and not the fault of the
+/// address.
 fn verdict(error: &Error) -> DeliveryError {
     let reason = match (error.status(), std::error::Error::source(error)) {
         (Some(code), Some(source)) => format!("the mail server said {code} {source}"),

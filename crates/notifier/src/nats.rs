@@ -1,5 +1,5 @@
-//! NATS subjects as sinks: `nats://host:4222/prefix` gets each topic under
-//! `prefix.TOPIC.tenant` (`orderstream` where no prefix is given), as a `CloudEvent`.
+//! NATS subjects as sinks: `nats://host:4222/prefix` receives each topic under
+//! `prefix.TOPIC.tenant` as a `CloudEvent`; the default prefix is `orderstream`.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ impl Nats {
             .map_err(|error| DeliveryError::Bounced { reason: error.to_string() })?;
         let client = self.client(&url).await?;
         let mut headers = HeaderMap::new();
-        // JetStream stores a message of one id once.
+        // JetStream stores only one message per id.
         headers.insert("Nats-Msg-Id", notification.id.as_str());
         headers.insert("content-type", "application/cloudevents+json; charset=utf-8");
         let body = cloud_event(notification).to_string();
@@ -53,16 +53,18 @@ impl Nats {
     }
 }
 
-/// Publishes, and waits until the server has the message. A server does not acknowledge messages,
-/// but handles those of one connection in turn: when a message to this client's own inbox is back,
-/// the one before it has arrived. A flush would only show that it left this process.
+/// Publishes a message, and waits until the server has it. The server does not acknowledge
+/// messages, but handles those of one connection in order: once a message to this client's own
+/// inbox has come back, the one before it has arrived. A flush would only prove that the message
+/// left this process.
 async fn publish_acknowledged(
     client: &Client,
     subject: String,
     headers: HeaderMap,
     body: String,
 ) -> Result<(), DeliveryError> {
-    // What is published meanwhile would wait in this process, and be sent on top of the next attempt.
+    // Otherwise the message would be buffered in this process, and be sent in addition to the next
+    // attempt.
     if client.connection_state() != State::Connected {
         return Err(connection_error(&"the connection is lost, and being made again"));
     }

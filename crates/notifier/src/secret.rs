@@ -1,10 +1,10 @@
-//! A text that must not be shown.
+//! A text that must not be displayed.
 
 use std::fmt;
 
 use serde::Deserialize;
 
-/// A secret: it can be used, but neither printed nor logged.
+/// A secret: code can use it, but it is neither printed nor logged.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);

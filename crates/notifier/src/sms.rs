@@ -1,5 +1,5 @@
-//! Text messages over any provider with an HTTP interface: the operator gives the URL, the headers
-//! and the body as a template.
+//! Text messages over any provider with an HTTP interface: the operator configures the URL, the
+//! headers and a template of the body.
 
 use std::fmt;
 use std::sync::Arc;
@@ -71,7 +71,7 @@ impl Sms {
         *request.uri_mut() = self.uri.clone();
         *request.method_mut() = self.method.clone();
         *request.headers_mut() = self.headers.clone();
-        // A provider that knows the header sends one message only once.
+        // A provider that supports the header sends each message only once.
         if let Ok(id) = HeaderValue::from_str(&notification.id) {
             request.headers_mut().insert("idempotency-key", id);
         }

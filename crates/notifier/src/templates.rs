@@ -1,11 +1,11 @@
-//! The texts of notifications: one template for each event, language and, where it differs,
-//! channel.
+//! The texts of notifications: one template for each event and language, and for a channel whose
+//! text differs.
 //!
-//! A template's first line is the subject, the rest the text. Its file is `LANGUAGE/TEMPLATE.j2`,
-//! and `LANGUAGE/TEMPLATE.CHANNEL.j2` goes before it; the operator's folder goes before the
-//! built-in templates. A language that is missing falls back to its base (`de-AT` to `de`), and
-//! then to English. Rendering is strict and bounded, and values are escaped for the channel: nobody
-//! writes headers, markup or mentions into another party's message.
+//! A template's first line is the subject, and the rest is the text. Its file is
+//! `LANGUAGE/TEMPLATE.j2`; `LANGUAGE/TEMPLATE.CHANNEL.j2` takes precedence over it, and the
+//! operator's folder over the built-in templates. A missing language falls back to its base
+//! (`de-AT` to `de`), and then to English. Rendering is strict and bounded, and values are escaped
+//! for the channel: no party can inject headers, markup or mentions into another party's message.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
@@ -29,9 +29,9 @@ const BUILT_IN: [(&str, &str); 2] =
 const LAYOUT: (&str, &str) = ("mail.html", include_str!("templates/mail.html"));
 /// The language that is always available.
 const FALLBACK: &str = "en";
-/// The mark before each built-in template's name.
+/// The marker before each built-in template's name.
 const MARK: &str = "=== ";
-/// The channels, for names of files.
+/// The channels in file names.
 const CHANNELS: [NotificationType; 4] = [
     NotificationType::GChat,
     NotificationType::Email,
@@ -44,14 +44,14 @@ const CHANNELS: [NotificationType; 4] = [
 pub struct RenderedMessage {
     /// The subject, one line; empty for none.
     pub subject: String,
-    /// The text; equal to the subject where the template has no other.
+    /// The text; the same as the subject if the template has no other text.
     pub text: String,
 }
 
 /// All templates.
 pub struct Templates {
     environment: Environment<'static>,
-    /// The names that exist, `LANGUAGE/TEMPLATE[.CHANNEL]`.
+    /// The names of the templates, `LANGUAGE/TEMPLATE[.CHANNEL]`.
     names: BTreeSet<String>,
 }
 
@@ -62,11 +62,11 @@ impl fmt::Debug for Templates {
 }
 
 impl Templates {
-    /// Loads the built-in templates, and those of the operator's folder; each is rendered once with
-    /// example data, so that a wrong one is found now.
+    /// Loads the built-in templates and those in the operator's folder; each is rendered once with
+    /// example data, so that faulty templates are found at the start.
     ///
     /// # Errors
-    /// A folder or file that cannot be read, a name that is not a template's, a wrong template.
+    /// When a folder or file cannot be read, a name is not a template's, or a template is faulty.
     pub fn load(folder: Option<&Path>) -> Result<Self, ConfigError> {
         let mut sources = BTreeMap::new();
         for (language, text) in BUILT_IN {
@@ -123,7 +123,7 @@ impl Templates {
     /// Renders a notification for its channel, in its language.
     ///
     /// # Errors
-    /// A template that cannot be rendered with it; the failure is final.
+    /// When the template cannot be rendered with its data; the failure is final.
     pub fn render(&self, notification: &Notification) -> Result<RenderedMessage, DeliveryError> {
         let name = self.name(notification);
         self.render_named(&name, notification).map_err(|error| DeliveryError::Bounced {
@@ -134,7 +134,7 @@ impl Templates {
     /// Renders a text as HTML, for mail.
     ///
     /// # Errors
-    /// A text that is too long.
+    /// When the text is too long.
     pub fn html(
         &self,
         message: &RenderedMessage,
@@ -154,7 +154,7 @@ impl Templates {
         })
     }
 
-    /// Returns the name of the best template for a notification.
+    /// Returns the name of the most specific template for a notification.
     fn name(&self, notification: &Notification) -> String {
         let template = notification.template.as_str();
         let language = notification.language.as_deref().unwrap_or(FALLBACK).to_ascii_lowercase();
@@ -182,7 +182,7 @@ impl Templates {
         let (subject, text) = text.split_once('\n').unwrap_or((text.as_str(), ""));
         let subject: String = subject.trim().chars().take(SUBJECT_CHARS_MAX).collect();
         let text = text.trim().to_owned();
-        // A text message has no subject: it is the text, where there is no other.
+        // A text message has no subject: the subject is its text if there is no other.
         let text = if text.is_empty() { subject.clone() } else { text };
         Ok(RenderedMessage { subject, text })
     }
@@ -194,7 +194,8 @@ impl Templates {
             .map_err(|_| Error::new(ErrorKind::InvalidOperation, "gave no text"))
     }
 
-    /// Returns the names and texts of all built-in templates, for an operator who begins a folder.
+    /// Returns the names and texts of all built-in templates, as a starting point for an operator's
+    /// folder.
     pub fn built_in() -> Vec<(String, &'static str)> {
         let of_language = |(language, text): (&str, &'static str)| {
             let named = move |(name, source): (&str, &'static str)| {
@@ -206,7 +207,7 @@ impl Templates {
     }
 }
 
-/// Returns the first bytes of a text, to the last whole letter.
+/// Returns the beginning of a text, truncated to a character boundary.
 pub(crate) fn truncated(text: &str, bytes_max: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes_max)).unwrap_or(text)
 }
@@ -226,7 +227,7 @@ fn environment() -> Environment<'static> {
     environment
 }
 
-/// Writes a value, escaped for its channel so that it stays plain text.
+/// Writes a value, escaped for its channel so that it remains plain text.
 fn format_value(
     output: &mut minijinja::Output<'_>,
     state: &State<'_, '_>,
@@ -245,7 +246,7 @@ fn format_value(
         match letter {
             '\n' | '\t' => output.write_char(letter)?,
             letter if letter.is_control() => {}
-            // Mentions and links of Google Chat stand between these.
+            // Google Chat encloses mentions and links in angle brackets.
             '<' if kind == "chat" => output.write_char('‹')?,
             '>' if kind == "chat" => output.write_char('›')?,
             letter => output.write_char(letter)?,
@@ -259,7 +260,7 @@ fn values(notification: &Notification) -> Value {
     let data = &notification.data;
     let title = data["order"]["title"].as_str().filter(|title| !title.is_empty());
     let number = notification.key.order_req_id.as_str();
-    // The subject is one line, whatever the buyer wrote.
+    // The subject must be one line, whatever the buyer wrote.
     let about = match title {
         Some(title) => format!("{} ({number})", title.replace(['\n', '\r'], " ")),
         None => number.to_owned(),
@@ -298,7 +299,7 @@ fn read_folder(folder: &Path, sources: &mut BTreeMap<String, String>) -> Result<
     let mut count = 0_usize;
     for language in entries(folder)?.into_iter().filter(|entry| entry.path().is_dir()) {
         let tag = language.file_name().to_string_lossy().to_ascii_lowercase();
-        // A mounted ConfigMap has folders of its own, such as ..data.
+        // A mounted ConfigMap has internal folders, such as ..data.
         if tag.starts_with('.') {
             continue;
         }
@@ -327,7 +328,7 @@ fn is_known(name: &str) -> bool {
     Template::parse(template).is_some() && (channel.is_empty() || is_channel)
 }
 
-/// Returns an error's text with its causes: the innermost one names what the operator can mend.
+/// Returns an error's text with its causes: the innermost one names what the operator can fix.
 fn with_causes(error: &Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
@@ -338,7 +339,7 @@ fn with_causes(error: &Error) -> String {
     text
 }
 
-/// A buffer that accepts only so many bytes.
+/// A buffer with a limited size.
 struct BoundedBuffer(Vec<u8>);
 
 impl io::Write for BoundedBuffer {

@@ -1,4 +1,4 @@
-//! CloudEvents 1.0 in structured JSON, signed after Standard Webhooks: `webhook-id`,
+//! CloudEvents 1.0 in structured JSON, signed according to Standard Webhooks: `webhook-id`,
 //! `webhook-timestamp` and one `v1` signature for each secret.
 
 use std::sync::Arc;
@@ -19,11 +19,11 @@ use crate::config::{ConfigError, WebhookConfig, read_secret};
 use crate::http::Http;
 use crate::limits::SECRETS_MAX;
 
-/// The prefix of a secret after Standard Webhooks.
+/// The prefix of a secret in Standard Webhooks.
 const SECRET_PREFIX: &str = "whsec_";
-/// The length of a secret in bytes, as Standard Webhooks demands.
+/// The length of a secret in Standard Webhooks, bytes.
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
-/// The prefix of the topics, as types of CloudEvents.
+/// The prefix of topics in CloudEvents types.
 pub(crate) const TYPE_PREFIX: &str = "dev.orderstream.";
 
 /// Sends webhooks.
@@ -66,7 +66,7 @@ impl Webhook {
 
     pub(crate) async fn send(&self, notification: &Notification) -> Result<(), DeliveryError> {
         let body = cloud_event(notification).to_string();
-        // The time of this attempt: receivers refuse what is old.
+        // The time of this attempt: receivers refuse old events.
         let now = self.clock.now().0.max(0).unsigned_abs() / 1_000;
         let mut request = Request::builder()
             .method(Method::POST)
@@ -120,7 +120,7 @@ pub fn cloud_event(notification: &Notification) -> Value {
         "subject": order,
         "time": time.to_string(),
         "datacontenttype": "application/json",
-        // Extensions: what a program may choose by without reading the data.
+        // Extensions, by which programs can filter without parsing the data.
         "sequence": format!("{:020}", notification.seq.0),
         "template": notification.template.as_str(),
         "recipient": recipient,
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn signature_matches_standards_example() {
-        // From the reference libraries of Standard Webhooks.
+        // The example of the reference libraries of Standard Webhooks.
         let secret = key("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
         let clock: Arc<dyn Clock> = Arc::new(UnreadClock);
         let http = Http::new(crate::guard::AddressPolicy::Strict, Arc::clone(&clock)).unwrap();

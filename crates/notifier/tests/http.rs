@@ -1,4 +1,4 @@
-//! Webhooks, Google Chat and text messages.
+//! Tests of webhooks, Google Chat and text messages.
 
 use std::fmt::Write as _;
 
@@ -124,7 +124,7 @@ fn futures_stream<T: Send + 'static>(
     tokio_stream::iter(items)
 }
 
-/// Unless the operator allows them.
+/// Local servers receive messages only if the operator allows local addresses.
 #[tokio::test]
 async fn local_servers_receive_nothing() {
     let peer = Peer::start(|_| ok()).await;

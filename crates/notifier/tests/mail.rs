@@ -1,5 +1,5 @@
-//! Mail to a real server, aiosmtpd, which also fails on purpose. Where there is no Python the tests
-//! report that and end; in CI they fail.
+//! Tests of mail with a real server, aiosmtpd, which also fails on purpose. Without Python the
+//! tests print a message and are skipped; in CI they fail.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use orderstream_core::spec::NotificationType;
 
 use crate::{channels, example, send};
 
-/// A server that writes mail into a file, and fails for recipients with certain names.
+/// A server that writes mail to a file, and fails for recipients with certain names.
 const SERVER: &str = r#"
 import asyncio, ssl, sys
 from aiosmtpd.controller import Controller
@@ -76,7 +76,7 @@ impl Drop for Server {
 }
 
 impl Server {
-    /// Starts a server; `None` where there is no Python or no aiosmtpd.
+    /// Starts a server; `None` if Python or aiosmtpd is missing.
     fn start() -> Option<Self> {
         let python = match python() {
             Ok(python) => python,
@@ -132,7 +132,8 @@ impl Server {
     }
 }
 
-/// Returns a Python with aiosmtpd, made once under `target/`, by the first test that needs it.
+/// Returns a Python environment with aiosmtpd, created once under `target/` by the first test that
+/// needs it.
 fn python() -> Result<PathBuf, String> {
     static VENV: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     VENV.get_or_init(make_python).clone()
@@ -203,7 +204,7 @@ async fn mail_uses_starttls_and_classifies_failures() {
     assert_eq!(send(&channels, &to("after@north.example")).await, Ok(()), "a new connection");
 }
 
-/// A recipient at which the server hangs costs one deadline.
+/// A recipient at which the server hangs costs one timeout.
 #[tokio::test(flavor = "multi_thread")]
 async fn hanging_mail_delays_no_other() {
     let Some(server) = tokio::task::spawn_blocking(Server::start).await.unwrap() else { return };

@@ -1,5 +1,4 @@
-//! The messages of the channels, as real servers receive them: HTTP peers in this process, and
-//! aiosmtpd.
+//! Tests of the channels with real servers: HTTP peers in this process, and aiosmtpd.
 
 #![allow(
     clippy::unwrap_used,
@@ -35,7 +34,7 @@ impl Clock for FixedClock {
     }
 }
 
-/// Makes channels with these settings, from a file as an operator would write it.
+/// Creates channels from a settings file, as an operator would write it.
 pub(crate) fn channels(settings: &str) -> NotificationChannels {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("notify.yaml");
@@ -43,7 +42,7 @@ pub(crate) fn channels(settings: &str) -> NotificationChannels {
     NotificationChannels::new(Config::load(&file).unwrap(), Arc::new(FixedClock)).unwrap()
 }
 
-/// Returns a template's example notification, to an address.
+/// Returns a template's example notification to an address.
 pub(crate) fn example(
     template: Template,
     kind: NotificationType,

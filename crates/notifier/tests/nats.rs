@@ -1,4 +1,4 @@
-//! NATS subjects, on a real server: the program that `ORDERSTREAM_TEST_NATS` names.
+//! Tests of NATS subjects with a real server: the program that `ORDERSTREAM_TEST_NATS` names.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -14,17 +14,18 @@ use crate::{channels, example, send};
 
 /// The environment variable with the server's program.
 const VARIABLE: &str = "ORDERSTREAM_TEST_NATS";
-/// The longest wait for anything.
+/// The timeout of every wait.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A server, killed when dropped.
+/// A server, which is killed when dropped.
 struct Server {
     child: Child,
     url: String,
 }
 
 impl Server {
-    /// Starts on this port; on any free one for `-1`. `None` where no program is named.
+    /// Starts a server on this port, or on any free one for `-1`; `None` if the variable is not
+    /// set.
     async fn start(dir: &Path, port: &str) -> Option<Self> {
         let Some(program) = std::env::var_os(VARIABLE) else {
             assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "set {VARIABLE}");

@@ -1,4 +1,4 @@
-//! A foreign HTTP server, in this process.
+//! An external HTTP server, simulated in this process.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use axum::response::Response;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
-/// One request, as it was received.
+/// One received request.
 #[derive(Debug)]
 pub(crate) struct ReceivedRequest {
     pub(crate) method: Method,
@@ -26,7 +26,7 @@ impl ReceivedRequest {
     }
 }
 
-/// Makes the reply to a request.
+/// Creates the response to a request.
 type Responder = Arc<dyn Fn(&ReceivedRequest) -> Response + Send + Sync>;
 
 /// The server; it ends when dropped.
@@ -58,7 +58,7 @@ impl Peer {
         self.received.lock().await.recv().await.unwrap()
     }
 
-    /// Reports whether no request came besides those that [`Peer::came`] returned.
+    /// Reports whether no requests arrived other than those that [`Peer::next_request`] returned.
     pub(crate) async fn is_drained(&self) -> bool {
         self.received.lock().await.try_recv().is_err()
     }

@@ -110,7 +110,7 @@ fn finding_of(file: &str, finding: &ManifestFinding) -> LintFinding {
     }
 }
 
-/// Prints a finding as compilers do: its place, the line, and a mark under the fault.
+/// Prints a finding as compilers do: its position, the line, and a mark under the fault.
 fn print_finding(file: &str, finding: &ManifestFinding) {
     let field =
         finding.refusal.field.as_deref().map(|field| format!("{field} ")).unwrap_or_default();

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpSocket};
 
 use crate::exit::CliError;
 
-/// The number of ports that are tried after the wanted one.
+/// The number of ports that are tried after the requested one.
 const TRIES: u16 = 50;
 
 /// The reaction to an occupied port.

@@ -59,7 +59,7 @@ impl Tasks {
     }
 }
 
-/// Opens a journal, on a thread that may block for the disk.
+/// Opens a journal, on a thread that may block on the disk.
 async fn open_journal(dir: &Path, flag: &str) -> Result<Embedded, CliError> {
     let (dir, flag) = (dir.to_path_buf(), flag.to_owned());
     blocking(move || {

@@ -1,4 +1,4 @@
-//! The verbs of buyers and sellers: the buyer's against `dev`, a requestor or a cluster, the
+//! The verbs of buyers and sellers: the buyer's run against `dev`, a requestor or a cluster, the
 //! seller's against any processor.
 
 mod award;

@@ -164,7 +164,7 @@ fn sessions_resume_exactly_after_kills() {
     };
     assert_eq!(count(is_answered), rounds, "each act once");
     assert_eq!(count(|kind| matches!(kind, EventKind::SellerNotified { .. })), 1, "seen once");
-    // All that concerns the one seller there is: everything but the list of sellers.
+    // All events that concern the only seller: everything but the list of sellers.
     let all: Vec<u64> = events.iter().map(|event| event.seq.0).filter(|seq| *seq != 2).collect();
     assert_eq!(received, all);
 }

@@ -1,4 +1,5 @@
-//! The operator with real processes on a real API server, as its users observe it with kubectl.
+//! Tests of the operator with real processes on a real API server, as its users observe it with
+//! kubectl.
 
 mod bed;
 mod buyers;

@@ -34,7 +34,7 @@ fn check_against_document(service: &str, address: SocketAddr) {
         .current_dir(dir.path())
         .args(["run", &format!("http://{address}/api/v1/openapi.json")])
         .args(["--checks", CHECKS, "--max-examples", EXAMPLES_MAX, "--max-time", TIME_S_MAX])
-        // A stream of events has no end while its order lives; it has tests of its own.
+        // A stream of events has no end while its order is open; it has tests of its own.
         .args(["--exclude-path-regex", "/events$"])
         .args(["--phases", "examples,coverage,fuzzing", "--continue-on-failure"])
         .args(["--seed", "20261125", "--request-timeout", "10", "--no-color"])

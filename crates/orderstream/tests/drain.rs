@@ -1,4 +1,4 @@
-//! SIGTERM of a processor under load: requests in flight are answered, later ones are refused at
+//! SIGTERM of a processor under load: requests in flight get their reply, later ones are refused at
 //! once, and the order's stream resumes when the processor is back.
 
 use std::sync::Arc;
@@ -26,7 +26,7 @@ fn draining_cuts_nothing_and_streams_resume() {
             let began = Instant::now();
             match post(rest, "/api/v1/proposals", &body) {
                 Ok(response) if response.status == 201 => acknowledged += 1,
-                // Refused in words while draining, refused by the system in the gap.
+                // Refused by a response while draining, refused by the system in the gap.
                 Ok(response) => assert!(matches!(response.status, 404 | 503), "{response:?}"),
                 Err(_) => pause(Duration::from_millis(5)),
             }

@@ -1,19 +1,18 @@
-//! Goldens: what the binary stores, sends and replies, compared with what it did when that was
-//! checked in. They fail when a name, a number or a text changes that somebody else may have
-//! stored.
+//! Golden tests: what the binary stores, sends and replies, compared with what it did when that was
+//! checked in. They fail when a name, a number or a text changes that others may have stored.
 //!
-//! - `live` runs a script against fresh processes. Every answer and every webhook is compared with
-//!   `golden/transcript.jsonl`, and every stored record with `golden/records.jsonl`. Values that
-//!   differ from run to run are masked.
+//! - `live` runs a script against fresh processes. Every response and every webhook is compared
+//!   with `golden/transcript.jsonl`, and every stored record with `golden/records.jsonl`. Values
+//!   that differ from run to run are masked.
 //! - `stored` starts processes on copies of two folders that a former binary left,
-//!   `golden/processor` and `golden/requestor`. All that can be read of them, and the answers to
+//!   `golden/processor` and `golden/requestor`. All that can be read of them, and the replies to
 //!   requests that are repeated under their keys (`golden/requests.jsonl`), are compared with
 //!   `golden/stored.jsonl`. None of these values is masked.
 //!
 //! An intended change is recorded with a variable, and the diff shows all that changed:
 //!
-//! - `ORDERSTREAM_GOLDEN=write` writes the transcript, the records, and the answers about the
-//!   folders that are there.
+//! - `ORDERSTREAM_GOLDEN=write` writes the transcript, the records, and the replies about the
+//!   existing folders.
 //! - `ORDERSTREAM_GOLDEN=folders` also replaces the folders by those that the script left, and the
 //!   requests by those that it made under keys. Then nothing proves any more that the data of
 //!   former binaries can be read: it is for contents that the folders lack, and not for making

@@ -104,7 +104,7 @@ fn awards_outlive_full_disks_and_reopened_ids() {
     processor.kill();
     processor.restart();
     assert_eq!(winner(rest, "T1", ""), ("p1".to_owned(), 4), "after a restart");
-    // The connection to the process that was killed is noticed to be broken first.
+    // The client first detects that its connection to the killed process is broken.
     until("the name is opened anew", || buyer.open("T1", "uid-2").ok());
     for _ in 0..2 {
         assert_eq!(winner(rest, "T1", ""), (String::new(), 2), "the new one is a new order");
@@ -167,8 +167,8 @@ fn recreated_resources_have_two_readable_orders() {
     assert_eq!(status["former_incarnations"][0]["incarnation"], *incarnations[0], "{status}");
 }
 
-/// Checks that the CLI labels a former incarnation, and suggests no command for it: that would be
-/// done to the newest.
+/// Checks that the CLI labels a former incarnation, and suggests no command for it: that would run
+/// on the newest.
 fn only_reads_a_former_one(server: &str, rest: SocketAddr, incarnation: &str) {
     let rest = format!("http://{rest}");
     let run_verb = |verb: &str, more: &[&str]| {

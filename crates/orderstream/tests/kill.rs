@@ -144,7 +144,7 @@ fn survive(rounds: u32, victims: &[&str], seed: u64) {
 fn judge(pair: &Pair, submitted: &[SubmittedProposals], seed: u64) {
     let (requestor, rest) = (pair.requestor.address("requestor"), pair.processor.address("rest"));
     let response = post(requestor, &format!("/api/v1/orders/finalize/{ORDER}"), "").unwrap();
-    // Where the processor has only just come back it may not be decided yet.
+    // Right after a restart of the processor it may not be decided yet.
     assert!(matches!(response.status, 200 | 202), "{response:?}");
     let tracked = until("the tracker has seen the end", || {
         let response = get(requestor, &format!("/api/v1/orders/tracking/{ORDER}")).ok()?;

@@ -1,4 +1,4 @@
-//! The system as its users meet it: real processes, real sockets, real disks, `kill -9`.
+//! Tests of the system as users run it: real processes, real sockets, real disks, `kill -9`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

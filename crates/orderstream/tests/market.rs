@@ -196,7 +196,7 @@ fn decide(market: &Market) {
     assert!(output.ends_with("undo: orderstream undo-award office-chairs\n"), "{output}");
     let (code, text) = market.refused("award office-chairs p-2");
     assert!(code == 4 && text.contains("[AWARD_PENDING]"), "{text}");
-    // An order request knows no keys: what is done again is done again.
+    // An order request knows no keys: a repeated command runs again.
     for _ in 0..2 {
         let output = market.ok("undo-award office-chairs --key u1");
         assert_eq!(output, "award of order office-chairs undone; nobody was notified\n");

@@ -13,7 +13,7 @@ fn check(args: &[&str], code: i32, parts: &[&str]) {
     let output = run(args);
     let text = error_of(&output);
     assert_eq!(output.status.code(), Some(code), "{args:?}: {text}");
-    // Behind what was logged before, one line.
+    // One line, after the log.
     let error_lines = text.lines().skip_while(|line| !line.starts_with("error: ")).count();
     assert_eq!(error_lines, 1, "{args:?}: not one line: {text}");
     for part in parts {

@@ -24,8 +24,8 @@ use server::Server;
 
 const COLLECTIONS: [&str; 4] =
     ["RequestSubmissions", "RequestFollowUp", "OrderFinalised", "OrderPaused"];
-/// The limit of a buyer's or a seller's request while MongoDB is away: far less than any of its
-/// deadlines.
+/// The limit of a buyer's or a seller's request while MongoDB is unreachable: far less than any of
+/// its deadlines.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// A client that reads the collections, as other programs do.
@@ -45,7 +45,7 @@ impl Reader {
         Self { runtime, client, database: server.database().to_owned() }
     }
 
-    /// Returns all documents; `None` while the server is not reached.
+    /// Returns all documents; `None` while the server is unreachable.
     pub(crate) fn all(&self) -> Option<Documents> {
         let mut documents = Documents::new();
         for name in COLLECTIONS {

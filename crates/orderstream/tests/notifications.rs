@@ -207,7 +207,7 @@ fn notifications_survive_kills_in_order() {
             let (id, seller) = (format!("p{round}-{number}"), ["north", "south"][number % 2]);
             until("a proposal is taken", || propose(rest, &id, seller).then_some(()));
         }
-        // In the middle of the deliveries, whatever of them is done.
+        // In the middle of the deliveries, at any point.
         owner.kill();
         owner.restart();
     }
@@ -248,7 +248,7 @@ fn notifications_survive_kills_in_order() {
     for (who, sequences) in &firsts {
         assert!(sequences.is_sorted(), "{who}: {sequences:?}");
     }
-    // Nothing is left to do, and the outbox says so.
+    // Nothing is left to do, and the outbox shows it.
     until("the outbox is empty", || {
         let path = format!("/api/v1/orders/{ORDER}/notifications");
         let listed = get(rest, &path).unwrap().json();
@@ -318,7 +318,7 @@ fn wrong_settings_are_refused_at_start() {
             let stderr = String::from_utf8_lossy(&output.stderr);
             assert_eq!(output.status.code(), Some(2), "{settings}: {stderr}");
             assert!(stderr.contains(expected), "{settings}: {stderr}");
-            // All of it fits a pod's message of termination.
+            // All of it fits a pod's termination message.
             assert_eq!(stderr.trim().lines().count(), 1, "{settings}: {stderr}");
         }
     }
@@ -340,7 +340,7 @@ fn dev_notifies_local_programs_if_allowed() {
     });
 }
 
-/// A clock that stands still at 0; nothing here reads it.
+/// A clock that is fixed at 0; nothing here reads it.
 #[derive(Debug)]
 struct FrozenClock;
 

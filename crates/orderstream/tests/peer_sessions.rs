@@ -146,7 +146,7 @@ async fn send_commands(session: &mut Session, group: &ProcessorGroup) {
     session.send_accepted("r-4", Up::Question(question)).await;
     let acknowledged = v1::Acknowledge { order: order("SB1"), seq: 1 };
     session.send_accepted("r-5", Up::Acknowledge(acknowledged)).await;
-    // In the order in which they are said, although nobody waits for an answer.
+    // In the order in which they are sent, although nobody waits for a reply.
     let mut amended = proposal("SB1", "p-2");
     if let Up::Proposal(v1::ProposalSubmission { proposal: Some(amended), .. }) = &mut amended {
         (amended.version, amended.price) = (1, "8".to_owned());

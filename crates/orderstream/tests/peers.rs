@@ -174,7 +174,7 @@ fn any_processor_passes_events_and_bulk_calls() {
         ..v1::ProposalSubmission::default()
     };
     let mut submissions: Vec<_> = (1..=199).map(|n| submission("SB1", &format!("p-{n}"))).collect();
-    // What comes later in a call finds what came before it, also where it is handed on.
+    // A later submission of a call finds the effect of an earlier one, also where it is forwarded.
     for (version, price) in (1..).zip(["8", "7", "6"]) {
         let mut amended = submission("SB1", "p-199");
         let proposal = amended.proposal.as_mut().unwrap();

@@ -69,7 +69,7 @@ fn endless(address: SocketAddr, request: &str) -> String {
     let chunk = format!("4000\r\n{}\r\n", " ".repeat(0x4000));
     while stream.write_all(chunk.as_bytes()).is_ok() {}
     let mut response = Vec::new();
-    // The server hung up while more was on its way, so the end may be a reset.
+    // The server closed the connection while more was in flight, so the end may be a reset.
     let _reset = stream.read_to_end(&mut response);
     String::from_utf8_lossy(&response).into_owned()
 }

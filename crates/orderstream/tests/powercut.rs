@@ -1,6 +1,6 @@
 //! Power cuts of the whole product: buyers, sellers and a server for notifications, a recorded
 //! process with its journal, its order store and its outbox, and power cuts at drawn moments. The
-//! process that starts on the disk's content has everything that was answered before, under the
+//! process that starts on the disk's content has everything that was acknowledged before, under the
 //! same sequence numbers and with the same content, and nothing that was not requested.
 
 mod bed;
@@ -89,7 +89,7 @@ fn power_cuts_lose_nothing_acknowledged() {
     }
 }
 
-/// Starts on the disk of a first cut, cuts the power during that start, and judges the next start.
+/// Starts on the disk of a first cut, cuts the power during that start, and checks the next start.
 fn cut_again(bed: &Bed, folder: &Path, rng: &mut Rng, history: &History, description: &str) {
     let (start, recorder) = new_recorder(folder);
     bed.sink.listen(Some(&recorder));

@@ -87,7 +87,7 @@ fn keys_repeat_their_reply_after_kills() {
     let first = send_everything(rest, grpc);
     let distinct: std::collections::BTreeSet<_> = first.iter().collect();
     assert_eq!(distinct.len(), first.len(), "each has an effect of its own: {first:?}");
-    // An answer tells of its own time, and not of what came after.
+    // A reply shows the state at its own time, and no later changes.
     let longer = json!({"expires_in_ms": 3 * 3_600_000}).to_string();
     let extended = post(requestor, &format!("/api/v1/orders/extend/{ORDER}"), &longer).unwrap();
     assert_eq!(extended.status, 200, "{extended:?}");
@@ -212,7 +212,7 @@ fn buyers_keys_have_one_effect() {
     pair.requestor.restart();
     again("after a kill of both");
     for (row, _) in &sent {
-        // Not every order is to be ended any more.
+        // Not every order can still be ended.
         drop(decided(requestor, row.name, "2", &("cancel", json!({}))));
     }
     again("after the end");
@@ -237,7 +237,7 @@ fn verbs_repeat_their_outcome_under_keys() {
     let id = "verbs";
     open(&pair, id);
     let mut sent_lines: Vec<String> = Vec::new();
-    // Each act is done once, and those that it was done after are asked for again.
+    // Each command is done once, and the earlier ones are repeated.
     for (key, line) in [
         "pause verbs",
         "resume verbs",

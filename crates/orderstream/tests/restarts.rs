@@ -141,7 +141,7 @@ fn killed_requestor_takes_nothing_back() {
             assert!(propose(rest, id, &format!("p{round}")));
         }
         until_polled(&rounds);
-        // In the last round the processor is away until the requestor was looked at.
+        // In the last round the processor stays down until the requestor was read.
         let is_alone = round + 1 == KILLS;
         if is_alone {
             pair.processor.kill();
@@ -222,7 +222,7 @@ fn killed_dev_takes_nothing_back() {
     let (mut memory, mut before) = (Memory::default(), Value::Null);
     for round in 0..KILLS {
         let (requestor, rest) = (dev.address("requestor"), dev.address("rest"));
-        // Before anything else: the first that is shown after a start is no further back.
+        // Before anything else: the first state shown after a start is not an earlier one.
         before = observe_resource(requestor, &mut memory, &before);
         let seq = seq_of(&before);
         until("the order takes proposals", || {

@@ -8,7 +8,7 @@ use tower::{Service as _, ServiceExt as _};
 use crate::http::{get, post};
 use crate::process::{Pair, WAIT_TIMEOUT};
 
-/// The number of requests of each kind, over all ports that take it.
+/// The number of requests of each kind, over all ports that accept it.
 const RANDOM: usize = 10_000;
 /// The number of requests in flight at one time.
 const BATCH: usize = 100;
@@ -31,7 +31,7 @@ fn request_all(address: SocketAddr, heads: &[String]) {
             let read = stream.read(&mut chunk).unwrap();
             assert!(read > 0, "hung up after {received}");
             received.push_str(&String::from_utf8_lossy(&chunk[..read]));
-            // What may be the first half of the next one stays.
+            // A possible first half of the next one stays.
             let consumed = received.rfind(HEAD).map_or(0, |last| last + HEAD.len());
             responses += received[..consumed].matches(HEAD).count();
             received.drain(..consumed);
@@ -84,7 +84,7 @@ fn random_requests_add_no_metric_series() {
             request_all(address, &heads);
         }
     }
-    // Ids, tenants and sellers that are written, not only asked for.
+    // Ids, tenants and sellers that are stored, not only requested.
     for number in 0..BATCH {
         let order = format!(r#"{{"order_req_id": "{MARK}{number}", "tenant": "{MARK}-{number}"}}"#);
         post(buyers, "/api/v1/orders/initiate", &order).unwrap();

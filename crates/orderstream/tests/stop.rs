@@ -1,5 +1,5 @@
 //! SIGTERM with clients that have just connected, on every port of every process: each request that
-//! is sent in time is answered, and none is cut.
+//! is sent in time gets its response, and none is cut.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -12,7 +12,7 @@ use crate::process::{Pair, Role, WAIT_TIMEOUT, dev, pause};
 /// The number of connections of each kind that are open when the signal comes; below the 64 that a
 /// port of metrics accepts, together with the clients that come and go.
 const OPEN: usize = 24;
-/// The number of clients of each port that connect, ask and disconnect, one time after the other.
+/// The number of clients of each port that connect, send a request and disconnect, repeatedly.
 const COMING: usize = 4;
 /// The time for which they do so before the signal.
 const BEFORE: Duration = Duration::from_millis(300);
@@ -49,7 +49,7 @@ impl Protocol {
             Self::Http => is_whole(bytes),
             Self::Grpc => frames(bytes).any(|(kind, stream, payload)| match kind {
                 HEADERS => stream == 1,
-                // The last stream that is served is none: a client may ask elsewhere.
+                // No stream was served: a client may send its request elsewhere.
                 GOAWAY => payload.starts_with(&[0; 4]),
                 _ => false,
             }),
@@ -124,7 +124,7 @@ fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Connects, asks and disconnects, until the port is closed.
+/// Connects, sends a request and disconnects, until the port is closed.
 fn reconnect_until_closed(
     address: SocketAddr,
     protocol: Protocol,
@@ -140,7 +140,7 @@ fn reconnect_until_closed(
     outcomes
 }
 
-/// Stops a process in the midst of its clients.
+/// Stops a process while its clients are active.
 fn stop(mut role: Role, ports: &[(&str, Protocol)]) -> RequestOutcomes {
     let ports: Vec<_> =
         ports.iter().map(|(name, protocol)| (role.address(name), *protocol)).collect();

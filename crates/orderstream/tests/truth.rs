@@ -1,6 +1,6 @@
-//! The replies to a buyer's commands are true: success only for what is in the order's list and
-//! counts, a refusal only for what is not, and else that it is not decided yet, with the location
-//! of its state. With rivals, expiries, and processes that are stopped or killed.
+//! The replies to a buyer's commands are true: success only for a command that is in the order's
+//! list and takes effect, a refusal only for one that is not, and else that it is not decided yet,
+//! with the location of its state. With rivals, expiries, and processes that are stopped or killed.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -22,9 +22,9 @@ const ORDERS: usize = 6;
 /// The state of a command by the order itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CommandEffect {
-    /// It is in the list, and counts.
+    /// It is in the list, and in effect.
     InEffect,
-    /// It is not in the list, or does not count.
+    /// It is not in the list, or not in effect.
     NotInEffect,
 }
 
@@ -246,7 +246,7 @@ fn rest_replies_hold_beside_grpc_rivals() {
             response("follow-up"),
             CommandEffect::of(|| order["follow_ups"] == 1),
         );
-        // The rival's own pause is another one, and an order that lives has no end to its events.
+        // The rival's own pause is another one, and an open order's events have no end.
         if *rival != BuyerCommand::Pause(None)
             && order["phase"] != "Open"
             && order["phase"] != "Paused"
@@ -279,7 +279,7 @@ fn commands_wait_for_silent_processors() {
         let state = get(requestor, reply["location"].as_str().unwrap()).unwrap().json();
         assert_eq!(state["state"], "pending", "{state}");
     }
-    // What was stored outlives the requestor, too.
+    // The stored commands outlive the requestor, too.
     pair.requestor.kill();
     pair.requestor.restart();
     pair.processor.signal("CONT");

@@ -1,13 +1,13 @@
 //! Faults that the recorder injects into the process's disk operations.
 
-/// The operations that a fault is for.
+/// The operations that a fault affects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// Writing, and changing a file's length.
     Write,
     /// Syncing a file or a folder.
     Sync,
-    /// Making, moving or removing a file or a folder.
+    /// Creating, renaming or removing a file or a folder.
     Name,
     /// Any of them.
     Any,
@@ -16,26 +16,26 @@ pub enum Operation {
 /// The effect of a fault on an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultEffect {
-    /// The disk does not work (EIO). A sync that fails drops what it could not write.
+    /// An I/O error (EIO). A sync that fails drops the pages that it could not write.
     IoError,
-    /// There is no room (ENOSPC). The first write takes half of its bytes.
+    /// The disk is full (ENOSPC). The first write writes half of its bytes.
     Full,
     /// The process is killed before the operation.
     Killed,
 }
 
-/// A fault of some of a process's operations.
+/// A fault that is injected into some of a process's operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SyscallFault<'a> {
     /// The operations that fail.
     pub operation: Operation,
-    /// The number of them that succeed first.
+    /// The number of operations that succeed first.
     pub skip: u32,
-    /// The number that fail then; later ones succeed again.
+    /// The number of operations that then fail; later ones succeed again.
     pub times: u32,
-    /// The effect on them.
+    /// The effect on the operations that fail.
     pub effect: FaultEffect,
-    /// A text in the paths that fail, at most 99 bytes; empty for all paths.
+    /// A substring of the affected paths, at most 99 bytes; empty for all paths.
     pub path_filter: &'a str,
 }
 
@@ -43,7 +43,7 @@ pub struct SyscallFault<'a> {
 pub(crate) const BYTES: usize = 128;
 /// The offset of the number of operations that failed.
 pub(crate) const HITS: u64 = 20;
-/// The length of the place, bytes, with a zero at its end.
+/// The length of the path filter, bytes, with its terminating zero.
 const PATH_FILTER_BYTES: usize = 100;
 
 /// Returns the content of the control file, in the layout of recorder.c.

@@ -1,4 +1,4 @@
-//! A power cut, and the folder after it.
+//! A power cut, and the folder's content after it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -17,15 +17,15 @@ use crate::names::{EntryName, Id};
 pub(crate) enum Writeback {
     /// None of them.
     Nothing,
-    /// All of them, as after the kill of a process.
+    /// All of them, as after the kill of a process without a power cut.
     Everything,
     /// Some pages and names.
     Partial,
-    /// Some pages and names, and pages in part.
+    /// Some pages and names, and some pages in part.
     Torn,
 }
 
-/// The draw of a disk after a power cut; the same seed draws the same.
+/// A power cut; its seed determines the content of the disk afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PowerCut {
     /// The seed.
@@ -33,7 +33,7 @@ pub struct PowerCut {
 }
 
 impl PowerCut {
-    /// The cut that keeps synced changes only.
+    /// The cut that leaves only synced changes.
     pub const WORST: Self = Self { seed: 0 };
 
     fn draw_writeback(self, rng: &mut Rng) -> Writeback {
@@ -53,7 +53,7 @@ impl PowerCut {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskImage {
     names: BTreeMap<EntryName, Id>,
-    /// The files by id; folders are not among them.
+    /// The files by id; folders are not included.
     files: BTreeMap<Id, FileImage>,
 }
 
@@ -67,14 +67,14 @@ impl DiskImage {
         let mut files = BTreeMap::new();
         for (id, node) in disk.nodes.iter().enumerate() {
             let Inode::File(file) = node else { continue };
-            // One file may be luckier than the next.
+            // Drawn for each file: one may lose more than another.
             let writeback = cut.draw_writeback(&mut rng);
             files.insert(id, file.after_cut(writeback, &mut rng));
         }
         Self { names, files }
     }
 
-    /// Writes everything into a folder, which must be there and empty.
+    /// Writes the image into a folder, which must exist and be empty.
     ///
     /// # Errors
     /// When the folder cannot be written.

@@ -14,7 +14,7 @@ use crate::trace::{DiskChange, Trace, TraceRecord};
 /// A page that was never written.
 static ZEROS: [u8; PAGE] = [0; PAGE];
 
-/// The watched folder itself.
+/// The recorded folder itself.
 pub(crate) const ROOT: Id = 0;
 
 /// A file or a folder.
@@ -24,19 +24,19 @@ pub(crate) enum Inode {
     Folder,
 }
 
-/// A folder with all its content, as processes read it and as the disk may have it.
+/// A folder with all its content: as processes read it, and as it may be on disk.
 #[derive(Clone, Debug)]
 pub struct RecordedDisk {
     folder: PathBuf,
     /// The files and folders, by id.
     pub(crate) nodes: Vec<Inode>,
     pub(crate) names: NameTable,
-    /// The ids by inode number; the newest of a number that was used again.
+    /// The ids by inode number; the newest id if a number was reused.
     by_ino: HashMap<u64, Id>,
 }
 
 impl RecordedDisk {
-    /// Reads a folder as it is now, all of it synced.
+    /// Reads a folder's current content as synced.
     ///
     /// # Errors
     /// When the folder cannot be read.
@@ -73,8 +73,8 @@ impl RecordedDisk {
         Ok(())
     }
 
-    /// Applies the records of a trace before a place. The record at the place is in progress: it is
-    /// applied, and not synced; if it is a sync, nothing is synced yet.
+    /// Applies the records of a trace before a position. The record at the position is in progress:
+    /// it is applied but not synced; if it is a sync, nothing is synced yet.
     pub fn replay(&mut self, trace: &Trace, from: usize, position: usize) {
         let mut records = trace.records.iter().skip(from);
         for record in records.by_ref().take(position.saturating_sub(from)) {
@@ -126,7 +126,7 @@ impl RecordedDisk {
         }
     }
 
-    /// Reports whether all of it is on disk.
+    /// Reports whether the whole folder is on disk.
     pub fn is_synced(&self) -> bool {
         let is_synced = |node: &Inode| match node {
             Inode::File(file) => file.is_synced(),
@@ -151,7 +151,7 @@ impl RecordedDisk {
         self.nodes.get(*self.by_ino.get(&ino)?)
     }
 
-    /// Changes a file. Unknown files were removed before the record began.
+    /// Changes a file. Unknown files were removed before the recording began.
     fn with_file(&mut self, ino: u64, change: impl FnOnce(&mut FileState)) {
         let id = self.by_ino.get(&ino).copied();
         if let Some(Inode::File(file)) = id.and_then(|id| self.nodes.get_mut(id)) {
@@ -165,8 +165,8 @@ impl RecordedDisk {
         }
     }
 
-    /// Returns the folder of a path and the name in it; absent for a path outside, or the folder
-    /// itself.
+    /// Returns the folder of a path and the name in it; `None` for a path outside the recorded
+    /// folder, or that folder itself.
     fn resolve(&self, path: &Path) -> Option<EntryName> {
         let mut parts = Vec::new();
         for part in path.components() {
@@ -187,7 +187,7 @@ impl RecordedDisk {
     }
 }
 
-/// Reads a file, without its empty pages.
+/// Reads a file, without its zero pages.
 fn content(path: &Path) -> io::Result<FileImage> {
     let bytes = fs::read(path)?;
     let mut content = FileImage { len: bytes.len() as u64, ..FileImage::default() };

@@ -8,19 +8,19 @@ use crate::cut::Writeback;
 
 /// The size of the disk's atomic writes, bytes.
 const SECTOR: usize = 512;
-/// The size of a page of the system's cache, which it writes at any time, bytes.
+/// The size of a page of the kernel's cache, which may be written back at any time, bytes.
 pub(crate) const PAGE: usize = 4096;
 
 pub(crate) type PageBytes = Box<[u8; PAGE]>;
 
-/// A page's contents since its last sync; a page that was never written is zeros.
+/// A page's contents since its last sync; a page that was never written is all zeros.
 #[derive(Clone, Debug, Default)]
 struct PageHistory {
     /// The content that is certainly on disk.
     synced: Option<PageBytes>,
-    /// Its contents since then, in order.
+    /// The page's contents since its last sync, in order.
     unsynced: Vec<PageBytes>,
-    /// Set when a sync failed, and the system takes the page for written.
+    /// Set when a sync failed and the kernel counts the page as written.
     is_dropped: bool,
 }
 
@@ -84,14 +84,14 @@ pub(crate) struct FileState {
 /// The content of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FileImage {
-    /// Its length in bytes.
+    /// The file's length in bytes.
     pub(crate) len: u64,
-    /// The pages by number; missing ones are zeros.
+    /// The pages by number; missing ones are all zeros.
     pub(crate) pages: BTreeMap<u64, PageBytes>,
 }
 
 impl FileState {
-    /// Returns a file that is synced.
+    /// Returns a synced file with this content.
     pub(crate) fn synced(content: FileImage) -> Self {
         let page = |bytes| PageHistory { synced: Some(bytes), ..PageHistory::default() };
         let pages = content.pages.into_iter().map(|(at, bytes)| (at, page(bytes)));
@@ -145,14 +145,14 @@ impl FileState {
         self.lens.clear();
     }
 
-    /// Marks unwritten pages as written, as the system does after a failed sync.
+    /// Marks unwritten pages as written, as the kernel does after a failed sync.
     pub(crate) fn drop_unwritten(&mut self) {
         for page in self.pages.values_mut().filter(|page| !page.unsynced.is_empty()) {
             page.is_dropped = true;
         }
     }
 
-    /// Reports whether all of it is on disk.
+    /// Reports whether the whole file is on disk.
     pub(crate) fn is_synced(&self) -> bool {
         self.lens.is_empty() && self.pages.values().all(|page| page.unsynced.is_empty())
     }
@@ -177,7 +177,7 @@ impl FileState {
 }
 
 impl FileImage {
-    /// Removes the bytes behind the file's end.
+    /// Removes the bytes after the file's end.
     fn truncate(&mut self) {
         let (last, inside) = page_offset(self.len);
         drop(self.pages.split_off(&(last + 1)));

@@ -6,12 +6,12 @@ use fastrand::Rng;
 
 use crate::cut::Writeback;
 
-/// The number of a file or a folder in the model.
+/// The id of a file or a folder in the model.
 pub(crate) type Id = usize;
 /// A name in a folder.
 pub(crate) type EntryName = (Id, String);
 
-/// One change of names, which is on disk as a whole or not at all.
+/// An atomic change of names: it is on disk as a whole or not at all.
 #[derive(Clone, Debug)]
 struct NameChange {
     sets: Vec<(EntryName, Option<Id>)>,
@@ -23,7 +23,7 @@ impl NameChange {
     }
 }
 
-/// All names, as processes read them and as the disk has them.
+/// All names: as processes read them, and as they are on disk.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NameTable {
     now: BTreeMap<EntryName, Id>,
@@ -32,7 +32,7 @@ pub(crate) struct NameTable {
 }
 
 impl NameTable {
-    /// Returns names that are on disk.
+    /// Returns a table of synced names.
     pub(crate) fn synced(names: BTreeMap<EntryName, Id>) -> Self {
         Self { now: names.clone(), synced: names, unsynced: Vec::new() }
     }
@@ -47,8 +47,8 @@ impl NameTable {
         self.unsynced.push(NameChange { sets });
     }
 
-    /// Syncs a folder. A change that also concerns another folder syncs the earlier changes of that
-    /// folder too.
+    /// Syncs a folder. If one of its changes also concerns another folder, the earlier changes of
+    /// that folder are synced too.
     pub(crate) fn sync(&mut self, folder: Id) {
         let mut folders = vec![folder];
         for change in self.unsynced.iter().rev() {
@@ -65,14 +65,14 @@ impl NameTable {
         }
     }
 
-    /// Reports whether all of them are on disk.
+    /// Reports whether all names are on disk.
     pub(crate) fn is_synced(&self) -> bool {
         self.unsynced.is_empty()
     }
 
     pub(crate) fn after_cut(&self, writeback: Writeback, rng: &mut Rng) -> BTreeMap<EntryName, Id> {
         let mut names = self.synced.clone();
-        // Most file systems keep the order of names, and lose the last of them.
+        // Most file systems keep the order of changes, and lose only the last ones.
         let keeps_order = rng.bool();
         let written_back = rng.usize(..=self.unsynced.len());
         for (at, change) in self.unsynced.iter().enumerate() {

@@ -1,15 +1,15 @@
 /*
- * The recorder: a library that a process is started with (LD_PRELOAD). It notes every change that the
- * process makes to files under one folder, with its bytes and in its order, and fails the operations
- * that a control file names.
+ * The recorder: a library that is loaded into a process (LD_PRELOAD). It records every change that the
+ * process makes to files in one folder, with its bytes and in order, and injects the fault that a
+ * control file describes.
  *
- * A seccomp filter traps the system calls that change files, from wherever in the process they are
- * made: some of the code below the journal makes them without libc, where a library that only stands
- * before libc's functions would not see them. The trap's handler makes the call itself, from the one
- * place that the filter lets through, and writes down what came of it.
+ * A seccomp filter traps the system calls that change files, wherever in the process they are made:
+ * some of the journal's dependencies make them without libc, so a library that only wraps libc's
+ * functions would miss them. The trap's handler makes the call itself, from the only address that the
+ * filter allows, and records the result.
  *
- * A sync is noted and not made: that the kernel would make it is not what is tested. The handler calls
- * nothing of libc, so it may interrupt anything.
+ * A sync is recorded and not executed: the kernel's sync is not under test. The handler does not call
+ * libc, so it may interrupt any code.
  *
  * The formats of the trace and of the control file are those of trace.rs and control.rs.
  */
@@ -37,13 +37,13 @@
 #error "the recorder knows Linux on x86_64 only"
 #endif
 
-/* What the trace's records are about. */
+/* The kinds of the trace's records. */
 enum { CREATE = 1, WRITE, RESIZE, SYNC, SYNC_FAILED, RENAME, UNLINK, MKDIR, LINK, UNKNOWN };
 
-/* Which operations a fault is for. */
+/* The operations that a fault affects. */
 enum { ON_WRITE = 1, ON_SYNC = 2, ON_NAME = 4 };
 
-/* What a fault does in place of an error number. */
+/* The fault that kills the process, in place of an error number. */
 #define KILL 0xffffffffu
 
 #define PATH_BYTES 4096
@@ -61,13 +61,13 @@ struct record {
 /* Shared with the test. */
 struct control {
     uint32_t on;      /* bits of ON_* */
-    uint32_t skip;    /* how many such operations go well first */
-    uint32_t times;   /* how many fail after that */
-    uint32_t error;   /* with which error, or KILL */
-    uint32_t drops;   /* whether a failed sync drops what it could not write */
-    uint32_t hits;    /* how many have failed */
-    uint32_t sync_us; /* how long a sync takes, microseconds */
-    char place[100];  /* only files with this in their path; all when empty */
+    uint32_t skip;    /* the number of such operations that succeed first */
+    uint32_t times;   /* the number of operations that then fail */
+    uint32_t error;   /* the error number, or KILL */
+    uint32_t drops;   /* set if a failed sync drops the unwritten pages */
+    uint32_t hits;    /* the number of operations that have failed */
+    uint32_t sync_us; /* the duration of a sync, microseconds */
+    char place[100];  /* a substring of the affected paths; empty for all paths */
 };
 
 extern long powercut_syscall(long number, long a, long b, long c, long d, long e, long f);
@@ -128,7 +128,7 @@ static int contains(const char *path, const char *part) {
     return 0;
 }
 
-/* The path of an open file. */
+/* Stores the path of an open file. */
 static int path_of(int fd, char *path) {
     char link[32] = "/proc/self/fd/", digits[12];
     size_t len = length(link), count = 0;
@@ -142,7 +142,7 @@ static int path_of(int fd, char *path) {
     return 1;
 }
 
-/* The absolute path of what a call names. */
+/* Stores the absolute path of a call's argument. */
 static int absolute(int dir, const char *name, char *path) {
     size_t len = 0;
     if (name == NULL) return 0;
@@ -163,14 +163,14 @@ static int named_inside(int dir, const char *name, char *path) {
     return absolute(dir, name, path) && is_inside(path);
 }
 
-/* Whether an open file, or folder, is one of those that are watched. */
+/* Reports whether an open file or folder is in the recorded folder. */
 static int open_inside(int fd, struct stat *stat, char *path) {
     if (CALL3(SYS_fstat, fd, stat, 0) < 0) return 0;
     if (!S_ISREG(stat->st_mode) && !S_ISDIR(stat->st_mode)) return 0;
     return path_of(fd, path) && is_inside(path);
 }
 
-/* One write, so that records of threads and processes do not mix. */
+/* Writes a record in one call, so that records of threads and processes do not mix. */
 static void note(struct record record, const char *path, const struct iovec *data, size_t count) {
     struct iovec parts[VECTORS + 2];
     uint64_t total = sizeof record + record.path_len;
@@ -182,7 +182,7 @@ static void note(struct record record, const char *path, const struct iovec *dat
     }
     record.total = (uint32_t)total;
     long written = CALL3(SYS_writev, trace, parts, count + 2);
-    /* A trace with a hole would accuse the process of what it did not do. */
+    /* A trace with a gap would blame the process for changes that it did not make. */
     if (written != (long)total) CALL3(SYS_kill, CALL3(SYS_getpid, 0, 0, 0), SIGABRT, 0);
 }
 
@@ -197,7 +197,7 @@ static void note_open(uint32_t kind, uint32_t detail, uint64_t ino, uint64_t off
     note(record, "", NULL, 0);
 }
 
-/* The error that this operation is to fail with, or 0. */
+/* Returns the error with which this operation must fail, or 0. */
 static uint32_t fault(uint32_t kind, const char *path) {
     if ((__atomic_load_n(&control->on, __ATOMIC_ACQUIRE) & kind) == 0) return 0;
     if (!contains(path, control->place)) return 0;
@@ -234,7 +234,7 @@ static long sync_file(int fd, long number) {
     return 0;
 }
 
-/* Cuts the list of parts to so many bytes and gives the number of parts. */
+/* Truncates the list of parts to this number of bytes; returns the number of parts. */
 static size_t shorten(struct iovec *parts, size_t count, uint64_t bytes) {
     for (size_t at = 0; at < count; at++) {
         if (parts[at].iov_len >= bytes) {
@@ -259,7 +259,7 @@ static long write_parts(int fd, const struct iovec *given, size_t count, int at_
     int inside = open_inside(fd, &stat, path);
     if (inside) {
         uint32_t error = fault(ON_WRITE, path);
-        /* A disk that gets full takes a part first. */
+        /* When a disk gets full, the first write succeeds in part. */
         int is_first = __atomic_load_n(&control->hits, __ATOMIC_ACQUIRE) == 1;
         if (error == ENOSPC && is_first && total > 1)
             count = shorten(parts, count, total / 2);
@@ -356,7 +356,7 @@ static long link_file(int from, const char *old, int to, const char *new, long f
     return done;
 }
 
-/* A call that the model of the disk does not know: noted, so that the test fails and says so. */
+/* A call that the disk model does not support: recorded, so that the test fails and reports it. */
 static long unknown(long number, const long *a, int fd) {
     char path[PATH_BYTES];
     struct stat stat;
@@ -415,7 +415,7 @@ static void trapped(int signal, siginfo_t *info, void *context) {
 #define ALLOW BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
 #define TRAP BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP)
 #define TRAP_CALL(number) IF_EQUAL(number, 0, 1), TRAP
-/* A call that makes or empties a file only with these flags. */
+/* A call that creates or truncates a file only with these flags. */
 #define TRAP_OPEN(number, flags) \
     IF_EQUAL(number, 0, 4), LOAD(FIELD(args[flags])), IF_ANY(O_CREAT | O_TRUNC, 0, 1), TRAP, ALLOW
 
@@ -433,7 +433,7 @@ static long install(void) {
         TRAP_CALL(SYS_unlink), TRAP_CALL(SYS_rmdir), TRAP_CALL(SYS_unlinkat),
         TRAP_CALL(SYS_rename), TRAP_CALL(SYS_renameat), TRAP_CALL(SYS_renameat2),
         TRAP_CALL(SYS_link), TRAP_CALL(SYS_linkat),
-        /* Unknown to the model. */
+        /* Not supported by the model. */
         TRAP_CALL(SYS_pwritev2), TRAP_CALL(SYS_fallocate), TRAP_CALL(SYS_sync_file_range),
         TRAP_CALL(SYS_syncfs), TRAP_CALL(SYS_sendfile), TRAP_CALL(SYS_copy_file_range),
         IF_EQUAL(SYS_mmap, 0, 6), LOAD(FIELD(args[2])), IF_ANY(PROT_WRITE, 0, 3),

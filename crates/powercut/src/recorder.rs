@@ -14,7 +14,7 @@ use crate::trace::{self, Trace, TraceError};
 
 const SOURCE: &str = include_str!("recorder.c");
 
-/// The variable with the trace's path, for the recorded process.
+/// The environment variable with the trace's path, for the recorded process.
 const TRACE: &str = "POWERCUT_TRACE";
 
 /// Reports whether processes can be recorded on this machine.
@@ -35,10 +35,10 @@ pub struct DiskRecorder {
 }
 
 impl DiskRecorder {
-    /// Prepares to record a folder, which has to exist.
+    /// Prepares to record a folder, which must exist.
     ///
     /// # Errors
-    /// When the recorder cannot be built, or the machine is not one that it knows.
+    /// When the recorder cannot be built, or does not support the machine.
     pub fn new(folder: &Path) -> io::Result<Self> {
         let dir = scratch()?;
         let (trace, control) = (dir.path().join("trace"), dir.path().join("control"));
@@ -55,20 +55,20 @@ impl DiskRecorder {
         })
     }
 
-    /// Sets the duration of each sync, in microseconds below a second; 0 takes no time. While a
-    /// sync runs, appends are grouped.
+    /// Sets the duration of each sync, in microseconds, below a second; 0 for none. Appends are
+    /// grouped while a sync runs.
     #[must_use]
     pub const fn with_sync_us(mut self, sync_us: u32) -> Self {
         self.sync_us = sync_us;
         self
     }
 
-    /// Returns the folder, by the path that processes have to use.
+    /// Returns the folder's path as processes must use it.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Returns the variables that start a process as a recorded one.
+    /// Returns the environment variables with which a process is recorded.
     ///
     /// # Errors
     /// When the control file cannot be written.
@@ -82,7 +82,7 @@ impl DiskRecorder {
         ])
     }
 
-    /// Writes a line into the trace, after all earlier changes of the processes.
+    /// Writes a note to the trace, after all earlier changes of the processes.
     ///
     /// # Errors
     /// When the trace cannot be written.
@@ -90,7 +90,7 @@ impl DiskRecorder {
         self.notes.note(text)
     }
 
-    /// Returns a handle to the trace, for other writers of notes.
+    /// Returns a handle for writing notes from elsewhere.
     ///
     /// # Errors
     /// When the trace cannot be opened.
@@ -98,14 +98,14 @@ impl DiskRecorder {
         Ok(Notes(File::options().append(true).open(&self.trace)?))
     }
 
-    /// Makes operations fail from now on, as the fault says; it replaces a former fault.
+    /// Injects a fault from now on; it replaces an earlier one.
     ///
     /// # Errors
     /// When the control file cannot be written.
     pub fn inject_fault(&self, fault: &SyscallFault<'_>) -> io::Result<()> {
         self.clear_fault()?;
         let bytes = control::bytes(Some(fault), self.sync_us);
-        // The word that turns it on comes last.
+        // The word that enables the fault is written last.
         let (on, rest) = bytes.split_at(4);
         self.control.write_all_at(rest, 4)?;
         self.control.write_all_at(on, 0)
@@ -120,7 +120,7 @@ impl DiskRecorder {
         self.control.write_all_at(&bytes, 0)
     }
 
-    /// Returns the number of operations that failed by the present fault.
+    /// Returns the number of operations that failed because of the current fault.
     ///
     /// # Errors
     /// When the control file cannot be read.
@@ -133,18 +133,18 @@ impl DiskRecorder {
     /// Returns the trace so far.
     ///
     /// # Errors
-    /// As [`TraceError`] says.
+    /// As [`TraceError`] lists.
     pub fn trace(&self) -> Result<Trace, TraceError> {
         Trace::read(&self.trace)
     }
 }
 
-/// A handle to the trace for writing notes; also for a recorded process that is a part of a test.
+/// A handle to the trace for writing notes; also for a recorded process that is part of a test.
 #[derive(Debug)]
 pub struct Notes(File);
 
 impl Notes {
-    /// Returns the trace of this process; `None` when it is not recorded.
+    /// Returns a handle to the trace of this process; `None` if it is not recorded.
     ///
     /// # Errors
     /// When the trace cannot be opened.
@@ -153,7 +153,7 @@ impl Notes {
         Ok(Some(Self(File::options().append(true).open(trace)?)))
     }
 
-    /// Writes a line into the trace.
+    /// Writes a note to the trace.
     ///
     /// # Errors
     /// When the trace cannot be written.

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-/// Makes a folder in memory where the system has one: its syncs cost nothing, and the model decides
-/// what they keep.
+/// Creates a temporary folder, in memory if the system supports it: syncs there cost nothing, and
+/// the model decides what they preserve.
 ///
 /// # Errors
-/// When no folder can be made.
+/// When the folder cannot be created.
 pub fn scratch() -> io::Result<TempDir> {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }

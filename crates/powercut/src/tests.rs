@@ -1,4 +1,4 @@
-//! The model against the rules for what a disk may hold.
+//! Tests of the model against the rules for what a disk may hold.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -28,14 +28,14 @@ fn write(disk: &mut RecordedDisk, offset: u64, data: &[u8]) {
     disk.apply(&DiskChange::Write { ino: FILE, offset, data: data.to_vec() });
 }
 
-/// Returns the file's content after a cut; absent when the file is not there.
+/// Returns the file's content after a cut; `None` if the file does not exist.
 fn found(disk: &RecordedDisk, seed: u64) -> Option<Vec<u8>> {
     let dir = scratch().unwrap();
     disk.after_cut(PowerCut { seed }).write(dir.path()).unwrap();
     fs::read(dir.path().join("file")).ok()
 }
 
-/// Returns all contents that a few hundred seeds draw.
+/// Returns all contents that a few hundred seeds yield.
 fn all_found(disk: &RecordedDisk) -> BTreeSet<Option<Vec<u8>>> {
     (0..300).map(|seed| found(disk, seed)).collect()
 }
@@ -57,7 +57,7 @@ fn synced_bytes_survive_and_others_may() {
     assert_eq!(found(&disk, PowerCut::WORST.seed), Some(b"old".to_vec()));
 }
 
-/// They are also written in part, sector by sector.
+/// Pages are also written in part, sector by sector.
 #[test]
 fn pages_are_written_in_any_order() {
     let dir = scratch().unwrap();
@@ -127,7 +127,7 @@ fn failed_syncs_drop_pages_for_good() {
         (0, &[2; 4][..]),
         "the first page is lost, the second is not"
     );
-    // Who writes the page again writes all of it.
+    // Writing the page again writes all of it.
     write(&mut disk, 99, &[1]);
     disk.apply(&DiskChange::Sync { ino: FILE });
     assert_eq!(found(&disk, PowerCut::WORST.seed).unwrap()[..100], [1; 100]);
@@ -153,8 +153,8 @@ fn file_ops() -> impl Strategy<Value = Vec<FileOp>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Against a file in memory: all synced bytes are found, and each other byte is one of those
-    /// written there since the last sync.
+    /// Compared with a file in memory: all synced bytes are found, and each other byte is one of
+    /// those written at its offset since the last sync.
     #[test]
     fn bytes_come_from_writes_since_last_sync(deeds in file_ops(), seed in 0_u64..50) {
         let dir = scratch().unwrap();

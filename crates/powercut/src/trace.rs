@@ -1,4 +1,4 @@
-//! The trace: the changes of files and the notes of the test, in one order.
+//! The trace: changes to files and the test's notes, in one order.
 
 use std::fmt;
 use std::fs;
@@ -8,20 +8,20 @@ use std::path::{Path, PathBuf};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
-/// The length of a record before its path, bytes.
+/// The length of a record's header, before its path, bytes.
 const HEAD: usize = 32;
-/// The kind of a record that the test wrote.
+/// The kind of a record that is a note of the test.
 pub(crate) const NOTE: u32 = 100;
 
-/// A change of a file or a folder. Files and folders are identified by inode number, and by path
-/// where names change.
+/// A change of a file or a folder. Files and folders are identified by inode number, and by path if
+/// names change.
 #[derive(Clone, PartialEq, Eq)]
 pub enum DiskChange {
-    /// A file was made.
+    /// A file was created.
     Create {
-        /// Its path.
+        /// The path.
         path: PathBuf,
-        /// Its inode number.
+        /// The inode number.
         ino: u64,
     },
     /// Bytes were written.
@@ -33,21 +33,21 @@ pub enum DiskChange {
         /// The bytes.
         data: Vec<u8>,
     },
-    /// A file was cut or made longer.
+    /// A file was truncated or extended.
     Resize {
         /// The file's inode number.
         ino: u64,
-        /// Its new length, bytes.
+        /// The file's new length, bytes.
         len: u64,
     },
     /// A file or a folder was synced.
     Sync {
-        /// Its inode number.
+        /// The inode number.
         ino: u64,
     },
     /// A sync failed.
     SyncFailed {
-        /// Its inode number.
+        /// The inode number.
         ino: u64,
         /// Set when the unwritten pages were dropped, as Linux does.
         drops: bool,
@@ -59,16 +59,16 @@ pub enum DiskChange {
         /// The new name.
         to: PathBuf,
     },
-    /// A name was removed, of a file or of an empty folder.
+    /// The name of a file or of an empty folder was removed.
     Remove {
         /// The name.
         path: PathBuf,
     },
-    /// A folder was made.
+    /// A folder was created.
     MakeFolder {
-        /// Its path.
+        /// The path.
         path: PathBuf,
-        /// Its inode number.
+        /// The inode number.
         ino: u64,
     },
     /// A file got a second name.
@@ -107,15 +107,15 @@ pub enum TraceRecord {
     Note(String),
 }
 
-/// An error of reading a trace.
+/// An error in reading a trace.
 #[derive(Debug)]
 pub enum TraceError {
     /// The file cannot be read.
     Io(io::Error),
     /// The record at this byte is not valid.
     Malformed(usize),
-    /// A process made a system call, with this number, that the disk's model does not know: the
-    /// test would judge by a wrong disk.
+    /// A process made a system call, with this number, that the disk model does not support: the
+    /// test would check the wrong content.
     UnknownCall(u32),
 }
 
@@ -152,7 +152,7 @@ impl Trace {
     /// Reads a trace file.
     ///
     /// # Errors
-    /// As [`TraceError`] says.
+    /// As [`TraceError`] lists.
     pub fn read(path: &Path) -> Result<Self, TraceError> {
         let bytes = fs::read(path)?;
         let (mut records, mut at) = (Vec::new(), 0);
@@ -167,7 +167,7 @@ impl Trace {
         Ok(Self { records })
     }
 
-    /// Returns the texts of the notes before a place, in order.
+    /// Returns the texts of the notes before a position, in order.
     pub fn notes_before(&self, position: usize) -> impl Iterator<Item = &str> {
         self.records.iter().take(position).filter_map(|record| match record {
             TraceRecord::Note(text) => Some(text.as_str()),

@@ -1,4 +1,4 @@
-//! A real process under the recorder: the trace, replayed, is the folder that it left.
+//! Records a real process: replaying the trace yields the folder that the process left behind.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -18,11 +18,11 @@ use orderstream_powercut::{
     TraceRecord, is_supported, scratch,
 };
 
-/// The variable with the folder, for the recorded process.
+/// The environment variable with the folder, for the recorded process.
 const FOLDER: &str = "ORDERSTREAM_POWERCUT_TEST_FOLDER";
 
-/// The recorded process: it changes files in all ways of the standard library and of the code below
-/// the journal.
+/// The recorded process: it changes files in every way that the standard library and the journal's
+/// dependencies do.
 #[test]
 fn child() {
     let Some(dir) = std::env::var_os(FOLDER) else { return };
@@ -42,7 +42,7 @@ fn child() {
     let mut log = File::options().append(true).create(true).open(dir.join("log")).unwrap();
     log.write_all(b"first").unwrap();
     log.write_all(b"second").unwrap();
-    // Moves it without libc.
+    // Renames the file without libc.
     let mut persisted = tempfile::NamedTempFile::new_in(dir.join("a")).unwrap();
     persisted.write_all(b"kept").unwrap();
     persisted.as_file().sync_all().unwrap();
@@ -84,7 +84,7 @@ fn all(dir: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
     found
 }
 
-/// Returns the same with paths relative to the folder.
+/// Returns the same, with paths relative to the folder.
 fn below(dir: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
     let cut = |path: PathBuf| path.strip_prefix(dir).unwrap().to_owned();
     all(dir).into_iter().map(|(path, bytes)| (cut(path), bytes)).collect()
@@ -111,7 +111,7 @@ fn replayed_traces_equal_the_folder() {
     assert_eq!(has(|change| matches!(change, DiskChange::Rename { .. })), 1, "made without libc");
     assert_eq!(has(|change| matches!(change, DiskChange::Sync { .. })), 3);
     disk.replay(&trace, 0, trace.records.len());
-    // A seed that leaves everything on the disk.
+    // A seed that leaves everything on disk.
     let image = |seed| {
         let dir = scratch().unwrap();
         disk.after_cut(PowerCut { seed }).write(dir.path()).unwrap();

@@ -1,5 +1,5 @@
 //! The owner of orders: it decides (core), appends (journal), and only then replies. Sellers reach
-//! it over REST and gRPC, trackers and observers follow an order's events at their own pace.
+//! it over REST and gRPC; trackers and observers follow an order's events at their own pace.
 
 pub mod config;
 pub mod grpc;

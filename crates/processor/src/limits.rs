@@ -7,12 +7,12 @@ use std::time::Duration;
 pub const IN_FLIGHT_MAX: usize = 8_192;
 /// Orders held at once: a hundred thousand parked orders fit in about 200 MB.
 pub const ORDERS_MAX: usize = 1_000_000;
-/// Verdicts on sellers that an order keeps: ten times its greatest number of invitations. With the
+/// Verdicts on sellers that an order stores: ten times its greatest number of invitations. With the
 /// longest names they take a fifth of a message.
 pub const CHOICES_MAX: usize = 1_000;
 /// Shards of the map of orders, each with its own lock: more than the cores of a large machine.
 pub const SHARDS: usize = 64;
-/// Recent events of an order that are kept in memory while somebody follows it.
+/// Recent events of an order that are cached in memory while somebody follows it.
 pub const TAIL_EVENTS_MAX: usize = 256;
 /// Events that a follower reads from disk at once.
 pub const PAGE_EVENTS: usize = 256;
@@ -50,13 +50,13 @@ pub const RESULTS_MAX: usize = 1_000;
 /// Submissions of one call that wait for the disk at once.
 pub const SUBMISSIONS_IN_FLIGHT: usize = 256;
 /// The longest interval between two checks of the clock, in milliseconds: limits how late an expiry
-/// is noticed after the wall clock jumped.
+/// is detected after the wall clock jumped.
 pub const CLOCK_CHECK_MS: u64 = 500;
 /// Delivery attempts at once, over all orders: each holds a socket and a few buffers.
 pub const NOTIFY_ATTEMPTS_MAX: usize = 512;
 /// Attempts at one destination, such as a mail server, at once.
 pub const NOTIFY_PER_DESTINATION: usize = 8;
-/// Notification rounds at once, one per order: each has an attempt under way, or reads its outbox.
+/// Delivery passes at once, one per order: each has an attempt under way, or reads its outbox.
 pub const NOTIFY_PASSES_MAX: usize = 1_024;
 /// Outboxes that are read at once; more would only wait for the disk.
 pub const NOTIFY_OUTBOX_READS_MAX: usize = 16;
@@ -68,22 +68,23 @@ pub const NOTIFY_CIRCUIT_FAILURES: u32 = 5;
 pub const NOTIFY_CIRCUIT_MS_MIN: u64 = 5_000;
 /// The longest time for which the circuit breaker stays open, in milliseconds.
 pub const NOTIFY_CIRCUIT_MS_MAX: u64 = 300_000;
-/// Milliseconds between two snapshots of one order's outbox during its round.
+/// Milliseconds between two snapshots of one order's outbox during its delivery pass.
 pub const NOTIFY_SAVE_MS: u64 = 1_000;
 /// Snapshots in one list before the next one begins the other list.
 pub const NOTIFY_SNAPSHOTS_MAX: u64 = 64;
-/// The interval at which a start checks whether the sellers are known: far below the time that
+/// The interval at which the start checks whether the sellers are known: far below the time that
 /// their first list takes where it is late.
 pub const NOTIFY_SELLERS_POLL: Duration = Duration::from_millis(50);
 /// The time for which attempts under way may continue when the server stops.
 pub const NOTIFY_DRAIN: Duration = Duration::from_secs(5);
 /// Notifications in one reply.
 pub const PAGE_NOTIFICATIONS: usize = 500;
-/// Events of one order that its outbox folds at once, and keeps while their notifications are sent.
+/// Events of one order that its outbox folds at once, and caches while their notifications are
+/// sent.
 pub const NOTIFY_PAGE_EVENTS: usize = 64;
 /// The limit of an attempt; the channels' own deadlines are shorter.
 pub const NOTIFY_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
-/// Requests to send a dead notification again that wait at once.
+/// Replays of dead letters that wait at once.
 pub const NOTIFY_REPLAYS_MAX: usize = 1_000;
 /// Former incarnations of one order id: a resource that is deleted and created every hour, for a
 /// month.
@@ -102,6 +103,6 @@ pub const REMOVALS_FAILED_MAX: usize = 8;
 /// The default time for which an order is kept after its end: a day longer than its resource may
 /// stay, so that no resource outlives its order.
 pub const KEEP_ENDED: Duration = Duration::from_hours(31 * 24);
-/// The time for which an order's records are found damaged before they are reported so, in
-/// milliseconds: a failing disk may fail on reads too, and recover.
+/// The time for which an order's records must be found damaged before they are reported as damaged,
+/// in milliseconds: a failing disk may fail on reads too, and recover.
 pub const DAMAGED_MS_MIN: u64 = 2_000;

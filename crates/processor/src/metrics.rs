@@ -113,7 +113,7 @@ impl NotificationMetrics {
 
     fn start_at_zero(&self) {
         for channel in CHANNELS {
-            // Made by being asked for.
+            // The lookup creates the series.
             drop(self.seconds.with_label_values(&[channel.as_str()]));
             for result in ["delivered", "failed", "bounced"] {
                 self.attempts.with_label_values(&[channel.as_str(), result]).reset();
@@ -126,7 +126,7 @@ impl Metrics {
     /// Makes and registers all metrics; each series exists at 0 from the start.
     ///
     /// # Errors
-    /// A metric's name is taken.
+    /// A metric's name is already registered.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let make = Register::new(registry);
         let help = "Open order streams, by role of the follower.";

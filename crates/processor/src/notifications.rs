@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!  appended ──▶ dirty ─┐                        ┌─▶ attempt ─▶ destination (bounded, circuit)
-//!  (journal)           ├─▶ desk ─▶ one round ───┤
+//!  (journal)           ├─▶ queue ─▶ one pass ───┤
 //!  timer ─────▶ due ───┘          of one order  └─▶ snapshot in the journal
 //! ```
 //!
@@ -47,7 +47,7 @@ pub struct Notifications(Arc<NotificationsInner>);
 
 struct NotificationsInner {
     notifier: Arc<dyn Notifier>,
-    /// Events before this time are not notified: notifications were off.
+    /// Nobody is notified of events before this time: notifications were disabled.
     since: Timestamp,
     queue: OutboxQueue,
     destinations: Destinations,
@@ -75,8 +75,8 @@ impl Notifications {
         }))
     }
 
-    /// Wakes the round of an order with new events. Takes one short lock; called on the journal's
-    /// thread.
+    /// Wakes the delivery pass of an order with new events. Takes one short lock; called on the
+    /// journal's thread.
     pub(crate) fn wake(&self, incarnation_key: &IncarnationKey) {
         self.0.queue.wake(incarnation_key);
     }
@@ -86,7 +86,7 @@ impl Notifications {
         self.0.queue.record_summary(incarnation_key, summary);
     }
 
-    /// Returns the time from which events are notified.
+    /// Returns the time since which events cause notifications.
     pub(crate) fn since(&self) -> Timestamp {
         self.0.since
     }
@@ -111,7 +111,7 @@ impl Notifications {
         then(&Audience { contact: &contact, serves: &serves, sinks })
     }
 
-    /// Runs rounds until shutdown, then waits for those under way, up to [`NOTIFY_DRAIN`].
+    /// Runs delivery passes until shutdown, then waits for those under way, up to [`NOTIFY_DRAIN`].
     pub(crate) async fn run(self, orders: OwnedOrders, shutdown: CancellationToken) {
         until_sellers_are_known(&orders, &shutdown).await;
         let mut passes = JoinSet::new();
@@ -124,7 +124,7 @@ impl Notifications {
                 self.wait_for_work(&shutdown, now, &mut passes).await;
                 continue;
             };
-            // Cancel-safe: a permit that is not taken is not lost.
+            // Cancel-safe: a permit that is not acquired is not lost.
             let permit = tokio::select! {
                 permit = Arc::clone(&self.0.outbox_reads).acquire_owned() => permit,
                 () = shutdown.cancelled() => break,
@@ -140,12 +140,12 @@ impl Notifications {
         }
         let ended = async { while passes.join_next().await.is_some() {} };
         if tokio::time::timeout(NOTIFY_DRAIN, ended).await.is_err() {
-            // What was under way is tried again at the next start, under the same ids.
+            // Attempts that were under way are made again at the next start, under the same ids.
             passes.shutdown().await;
         }
     }
 
-    /// Waits until there may be a round to start.
+    /// Waits until there may be a delivery pass to start.
     async fn wait_for_work(
         &self,
         shutdown: &CancellationToken,
@@ -165,8 +165,8 @@ impl Notifications {
     }
 }
 
-/// Waits until the sellers' contacts are known, or until shutdown: an event that is folded before
-/// would never be notified to them.
+/// Waits until the sellers' contacts are known, or until shutdown: they would never be notified of
+/// an event that is folded before.
 async fn until_sellers_are_known(orders: &OwnedOrders, shutdown: &CancellationToken) {
     while !orders.directory().is_known() {
         tokio::select! {
@@ -176,5 +176,5 @@ async fn until_sellers_are_known(orders: &OwnedOrders, shutdown: &CancellationTo
     }
 }
 
-/// The handle that wakes a running round.
+/// The handle that wakes a running delivery pass.
 type PassWaker = Arc<Notify>;

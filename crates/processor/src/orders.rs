@@ -2,7 +2,7 @@
 //! journal at start, and the one way to change an order.
 //!
 //! ```text
-//!   act ──▶ lock the order's shard ──▶ Book::step ──▶ journal.submit ──▶ unlock
+//!   command ──▶ lock the shard ──────▶ Book::step ──▶ journal.submit ──▶ unlock
 //!                                                          │ sync
 //!   reply  ◀── release(proof) ◀── publish to the tail ◀────┘ (on the journal's thread)
 //! ```
@@ -16,8 +16,8 @@
 //! ended one changes nothing until it is on disk:
 //!
 //! ```text
-//!   openings ── proof ──▶ orders (the newest) ──▶ formers (read from disk) ── kept ──▶ removals
-//!       └─ failed ─▶ removals, as if nothing had been
+//!   openings ── proof ──▶ orders (the newest) ──▶ formers (on disk) ── keep_ended ──▶ removals
+//!       └─ failed ─▶ removals, as if never opened
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -152,7 +152,7 @@ impl Drop for InFlightPermit {
     }
 }
 
-/// The outcome of a submission.
+/// The outcome of submitting a command.
 enum SubmitOutcome {
     /// The reply comes through the channel.
     Pending(oneshot::Receiver<Result<Reply, Refusal>>),
@@ -172,8 +172,9 @@ impl OwnedOrders {
         self.execute_with(key, command, None).await
     }
 
-    /// Does the same as [`OwnedOrders::kind`], with the places that are reserved for an order to be opened:
-    /// they are held until it is known whether it is, whatever becomes of the caller.
+    /// Does the same as [`OwnedOrders::execute`], with the seller capacity that is reserved for an
+    /// order to be opened: it is held until the outcome of the opening is known, even if the caller
+    /// disconnects.
     async fn execute_with(
         &self,
         key: &OrderKey,
@@ -198,11 +199,11 @@ impl OwnedOrders {
         let mut submitted = self.submit(key, command, &mut reservation)?;
         if matches!(submitted, SubmitOutcome::Suspect) {
             self.reload(key).await?;
-            // What was granted may not have reached the disk.
+            // The grant may not have reached the disk.
             self.fence(key, command).await?;
             submitted = self.submit(key, command, &mut reservation)?;
         }
-        // The order is there, or is not opened by this.
+        // The order exists, or this command does not open it.
         drop(reservation);
         match submitted {
             SubmitOutcome::Pending(receiver) => {
@@ -363,12 +364,13 @@ impl OwnedOrders {
         self.inner.count.load(Ordering::Relaxed)
     }
 
-    /// Waits until no more commands are taken, for callers whose streams do not report the drain.
+    /// Waits until no more commands are accepted, for callers whose streams do not report the
+    /// drain.
     pub fn stopping(&self) -> WaitForCancellationFutureOwned {
         self.inner.stopping.clone().cancelled_owned()
     }
 
-    /// Stops taking commands, and sends every follower the drain message.
+    /// Stops accepting commands, and sends every follower the drain message.
     pub fn drain(&self) {
         self.inner.draining.store(true, Ordering::Relaxed);
         self.inner.stopping.cancel();

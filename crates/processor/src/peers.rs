@@ -1,15 +1,16 @@
-//! The other processors: where they are, and which of them has an order.
+//! The other processors: their addresses, and the one that holds an order.
 //!
 //! ```text
-//! --peers FILE ──▶ listed ─┐                 ┌─ has it ──────────▶ its place, remembered
-//!                          ├▶ known ─ asked ─┼─ none has it ─────▶ 404 is true
+//! --peers FILE ──▶ listed ─┐                 ┌─ has it ──────────▶ its location, remembered
+//!                          ├▶ known ─ asked ─┼─ none has it ─────▶ 404 is correct
 //! MeetProcessor ─▶ met ────┘                 └─ one is silent, ──▶ 503: it may be there
 //!                                               or not met yet
 //! ```
 //!
-//! A processor reads the file every [`GREETING_INTERVAL`] and greets every peer that it knows; each greeted
-//! peer reports all others. The processor is ready when it has met all that are listed, or after
-//! [`FIRST_GREETINGS_TIMEOUT`]: a new one is known to the others before an order is placed on it.
+//! A processor reads the file every [`GREETING_INTERVAL`] and greets every peer that it knows; each
+//! greeted peer reports all others. The processor is ready when it has met all that are listed, or
+//! after [`FIRST_GREETINGS_TIMEOUT`]: a new one is known to the others before an order is placed on
+//! it.
 
 mod forward;
 mod owners;
@@ -192,7 +193,7 @@ impl Peers {
     }
 
     /// Handles a peer's greeting; returns the addresses of this processor and of the peers that it
-    /// met lately.
+    /// met recently.
     ///
     /// # Errors
     /// The peer is neither listed here nor a sibling of this processor by its name.
@@ -225,7 +226,7 @@ impl Peers {
     /// holds it.
     ///
     /// # Errors
-    /// No peer reports to hold it, and some peer does not reply.
+    /// No peer reports that it holds the order, and some peer does not reply.
     async fn locate(&self, key: &OrderKey) -> Result<Option<OwnerEndpoint>, Refusal> {
         self.locate_one(key, None).await
     }
@@ -283,7 +284,7 @@ impl Peers {
     /// does.
     ///
     /// # Errors
-    /// No peer reports to hold it, and some peer does not reply.
+    /// No peer reports that it holds the order, and some peer does not reply.
     pub(crate) async fn find(&self, key: &OrderKey) -> Result<Option<String>, Refusal> {
         let found = self.locate(key).await;
         match &found {
@@ -393,7 +394,7 @@ fn reply_from_result(result: v1::ProposalResult) -> Result<Reply, Refusal> {
         seq: Seq(result.seq),
         proposal_id: Some(ProposalId::new(result.proposal_id)?),
         follow_up_id: None,
-        // An order that takes a proposal is open.
+        // An order that accepts a proposal is open.
         phase: Phase::Open,
         // The owner's reply does not have it, and no caller reads it.
         expires_at: None,

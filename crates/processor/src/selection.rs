@@ -1,4 +1,4 @@
-//! The selection of the sellers that an order invites, with the verdict on each other one.
+//! The selection of the sellers that an order invites, with a verdict on each of the others.
 
 use geo::{Distance, Haversine, Point};
 use orderstream_core::spec::{Coordinates, Seller, SellerChoice, Verdict};
@@ -81,7 +81,7 @@ fn distance_m(from: Coordinates, to: Coordinates) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    //! Claims about the selection of sellers.
+    //! Tests of the selection of sellers.
 
     use orderstream_core::SellerId;
     use orderstream_core::input::coordinates;
@@ -114,7 +114,7 @@ mod tests {
         OrderSpec { delivery, sellers, category, ..OrderSpec::default() }
     }
 
-    /// Every other seller gets the verdict by which it was left out.
+    /// Every other seller gets the verdict for which it was left out.
     #[test]
     fn nearest_fit_sellers_are_chosen() {
         let mut asleep = seller("asleep", Some((52.5, 13.4)), "steel");

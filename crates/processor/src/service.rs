@@ -52,7 +52,7 @@ pub enum Error {
     /// The journal cannot be read.
     #[error(transparent)]
     Replay(#[from] ReplayError),
-    /// A metric's name is taken.
+    /// A metric's name is already registered.
     #[error("cannot register metrics: {0}")]
     Metrics(#[from] prometheus::Error),
     /// The embedded descriptors cannot be read.
@@ -76,7 +76,7 @@ impl Processor {
     /// Reads the journal into memory. Blocks on the disk.
     ///
     /// # Errors
-    /// The journal cannot be read, or a metric's name is taken.
+    /// The journal cannot be read, or a metric's name is already registered.
     pub fn start(parts: Parts) -> Result<Self, Error> {
         let metrics = Metrics::new(&parts.metrics)?;
         let rpc_metrics = RpcMetrics::new(&parts.metrics, RpcSide::Server)?;
@@ -116,8 +116,7 @@ impl Processor {
         Ok(self)
     }
 
-    /// Sends no notifications. Events of this run are not notified later either. Blocks on the
-    /// disk.
+    /// Sends no notifications. Events of this run cause none later either. Blocks on the disk.
     ///
     /// # Errors
     /// The journal cannot be written.
@@ -147,8 +146,8 @@ impl Processor {
             .add_service(server::control(service))
     }
 
-    /// Serves until shutdown. Then no command is taken any more, every stream receives the drain in
-    /// band, and the work under way is finished.
+    /// Serves until shutdown. Then no command is accepted any more, every stream receives the drain
+    /// in band, and the work under way is finished.
     ///
     /// # Errors
     /// The processor cannot serve.
@@ -176,7 +175,7 @@ impl Processor {
         for name in server::SERVICE_NAMES {
             health.set_service_status(name, tonic_health::ServingStatus::Serving).await;
         }
-        tracing::warn!("every caller may do everything: no authorisation is set up");
+        tracing::warn!("no authorisation is configured: every caller may do everything");
         let stack = server::stack(routes, &self.rpc_metrics, Arc::new(AllowAll::default()));
         let mut tasks: JoinSet<Result<(), Error>> = JoinSet::new();
         let grpc = grpc(stack);

@@ -231,7 +231,7 @@ async fn lists_are_filtered_and_sorted() {
 async fn unlimited_lists_hold_every_order() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
-    // More than one page.
+    // Enough orders for more than one page.
     let each: Vec<String> = (0..1_100).map(|n| format!("order-{n:04}")).collect();
     let opened = futures_util::future::join_all(each.iter().map(|id| wire.track(id)));
     drop(within("all are open", opened).await);
@@ -298,8 +298,8 @@ async fn largest_orders_can_be_followed() {
         description: "\u{1F680}".repeat(chars),
         ..v1::OrderItem::default()
     };
-    // Around half of a message, where orders end, and around a whole one, of which what is stored
-    // would be a little more.
+    // Sizes around half of a message, the limit of an order, and around a whole one, which the
+    // stored form would slightly exceed.
     let sizes = (4_000..4_096).step_by(16).map(|last| (31, last));
     for (whole, last) in sizes.chain((3_700..3_800).step_by(10).map(|last| (63, last))) {
         let mut items: Vec<_> = (0..whole).map(|n| item(n, 4_096)).collect();

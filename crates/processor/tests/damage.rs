@@ -85,7 +85,7 @@ async fn damaged_events_refuse_their_order() {
 async fn damaged_grants_refuse_their_order() {
     let (disk, rig, wire) = two_orders().await;
     damage(&disk, 'g');
-    // After a failed act the order is read again.
+    // After a failed command the order is read again.
     disk.set_space(DiskSpace::None);
     assert_eq!(proposal_reason(&wire, "a", "p2").await, "STORAGE_UNAVAILABLE");
     disk.set_space(DiskSpace::Enough);
@@ -149,7 +149,7 @@ async fn refused_orders_end_their_streams() {
     assert_eq!((rig.metric("orderstream_processor_orders_open", &[]), invited()), (1.0, 1));
 }
 
-/// Only once the damage has lasted; the newest incarnation is served.
+/// They are refused only once the damage has lasted; the newest incarnation is served.
 #[tokio::test]
 async fn damaged_former_incarnations_are_refused() {
     let (disk, rig) = ended(&["uid-1", "uid-2"]).await;
@@ -204,7 +204,7 @@ async fn damaged_ended_orders_are_kept() {
     assert_kept_for_ever(&disk, &rig).await;
 }
 
-/// The newest incarnation becomes a former one while its damage is not sure yet.
+/// The newest incarnation becomes a former one while its damage is not confirmed yet.
 #[tokio::test]
 async fn damage_is_judged_across_a_new_opening() {
     let (disk, rig) = ended(&["uid-1"]).await;

@@ -37,7 +37,7 @@ fn assert_not_served(status: &Status) {
     assert!([Code::Unavailable, Code::Cancelled].contains(&status.code()), "{status:?}");
 }
 
-/// In band, after all durable events, with the number of the last one.
+/// The drain is in band, after all durable events, and has the number of the last one.
 #[tokio::test]
 async fn drain_reaches_every_open_stream() {
     let mut rig = Rig::start().await;
@@ -90,7 +90,7 @@ async fn draining_server_refuses_trackers() {
     again.after_seq = 2;
     let status = wire.follow(again).await.err().expect("it is refused");
     assert_eq!(refusal_from_status(&status).unwrap().reason, Reason::Draining);
-    // Who only reads takes nobody's place, and hears what there is.
+    // An observer supersedes nobody, and receives the durable events.
     assert_eq!(read_to_drain(&mut wire.follow(observer("a")).await.unwrap()).await, 2);
     rig.stop().await;
 }
@@ -103,7 +103,7 @@ async fn drain_finishes_work_under_way() {
     let wire = rig.wire().await;
     let mut follow = wire.track("a").await;
     follow.through(2).await;
-    // An act that waits for the disk keeps the processor from being gone at once.
+    // A command that waits for the disk keeps the processor from ending at once.
     disk.hold();
     let (up, submissions) = mpsc::channel(2);
     let (mut slow, mut calls) = (wire.unary.clone(), JoinSet::new());
@@ -129,7 +129,7 @@ async fn drain_finishes_work_under_way() {
     assert_eq!(rig.wire().await.last_seq("a").await, 3);
 }
 
-/// From the number that the drain gave them.
+/// They resume after the number that the drain gave them.
 #[tokio::test]
 async fn clients_resume_after_drain() {
     let mut rig = Rig::start().await;

@@ -90,7 +90,7 @@ async fn crash_at_deadline_expires_orders_once() {
     first.through(2).await;
     rig.clock.set(DEADLINE);
     assert_expiry(&first.event().await, DEADLINE);
-    // The others are on their way now, or done, or not begun.
+    // The other expiries are under way now, done, or not begun.
     rig.crash().await;
     rig.begin().await;
     let wire = rig.wire().await;
@@ -99,7 +99,7 @@ async fn crash_at_deadline_expires_orders_once() {
     }
 }
 
-/// Even before the expiry is stored.
+/// They are refused even before the expiry is stored.
 #[tokio::test]
 async fn commands_at_deadline_are_refused() {
     let rig = Rig::start().await;

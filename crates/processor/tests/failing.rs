@@ -73,7 +73,7 @@ async fn full_disk_refuses_commands_until_freed() {
     assert_eq!(reason(&unknown), "ORDER_NOT_FOUND", "what was refused is not there");
 }
 
-/// And they double none.
+/// They duplicate none either.
 #[tokio::test]
 async fn disk_faults_lose_no_acknowledged_proposal() {
     for fault in [Fault::DiskFull, Fault::WriteFails, Fault::SyncFails, Fault::Panics] {
@@ -146,7 +146,7 @@ async fn restart_changes_no_failed_opening() {
     assert_unavailable(&wire.follow(tracker("new")).await.err().unwrap());
     // The store that failed is still the one that is read.
     disk.set_space(DiskSpace::None);
-    // What became of it may take a moment to be known, and is so for ever.
+    // The outcome may take a moment to be known, and never changes after that.
     let is_there = async |rig: &Rig| loop {
         match rig.wire().await.follow(observer("new")).await {
             Ok(_) => return true,
@@ -177,7 +177,7 @@ async fn unreadable_after_failed_command() -> (Disk, Rig, Wire) {
         key = found.map(|(key, _)| key.clone());
     });
     disk.set_unreadable(key);
-    // The store that failed is read until there is room.
+    // The store that failed is read until there is space.
     disk.set_space(DiskSpace::None);
     let refused = wire.submit(vec![submission("a", "lost")]).await.unwrap();
     assert_eq!(refused.results[0].reason, "STORAGE_UNAVAILABLE");

@@ -1,5 +1,5 @@
-//! A plain HTTP/1.1 client, one connection a request, as `curl` would do it; and a reader of
-//! server-sent events.
+//! A plain HTTP/1.1 client, one connection per request, like `curl`; and a reader of server-sent
+//! events.
 
 use std::net::SocketAddr;
 
@@ -40,7 +40,7 @@ pub(crate) async fn send(
     let exchange = async {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let head = head(address, request, headers, body.len());
-        // A server that refuses may answer and close before it has read everything.
+        // A server that refuses may respond and close before it has read everything.
         let written = stream.write_all(format!("{head}{body}").as_bytes()).await;
         let mut bytes = Vec::new();
         let read = stream.read_to_end(&mut bytes).await;
@@ -137,7 +137,7 @@ impl SseStream {
         let mut sse = Sse::default();
         loop {
             let line = self.lines.next_line().await.unwrap()?;
-            // Between the fields stand the chunks' sizes, which have no colon.
+            // The chunk sizes between the fields have no colon.
             match line.split_once(": ") {
                 Some(("id", id)) => id.clone_into(&mut sse.id),
                 Some(("event", event)) => event.clone_into(&mut sse.event),

@@ -83,7 +83,7 @@ pub(crate) struct ObservedOrder {
 pub(crate) async fn observe(rig: &Rig, id: &str, incarnation: &str) -> ObservedOrder {
     let wire = rig.wire().await;
     let mut state = state_of(&wire, id, incarnation).await.unwrap();
-    // Others of the name come and go.
+    // Other incarnations of the order id come and go.
     state.former.clear();
     let events = wire.follow(reader_of(id, incarnation)).await.unwrap().rest().await;
     let mut texts = Vec::new();
@@ -108,7 +108,7 @@ pub(crate) async fn observe(rig: &Rig, id: &str, incarnation: &str) -> ObservedO
         assert_eq!(stream.next().await.unwrap().event, *kind);
     }
     assert!(stream.next().await.is_none());
-    // What was done under a key is told again.
+    // A command that was done under a key gets its reply again.
     let again = award(&wire, named(id, incarnation), &format!("won-{incarnation}")).await.unwrap();
     ObservedOrder { state, events, texts, award_seq: again.seq }
 }
@@ -143,7 +143,7 @@ pub(crate) async fn wait_until_removed(rig: &Rig, disk: &Disk, texts: &[&str]) {
     within("what was removed is gone", removed).await;
 }
 
-/// On a full disk; streams, reads and replies stay as they were.
+/// The reopening fails on a full disk; streams, reads and replies stay as they were.
 #[tokio::test]
 async fn award_survives_failed_reopening() {
     let disk = Disk::default();
@@ -234,7 +234,7 @@ async fn crash_while_reopening_keeps_ended_incarnation() {
 
 #[tokio::test]
 async fn ended_and_new_incarnation_are_readable() {
-    // Whatever their names' order.
+    // In either order of their names.
     for (first, second) in [("uid-1", "uid-2"), ("uid-2", "uid-1")] {
         let mut rig = Rig::start().await;
         tender(&rig, "a", first).await;
@@ -308,7 +308,7 @@ async fn former_incarnations_repeat_replies_only() {
     assert_eq!(status.code(), Code::NotFound);
 }
 
-/// Unless the request names another incarnation.
+/// This holds unless the request names another incarnation.
 #[tokio::test]
 async fn ended_orders_are_joined_not_reopened() {
     let mut rig = Rig::start().await;
@@ -379,7 +379,7 @@ async fn later_open_incarnation_is_served() {
 /// It is refused, and kept on the disk.
 #[tokio::test]
 async fn damaged_incarnation_blocks_no_newer_one() {
-    // From its first record on, and later.
+    // Damaged from its first record on, or later.
     for text in ["OrderOpened", "won-uid-1"] {
         let disk = Disk::default();
         let mut rig = Rig::start_on(&disk).await;

@@ -109,7 +109,7 @@ async fn submit_over_rest(
     post_once(rig.rest(), "/api/v1/proposals", key, &body).await
 }
 
-/// Over REST and gRPC alike.
+/// REST and gRPC refuse them alike.
 #[tokio::test]
 async fn wrong_fields_are_named_with_limits() {
     let rig = Rig::start().await;

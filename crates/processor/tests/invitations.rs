@@ -88,7 +88,7 @@ async fn an_acknowledged_invitation_is_seen_once() {
     assert_eq!(next_event(&mut session).await, ("a".to_owned(), 3, kind));
 }
 
-/// After a crash of the processor.
+/// It resumes after a crash of the processor.
 #[tokio::test]
 async fn resumed_session_receives_each_event_once() {
     let mut rig = Rig::start().await;
@@ -191,7 +191,7 @@ async fn sellers_see_no_pending_award() {
     assert_eq!(loser.ask("2", acknowledge("a", 9)).await.reason, "", "also after the end");
 }
 
-/// Until their opening.
+/// They show none until they are opened.
 #[tokio::test]
 async fn sealed_orders_show_sellers_no_price() {
     let rig = Rig::start().await;

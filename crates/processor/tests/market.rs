@@ -88,7 +88,7 @@ async fn order_etag_is_last_event() {
     assert_eq!(now.status, 200, "{now:?}");
 }
 
-/// With their holder and end.
+/// Their holder and their end are shown.
 #[tokio::test]
 async fn locks_are_shown_until_they_expire() {
     let rig = Rig::start().await;
@@ -221,7 +221,7 @@ async fn scans_of_long_lists_are_limited() {
     assert_eq!(rest["next"], Value::Null);
 }
 
-/// A repetition asks once.
+/// A repetition asks no second question.
 #[tokio::test]
 async fn idempotency_key_becomes_question_id() {
     let rig = Rig::start().await;

@@ -27,7 +27,7 @@ pub(crate) enum Fate {
     Hangs,
 }
 
-/// A notifier that takes everything, unless the test sets another outcome.
+/// A notifier that accepts everything, unless the test sets another outcome.
 #[derive(Debug, Default)]
 pub(crate) struct ManualNotifier {
     fates: Mutex<BTreeMap<String, Fate>>,
@@ -52,7 +52,7 @@ impl ManualNotifier {
         };
     }
 
-    /// Waits until the taken notifications are as wanted, and returns them.
+    /// Waits until the accepted notifications are as expected, and returns them.
     async fn wait_for_delivered(
         &self,
         what: &str,
@@ -158,7 +158,7 @@ async fn order_records_invitation_results() {
     let rig = Rig::start_with_notifier(&notifier).await;
     notifier.set("https://seller2/", Some(Fate::Bounces));
     let wire = open_order(&rig).await;
-    // The opening, the choice, and what came of three invitations.
+    // The opening, the selection, and the results of three invitations.
     wire.observe("a").await.through(5).await;
     let states = invitation_states(&rig).await;
     let wanted = [("seller1", "Notified"), ("seller2", "Bounced"), ("seller3", "Notified")];
@@ -171,7 +171,7 @@ async fn order_records_invitation_results() {
     assert_eq!(templates(&delivered, "seller1"), ["invitation"]);
 }
 
-/// Neither in their order nor in another one.
+/// Attempts neither in their order nor in another one are delayed.
 #[tokio::test]
 async fn hanging_attempts_delay_no_others() {
     let notifier = ManualNotifier::with_sink();
@@ -191,7 +191,7 @@ async fn hanging_attempts_delay_no_others() {
     assert_eq!(invitation_states(&rig).await["seller1"], "Invited");
 }
 
-/// After their back-off, under the same id.
+/// They are retried after their back-off, under the same id.
 #[tokio::test]
 async fn failed_attempts_are_retried_after_restart() {
     let notifier = ManualNotifier::with_sink();
@@ -210,7 +210,7 @@ async fn failed_attempts_are_retried_after_restart() {
         .await;
     assert_eq!(received_by(&delivered, "seller1")[0].id.as_str(), first.as_str().unwrap());
     until_listed(&rig, |listed| listed["waiting"] == 0).await;
-    // Nobody hears anything twice after an orderly restart.
+    // Nobody is notified twice after an orderly restart.
     let ids: BTreeSet<_> = delivered.iter().map(|told| told.id.clone()).collect();
     assert_eq!(ids.len(), delivered.len(), "{delivered:?}");
     assert_eq!(invitation_states(&rig).await["seller1"], "Notified");
@@ -359,7 +359,7 @@ async fn nothing_sealed_leaves_before_the_opening() {
     assert!(!listed.contains("4711"), "{listed}");
 }
 
-/// Events from the time when notifications were off.
+/// They are from a time when notifications were disabled.
 #[tokio::test]
 async fn earlier_events_are_never_notified() {
     let notifier = ManualNotifier::with_sink();
@@ -375,7 +375,7 @@ async fn earlier_events_are_never_notified() {
     assert!(delivered.iter().all(|told| told.template.as_str() != "invitation"), "{delivered:?}");
 }
 
-/// Until the list of sellers is known, no address is: events of that time are notified late.
+/// Until the list of sellers is known, no address is: notifications of that time are sent late.
 #[tokio::test]
 async fn events_wait_for_seller_list() {
     let notifier = Arc::new(ManualNotifier::default());
@@ -395,7 +395,7 @@ async fn events_wait_for_seller_list() {
     }
 }
 
-/// The order takes commands, the other order's notifications are sent, and no attempt is repeated
+/// The order accepts commands, the other order's notifications are sent, and no attempt is repeated
 /// for ever.
 #[tokio::test]
 async fn damaged_outbox_costs_only_notifications() {

@@ -13,7 +13,7 @@ use crate::incarnations::{
 use crate::rig::{Rig, START, within};
 use crate::wire::reason;
 
-/// For as long as was configured; then the order id can be opened again.
+/// They are kept for as long as configured; then the order id can be opened again.
 #[tokio::test]
 async fn ended_orders_are_kept_then_removed() {
     const RETENTION: Duration = Duration::from_hours(1);

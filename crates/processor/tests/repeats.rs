@@ -385,7 +385,7 @@ async fn all_again(rig: &Rig, replies: &[FirstReplies], when: &str) {
     }
 }
 
-/// Over every interface, with one effect, after restarts and after the order's end.
+/// This holds over every interface, with one effect, after restarts and after the order's end.
 #[tokio::test]
 async fn repeated_commands_get_first_reply() {
     let mut rig = Rig::start().await;
@@ -460,7 +460,8 @@ async fn repeated_seen_marks_keep_reply() {
     }
 }
 
-/// A refusal takes no key: a refused command can be sent again under it, with another body too.
+/// A refusal does not use up its key: a refused command can be sent again under it, with another
+/// body too.
 #[tokio::test]
 async fn refused_keys_stay_free() {
     let rig = Rig::start().await;

@@ -195,7 +195,7 @@ async fn damaged_records_refuse_their_order_only() {
         );
     }
     assert_eq!(wire.track("c").await.through(3).await.len(), 3);
-    // Nothing of the damaged order was thrown away: with the byte set right it is all there.
+    // No record of the damaged order was removed: with the byte restored, the order is complete.
     damage(&disk, "proposal-of-b");
     rig.restart().await;
     assert_eq!(rig.wire().await.track("b").await.through(3).await.len(), 3);

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::faulty::Disk;
 use crate::wire::Wire;
 
-/// A duration that nothing in these tests takes; a test that does is stuck.
+/// Longer than anything in these tests takes; a test that reaches it is stuck.
 pub(crate) const STUCK: Duration = Duration::from_secs(30);
 
 /// The name under which the processor is known.
@@ -93,7 +93,7 @@ impl SellerDirectory for Sellers {
 }
 
 impl Sellers {
-    /// Makes sellers without a place, each with a webhook.
+    /// Makes sellers without a location, each with a webhook.
     fn named(names: impl IntoIterator<Item = String>) -> Self {
         let seller = |name: String| Seller {
             id: SellerId::new(name.as_str()).unwrap(),
@@ -194,7 +194,7 @@ impl Rig {
         self.notifier = Some(notifier);
     }
 
-    /// Hides the list of sellers, as at a start while an API server is away.
+    /// Hides the list of sellers, as at a start while the API server is unreachable.
     pub(crate) fn hide_sellers(&self) {
         self.sellers.is_known.store(false, Ordering::SeqCst);
     }
@@ -272,7 +272,7 @@ impl Rig {
     /// Stops the processor, changes the bytes of its log, and starts it again.
     pub(crate) async fn restart_on(&mut self, change: impl FnOnce(&mut Vec<u8>)) {
         self.stop().await;
-        // Whoever let go of the journal last has closed its store when it can be opened again.
+        // The journal can be opened again once its last holder has closed the store.
         drop(open(self.dir.path(), None));
         let log = self.dir.path().join("store/0.jnl");
         let mut bytes = std::fs::read(&log).unwrap();

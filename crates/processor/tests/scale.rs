@@ -123,7 +123,7 @@ async fn propose_on_all(rig: &Rig, count: usize, rounds: &[&str]) {
     calls.join_all().await;
 }
 
-/// Each receives every event once, in limited memory.
+/// Each stream receives every event once, in limited memory.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_streams_survive_a_cut() {
     if !is_alone("ten_thousand_streams_survive_a_cut") {
@@ -143,7 +143,7 @@ async fn ten_thousand_streams_survive_a_cut() {
     let stalled = count.div_ceil(STALLED_EVERY);
     assert_eq!(cursors.iter().filter(|seen| **seen == LAST).count(), count - stalled);
     drop(bundles);
-    // More comes in while all come back.
+    // More events arrive while all streams reconnect.
     let (bundles, ()) =
         tokio::join!(open_all(&rig, &cursors), propose_on_all(&rig, count, &["p4"]));
     let bundles = read_all(bundles, LAST + 1, Stalled::Read).await;
@@ -151,7 +151,7 @@ async fn ten_thousand_streams_survive_a_cut() {
     drop(bundles);
 }
 
-/// A window each, and not the events that they missed.
+/// Each costs a window, and not the events that it missed.
 #[tokio::test]
 async fn stalled_readers_cost_limited_memory() {
     const OBSERVERS: usize = 60;

@@ -56,7 +56,7 @@ async fn sealed(rig: &Rig, wire: &Wire) {
         assert!(response.status < 300, "{request}: {response:?}");
         assert_secret(request, &format!("{}{}", response.head, response.text));
     }
-    // To collide with the lock must not tell who holds it.
+    // A conflict with the lock must not reveal its holder.
     let mut other = proposal("1");
     other["seller"] = json!("seller3");
     let withdraw = json!({ "order_req_id": "a" });
@@ -114,7 +114,7 @@ async fn read_all(rig: &Rig) -> Vec<(String, HttpResponse)> {
     responses
 }
 
-/// In no response, event or metric; after the opening everything is shown.
+/// Nothing leaks in a response, event or metric; after the opening everything is shown.
 #[tokio::test]
 async fn sealed_order_leaks_nothing_before_opening() {
     let rig = Rig::start().await;

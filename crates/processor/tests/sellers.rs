@@ -72,7 +72,7 @@ async fn proposals_are_amended_and_withdrawn() {
     assert_eq!(kinds[2..], ["NewProposal", "ProposalUpdate", "ProposalUpdate"]);
 }
 
-/// Until they are released or expire.
+/// They end when they are released or expire.
 #[tokio::test]
 async fn edit_locks_exclude_others() {
     let rig = Rig::start().await;

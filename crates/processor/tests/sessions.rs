@@ -99,7 +99,7 @@ async fn sellers_propose_and_lock_in_session() {
     let mut tracked = wire.track("a").await;
     let mut session = Session::open(&wire, "seller1", &[("a", 0)]).await;
     assert_eq!(session.event().await.streaming_response_status, "OrderOpened");
-    // The seller's name and the key need not be said again.
+    // The seller's name and the key need not be repeated.
     let mut first = submission("a", "p");
     first.proposal.as_mut().unwrap().seller.clear();
     let stored = session.ask("1", Up::Proposal(first)).await;
@@ -123,7 +123,7 @@ async fn sellers_propose_and_lock_in_session() {
     assert_eq!(kinds[2..], ["NewProposal", "EditLock", "EditLock", "EditLock"]);
 }
 
-/// And one reply, over a new connection too.
+/// They have one reply as well, over a new connection too.
 #[tokio::test]
 async fn repeated_messages_have_one_effect() {
     let rig = Rig::start().await;
@@ -266,7 +266,7 @@ async fn sessions_need_hello_and_one_seller() {
     assert_eq!(wire.last_seq("a").await, 2);
 }
 
-/// Once the seller has closed its side.
+/// It ends once the seller has closed its side.
 #[tokio::test]
 async fn session_ends_after_last_reply() {
     let rig = Rig::start().await;
@@ -289,7 +289,7 @@ async fn session_ends_after_last_reply() {
     assert!(seqs.into_iter().eq(3..=102), "each is answered before the end");
 }
 
-/// From its first event.
+/// The session receives the order from its first event.
 #[tokio::test]
 async fn commands_make_session_follow_order() {
     let rig = Rig::start().await;

@@ -42,7 +42,7 @@ async fn idle_streams_deliver_at_once() {
         waits.push(begun.elapsed());
     }
     waits.sort();
-    // Half of the processor's own look at the clock, and far more than one sync.
+    // Half of the processor's own interval of checking the clock, and far more than one sync.
     assert!(waits[10] < Duration::from_millis(CLOCK_CHECK_MS / 2), "{waits:?}");
 }
 
@@ -94,7 +94,7 @@ async fn trackers_resume_only_their_own_list() {
     }
 }
 
-/// And they resume only in the list that they have read.
+/// They resume only in the list that they have read, too.
 #[tokio::test]
 async fn observers_read_only_named_incarnation() {
     let rig = Rig::start().await;
@@ -128,7 +128,7 @@ async fn disk_readers_receive_each_event_once() {
     wire.propose_many("a", 1_000).await;
     let mut behind = wire.observe("a").await;
     assert_eq!(behind.event().await.seq, 1);
-    // More comes in while it reads from the disk, and goes on from memory after that.
+    // More events arrive while it reads from the disk; after that it continues from memory.
     let more = (0..300).map(|n| submission("a", &format!("more-{n}"))).collect();
     assert_eq!(wire.submit(more).await.unwrap().accepted, 300);
     behind.through(1_302).await;
@@ -148,7 +148,7 @@ async fn observers_open_no_unknown_order() {
     assert_eq!(rig.orders().count(), 0, "to look opens nothing");
 }
 
-/// With the number of the list's last event.
+/// The refusal has the number of the list's last event.
 #[tokio::test]
 async fn cursors_beyond_end_are_refused() {
     let rig = Rig::start().await;

@@ -92,7 +92,7 @@ async fn stale_epoch_commands_are_refused() {
     assert_eq!(control.pause(pause(5)).await.unwrap().into_inner().seq, 3);
 }
 
-/// After a crash too.
+/// This outlives a crash.
 #[tokio::test]
 async fn higher_epoch_command_fences_lower_epoch() {
     let mut rig = Rig::start().await;
@@ -106,7 +106,7 @@ async fn higher_epoch_command_fences_lower_epoch() {
     assert_stale(&rig.wire().await, "a", (5, 6)).await;
 }
 
-/// An epoch that the journal did not take fences nobody, and is written with the next command.
+/// An epoch that the journal did not store fences nobody, and is written with the next command.
 #[tokio::test]
 async fn epochs_are_fenced_once_disk_has_room() {
     let disk = Disk::default();
@@ -141,7 +141,7 @@ async fn one_of_two_old_clients_wins() {
         let (first, second) = tokio::join!(one.follow(tracker(&id)), two.follow(tracker(&id)));
         let (mut first, mut second) = (first.unwrap(), second.unwrap());
         one.propose(&id, "p").await;
-        // Which of the two came last is the network's to say.
+        // The network decides which of the two came last.
         let (superseded, mut other) = tokio::select! {
             status = first.error() => (status, second),
             status = second.error() => (status, first),
@@ -153,13 +153,13 @@ async fn one_of_two_old_clients_wins() {
     }
 }
 
-/// Even when the newer one leaves.
+/// They stay superseded even when the newer one ends.
 #[tokio::test]
 async fn superseded_trackers_stay_superseded() {
     let rig = Rig::start().await;
     let (wire, other_wire) = (rig.wire().await, rig.wire().await);
     let mut stalled = wire.follow(of_epoch("a", 1)).await.unwrap();
-    // More than its window, so that it stands still at its number while it is not read.
+    // More than its window, so that it stalls at its number while it is not read.
     let note = "n".repeat(4_000);
     let many = (0..200).map(|n| {
         let mut submission = submission("a", &format!("p{n}"));
@@ -187,7 +187,7 @@ async fn opening_and_grant_share_one_write() {
     let disk = Disk::default();
     let rig = Rig::start_on(&disk).await;
     let wire = rig.wire().await;
-    // With a store's first write goes what only that one holds.
+    // A store's first write contains records of its own.
     drop(wire.track("first").await);
     let mut follow = wire.follow(of_epoch("a", 5)).await.unwrap();
     follow.through(2).await;

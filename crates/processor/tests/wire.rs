@@ -39,12 +39,12 @@ impl Wire {
         Ok(Follow { stream: response.into_inner(), last_seq })
     }
 
-    /// Tracks an order, which is opened if it is not.
+    /// Tracks an order; opens it where it is not open.
     pub(crate) async fn track(&self, id: &str) -> Follow {
         self.follow(tracker(id)).await.unwrap()
     }
 
-    /// Tracks a sealed order, which is opened if it is not.
+    /// Tracks a sealed order; opens it where it is not open.
     pub(crate) async fn track_sealed(&self, id: &str) -> Follow {
         let order = Some(v1::OrderSpec { sealed: true, ..v1::OrderSpec::default() });
         self.follow(v1::OrderStreamRequest { order, ..tracker(id) }).await.unwrap()

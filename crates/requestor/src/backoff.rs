@@ -1,5 +1,5 @@
 //! The back-off of a requestor's tries: with full jitter, so that ten thousand cut streams do not
-//! all come back at the same instant.
+//! all reconnect at the same instant.
 
 use std::time::Duration;
 

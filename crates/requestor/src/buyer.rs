@@ -1,6 +1,6 @@
-//! The buyers' commands on existing orders: each is stored, sent, and waited for a moment. The
-//! reply is success only when the command is in the order's list; a command that is not decided by
-//! then goes on by itself, and its outcome can be read under its key.
+//! The buyers' commands on existing orders: each is stored and sent, and its outcome awaited for a
+//! moment. The reply is success only when the command is in the order's list; a command that is not
+//! decided by then proceeds by itself, and its outcome can be read under its key.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +40,7 @@ impl Handle {
     ///
     /// # Errors
     /// When it is refused, here or by the processor; or when it is not known to be stored: then it
-    /// is disowned as soon as the store takes writes.
+    /// is disowned as soon as the store accepts writes.
     pub async fn follow_up(
         &self,
         key: OrderKey,
@@ -61,7 +61,7 @@ impl Handle {
     ///
     /// # Errors
     /// When it is refused, here or by the processor; or when it is not known to be stored: then it
-    /// is disowned as soon as the store takes writes.
+    /// is disowned as soon as the store accepts writes.
     pub async fn buyer_command(
         &self,
         key: OrderKey,
@@ -172,12 +172,12 @@ async fn store_follow_up(
     let request =
         EnqueueRequest { command, origin: Origin::Store, history, fallback_processor, permit };
     let receiver = shared.enqueue(&key, request);
-    // Only now: a repeated request must find it in the queue.
+    // Released only now: a repeated request must find it in the queue.
     drop(guard);
     Ok((id, CommandProgress::Pending(receiver)))
 }
 
-/// Refuses a command that cannot be taken now. One on an order that is not followed here takes a
+/// Refuses a command that cannot be accepted now. One on an order that is not followed here needs a
 /// permit.
 fn admit(shared: &RequestorState, key: &OrderKey) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
     shared.registry.check_command(key)?;
@@ -204,7 +204,7 @@ async fn store_command(
         Some(repeat) => buyers_key(repeat),
     };
     let command = Command { key: Some(id.clone()), ..Command::bare(body) };
-    // First of all, because the order may have ended by this very command.
+    // This comes first, because the order may have ended by this very command.
     if repeat.is_some()
         && let Some(progress) = find_repeated(&shared, &key, &guard.load()?, &command)?
     {

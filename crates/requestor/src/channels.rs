@@ -14,7 +14,7 @@ use orderstream_rpc::observe::RpcMetrics;
 use parking_lot::Mutex;
 
 /// Streams on every connection before another one is opened: two fifths of the number that our
-/// server takes, so that other servers take them too.
+/// server allows, so that other servers allow them too.
 const STREAMS_PER_CONNECTION: usize = 1_000;
 /// The most connections for streams to one processor.
 const LANES_MAX: usize = CLIENT_CONNECTIONS_MAX - 2;
@@ -67,7 +67,7 @@ pub(crate) fn check_url(url: &str) -> Result<(), Refusal> {
 }
 
 impl ChannelPool {
-    /// Makes the set without any connection. Each processor gets at least `per_processor`
+    /// Makes the pool without any connection. Each processor gets at least `per_processor`
     /// connections on first use, and at least one.
     pub(crate) fn new(
         per_processor: usize,

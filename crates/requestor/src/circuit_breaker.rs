@@ -4,9 +4,9 @@
 //! back.
 //!
 //! ```text
-//!              probing: one permit ──▶ tries ──▶ got through: opened
+//!              probing: one permit ──▶ tries ──▶ got through: closed
 //!   lost ──▶ waits ┤                                            │
-//!              opened ◀─────────────────────────────────────────┘
+//!              closed ◀─────────────────────────────────────────┘
 //! ```
 
 use orderstream_support::{Backoff, jitter};
@@ -83,7 +83,8 @@ impl CircuitBreaker {
         }
     }
 
-    /// Closes the circuit breaker, since an order got through: all waiting orders may try.
+    /// Closes the circuit breaker, since an order reached the processor: all waiting orders may
+    /// try.
     pub(crate) fn close(&self) {
         self.backoff.lock().reset();
         self.closed.notify_waiters();
@@ -116,7 +117,7 @@ mod tests {
 
     use super::*;
 
-    /// All the others connect soon after the probe got through.
+    /// All the others connect soon after the probe has succeeded.
     #[tokio::test(start_paused = true)]
     async fn one_order_probes_for_all() {
         const ORDERS: usize = 1_000;

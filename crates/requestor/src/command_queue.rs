@@ -4,7 +4,7 @@
 //! one.
 //!
 //! ```text
-//!   push ──▶ waits ──▶ at the front: sent, and sent again ──▶ settled: stored, replied, taken out
+//!   push ──▶ waits ──▶ at the front: sent, and sent again ──▶ settled: stored, replied, removed
 //! ```
 
 use std::collections::{BTreeMap, VecDeque};
@@ -45,13 +45,13 @@ pub(crate) enum SendHistory {
 pub(crate) struct EnqueueRequest {
     /// The command; without an incarnation it means the one that the processor has.
     pub(crate) command: Command,
-    /// The source that asked for the command.
+    /// The source of the command.
     pub(crate) origin: Origin,
     /// The record of former tries.
     pub(crate) history: SendHistory,
     /// The order's processor, used where nothing here follows the order.
     pub(crate) fallback_processor: Option<String>,
-    /// A slot among the commands on orders that are not followed; absent where the order is.
+    /// A permit for commands on orders that are not followed; absent where the order is followed.
     pub(crate) permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -174,7 +174,7 @@ impl CommandQueue {
         queued.outcome.send_replace(Some(outcome));
     }
 
-    /// Notes that the order's sending task ended, for any reason; the next push starts another.
+    /// Records that the order's sending task ended, for any reason; the next push starts another.
     pub(crate) fn sender_ended(&self, key: &OrderKey) {
         if let Some(order_commands) = self.orders.lock().get_mut(key) {
             order_commands.is_sending = false;
@@ -272,7 +272,7 @@ mod tests {
         assert_eq!(queue.push(&key, request("k1", Origin::Store)).1, SenderState::Stopped);
     }
 
-    /// The others are sent in the order in which they came.
+    /// The others are sent in the order in which they were queued.
     #[test]
     fn callers_commands_go_with_their_order() {
         let (queue, key) = (CommandQueue::default(), order());

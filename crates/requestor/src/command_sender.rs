@@ -113,11 +113,11 @@ async fn store_outcome(
     let Some(record) = outcome_record(command, refusal) else { return };
     let mut backoff = backoff();
     loop {
-        // The turn ends before the back-off, so that others can write meanwhile.
+        // The write guard is released before the back-off, so that others can write meanwhile.
         let stored = shared.store.write_guard(key).await.append(&record).await;
         let Err(error) = stored else { return };
         let order_req_id = key.order_req_id.as_str();
-        tracing::warn!(order_req_id, %error, "the reply to a command is not stored yet");
+        tracing::warn!(order_req_id, %error, "a command's outcome is not stored yet");
         tokio::time::sleep(backoff.next_wait()).await;
     }
 }
@@ -212,7 +212,7 @@ async fn deliver(
 struct SendAttempts {
     history: SendHistory,
     /// The number of tries while the processor failed each with a fault of its own; absent once any
-    /// of them may have been taken without a reply.
+    /// of them may have been accepted without a reply.
     faults: Option<u32>,
 }
 
@@ -222,10 +222,10 @@ impl SendAttempts {
     }
 
     /// Reports whether the refusal of the next try proves that the command is not in the order's
-    /// list and never will be. The order's owner checks the key before all else, so what it refuses
-    /// did not happen; but where its records cannot be read, the order is gone or the caller is not
-    /// allowed, a command that was sent before may have happened. A fault that recurs on every try
-    /// is the command's own.
+    /// list and never will be. The order's owner checks the key before all else, so a command that
+    /// it refuses had no effect; but where its records cannot be read, the order is gone or the
+    /// caller is not allowed, a command that was sent before may have had its effect. A fault that
+    /// recurs on every try is the command's own.
     fn settles(&mut self, refusal: &Refusal) -> bool {
         let is_fault = refusal.reason == Reason::Internal;
         self.faults = self.faults.filter(|_| is_fault).map(|faults| faults.saturating_add(1));
@@ -240,7 +240,7 @@ impl SendAttempts {
     }
 }
 
-/// Returns the outcome of a command that may have been taken by an order that its processor no
+/// Returns the outcome of a command that may have been accepted by an order that its processor no
 /// longer has.
 fn outcome_unknown(refusal: &Refusal) -> Refusal {
     let text = "the processor no longer has the order; whether the command was accepted before cannot be known";
@@ -310,7 +310,7 @@ mod tests {
         last
     }
 
-    /// A command that may have been taken is retried instead of refused.
+    /// A command that may have been accepted is retried instead of refused.
     #[test]
     fn processor_faults_settle_no_sent_command() {
         use Reason::{Internal, OrderEnded, Unreachable};

@@ -1,9 +1,10 @@
-//! Stores each order's state before buyers are shown it, so that a requestor that is killed takes
-//! nothing back. One list for all orders: the last record of an order counts. Nothing is written
-//! for an event that nobody reads, and all states that are read meanwhile go into one append.
+//! Stores each order's state before it is displayed to buyers, so that a requestor that is killed
+//! takes nothing back. One list for all orders: the last record of an order is current. Nothing is
+//! written for an event that nobody reads, and all states that are read meanwhile go into one
+//! append.
 //!
 //! ```text
-//!   read ──▶ wanted ──▶ append, sync ──▶ the tracker's `displayed` ──▶ reply
+//!   read ──▶ requested ──▶ append, sync ──▶ the tracker's `published` ──▶ reply
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,10 +28,10 @@ const RECORDS_PER_APPEND: usize = 1_000;
 const RECORDS_MAX: u64 = 20_000;
 /// The most records of a list for each order that is in it.
 const RECORDS_PER_ORDER: u64 = 2;
-/// The longest wait of a reader for the disk. Then the states that survive already are shown.
+/// The longest wait of a reader for the disk. Then the stored states are displayed.
 const KEEP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// An order as it was shown.
+/// An order's displayed state.
 #[derive(Serialize, Deserialize)]
 struct DisplayRecord<K, S> {
     #[serde(flatten)]
@@ -39,7 +40,7 @@ struct DisplayRecord<K, S> {
     displayed: S,
 }
 
-/// The states that were shown of orders before.
+/// The states of orders that were displayed before.
 pub(crate) type DisplayFloors = BTreeMap<OrderKey, Arc<PublishedView>>;
 
 /// The list that is written to.
@@ -52,7 +53,7 @@ struct ActiveDisplayList {
     /// yet.
     older: Vec<String>,
     /// The orders still to be copied into it from those; absent where this process did not begin
-    /// it, or it is whole.
+    /// it, or it is complete.
     uncopied: Option<Vec<OrderKey>>,
 }
 
@@ -62,7 +63,8 @@ impl ActiveDisplayList {
     }
 
     /// Begins the next list. From now on every record is written there, even if the copy of the old
-    /// lists is cut short: in the sequence in which lists are read, the last record is the newest.
+    /// lists is interrupted: in the sequence in which lists are read, the last record is the
+    /// newest.
     fn begin_next(&mut self, uncopied: Vec<OrderKey>) {
         let (number, mut older) = (self.number.saturating_add(1), std::mem::take(&mut self.older));
         older.push(self.name());
@@ -74,7 +76,7 @@ fn name(number: u64) -> String {
     format!("{LISTS}{number}")
 }
 
-/// The log of the shown states of all orders.
+/// The log of the displayed states of all orders.
 #[derive(Debug)]
 pub(crate) struct DisplayLog {
     lists: Arc<dyn Lists>,
@@ -84,8 +86,8 @@ pub(crate) struct DisplayLog {
 }
 
 impl DisplayLog {
-    /// Reads the states that were shown before. A damaged list is left out and stays as it is, with
-    /// a line in the log: the orders are read from the processors again.
+    /// Reads the states that were displayed before. A damaged list is left out and stays as it is,
+    /// with a line in the log: the orders are read from the processors again.
     ///
     /// # Errors
     /// When the store cannot be read at all.
@@ -96,7 +98,7 @@ impl DisplayLog {
         let (mut floors, mut is_damaged) = (DisplayFloors::new(), false);
         for number in &numbers {
             if let Err(error) = read(&*lists, &name(*number), &mut floors) {
-                tracing::error!(number, %error, "what was shown of orders is left out");
+                tracing::error!(number, %error, "a damaged list of displayed orders is left out");
                 is_damaged = true;
             }
         }
@@ -113,7 +115,7 @@ impl DisplayLog {
         Ok((Self { lists, requested, list }, floors))
     }
 
-    /// Stores the states to show of these orders. They may be shown once this returns.
+    /// Stores the states to display of these orders. They may be displayed once this returns.
     ///
     /// # Errors
     /// When they could not be stored, or not in time.
@@ -164,7 +166,7 @@ impl DisplayLog {
             list.begin_next(keys);
         }
         if let Err(error) = self.finish_copy(list, registry).await {
-            tracing::warn!(%error, "what was shown of orders takes more room than it needs");
+            tracing::warn!(%error, "the displayed states of orders are not compacted yet");
         }
     }
 
@@ -189,8 +191,8 @@ impl DisplayLog {
         Ok(())
     }
 
-    /// Copies the states that count into a list that was begun, from where the copy was left, and
-    /// removes the old lists once all of it is there.
+    /// Copies the current states into a list that was begun, from where the copy stopped, and
+    /// removes the old lists once the copy is complete.
     async fn finish_copy(
         &self,
         list: &mut ActiveDisplayList,
@@ -260,7 +262,7 @@ mod tests {
         assert_eq!(name(4), "requestor/shown/4");
     }
 
-    /// Lists of which one fails to take a record, once, after `remaining_appends` appends, and cannot be
+    /// Lists of which one fails an append, once, after `remaining_appends` appends, and cannot be
     /// removed.
     #[derive(Debug)]
     struct FailingLists {
@@ -312,7 +314,7 @@ mod tests {
         (OrderKey::new("", id).unwrap(), Arc::new(displayed))
     }
 
-    /// Tracks an order, so that its shown state counts.
+    /// Tracks an order, so that its displayed state is copied.
     fn track(registry: &Registry, id: &str) {
         let assignment = Assignment {
             key: OrderKey::new("", id).unwrap(),
@@ -401,7 +403,7 @@ mod tests {
         let mut expected = all(epoch);
         expected[0] = part("o0000", epoch + 1);
         assert!(floors(Arc::clone(&lists) as Arc<dyn Lists>) == expected, "nothing goes back");
-        // The next time all of it goes well.
+        // The next copy succeeds.
         append(vec![part("o0001", epoch + 1)]).await;
         expected[1] = part("o0001", epoch + 1);
         assert!(floors(Arc::clone(&lists) as Arc<dyn Lists>) == expected, "nothing goes back");

@@ -1,4 +1,4 @@
-//! A processor for tests: the core's own machine in memory, behind the real wire.
+//! A processor for tests: the core's own state machine in memory, behind the real protocol.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -54,7 +54,7 @@ pub(crate) enum Gate {
     Open,
     /// Commands are decided, and their replies held back.
     Mute,
-    /// Commands are decided, and their replies are lost on the way.
+    /// Commands are decided, and their replies are lost in transit.
     Lost,
     /// Nothing is decided, as in a process that is stopped.
     Shut,
@@ -130,7 +130,7 @@ impl FakeProcessor {
         self.state.commands_received.load(Ordering::SeqCst)
     }
 
-    /// Runs a command of somebody else on an order.
+    /// Runs another caller's command on an order.
     pub(crate) fn run_rival_command(
         &self,
         key: &OrderKey,

@@ -32,7 +32,8 @@ enum StreamEnd {
     Fenced(String, Option<Epoch>),
     /// Broken; the stream is opened again after this time.
     Retry(String, Duration),
-    /// The processor cannot be reached; the stream is opened again once an order got through.
+    /// The processor cannot be reached; the stream is opened again once another order has reached
+    /// it.
     Unreachable(String),
 }
 
@@ -74,7 +75,7 @@ impl Drop for FollowerTask {
 }
 
 /// Follows one order until its end, or until its task is stopped. Ten thousand of these wait at
-/// once: what is needed only while something happens is on the heap, and given back.
+/// once: the memory that is needed only while something happens is on the heap, and freed.
 #[allow(clippy::manual_async_fn, reason = "one of these holds the order twice: given, and used")]
 pub(crate) fn follow(order: FollowerTask) -> impl Future<Output = ()> + Send {
     async move {
@@ -143,7 +144,7 @@ async fn handle_end(order: &FollowerTask, end: StreamEnd) -> ReopenDecision {
             ReopenDecision::Open(None)
         }
         StreamEnd::Unreachable(reason) => {
-            tracing::info!(order_req_id, reason, "the order's processor is not reached");
+            tracing::info!(order_req_id, reason, "the order's processor is unreachable");
             order.step(TrackerInput::Disconnected { reason });
             ReopenDecision::Open(wait_for_permit(order).await)
         }
@@ -168,9 +169,9 @@ async fn finish_order(shared: &RequestorState, key: &OrderKey) {
     shared.remove_evicted().await;
 }
 
-/// Stores the end of an order that the store holds, with the order as it is shown then.
+/// Stores the end of an order that the store holds, with the order as it is displayed from then on.
 async fn store_end(shared: &RequestorState, key: &OrderKey) -> Result<(), StoreError> {
-    // In the order's turn, so that no follow-up is counted in between.
+    // Under the order's write guard, so that no follow-up is counted in between.
     let mut guard = shared.store.write_guard(key).await;
     let last = shared.registry.get_order(key).and_then(|snapshot| snapshot.next_published());
     let phase = last.as_ref().and_then(|last| last.ended);
@@ -201,7 +202,7 @@ async fn open_throttled(
     let breaker = order.shared.circuit_breakers.of(&processor);
     let opening = breaker.acquire_opening();
     tokio::pin!(opening);
-    // A turn is not kept either while earlier openings hang.
+    // The permit is not held while earlier openings hang.
     let (place, permit) = match tokio::time::timeout(PROBE_TIMEOUT, &mut opening).await {
         Ok(opening) => (opening, permit),
         Err(_) => {

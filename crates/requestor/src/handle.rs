@@ -70,7 +70,7 @@ impl Handle {
     ///
     /// # Errors
     /// When it is refused, or not known to be stored; then it is disowned as soon as the store
-    /// takes writes.
+    /// accepts writes.
     pub async fn initiate(
         &self,
         key: OrderKey,
@@ -145,7 +145,7 @@ async fn initiate(
         }
     };
     if let Err(refusal) = shared.ensure(assignment(*submission, shared.epoch), Origin::Store) {
-        // It is stored all the same: this requestor stops, and the next start follows the order.
+        // It is stored nevertheless: this requestor stops, and the next start follows the order.
         tracing::info!(order_req_id = %key.order_req_id, %refusal, "the order is not followed yet");
     }
     drop((reservation, guard));
@@ -218,7 +218,7 @@ impl Buyer for Handle {
     fn tracked<'a>(&'a self, keys: &'a [OrderKey]) -> ViewFuture<'a, Vec<BuyerOrderView>> {
         Box::pin(async move {
             if let Err(error) = self.shared.persist(keys).await {
-                tracing::warn!(%error, "orders are shown as they were shown before");
+                tracing::warn!(%error, "orders are displayed in their last stored state");
             }
             self.shared.registry.tracked(keys)
         })

@@ -1,4 +1,4 @@
-//! The requestor's metrics. No label takes a user's value.
+//! The requestor's metrics. No label ever holds a user's value.
 
 use orderstream_support::Register;
 use prometheus::{Histogram, IntCounter, IntGauge, Registry};

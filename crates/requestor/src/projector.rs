@@ -1,9 +1,8 @@
-//! Projects the orders' lists of events to where others read them (`core::port::OrderProjection`).
+//! Projects the orders' lists of events to a store for others (`core::port::OrderProjection`).
 //!
 //! One task for all orders. Events wake it with the order's key only; it reads the order's list
-//! after the cursor that the projection keeps, and projects the new events. No stream, command or
-//! reply waits for it, and a sweep finds again what it was woken for, so it may be late and loses
-//! nothing.
+//! after the cursor that the projection stores, and projects the new events. No stream, command or
+//! reply waits for it, and a sweep finds what a wake missed, so it may be late and loses nothing.
 
 mod metrics;
 mod pass;
@@ -34,9 +33,9 @@ use queue::ProjectionQueue;
 pub use metrics::ProjectionMetrics;
 pub(crate) use queue::ListLocation;
 
-/// The most orders in work at once, while the projection is reached.
+/// The most orders being projected at once, while the projection is reachable.
 const PASSES_MAX: usize = 16;
-/// The longest back-off before a projection that is not reached is tried again.
+/// The longest back-off before an unreachable projection is tried again.
 const PROJECTION_WAIT_MAX: Duration = Duration::from_secs(10);
 /// The shortest time between two comparisons of all lists; the longest is half as much again.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
@@ -88,14 +87,14 @@ impl Projector {
         self.mark(key, None);
     }
 
-    /// Stores the place of the list of an order that is no longer followed, where the order waits
-    /// or is in work.
+    /// Stores the location of the list of an order that is no longer followed, where the order
+    /// waits or is being projected.
     pub(crate) fn set_location(&self, key: &OrderKey, location: &ListLocation) {
         self.queue.lock().set_location(key, location);
     }
 
-    /// Marks the order, which has events that are not projected; `location` is the place of its list
-    /// where nobody follows it.
+    /// Marks the order, which has events that are not projected; `location` is the location of its
+    /// list where nobody follows it.
     pub(crate) fn mark(&self, key: &OrderKey, location: Option<ListLocation>) {
         let waiting = {
             let mut queue = self.queue.lock();
@@ -118,7 +117,7 @@ impl Projector {
         self.metrics.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
     }
 
-    /// Asks the projection, and reports when it went away or came back.
+    /// Calls the projection, and reports when it becomes unreachable or reachable again.
     async fn call<T>(&self, request: ProjectionFuture<'_, T>) -> Result<T, ProjectionError> {
         let result = request.await;
         let unavailable = match &result {
@@ -129,12 +128,12 @@ impl Projector {
         match (was_down, unavailable) {
             (false, Some(reason)) => {
                 self.metrics.down.set(1);
-                tracing::warn!(reason, "the order projection is not reached; it will be late");
+                tracing::warn!(reason, "the order projection is unreachable; it will be late");
             }
             (true, None) => {
                 self.metrics.down.set(0);
-                tracing::info!("the order projection is reached again");
-                // Its content may differ from before: it may have been wiped, or restored.
+                tracing::info!("the order projection is reachable again");
+                // Its content may differ from before: it may have been deleted, or restored.
                 self.request_sweep();
             }
             (true, Some(_)) | (false, None) => {}
@@ -147,12 +146,12 @@ impl Projector {
         self.sweep.notify_one();
     }
 
-    /// Clears the request for a sweep as one begins; a request from now on asks for another.
+    /// Clears the request for a sweep as one begins; a request from now on causes another one.
     fn clear_sweep_request(&self) {
         self.sweep_requested.store(false, Ordering::Release);
     }
 
-    /// Works until the requestor stops.
+    /// Runs until the requestor stops.
     pub(crate) async fn run(self: Arc<Self>, shared: Arc<RequestorState>) {
         tokio::select! {
             () = shared.cancel.cancelled() => {}
@@ -161,7 +160,7 @@ impl Projector {
         }
         let waiting = self.len();
         if let Err(error) = self.store.close().await {
-            tracing::debug!(%error, "the order projection did not say goodbye");
+            tracing::debug!(%error, "the order projection was not closed");
         }
         tracing::info!(waiting, "the order projection has stopped");
     }
@@ -187,7 +186,7 @@ impl Projector {
         loop {
             let now = Instant::now();
             let is_backing_off = not_before.is_some_and(|due| due > now);
-            // While the projection is not reached, a single order probes it.
+            // While the projection is unreachable, a single order probes it.
             let capacity = if not_before.is_some() { 1 } else { PASSES_MAX };
             while !is_backing_off && running.len() < capacity {
                 let Some(task) = self.queue.lock().next(now) else { break };

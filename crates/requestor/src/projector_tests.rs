@@ -1,4 +1,4 @@
-//! The projection beside a requestor: late after an outage, and never short of an event.
+//! Tests of the projection beside a requestor: it may be late after an outage, and misses no event.
 
 use std::collections::BTreeMap;
 
@@ -219,7 +219,7 @@ async fn wiped_projections_are_rebuilt() {
     }
 }
 
-/// As after an old copy of a processor's disk was restored.
+/// A list falls behind when an old copy of a processor's disk is restored.
 #[tokio::test]
 async fn projections_ahead_of_lists_are_rebuilt() {
     let mut rig = Rig::start().await;
@@ -235,8 +235,8 @@ async fn projections_ahead_of_lists_are_rebuilt() {
     rig.until_equal(&key(1), 2).await;
 }
 
-/// A controller stops following an order as soon as its end is shown, however late the projection
-/// is.
+/// A controller stops following an order as soon as its end is published, however late the
+/// projection is.
 #[tokio::test]
 async fn unfollowed_orders_are_projected_whole() {
     let rig = Rig::start().await;

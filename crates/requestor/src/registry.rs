@@ -1,5 +1,5 @@
 //! The order tracker: the followed orders, and the state of each. One owner of one map; every
-//! section under its lock is short and none waits for anything.
+//! section under its lock is short, and none waits.
 
 mod displayed;
 mod entry;
@@ -83,13 +83,13 @@ struct RegistryState {
     over: usize,
     /// Ended orders that are removed here, and not in the store yet.
     evicted: Vec<OrderKey>,
-    /// The states that former processes showed, of orders that were not added since.
+    /// The states that former processes displayed, of orders that were not added since.
     floors: DisplayFloors,
     active: usize,
     /// The number of orders that are being stored, and are not in the map yet.
     reserved: usize,
     last_generation: u64,
-    /// The processors' URLs, each held once.
+    /// The processors' URLs, each stored once.
     processors: BTreeSet<Arc<str>>,
     names: SellerInterner,
     /// Set once no more tasks may start.
@@ -158,8 +158,8 @@ impl Registry {
         self.orders.lock().map.get(key).is_some_and(|entry| entry.stored != StoredExtent::Nothing)
     }
 
-    /// Gets or makes the order, in one step: of any number of callers at the same instant, one gets
-    /// [`AddOrderResult::Start`]. A new incarnation replaces the old one.
+    /// Gets or creates the order, in one step: of any number of callers at the same instant, one
+    /// gets [`AddOrderResult::Start`]. A new incarnation replaces the old one.
     pub(crate) fn add_order(
         &self,
         assignment: Assignment,
@@ -244,7 +244,7 @@ impl Registry {
         choices.iter_mut().for_each(|choice| orders.names.intern(&mut choice.seller));
     }
 
-    /// Returns the one text of a processor's URL.
+    /// Returns the shared text of a processor's URL.
     pub(crate) fn intern_url(&self, processor: &str) -> Arc<str> {
         self.orders.lock().intern_processor(processor)
     }
@@ -270,7 +270,7 @@ impl Registry {
         Some((entry.assignment(key), (entry.tracker.resume_after(), at)))
     }
 
-    /// Returns the place of the order's list, and the last event known of it.
+    /// Returns the location of the order's list, and the last event known of it.
     pub(crate) fn list_location(&self, key: &OrderKey) -> Option<ListLocation> {
         self.orders.lock().map.get(key).map(|entry| entry.list_location())
     }
@@ -339,7 +339,7 @@ impl Registry {
         output
     }
 
-    /// Notes that the order's task has ended, for any reason: nothing of it stays active.
+    /// Records that the order's task has ended, for any reason: nothing of it stays active.
     pub(crate) fn task_ended(&self, now: Timestamp, key: &OrderKey, generation: u64) {
         if self.is_up(key, generation) {
             self.mark_inactive(now, key, generation, "the stream's task ended".to_owned());
@@ -369,7 +369,7 @@ impl Registry {
     }
 
     /// Ends the task that follows this incarnation of the order, and removes the order here;
-    /// returns the place of its list, if the order was here.
+    /// returns the location of its list, if the order was here.
     pub(crate) fn remove_order(
         &self,
         key: &OrderKey,
@@ -394,10 +394,10 @@ impl Registry {
         }
     }
 
-    /// Reserves room for an order that is about to be stored.
+    /// Reserves capacity for an order that is about to be stored.
     ///
     /// # Errors
-    /// When no more orders fit.
+    /// When no more orders are allowed.
     pub(crate) fn reserve(&self) -> Result<OrderReservation<'_>, Refusal> {
         let mut orders = self.orders.lock();
         self.check_capacity(&orders)?;

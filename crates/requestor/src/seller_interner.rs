@@ -1,10 +1,10 @@
-//! The sellers' names, each held once, however many orders invite the seller.
+//! The sellers' names, each stored once, however many orders invite the seller.
 
 use std::collections::HashSet;
 
 use orderstream_core::SellerId;
 
-/// The number of names held before unused ones are first removed.
+/// The number of stored names before unused ones are first removed.
 const PURGE_MIN: usize = 1_024;
 
 /// The names that the orders share.

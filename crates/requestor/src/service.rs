@@ -1,4 +1,4 @@
-//! Starts a requestor, takes up the orders and commands of a former one, and ends it.
+//! Starts a requestor, resumes the orders and commands of a former one, and ends it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,8 +56,8 @@ pub struct Parts {
 pub struct Requestor;
 
 impl Requestor {
-    /// Counts this start, durably, then takes up every order that has not ended. A state that was
-    /// shown of an order is shown again from then on.
+    /// Counts this start, durably, then resumes every order that has not ended. The displayed state
+    /// of an order is displayed again from then on.
     ///
     /// # Errors
     /// When the store cannot be used, or the metrics are registered already.
@@ -104,7 +104,7 @@ impl Requestor {
         shared.tasks.spawn(async move {
             ending.cancel.cancelled().await;
             let orders = ending.registry.close();
-            tracing::info!(orders, "the requestor follows its orders no longer");
+            tracing::info!(orders, "the requestor no longer follows its orders");
         });
         shared.registry.set_floors(floors);
         ended.into_iter().for_each(|order| shared.registry.add_ended(order));
@@ -115,7 +115,7 @@ impl Requestor {
         for (key, stored) in open {
             resume_order(&shared, &key, &stored);
         }
-        tracing::info!(epoch = epoch.0, orders, "the requestor follows what it finds");
+        tracing::info!(epoch = epoch.0, orders, "the requestor follows the stored orders");
         Ok((Handle { shared: Arc::clone(&shared) }, Service { shared }))
     }
 }
@@ -139,21 +139,21 @@ fn resume_order(shared: &Arc<RequestorState>, key: &OrderKey, stored: &store::St
     }
 }
 
-/// The requestor at work.
+/// A running requestor.
 #[derive(Debug)]
 pub struct Service {
     shared: Arc<RequestorState>,
 }
 
 impl Service {
-    /// Works until the shutdown token is cancelled, then ends every stream.
+    /// Runs until the shutdown token is cancelled, then ends every stream.
     ///
     /// # Errors
     /// None at present; failures are retried.
     pub async fn run(self) -> Result<(), Error> {
         self.shared.cancel.cancelled().await;
         if tokio::time::timeout(STOP_TIMEOUT, self.persist_all()).await.is_err() {
-            tracing::warn!("not all orders' last state is kept; it is read again");
+            tracing::warn!("not every order's last state is stored; the rest is read again");
         }
         self.shared.tasks.close();
         if tokio::time::timeout(STOP_TIMEOUT, self.shared.tasks.wait()).await.is_err() {
@@ -169,7 +169,7 @@ impl Service {
         let keys = self.shared.registry.counts().tracked;
         for keys in keys.chunks(PERSIST_BATCH_ORDERS) {
             if let Err(error) = self.shared.persist(keys).await {
-                tracing::warn!(%error, "the orders' last state is not kept; it is read again");
+                tracing::warn!(%error, "the orders' last state is not stored, and is read again");
                 return;
             }
         }

@@ -188,7 +188,7 @@ impl RequestorState {
     }
 
     /// Stops following this incarnation of the order. Its events that wait to be projected are
-    /// projected all the same.
+    /// still projected.
     pub(crate) fn stop_following(&self, key: &OrderKey, incarnation: &Incarnation) {
         self.commands.drop_caller_commands(key, incarnation);
         let Some(projector) = &self.projector else {
@@ -201,16 +201,16 @@ impl RequestorState {
             projector.set_location(key, location);
         }
         let last = self.registry.remove_order(key, incarnation);
-        // An event that came in between was marked without a place.
+        // An event that arrived in between was marked without a location.
         if last.is_some() && last != before {
             projector.mark(key, last);
         }
     }
 
-    /// Makes the states to show of these orders outlive this process, before they are shown.
+    /// Makes the states to display of these orders outlive this process, before they are displayed.
     ///
     /// # Errors
-    /// When they do not, or not in time; the orders are shown then as they were stored before.
+    /// When they do not, or not in time; the orders are then displayed as they were stored before.
     pub(crate) async fn persist(&self, keys: &[OrderKey]) -> Result<(), StoreError> {
         self.display_log.persist(&self.registry, keys).await
     }

@@ -48,7 +48,7 @@ const STARTS_LISTS_MAX: usize = 16;
 /// The prefix of the names of all orders' lists.
 const ORDERS: &str = "requestor/orders/";
 /// The most commands that are stored of one order: twice as many as follow-ups that its processor
-/// takes. Commands that end the order are taken up to twice this number.
+/// accepts. Commands that end the order are accepted up to twice this number.
 pub(crate) const STORED_COMMANDS_MAX: u64 = 2 * FOLLOW_UPS_MAX as u64;
 /// The most orders that may be written at once.
 const LANES: usize = 256;
@@ -113,7 +113,8 @@ pub trait Lists: Send + Sync + fmt::Debug + 'static {
         Ok(u64::try_from(self.read(list)?.len()).unwrap_or(u64::MAX))
     }
 
-    /// Reports whether the store is so damaged that it takes no write until an operator has acted.
+    /// Reports whether the store is so damaged that it accepts no write until an operator has
+    /// acted.
     fn is_read_only(&self) -> bool {
         false
     }
@@ -132,7 +133,7 @@ pub struct StoredOrder {
     pub follow_ups: Vec<FollowUpId>,
     /// The phase in which the order ended; absent before its end.
     pub ended: Option<Phase>,
-    /// The order as it is shown since its end; absent where a former version wrote the end.
+    /// The order as it is displayed since its end; absent where a former version wrote the end.
     pub last: Option<Box<PublishedView>>,
     /// The number of the list's records.
     pub len: u64,
@@ -197,7 +198,7 @@ impl StoredOrder {
         self.open_commands.retain(|command| !matches_command(command, key, incarnation));
     }
 
-    /// Folds a whole list, without the records that do not count.
+    /// Folds a whole list, without the disowned records.
     fn fold(records: Vec<OrderRecord>, mut disowned: BTreeSet<u64>) -> Self {
         for (number, record) in (1..).zip(&records) {
             if let OrderRecord::Disowned { records } = record {
@@ -274,7 +275,7 @@ impl OrderStore {
 
     /// Stores that a requestor starts, durably, and returns its epoch: one more than the starts
     /// before. Where a list of starts is damaged, the next list continues from its length as far as
-    /// it is known. A store that is read-only takes no command, and counts the start for this
+    /// it is known. A store that is read-only accepts no command, and counts the start for this
     /// process alone.
     ///
     /// # Errors
@@ -298,7 +299,7 @@ impl OrderStore {
         Err(StoreError::Damaged("every list of starts is damaged".to_owned()))
     }
 
-    /// Waits for the order's turn to write.
+    /// Waits for the exclusive right to write the order's list.
     pub async fn write_guard(&self, key: &OrderKey) -> OrderWriteGuard<'_> {
         let lanes = u64::try_from(LANES).unwrap_or(1);
         let lane = usize::try_from(order_hash(key) % lanes).unwrap_or(0);

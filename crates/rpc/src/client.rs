@@ -1,4 +1,4 @@
-//! Clients: a few lazily opened HTTP/2 connections, each inside the layers of a client.
+//! Clients: a few lazily opened HTTP/2 connections, each wrapped in a client's layers.
 
 use std::fmt::Debug;
 use std::io;
@@ -28,22 +28,22 @@ use crate::v1::order_streaming_service_client::OrderStreamingServiceClient;
 /// The port of a URL that does not name one.
 const HTTP_PORT: u16 = 80;
 
-/// The bytes of one connection, in both directions.
+/// The byte stream of one connection, in both directions.
 pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
-/// A connection that is being made.
+/// A connection that is being established.
 pub type DialFuture = Pin<Box<dyn Future<Output = io::Result<Box<dyn ByteStream>>> + Send>>;
 
-/// Makes the connections that calls go over.
+/// Establishes the connections for calls.
 pub trait Dialer: Send + Sync + Debug + 'static {
-    /// Connects to the server with this URL, of which `uri` has the host and the port.
+    /// Connects to the server with this URL; `uri` has its host and port.
     fn dial(&self, url: &str, uri: &Uri) -> DialFuture;
 }
 
-/// Connects over TCP to the address that `ProcessorAddresses` has for the server at that moment, or to the
-/// URL's host if it has none.
+/// Connects over TCP to the current address of the server in `ProcessorAddresses`, or to the URL's
+/// host if it has none.
 #[derive(Clone, Debug)]
 pub struct TcpDialer(pub Arc<dyn ProcessorAddresses>);
 
@@ -54,7 +54,7 @@ impl Dialer for TcpDialer {
     }
 }
 
-/// A channel inside all layers of a client.
+/// A channel wrapped in a client's layers.
 pub type ClientStack<C = Channel> = LogService<MetricsService<BoundaryService<AnyBody<C>>>>;
 
 /// Connections to one server. Cheap to clone; all clones share the connections.
@@ -65,12 +65,13 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// Returns connection number `index`, modulo their number: for callers that stay on one.
+    /// Returns connection `index` modulo the number of connections, for callers that stay on one
+    /// connection.
     pub fn nth(&self, index: usize) -> ClientStack {
         self.stacks[index % self.stacks.len()].clone()
     }
 
-    /// Returns the next connection in turn. A client that is made from it stays on that connection.
+    /// Returns the connections in turn. A client created from one stays on that connection.
     pub fn channel(&self) -> ClientStack {
         let index = self.next.fetch_add(1, Ordering::Relaxed) % self.stacks.len();
         self.stacks[index].clone()
@@ -93,8 +94,8 @@ impl Connections {
 }
 
 /// Prepares `connections` connections (1 to [`limits::CLIENT_CONNECTIONS_MAX`]) to a URL such as
-/// `http://127.0.0.1:50051`. Each connects with its first call, and reconnects after it broke. Must
-/// be called inside a Tokio runtime.
+/// `http://127.0.0.1:50051`. Each connects with its first call, and reconnects after an
+/// interruption. Must be called inside a Tokio runtime.
 ///
 /// # Errors
 /// When the URL is not valid.
@@ -106,8 +107,8 @@ pub fn connect(
     connect_at(url, connections, metrics, &(Arc::new(DnsAddresses) as Arc<dyn ProcessorAddresses>))
 }
 
-/// Prepares connections as [`connect`] does. Each one goes to the address that `addresses` has for
-/// the server at that moment, or to the URL's host if it has none.
+/// Prepares connections as [`connect`] does. Each connects to the current address of the server in
+/// `addresses`, or to the URL's host if it has none.
 ///
 /// # Errors
 /// When the URL is not valid.
@@ -121,7 +122,7 @@ pub fn connect_at(
     connect_over(url, connections, metrics, &dialer)
 }
 
-/// Prepares connections as [`connect`] does, over connections that `dialer` makes.
+/// Prepares connections as [`connect`] does, established by `dialer`.
 ///
 /// # Errors
 /// When the URL is not valid.
@@ -179,12 +180,12 @@ pub fn endpoint(url: &str) -> Result<Endpoint, tonic::transport::Error> {
         .buffer_size(limits::CLIENT_QUEUE_LEN_MAX))
 }
 
-/// Puts all layers of a client around a channel.
+/// Wraps a channel in a client's layers.
 pub fn stack<C>(channel: C, metrics: &Arc<RpcMetrics>) -> ClientStack<C> {
     client_layers(metrics).layer(AnyBody { inner: channel })
 }
 
-/// Returns a client of the streaming service with the limits of a message; accepts zstd.
+/// Returns a client of the streaming service with the message limits set; accepts zstd.
 pub fn streaming(channel: ClientStack) -> OrderStreamingServiceClient<ClientStack> {
     OrderStreamingServiceClient::new(channel)
         .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
@@ -192,7 +193,7 @@ pub fn streaming(channel: ClientStack) -> OrderStreamingServiceClient<ClientStac
         .accept_compressed(CompressionEncoding::Zstd)
 }
 
-/// Returns a client of the non-streaming service with the limits of a message; accepts zstd.
+/// Returns a client of the non-streaming service with the message limits set; accepts zstd.
 pub fn non_streaming(channel: ClientStack) -> OrderNonStreamingServiceClient<ClientStack> {
     OrderNonStreamingServiceClient::new(channel)
         .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
@@ -200,7 +201,7 @@ pub fn non_streaming(channel: ClientStack) -> OrderNonStreamingServiceClient<Cli
         .accept_compressed(CompressionEncoding::Zstd)
 }
 
-/// Returns a client of the control service with the limits of a message; accepts zstd.
+/// Returns a client of the control service with the message limits set; accepts zstd.
 pub fn control(channel: ClientStack) -> OrderControlServiceClient<ClientStack> {
     OrderControlServiceClient::new(channel)
         .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
@@ -208,7 +209,7 @@ pub fn control(channel: ClientStack) -> OrderControlServiceClient<ClientStack> {
         .accept_compressed(CompressionEncoding::Zstd)
 }
 
-/// A channel for requests with any body, which it converts to the one that the channel takes.
+/// A channel for requests with any body type, which it converts to the channel's type.
 #[derive(Clone, Debug)]
 pub struct AnyBody<C> {
     inner: C,

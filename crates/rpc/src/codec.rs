@@ -1,6 +1,6 @@
-//! The codec of our services: prost with small buffers. The default allocates 8 KiB for each
-//! direction of each call, twice where responses may be compressed. Ten thousand idle streams would
-//! hold a hundred megabytes of it; an event takes half a kilobyte.
+//! The codec of our services: prost with small buffers. The default codec allocates 8 KiB for each
+//! direction of each call, and twice that if responses may be compressed. Ten thousand idle streams
+//! would hold a hundred megabytes of buffers; an event takes half a kilobyte.
 
 use std::marker::PhantomData;
 
@@ -8,9 +8,9 @@ use prost::Message;
 use tonic::codec::{BufferSettings, Codec};
 use tonic_prost::ProstCodec;
 
-/// Bytes that a call allocates at first in each direction; larger messages make it grow.
+/// The initial size of a call's buffer in each direction, bytes; it grows for larger messages.
 const BUFFER_BYTES: usize = 512;
-/// Bytes of messages that are put into one frame before it is sent (tonic's default).
+/// Bytes of messages that are collected before they are sent (tonic's default).
 const YIELD_BYTES: usize = 32 * 1_024;
 
 /// Encodes `T` and decodes `U`.

@@ -1,4 +1,4 @@
-//! Conversions between the wire's lenient messages and core's strict types. Only these modules know
+//! Conversions between the lenient wire messages and core's strict types. Only these modules use
 //! both.
 
 mod command;
@@ -24,7 +24,7 @@ pub fn timestamp_to_wire(at: Timestamp) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds, nanos: millis.saturating_mul(1_000_000) }
 }
 
-/// Converts a wire time to milliseconds since 1970; fractions of a millisecond are cut off.
+/// Converts a wire time to milliseconds since 1970; fractions of a millisecond are dropped.
 pub fn timestamp_from_wire(at: &prost_types::Timestamp) -> Timestamp {
     Timestamp(at.seconds.saturating_mul(1_000).saturating_add(i64::from(at.nanos) / 1_000_000))
 }

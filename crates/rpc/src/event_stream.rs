@@ -1,12 +1,12 @@
-//! An order's event stream, as a tracker reads it. A requestor has ten thousand of these open, and
-//! nearly all are idle: an idle one holds its body and nothing else. tonic's own reader keeps a
-//! buffer of half a kilobyte for as long as the stream is open.
+//! A reader of an order's event stream, for trackers. A requestor has ten thousand of these open,
+//! nearly all of them idle: an idle one holds only its body. tonic's own reader holds a buffer of
+//! half a kilobyte for as long as the stream is open.
 //!
 //! ```text
-//!   frame ──▶ held: messages that are whole are read from where they came
-//!               │ the beginning of one
+//!   frame ──▶ buffered: complete messages are decoded in place
+//!               │ the beginning of a message
 //!               ▼
-//!            partial ── the rest came ──▶ held
+//!            partial ── the rest arrived ──▶ buffered
 //! ```
 
 use std::future::poll_fn;
@@ -28,16 +28,16 @@ use crate::v1;
 
 /// The path of the method.
 const PATH: &str = "/orderstream.v1.OrderStreamingService/ProcessOrderStream";
-/// The bytes before a message: a flag, set where it is compressed, and its length.
+/// The length of a message's prefix: a flag, set if it is compressed, and its length.
 const PREFIX_BYTES: usize = 5;
 
-/// The body of a response through all layers of a client.
+/// A response's body, wrapped in a client's layers.
 type Body = LogBody<ObservedBody<GuardedBody<tonic::body::Body>>>;
 
 /// The events of one order, as they arrive.
 #[derive(Debug)]
 pub struct TrackerStream {
-    /// Absent after the end.
+    /// The response's body; absent after the end.
     body: Option<Body>,
     messages: MessageParser,
 }
@@ -46,7 +46,7 @@ impl TrackerStream {
     /// Calls `ProcessOrderStream`, with the W3C trace context that the call belongs to.
     ///
     /// # Errors
-    /// The status with which the call was refused, or failed.
+    /// The status with which the call was refused or failed.
     pub async fn open(
         mut channel: ClientStack,
         request: &v1::OrderStreamRequest,
@@ -60,7 +60,7 @@ impl TrackerStream {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         traceparent.into_iter().for_each(|parent| drop(headers.insert("traceparent", parent)));
-        // The layers turn every error into a status.
+        // The layers convert every error to a status.
         let Ok(ready) = ServiceExt::<Request<Full<Bytes>>>::ready(&mut channel).await;
         let Ok(response) = ready.call(call).await;
         let (head, body) = response.into_parts();
@@ -76,7 +76,7 @@ impl TrackerStream {
     /// Returns the next message; `None` when the server ended the stream.
     ///
     /// # Errors
-    /// The status with which the stream ended; nothing comes after it.
+    /// The status with which the stream ended; no message follows it.
     pub async fn message(&mut self) -> Result<Option<v1::OrderStreamResponse>, Status> {
         poll_fn(|cx| self.poll_message(cx)).await
     }
@@ -114,7 +114,7 @@ impl TrackerStream {
     }
 }
 
-/// Returns the end of a call, as its trailers have it.
+/// Returns the result of a call from its trailers.
 fn trailers_result(trailers: &HeaderMap) -> Result<(), Status> {
     match Status::from_header_map(trailers) {
         Some(status) if status.code() == Code::Ok => Ok(()),
@@ -129,7 +129,7 @@ fn not_grpc(status: StatusCode) -> Status {
     Status::new(code_without_status(status), text)
 }
 
-/// Frames a request as gRPC does.
+/// Encodes a request as a gRPC frame.
 fn encoded(request: &v1::OrderStreamRequest) -> Result<Bytes, Status> {
     let len = request.encoded_len();
     if len > MESSAGE_BYTES_MAX {
@@ -149,7 +149,7 @@ fn too_large(which: &str, len: usize) -> Status {
     ))
 }
 
-/// The parser of messages. Between two messages it holds nothing.
+/// The parser of messages. Between messages it holds no memory.
 #[derive(Debug, Default)]
 struct MessageParser {
     buffered: Bytes,
@@ -180,7 +180,7 @@ impl MessageParser {
         self.buffered.advance(PREFIX_BYTES);
         let message = v1::OrderStreamResponse::decode(self.buffered.split_to(len));
         if self.buffered.is_empty() {
-            // Even an empty slice would keep the connection's buffer alive.
+            // Even an empty slice would hold the connection's buffer.
             self.buffered = Bytes::new();
         }
         message.map(Some).map_err(|error| Status::internal(error.to_string()))
@@ -270,7 +270,7 @@ mod tests {
         }
     }
 
-    /// A message that is too large or compressed is not waited for.
+    /// The parser does not wait for the rest of a message that is too large or compressed.
     #[test]
     fn bad_prefixes_are_refused_at_once() {
         let too_large = u32::try_from(MESSAGE_BYTES_MAX + 1).unwrap().to_be_bytes();

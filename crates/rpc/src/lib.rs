@@ -1,5 +1,5 @@
-//! The wire protocol of the order streams: generated types and services, and the three interceptor
-//! layers that servers and clients share for all four kinds of RPC.
+//! The wire protocol: generated types and services, and the three interceptor layers that servers
+//! and clients share for all four kinds of RPC.
 
 pub mod client;
 pub mod codec;

@@ -1,4 +1,4 @@
-//! The methods of all services and the kind of each, taken from the descriptors when the code is
+//! The methods of all services and their kinds, taken from the descriptors when the code is
 //! generated.
 
 /// The kind of a call: which sides are streams.
@@ -10,9 +10,9 @@ pub enum RpcKind {
     ClientStream,
     /// One message up, many down.
     ServerStream,
-    /// Many messages both ways.
+    /// Many messages up, many down.
     BidiStream,
-    /// A method that nobody serves.
+    /// A method that no server serves.
     Unknown,
 }
 
@@ -39,19 +39,19 @@ impl RpcKind {
 pub struct MethodInfo {
     /// The HTTP path, `/package.Service/Method`.
     pub path: &'static str,
-    /// The service with its package.
+    /// The service's name with its package.
     pub service: &'static str,
     /// The method's name.
     pub method: &'static str,
     /// The kind of its calls.
     pub kind: RpcKind,
-    /// The index in [`METHODS`]; of [`UNKNOWN`], one past its end.
+    /// The index in [`METHODS`]; for [`UNKNOWN`], one past its end.
     pub index: usize,
 }
 
 include!("gen/methods.rs");
 
-/// The method that unserved paths count as, so that a caller cannot make new series.
+/// The method that unserved paths count as, so that a caller cannot create new series.
 pub static UNKNOWN: MethodInfo = MethodInfo {
     path: "unknown",
     service: "unknown",

@@ -1,18 +1,17 @@
-//! Logging, metrics and error handling for servers and clients, alike for all four RPC kinds.
+//! Logging, metrics and error handling for servers and clients, the same for all four RPC kinds.
 //!
 //! Three small tower layers over one [`CallContext`], outermost first:
 //!
 //! ```text
-//! LogLayer       makes the context; one span and one line per call
-//! MetricsLayer   counts: only the body's trailers have the code
-//! BoundaryLayer  deadline, panics and errors become a status; faults are redacted
+//! LogLayer       creates the context; one span and one log line per call
+//! MetricsLayer   counts the call; only the body's trailers have the code
+//! BoundaryLayer  deadlines, panics and errors become a status; faults are redacted
 //! (server) AuthorizeLayer, then the routes     (client) the channel
 //! ```
 //!
-//! A call is over at its trailers, at a status in its head, at the end of its body, or when it is
-//! dropped (then it is `Canceled`). If the connection breaks just then, trailers that were passed
-//! on may still not reach the peer; the call is counted with the handler's code nevertheless, as in
-//! Go.
+//! A call ends at its trailers, at a status in its head, at the end of its body, or when it is
+//! dropped (then it is `Canceled`). If the connection breaks at that moment, trailers that were
+//! passed on may not reach the peer; the call is still counted with the handler's code, as in Go.
 
 mod authorize;
 mod body;
@@ -44,12 +43,12 @@ use std::sync::Arc;
 
 use tower::layer::util::Stack;
 
-/// The observed end of a call.
+/// The side on which a call is observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RpcSide {
-    /// The end that responds.
+    /// The side that responds.
     Server,
-    /// The end that calls.
+    /// The side that calls.
     Client,
 }
 
@@ -63,10 +62,10 @@ impl RpcSide {
     }
 }
 
-/// The layers of a client: boundary inside metrics inside log.
+/// The layers of a client: log around metrics around boundary.
 pub type ClientLayers = Stack<BoundaryLayer, Stack<MetricsLayer, LogLayer>>;
 
-/// The layers of a server: authorisation inside the layers of a client.
+/// The layers of a server: a client's layers around authorisation.
 pub type ServerLayers = Stack<AuthorizeLayer, ClientLayers>;
 
 /// Returns all layers of a server, for `tonic::transport::Server::layer` or around `Routes`.
@@ -78,7 +77,7 @@ pub fn server_layers(
     Stack::new(AuthorizeLayer::new(authorize), layers(metrics, cap))
 }
 
-/// Returns all layers of a client, to be put around a channel.
+/// Returns all layers of a client, to wrap a channel.
 pub fn client_layers(metrics: &Arc<RpcMetrics>) -> ClientLayers {
     layers(metrics, DeadlineCap::default())
 }

@@ -1,5 +1,5 @@
 //! Refusals on plain HTTP: problem+json (RFC 9457), the same on every port. The reason and the
-//! status come from the one table in `core::refusal`, as the gRPC code in [`crate::status`] does.
+//! status come from the same table in `core::refusal` as the gRPC code in [`crate::status`].
 //!
 //! ```json
 //! {"type": "https://orderstream.dev/problems/INVALID_FIELD", "title": "Unprocessable Entity",
@@ -31,10 +31,10 @@ use crate::status::ERROR_DOMAIN;
 /// The media type of a problem.
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
-/// The most characters of a caller's text that a response repeats.
+/// The largest number of characters of a caller's text that a response repeats.
 const ECHOED_CHARS_MAX: usize = 128;
 
-/// The most bytes of a plain error's text that are used as the detail.
+/// The largest number of bytes of a plain error's text that are used as the detail.
 const PLAIN_BYTES_MAX: usize = 1024;
 
 /// A refusal as an HTTP response.
@@ -42,7 +42,7 @@ const PLAIN_BYTES_MAX: usize = 1024;
 pub struct Problem {
     status: StatusCode,
     refusal: Box<Refusal>,
-    /// The service's own members, besides those that all problems have.
+    /// Service-specific members, in addition to those of all problems.
     members: Option<Box<Map<String, Value>>>,
 }
 
@@ -55,13 +55,13 @@ impl From<Refusal> for Problem {
 }
 
 impl Problem {
-    /// Makes a problem whose status is not its reason's own: 405, 408, 413, 415, or a 404 that is
-    /// not about an order.
+    /// Creates a problem whose status differs from its reason's: 405, 408, 413, 415, or a 404 that
+    /// is not about an order.
     pub fn with_status(status: StatusCode, refusal: Refusal) -> Self {
         Self { status, refusal: Box::new(refusal), members: None }
     }
 
-    /// Adds members, as RFC 9457 allows; they never replace the standard ones.
+    /// Adds extension members (RFC 9457); they never replace the standard ones.
     #[must_use]
     pub fn with_members(self, members: Value) -> Self {
         let Value::Object(members) = members else { return self };
@@ -78,7 +78,7 @@ impl Problem {
         &self.refusal
     }
 
-    /// Returns the seconds after which a retry makes sense; `None` where none does.
+    /// Returns the number of seconds after which a retry makes sense; `None` if none does.
     fn retry_after_s(&self) -> Option<u64> {
         self.refusal.retry_after_ms.map(|ms| ms.div_ceil(1_000).max(1))
     }
@@ -107,7 +107,7 @@ impl Problem {
         Value::Object(body).to_string()
     }
 
-    /// Returns the whole response in HTTP/1.1, for a connection that gets nothing else.
+    /// Returns the complete HTTP/1.1 response, for a connection that receives nothing else.
     pub(crate) fn to_http1(&self) -> String {
         let body = self.to_json();
         let retry = self.retry_after_s().map(|seconds| format!("retry-after: {seconds}\r\n"));
@@ -133,7 +133,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Makes problems of unknown paths and wrong methods. To be put around a router that has all its
+/// Responds to unknown paths and wrong methods with problems. Must wrap a router that has all its
 /// routes.
 pub fn with_fallbacks<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
     router.fallback(no_such_path).method_not_allowed_fallback(wrong_method)
@@ -152,9 +152,9 @@ async fn wrong_method(method: Method) -> Problem {
     Problem::with_status(StatusCode::METHOD_NOT_ALLOWED, refusal)
 }
 
-/// Returns a response as it is, or a problem for a refusal in another form: axum's own plain text,
-/// or a [`Refusal`] among the extensions, by which a crate that cannot use this one refuses. The
-/// server does it to every response, which costs nothing where there is nothing to do.
+/// Returns a response unchanged, or converts a refusal in another form to a problem: axum's own
+/// plain text, or a [`Refusal`] in the extensions, which crates use that do not depend on this one.
+/// The server applies this to every response; it costs nothing if there is nothing to convert.
 pub(crate) fn normalise_response(response: Response) -> Response {
     let status = response.status();
     if !status.is_client_error() && !status.is_server_error() {
@@ -172,7 +172,7 @@ pub(crate) fn normalise_response(response: Response) -> Response {
     for name in [header::CONTENT_TYPE, header::CONTENT_LENGTH] {
         head.headers.remove(name);
     }
-    // The head's other headers stay, such as Allow.
+    // The head's other headers, such as Allow, are retained.
     problem.headers_mut().extend(head.headers);
     problem
 }
@@ -184,8 +184,7 @@ fn is_json(content_type: Option<&HeaderValue>) -> bool {
     })
 }
 
-/// Makes a refusal from axum's plain-text error. Server faults are ours, and their texts are not
-/// for callers.
+/// Converts axum's plain-text error to a refusal. The texts of server faults are not for callers.
 fn refusal_of_plain(status: StatusCode, body: Body) -> Refusal {
     if status.is_server_error() {
         return Refusal::new(Reason::Internal, "a fault of the server; its log has the cause");

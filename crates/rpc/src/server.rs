@@ -1,6 +1,6 @@
-//! A gRPC server with every limit set: tonic's builder leaves some of hyper's off and puts its own
-//! deadline outside of the layers, so connections are served by hyper itself. The server for REST,
-//! metrics and health is [`self::http`].
+//! A gRPC server with every limit set: tonic's builder does not set some of hyper's limits and
+//! enforces its own deadline outside the layers, so hyper serves the connections directly. The
+//! server for REST, metrics and health is [`self::http`].
 
 mod accept;
 mod activity;
@@ -45,21 +45,21 @@ use crate::v1::order_streaming_service_server::{
 /// The limits of a server; the defaults are those of [`crate::limits`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerLimits {
-    /// Connections at the same time; one more is closed at once.
+    /// Concurrent connections; a further one is closed at once.
     pub connections_max: usize,
-    /// Streams at the same time on one connection.
+    /// Concurrent streams on one connection.
     pub concurrent_streams_max: u32,
     /// Streams that the peer reset and that are not yet accepted.
     pub pending_accept_resets_max: usize,
-    /// Streams reset because the peer broke the protocol.
+    /// Streams that were reset because the peer violated the protocol.
     pub local_error_resets_max: usize,
-    /// All headers of one request.
+    /// The size of all headers of one request, bytes.
     pub header_list_bytes_max: u32,
     /// The time from accepting a connection to the head of its first request.
     pub header_read_timeout: Duration,
     /// The silence after which the peer is pinged.
     pub keepalive_interval: Duration,
-    /// The time limit of the peer's answer to a ping.
+    /// The timeout for the peer's acknowledgement of a ping.
     pub keepalive_timeout: Duration,
     /// The silence after the shutdown token that ends a connection.
     pub last_request_time: Duration,
@@ -90,7 +90,7 @@ pub const SERVER_DEADLINE_CAP: DeadlineCap = DeadlineCap {
     client_stream: Some(limits::CLIENT_STREAM_DEADLINE_MAX),
 };
 
-/// Returns the streaming service with the limits of a message; accepts zstd.
+/// Returns the streaming service with the message limits set; accepts zstd.
 pub fn streaming<T: OrderStreamingService>(service: T) -> OrderStreamingServiceServer<T> {
     OrderStreamingServiceServer::new(service)
         .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
@@ -98,7 +98,7 @@ pub fn streaming<T: OrderStreamingService>(service: T) -> OrderStreamingServiceS
         .accept_compressed(CompressionEncoding::Zstd)
 }
 
-/// Returns the non-streaming service with the limits of a message; accepts zstd.
+/// Returns the non-streaming service with the message limits set; accepts zstd.
 pub fn non_streaming<T: OrderNonStreamingService>(service: T) -> OrderNonStreamingServiceServer<T> {
     OrderNonStreamingServiceServer::new(service)
         .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
@@ -106,7 +106,7 @@ pub fn non_streaming<T: OrderNonStreamingService>(service: T) -> OrderNonStreami
         .accept_compressed(CompressionEncoding::Zstd)
 }
 
-/// Returns the control service with the limits of a message; accepts zstd.
+/// Returns the control service with the message limits set; accepts zstd.
 pub fn control<T: OrderControlService>(service: T) -> OrderControlServiceServer<T> {
     OrderControlServiceServer::new(service)
         .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
@@ -115,7 +115,7 @@ pub fn control<T: OrderControlService>(service: T) -> OrderControlServiceServer<
 }
 
 /// Adds health and both versions of reflection to the routes. The server as a whole (the empty
-/// name) is serving; each service has the state that the reporter is given.
+/// name) is serving; each service has the state that is set with the reporter.
 ///
 /// # Errors
 /// When the embedded descriptors cannot be read.
@@ -135,17 +135,17 @@ pub fn with_health_and_reflection(
     Ok((routes, reporter))
 }
 
-/// The names of the three services in health.
+/// The names of the three services for health checks.
 pub const SERVICE_NAMES: [&str; 3] = [
     v1::order_streaming_service_server::SERVICE_NAME,
     v1::order_non_streaming_service_server::SERVICE_NAME,
     v1::order_control_service_server::SERVICE_NAME,
 ];
 
-/// Routes inside all layers of a server.
+/// Routes wrapped in a server's layers.
 pub type ServerStack<S = Routes> = LogService<MetricsService<BoundaryService<AuthorizeService<S>>>>;
 
-/// Puts all layers of a server around the routes.
+/// Wraps the routes in a server's layers.
 pub fn stack<S>(
     inner: S,
     metrics: &Arc<RpcMetrics>,
@@ -154,9 +154,9 @@ pub fn stack<S>(
     server_layers(metrics, authorize, SERVER_DEADLINE_CAP).layer(inner)
 }
 
-/// Serves a stack on a listener until the token; then serves the peers that are connected already,
-/// lets calls end, and closes all open connections after [`ServerLimits::drain_timeout`]. Streams
-/// must end themselves when draining.
+/// Serves a stack on a listener until the shutdown token is cancelled; then still serves the peers
+/// that are already connected, lets calls end, and closes all open connections after
+/// [`ServerLimits::drain_timeout`]. Streams must end by themselves when the server drains.
 pub async fn serve<S, B>(
     listener: TcpListener,
     service: S,
@@ -179,11 +179,11 @@ pub async fn serve<S, B>(
         shutdown: shutdown.clone(),
     };
     let serve = |stream| connection::serve(stream, service.clone(), bounds, shutdown.clone());
-    // A gRPC client understands a closed connection; no frame could be sent before its settings.
+    // gRPC clients handle a closed connection; no frame can be sent before their settings.
     accept::accept_all(port, serve, |stream: TcpStream| async move { drop(stream) }).await;
 }
 
-/// Serves a stack on one connection that was made by other means, such as one in memory, as
+/// Serves a stack on one connection that was established elsewhere, such as one in memory, as
 /// [`serve`] does on each that it accepts.
 pub async fn serve_connection<T, S, B>(
     connection: T,

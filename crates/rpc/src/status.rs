@@ -1,7 +1,7 @@
-//! Refusals on the wire: `google.rpc` details in a status, and back.
+//! Converts refusals to statuses with `google.rpc` details, and back.
 //!
-//! `ErrorInfo` has the stable reason and facts for programs, `BadRequest` the field that is wrong,
-//! `RetryInfo` the time of the next try.
+//! `ErrorInfo` has the stable reason and machine-readable facts, `BadRequest` the wrong field, and
+//! `RetryInfo` the time of the next attempt.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -28,8 +28,8 @@ pub fn status_from_refusal(refusal: &Refusal) -> Status {
     Status::with_error_details(code, refusal.message.clone(), details)
 }
 
-/// Returns the refusal that a status carries; `None` when it is none of ours. Metadata is sorted by
-/// name.
+/// Returns the refusal that a status carries; `None` if the status is not one of ours. Metadata is
+/// sorted by name.
 pub fn refusal_from_status(status: &Status) -> Option<Refusal> {
     let details = status.check_error_details().ok()?;
     let info = details.error_info().filter(|info| info.domain == ERROR_DOMAIN)?;

@@ -1,4 +1,4 @@
-//! Claims about the checked-in code: it is generated from the present proto files.
+//! Checks that the checked-in code is generated from the current proto files.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! REST clients: they send one command after the other, each repeated under its key until it is
-//! answered.
+//! Simulated REST clients: they send one command after the other, and retry each under its key
+//! until it has a reply.
 
 use std::collections::VecDeque;
 
@@ -14,17 +14,17 @@ use orderstream_torture::send::{ClientRequest, requestor, rest};
 use crate::host::ResultSlot;
 use crate::readers::SimulationRecorder;
 
-/// The deadline of a client's request, milliseconds: longer than the requestor waits for a
+/// The timeout of a client's request, milliseconds: longer than the requestor waits for a
 /// processor.
 const DEADLINE_MS: u64 = 4_000;
 /// The back-off between two attempts, milliseconds.
 const BACKOFF_MS: u64 = 150;
-/// The limit of attempts of one command while faults happen.
+/// The largest number of attempts of one command while faults occur.
 const ATTEMPTS: u32 = 3;
 
-/// A receiver of requests: the world.
+/// A receiver of requests: the simulated world.
 pub(crate) trait RequestTarget {
-    /// Sends a request over this interface; `None` when no process runs there.
+    /// Sends a request over this interface; `None` if no process serves it.
     fn send(
         &self,
         over: ClientInterface,
@@ -32,13 +32,13 @@ pub(crate) trait RequestTarget {
     ) -> Option<ResultSlot<PlainResponse>>;
 }
 
-/// A command, and the number of its attempts.
+/// A command with its attempts.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) call: ClientRequest,
     pub(crate) over: ClientInterface,
     attempts_left: u32,
-    /// Set when it is repeated although it was answered.
+    /// Set if the command is to be repeated although it had a reply.
     again: bool,
     state: JobState,
 }
@@ -56,7 +56,7 @@ impl Job {
         Self { call, over, attempts_left: ATTEMPTS, again: false, state }
     }
 
-    /// Returns a job that is repeated until it is answered.
+    /// Returns a job that is retried until it has a reply.
     pub(crate) const fn insistent(call: ClientRequest, over: ClientInterface) -> Self {
         let state = JobState::BackingOff { until_ms: 0 };
         Self { call, over, attempts_left: u32::MAX, again: false, state }
@@ -66,7 +66,7 @@ impl Job {
         matches!(self.state, JobState::Done)
     }
 
-    /// Continues; returns the outcome of an attempt that ended.
+    /// Runs the job's next step; returns the outcome of an attempt that ended.
     pub(crate) fn step(
         &mut self,
         (now_ms, client): (u64, &str),
@@ -125,7 +125,8 @@ impl Job {
 
     fn next(&mut self, outcome: &ClientOutcome, now_ms: u64) {
         self.attempts_left = self.attempts_left.saturating_sub(1);
-        // A refusal may be another one later: only what was done is answered alike.
+        // A repetition may be refused differently later; only a successful command must get the
+        // same reply.
         let is_repeated = matches!(outcome, ClientOutcome::Ok { .. }) && self.again;
         let goes_on = !outcome.is_known() && self.attempts_left > 0;
         self.again &= !outcome.is_known();
@@ -157,7 +158,7 @@ fn request(call: &ClientRequest, over: ClientInterface) -> Option<Request<Body>>
     request.header("idempotency-key", &call.key).body(Body::from(body.to_string())).ok()
 }
 
-/// One client: its steps, and the command in progress.
+/// A client with its steps and the command in progress.
 #[derive(Debug)]
 pub(crate) struct SimulatedClient {
     pub(crate) name: String,
@@ -177,7 +178,8 @@ impl SimulatedClient {
         self.steps.is_empty() && self.job.is_none()
     }
 
-    /// Continues; returns a call that was answered or given up, with its outcome.
+    /// Runs the client's next step; returns a call that had a reply or was given up, with its
+    /// outcome.
     pub(crate) fn step(
         &mut self,
         now_ms: u64,
@@ -204,7 +206,7 @@ impl SimulatedClient {
     }
 }
 
-/// Returns a call with a key and a token that no other command has.
+/// Returns a call with a unique key and token.
 pub(crate) fn call(
     (client, actor): (&str, &str),
     order: &str,

@@ -1,4 +1,4 @@
-//! A wall clock for each host, which can jump.
+//! The wall clock of each host, which can jump.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -1,5 +1,5 @@
 //! The disk of a host: an in-memory engine for its journal, which outlives the host and fails on
-//! command.
+//! demand.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,9 +16,9 @@ pub enum HostDiskFault {
     Full,
     /// Writes fail, and nothing is written.
     WriteFails,
-    /// All is written, and then its sync fails; it is there when the store is opened again.
+    /// Everything is written, and then the sync fails; the data exists when the store is reopened.
     SyncFails,
-    /// The sync fails, and nothing is there when the store is opened again.
+    /// The sync fails, and the data is lost when the store is reopened.
     SyncFailsAndLoses,
 }
 
@@ -28,8 +28,8 @@ pub enum SyncEffect {
     /// Written data survives.
     #[default]
     Durable,
-    /// None: a host's writes are lost when it ends. The host is then like a service that answers
-    /// before the sync; planted to prove that the judge finds it.
+    /// Nothing is synced: a host's writes are lost when it ends. The host then behaves like a
+    /// service that replies before the sync; a planted bug that proves that the checker finds it.
     Ignored,
 }
 
@@ -43,7 +43,7 @@ struct HostDiskState {
     fault: Option<HostDiskFault>,
     stores: usize,
     syncs: SyncEffect,
-    /// The content when the host started.
+    /// The content at the start of the host.
     initial: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
@@ -52,7 +52,7 @@ impl HostDisk {
         Self(Arc::new(Mutex::new(HostDiskState { syncs, ..HostDiskState::default() })))
     }
 
-    /// Drops the unsynced data.
+    /// Loses the unsynced data.
     pub(crate) fn lose_power(&self) {
         let mut state = self.0.lock();
         if state.syncs == SyncEffect::Ignored {
@@ -60,7 +60,7 @@ impl HostDisk {
         }
     }
 
-    /// Sets the disk's fault, or ends it.
+    /// Sets the disk's fault, or clears it.
     pub(crate) fn set(&self, fault: Option<HostDiskFault>) {
         self.0.lock().fault = fault;
     }

@@ -1,4 +1,4 @@
-//! A host: a runtime of its own, which runs only when it gets a tick.
+//! A host: a runtime of its own, which runs only during ticks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +8,11 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::TICK_MS;
 
-/// The result of a task on a host; empty until the task is done, and for ever when the host ended.
+/// The result of a task on a host; empty until the task is done, and for good if the host ended
+/// before.
 pub(crate) type ResultSlot<T> = Arc<Mutex<Option<T>>>;
 
-/// One process.
+/// The runtime of one process.
 #[derive(Debug)]
 pub(crate) struct Host {
     runtime: Runtime,
@@ -24,9 +25,9 @@ impl Host {
         Self { runtime }
     }
 
-    /// Runs everything until it waits for a later moment.
+    /// Runs all tasks until they wait for a later time.
     pub(crate) fn tick(&self) {
-        // Made inside: a sleep belongs to the runtime that it is made in.
+        // Created inside: a sleep belongs to the runtime in which it is created.
         self.runtime.block_on(async { tokio::time::sleep(Duration::from_millis(TICK_MS)).await });
     }
 
@@ -40,7 +41,7 @@ impl Host {
         drop(self.runtime.spawn(task));
     }
 
-    /// Runs a task, and puts its result into a slot.
+    /// Runs a task and puts its result into a slot.
     pub(crate) fn spawn_into_slot<T: Send + 'static>(
         &self,
         task: impl Future<Output = T> + Send + 'static,

@@ -1,6 +1,6 @@
-//! A host's journal: the real one, whose writer runs when the world says so. A host's appends wait
-//! for the world, which passes them to the writer, waits for its results, and delivers these later:
-//! so the writer's thread never runs beside a host, and a run is the same every time.
+//! A host's journal: the real one, whose writer is driven by the simulated world. A host's appends
+//! wait for the world, which passes them to the writer, waits for its results, and delivers these
+//! later. So the writer's thread never runs concurrently with a host, and a run is deterministic.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,10 +17,10 @@ use tempfile::TempDir;
 
 use crate::disk::{HostDisk, SyncEffect};
 
-/// The limit for the writer's results, which take microseconds; a run that reaches it is stuck.
+/// The timeout for the writer's results, which take microseconds; a run that reaches it is stuck.
 const WRITER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A host's journal, and its parts that outlive the host.
+/// A host's journal, with the parts that outlive the host.
 #[derive(Debug)]
 pub(crate) struct HostJournal {
     pub(crate) disk: HostDisk,
@@ -28,12 +28,12 @@ pub(crate) struct HostJournal {
     open: Option<Arc<DeferredJournal>>,
 }
 
-/// The journal of one start of a host.
+/// The journal during one run of a host.
 pub(crate) struct DeferredJournal {
     journal: Mutex<Option<Embedded>>,
     pending: Mutex<VecDeque<Vec<Append>>>,
     results: Mutex<VecDeque<(AppendCallback, Result<AppendReceipt, AppendError>)>>,
-    /// Set while a host starts, and waits for its appends on this thread.
+    /// Set while a host starts and waits for its appends on this thread.
     is_starting: AtomicBool,
 }
 
@@ -45,13 +45,13 @@ impl fmt::Debug for DeferredJournal {
 
 impl HostJournal {
     pub(crate) fn new(syncs: SyncEffect) -> Self {
-        // In memory where the system has such a place: nothing here is about the real disk.
+        // In memory if the system supports it: the real disk does not matter here.
         let memory = tempfile::tempdir_in("/dev/shm");
         let dir = memory.or_else(|_| tempfile::tempdir()).expect("a directory");
         Self { disk: HostDisk::new(syncs), dir, open: None }
     }
 
-    /// Opens the journal for a new start of the host.
+    /// Opens the journal for a start of the host.
     pub(crate) fn open(&mut self) -> Arc<DeferredJournal> {
         let disk = Box::new(self.disk.clone());
         let opened = Embedded::open_at(self.dir.path(), Options::default(), disk);
@@ -65,8 +65,8 @@ impl HostJournal {
         deferred
     }
 
-    /// Closes the journal of a host that is gone: appends that waited are not written, and results
-    /// that were not delivered never will be.
+    /// Closes the journal of a host that has ended: pending appends are not written, and
+    /// undelivered results are dropped.
     pub(crate) fn close(&mut self) {
         let Some(deferred) = self.open.take() else { return };
         deferred.pending.lock().clear();
@@ -76,7 +76,7 @@ impl HostJournal {
         self.disk.lose_power();
     }
 
-    /// Delivers the writer's earlier results, and writes some of the appends that wait.
+    /// Delivers the writer's earlier results, and writes some of the pending appends.
     pub(crate) fn pump(&self, rng: &mut fastrand::Rng) {
         let Some(deferred) = &self.open else { return };
         deferred.heal(&self.disk);
@@ -87,7 +87,7 @@ impl HostJournal {
         let batch: Vec<Vec<Append>> = {
             let mut pending = deferred.pending.lock();
             let most = pending.len();
-            // Often all, sometimes only the first ones.
+            // Usually all, sometimes only the first ones.
             let count = if rng.u8(..4) == 0 { rng.usize(..=most) } else { most };
             pending.drain(..count).collect()
         };
@@ -96,7 +96,7 @@ impl HostJournal {
 }
 
 impl DeferredJournal {
-    /// Lets appends go to the writer directly from now on.
+    /// Passes appends directly to the writer from now on.
     pub(crate) fn start(&self) {
         self.is_starting.store(true, Ordering::Release);
     }
@@ -106,7 +106,7 @@ impl DeferredJournal {
         self.is_starting.store(false, Ordering::Release);
     }
 
-    /// Waits until the writer finds that a disk without a fault works again.
+    /// If the disk has no fault, waits until the writer has recovered.
     fn heal(&self, disk: &HostDisk) {
         let began = Instant::now();
         while disk.is_healthy() && matches!(self.health(), Some(Health::Unhealthy(_))) {
@@ -119,7 +119,7 @@ impl DeferredJournal {
         self.journal.lock().as_ref().map(Embedded::health)
     }
 
-    /// Writes this as one batch, and stores the results.
+    /// Writes the appends as one batch, and stores the results.
     fn write(&self, batch: Vec<Vec<Append>>) {
         let Some(journal) = self.journal.lock().clone() else { return };
         if batch.is_empty() {

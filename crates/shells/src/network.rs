@@ -1,4 +1,4 @@
-//! The network: connections in memory, whose bytes the world moves from tick to tick.
+//! The simulated network: in-memory connections, whose bytes the world moves in each tick.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -16,16 +16,16 @@ use tokio::sync::mpsc;
 
 use crate::TICK_MS;
 
-/// The limit of bytes in flight in one direction of a connection; then its writer waits.
+/// The limit on bytes in flight in one direction of a connection; beyond it the writer waits.
 const IN_FLIGHT_BYTES_MAX: usize = 64 * 1024;
-/// The limit of connections that wait to be accepted; one more is refused.
+/// The limit on connections that wait to be accepted; a further one is refused.
 const BACKLOG: usize = 64;
-/// The number of bytes that a slow link carries in one tick.
+/// The number of bytes that a slow link transfers in one tick.
 const SLOW_LINK_BYTES: usize = 48;
 /// The time to establish a connection, or to have it refused.
 const HANDSHAKE: Duration = Duration::from_millis(2 * TICK_MS);
 
-/// All connections, by the URL of their server. Clones share them.
+/// All connections, by the URL of their server. Clones share the connections.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Network(Arc<Mutex<NetworkState>>);
 
@@ -50,13 +50,13 @@ struct HalfConnection {
     in_flight: VecDeque<(u64, Bytes)>,
     in_flight_bytes: usize,
     received: BytesMut,
-    /// Set when the writer has closed it.
+    /// Set when the writer has closed the connection.
     is_closed: bool,
-    /// Set when the reader has the end, or will have it after the bytes that have arrived.
+    /// Set when the reader has reached the end, or will reach it after the bytes that have arrived.
     is_eof: bool,
-    /// Set when it was cut.
+    /// Set when the connection was reset.
     is_reset: bool,
-    /// Set when some of its bytes were lost: nothing that follows can be read.
+    /// Set when some bytes were lost: nothing after them can be read.
     has_gap: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
@@ -67,7 +67,7 @@ impl HalfConnection {
         self.reader.take().into_iter().chain(self.writer.take()).for_each(Waker::wake);
     }
 
-    /// Moves the bytes of one tick.
+    /// Transfers the bytes of one tick.
     fn pump(&mut self, weather: LinkCondition) {
         let has_pending = !self.in_flight.is_empty() || (self.is_closed && !self.is_eof);
         self.in_flight.iter_mut().for_each(|(age, _)| *age += 1);
@@ -101,11 +101,11 @@ impl HalfConnection {
 }
 
 impl Network {
-    /// Moves the bytes of all connections, or does not, by their link.
+    /// Transfers the bytes of all connections, as the condition of their link allows.
     pub(crate) fn pump(&self) {
         let mut state = self.0.lock();
         let NetworkState { weather, connections, .. } = &mut *state;
-        // Both ends are gone.
+        // Removes connections whose ends are both dropped.
         connections
             .retain(|connection| connection.halves.iter().any(|half| Arc::strong_count(half) > 1));
         for connection in connections.iter() {
@@ -116,12 +116,12 @@ impl Network {
         }
     }
 
-    /// Sets the state of the links to this server from now on.
+    /// Sets the condition of the links to this server from now on.
     pub(crate) fn set(&self, url: &str, weather: LinkCondition) {
         self.0.lock().weather.insert(url.to_owned(), weather);
     }
 
-    /// Returns the connections to this URL from now on.
+    /// Listens at this URL; returns its incoming connections.
     pub(crate) fn listen(&self, url: &str) -> mpsc::Receiver<Pipe> {
         let (sender, receiver) = mpsc::channel(BACKLOG);
         self.0.lock().servers.insert(url.to_owned(), sender);
@@ -155,7 +155,7 @@ impl Dialer for Network {
                 if !matches!(weather, Some(LinkCondition::Stalled | LinkCondition::HalfOpen)) {
                     break;
                 }
-                // Who asks has a deadline for it.
+                // The caller has a timeout for connecting.
                 tokio::time::sleep(HANDSHAKE).await;
             }
             network.connect(&url).map(|pipe| Box::new(pipe) as Box<dyn ByteStream>)
@@ -175,7 +175,7 @@ impl Drop for Pipe {
         let mut write = self.write.lock();
         write.is_closed = true;
         drop(write);
-        // Nobody reads it any more: whoever writes to it hears so.
+        // The reader is dropped: the other side's writes must fail.
         let mut read = self.read.lock();
         read.is_reset = true;
         read.wake();

@@ -24,12 +24,12 @@ use crate::host::{Host, ResultSlot};
 use crate::journal::DeferredJournal;
 use crate::network::Network;
 
-/// The limit of bytes that are read of a response.
+/// The largest response that is read, bytes.
 const RESPONSE_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// The limit of orders that the requestor follows.
+/// The largest number of orders that the requestor follows.
 const ORDERS_MAX: usize = 100;
 
-/// The parts of the world that a service uses.
+/// The parts of the simulated world that a service uses.
 #[derive(Clone, Debug)]
 pub(crate) struct HostEnvironment {
     pub(crate) clock: HostClock,
@@ -37,20 +37,20 @@ pub(crate) struct HostEnvironment {
     pub(crate) urls: Vec<String>,
 }
 
-/// A service that runs on a host, or starts.
+/// A service that runs or starts on a host.
 #[derive(Debug)]
 pub(crate) struct RunningService {
-    /// Its REST, once it serves.
+    /// The service's REST router, once it serves.
     pub(crate) rest: ResultSlot<Router>,
-    /// Tells it to drain and end.
+    /// Makes the service drain and end.
     pub(crate) shutdown: CancellationToken,
-    /// Filled once it has ended.
+    /// Filled once the service has ended.
     pub(crate) ended: ResultSlot<()>,
 }
 
 impl RunningService {
-    /// Sends a request to its REST; `None` while there is none. The slot stays empty if the host
-    /// ends.
+    /// Sends a request to the service's REST router; `None` while there is none. The slot stays
+    /// empty if the host ends.
     pub(crate) fn send(
         &self,
         host: &Host,
@@ -90,7 +90,7 @@ fn planned_sellers() -> PlannedSellers {
     PlannedSellers(SELLERS.iter().map(seller).collect())
 }
 
-/// Starts the processor with this URL; `None` when its disk prevents that.
+/// Starts the processor with this URL; `None` if its disk prevents that.
 pub(crate) fn processor(
     host: &Host,
     url: &str,
@@ -140,7 +140,7 @@ pub(crate) fn processor(
     Some(RunningService { rest, shutdown, ended })
 }
 
-/// Starts the requestor. Where its disk prevents that, it has ended at once.
+/// Starts the requestor. If its disk prevents that, the service has ended at once.
 pub(crate) fn requestor(
     host: &Host,
     journal: &Arc<DeferredJournal>,

@@ -1,4 +1,4 @@
-//! Everything that a seed decides: orders, clients, faults, ends. Pure.
+//! Derives a run from a seed: orders, clients, faults and ends. Pure.
 
 use fastrand::Rng;
 use orderstream_torture::command::{ClientCommand, ClientInterface, OpeningParameters};
@@ -9,37 +9,37 @@ use orderstream_torture::plan::{
 
 pub use crate::disk::{HostDiskFault, SyncEffect};
 
-/// The time for which clients act, milliseconds.
+/// The time for which clients send commands, milliseconds.
 pub const CLIENTS_ACTIVE_MS: u64 = 6_000;
-/// The time by which every order is open, milliseconds: a command that is refused before, and sent
-/// again later, is not a repetition.
+/// The time by which every order is open, milliseconds: a command that was refused before and is
+/// sent again later does not count as a repetition.
 const OPEN_MS: u64 = 400;
-/// The time at the start without faults, milliseconds.
+/// The fault-free time at the start, milliseconds.
 const FAULT_FREE_MS: u64 = 500;
-/// The number of faults in one run.
+/// The number of faults in a run.
 const FAULTS: std::ops::RangeInclusive<usize> = 2..=6;
 /// The number of commands of one client.
 const STEPS: std::ops::RangeInclusive<usize> = 6..=12;
-/// The lease of an edit lock, milliseconds, which outlives a run; each command adds its number, so
-/// that the lease names it.
+/// The duration of an edit lock, milliseconds, which is longer than a run; each command adds its
+/// number, so that the duration identifies it.
 const LEASE_MS: u64 = 120_000;
-/// The times in which a drawn award can be undone, milliseconds.
+/// The times for which a drawn award can be undone, milliseconds.
 const UNDO_MS: [u64; 3] = [0, 400, 60_000];
 /// The number of processors.
 pub const PROCESSORS: usize = 2;
 
-/// All that a seed decides.
+/// A run that is derived from a seed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SimulationPlan {
     /// The seed.
     pub seed: u64,
     /// The orders, by id, with their specification.
     pub orders: Vec<(String, OpeningParameters)>,
-    /// The clients that act while faults happen.
+    /// The clients that send commands while faults occur.
     pub clients: Vec<PlannedClient>,
-    /// The faults, by their start.
+    /// The faults, sorted by their start.
     pub faults: Vec<FaultWindow>,
-    /// The commands that end each order once all faults have ended, sent at once.
+    /// The commands that end each order once all faults have ended, sent concurrently.
     pub ends: Vec<Vec<ClientCommand>>,
     /// The effect of syncs on the processors' disks.
     pub processors_sync: SyncEffect,
@@ -56,25 +56,25 @@ pub enum HostRole {
     Requestor,
 }
 
-/// A fault that lasts for a while.
+/// A fault with its start and its duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FaultWindow {
-    /// Its start, milliseconds after that of the run.
+    /// The fault's start, milliseconds after that of the run.
     pub at_ms: u64,
-    /// Its duration, milliseconds.
+    /// The fault's duration, milliseconds.
     pub for_ms: u64,
-    /// Its kind.
+    /// The fault's kind.
     pub kind: HostFault,
 }
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostFault {
-    /// A process ends in the middle of whatever it does, and is restarted.
+    /// A process ends abruptly, and is restarted.
     Crash(HostRole),
     /// A process drains, and is restarted after its end.
     Stop(HostRole),
-    /// A process stands still, and then continues.
+    /// A process stalls, and then continues.
     Freeze(HostRole),
     /// A fault of all connections to a processor.
     Link(usize, LinkCondition),
@@ -82,7 +82,7 @@ pub enum HostFault {
     Disk(HostRole, HostDiskFault),
     /// A process's disk does not respond.
     Hold(HostRole),
-    /// A process's wall clock jumps by this many milliseconds, and stays there.
+    /// A process's wall clock jumps by this many milliseconds, permanently.
     Clock(HostRole, i64),
 }
 
@@ -110,8 +110,8 @@ pub fn plan(seed: u64) -> SimulationPlan {
     }
 }
 
-/// Replaces a client's locks: a lock is recognised in a list by its duration, which a clock that
-/// goes back makes look shorter.
+/// Replaces a client's locks: a lock is identified in a list by its duration, which appears shorter
+/// when a clock jumps back.
 fn without_locks(client: &mut PlannedClient) {
     let locks =
         client.steps.iter_mut().filter(|step| matches!(step.command, ClientCommand::Lock { .. }));
@@ -138,7 +138,7 @@ struct SimulationPlanner {
     orders: Vec<(String, OpeningParameters)>,
     /// The proposals of each order: seller and id.
     proposals: Vec<Vec<(String, String)>>,
-    /// A counter for values that differ in each command.
+    /// A counter for values that are unique to each command.
     serial: u64,
 }
 
@@ -187,7 +187,7 @@ impl SimulationPlanner {
             (18, _) => ClientCommand::See,
             _ => ClientCommand::Decline,
         };
-        // The world sends it to the processor that has the order.
+        // The world sends the command to the order's owner.
         PlannedCommand {
             at_ms,
             order,
@@ -233,7 +233,7 @@ impl SimulationPlanner {
         }
     }
 
-    /// Draws a longer lifetime for an order that outlives the run; the others are to expire within
+    /// Draws a longer lifetime for an order that outlives the run; the others must expire within
     /// it.
     fn extend(&mut self, order: usize) -> ClientCommand {
         if self.orders[order].1.expires_in_ms == SHORT_LIFETIME_MS {
@@ -303,7 +303,8 @@ impl SimulationPlanner {
         *self.rng.choice(&all).unwrap_or(&HostDiskFault::Full)
     }
 
-    /// Draws a jump back, or forth where that opens no sealed order too early; milliseconds.
+    /// Draws a jump backwards, or also forwards if that does not open a sealed order too early;
+    /// milliseconds.
     fn jump(&mut self) -> i64 {
         let is_any_sealed = self.orders.iter().any(|(_, opening)| opening.sealed);
         let by_ms = self.rng.i64(-4_000..4_000);

@@ -1,5 +1,5 @@
 //! Readers on a host of their own: each follows an order over the network to its end, and
-//! reconnects after every disconnect, sometimes from the first event, sometimes slowly.
+//! reconnects after every disconnect, sometimes from the first event. Some are slow.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,12 +19,12 @@ use crate::network::Network;
 
 /// The back-off of a reader before it reconnects.
 const BACKOFF: Duration = Duration::from_millis(150);
-/// The deadline to open a stream.
+/// The timeout for opening a stream.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// The number of connections after which a reader starts from the first event again.
 const RESTART_EVERY: u32 = 4;
 
-/// The history of the run, and its time.
+/// Records the history of the run, with its times.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SimulationRecorder {
     now_us: Arc<AtomicU64>,
@@ -49,7 +49,7 @@ impl SimulationRecorder {
         self.lines.lock().clone()
     }
 
-    /// Returns a whole list, once it was read from its first event to its end.
+    /// Returns a complete list, once it has been read from its first event to its end.
     pub(crate) fn list(&self, order: &str) -> Option<Vec<ComparableEvent>> {
         self.lists.lock().get(order).cloned()
     }
@@ -63,7 +63,7 @@ pub(crate) enum Pace {
     Slow,
 }
 
-/// Returns the connections of readers to a processor.
+/// Returns the readers' connections to a processor.
 pub(crate) fn connections(network: &Network, url: &str) -> Connections {
     let metrics = RpcMetrics::new(&Registry::new(), RpcSide::Client).expect("figures");
     let dialer: Arc<dyn Dialer> = Arc::new(network.clone());
@@ -110,7 +110,7 @@ pub(crate) async fn observe(
     }
 }
 
-/// Reads an order's whole list, to the end of the order, and again after every disconnect.
+/// Reads an order's complete list, and again after every disconnect.
 pub(crate) async fn read_list(
     connections: Connections,
     recorder: SimulationRecorder,

@@ -1,4 +1,4 @@
-//! Runs a plan: the time of all clocks, and the effect of a tick.
+//! Runs a plan: advances the time of all clocks, and applies the effects of each tick.
 
 mod finish;
 mod node;
@@ -26,18 +26,18 @@ use crate::parts::HostEnvironment;
 use crate::plan::{FaultWindow, HostFault, HostRole, PROCESSORS, SimulationPlan};
 use crate::readers::{Pace, SimulationRecorder, connections, observe};
 
-/// The results of a plan.
+/// The results of running a plan.
 #[derive(Clone, Debug)]
 pub struct SimulationRun {
     /// The history.
     pub lines: Vec<HistoryLine>,
-    /// The duration in the time of the world, milliseconds.
+    /// The duration in simulated time, milliseconds.
     pub took_ms: u64,
 }
 
 /// Runs a plan to its end.
 pub fn run(plan: &SimulationPlan) -> SimulationRun {
-    // What the services draw for their pauses.
+    // Seeds the jitter of the services' back-offs.
     fastrand::seed(plan.seed);
     let mut world = SimulatedWorld::new(plan);
     world.run_clients();
@@ -45,7 +45,7 @@ pub fn run(plan: &SimulationPlan) -> SimulationRun {
     SimulationRun { lines: world.recorder.lines(), took_ms: world.now_ms }
 }
 
-/// Commands that were sent, by token, with their outcome.
+/// The sent commands, by token, with their outcomes.
 type SentCalls = BTreeMap<String, (ClientRequest, ClientInterface, ClientOutcome)>;
 
 struct SimulatedWorld<'a> {
@@ -57,11 +57,11 @@ struct SimulatedWorld<'a> {
     urls: Vec<String>,
     readers: Host,
     recorder: SimulationRecorder,
-    /// Each order's id, and the interface of its sellers.
+    /// Each order's id, and the interface that its sellers use.
     orders: Vec<(String, ClientInterface)>,
     pages: PagePollers,
     sent: SentCalls,
-    /// Faults that have not begun; `active_faults` has those that have not ended.
+    /// The faults that have not started; `active_faults` has those that have started and not ended.
     faults: Vec<FaultWindow>,
     active_faults: Vec<FaultWindow>,
 }
@@ -137,7 +137,7 @@ impl<'a> SimulatedWorld<'a> {
         world
     }
 
-    /// Starts two readers of every order, one of which is slow.
+    /// Starts two readers of every order; one of them is slow.
     fn start_readers(&self) {
         for (order, home) in &self.orders {
             for (pace, name) in [(Pace::Keen, "keen"), (Pace::Slow, "slow")] {
@@ -150,7 +150,7 @@ impl<'a> SimulatedWorld<'a> {
         }
     }
 
-    /// Runs clients and faults, until both are over.
+    /// Runs clients and faults until both have ended.
     fn run_clients(&mut self) {
         let mut openers: Vec<Job> = Vec::new();
         for (index, (id, opening)) in self.plan.orders.iter().enumerate() {
@@ -196,12 +196,12 @@ impl<'a> SimulatedWorld<'a> {
             && self.nodes.0.iter().all(HostNode::is_up)
     }
 
-    /// Reports whether the run has to end; the judge finds what is missing then.
+    /// Reports whether the run has reached its time limit; the checker then finds what is missing.
     const fn is_late(&self) -> bool {
         self.now_ms > finish::RUN_LIMIT_MS
     }
 
-    /// Runs one tick of everything.
+    /// Runs one tick of all components.
     fn tick(&mut self) {
         self.now_ms += TICK_MS;
         self.recorder.set(self.now_ms);

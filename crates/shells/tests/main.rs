@@ -1,4 +1,4 @@
-//! The simulation of the shells: its seeds, planted bugs, and repeated seeds.
+//! Tests of the simulation: seeds, planted bugs, and repeated seeds.
 
 #[cfg(test)]
 mod planted;

@@ -1,14 +1,15 @@
-//! Claims about planted bugs: the judge finds each within a few seeds, which have no findings
+//! Tests with planted bugs: the checker finds each bug within a few seeds, which have no findings
 //! without it.
 
 use orderstream_core::plant::{Bug, plant};
 use orderstream_shells::{SimulationPlan, SyncEffect, plan, run};
 use orderstream_torture::check::check;
 
-/// The seeds within which a planted bug is found. All of them are among the seeds of every build.
+/// The seeds within which a planted bug must be found. Every build runs them without the bug.
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=10;
 
-/// Returns the first seed with a finding of these predicates, when plans are changed like this.
+/// Returns the first seed with a finding of one of these predicates when plans are changed by
+/// `change`.
 fn found(predicates: &[&str], change: impl Fn(SimulationPlan) -> SimulationPlan) -> Option<u64> {
     SEEDS.into_iter().find(|seed| {
         let findings = check(&run(&change(plan(*seed))).lines);
@@ -28,7 +29,7 @@ fn requestors_without_syncs_are_found() {
     assert!(found(&["P1", "P6", "P12"], change).is_some());
 }
 
-/// The planted tracker resumes one event too late.
+/// The planted bug makes trackers resume one event too late.
 #[test]
 fn trackers_that_skip_events_are_found() {
     plant(Some(Bug::ResumeOffByOne));

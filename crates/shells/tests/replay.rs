@@ -1,11 +1,11 @@
-//! A claim about repeated seeds.
+//! Test that a repeated seed yields the same history.
 
 use orderstream_shells::{plan, run};
 use orderstream_torture::event::ComparableEvent;
 use orderstream_torture::history::{HistoryLine, PageLookup};
 
-/// Returns a history without values that are drawn outside of the plan: ids made from the real
-/// time.
+/// Returns a history without values that do not come from the plan: ids that are derived from the
+/// real time.
 fn plain(seed: u64) -> Vec<String> {
     let without_id = |event: ComparableEvent| ComparableEvent { id: String::new(), ..event };
     let line = |line: HistoryLine| match line {

@@ -1,5 +1,5 @@
-//! Claims about seeds. `SHELLS_SEEDS=A-B` runs others than the default ones; a failing seed prints
-//! the command that repeats it.
+//! Runs seeds; `SHELLS_SEEDS=A-B` replaces the default ones. A failing seed prints the command that
+//! reproduces it.
 
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,10 +13,10 @@ use orderstream_torture::seeds::parse;
 
 /// The seeds of every build.
 const SEEDS: RangeInclusive<u64> = 1..=40;
-/// The number of seeds that run at one time, each in a thread of its own.
+/// The number of seeds that run concurrently, each in a thread of its own.
 const AT_ONCE: usize = 2;
 
-/// Every event also arrives.
+/// Every event also arrives at its readers.
 #[test]
 fn every_answer_holds_despite_faults() {
     let seeds = match std::env::var("SHELLS_SEEDS") {

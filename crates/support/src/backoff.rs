@@ -1,11 +1,11 @@
-//! Back-off between tries. [`orderstream_core::backoff`] has the lengths; this module draws the
-//! jitter.
+//! Back-off between attempts. [`orderstream_core::backoff`] computes the bounds; this module draws
+//! the jitter.
 
 use std::time::Duration;
 
 use orderstream_core::backoff::{bound_ms, equal_jitter_ms, full_jitter_ms};
 
-/// A counter of failures in a row, which draws the wait after each.
+/// A counter of consecutive failures, which draws the wait after each.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
     first_ms: u64,
@@ -14,19 +14,19 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Makes a back-off whose bound doubles from the first wait to the longest, both at most some
+    /// Creates a back-off whose bound doubles from the first wait to the longest, both at most some
     /// years.
     pub fn new(first: Duration, longest: Duration) -> Self {
         Self { first_ms: millis(first), longest_ms: millis(longest), failures: 0 }
     }
 
-    /// Returns the wait after one more failure: from nothing to the bound.
+    /// Returns the wait after one more failure: from zero to the bound.
     pub fn next_wait(&mut self) -> Duration {
         Duration::from_millis(full_jitter_ms(self.next_bound_ms(), draw()))
     }
 
     /// Returns the wait after one more failure: from half of the bound to the bound, for a caller
-    /// that is alone, and gains nothing by hurry.
+    /// that does not compete with others and gains nothing from a short wait.
     pub fn next_long_wait(&mut self) -> Duration {
         Duration::from_millis(equal_jitter_ms(self.next_bound_ms(), draw()))
     }
@@ -36,7 +36,7 @@ impl Backoff {
         self.failures
     }
 
-    /// Notes a success: the next wait is the first again.
+    /// Records a success: the next wait is the first one again.
     pub const fn reset(&mut self) {
         self.failures = 0;
     }
@@ -47,12 +47,12 @@ impl Backoff {
     }
 }
 
-/// Returns a random part of a wait, for many callers that must not come at once.
+/// Returns a random fraction of a wait, for many callers that must not arrive at once.
 pub fn jitter(max: Duration) -> Duration {
     max.mul_f64(fastrand::f64())
 }
 
-/// Returns a wait of half to one and a half times this one, for work that many repeat.
+/// Returns a wait of half to one and a half times this one, for periodic work of many callers.
 pub fn jitter_around(wait: Duration) -> Duration {
     wait.mul_f64(0.5 + fastrand::f64())
 }

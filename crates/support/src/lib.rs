@@ -1,5 +1,5 @@
-//! Helpers that more than one service needs, and that are not pure: waits between tries draw random
-//! numbers, metrics are registered.
+//! Helpers with side effects that more than one service needs: back-off with random jitter, and
+//! registration of metrics.
 
 mod backoff;
 mod metrics;

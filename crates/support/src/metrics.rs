@@ -1,4 +1,4 @@
-//! Metrics that are made and registered in one step, in a registry that the role serves.
+//! Creates and registers metrics in one step, in the registry that the role serves.
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -6,7 +6,7 @@ use prometheus::{
     IntGaugeVec, Opts, Registry,
 };
 
-/// Makes metrics and registers them. Each call fails when the name is taken or malformed.
+/// Creates and registers metrics. Each call fails if the name is taken or malformed.
 #[derive(Clone, Copy, Debug)]
 pub struct Register<'a>(&'a Registry);
 
@@ -16,7 +16,7 @@ impl<'a> Register<'a> {
         Self(registry)
     }
 
-    /// Makes a gauge of whole numbers.
+    /// Creates an integer gauge.
     ///
     /// # Errors
     /// When the name is taken.
@@ -24,7 +24,7 @@ impl<'a> Register<'a> {
         self.register(IntGauge::new(name, help)?)
     }
 
-    /// Makes a gauge of seconds, or of other numbers that are not whole.
+    /// Creates a gauge of seconds, or of other floating-point values.
     ///
     /// # Errors
     /// When the name is taken.
@@ -32,7 +32,7 @@ impl<'a> Register<'a> {
         self.register(Gauge::new(name, help)?)
     }
 
-    /// Makes a counter.
+    /// Creates a counter.
     ///
     /// # Errors
     /// When the name is taken.
@@ -40,7 +40,7 @@ impl<'a> Register<'a> {
         self.register(IntCounter::new(name, help)?)
     }
 
-    /// Makes counters with these labels.
+    /// Creates counters with these labels.
     ///
     /// # Errors
     /// When the name is taken.
@@ -48,7 +48,7 @@ impl<'a> Register<'a> {
         self.register(IntCounterVec::new(Opts::new(name, help), labels)?)
     }
 
-    /// Makes gauges with these labels.
+    /// Creates gauges with these labels.
     ///
     /// # Errors
     /// When the name is taken.
@@ -56,7 +56,7 @@ impl<'a> Register<'a> {
         self.register(IntGaugeVec::new(Opts::new(name, help), labels)?)
     }
 
-    /// Makes a histogram with these upper bounds.
+    /// Creates a histogram with these upper bounds.
     ///
     /// # Errors
     /// When the name is taken, or the bounds do not rise.
@@ -65,7 +65,7 @@ impl<'a> Register<'a> {
         self.register(Histogram::with_opts(opts)?)
     }
 
-    /// Makes histograms with these upper bounds and labels.
+    /// Creates histograms with these upper bounds and labels.
     ///
     /// # Errors
     /// When the name is taken, or the bounds do not rise.
@@ -73,7 +73,7 @@ impl<'a> Register<'a> {
         self.register(HistogramVec::new(opts, labels)?)
     }
 
-    /// Registers a metric that was made by other means.
+    /// Registers a metric that was created elsewhere.
     ///
     /// # Errors
     /// When the name is taken.

@@ -1,4 +1,4 @@
-//! etcd and kube-apiserver, started in a folder of their own and killed when dropped.
+//! Starts etcd and kube-apiserver in a temporary folder; they are killed when dropped.
 
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -14,12 +14,12 @@ use crate::assets::Assets;
 use crate::audit::{self, AuditedRequest};
 use crate::proxy::Proxy;
 
-/// The limit for the servers to become ready.
+/// The timeout for the servers to become ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 /// The user with all rights.
 const ADMIN: &str = "admin";
-/// Users without groups, with only the rights that a test grants. They are read when the server
-/// starts, so all tests have the same.
+/// Users without groups, with only the rights that a test grants. They are fixed when the server
+/// starts, so all tests share them.
 pub const USERS: [&str; 6] =
     ["operator", "operator-of-one", "processor", "processor-of-one", "somebody", "nobody"];
 /// A key pair for service account tokens, which no test uses; the server does not start without
@@ -46,7 +46,7 @@ struct ApiServerPorts {
 
 impl ApiServerPorts {
     /// Returns free ports. If another process takes one in the meantime, the start fails and is
-    /// repeated with others.
+    /// retried with other ports.
     fn free() -> Self {
         let listeners: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let port = |index: usize| listeners[index].local_addr().unwrap().port();
@@ -55,7 +55,7 @@ impl ApiServerPorts {
 }
 
 impl ApiServer {
-    /// Starts a server; `None` where there are no binaries, as [`Assets::find`] says.
+    /// Starts a server; `None` if the binaries are missing, see [`Assets::find`].
     ///
     /// # Panics
     /// When the servers do not become ready.
@@ -94,21 +94,21 @@ impl ApiServer {
         format!("{user}-token")
     }
 
-    /// Returns a kubeconfig of the administrator.
+    /// Returns the administrator's kubeconfig.
     pub fn kubeconfig(&self) -> PathBuf {
         self.path("kubeconfig")
     }
 
-    /// Returns a kubeconfig of one of [`USERS`], with this default namespace.
+    /// Returns the kubeconfig of one of [`USERS`], with this default namespace.
     ///
     /// # Panics
-    /// When there is no such user.
+    /// When the user does not exist.
     pub fn kubeconfig_of(&self, user: &str, namespace: &str) -> PathBuf {
         assert!(USERS.contains(&user), "{user} is none of {USERS:?}");
         self.write_kubeconfig(&format!("kubeconfig-{user}"), (user, namespace), &self.url())
     }
 
-    /// Returns a proxy to this server, and a kubeconfig of the administrator that uses it.
+    /// Returns a proxy to this server, and an administrator's kubeconfig that uses it.
     pub fn proxy(&self) -> (Proxy, PathBuf) {
         self.proxy_of(ADMIN, "default")
     }
@@ -138,7 +138,7 @@ impl ApiServer {
         child.wait_with_output().unwrap()
     }
 
-    /// Runs kubectl, which has to succeed; returns its standard output.
+    /// Runs kubectl, which must succeed; returns its standard output.
     pub fn kubectl(&self, args: &[&str]) -> String {
         let output = self.kubectl_with(args, "");
         let error = String::from_utf8_lossy(&output.stderr);
@@ -146,12 +146,12 @@ impl ApiServer {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Installs the definitions of this workspace, and waits until they are served.
+    /// Installs the workspace's custom resource definitions, and waits until they are served.
     pub fn install_crds(&self) {
         let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/crds");
         self.kubectl(&["apply", "--server-side", "-f", crds.to_str().unwrap()]);
         self.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"]);
-        // Established is said a moment before the paths are served.
+        // The condition Established is set a moment before the paths are served.
         for resource in ["orderrequests", "sellers"] {
             poll_until("the resources are served", || {
                 let output = self.kubectl_with(&["get", resource, "-A"], "");
@@ -160,21 +160,21 @@ impl ApiServer {
         }
     }
 
-    /// Returns every request that was answered so far, oldest first.
+    /// Returns every request that has had a response, oldest first.
     pub fn requests(&self) -> Vec<AuditedRequest> {
         audit::read(&std::fs::read_to_string(self.path("audit.log")).unwrap_or_default())
     }
 
-    /// Stops both servers; their data stays.
+    /// Stops both servers; their data is retained.
     pub fn stop(&mut self) {
         for mut child in self.server.take().into_iter().chain(self.etcd.take()) {
-            // It may have ended by itself; what counts is that it is gone.
+            // It may already have ended by itself.
             drop(child.kill());
             drop(child.wait());
         }
     }
 
-    /// Restarts both on the same data and ports.
+    /// Restarts both servers with the same data and ports.
     ///
     /// # Panics
     /// When they do not become ready.
@@ -255,13 +255,13 @@ impl ApiServer {
                 ("audit-policy-file", &file("audit.yaml")),
                 ("audit-log-path", &file("audit.log")),
                 ("audit-log-mode", "blocking"),
-                // A closed server should not wait for its watches.
+                // A server that shuts down must not wait for its watches.
                 ("shutdown-delay-duration", "0s"),
             ],
         ));
     }
 
-    /// Spawns a child that ends with this process, where `setpriv` can arrange that.
+    /// Spawns a child that ends with this process if `setpriv` is available.
     fn spawn(&self, name: &str, flags: &[(&str, &str)]) -> Child {
         let binary = self.assets.path(name);
         let mut command = if Path::new("/usr/bin/setpriv").exists() {
@@ -316,8 +316,8 @@ impl Drop for ApiServer {
     }
 }
 
-/// Spawns from a thread that lives as long as this process: the kernel's parent-death signal is
-/// bound to the thread that spawned, and a test's thread ends with its test.
+/// Spawns a child from a thread that runs as long as this process: the kernel's parent-death signal
+/// is bound to the spawning thread, and a test's thread ends with its test.
 fn spawn_from_static_thread(command: Command) -> Child {
     type Job = (Command, mpsc::Sender<Child>);
     static SPAWNER: OnceLock<Mutex<mpsc::Sender<Job>>> = OnceLock::new();
@@ -335,14 +335,14 @@ fn spawn_from_static_thread(command: Command) -> Child {
     child.recv().unwrap()
 }
 
-/// Makes a folder in memory where that is possible: etcd is as fast as its disk.
+/// Creates a folder, in memory if possible: etcd is only as fast as its disk.
 fn fast_dir() -> TempDir {
     let memory = Path::new("/dev/shm");
     let made = memory.is_dir().then(|| TempDir::new_in(memory).ok()).flatten();
     made.unwrap_or_else(|| TempDir::new().unwrap())
 }
 
-/// Polls until a result is there, and fails after a minute.
+/// Polls until there is a result; fails after a minute.
 fn poll_until<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-/// The variable with the folder that holds etcd, kube-apiserver and kubectl; controller-runtime's
-/// tests use the same.
+/// The environment variable with the folder of etcd, kube-apiserver and kubectl;
+/// controller-runtime's tests use the same one.
 const VARIABLE: &str = "KUBEBUILDER_ASSETS";
 
 /// The folder of the binaries.
@@ -12,11 +12,11 @@ pub struct Assets(PathBuf);
 
 impl Assets {
     /// Finds the binaries in the folder of `KUBEBUILDER_ASSETS`, or those that `cargo xtask test`
-    /// put under `target`. Without any, a test that needs them prints that and is skipped; with
-    /// `CI=true` it fails.
+    /// put under `target`. If there are none, a test that needs them prints a message and is
+    /// skipped; with `CI=true` it fails.
     ///
     /// # Panics
-    /// With `CI=true`, when there are none.
+    /// With `CI=true`, if there are none.
     pub fn find() -> Option<Self> {
         let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/kubebuilder-assets");
         let named = std::env::var_os(VARIABLE).map(PathBuf::from);

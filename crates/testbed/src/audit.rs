@@ -1,8 +1,8 @@
-//! The requests to the API server, from its audit log.
+//! Reads the requests to the API server from its audit log.
 
 use serde::Deserialize;
 
-/// One request that the API server answered.
+/// One request with a response of the API server.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AuditedRequest {
     /// The user's name.
@@ -11,9 +11,9 @@ pub struct AuditedRequest {
     pub verb: String,
     /// The API group; empty for the core group.
     pub group: String,
-    /// The kind of resource, in plural; empty for paths without a resource.
+    /// The plural name of the resource type; empty for paths without a resource.
     pub resource: String,
-    /// The subresource, such as `status`; mostly empty.
+    /// The subresource, such as `status`; usually empty.
     pub subresource: String,
     /// The namespace; empty for requests without one.
     pub namespace: String,
@@ -56,7 +56,7 @@ struct AuditStatus {
     code: u16,
 }
 
-/// Reads a log: one entry for each request that was answered, and for each watch that began.
+/// Reads a log: one entry for each request with a response, and for each watch that began.
 pub(crate) fn read(log: &str) -> Vec<AuditedRequest> {
     log.lines()
         .filter_map(|line| serde_json::from_str::<AuditEvent>(line).ok())

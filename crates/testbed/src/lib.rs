@@ -1,6 +1,6 @@
 //! A real Kubernetes API server for tests: etcd and kube-apiserver as child processes, with an
-//! audit log of every request, a proxy that injects faults of the network, and the table of cases
-//! for the definitions' rules.
+//! audit log of every request, a proxy that injects network faults, and the table of cases for the
+//! validation rules of the custom resource definitions.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

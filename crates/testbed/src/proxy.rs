@@ -1,6 +1,7 @@
-//! A reverse proxy in front of an API server with the faults of networks and busy servers: it is
-//! down, refuses, is slow, cuts watches, forgets old versions, or is silent. It calls a hook for
-//! every write, before the write reaches the server and before the response goes back.
+//! A reverse proxy in front of an API server that injects the faults of networks and busy servers:
+//! it is down, refuses requests, is slow, interrupts watches, expires old resource versions, or
+//! sends no events. It calls a hook for every write, before the write reaches the server and before
+//! the response is returned.
 
 mod relay;
 mod tls;
@@ -20,26 +21,26 @@ use tokio::sync::watch;
 /// A fault of the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxyFault {
-    /// None: requests are passed on.
+    /// No fault: requests are forwarded.
     None,
-    /// Connections are cut, open ones and new ones.
+    /// Open and new connections are closed.
     Down,
-    /// Every request is answered with 429 and this `Retry-After`, seconds.
+    /// Every request gets a 429 with this `Retry-After`, seconds.
     Busy(u32),
-    /// Every request waits this long before it is passed on, milliseconds.
+    /// Every request is delayed by this time before it is forwarded, milliseconds.
     Slow(u64),
-    /// Watches are cut, and answered with 410 until their path is listed again.
+    /// Watches are interrupted, and get a 410 until their path is listed again.
     Compacted(WatchExpiry),
-    /// Watches stay open, and carry nothing more.
+    /// Watches stay open, but receive nothing more.
     Silent,
     /// A request for a streamed list is refused, as without the feature gate `WatchList`.
     ListsInPages,
 }
 
-/// The form of the error for a watch whose version is forgotten.
+/// The form of the error for a watch whose resource version has expired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WatchExpiry {
-    /// The watch begins, and its first event is the error.
+    /// The watch starts, and its first event is the error.
     Event,
     /// The request is refused with 410.
     Status,
@@ -54,38 +55,38 @@ pub struct ProxiedWrite {
     pub path: String,
 }
 
-/// The moment of a call to the hook.
+/// The point at which the hook is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HookPoint {
     /// The server has not received the write.
     Before,
-    /// The server has answered, and the client has not received the response.
+    /// The server has responded, and the client has not received the response.
     After,
 }
 
 /// The effect of the hook on a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HookAction {
-    /// It is passed on.
+    /// The write or its response is forwarded.
     Forward,
-    /// It is lost: the write never reaches the server, or the response never reaches the client.
+    /// The write or its response is lost: it never reaches the server or the client.
     Lose,
 }
 
 type Hook = Arc<dyn Fn(&ProxiedWrite, HookPoint) -> HookAction + Send + Sync>;
 
-/// The state that all connections share.
+/// The state shared by all connections.
 struct ProxyState {
     server: SocketAddr,
     fault: watch::Sender<ProxyFault>,
-    /// The number of times that watches were cut.
+    /// The number of times that watches were interrupted.
     cuts: watch::Sender<usize>,
-    /// The paths that were listed since versions were forgotten.
+    /// The paths that were listed since the resource versions expired.
     listed: Mutex<HashSet<String>>,
     hook: Mutex<Option<Hook>>,
 }
 
-/// A running proxy; ends when dropped.
+/// A running proxy; it stops when dropped.
 pub struct Proxy {
     address: SocketAddr,
     shared: Arc<ProxyState>,
@@ -119,12 +120,12 @@ impl Proxy {
         Self { address, shared, runtime: Some(runtime) }
     }
 
-    /// Returns its URL; plain HTTP.
+    /// Returns the proxy's URL; plain HTTP.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Sets the fault from now on, also for open watches.
+    /// Sets the fault from now on, including for open watches.
     pub fn set(&self, fault: ProxyFault) {
         self.shared.listed.lock().clear();
         self.shared.fault.send_replace(fault);
@@ -133,12 +134,12 @@ impl Proxy {
         }
     }
 
-    /// Cuts all watches that are open now.
+    /// Interrupts all open watches.
     pub fn cut_watches(&self) {
         self.shared.cuts.send_modify(|cuts| *cuts += 1);
     }
 
-    /// Calls this hook for every write, from the proxy's own threads; the write waits for it.
+    /// Calls this hook for every write, on the proxy's own threads; the write waits for it.
     pub fn on_write(
         &self,
         hook: impl Fn(&ProxiedWrite, HookPoint) -> HookAction + Send + Sync + 'static,
@@ -170,7 +171,7 @@ async fn serve(stream: TcpStream, shared: Arc<ProxyState>) {
     let service = service_fn(move |request| relay::relay(Arc::clone(&shared), request));
     let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     tokio::select! {
-        // A peer that goes away is no concern of the proxy.
+        // A disconnected peer is not an error of the proxy.
         ended = connection => drop(ended),
         _ = faults.wait_for(|fault| *fault == ProxyFault::Down) => {}
     }
@@ -182,12 +183,12 @@ impl ProxyState {
         hook.map_or(HookAction::Forward, |hook| tokio::task::block_in_place(|| hook(write, point)))
     }
 
-    /// Reports whether a watch of this path still has a version from before all were forgotten.
+    /// Reports whether a watch of this path still has an expired resource version.
     fn is_expired(&self, path: &str) -> bool {
         !self.listed.lock().contains(path)
     }
 
-    /// Notes that a client listed this path, and so has new versions.
+    /// Records that a client listed this path, and so has current resource versions.
     fn mark_listed(&self, path: &str) {
         self.listed.lock().insert(path.to_owned());
     }

@@ -1,16 +1,17 @@
-//! The table of cases for the rules of the definitions. Two evaluate it: an evaluator without a
-//! cluster in the controller's tests, and an API server in the binary's.
+//! The table of cases for the validation rules of the custom resource definitions. It is checked
+//! twice: by an evaluator without a cluster in the controller's tests, and by an API server in the
+//! binary's tests.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 const TABLE: &str = include_str!("../fixtures/rules.yaml");
 
-/// The whole table.
+/// The complete table.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rules {
-    /// The cases of the rules in CEL.
+    /// The cases of the CEL rules.
     pub rules: Vec<Rule>,
     /// The cases of the schema's bounds.
     pub bounds: Vec<BoundCase>,
@@ -28,9 +29,9 @@ pub struct Rule {
     pub field: String,
     /// The message of a refusal.
     pub message: String,
-    /// The cases that break no rule.
+    /// The cases that violate no rule.
     pub accepts: Vec<RuleCase>,
-    /// The cases that break this rule and no other.
+    /// The cases that violate this rule and no other.
     pub refuses: Vec<RuleCase>,
 }
 
@@ -56,18 +57,18 @@ pub struct BoundCase {
     pub at: Value,
     /// A spec beyond the bound.
     pub over: Value,
-    /// A part of the API server's message then.
+    /// A part of the API server's message for the spec beyond the bound.
     #[serde(rename = "says")]
     pub message: String,
 }
 
-/// A spec, and the same with its defaults.
+/// A spec without and with its defaults.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DefaultCase {
     /// The kind of resource.
     pub kind: String,
-    /// The spec as its author wrote it.
+    /// The spec as it was submitted.
     #[serde(rename = "given")]
     pub input: Value,
     /// The spec as it is stored.
@@ -79,7 +80,7 @@ impl Rules {
     /// Reads the table.
     ///
     /// # Panics
-    /// When the file is not such a table.
+    /// When the table cannot be parsed.
     pub fn read() -> Self {
         let mut table: Value = serde_saphyr::from_str(TABLE).unwrap();
         expand(&mut table);
@@ -87,7 +88,7 @@ impl Rules {
     }
 }
 
-/// Expands the table's abbreviations, `$times` and `$chars`.
+/// Expands the table's `$times` and `$chars` abbreviations.
 fn expand(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -116,7 +117,7 @@ fn expand_abbreviation(fields: &Map<String, Value>) -> Option<Value> {
     Some((1..=count).map(entry).collect::<Vec<Value>>().into())
 }
 
-/// Returns a resource of this kind and name with this spec.
+/// Returns a resource of this kind, with this name and spec.
 pub fn resource(kind: &str, name: &str, spec: &Value) -> Value {
     serde_json::json!({
         "apiVersion": "orderstream.dev/v1alpha1",

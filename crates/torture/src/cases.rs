@@ -1,5 +1,5 @@
-//! Short directed scenarios: one kind of fault each, run against real processes and judged by the
-//! same predicates as drawn runs.
+//! Short directed scenarios: each has one kind of fault, runs against real processes, and is
+//! checked by the same predicates as random runs.
 
 mod processes;
 mod replies;
@@ -20,7 +20,8 @@ use crate::run::{ClientDispatcher, RigContext, RunInputs, await_opening, finish,
 pub enum DirectedCase {
     /// Awards and cancellations that compete in one order.
     Awards,
-    /// Every command repeated under its key, at once, after others, and after the end.
+    /// Every command, repeated under its key at once, after other commands, and after the order's
+    /// end.
     Repeats,
     /// The same keys for several sellers and the buyer.
     Keys,
@@ -53,7 +54,7 @@ impl DirectedCase {
         Some(vec![case])
     }
 
-    /// Returns all names, for messages.
+    /// Returns the names of all cases, for messages.
     #[must_use]
     pub fn names() -> String {
         Self::ALL.map(|case| case.to_string()).join(", ")
@@ -68,7 +69,7 @@ impl DirectedCase {
         }
     }
 
-    /// Runs it against the binary, to the end of all its orders.
+    /// Runs the case against the binary until all its orders have ended.
     pub async fn run(self, RunInputs { binary, dir, recorder }: RunInputs) {
         let mut fleet = ProcessFleet::start(&binary, self.topology(), &dir, &SELLERS).await;
         let context = RigContext::new(&fleet, recorder);
@@ -94,11 +95,11 @@ impl DirectedCase {
             Self::RequestorKills => (20, TrackerPlan::Requestor),
             Self::Repeats | Self::Keys => (2, TrackerPlan::Requestor),
             Self::Drain => (1, TrackerPlan::Requestor),
-            // Opened by the rig itself, which chooses the life.
+            // Opened by the rig itself, which chooses the incarnation.
             Self::Reopening => (1, TrackerPlan::Trackers { takeover_ms: 0 }),
         };
         let order = |index: usize| {
-            // The life that is to be kept is named from the first.
+            // The order's name includes the incarnation whose events must survive.
             let incarnation = if self == Self::Reopening { "@life-1" } else { "" };
             let (id, opening) = (format!("{self}-{index}{incarnation}"), long_opening(&[]));
             PlannedOrder { id, opening, tracker, home: 0 }
@@ -134,7 +135,7 @@ impl fmt::Display for DirectedCase {
     }
 }
 
-/// The plan and the parts of a case that runs.
+/// The plan and the parts of a running case.
 struct CaseContext<'a> {
     plan: TorturePlan,
     dispatcher: ClientDispatcher,
@@ -167,7 +168,7 @@ impl CaseContext<'_> {
         self.dispatcher.send_once(&call, interface, actor, &mut None).await
     }
 
-    /// Sends a proposal of this id.
+    /// Sends a proposal with this id.
     async fn propose(&self, order: usize, proposal: &str, seller: &str) {
         let command = ClientCommand::Propose { proposal: proposal.to_owned() };
         self.send(order, command, ClientInterface::Rest(0), seller).await;
@@ -188,7 +189,7 @@ impl CaseContext<'_> {
     }
 }
 
-/// Returns an award of a proposal that counts at once.
+/// Returns an award of a proposal that takes effect at once.
 fn award(proposal: &str) -> ClientCommand {
     ClientCommand::Award { proposal: proposal.to_owned(), undo_within_ms: 0 }
 }

@@ -1,9 +1,9 @@
-//! The judge: pure functions over a history. Each finding names the broken predicate, the order and
-//! the command, so that the relevant lines can be printed.
+//! The checker: pure functions over a history. Each finding has the violated predicate, the order
+//! and the command, so that the relevant lines can be printed.
 //!
-//! A command took effect where the order's list has its event; the list is the linearisation to
-//! be proven. Commands without an event of their own, refusals above all, are placed between
-//! events by `linear`.
+//! A command took effect at its event in the order's list; the list is the linearisation to be
+//! proven. Commands without an event of their own, mainly refusals, are placed between events by
+//! `linear`.
 
 mod cause;
 mod keys;
@@ -29,14 +29,14 @@ use crate::history::{
 
 pub use self::metrics::in_flight;
 
-/// A broken promise.
+/// A violated guarantee.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HistoryFinding {
     /// The predicate's name, such as `P1`.
     pub predicate: &'static str,
-    /// The order; empty for a whole process.
+    /// The order; empty for a finding about a process.
     pub order: String,
-    /// The command's token; empty where no command is at fault.
+    /// The command's token; empty if no command is at fault.
     pub token: String,
     /// A description of the violation.
     pub text: String,
@@ -77,7 +77,7 @@ struct SortedHistory<'a> {
     order_pages: Vec<&'a OrderPagesReading>,
     measurements: Vec<&'a ProcessMeasurements>,
     exits: Vec<&'a UnexpectedExit>,
-    /// Each order's list, as its owner has it.
+    /// Each order's list, as read from its owner.
     lists: BTreeMap<&'a str, &'a [ComparableEvent]>,
 }
 
@@ -107,7 +107,7 @@ impl<'a> SortedHistory<'a> {
         history
     }
 
-    /// Returns the orders of all commands and of all lists that were read.
+    /// Returns the orders of all commands and of all lists read.
     fn orders(&self) -> std::collections::BTreeSet<&'a str> {
         let attempted = self.attempts.iter().map(|act| act.order.as_str());
         attempted.chain(self.event_list_readings.iter().map(|list| list.order.as_str())).collect()
@@ -123,7 +123,7 @@ impl<'a> SortedHistory<'a> {
     }
 }
 
-/// Judges a history; empty if no promise is broken.
+/// Checks a history; returns no findings if every guarantee holds.
 #[must_use]
 pub fn check(lines: &[HistoryLine]) -> Vec<HistoryFinding> {
     let history = SortedHistory::new(lines);

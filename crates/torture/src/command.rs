@@ -1,4 +1,4 @@
-//! The commands of clients, the interfaces for them, and their outcomes.
+//! The commands of clients, their interfaces, and their outcomes.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,32 +8,33 @@ use serde::{Deserialize, Serialize};
 pub enum ClientCommand {
     /// The buyer opens the order.
     Open(OpeningParameters),
-    /// A seller's first version of a proposal.
+    /// A seller sends the first version of a proposal.
     Propose {
-        /// Its id.
+        /// The proposal's id.
         proposal: String,
     },
     /// The seller sends the next version.
     Amend {
-        /// Its id.
+        /// The proposal's id.
         proposal: String,
     },
     /// The seller withdraws the proposal.
     Withdraw {
-        /// Its id.
+        /// The proposal's id.
         proposal: String,
     },
     /// The seller declines the invitation.
     Decline,
     /// The seller asks a question.
     Ask,
-    /// The seller has seen the invitation.
+    /// The seller marks the invitation as seen.
     See,
-    /// The seller takes a proposal's edit lock; the lease is drawn so that it names the command.
+    /// The seller acquires a proposal's edit lock; its duration is drawn so that it identifies the
+    /// command.
     Lock {
         /// The proposal's id.
         proposal: String,
-        /// The duration of the lease, milliseconds.
+        /// The duration of the lock, milliseconds.
         lease_ms: u64,
     },
     /// The seller releases the edit lock.
@@ -47,16 +48,16 @@ pub enum ClientCommand {
     Pause,
     /// The buyer resumes the order.
     Resume,
-    /// The buyer extends the order; the new lifetime is drawn so that it names the command.
+    /// The buyer extends the order; the new lifetime is drawn so that it identifies the command.
     Extend {
-        /// Milliseconds from the opening.
+        /// The new lifetime, milliseconds from the opening.
         expires_in_ms: u64,
     },
-    /// The buyer awards a proposal; with a time to undo it the award counts only later.
+    /// The buyer awards a proposal; if it can be undone, the award is pending until then.
     Award {
         /// The awarded proposal's id.
         proposal: String,
-        /// The time in which it can be undone, milliseconds; 0 counts at once.
+        /// The time for which it can be undone, milliseconds; 0 takes effect at once.
         undo_within_ms: u64,
     },
     /// The buyer undoes the pending award.
@@ -72,14 +73,14 @@ pub enum ClientCommand {
 pub struct OpeningParameters {
     /// The order's lifetime, milliseconds.
     pub expires_in_ms: u64,
-    /// Set when proposals stay hidden before the deadline.
+    /// Set if proposals are hidden before the deadline.
     pub sealed: bool,
     /// The invited sellers; empty for all.
     pub sellers: Vec<String>,
 }
 
 impl ClientCommand {
-    /// Returns the proposal that it is about.
+    /// Returns the proposal that the command concerns.
     pub fn proposal(&self) -> Option<&str> {
         match self {
             Self::Propose { proposal }
@@ -102,7 +103,7 @@ impl ClientCommand {
         }
     }
 
-    /// Reports whether it ends the order at once.
+    /// Reports whether the command ends the order at once.
     pub const fn is_end(&self) -> bool {
         matches!(self, Self::Award { undo_within_ms: 0, .. } | Self::Close | Self::Cancel)
     }
@@ -114,7 +115,7 @@ impl ClientCommand {
 pub enum ClientInterface {
     /// A processor's REST.
     Rest(usize),
-    /// A processor's unary calls.
+    /// A processor's unary gRPC calls.
     Grpc(usize),
     /// A processor's `SubmitProposals`.
     Bulk(usize),
@@ -122,34 +123,34 @@ pub enum ClientInterface {
     Session(usize),
     /// The requestor's REST.
     Requestor,
-    /// The binary's own commands.
+    /// The binary's subcommands.
     Cli,
 }
 
-/// The outcome of a command, as its client knows it.
+/// The outcome of a command, as far as its client knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClientOutcome {
-    /// Done; with the event's sequence number where the interface returns it.
+    /// The command succeeded; with the event's sequence number if the interface returns it.
     Ok {
         /// The event's sequence number.
         seq: Option<u64>,
     },
-    /// Not done, with the stable reason.
+    /// The command failed, with the stable reason.
     Fail {
         /// The name of the reason.
         reason: String,
     },
-    /// Not known: no answer, an answer that was cut, an overloaded server, or a command that is
-    /// stored and not decided yet.
+    /// The outcome is unknown: no response, a truncated response, an overloaded server, or a
+    /// command that is stored and not decided yet.
     Unknown {
-        /// The cause, for people.
+        /// A human-readable cause.
         cause: String,
     },
 }
 
 impl ClientOutcome {
-    /// Done, without a sequence number.
+    /// Success, without a sequence number.
     pub const SUCCESS: Self = Self::Ok { seq: None };
 
     /// Returns an unknown outcome with this cause.
@@ -157,8 +158,8 @@ impl ClientOutcome {
         Self::Unknown { cause: cause.into() }
     }
 
-    /// Returns the outcome of a refusal; unknown for reasons that pass by themselves, or for which
-    /// the command may have been applied.
+    /// Returns the outcome of a refusal; unknown for transient reasons, or those for which the
+    /// command may have been applied.
     pub fn refused(reason: &str) -> Self {
         const TRANSIENT: [&str; 6] =
             ["OVERLOADED", "DRAINING", "STORAGE_UNAVAILABLE", "UNREACHABLE", "LIMIT_REACHED", ""];

@@ -1,5 +1,5 @@
-//! An event of an order's list, with the parts that can be compared from outside: read from gRPC
-//! and from server-sent events by two readers that share no code.
+//! An event of an order's list, with the parts that clients can compare: parsed from gRPC and from
+//! server-sent events by two parsers that share no code.
 
 use orderstream_rpc::convert::timestamp_from_wire;
 use orderstream_rpc::v1;
@@ -7,7 +7,7 @@ use orderstream_rpc::v1::order_stream_response::Detail;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The change of an `EditLock` that is taken.
+/// The change of an `EditLock` that is acquired.
 const LOCKED: &str = "locked";
 /// The change of an `EditLock` that is released.
 const UNLOCKED: &str = "unlocked";
@@ -16,26 +16,27 @@ const UNLOCKED: &str = "unlocked";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ComparableEvent {
-    /// Its sequence number.
+    /// The event's sequence number.
     pub seq: u64,
-    /// Its time by the owner's clock, milliseconds since 1970.
+    /// The event's time by the owner's clock, milliseconds since 1970.
     pub at: i64,
-    /// The name of its kind.
+    /// The name of the event's kind.
     pub kind: String,
-    /// The change of a `ProposalUpdate`, `locked` or `unlocked` of an `EditLock`, the result of a
-    /// notification, `expired` or `paused` of an `OrderPaused`.
+    /// The change of a `ProposalUpdate`, `locked` or `unlocked` for an `EditLock`, the result of a
+    /// notification, `expired` or `paused` for an `OrderPaused`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub change: String,
-    /// The proposal that it is about, or that is awarded.
+    /// The proposal that the event concerns or awards.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub proposal: String,
-    /// The seller or holder.
+    /// The seller, or the lock's holder.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub actor: String,
-    /// The text in it that names its command: note, message or reason.
+    /// The text in the event that identifies its command: a note, message or reason.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub token: String,
-    /// Expiry, end of a lease, or moment from which an award counts; milliseconds since 1970.
+    /// The expiry, the end of a lock, or the time at which an award takes effect; milliseconds
+    /// since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<i64>,
     /// The proposal's version.
@@ -53,20 +54,21 @@ pub struct ComparableEvent {
 }
 
 impl ComparableEvent {
-    /// Reports whether the list ends with it.
+    /// Reports whether the event ends the list.
     pub fn is_last(&self) -> bool {
         matches!(self.kind.as_str(), "OrderFinalised" | "OrderClosed" | "OrderCancelled")
             || (self.kind == "OrderPaused" && self.change == "expired")
     }
 
-    /// Reports whether it may follow the list's end without changing it, as a notification does.
+    /// Reports whether the event may follow the list's end without changing it, as a notification
+    /// does.
     pub fn is_postscript(&self) -> bool {
         self.kind == "SellerNotified"
     }
 }
 
 impl ComparableEvent {
-    /// Reads an event from gRPC. `None` for other messages, such as `Draining`.
+    /// Parses an event from gRPC. `None` for other messages, such as `Draining`.
     pub fn from_wire(message: &v1::OrderStreamResponse) -> Option<Self> {
         let at = message.at.as_ref().map(timestamp_from_wire)?.0;
         let event = Self {
@@ -160,7 +162,7 @@ impl ComparableEvent {
         self
     }
 
-    /// Reads an event from the data of a server-sent one. `None` for other data.
+    /// Parses an event from the data of a server-sent event. `None` for other data.
     pub fn from_sse(data: &Value) -> Option<Self> {
         let text = |name: &str| data[name].as_str().unwrap_or_default().to_owned();
         let at: jiff::Timestamp = data["at"].as_str()?.parse().ok()?;
@@ -172,7 +174,7 @@ impl ComparableEvent {
             id: text("follow_up_id"),
             ..Self::default()
         };
-        // A detail without content is its word alone.
+        // A detail without content is only its name.
         let detail = data["detail"].get(event.kind.as_str()).cloned().unwrap_or_default();
         Some(event.with_json(&detail))
     }

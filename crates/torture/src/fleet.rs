@@ -14,7 +14,7 @@ pub use self::process::RoleProcess;
 pub use self::relay::Relay;
 use crate::plan::{Link, LinkCondition, ProcessTopology, TargetProcess};
 
-/// The product's addresses for clients: the near ends of the links.
+/// The product's addresses for clients: those of the relays.
 #[derive(Clone, Debug)]
 pub struct ProductAddresses {
     /// Each processor's REST.
@@ -23,9 +23,9 @@ pub struct ProductAddresses {
     pub grpc: Vec<SocketAddr>,
     /// The requestor's REST.
     pub requestor: SocketAddr,
-    /// Each process's name and the address of its metrics, without a link between.
+    /// Each process's name and the address of its metrics, without a relay.
     pub metrics: Vec<(String, SocketAddr)>,
-    /// The binary, for its verbs.
+    /// The binary, for its subcommands.
     pub binary: PathBuf,
 }
 
@@ -33,9 +33,9 @@ pub struct ProductAddresses {
 #[derive(Debug)]
 pub struct ProcessFleet {
     topology: ProcessTopology,
-    /// The processors; in `dev` the one process.
+    /// The processors; the single process for `dev`.
     pub processors: Vec<RoleProcess>,
-    /// The requestor, where it is a process of its own.
+    /// The requestor, if it is a process of its own.
     pub requestor: Option<RoleProcess>,
     disks: Vec<FillableDisk>,
     rest: Vec<Relay>,
@@ -52,7 +52,7 @@ fn owned(args: &[&str]) -> Vec<String> {
 }
 
 impl ProcessFleet {
-    /// Starts all processes of this shape, in this folder, with these sellers.
+    /// Starts all processes of a topology, in this folder, with these sellers.
     pub async fn start(
         binary: &Path,
         topology: ProcessTopology,
@@ -105,7 +105,7 @@ impl ProcessFleet {
         &self.addresses
     }
 
-    /// Returns the set of processes.
+    /// Returns the topology.
     pub const fn topology(&self) -> ProcessTopology {
         self.topology
     }
@@ -124,7 +124,7 @@ impl ProcessFleet {
         &self.disks[number]
     }
 
-    /// Changes the state of a link.
+    /// Sets the condition of a link.
     pub fn set_condition(&self, link: Link, condition: LinkCondition) {
         let relay = match link {
             Link::Rest(number) => &self.rest[number],
@@ -178,7 +178,7 @@ async fn processor(
     RoleProcess::start(binary, &format!("processor-{number}"), args, dir).await
 }
 
-/// Makes all processors known to each other; they read the file again by themselves.
+/// Writes the file with all processors' addresses; they reload it by themselves.
 fn write_peers(dir: &Path, processors: &[RoleProcess]) {
     let lines = processors.iter().map(|role| format!("http://{}\n", role.address("grpc")));
     std::fs::write(dir.join("peers"), lines.collect::<String>()).unwrap();

@@ -1,7 +1,7 @@
-//! The observations of a run, as JSON lines: commands, events that readers received, views, faults,
-//! final lists.
+//! The observations of a run, as JSON lines: commands, received events, pages, faults and final
+//! lists.
 //!
-//! Times are microseconds since the run began, by one monotonic clock.
+//! Times are microseconds since the start of the run, by one monotonic clock.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::{ClientCommand, ClientInterface, ClientOutcome};
 use crate::event::ComparableEvent;
 
-/// Microseconds since the run began.
+/// Microseconds since the start of the run.
 pub type Micros = u64;
 
 /// One line of a history.
@@ -26,15 +26,15 @@ pub enum HistoryLine {
     Attempt(ClientAttempt),
     /// A reader received an event.
     Receipt(EventReceipt),
-    /// A stream ended, or was refused.
+    /// A stream ended or was refused.
     Stream(StreamSpan),
     /// An order was read on a page.
     Page(PageReading),
     /// The list of all orders was read.
     OrderList(OrderListReading),
-    /// A fault lasted for a while.
+    /// A fault was injected for some time.
     Fault(FaultSpan),
-    /// An order's whole list, read at the end of the run.
+    /// An order's complete list, read at the end of the run.
     List(EventListReading),
     /// The content of an order's pages at the end of the run.
     Pages(OrderPagesReading),
@@ -49,11 +49,11 @@ pub enum HistoryLine {
 pub struct ClientAttempt {
     /// The time at which it was sent.
     pub called_at: Micros,
-    /// The time at which it was answered, or given up.
+    /// The time of its reply, or at which it was given up.
     pub returned_at: Micros,
     /// The client's name.
     pub client: String,
-    /// The seller that acts, or `buyer`.
+    /// The seller who sends the command, or `buyer`.
     pub actor: String,
     /// The interface.
     pub interface: ClientInterface,
@@ -63,11 +63,11 @@ pub struct ClientAttempt {
     pub command: ClientCommand,
     /// The idempotency key.
     pub key: String,
-    /// A text in the body that no other command has: it names the command in the order's list.
+    /// A unique text in the body, which identifies the command in the order's list.
     pub token: String,
-    /// The tracker's epoch that it was sent with; 0 for none.
+    /// The tracker's epoch with which it was sent; 0 for none.
     pub epoch: u64,
-    /// Its outcome.
+    /// The attempt's outcome.
     pub result: ClientOutcome,
 }
 
@@ -85,7 +85,7 @@ pub enum ReaderKind {
     Session,
 }
 
-/// One event as one reader received it.
+/// One event received by one reader.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EventReceipt {
     /// The time of its arrival.
@@ -119,11 +119,11 @@ pub struct StreamSpan {
     pub order: String,
     /// The tracker's epoch.
     pub epoch: u64,
-    /// The reason of its end; empty when the order ended.
+    /// The reason for its end; empty if the order ended.
     pub reason: String,
 }
 
-/// An order as one page showed it.
+/// An order's state on a page.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PageSnapshot {
     /// The order's phase.
@@ -146,11 +146,11 @@ pub struct PageSnapshot {
 pub enum PageLookup {
     /// The order's state.
     Order(PageSnapshot),
-    /// There is no such order.
+    /// The order does not exist.
     NotFound,
 }
 
-/// One reading of one order. Readings without an answer are left out.
+/// One read of one order. Reads without a response are not recorded.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PageReading {
     /// The time of the request.
@@ -163,11 +163,11 @@ pub struct PageReading {
     pub order: String,
     /// The result.
     pub result: PageLookup,
-    /// Set on the last reading, after everything had time to settle.
+    /// Set on the last read, after everything had time to settle.
     pub is_last: bool,
 }
 
-/// One reading of `tracking/status`.
+/// One read of `tracking/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OrderListReading {
     /// The time of the request.
@@ -180,27 +180,27 @@ pub struct OrderListReading {
     pub total: u64,
 }
 
-/// A fault that lasted for a while.
+/// A fault with its start and end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FaultSpan {
     /// The time of its start.
     pub started_at: Micros,
     /// The time of its end.
     pub ended_at: Micros,
-    /// Its kind.
+    /// The fault's kind.
     pub kind: String,
-    /// The process, link or disk that had it.
+    /// The affected process, link or disk.
     pub target: String,
 }
 
-/// An order's whole list.
+/// An order's complete list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EventListReading {
     /// The order's name.
     pub order: String,
-    /// The way by which it was read: `grpc` or `sse`, and the processor.
+    /// The interface over which it was read: `grpc` or `sse`, and the processor.
     pub by: String,
-    /// The events, or the error of reading them.
+    /// The events, or the error in reading them.
     pub events: Result<Vec<ComparableEvent>, String>,
 }
 
@@ -226,18 +226,18 @@ pub struct ProcessMeasurements {
     pub rss_kb: u64,
     /// The number of open descriptors.
     pub descriptors: u64,
-    /// The number of orders in its own list; `None` where it has no list.
+    /// The number of orders in the process's own list; `None` if it has no list.
     pub orders: Option<u64>,
 }
 
 /// A process that ended by itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UnexpectedExit {
-    /// The time at which this was found.
+    /// The time at which the exit was detected.
     pub detected_at: Micros,
     /// The process's name.
     pub process: String,
-    /// Its exit status.
+    /// The process's exit status.
     pub status: String,
 }
 
@@ -255,7 +255,7 @@ impl Default for HistoryRecorder {
 }
 
 impl HistoryRecorder {
-    /// Returns the microseconds since the run began.
+    /// Returns the microseconds since the start of the run.
     pub fn now(&self) -> Micros {
         u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
@@ -271,7 +271,7 @@ impl HistoryRecorder {
     }
 }
 
-/// Writes a history to a file, one JSON object a line.
+/// Writes a history to a file, one JSON object per line.
 ///
 /// # Errors
 /// When the file cannot be written.
@@ -287,7 +287,7 @@ pub fn save(lines: &[HistoryLine], path: &Path) -> std::io::Result<()> {
 /// Reads a history from a file.
 ///
 /// # Errors
-/// When the file cannot be read, or a line is not one of a history.
+/// When the file cannot be read, or a line cannot be parsed.
 pub fn load(path: &Path) -> std::io::Result<Vec<HistoryLine>> {
     let text = std::fs::read_to_string(path)?;
     text.lines().map(|line| serde_json::from_str(line).map_err(Into::into)).collect()

@@ -1,11 +1,13 @@
-//! A black-box test. Seeds draw orders, clients of every interface, readers of every kind, and
-//! faults; the binary runs as its users run it; and a judge checks what all of them observed.
+//! A randomised black-box test. Each seed yields orders, clients of every interface, readers of
+//! every kind, and faults; the binary runs as its users run it, and a checker checks what clients
+//! and readers observed.
 //!
-//! - [`plan`](mod@plan): what a seed decides, pure.
-//! - [`run`](mod@run): runs a plan against real processes, and writes a history.
-//! - [`check`]: pure functions over a history; each broken promise is a [`check::Finding`].
+//! - [`plan`](mod@plan): derives a plan from a seed; pure.
+//! - [`run`](mod@run): runs a plan against real processes and writes a history.
+//! - [`check`]: pure functions over a history; each violated guarantee is a
+//!   [`check::HistoryFinding`].
 //! - [`report`]: the few lines of a history that are relevant to a finding.
-//! - [`cases`]: short directed scenarios, run and judged the same way.
+//! - [`cases`]: short directed scenarios, run and checked in the same way.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -13,10 +13,10 @@ use clap::Parser;
 use orderstream_torture::cases::DirectedCase;
 use orderstream_torture::{run, seeds};
 
-/// Torture the binary with drawn clients and faults, and judge what all of them observed.
+/// Run the binary with random clients and faults, and check what all of them observed.
 #[derive(Debug, Parser)]
 struct Args {
-    /// The binary; by default the one beside this program.
+    /// The binary; by default the one next to this program.
     #[arg(long)]
     binary: Option<PathBuf>,
     /// The seeds, such as 7 or 0-9.
@@ -25,7 +25,7 @@ struct Args {
     /// Continue with further seeds for this many minutes.
     #[arg(long)]
     minutes: Option<u64>,
-    /// The number of runs at one time.
+    /// The number of concurrent runs.
     #[arg(long, default_value_t = seeds::JOBS)]
     jobs: usize,
     /// Run only this directed case, or `all`.

@@ -1,5 +1,4 @@
-//! An order's name in a history: its id, and after an `@` its incarnation, where the rig chose
-//! that.
+//! An order's name in a history: its id, and after an `@` its incarnation if the rig chose it.
 
 /// Returns the order's id.
 #[must_use]

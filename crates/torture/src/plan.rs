@@ -1,5 +1,5 @@
-//! Everything that a seed decides: orders, clients, faults, ends. Pure: the same seed gives the
-//! same plan, though never the same timing.
+//! Derives a run from a seed: orders, clients, faults and ends. Pure: the same seed yields the same
+//! plan, but not the same timing.
 
 mod clients;
 mod faults;
@@ -13,7 +13,7 @@ use self::clients::ClientPlanner;
 pub use self::clients::SELLERS;
 use crate::command::{ClientCommand, ClientInterface, OpeningParameters};
 
-/// The time for which clients act, milliseconds.
+/// The time for which clients send commands, milliseconds.
 pub const WORKLOAD_MS: u64 = 6_500;
 /// The lifetime of an order that expires within a run, milliseconds: the shortest that is accepted.
 pub const SHORT_LIFETIME_MS: u64 = 10_000;
@@ -42,22 +42,22 @@ impl ProcessTopology {
     }
 }
 
-/// All that a seed decides.
+/// A run that is derived from a seed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TorturePlan {
     /// The seed.
     pub seed: u64,
     /// The processes.
     pub topology: ProcessTopology,
-    /// The choice of idempotency keys.
+    /// The scheme of the idempotency keys.
     pub keys: KeyScheme,
     /// The orders.
     pub orders: Vec<PlannedOrder>,
-    /// The clients that act while faults happen.
+    /// The clients that send commands while faults occur.
     pub clients: Vec<PlannedClient>,
-    /// The faults, one after the other.
+    /// The faults, in sequence.
     pub faults: Vec<PlannedFault>,
-    /// The commands that end each order once all faults have ended, sent at once.
+    /// The commands that end each order once all faults have ended, sent concurrently.
     pub ends: Vec<Vec<PlannedCommand>>,
 }
 
@@ -74,13 +74,13 @@ pub enum KeyScheme {
 /// One order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlannedOrder {
-    /// Its id.
+    /// The order's id.
     pub id: String,
-    /// Its specification.
+    /// The order's specification.
     pub opening: OpeningParameters,
-    /// Its tracker.
+    /// The order's tracker.
     pub tracker: TrackerPlan,
-    /// The processor at which the rig opens it, where the rig does.
+    /// The processor at which the rig opens the order, if it does.
     pub home: usize,
 }
 
@@ -90,7 +90,7 @@ pub struct PlannedOrder {
 pub enum TrackerPlan {
     /// The requestor.
     Requestor,
-    /// Trackers of the rig, the second of which takes over.
+    /// Two trackers of the rig; the second one takes over.
     Trackers {
         /// The start of the second one, milliseconds after the first.
         takeover_ms: u64,
@@ -100,11 +100,11 @@ pub enum TrackerPlan {
 /// One client, which sends commands one after the other.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlannedClient {
-    /// Its name.
+    /// The client's name.
     pub name: String,
-    /// The seller that acts, or `buyer`.
+    /// The seller who sends the commands, or `buyer`.
     pub actor: String,
-    /// Its commands.
+    /// The client's commands.
     pub steps: Vec<PlannedCommand>,
 }
 
@@ -119,18 +119,18 @@ pub struct PlannedCommand {
     pub command: ClientCommand,
     /// The interface.
     pub interface: ClientInterface,
-    /// Set when it is repeated although it was answered.
+    /// Set if the command is repeated although it had a reply.
     pub is_repeated: bool,
 }
 
 /// One fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedFault {
-    /// The pause before it, milliseconds.
+    /// The time before the fault, milliseconds.
     pub after_ms: u64,
-    /// Its duration, milliseconds.
+    /// The fault's duration, milliseconds.
     pub for_ms: u64,
-    /// Its kind.
+    /// The fault's kind.
     pub kind: InjectedFault,
 }
 
@@ -138,11 +138,11 @@ pub struct PlannedFault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InjectedFault {
-    /// `kill -9`, and a restart after it.
+    /// SIGKILL, followed by a restart.
     Kill(TargetProcess),
-    /// SIGTERM, and a restart after the process has ended.
+    /// SIGTERM, followed by a restart once the process has ended.
     Terminate(TargetProcess),
-    /// SIGSTOP, and SIGCONT after it.
+    /// SIGSTOP, followed by SIGCONT.
     Stop(TargetProcess),
     /// A fault of a link.
     Link(Link, LinkCondition),
@@ -156,9 +156,9 @@ pub enum InjectedFault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TargetProcess {
-    /// The processor with this number; in `dev` the one process.
+    /// The processor with this number; the single process for `dev`.
     Processor(usize),
-    /// The requestor; in `dev` the one process.
+    /// The requestor; the single process for `dev`.
     Requestor,
 }
 
@@ -176,17 +176,17 @@ pub enum Link {
     Between(usize),
 }
 
-/// The state of a link.
+/// The condition of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LinkCondition {
     /// Everything passes.
     Healthy,
-    /// All connections are cut, also new ones.
+    /// All connections are closed, including new ones.
     Cut,
     /// Nothing passes, and nothing is lost.
     Stalled,
-    /// Bytes are lost, and neither side is notified.
+    /// Bytes are lost without an error on either side.
     HalfOpen,
     /// Bytes pass one at a time.
     Bytewise,
@@ -213,7 +213,7 @@ fn orders(rng: &mut Rng, seed: u64, topology: ProcessTopology) -> Vec<PlannedOrd
     let count = rng.usize(6..=8);
     (0..count)
         .map(|index| {
-            // The first two are of the kinds that must not be missing from any run.
+            // The first two orders are of the kinds that every run must have.
             let is_sealed = index == 0 || rng.u8(..5) == 0;
             let is_short = is_sealed || index == 1 || rng.u8(..4) == 0;
             let by_rig = index == 2 || (index > 2 && rng.u8(..5) == 0);

@@ -1,5 +1,5 @@
-//! Readers: they follow orders over every interface, resume after every disconnect, and record all
-//! that they receive.
+//! Readers: they follow orders over every interface, resume after every disconnect, and record
+//! everything that they receive.
 
 pub mod pages;
 pub mod poll;
@@ -25,7 +25,7 @@ const RESTART_EVERY: u32 = 4;
 /// A reader of one order.
 #[derive(Clone, Debug)]
 pub struct Follower {
-    /// Its name in the history.
+    /// The reader's name in the history.
     pub name: String,
     /// The order.
     pub order: String,
@@ -76,12 +76,12 @@ pub async fn observe(channel: Channel, follower: Follower) {
     }
 }
 
-/// The request of one of the rig's trackers.
+/// The parameters of one of the rig's trackers.
 #[derive(Clone, Debug)]
 pub struct TrackerClaim {
-    /// Its epoch.
+    /// The tracker's epoch.
     pub epoch: u64,
-    /// The order's specification, used if it opens the order.
+    /// The order's specification, used if the tracker opens the order.
     pub opening: OpeningParameters,
 }
 
@@ -155,10 +155,10 @@ fn reason(status: &tonic::Status) -> String {
     }
 }
 
-/// Reads a whole list over gRPC as an observer does.
+/// Reads a complete list over gRPC as an observer.
 ///
 /// # Errors
-/// When the processor refuses, or the list does not come in time.
+/// When the processor refuses, or the list does not arrive in time.
 pub async fn list(
     channel: Channel,
     order: &str,

@@ -1,17 +1,18 @@
-//! The report of a failing run: the findings, each with the relevant lines of the history: the
-//! commands to the order under that token, the events that readers received, and the faults around.
+//! The report of a failing run: the findings, each with the relevant lines of the history, which
+//! are the commands to the order under that token, the events that readers received, and the faults
+//! at that time.
 
 use crate::check::HistoryFinding;
 use crate::history::{HistoryLine, Micros};
 
-/// The limit of findings that are printed with their lines; the others are listed in short.
+/// The largest number of findings that are printed with their lines; the others are only listed.
 const DETAILED_MAX: usize = 6;
-/// The limit of lines for one finding.
+/// The largest number of lines for one finding.
 const LINES_MAX: usize = 24;
-/// The time after a fault in which it is relevant to what happens, microseconds.
+/// The time after a fault for which it is relevant, microseconds.
 const AFTERMATH: Micros = 1_500_000;
 
-/// Returns a report of all findings, with the command that runs the same plan again.
+/// Returns a report of all findings, with the command that replays the plan.
 #[must_use]
 pub fn report(findings: &[HistoryFinding], lines: &[HistoryLine], replay: &str) -> String {
     let mut text = format!("{} broken promises. Replay: {replay}\n", findings.len());
@@ -27,7 +28,7 @@ pub fn report(findings: &[HistoryFinding], lines: &[HistoryLine], replay: &str) 
     text
 }
 
-/// Returns the lines that are relevant to a finding, in the order of time.
+/// Returns the lines that are relevant to a finding, in chronological order.
 #[must_use]
 pub fn shrink<'a>(finding: &HistoryFinding, lines: &'a [HistoryLine]) -> Vec<&'a HistoryLine> {
     let mut relevant: Vec<&HistoryLine> =
@@ -49,7 +50,7 @@ fn is_relevant(finding: &HistoryFinding, line: &HistoryLine) -> bool {
     let of_order = |order: &str| order == finding.order;
     let of_command = !finding.token.is_empty();
     match line {
-        // To a lie about an end belongs what ended the order.
+        // A false reply about an end also needs the command that ended the order.
         HistoryLine::Attempt(attempt) if of_command => {
             let is_end = attempt.command.is_end() && finding.predicate == "P1";
             of_order(&attempt.order) && (is_end || attempt.token == finding.token)

@@ -1,5 +1,5 @@
 //! One run: processes, clients, readers and faults as planned; then all faults end, every order is
-//! ended, and everything is read once more over every interface.
+//! ended, and everything is read a last time over every interface.
 
 mod client;
 mod faults;
@@ -21,26 +21,26 @@ use crate::read::poll::{PolledPage, poll_order_list, poll_page, read_page};
 use crate::read::{Follower, TrackerClaim, follow_sse, observe, track};
 use crate::send::{Sender, channel};
 
-/// The time in which processors have to have every order, before any fault.
+/// The timeout for processors to have every order, before any fault.
 const OPENED_WITHIN: Duration = Duration::from_secs(20);
-/// The pause between two polls of a condition.
+/// The interval at which conditions are polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// The epochs of the rig's own trackers.
 const EPOCHS: [u64; 2] = [3, 7];
 
-/// The limit of one run, whatever hangs: six times what one needs.
+/// The timeout of one run, whatever hangs: six times what a run needs.
 const RUN_TIMEOUT: Duration = Duration::from_secs(180);
-/// The time in which a run that is given up has to stop its processes.
+/// The timeout for an aborted run to stop its processes.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The results of a run.
 #[derive(Debug)]
 pub struct TortureRun {
-    /// Its history.
+    /// The run's history.
     pub lines: Vec<HistoryLine>,
     /// The folder with the processes' logs; removed when this is dropped.
     pub dir: tempfile::TempDir,
-    /// The error that ended the run early, as when a process does not start.
+    /// The error that ended the run early, for example when a process does not start.
     pub failure: Option<String>,
 }
 
@@ -49,13 +49,13 @@ pub struct TortureRun {
 pub struct RunInputs {
     /// The binary.
     pub binary: PathBuf,
-    /// A folder of its own.
+    /// The run's own folder.
     pub dir: PathBuf,
     /// The history of the run.
     pub recorder: HistoryRecorder,
 }
 
-/// Runs something in a folder of its own, to its end or until it panics or hangs.
+/// Runs `body` in a temporary folder until it ends, panics or times out.
 pub async fn run_bounded<F>(binary: PathBuf, body: impl FnOnce(RunInputs) -> F) -> TortureRun
 where
     F: Future<Output = ()> + Send + 'static,
@@ -70,7 +70,7 @@ where
         Ok(_) => None,
         Err(_) => Some(format!("was not over after {} s", RUN_TIMEOUT.as_secs())),
     };
-    // Its processes end with it.
+    // The run's processes end with the task.
     drop(tokio::time::timeout(SHUTDOWN_TIMEOUT, task.shutdown()).await);
     TortureRun { lines: recorder.lines(), dir, failure }
 }
@@ -87,7 +87,7 @@ pub struct RigContext {
 }
 
 impl RigContext {
-    /// Returns a stage for the clients of this world.
+    /// Creates the context for a fleet's clients.
     pub fn new(fleet: &ProcessFleet, recorder: HistoryRecorder) -> Self {
         let addresses = fleet.addresses().clone();
         let sender = Sender::new(&addresses);
@@ -149,8 +149,8 @@ async fn open(
     }
 }
 
-/// Waits until the order can be read at every processor: peers need a moment to find each other. If
-/// it never can, the judge finds that.
+/// Waits until the order can be read at every processor: peers need a moment to discover each
+/// other. If it never can be read, the checker finds that.
 pub async fn await_opening(context: &RigContext, order: &str) {
     let polled = async {
         for address in &context.addresses.rest {
@@ -200,7 +200,7 @@ fn start_readers(plan: &TorturePlan, context: &RigContext, readers: &mut JoinSet
     readers.spawn(poll_order_list(context.addresses.requestor, context.recorder.clone()));
 }
 
-/// Returns the path of this build's binary: beside the running program, or one folder up.
+/// Returns the path of this build's binary: next to the running program, or one folder up.
 pub fn binary_beside() -> Option<PathBuf> {
     let program = std::env::current_exe().ok()?;
     program.ancestors().skip(1).take(2).map(|dir| dir.join("orderstream")).find(|it| it.exists())

@@ -1,4 +1,4 @@
-//! Runs many seeds, several at one time, and prints the result of each.
+//! Runs many seeds, several concurrently, and prints the result of each.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -15,7 +15,7 @@ use crate::plan::plan;
 use crate::report::report;
 use crate::run::{TortureRun, run, run_bounded};
 
-/// The number of runs at one time: they mostly wait, and two cores are enough for so many.
+/// The default number of concurrent runs: they mostly wait, so two cores are enough.
 pub const JOBS: usize = 3;
 
 /// The settings for running seeds.
@@ -25,9 +25,9 @@ pub struct SeedSettings {
     pub binary: PathBuf,
     /// The folder for histories of failing runs.
     pub histories_dir: PathBuf,
-    /// The number of runs at one time.
+    /// The number of concurrent runs.
     pub jobs: usize,
-    /// The time until which it continues with further seeds.
+    /// The time until which further seeds are run.
     pub until: Option<Instant>,
 }
 
@@ -43,7 +43,7 @@ pub fn parse(text: &str) -> Result<RangeInclusive<u64>, String> {
     }
 }
 
-/// Runs seeds and prints the findings; returns `true` when there are none.
+/// Runs seeds and prints the findings; returns `true` if there are none.
 pub async fn run_seeds(seeds: RangeInclusive<u64>, settings: &SeedSettings) -> bool {
     let mut next = *seeds.start();
     let (mut runs, mut totals) = (JoinSet::new(), SeedTotals::default());
@@ -83,7 +83,7 @@ async fn run_seed(seed: u64, settings: &SeedSettings) -> RunCounts {
     count
 }
 
-/// Returns the findings of a run. One that did not come to its end has no history to be judged.
+/// Returns the findings of a run. A run that did not finish has no history to check.
 fn judge(result: &TortureRun) -> Vec<HistoryFinding> {
     let Some(failure) = &result.failure else { return check(&result.lines) };
     let (order, token, text) = (String::new(), String::new(), format!("the run {failure}"));
@@ -112,7 +112,7 @@ fn report_findings(
     }
 }
 
-/// Runs directed cases one after the other; returns `true` when there are no findings.
+/// Runs directed cases one after the other; returns `true` if there are no findings.
 pub async fn run_cases(cases: &[DirectedCase], binary: &Path, histories_dir: &Path) -> bool {
     let mut passed = true;
     for case in cases {

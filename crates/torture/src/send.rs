@@ -15,15 +15,15 @@ use tonic::transport::{Channel, Endpoint};
 use crate::command::{ClientCommand, ClientInterface, ClientOutcome};
 use crate::fleet::ProductAddresses;
 
-/// The deadline of a client's request. The requestor itself waits two seconds for a processor.
+/// The timeout of a client's request. The requestor itself waits two seconds for a processor.
 pub const DEADLINE: Duration = Duration::from_secs(4);
-/// The deadline of a connection attempt.
+/// The timeout for connecting.
 const CONNECT: Duration = Duration::from_secs(1);
 
 /// One command, ready to be sent.
 #[derive(Clone, Debug)]
 pub struct ClientRequest {
-    /// The seller that acts, or `buyer`.
+    /// The seller who sends the command, or `buyer`.
     pub actor: String,
     /// The order.
     pub order: String,
@@ -31,7 +31,7 @@ pub struct ClientRequest {
     pub command: ClientCommand,
     /// The idempotency key.
     pub key: String,
-    /// A text that names the command.
+    /// A text that identifies the command.
     pub token: String,
     /// The tracker's epoch; 0 for none.
     pub epoch: u64,
@@ -44,7 +44,7 @@ impl ClientRequest {
     }
 }
 
-/// A sender over all interfaces but sessions.
+/// A sender over all interfaces except sessions.
 #[derive(Clone, Debug)]
 pub struct Sender {
     addresses: ProductAddresses,
@@ -52,13 +52,13 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// Returns a sender for these addresses. Must be called inside a runtime.
+    /// Creates a sender for these addresses. Must be called inside a Tokio runtime.
     pub fn new(addresses: &ProductAddresses) -> Self {
         let channels = addresses.grpc.iter().map(|address| channel(*address)).collect();
         Self { addresses: addresses.clone(), channels }
     }
 
-    /// Sends a call, waits at most [`DEADLINE`] for the answer, and returns the outcome.
+    /// Sends a call, waits at most [`DEADLINE`] for the reply, and returns the outcome.
     pub async fn send(&self, call: &ClientRequest, interface: ClientInterface) -> ClientOutcome {
         let sent = async {
             match interface {
@@ -76,8 +76,8 @@ impl Sender {
         outcome.unwrap_or_else(|_| ClientOutcome::unknown("no answer in time"))
     }
 
-    /// Sends a buyer's unary call, which only the processor with the order answers: where one does
-    /// not have it, the next one is tried.
+    /// Sends a buyer's unary call, which only the order's owner serves: if a processor does not
+    /// have the order, the next one is tried.
     async fn send_control(&self, call: &ClientRequest, first: usize) -> ClientOutcome {
         let count = self.channels.len();
         let mut outcome = ClientOutcome::unknown("no processor");
@@ -92,8 +92,7 @@ impl Sender {
     }
 }
 
-/// Returns a channel that connects with the first call, and detects within seconds that the server
-/// is gone.
+/// Returns a channel that connects with the first call, and detects a lost server within seconds.
 pub fn channel(address: std::net::SocketAddr) -> Channel {
     Endpoint::from_shared(format!("http://{address}"))
         .unwrap()

@@ -1,5 +1,5 @@
-//! The seeds and cases of every build, run against the binary beside the tests. `TORTURE_SEEDS=A-B`
-//! runs other seeds; a failure prints the command that repeats it.
+//! Runs the seeds and cases of every build against the binary next to the tests.
+//! `TORTURE_SEEDS=A-B` replaces the seeds; a failure prints the command that reproduces it.
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ const SEEDS: RangeInclusive<u64> = 0..=9;
 /// The folder for histories of failing runs.
 const HISTORIES_DIR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/torture");
 
-/// Runs have deadlines, so no two tests may share the machine.
+/// Runs have timeouts, so tests must not run concurrently.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
 fn binary() -> PathBuf {

@@ -12,7 +12,7 @@ const KINDS: [(&str, usize); 5] =
     [("schemas", 1), ("responses", 0), ("headers", 0), ("parameters", 0), ("requestBodies", 0)];
 
 /// Returns each operation and component, and the rest. Examples count as prose, and so does the
-/// document's `info`, its version included.
+/// document's `info`, including its version.
 pub(super) fn pieces(document: &Value) -> Vec<Piece> {
     let mut document = prose::strip(document);
     let mut pieces = Vec::new();
@@ -37,7 +37,7 @@ pub(super) fn pieces(document: &Value) -> Vec<Piece> {
     pieces
 }
 
-/// Returns a piece of what is left of an object, unless it is empty.
+/// Returns the remainder of an object as a piece, unless it is empty.
 fn rest(name: String, left: &Value) -> Option<Piece> {
     left.as_object().is_some_and(|left| !left.is_empty()).then(|| Piece::of(name, left))
 }

@@ -7,19 +7,19 @@ use serde_json::Value;
 pub(super) struct Piece {
     /// The piece's name in its file.
     pub(super) name: String,
-    /// Its content in canonical form.
+    /// The piece's content in canonical form.
     content: Vec<u8>,
 }
 
 impl Piece {
-    /// Makes a piece of a document whose prose is stripped already.
+    /// Creates a piece from a document without prose.
     pub(super) fn of(name: impl Into<String>, value: &Value) -> Self {
         let mut text = String::new();
         canonical(value, &mut text);
         Self::raw(name, text.into_bytes())
     }
 
-    /// Makes a piece of bytes that are canonical already.
+    /// Creates a piece from canonical bytes.
     pub(super) fn raw(name: impl Into<String>, content: Vec<u8>) -> Self {
         Self { name: name.into(), content }
     }
@@ -33,7 +33,7 @@ impl Piece {
     }
 }
 
-/// Writes JSON without space, with the keys of each object sorted.
+/// Writes JSON without whitespace, with the keys of each object sorted.
 fn canonical(value: &Value, out: &mut String) {
     match value {
         Value::Object(map) => {

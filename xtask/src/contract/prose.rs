@@ -1,5 +1,5 @@
-//! Documents without their prose. The meaning of a key depends on its place: below `properties` a
-//! `title` is the name of a property, which stays; elsewhere it is a text for people, which is
+//! Strips prose from documents. The meaning of a key depends on its position: below `properties`, a
+//! `title` is the name of a property, which stays; elsewhere it is a human-readable text, which is
 //! removed.
 
 use serde_json::Value;
@@ -7,13 +7,13 @@ use serde_json::Value;
 /// The meaning of an object's keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum KeyMeaning {
-    /// Keywords of the format, some of which hold prose.
+    /// Keywords of the format, some of which have prose as their value.
     Keywords,
-    /// Names that we chose, such as those of properties.
+    /// Names defined by the document, such as those of properties.
     Names,
-    /// Keywords of a rule in CEL.
+    /// Keywords of a CEL rule.
     Rule,
-    /// Any keys: the value is taken as it is.
+    /// Any keys: the value is used unchanged.
     Values,
 }
 
@@ -25,7 +25,7 @@ pub(super) fn strip(document: &Value) -> Value {
 fn strip_value(value: &Value, keys: KeyMeaning) -> Value {
     match value {
         Value::Array(items) if keys == KeyMeaning::Values => sorted(items),
-        // A named entry of a list has its name beside its other keys.
+        // A named entry of a list has its name among its other keys.
         Value::Array(items) => {
             let keys = if keys == KeyMeaning::Names { KeyMeaning::Keywords } else { keys };
             items.iter().map(|item| strip_value(item, keys)).collect()
@@ -48,7 +48,7 @@ fn sorted(items: &[Value]) -> Value {
     Value::Array(items)
 }
 
-/// Reports whether a key and its value are for people only.
+/// Reports whether a key and its value are only for human readers.
 fn is_prose(key: &str, value: &Value, keys: KeyMeaning) -> bool {
     match keys {
         KeyMeaning::Names | KeyMeaning::Values => false,
@@ -86,7 +86,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns named cases: a document, and the same without its prose.
+    /// Returns named cases: a document, and the same document without its prose.
     fn cases() -> Vec<(&'static str, Value, Value)> {
         vec![
             (

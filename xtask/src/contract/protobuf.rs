@@ -1,24 +1,24 @@
-//! The pieces of a set of protobuf descriptors, read by the wire format alone: each declaration is
-//! a message that has its name as field 1, and lists of what it declares.
+//! The pieces of a set of protobuf descriptors, parsed by the wire format alone: each declaration
+//! is a message with its name as field 1, and with lists of its nested declarations.
 
 use anyhow::Context as _;
 
 use super::piece::Piece;
 
-/// A kind of declaration: its word, the fields that hold further declarations, and those that hold
-/// prose.
+/// A kind of declaration: its keyword, the fields with nested declarations, and those with prose.
 struct DeclarationKind {
     keyword: &'static str,
     parts: &'static [(u64, &'static DeclarationKind)],
     prose: &'static [u64],
 }
 
-/// Makes a kind of declaration that holds no other.
+/// Creates a kind of declaration without nested declarations.
 const fn leaf(keyword: &'static str) -> DeclarationKind {
     DeclarationKind { keyword, parts: &[], prose: &[] }
 }
 
-// Numbers from google/protobuf/descriptor.proto. The prose of a file is its `source_code_info`.
+// Field numbers from google/protobuf/descriptor.proto. The prose of a file is its
+// `source_code_info`.
 static FIELD: DeclarationKind = leaf("field");
 static ONEOF: DeclarationKind = leaf("oneof");
 static VALUE: DeclarationKind = leaf("value");
@@ -43,7 +43,8 @@ const PACKAGE: u64 = 2;
 /// The prefix of our packages; imported ones are not part of the contract.
 const OURS: &str = "orderstream.";
 
-/// Returns each declaration of our files, without the nested ones, which are pieces of their own.
+/// Returns each declaration of our files without its nested declarations, which are separate
+/// pieces.
 ///
 /// # Errors
 /// When the bytes are not a set of descriptors.
@@ -58,7 +59,7 @@ pub(super) fn pieces(descriptors: &[u8]) -> anyhow::Result<Vec<Piece>> {
     Ok(pieces)
 }
 
-/// Adds one declaration, and those in it.
+/// Adds one declaration and its nested declarations.
 fn declaration(
     kind: &'static DeclarationKind,
     scope: &str,
@@ -67,7 +68,7 @@ fn declaration(
 ) -> anyhow::Result<()> {
     let fields = fields(bytes)?;
     let name = text(&fields, NAME)?;
-    // A file's name is a path and no part of the names in it.
+    // A file's name is a path, and not part of the names in it.
     let is_file = kind.keyword == FILE.keyword;
     let full = if is_file { name } else { format!("{scope}.{name}") };
     let scope = if is_file { scope } else { &full };
@@ -83,19 +84,19 @@ fn declaration(
     Ok(())
 }
 
-/// Returns the text of a field; empty where the field is absent.
+/// Returns the text of a field; empty if the field is absent.
 fn text(fields: &[Field<'_>], number: u64) -> anyhow::Result<String> {
     let field = fields.iter().find(|field| field.number == number);
     let bytes = field.map_or(&[][..], |field| field.body);
     Ok(std::str::from_utf8(bytes).context("a name is no text")?.to_owned())
 }
 
-/// One field of a message on the wire.
+/// One field of an encoded message.
 struct Field<'a> {
     number: u64,
-    /// The bytes with the tag, and with the length where there is one.
+    /// The bytes with the tag, and with the length if there is one.
     whole: &'a [u8],
-    /// The bytes of the value only.
+    /// Only the bytes of the value.
     body: &'a [u8],
 }
 
@@ -124,7 +125,7 @@ fn varint_len(bytes: &[u8]) -> usize {
     bytes.iter().take_while(|byte| **byte >= 0x80).count() + 1
 }
 
-/// Reads a varint and removes it from the front.
+/// Parses a varint and removes it from the front.
 fn varint(bytes: &mut &[u8]) -> anyhow::Result<u64> {
     let (number, rest) = bytes.split_at_checked(varint_len(bytes)).context("it is cut short")?;
     anyhow::ensure!(number.len() <= 10, "a number is too long");
@@ -143,7 +144,7 @@ mod tests {
         bytes
     }
 
-    /// Encodes a set of one file with one message of one field, which has this number.
+    /// Encodes a set of one file with one message, whose only field has this number.
     fn set(package: &[u8], number: u8, source: &[u8]) -> Vec<u8> {
         let declared = [field(1, b"id"), vec![3 << 3, number]].concat();
         let message = [field(1, b"Order"), field(2, &declared)].concat();

@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::piece::Piece;
 use super::{prose, schema};
 
-/// The depth to which a version's schema is split by its properties: `spec`, and the properties in
-/// it.
+/// The depth to which a version's schema is split by its properties: `spec`, and the properties of
+/// `spec`.
 const LEVELS: usize = 2;
 
 /// Returns each property of `spec` and `status` in each version, the rest of each version, and the

@@ -8,7 +8,7 @@ use super::prose;
 /// The depth to which a schema file is split by its properties.
 const LEVELS: usize = 2;
 
-/// Returns each property and definition of a schema file, and its rest.
+/// Returns each property and definition of a schema file, and the rest.
 pub(super) fn pieces(document: &Value) -> Vec<Piece> {
     let mut document = prose::strip(document);
     let mut pieces = Vec::new();
@@ -21,8 +21,8 @@ pub(super) fn pieces(document: &Value) -> Vec<Piece> {
     pieces
 }
 
-/// Splits a schema by its properties, to this depth; each is a piece, and so is the rest. An added
-/// property is thus an added piece.
+/// Splits a schema by its properties to this depth; each property is a piece, and so is the rest.
+/// So an added property is an added piece.
 pub(super) fn split(name: &str, mut schema: Value, levels: usize, pieces: &mut Vec<Piece>) {
     if let Some(below) = levels.checked_sub(1) {
         for (property, schema) in take(&mut schema, "properties") {
@@ -32,7 +32,7 @@ pub(super) fn split(name: &str, mut schema: Value, levels: usize, pieces: &mut V
     pieces.push(Piece::of(name, &schema));
 }
 
-/// Removes a key from a document, and returns its object's entries.
+/// Removes a key from a document, and returns the entries of its value.
 pub(super) fn take(document: &mut Value, key: &str) -> Vec<(String, Value)> {
     let entries = document.get_mut(key).and_then(Value::as_object_mut).map(std::mem::take);
     if entries.is_some() {

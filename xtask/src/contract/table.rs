@@ -1,10 +1,10 @@
-//! The pieces of tables for people: each row without its meaning.
+//! The pieces of reference tables: each row without its description.
 
 use super::piece::Piece;
 
-/// The cells of a row of metrics before its meaning: name, type, labels, roles.
+/// The number of cells of a metrics row before its description: name, type, labels, roles.
 pub(super) const METRIC_CELLS: usize = 4;
-/// The cells of a row of reasons before its meaning: reason, HTTP, gRPC.
+/// The number of cells of a reasons row before its description: reason, HTTP, gRPC.
 const REASON_CELLS: usize = 3;
 
 /// Returns each row of a table as a piece, whose name and content are the first `cells` cells.
@@ -13,7 +13,7 @@ pub(super) fn rows(text: &str, cells: usize) -> Vec<Piece> {
     rows.map(|line| piece(row_name(line, cells))).collect()
 }
 
-/// Returns each reason that has a page, with its codes where the list of all reasons has it.
+/// Returns each reason that has a page, with its codes if the list of all reasons has it.
 pub(super) fn reasons(pages: &[(String, String)]) -> Vec<Piece> {
     let list = pages.iter().find(|(path, _)| path.ends_with("/README.md"));
     let listed = list.map_or(Vec::new(), |(_, text)| rows(text, REASON_CELLS));
@@ -33,7 +33,7 @@ fn piece(row: String) -> Piece {
     Piece::raw(row, content)
 }
 
-/// Returns a row's first cells, each without spaces.
+/// Returns a row's first cells, trimmed.
 fn row_name(line: &str, cells: usize) -> String {
     let texts = line.trim_matches('|').split('|').take(cells).map(cell_text);
     texts.collect::<Vec<_>>().join(" ")

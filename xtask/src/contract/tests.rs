@@ -10,7 +10,7 @@ fn contract(pieces: Vec<Piece>) -> Contract {
     contract
 }
 
-/// Returns the findings of a change. Line numbers count the sorted pieces, after the file's head.
+/// Returns the findings for a change. Line numbers count the sorted pieces after the file's head.
 fn found(before: Vec<Piece>, after: Vec<Piece>) -> Vec<String> {
     let findings = compare(&text(&contract(before)), &contract(after));
     findings
@@ -43,7 +43,7 @@ fn changed_types_are_reported() {
     assert_eq!(found, [format!("6: {expected}")]);
 }
 
-/// A removed one is to be restored, a new one needs a line in the file.
+/// A removed property must be restored, and a new one needs a line in the file.
 #[test]
 fn removed_and_new_properties_are_reported() {
     let mut fewer = order("string");
@@ -81,7 +81,7 @@ fn prose_and_version_changes_are_ignored() {
     assert!(found(openapi::pieces(&order("string")), openapi::pieces(&other)).is_empty());
 }
 
-/// They are split to the properties of `spec` and `status`, in each version.
+/// Resources are split into the properties of `spec` and `status`, in each version.
 #[test]
 fn resources_are_split_by_property() {
     let crd = |column: &str, rule: &str| {
@@ -101,7 +101,7 @@ fn resources_are_split_by_property() {
     assert!(changed(crd("A", "s")).contains("file v1.spec.name is changed"));
 }
 
-/// They are also split by definition.
+/// Schemas are also split by definition.
 #[test]
 fn schemas_are_split_by_property() {
     let schema = json!({

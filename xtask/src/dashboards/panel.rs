@@ -1,15 +1,15 @@
-//! One panel, and its JSON.
+//! One panel and its JSON.
 
 use serde_json::{Value, json};
 
-/// The form and size of a panel.
+/// The type and size of a panel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PanelShape {
     /// One number.
     Stat,
-    /// Curves over time, half a row.
+    /// Time series, half a row wide.
     Curves,
-    /// Curves over time, a third of a row.
+    /// Time series, a third of a row wide.
     Narrow,
 }
 
@@ -36,15 +36,15 @@ pub(super) struct Query {
 pub(super) struct Panel {
     pub(super) title: &'static str,
     pub(super) description: &'static str,
-    /// Grafana's name of the unit.
+    /// Grafana's name for the unit.
     pub(super) unit: &'static str,
     pub(super) shape: PanelShape,
     pub(super) queries: Vec<Query>,
-    /// The threshold from which the value is red; absent where there is none.
+    /// The threshold from which the value is red; absent if there is none.
     pub(super) bad_from: Option<f64>,
 }
 
-/// Makes a panel of one number.
+/// Creates a panel with one number.
 pub(super) fn stat(
     title: &'static str,
     unit: &'static str,
@@ -55,7 +55,7 @@ pub(super) fn stat(
     Panel { title, description, unit, shape: PanelShape::Stat, queries, bad_from: None }
 }
 
-/// Makes a panel of curves.
+/// Creates a panel of time series.
 pub(super) fn curves(
     title: &'static str,
     unit: &'static str,
@@ -70,7 +70,7 @@ pub(super) fn curves(
     Panel { title, description, unit, shape: PanelShape::Curves, queries, bad_from: None }
 }
 
-/// Makes a panel of the median and the 99th percentile of a histogram.
+/// Creates a panel with the median and the 99th percentile of a histogram.
 pub(super) fn quantiles(
     title: &'static str,
     histogram: &str,
@@ -98,7 +98,7 @@ impl Panel {
         Self { bad_from: Some(threshold), ..self }
     }
 
-    /// Returns the panel's JSON for Grafana, at this place of the grid.
+    /// Returns the panel's JSON for Grafana, at this position in the grid.
     pub(super) fn json(&self, id: u32, (x, y): (u32, u32)) -> Value {
         let (width, height) = self.shape.size();
         let datasource = json!({"type": "prometheus", "uid": "${datasource}"});

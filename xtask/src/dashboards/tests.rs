@@ -13,8 +13,8 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Returns the names of metrics in an expression: words outside of selectors and texts that are not
-/// functions, keywords or labels.
+/// Returns the names of metrics in an expression: words outside selectors and string literals that
+/// are not functions, keywords or labels.
 fn names(expression: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let (mut word, mut is_quoted, mut depth) = (String::new(), false, 0_u32);
@@ -63,7 +63,7 @@ fn alerts() -> BTreeMap<String, Value> {
     rules.map(|rule| (rule["alert"].as_str().unwrap().to_owned(), rule.clone())).collect()
 }
 
-/// They are those of every panel and every alert.
+/// The metrics of every panel and every alert are checked.
 #[test]
 fn used_metrics_are_in_the_reference() {
     let reference = read("docs/reference/metrics.md");
@@ -79,7 +79,7 @@ fn used_metrics_are_in_the_reference() {
     }
 }
 
-/// This includes all metrics except the build's.
+/// The only exceptions are the metrics of the build.
 #[test]
 fn own_metrics_are_shown_or_alerted() {
     let mut used = BTreeSet::new();
@@ -99,7 +99,8 @@ fn own_metrics_are_shown_or_alerted() {
     assert_eq!(unused, [""; 0]);
 }
 
-/// Each has a title, a description, a unit and legends, and a place of its own in the grid.
+/// Each panel has a title, a description, a unit and legends, and does not overlap with others in
+/// the grid.
 #[test]
 fn panels_are_described_and_disjoint() {
     let mut uids = BTreeSet::new();

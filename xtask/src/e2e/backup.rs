@@ -1,6 +1,6 @@
 //! Copies and restores a processor's volume as in docs/backup.md, with orders on it: an order
-//! without events since the copy continues; one with later events is refused, and not silently set
-//! back.
+//! without events since the copy continues; one with later events is refused, and not silently
+//! rolled back.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,14 +13,14 @@ use serde_json::{Value, json};
 use super::cluster::{Cluster, wait_until};
 use super::docs::NAMESPACE;
 
-/// The time limit of each awaited state.
+/// The timeout for each awaited state.
 const STATE_TIMEOUT: Duration = Duration::from_secs(60);
-/// The most orders that are made until one is on the same processor as the first.
+/// The largest number of orders that are created until one has the same owner as the first.
 const ORDERS_MAX: usize = 30;
-/// The order that gets further events after the copy.
+/// The name of the order that gets further events after the copy.
 const BUSY: &str = "busy";
 
-/// A processor's volume on this machine, with a quiet and a busy order on it.
+/// A processor's volume on this machine, with a quiet and a busy order.
 #[derive(Debug)]
 pub(super) struct Volume {
     path: PathBuf,
@@ -28,7 +28,7 @@ pub(super) struct Volume {
     quiet: String,
 }
 
-/// Makes the orders; `None` where the volumes are not on this machine.
+/// Creates the orders; `None` if the volumes are not on this machine.
 pub(super) fn prepare(cluster: &Cluster) -> anyhow::Result<Option<Volume>> {
     let owner = order(cluster, BUSY)?;
     let pod = pod_of(&owner).context("the processor's pod")?.to_owned();
@@ -52,7 +52,7 @@ pub(super) fn prepare(cluster: &Cluster) -> anyhow::Result<Option<Volume>> {
         if order(cluster, &name)? == owner {
             quiet.get_or_insert(name);
         }
-        // Several orders, so that the one that cannot continue is a minority.
+        // There are several orders, so that the one that cannot continue is in the minority.
         if number >= 3 && quiet.is_some() {
             break;
         }
@@ -68,7 +68,7 @@ pub(super) fn prepare(cluster: &Cluster) -> anyhow::Result<Option<Volume>> {
 }
 
 impl Volume {
-    /// Carries out a step that the page leaves to a person.
+    /// Performs a manual step of the page.
     pub(super) fn by_hand(&self, what: &str) -> anyhow::Result<()> {
         if what.starts_with("copy the volume") {
             copy(&self.path, &self.copy)
@@ -79,7 +79,7 @@ impl Volume {
         }
     }
 
-    /// After the copy, gives one order more events than the copy has.
+    /// Adds events to one order after the copy.
     pub(super) fn add_events(&self, cluster: &Cluster) -> anyhow::Result<()> {
         for name in [BUSY, &self.quiet] {
             phase(cluster, name, "Streaming")?;
@@ -88,13 +88,13 @@ impl Volume {
         received(cluster, BUSY, 2)
     }
 
-    /// Checks, after the copy was restored, that the quiet order goes on and the busy one is
+    /// Checks, after the copy was restored, that the quiet order continues and the busy one is
     /// refused.
     pub(super) fn check_restored(&self, cluster: &Cluster) -> anyhow::Result<()> {
         phase(cluster, &self.quiet, "Streaming")?;
         propose(cluster, &self.quiet, "after")?;
         received(cluster, &self.quiet, 2)?;
-        // Its stream was shown as down before; now the status also shows the reason.
+        // The status already showed the stream as down; now it also has the reason.
         wait_until("the order that is ahead says so", STATE_TIMEOUT, || {
             let status = get(cluster, BUSY)?["status"].take();
             let is_reported = status["conditions"].to_string().contains("AHEAD_OF_LIST");
@@ -106,7 +106,7 @@ impl Volume {
     }
 }
 
-/// Makes an order, and returns the processor that owns it.
+/// Creates an order, and returns its owner.
 fn order(cluster: &Cluster, name: &str) -> anyhow::Result<String> {
     let manifest = json!({
         "apiVersion": "orderstream.dev/v1alpha1", "kind": "OrderRequest",
@@ -158,7 +158,7 @@ fn received(cluster: &Cluster, name: &str, count: u64) -> anyhow::Result<()> {
     })
 }
 
-/// Replaces the content of `to` by that of `from`.
+/// Replaces the content of `to` with that of `from`.
 fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     ensure!(from.is_dir(), "{} is not there", from.display());
     fs::create_dir_all(to)?;

@@ -1,5 +1,5 @@
-//! The cluster for the steps: kubectl, helm, and HTTP to Services and pods through the API server's
-//! proxy, which every cluster has.
+//! The steps' access to the cluster: kubectl, helm, and HTTP to Services and pods through the API
+//! server's proxy, which every cluster has.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
@@ -15,9 +15,9 @@ use ureq::Agent;
 /// The namespace in which the chart is installed.
 pub(super) const NAMESPACE: &str = "orderstream-e2e";
 pub(super) const RELEASE: &str = "orderstream";
-/// The time between two reads of an awaited state.
+/// The interval at which an awaited state is polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
-/// The time limit of one request.
+/// The timeout of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A cluster, with a proxy to its API server.
@@ -47,7 +47,7 @@ impl ApiProxyResponse {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        // It may be gone already.
+        // The proxy may already have ended.
         drop(self.proxy.kill());
         drop(self.proxy.wait());
     }
@@ -101,9 +101,9 @@ impl Cluster {
         output(Command::new(helm).args(["-n", NAMESPACE]).args(args), None)
     }
 
-    /// Installs or upgrades the release with these settings on top of those of the run.
+    /// Installs or upgrades the release with these settings in addition to those of the run.
     pub(super) fn upgrade(&self, settings: &[&str]) -> anyhow::Result<String> {
-        // Reads the counts of the pods that will be replaced.
+        // Records the counts of the pods that will be replaced.
         drop(self.used_rights());
         let chart = self.root.join("deploy/helm/orderstream").display().to_string();
         let (repository, tag) = self.image.rsplit_once(':').context("the image's tag")?;
@@ -126,16 +126,16 @@ impl Cluster {
         Ok(())
     }
 
-    /// Runs the release's own binary.
+    /// Runs the release's binary.
     pub(super) fn orderstream(&self, args: &[&str]) -> anyhow::Result<String> {
         output(Command::new(self.binary()?).args(args), None)
     }
 
-    /// Checks the installation as its operator would, prints that, and returns the report.
+    /// Checks the installation as an operator would, prints the report, and returns it.
     ///
     /// # Errors
-    /// A failed check. Full volumes do not count: one of a test cluster may be a folder on the
-    /// machine's own disk, whose free space does not depend on the installation.
+    /// When a check fails. Full volumes do not count: a volume of a test cluster may be a folder on
+    /// the machine's own disk, whose free space does not depend on the installation.
     pub(super) fn check(&self) -> anyhow::Result<Value> {
         let check = ["check", "-n", NAMESPACE, "--wait", "30s", "-o", "json"];
         let output = Command::new(self.binary()?).args(check).output()?;
@@ -150,7 +150,7 @@ impl Cluster {
         Ok(report)
     }
 
-    /// Makes a folder with the image's binary under its own name and that of a kubectl plugin.
+    /// Creates a folder with the image's binary under its own name and that of a kubectl plugin.
     pub(super) fn plugins(&self) -> anyhow::Result<PathBuf> {
         let dir = self.root.join("target/e2e/bin");
         std::fs::create_dir_all(&dir)?;
@@ -188,12 +188,12 @@ impl Cluster {
         Ok(ApiProxyResponse { status, text })
     }
 
-    /// Returns the path of a Service's REST port behind the proxy.
+    /// Returns the path of a Service's REST port through the proxy.
     pub(super) fn service(name: &str) -> String {
         format!("/api/v1/namespaces/{NAMESPACE}/services/{RELEASE}-{name}:rest/proxy")
     }
 
-    /// Returns all pods of one component that are not being deleted.
+    /// Returns all pods of a component that are not being deleted.
     pub(super) fn pods(&self, component: &str) -> anyhow::Result<Vec<Value>> {
         let selector = format!("app.kubernetes.io/component={component}");
         let list = self.kubectl(&["get", "pods", "-l", &selector, "-o", "json"])?;
@@ -226,8 +226,8 @@ impl Cluster {
     pub(super) fn used_rights(&self) -> anyhow::Result<BTreeSet<String>> {
         for pod in self.pods("controller")? {
             let pod = pod["metadata"]["name"].as_str().unwrap_or_default();
-            // A pod that is starting has no counts yet; those of a terminating one were read
-            // before.
+            // A starting pod has no counts yet; those of a terminating one have already been
+            // recorded.
             let Ok(page) = self.metrics(pod) else { continue };
             let mut used_rights = self.used_rights.lock();
             used_rights.extend(page.lines().filter_map(used_right));
@@ -235,7 +235,7 @@ impl Cluster {
         Ok(self.used_rights.lock().clone())
     }
 
-    /// Forgets the rights that were used so far.
+    /// Clears the rights that were used so far.
     pub(super) fn clear_used_rights(&self) {
         self.used_rights.lock().clear();
     }
@@ -267,7 +267,7 @@ impl Cluster {
     }
 }
 
-/// Returns the failed checks of a report, without the one of free disk space.
+/// Returns the failed checks of a report, except that of free disk space.
 fn failed_checks(report: &Value) -> anyhow::Result<Vec<&str>> {
     let checks = report["checks"].as_array().context("the report has no checks")?;
     let failed = checks.iter().filter(|check| check["mark"] == "failed");
@@ -305,7 +305,7 @@ pub(super) fn wait_until<T>(
     }
 }
 
-/// Sleeps, where there is no state to wait for.
+/// Sleeps, when there is no state to wait for.
 #[allow(clippy::disallowed_methods, reason = "a cluster cannot be awaited, only looked at")]
 pub(super) fn sleep(time: Duration) {
     std::thread::sleep(time);
@@ -353,7 +353,7 @@ mod tests {
         assert!(failed_checks(&json!({"status": "ok"})).is_err());
     }
 
-    /// A sample of 0 is a right that was not used.
+    /// A sample of 0 is an unused right.
     #[test]
     fn used_rights_are_read_from_samples() {
         let sample = |count: u32| {

@@ -1,5 +1,5 @@
-//! Deletes the pods one by one, deletes the leader, and upgrades and evicts all pods, while sellers
-//! propose: each acknowledged proposal is counted exactly once.
+//! Deletes the pods one by one, deletes the leader, and upgrades and evicts all pods while sellers
+//! send proposals: each acknowledged proposal is counted exactly once.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -14,16 +14,16 @@ use super::orders::order_id;
 
 /// The number of orders under load.
 const ORDERS: usize = 200;
-/// The time limit of each awaited state.
+/// The timeout for each awaited state.
 const STATE_TIMEOUT: Duration = Duration::from_secs(90);
-/// The time after which a stream that resumed without a cause would have been counted: the longest
+/// The time after which an unnecessary resumption of a stream would have been counted: the longest
 /// back-off of a stream.
 const SETTLED: Duration = Duration::from_secs(5);
-/// The number of times that each processor is down after the first leader's time, whose count is
-/// lost: at the upgrade and at its eviction.
+/// The number of times that each processor is down after the first leader, whose count is lost: at
+/// the upgrade and at its eviction.
 const OUTAGES_MAX: u64 = 2;
-/// The time in which a status is up to date after the last command: the promise, and as much again
-/// for a busy machine.
+/// The time within which a status is up to date after the last command: the guaranteed time, and
+/// the same again for a busy machine.
 const UP_TO_DATE_WITHIN: Duration = Duration::from_secs(5 + 5);
 
 pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
@@ -128,7 +128,7 @@ fn disturb_processors(cluster: &Cluster, leader: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the number of times that streams of this leader resumed.
+/// Returns the number of resumptions of this leader's streams.
 fn resumptions(cluster: &Cluster, leader: &str) -> anyhow::Result<usize> {
     let name = "orderstream_requestor_stream_reconnects_total";
     let page = cluster.metrics(leader)?;

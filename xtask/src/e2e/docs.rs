@@ -1,5 +1,5 @@
-//! The commands of the pages for operators, run as they are, on a cluster where nothing is
-//! installed: from `helm install` to the deletion of the definitions.
+//! Runs the commands of the operators' pages, unchanged, on a cluster without an installation: from
+//! `helm install` to the deletion of the custom resource definitions.
 
 use std::fs;
 use std::process::Command;
@@ -10,9 +10,9 @@ use anyhow::{Context as _, bail, ensure};
 use super::backup;
 use super::cluster::Cluster;
 
-/// The namespace of the pages.
+/// The namespace that the pages use.
 pub(super) const NAMESPACE: &str = "orders";
-/// The pages' names of the chart: its published URL, and the short form.
+/// The chart's names on the pages: its published URL, and the short form.
 const CHART: [&str; 2] = ["oci://ghcr.io/orderstream/charts/orderstream", "…"];
 
 /// The sections with commands, as page and heading, in the order of an installation's lifetime.
@@ -62,8 +62,8 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the commands of one section's console blocks, without the prompt. One that is only a
-/// comment is a step for a person.
+/// Returns the commands of one section's console blocks, without the prompt. A line that is only a
+/// comment is a manual step.
 fn commands(text: &str, section: &str) -> Vec<String> {
     let (mut in_section, mut in_console, mut found) = (false, false, Vec::new());
     for line in text.lines() {
@@ -97,11 +97,11 @@ fn execute(cluster: &Cluster, command: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Replaces the published chart in a command by the checkout's, with the image under test.
+/// Replaces the published chart in a command with the checkout's, with the image under test.
 fn with_local_chart(cluster: &Cluster, command: &str) -> anyhow::Result<String> {
     let chart = "deploy/helm/orderstream";
     let [published, short] = CHART;
-    // The name of the namespace is in the part that is left out.
+    // The short form leaves out the namespace too.
     let short_for =
         if command.contains(" -n ") { chart.to_owned() } else { format!("{chart} -n {NAMESPACE}") };
     let mut command = command.replace(published, chart).replace(short, &short_for);
@@ -126,11 +126,11 @@ mod tests {
         assert!(commands(text, "C").is_empty());
     }
 
-    /// Pages that are not about an installation; their commands are tested elsewhere.
+    /// Pages that do not concern an installation; their commands are tested elsewhere.
     const OF_ORDERS: [&str; 4] = ["cli", "notifications", "tenders", "testing"];
 
-    /// Each is run by a section of [`SECTIONS`], except those of pages that are not about an
-    /// installation.
+    /// Each command is run by a section of [`SECTIONS`], except those of pages that do not concern
+    /// an installation.
     #[test]
     fn every_command_of_pages_is_run() {
         let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");

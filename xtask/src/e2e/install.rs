@@ -1,4 +1,4 @@
-//! The installation, in a namespace that takes restricted pods only.
+//! The installation, in a namespace that admits only restricted pods.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use anyhow::ensure;
 
 use super::cluster::{Cluster, NAMESPACE, RELEASE, wait_until};
 
-/// The time limit of the installation once the image is on the cluster.
+/// The time limit of the installation, once the image is on the cluster.
 const INSTALL_MAX: Duration = Duration::from_secs(60);
 
 pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
@@ -36,12 +36,12 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     wrong_settings_leave_the_old_pods(cluster)
 }
 
-/// Returns the notes for people in helm's output.
+/// Returns the notes in helm's output.
 fn extract_notes(notes: &str) -> &str {
     notes.split_once("NOTES:").map_or(notes, |(_, told)| told)
 }
 
-/// Checks that the binary under a plugin's name is a command of kubectl.
+/// Checks that the binary under a plugin's name is a kubectl command.
 fn check_plugin(cluster: &Cluster) -> anyhow::Result<()> {
     let dir = cluster.plugins()?;
     let path = std::env::var("PATH").unwrap_or_default();

@@ -1,5 +1,5 @@
-//! A constant load of proposals by sellers that repeat whatever a client may repeat, and record
-//! what was acknowledged.
+//! A constant load of proposals from sellers that retry whatever a client may retry, and record the
+//! acknowledged proposals.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::cluster::{Cluster, NAMESPACE, sleep};
 
 /// The number of concurrent sellers.
 const SELLERS: usize = 4;
-/// The time between two tries of one proposal.
+/// The time between two attempts of one proposal.
 const RETRY: Duration = Duration::from_millis(50);
 /// The time between two proposals of one seller.
 const THINK_TIME: Duration = Duration::from_millis(5);
@@ -23,16 +23,16 @@ const THINK_TIME: Duration = Duration::from_millis(5);
 pub(super) struct LoadResults {
     /// Acknowledged proposals by order.
     pub(super) acknowledged: BTreeMap<String, BTreeSet<String>>,
-    /// The times from the first try of a proposal to its acknowledgement, sorted once the load has
-    /// stopped.
+    /// The times from the first attempt of a proposal to its acknowledgement, sorted once the load
+    /// has stopped.
     pub(super) latencies: Vec<Duration>,
-    /// The numbers of repeated tries, by the reason received.
+    /// The numbers of retries, by the received reason.
     pub(super) retries: BTreeMap<String, u32>,
-    /// The refusals after which no client may retry.
+    /// The final refusals, after which a client must not retry.
     pub(super) failures: Vec<String>,
 }
 
-/// Sellers that propose until they are stopped.
+/// Sellers that send proposals until they are stopped.
 pub(super) struct Load<'scope> {
     stop: Arc<AtomicBool>,
     sellers: Vec<ScopedJoinHandle<'scope, LoadResults>>,

@@ -15,11 +15,11 @@ use super::cluster::{Cluster, NAMESPACE, RELEASE, sleep, wait_until};
 use super::load::Load;
 use crate::dashboards;
 
-/// The duration of the load before the panels are queried: the longest range in one is a minute.
+/// The duration of the load before the panels are queried: their longest range is a minute.
 const LOAD_TIME: Duration = Duration::from_secs(20);
-/// The time in which every target is scraped at least twice.
+/// The time within which every target is scraped at least twice.
 const SCRAPE_TIME: Duration = Duration::from_secs(5);
-/// The most series of one process, whatever users do.
+/// The largest number of series of one process, whatever users do.
 const SERIES_MAX: usize = 2_000;
 
 pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
@@ -27,7 +27,7 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     requests_have_their_own_queue(cluster)?;
     let prometheus = Prometheus::start(cluster)?;
     let orders = fresh_orders(cluster)?;
-    // A counter that was not scraped at its first value shows no increase.
+    // A counter that was not scraped at its first value has no increase.
     sleep(SCRAPE_TIME);
     thread::scope(|scope| {
         let load = Load::start(scope, cluster, &orders);
@@ -40,7 +40,7 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     prometheus.check_everything(cluster)
 }
 
-/// Makes orders without any proposal.
+/// Creates orders without proposals.
 fn fresh_orders(cluster: &Cluster) -> anyhow::Result<Vec<String>> {
     let names: Vec<_> = (0..6).map(|number| format!("shown-{number}")).collect();
     let manifests = names.iter().map(|name| {
@@ -105,7 +105,7 @@ struct Prometheus {
 
 impl Drop for Prometheus {
     fn drop(&mut self) {
-        // It may be gone already.
+        // The process may already have ended.
         drop(self.process.kill());
         drop(self.process.wait());
         drop(fs::remove_dir_all(&self.dir));
@@ -170,7 +170,8 @@ impl Prometheus {
             .filter_map(|rule| rule["name"].as_str())
             .collect();
         println!("{} rules are healthy, firing: {firing:?}", rules.len());
-        // A volume of a test cluster may be a folder of the machine's own disk, and as full as that.
+        // A volume of a test cluster may be a folder on the machine's own disk, and as full as that
+        // disk.
         let critical = rules.iter().find(|rule| {
             rule["state"] == "firing"
                 && rule["labels"]["severity"] == "critical"
@@ -180,7 +181,7 @@ impl Prometheus {
         cluster.orders().map(drop)
     }
 
-    /// Returns the number of series of an expression whose value is a number.
+    /// Returns the number of an expression's series whose value is not NaN.
     fn query(&self, expression: &str) -> anyhow::Result<usize> {
         let mut response = ureq::get(format!("http://{}/api/v1/query", self.address))
             .query("query", expression)
@@ -192,7 +193,7 @@ impl Prometheus {
 }
 
 /// Returns a configuration that scrapes each pod through the API server's proxy, with the labels
-/// that a monitor of the Prometheus operator adds.
+/// that the Prometheus operator's monitors add.
 fn configuration(cluster: &Cluster, rules: &str) -> anyhow::Result<String> {
     let target = cluster.base().trim_start_matches("http://");
     let mut text = format!(

@@ -1,4 +1,4 @@
-//! The same chart with rights in one namespace only, on a cluster without an installation.
+//! The same chart with rights in a single namespace, on a cluster without an installation.
 
 use anyhow::ensure;
 

@@ -1,4 +1,4 @@
-//! Notification of a seller: the chart with a Secret that signs, a seller whose webhook is this
+//! The notification of a seller: the chart with a signing Secret, a seller whose webhook is this
 //! process, one order, and exactly one invitation with a valid signature.
 
 mod listener;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use self::listener::{Listener, VerifiedWebhook};
 use super::cluster::{Cluster, NAMESPACE, wait_until};
 
-/// The time limit of the invitation: an attempt, and another after a failure.
+/// The timeout for the invitation: one attempt, and another after a failure.
 const STATE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The signing secret of this test: the example of Standard Webhooks.
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -27,7 +27,7 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "rfq-secrets"},
         "stringData": {"webhook-secret": SECRET},
     });
-    // The processors list the sellers when they start again: this one is there before.
+    // The processors list the sellers when they restart, so this one is created before.
     let seller = json!({
         "apiVersion": "orderstream.dev/v1alpha1", "kind": "Seller", "metadata": {"name": SELLER},
         "spec": {"channels": [{"type": "Webhook", "address": format!("http://{address}/{SELLER}")}]},
@@ -70,7 +70,7 @@ fn reachable_from(cluster: &Cluster) -> anyhow::Result<String> {
     addresses.split_whitespace().next().map(str::to_owned).context("no node has an address")
 }
 
-/// Checks that the Secret is referred to, and that its content appears in no other object.
+/// Checks that the Secret is referenced, and that its content does not appear in other objects.
 fn check_no_secret_exposed(cluster: &Cluster) -> anyhow::Result<()> {
     let kinds = "configmaps,statefulsets,pods,controllerrevisions";
     let manifests = cluster.kubectl(&["get", kinds, "-o", "yaml"])?;
@@ -84,7 +84,7 @@ fn is_invitation(webhook: &VerifiedWebhook) -> bool {
 }
 
 /// Checks whether the seller's invitation is recorded as notified, and no notification of the order
-/// waits.
+/// is pending.
 fn is_all_notified(cluster: &Cluster) -> anyhow::Result<Option<()>> {
     let base = format!("{}/api/v1/orders/{ORDER}", Cluster::service("processor"));
     let of = |path: &str| -> anyhow::Result<Value> {
@@ -96,7 +96,7 @@ fn is_all_notified(cluster: &Cluster) -> anyhow::Result<Option<()>> {
     Ok(is_notified.then_some(()))
 }
 
-/// Checks that there is one invitation, apart from repetitions, and that its content is right.
+/// Checks that there is one invitation, apart from repetitions, with the correct content.
 fn judge(received: &[VerifiedWebhook]) -> anyhow::Result<()> {
     let invitations: Vec<_> = received.iter().filter(|heard| is_invitation(heard)).collect();
     let ids: BTreeSet<_> = invitations.iter().map(|heard| heard.event["id"].as_str()).collect();

@@ -1,4 +1,5 @@
-//! The use by buyers and sellers: manifests, the sellers' REST at any pod, the original's REST.
+//! The use by buyers and sellers: manifests, the sellers' REST API at any pod, and the original
+//! system's REST API.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -38,8 +39,8 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     original_conversation(cluster)
 }
 
-/// Checks that a processor that cannot start reports the cause in one line, and that the others go
-/// on.
+/// Checks that a processor that cannot start reports the cause in one line, and that the others
+/// continue.
 fn wrong_settings_stop_the_rollout(cluster: &Cluster) -> anyhow::Result<()> {
     let set = format!("statefulset/{RELEASE}-processor");
     let patch = r#"{"spec":{"template":{"spec":{"containers":[{"name":"processor",
@@ -72,7 +73,7 @@ fn apply_examples(cluster: &Cluster) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks that every processor takes a proposal for every order, whichever owns it.
+/// Checks that every processor accepts a proposal for every order, whichever processor owns it.
 fn propose_at_every_pod(cluster: &Cluster) -> anyhow::Result<()> {
     let pods = cluster.pods("processor")?;
     let orders = cluster.orders()?;
@@ -103,13 +104,13 @@ fn propose_at_every_pod(cluster: &Cluster) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the id under which sellers know an order.
+/// Returns the id that sellers use for an order.
 pub(super) fn order_id(order: &Value) -> String {
     let id = order["spec"]["orderReqId"].as_str();
     id.or_else(|| order["metadata"]["name"].as_str()).unwrap_or_default().to_owned()
 }
 
-/// Checks that an open order is awarded at once, and that a sealed one reports the refusal and
+/// Checks that an open order can be awarded at once, and that a sealed one reports the refusal and
 /// stays open.
 fn award(cluster: &Cluster) -> anyhow::Result<()> {
     award_first_proposal(cluster, "office-chairs")?;
@@ -134,7 +135,7 @@ fn award_first_proposal(cluster: &Cluster, name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Plays the original system's conversation, through the requestor's Service.
+/// Runs the original system's conversation, through the requestor's Service.
 fn original_conversation(cluster: &Cluster) -> anyhow::Result<()> {
     let base = format!("{}/api/v1/orders", Cluster::service("requestor"));
     let initiate = json!({
@@ -143,7 +144,7 @@ fn original_conversation(cluster: &Cluster) -> anyhow::Result<()> {
     let response = cluster.request("POST", &format!("{base}/initiate"), &initiate.to_string())?;
     ensure!(response.status == 200 && response.json()?["success"] == true, "{response:?}");
     let order = wait_until("the order request is there", STATE_TIMEOUT, || {
-        // A buyer who names no tenant means `default`.
+        // Without a tenant, a buyer's order is in `default`.
         let orders = cluster.orders_of("default")?;
         Ok(orders.into_iter().find(|order| order_id(order) == "SB1029436"))
     })?;

@@ -1,5 +1,5 @@
-//! The removal of the release with orders in it, of the namespace, and of the definitions; each
-//! completes.
+//! The removal of the release with its orders, of the namespace, and of the custom resource
+//! definitions; each completes.
 
 use std::time::{Duration, Instant};
 

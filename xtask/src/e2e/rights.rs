@@ -1,5 +1,5 @@
-//! The rights that the chart grants, compared with those that the controllers used in this run:
-//! none is missing and none is unused.
+//! Compares the rights that the chart grants with those that the controllers used in this run: none
+//! is missing and none is unused.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use super::cluster::{Cluster, NAMESPACE, RELEASE, wait_until};
 
-/// The right that is needed only where the API server does not stream lists.
+/// The right that is needed only if the API server does not stream lists.
 const UNLESS_STREAMED: &str = "list orderstream.dev orderrequests";
-/// The time limit of the comparison; some rights are used only now and then.
+/// The timeout of the comparison; some rights are used only occasionally.
 const STATE_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
@@ -19,7 +19,7 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     compare(cluster, &[&orders, &format!("role/{RELEASE}-controller")])
 }
 
-/// Exercises every right, and compares the rights used with those that these roles grant.
+/// Exercises every right, and compares the used rights with those that these roles grant.
 pub(super) fn compare(cluster: &Cluster, roles: &[&str]) -> anyhow::Result<()> {
     exercise_rights(cluster)?;
     let mut granted = BTreeSet::new();
@@ -86,7 +86,7 @@ fn exercise_rights(cluster: &Cluster) -> anyhow::Result<()> {
         cluster.kubectl(&["wait", name, &condition, "--timeout=30s"])
     };
     phase("oreq/rights", "Streaming")?;
-    // An Event that comes again is the same one, with a count.
+    // A repeated Event is the same object with a higher count.
     for (suspend, expected) in [(true, "Paused"), (false, "Streaming"), (true, "Paused")] {
         patch(&json!({"spec": {"suspend": suspend}}).to_string())?;
         phase("oreq/rights", expected)?;

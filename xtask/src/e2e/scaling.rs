@@ -1,5 +1,5 @@
-//! Scaling down: refused, with the cause, while the removed processors hold open orders; done after
-//! that.
+//! Scaling down: refused with the cause while the removed processors own open orders, and allowed
+//! afterwards.
 
 use std::time::Duration;
 

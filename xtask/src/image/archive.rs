@@ -1,5 +1,5 @@
 //! The bytes of an image archive: one layer, an OCI layout, and the manifest that `docker load`
-//! reads. The same input gives the same bytes.
+//! reads. The same input yields the same bytes.
 
 use std::io::{self, Write as _};
 
@@ -19,12 +19,12 @@ pub(super) struct LayerEntry {
 }
 
 impl LayerEntry {
-    /// Makes a file that everyone may read.
+    /// Creates a file that everyone may read.
     pub(super) fn file(path: &str, content: Vec<u8>) -> Self {
         Self { path: path.to_owned(), content: Some(content), mode: 0o644, owner: 0 }
     }
 
-    /// Makes an empty folder of one user.
+    /// Creates an empty folder that belongs to one user.
     pub(super) fn folder(path: &str, owner: u64) -> Self {
         Self { path: format!("{path}/"), content: None, mode: 0o755, owner }
     }
@@ -44,7 +44,7 @@ impl LayerEntry {
         self.mode
     }
 
-    /// Returns the id of its user and its group.
+    /// Returns the id of the owning user and group.
     pub(super) fn owner(&self) -> u64 {
         self.owner
     }
@@ -91,7 +91,7 @@ impl OciImage {
         layer.into_inner()
     }
 
-    /// Returns the image's config, which a runtime reads.
+    /// Returns the image's config for the container runtime.
     pub(super) fn config(&self, layer: &str) -> Value {
         let labels: Map<String, Value> =
             self.labels.iter().map(|(name, value)| (name.clone(), json!(value))).collect();

@@ -1,5 +1,5 @@
-//! The Dockerfile's last stage, tried with buildah where it is installed: from the same files it
-//! makes the image that [`super::run`] makes, and the binary starts in it. Base images are not
+//! Tests the Dockerfile's last stage with buildah, if it is installed: from the same files it must
+//! build the same image as [`super::run`], and the binary must start in it. No base images are
 //! pulled for this: a folder replaces the build stage.
 
 use std::fs;
@@ -33,7 +33,7 @@ pub(super) fn try_last_stage(root: &Path, image: &OciImage) -> anyhow::Result<()
     let dir = root.join("target/image/dockerfile");
     drop(fs::remove_dir_all(&dir));
     let result = BuildahWorkdir { dir: dir.clone() }.compare(root, image);
-    // The layers are not needed any more.
+    // The layers are no longer needed.
     drop(fs::remove_dir_all(&dir));
     result
 }
@@ -103,7 +103,7 @@ fn lay_out(out: &Path, image: &OciImage) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Compares the fields that runtimes read; builders add labels and variables of their own.
+/// Compares the fields that container runtimes use; builders add labels and variables of their own.
 fn differences(ours: &Value, theirs: &Value) -> anyhow::Result<()> {
     for field in ["User", "Entrypoint", "ExposedPorts"] {
         let (ours, theirs) = (&ours[field], &theirs[field]);

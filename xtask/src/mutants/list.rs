@@ -1,4 +1,5 @@
-//! The lists of mutants: their form, and the checks for stale entries. Pure, but for reading files.
+//! The lists of mutants: their format, and the checks for stale entries. Pure except for reading
+//! files.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,18 +12,18 @@ use crate::tidy::TidyFinding;
 
 /// The folder of the lists, one file for each part of the product.
 pub(crate) const DIR: &str = "xtask/mutants";
-/// The fewest entries of all lists together; an entry that is removed is a protection that is lost.
+/// The smallest number of entries in all lists; a removed entry is a lost protection.
 const ENTRIES_MIN: usize = 30;
-/// The most seconds that a test may take to find its mutant, without the build.
+/// The longest time that a test may take to catch its mutant, without the build, seconds.
 const SECONDS_MAX: u64 = 120;
 
-/// One change that breaks one promise, and the test that must fail under it.
+/// A change that breaks a guarantee, and the test that must then fail.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Mutant {
     /// The mutant's name, unique in all lists.
     pub(crate) name: String,
-    /// The promise or rule that the change breaks, in words.
+    /// The guarantee or rule that the change breaks, in words.
     pub(crate) breaks: String,
     /// The path of the changed file, from the workspace's root.
     pub(crate) file: String,
@@ -38,14 +39,14 @@ pub(crate) struct Mutant {
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Test {
-    /// The package that has it.
+    /// The package that has the test.
     pub(crate) package: String,
     /// The integration-test target; absent for a unit test of the library.
     #[serde(default)]
     pub(crate) target: Option<String>,
-    /// The full path of the test, as `cargo test -- --exact` takes it.
+    /// The full path of the test, as `cargo test -- --exact` expects it.
     pub(crate) name: String,
-    /// The seconds in which it must fail, without the build; 30 by default.
+    /// The time within which it must fail, without the build, seconds; 30 by default.
     #[serde(default = "seconds")]
     pub(crate) seconds: u64,
 }
@@ -84,13 +85,13 @@ impl Test {
         self.name.rsplit("::").next().unwrap_or(&self.name)
     }
 
-    /// Reports whether the test runs the package's binary, which has to be built first.
+    /// Reports whether the test runs the package's binary, which must be built first.
     pub(crate) fn needs_binary(&self) -> bool {
         self.package == "orderstream"
     }
 }
 
-/// Reads all lists, in the order of their files' names.
+/// Reads all lists, in the order of their file names.
 ///
 /// # Errors
 /// When a list cannot be read or parsed.
@@ -118,7 +119,7 @@ pub(crate) fn parse(text: &str) -> anyhow::Result<Vec<Mutant>> {
     Ok(serde_saphyr::from_str(text)?)
 }
 
-/// Returns the file's text with the change; `None` where the old text does not occur exactly once.
+/// Returns the file's text with the change; `None` if the old text does not occur exactly once.
 pub(crate) fn apply(mutant: &Mutant, text: &str) -> Option<String> {
     let mut found = text.match_indices(&mutant.old);
     let (at, _) = found.next()?;
@@ -129,7 +130,7 @@ pub(crate) fn apply(mutant: &Mutant, text: &str) -> Option<String> {
     Some(format!("{}{}{rest}", text.get(..at)?, mutant.new))
 }
 
-/// Finds every entry that cannot be planted, or whose test is gone.
+/// Finds every entry that cannot be planted, or whose test does not exist.
 ///
 /// # Errors
 /// When the lists or the sources cannot be read.
@@ -221,7 +222,7 @@ mod tests {
   test: { package: orderstream-core, name: 'book::tests::one' }
 ";
 
-    /// One whose old text is absent, or occurs twice, is not planted.
+    /// A mutant whose old text is absent or occurs twice is not planted.
     #[test]
     fn mutants_replace_a_unique_text() {
         let mutant = parse(LIST).unwrap().remove(0);
@@ -237,7 +238,7 @@ mod tests {
         assert!(parse(&text).is_err());
     }
 
-    /// They are not found in other targets of the package.
+    /// Tests are not found in other targets of the package.
     #[test]
     fn tests_are_found_in_their_target() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();

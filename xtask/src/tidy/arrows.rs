@@ -1,4 +1,4 @@
-//! The allowed dependencies between crates. Arrows point inward only:
+//! The allowed dependencies between crates, which only point inward:
 //! `orderstream → {processor, requestor, controller} → {rpc, journal, support} → core`, and
 //! `orderstream → {mongo, notifier} → core`.
 
@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::TidyFinding;
 
-/// The crates of the workspace, each with those that it may depend on.
+/// The crates of the workspace, each with its allowed dependencies.
 const INWARD: &[(&str, &[&str])] = &[
     ("orderstream-core", &[]),
     ("orderstream-journal", &["orderstream-core"]),
@@ -67,7 +67,7 @@ const ALL_AND_TESTBED: &[&str] = &[
     "orderstream-testbed",
 ];
 
-/// External crates that only some of ours may depend on.
+/// External crates on which only some of our crates may depend.
 const RESERVED: &[(&str, &[&str])] = &[
     ("prost", &["orderstream-rpc", "orderstream-fuzz"]),
     ("prost-types", &["orderstream-rpc"]),
@@ -93,7 +93,7 @@ const RESERVED: &[(&str, &[&str])] = &[
 /// External crates that core may not depend on: it has no runtime and no server.
 const NOT_IN_CORE: &[&str] = &["tokio", "tonic", "axum"];
 
-/// A package as `cargo metadata` shows it.
+/// A package in the output of `cargo metadata`.
 #[derive(Debug, Deserialize)]
 pub(super) struct Package {
     name: String,
@@ -118,14 +118,14 @@ struct CargoMetadata {
 /// Parses the packages in the output of `cargo metadata --no-deps --format-version 1`.
 ///
 /// # Errors
-/// When the text is not such an output.
+/// When the text is not such output.
 pub(super) fn packages(metadata: &str) -> anyhow::Result<Vec<Package>> {
     let metadata: CargoMetadata =
         serde_json::from_str(metadata).context("read cargo's metadata")?;
     Ok(metadata.packages)
 }
 
-/// Checks the normal dependencies of one package; `manifest` is the text at `path`.
+/// Checks the normal dependencies of one package; `manifest` is the text of the file at `path`.
 pub(super) fn check(package: &Package, path: &str, manifest: &str) -> Vec<TidyFinding> {
     let Some((_, inward)) = INWARD.iter().find(|(name, _)| *name == package.name) else {
         let what = format!("{} has no place among the crate arrows", package.name);
@@ -141,7 +141,7 @@ pub(super) fn check(package: &Package, path: &str, manifest: &str) -> Vec<TidyFi
         .collect()
 }
 
-/// Returns the cause for which this crate may not have this dependency, if there is one.
+/// Returns the reason for which this crate may not have this dependency, if there is one.
 fn refuse(name: &str, inward: &[&str], dependency: &Dependency) -> Option<String> {
     let other = dependency.name.as_str();
     if dependency.path.is_some() && !inward.contains(&other) {

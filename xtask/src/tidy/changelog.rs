@@ -1,18 +1,18 @@
-//! The form of the changelog: a title, `## Unreleased` first, and below each version only the four
-//! headings, in order, with a list below each.
+//! Checks the changelog's format: a title, `## Unreleased` first, and below each version only the
+//! four headings, in order, each with a list.
 
 use super::TidyFinding;
 
 /// The path of the changelog, from the workspace's root.
 pub(super) const PATH: &str = "CHANGELOG.md";
 
-/// The headings below a version, in their order.
+/// The headings below a version, in order.
 const HEADINGS: &[&str] = &["Reliability", "Speed", "Features", "Internals"];
 
-/// The last element that the walk over the lines has met.
+/// The last element that the walk over the lines has found.
 #[derive(Clone, Copy, Default)]
 enum ChangelogPosition {
-    /// No version yet, at most the title and text about the file.
+    /// No version yet; at most the title and an introduction.
     #[default]
     Top,
     /// A version, without a heading yet.
@@ -83,7 +83,7 @@ fn is_release(version: &str) -> bool {
         && date.into_iter().all(digits)
 }
 
-/// Returns the index of a heading, or the cause for which it may not come at this place.
+/// Returns the index of a heading, or the reason for which it is not allowed at this position.
 fn heading_index(heading: &str, position: ChangelogPosition) -> Result<usize, &'static str> {
     let at = HEADINGS.iter().position(|it| *it == heading).ok_or("an unknown heading")?;
     match position {

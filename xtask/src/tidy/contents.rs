@@ -1,6 +1,6 @@
-//! The contents that a source file may not have: a name that hides its place, no opening doc,
-//! unfinished code, marks of postponed work, tests that do not run, proofs of durability that no
-//! journal made.
+//! Checks for forbidden contents of source files: a file name that hides the module, no opening doc
+//! comment, unfinished code, markers of postponed work, tests that do not run, and proofs of
+//! durability that are not from a journal.
 
 use std::ops::Range;
 
@@ -9,14 +9,14 @@ use syn::visit::Visit;
 
 use super::TidyFinding;
 
-/// Macros that stand for missing code.
+/// Macros that mark missing code.
 const UNFINISHED: &[&str] = &["todo", "unimplemented"];
 
-/// Marks of postponed work in comments.
+/// Markers of postponed work in comments.
 const MARKS: &[&str] = &["TODO", "FIXME", "XXX"];
 
 /// The paths at which [`Durable`](orderstream_core::withheld::Durable) may be implemented: the
-/// journal, core itself for a proof of nothing, and tests.
+/// journal, core itself for an empty proof, and tests.
 const PROVING: [&str; 5] = [
     "crates/journal/src/",
     "crates/core/src/withheld.rs",
@@ -46,7 +46,7 @@ pub(super) fn check(path: &str, text: &str) -> Vec<TidyFinding> {
             "pass on the proof that the journal gave",
         ));
     }
-    // A file that does not parse is found by the check of sizes.
+    // A file that does not parse is reported by the size check.
     let Ok(tokens) = text.parse::<TokenStream>() else { return findings };
     let mut code = Code { path, text, findings: &mut findings, spans: Vec::new() };
     code.walk(tokens);
@@ -62,7 +62,7 @@ fn find_durable_impl(text: &str) -> Option<usize> {
     proofs.0
 }
 
-/// A visitor of a file's items, in modules and functions too, that keeps the first line with an
+/// A visitor of a file's items, including nested ones, that records the first line with an
 /// implementation of `Durable`.
 struct Proofs(Option<usize>);
 
@@ -81,7 +81,7 @@ struct Code<'a> {
     path: &'a str,
     text: &'a str,
     findings: &'a mut Vec<TidyFinding>,
-    /// The ranges of bytes that are code; all others are space and comments.
+    /// The byte ranges of code; all others are whitespace and comments.
     spans: Vec<Range<usize>>,
 }
 
@@ -119,7 +119,7 @@ impl Code<'_> {
         }
     }
 
-    /// Keeps a token's range, unless it is a doc comment.
+    /// Records a token's range, unless it is a doc comment.
     fn record(&mut self, span: Range<usize>) {
         let source = self.text.get(span.clone()).unwrap_or_default();
         if !source.starts_with("//") && !source.starts_with("/*") {
@@ -150,7 +150,7 @@ fn ignores(attribute: TokenStream) -> bool {
     }
 }
 
-/// Finds the marks outside of code, each as a whole word.
+/// Finds markers outside code, as whole words only.
 fn marks(path: &str, text: &str, code: &[Range<usize>]) -> Vec<TidyFinding> {
     let mut findings = Vec::new();
     for mark in MARKS {
@@ -158,7 +158,7 @@ fn marks(path: &str, text: &str, code: &[Range<usize>]) -> Vec<TidyFinding> {
             let before = text.get(..at).unwrap_or_default();
             let after = text.get(at + mark.len()..).unwrap_or_default();
             let part_of_word = before.ends_with(is_word) || after.starts_with(is_word);
-            // The spans are in order: the last that begins at or before the mark decides.
+            // The spans are sorted: the last one that begins at or before the marker decides.
             let last = code.partition_point(|span| span.start <= at).checked_sub(1);
             let in_code = last.and_then(|it| code.get(it)).is_some_and(|span| at < span.end);
             if !part_of_word && !in_code {
@@ -200,7 +200,7 @@ mod tests {
         assert!(found("fn f() {}\n")[0].starts_with("src/a.rs:1: does not open"));
     }
 
-    /// It is found in macros too, but not in strings.
+    /// Unfinished code is found in macros too, but not in strings.
     #[test]
     fn unfinished_code_is_found() {
         assert!(found("//! Doc.\nfn f() {\n    todo!()\n}\n")[0].contains("a.rs:3: `todo!`"));
@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(found(fine), Vec::<String>::new());
     }
 
-    /// This includes doc comments, but not strings, nor parts of longer words.
+    /// Doc comments are included, strings and parts of longer words are not.
     #[test]
     fn marks_are_found_in_comments_only() {
         for comment in ["// TODO: later", "/// FIXME", "/* XXX */", "//! see XXX."] {
@@ -223,7 +223,7 @@ mod tests {
         assert_eq!(found(fine), Vec::<String>::new());
     }
 
-    /// Proofs by the journal and in tests are allowed.
+    /// Proofs in the journal and in tests are allowed.
     #[test]
     fn forged_durability_proofs_are_found() {
         let text = "//! Doc.\nstruct Forged;\nimpl core::Durable for Forged {}\n";

@@ -1,8 +1,8 @@
-//! A finding of tidy, shown as one line.
+//! A finding of tidy, printed as one line.
 
 use std::fmt;
 
-/// A broken rule: its place, the fault with its limit, and the fix.
+/// A violation of a rule: its location, the fault with its limit, and the fix.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct TidyFinding {
     path: String,
@@ -12,7 +12,7 @@ pub(crate) struct TidyFinding {
 }
 
 impl TidyFinding {
-    /// Makes a finding at a line, counted from 1.
+    /// Creates a finding at a line, counted from 1.
     pub(crate) fn new(path: &str, line: usize, problem: &str, fix: &str) -> Self {
         Self { path: path.to_owned(), line, problem: problem.to_owned(), fix: fix.to_owned() }
     }

@@ -1,6 +1,6 @@
-//! The language of the code, measured over the whole tree: the openings of doc comments, types that
-//! share a name, functions that take a tuple apart, the names of tests. The limits only ever fall;
-//! their targets are in `docs/glossary.md`.
+//! Measures the language of the code over the whole tree: the first words of doc comments, types
+//! that share a name, functions with a tuple pattern as a parameter, and the names of tests. The
+//! limits are only ever lowered; their targets are in `docs/glossary.md`.
 
 use std::collections::BTreeMap;
 
@@ -8,25 +8,25 @@ use syn::visit::{self, Visit};
 
 use super::TidyFinding;
 
-/// The most doc comments, of a thousand, that open with a question word.
+/// The limit on doc comments that open with a question word, per thousand.
 const ASKING_PER_MILLE_MAX: usize = 5;
-/// The most doc comments of one word.
+/// The limit on doc comments of one word.
 const ONE_WORD_MAX: usize = 0;
-/// The most types, of a thousand, that share their name with another type.
+/// The limit on types that share their name with another type, per thousand.
 const SHARED_PER_MILLE_MAX: usize = 25;
-/// The most functions, of ten thousand, that take a tuple apart in a parameter.
+/// The limit on functions with a tuple pattern as a parameter, per ten thousand.
 const TUPLES_PER_TEN_THOUSAND_MAX: usize = 142;
-/// The most tests whose name has more than [`NAME_LETTERS_MAX`] letters.
+/// The limit on tests whose names have more than [`NAME_LETTERS_MAX`] letters.
 const LONG_NAMES_MAX: usize = 0;
-/// The most words of the median test's name.
+/// The limit on the median number of words in a test's name.
 const NAME_WORDS_MEDIAN_MAX: usize = 6;
 
-/// The most letters of a test's name.
+/// The largest number of letters in a test's name.
 const NAME_LETTERS_MAX: usize = 64;
 /// The words that open a question, or a doc comment that is not a sentence or a noun phrase.
 const ASKING: [&str; 9] =
     ["What", "Who", "Whose", "Which", "Why", "How", "Whether", "Where", "When"];
-/// The names of types that each service may have.
+/// The type names that several services may share.
 const COMMON: [&str; 6] = ["Config", "Error", "Handle", "Metrics", "Parts", "Service"];
 
 /// The counts so far.
@@ -42,7 +42,7 @@ pub(super) struct Language {
 }
 
 impl Language {
-    /// Counts one source file; one that does not parse is reported by another rule.
+    /// Counts one source file; a file that does not parse is reported by another rule.
     pub(super) fn add(&mut self, path: &str, text: &str) {
         let Ok(file) = syn::parse_file(text) else { return };
         let in_tests = path.contains("/tests/") || path.ends_with("tests.rs");
@@ -92,7 +92,7 @@ impl Language {
         }
     }
 
-    /// Returns the number of types that share their name with another.
+    /// Returns the number of types that share their name with another type.
     fn shared(&self) -> usize {
         let is_shared =
             |(name, count): &(&String, &usize)| **count > 1 && !COMMON.contains(&name.as_str());
@@ -217,7 +217,7 @@ mod tests {
         language
     }
 
-    /// A short one has one word.
+    /// A short doc comment has one word.
     #[test]
     fn asking_or_short_docs_are_counted() {
         let language = counted(
@@ -227,7 +227,7 @@ mod tests {
         assert_eq!((language.docs, language.asking, language.one_word), (3, 2, 1));
     }
 
-    /// Without the common names, and without the types of tests.
+    /// Common names and the types of tests are not counted.
     #[test]
     fn shared_type_names_are_counted() {
         let mut language = counted("struct Place;\nstruct Error;\nstruct Other;\n");

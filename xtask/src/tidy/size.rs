@@ -1,17 +1,17 @@
-//! Limits on size: files, functions, and blobs.
+//! Limits on the size of files, functions and blobs.
 
 use proc_macro2::Span;
 use syn::visit::{self, Visit};
 
 use super::TidyFinding;
 
-/// The most lines of one source file, tests included (house style).
+/// The largest number of lines of a source file, including tests (house style).
 const FILE_LINES_MAX: usize = 500;
 
-/// The most lines of one function from `fn` to its closing brace (house style).
+/// The largest number of lines of a function, from `fn` to its closing brace (house style).
 const FUNCTION_LINES_MAX: usize = 70;
 
-/// The most bytes of one checked-in file (house style).
+/// The largest checked-in file, bytes (house style).
 const BLOB_BYTES_MAX: u64 = 256 * 1024;
 
 /// Checks one checked-in file of any kind.
@@ -90,7 +90,7 @@ impl<'ast> Visit<'ast> for Functions<'_> {
 mod tests {
     use super::*;
 
-    /// Makes a function of this many lines, `fn` and brace included.
+    /// Creates a function of this many lines, including `fn` and the closing brace.
     fn function(lines: usize) -> String {
         format!("fn f() {{\n{}}}\n", "    g();\n".repeat(lines - 2))
     }
@@ -99,7 +99,7 @@ mod tests {
         check_file("a.rs", text).iter().map(ToString::to_string).collect()
     }
 
-    /// They are counted from `fn`, without docs and attributes.
+    /// Lines are counted from `fn`, without docs and attributes.
     #[test]
     fn functions_over_70_lines_are_found() {
         assert_eq!(found(&function(70)), Vec::<String>::new());

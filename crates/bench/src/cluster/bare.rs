@@ -1,4 +1,4 @@
-//! The yardstick: a kube-rs watch that patches the status of each resource once, and does nothing
+//! The baseline: a kube-rs watch that patches the status of each resource once, and does nothing
 //! else.
 
 use futures_util::StreamExt as _;
@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::driver;
 
-/// The most concurrent patches, as many as the operator's writer has.
+/// The largest number of concurrent patches, the same as that of the operator's writer.
 const IN_FLIGHT_MAX: usize = 32;
 
 /// The status that the loop writes.
@@ -25,7 +25,7 @@ pub(crate) enum BareStatus {
 }
 
 impl BareStatus {
-    /// Returns its name on a command line.
+    /// Returns the status's name on a command line.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::TwoFields => "two-fields",
@@ -78,7 +78,7 @@ fn whole() -> Value {
     })
 }
 
-/// Watches a namespace until it is killed.
+/// Watches a namespace until the process is killed.
 pub(crate) async fn run(
     kubeconfig: &std::path::Path,
     namespace: &str,

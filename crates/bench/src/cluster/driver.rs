@@ -1,5 +1,5 @@
-//! The users of a cluster: creates resources at a steady rate, and observes in a watch of its own
-//! when each exists and when its status has the phase `Streaming`.
+//! Simulates the users of a cluster: creates resources at a steady rate, and observes in its own
+//! watch when each exists and when its status has the phase `Streaming`.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -20,7 +20,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::{ClusterBenchSettings, POLL_INTERVAL, STATE_TIMEOUT};
 
-/// The most concurrent creates, when resources are created at full speed.
+/// The largest number of concurrent creates when resources are created at full speed.
 const CREATES_AT_ONCE: usize = 32;
 
 /// The times at which the steps of one resource were observed.
@@ -36,9 +36,9 @@ type ObservedTimes = Arc<Mutex<HashMap<String, ResourceTimes>>>;
 /// Two latencies, each as p50 and p99 in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Latencies {
-    /// From the create call to the resource in the watch.
+    /// From the create call to the resource's arrival in the watch.
     pub(crate) watch: [f64; 2],
-    /// From the create call to its streaming status in the watch.
+    /// From the create call to the arrival of its streaming status in the watch.
     pub(crate) status: [f64; 2],
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct Driver {
     tasks: JoinSet<()>,
 }
 
-/// Makes a client without rate limits of its own.
+/// Creates a client without client-side rate limits.
 pub(crate) async fn client(kubeconfig: &Path) -> anyhow::Result<Client> {
     let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
     let options = KubeConfigOptions::default();
@@ -58,7 +58,7 @@ pub(crate) async fn client(kubeconfig: &Path) -> anyhow::Result<Client> {
 }
 
 impl Driver {
-    /// Starts the watch, and waits until it shows a first resource.
+    /// Starts the watch, and waits until it delivers a first resource.
     pub(crate) async fn start(kubeconfig: &Path, namespace: &str) -> anyhow::Result<Self> {
         let api: Api<OrderRequest> = Api::namespaced(client(kubeconfig).await?, namespace);
         let times = ObservedTimes::default();
@@ -75,7 +75,7 @@ impl Driver {
             }
         });
         let driver = Self { api, times, tasks };
-        // A server that has just learnt of the resource lets the first watch wait for seconds.
+        // A server on which the definition was just installed delays the first watch by seconds.
         create(driver.api.clone(), Arc::clone(&driver.times), "warm".to_owned()).await?;
         while driver.times.lock().get("warm").is_none_or(|seen| seen.watched_at.is_none()) {
             tokio::time::sleep(POLL_INTERVAL).await;
@@ -121,7 +121,7 @@ impl Driver {
         Ok(Latencies { watch: percentiles(&watch), status: percentiles(&status) })
     }
 
-    /// Creates resources as fast as the API server takes them.
+    /// Creates resources as fast as the API server accepts them.
     pub(crate) async fn create_all(&mut self, prefix: &str, count: usize) -> anyhow::Result<()> {
         let mut creates = JoinSet::new();
         for number in 0..count {

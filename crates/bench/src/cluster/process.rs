@@ -1,4 +1,4 @@
-//! A child process with the addresses that it bound; killed when dropped.
+//! A child process with the addresses to which it is bound; killed when dropped.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-/// The time limit of a start.
+/// The timeout of a start.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The memory of a process, megabytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ResidentMemory {
-    /// All resident memory, including the loaded pages of the program.
+    /// All resident memory, including the loaded pages of the executable.
     pub(crate) total: f64,
-    /// The part that belongs to the process alone: its anonymous memory.
+    /// The private part: anonymous memory.
     pub(crate) data: f64,
 }
 
@@ -42,7 +42,7 @@ impl Process {
     ) -> anyhow::Result<Self> {
         let mut command = Command::new(program);
         command.args(args).stdout(Stdio::null()).env("RUST_LOG", "error");
-        // As in the image.
+        // The same setting as in the image.
         command.env("MIMALLOC_PURGE_DELAY", "0");
         if let Some(file) = file {
             if file.exists() {
@@ -65,7 +65,7 @@ impl Process {
         Ok(process)
     }
 
-    /// Returns the address that it bound under this name, as `host:port`.
+    /// Returns the address that is bound under this name, as `host:port`.
     pub(crate) fn address(&self, name: &str) -> anyhow::Result<String> {
         self.addresses.get(name).cloned().with_context(|| format!("{name} is bound"))
     }
@@ -81,12 +81,13 @@ impl Process {
         Ok(ResidentMemory { total: mb("VmRSS:")?, data: mb("RssAnon:")? })
     }
 
-    /// Returns the CPU time that it has used so far, seconds.
+    /// Returns the CPU time that the process has used so far, seconds.
     pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
         // The kernel counts in hundredths of a second on every machine that this runs on.
         const TICKS_PER_SECOND: f64 = 100.0;
         let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // The name may hold spaces; what follows it may not. Fields 14 and 15 are user and system.
+        // The name may contain spaces; the fields after it may not. Fields 14 and 15 are user and
+        // system time.
         let (_, fields) = text.rsplit_once(')').context("stat has a name")?;
         let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
         Ok(ticks.sum::<Result<f64, _>>()? / TICKS_PER_SECOND)

@@ -1,4 +1,4 @@
-//! A controller's metrics, read from its page.
+//! A controller's metrics, scraped from its page.
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -9,21 +9,21 @@ use tokio::task::JoinSet;
 
 use super::process::Process;
 
-/// The metrics of one moment.
+/// The metrics of one scrape.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ScrapedMetrics {
-    /// The controller leads.
+    /// The controller is the leader.
     pub(crate) leads: bool,
-    /// The number of streams that are up.
+    /// The number of open streams.
     pub(crate) streams: usize,
-    /// The number of status writes since its start, of any result.
+    /// The number of status writes since the controller's start, with any result.
     pub(crate) status_writes: u64,
-    /// The part of all reconciles that took at most a millisecond, 0 to 1.
+    /// The fraction of reconciles that took at most a millisecond, 0 to 1.
     pub(crate) reconciles_under_1_ms: f64,
 }
 
 impl ScrapedMetrics {
-    /// Reads the metrics of a controller.
+    /// Scrapes the metrics of a controller.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "they are counts")]
     pub(crate) async fn of(controller: &Process) -> anyhow::Result<Self> {
         let text = page(&controller.address("metrics")?).await?;
@@ -46,7 +46,7 @@ impl ScrapedMetrics {
     }
 }
 
-/// Returns the sum of all series of a name.
+/// Returns the sum of all series with a name.
 fn sum(text: &str, name: &str) -> f64 {
     let of_name =
         |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));

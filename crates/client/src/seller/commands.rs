@@ -1,5 +1,5 @@
-//! A seller's commands in its session. Each is sent again after a break until its reply comes, and
-//! has one effect.
+//! A seller's commands in its session. Each is resent after an interruption until its reply
+//! arrives, and has one effect.
 
 use orderstream_core::command::ProposalContent;
 use orderstream_core::{FollowUpId, OrderKey, ProposalId, Seq};
@@ -11,10 +11,10 @@ use super::{Receipt, SellerSession};
 use crate::{Error, SubmittedProposal, fresh_key};
 
 impl SellerSession {
-    /// Makes a new proposal. The order may be at any processor.
+    /// Creates a proposal. The order may be at any processor.
     ///
     /// # Errors
-    /// A refusal, or a reply that was not waited for.
+    /// When the command is refused, or the wait for its reply is given up.
     pub async fn propose(
         &mut self,
         order: &OrderKey,
@@ -23,11 +23,11 @@ impl SellerSession {
         self.submit(order, proposed, None).await
     }
 
-    /// Changes a proposal whose newest version is this one; where a newer one exists, it is refused
-    /// with `CHANGED`. The proposal names its id.
+    /// Amends a proposal whose newest version is `version`; refused with `CHANGED` if a newer one
+    /// exists. The proposal must have its id.
     ///
     /// # Errors
-    /// A refusal, or a reply that was not waited for.
+    /// When the command is refused, or the wait for its reply is given up.
     pub async fn amend(
         &mut self,
         order: &OrderKey,
@@ -45,7 +45,7 @@ impl SellerSession {
     ) -> Result<Receipt, Error> {
         let submission =
             SubmittedProposal { amends, ..SubmittedProposal::new(order.clone(), proposed) };
-        // The key is the message's.
+        // The session's message has the key.
         let wire =
             v1::ProposalSubmission { idempotency_key: String::new(), ..submission.into_wire() };
         self.send(Up::Proposal(wire)).await
@@ -54,7 +54,7 @@ impl SellerSession {
     /// Withdraws a proposal.
     ///
     /// # Errors
-    /// A refusal, or a reply that was not waited for.
+    /// When the command is refused, or the wait for its reply is given up.
     pub async fn withdraw(
         &mut self,
         order: &OrderKey,
@@ -69,7 +69,7 @@ impl SellerSession {
     /// Declines an order.
     ///
     /// # Errors
-    /// A refusal, or a reply that was not waited for.
+    /// When the command is refused, or the wait for its reply is given up.
     pub async fn decline(&mut self, order: &OrderKey, reason: &str) -> Result<Receipt, Error> {
         let order = wire_order_ref(order);
         self.send(Up::Decline(v1::Decline { order, reason: reason.to_owned() })).await
@@ -78,7 +78,7 @@ impl SellerSession {
     /// Answers a follow-up of the buyer.
     ///
     /// # Errors
-    /// A refusal, or a reply that was not waited for.
+    /// When the command is refused, or the wait for its reply is given up.
     pub async fn answer(
         &mut self,
         order: &OrderKey,
@@ -97,7 +97,7 @@ impl SellerSession {
     /// Asks the buyer a question; returns the id that the answer will name.
     ///
     /// # Errors
-    /// A refusal, or a reply that was not waited for.
+    /// When the command is refused, or the wait for its reply is given up.
     pub async fn ask(&mut self, order: &OrderKey, text: &str) -> Result<FollowUpId, Error> {
         let id = FollowUpId::new(fresh_key())?;
         let (order, question_id) = (wire_order_ref(order), id.to_string());
@@ -106,10 +106,11 @@ impl SellerSession {
         Ok(id)
     }
 
-    /// Takes a proposal's edit lock for a number of milliseconds; 0 means the default.
+    /// Acquires a proposal's edit lock for a number of milliseconds; 0 means the default.
     ///
     /// # Errors
-    /// A refusal (`LOCKED` while another seller holds it), or a reply that was not waited for.
+    /// When the command is refused (`LOCKED` while another seller has the lock), or the wait for
+    /// its reply is given up.
     pub async fn lock(
         &mut self,
         order: &OrderKey,
@@ -123,7 +124,7 @@ impl SellerSession {
     /// Releases a proposal's edit lock.
     ///
     /// # Errors
-    /// A refusal, or a reply that was not waited for.
+    /// When the command is refused, or the wait for its reply is given up.
     pub async fn unlock(
         &mut self,
         order: &OrderKey,
@@ -134,10 +135,10 @@ impl SellerSession {
     }
 
     /// Acknowledges the events up to this one: the invitation counts as seen, and the cursor is
-    /// stored, so that a later session goes on after it.
+    /// stored, so that a later session resumes after it.
     ///
     /// # Errors
-    /// A refusal, or a reply that was not waited for.
+    /// When the command is refused, or the wait for its reply is given up.
     pub async fn acknowledge(&mut self, order: &OrderKey, seq: Seq) -> Result<(), Error> {
         let is_first = self.store_cursor(order, seq);
         if !is_first {

@@ -95,7 +95,8 @@ mod tests {
         assert!(wait <= Duration::from_millis(1), "{wait:?}");
     }
 
-    /// Responses that come together count once, and writes wait for as long as the server asked.
+    /// Responses that come together count once, and writes wait for as long as the server
+    /// requested.
     #[test]
     fn throttling_halves_rate_once_per_burst() {
         let start = Instant::now();

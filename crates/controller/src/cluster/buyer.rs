@@ -152,7 +152,7 @@ impl ClusterBuyer {
         Ok((stored, reply))
     }
 
-    /// Waits until `shown` returns a value; it is called again at each change of the order's
+    /// Waits until `probe` returns a value; it is called again at each change of the order's
     /// resource in the cache.
     async fn wait_until<T>(&self, key: &OrderKey, mut probe: impl FnMut() -> Option<T>) -> T {
         let changes = self.cache.write().change_notifier(key);
@@ -170,7 +170,7 @@ impl ClusterBuyer {
         let is_up = || self.tracked_order(key).filter(|tracked| tracked.stream_active);
         let up = self.wait_until(key, is_up);
         if tokio::time::timeout(STREAM_WAIT, up).await.is_err() {
-            tracing::debug!(order = %key, "its stream is not up yet");
+            tracing::debug!(order = %key, "the order's stream is not up yet");
         }
     }
 
@@ -179,7 +179,7 @@ impl ClusterBuyer {
     async fn wait_for_echo(&self, key: &OrderKey, version: u64) {
         let echo = self.wait_until(key, || self.cached(key).filter(|kept| kept.version >= version));
         if tokio::time::timeout(STREAM_WAIT, echo).await.is_err() {
-            tracing::debug!(order = %key, "the watch does not show an edit yet");
+            tracing::debug!(order = %key, "the watch has not delivered an edit yet");
         }
     }
 
@@ -224,7 +224,7 @@ impl ClusterBuyer {
                 }
                 Err(ApiFailure::Api(409, _)) => {}
                 // The next read shows whether it was done; of two writes of one version only one
-                // is.
+                // succeeds.
                 Err(failure) if failure.may_be_done() => {
                     lost += 1;
                     if lost == LOST_MAX {
@@ -240,8 +240,8 @@ impl ClusterBuyer {
         Err(BuyerError::NotStored("others keep editing the OrderRequest".to_owned()))
     }
 
-    /// Waits for the outcome of an edit, [`OUTCOME_WAIT`] at most; it is pending where none is
-    /// shown.
+    /// Waits for the outcome of an edit, [`OUTCOME_WAIT`] at most; it is pending where the status
+    /// has none.
     async fn await_outcome(
         &self,
         key: &OrderKey,
@@ -258,7 +258,7 @@ impl ClusterBuyer {
             match known_outcome {
                 Some(CommandOutcome::Done) => Some(Ok(BuyerCommandReply::Done)),
                 Some(CommandOutcome::Refused(refusal)) => Some(Err(refusal)),
-                // The status will never show an outcome now.
+                // The status will never have an outcome now.
                 None if is_over => Some(pending.clone()),
                 Some(CommandOutcome::Pending) | None => None,
             }
@@ -359,7 +359,7 @@ impl Buyer for ClusterBuyer {
         Box::pin(self.add_follow_up(key, follow_up))
     }
 
-    /// An edit describes the wanted state: repeating it changes nothing, with or without a key.
+    /// An edit describes the desired state: repeating it changes nothing, with or without a key.
     fn submit_command(
         &self,
         key: OrderKey,
@@ -403,9 +403,8 @@ impl Buyer for ClusterBuyer {
     }
 }
 
-/// Carries an edit over to the resource as it is stored. What the edit does not touch is sent back
-/// as its author wrote it: serialized from our types it could differ, and immutable fields must
-/// not.
+/// Applies an edit to the resource as it is stored. Everything else is sent back as its author
+/// wrote it: serialized from our types it could differ, and immutable fields must not.
 pub(super) fn merge_edit(
     stored: &mut Value,
     before: &OrderRequestSpec,

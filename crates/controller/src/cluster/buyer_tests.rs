@@ -1,4 +1,4 @@
-//! Buyers on a cluster, against an API server that is scripted.
+//! Tests of buyers on a cluster, against a scripted API server.
 
 use std::collections::VecDeque;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 use super::super::guarded_request::ObservedRequest as Watched;
 use super::*;
 
-/// The fate of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fate {
     Answered,
@@ -24,7 +24,7 @@ enum Fate {
 /// One resource behind an API server. Its operator observes every write at once.
 struct Cluster {
     stored: Mutex<Option<Value>>,
-    /// The fates of the next requests; all others are answered.
+    /// The outcomes of the next requests; all others get a response.
     fates: Mutex<VecDeque<Fate>>,
     operate: fn(&mut Value),
     cache: Arc<RwLock<Cache>>,
@@ -221,7 +221,7 @@ async fn unconfirmed_edits_are_pending_not_failed() {
     let pending = BuyerCommandReply::Pending(IdempotencyKey::new("award").unwrap());
     assert_eq!(send_command(&buyer, award()).await, Ok(pending));
     assert_eq!(outcome_of(&buyer, "award").await, Ok(CommandOutcome::Done), "it is told there");
-    // What was not sent is not stored.
+    // A request that was not sent is not stored.
     let (cluster, buyer) = Cluster::with_order(prompt);
     cluster.fated(&[Fate::Lost]);
     assert!(matches!(send_command(&buyer, award()).await, Err(BuyerError::NotStored(_))));

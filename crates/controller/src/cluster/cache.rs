@@ -19,8 +19,8 @@ use crate::manifest::namespace_of;
 use crate::order_request::OrderRequest;
 use crate::order_status::OrderRequestStatus;
 
-/// Resources that are cached as they were read; all others are compressed. A resource that was read
-/// lately is reconciled soon.
+/// Resources that are cached in parsed form; all others are compressed. A resource that was read
+/// recently is reconciled soon.
 const PARSED_MAX: usize = 256;
 
 /// A resource's namespace and name.
@@ -68,7 +68,7 @@ impl fmt::Display for ObjectKey {
     }
 }
 
-/// A resource that is gone, and the incarnation of the order that went with it.
+/// A deleted resource, and the incarnation of its order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeletedRequest {
     /// The resource's key.
@@ -88,7 +88,7 @@ pub struct DeletedRequest {
 pub enum CacheChange {
     /// This resource is to be reconciled.
     Reconcile(ObjectKey),
-    /// The resource that spoke for an order is gone.
+    /// The resource that represented an order was deleted.
     Deleted(DeletedRequest),
 }
 
@@ -149,7 +149,7 @@ impl CachedRequest {
         };
         let resource = compressed.decompress();
         if resource.is_none() {
-            tracing::error!(uid = &*self.uid, "a resource at rest cannot be read again");
+            tracing::error!(uid = &*self.uid, "a compressed resource cannot be read again");
         }
         resource.map(Arc::new)
     }
@@ -165,7 +165,7 @@ impl CachedRequest {
     }
 }
 
-/// The kind of event that showed a resource.
+/// The kind of event that delivered a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ResourceOrigin {
     /// A list: the resource may be old.
@@ -178,9 +178,9 @@ enum ResourceOrigin {
 #[derive(Debug, Default)]
 pub struct Cache {
     objects: HashMap<ObjectKey, CachedRequest>,
-    /// The resource that speaks for an order, where it is not the one of the order's name.
+    /// The resource that represents an order, where it is not the one of the order's name.
     by_order: HashMap<OrderKey, ObjectKey>,
-    /// The resources that name an order for which another one speaks.
+    /// The resources that name an order that another one represents.
     rivals: HashMap<OrderKey, BTreeSet<ObjectKey>>,
     /// The resources observed since a relist began; absent outside of one.
     relisted: Option<HashSet<ObjectKey>>,
@@ -191,7 +191,7 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// Returns the notifier of changes of the resource that speaks for an order.
+    /// Returns the notifier of changes of the resource that represents an order.
     pub(super) fn change_notifier(&mut self, key: &OrderKey) -> Arc<Notify> {
         self.notifiers.subscribe(key)
     }
@@ -216,13 +216,13 @@ impl Cache {
         self.objects.get(object)
     }
 
-    /// Returns the resource that speaks for an order.
+    /// Returns the resource that represents an order.
     pub fn of_order(&self, key: &OrderKey) -> Option<(&ObjectKey, &CachedRequest)> {
         let object = self.representative(key)?;
         self.objects.get_key_value(object)
     }
 
-    /// Returns the key of the resource that speaks for an order: the recorded one, else the one of
+    /// Returns the key of the resource that represents an order: the recorded one, else the one of
     /// the order's name.
     fn representative(&self, key: &OrderKey) -> Option<&ObjectKey> {
         if let Some(recorded) = self.by_order.get(key) {
@@ -232,7 +232,7 @@ impl Cache {
         (cached.key.as_ref() == Some(key)).then_some(object)
     }
 
-    /// Records the resource that speaks for an order from now on.
+    /// Records the resource that represents an order from now on.
     fn set_representative(&mut self, key: &OrderKey, object: ObjectKey) {
         if object == ObjectKey::named_as(key) {
             self.by_order.remove(key);
@@ -252,7 +252,7 @@ impl Cache {
         self.objects.values_mut().for_each(|kept| kept.is_live = false);
     }
 
-    /// Takes in a resource that was created or changed.
+    /// Applies a resource that was created or changed.
     pub fn apply(&mut self, observed: ObservedRequest) -> Vec<CacheChange> {
         let object = self.object_of(&observed.resource.metadata);
         self.put(object, observed, ResourceOrigin::Changed)
@@ -263,7 +263,7 @@ impl Cache {
         self.relisted = Some(HashSet::new());
     }
 
-    /// Takes in a resource of a list.
+    /// Applies a resource of a list.
     pub fn listed(&mut self, observed: ObservedRequest) -> Vec<CacheChange> {
         let object = self.object_of(&observed.resource.metadata);
         if let Some(seen) = &mut self.relisted {
@@ -272,14 +272,14 @@ impl Cache {
         self.put(object, observed, ResourceOrigin::Listed)
     }
 
-    /// Takes in a resource of a list that cannot be read; its cached version stays.
+    /// Handles a resource of a list that cannot be read; its cached version stays.
     pub fn listed_unreadable(&mut self, object: ObjectKey) {
         if let Some(seen) = &mut self.relisted {
             seen.insert(object);
         }
     }
 
-    /// Completes a list: resources that were not in it are gone.
+    /// Completes a list: resources that were not in it are dropped.
     pub fn relisted(&mut self) -> Vec<CacheChange> {
         self.is_ready = true;
         let Some(seen) = self.relisted.take() else { return Vec::new() };
@@ -383,8 +383,8 @@ impl Cache {
         object
     }
 
-    /// Lets a resource speak for its order if it ranks first: of two that name one order, the
-    /// placed one speaks for it, else the older one.
+    /// Makes a resource represent its order if it ranks first: of two that name one order, the
+    /// placed one represents it, else the older one.
     fn claim(&mut self, key: &OrderKey, object: &ObjectKey) {
         let former = self.representative(key).cloned();
         match &former {

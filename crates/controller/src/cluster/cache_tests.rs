@@ -138,7 +138,7 @@ fn older_of_two_resources_speaks() {
     }
 }
 
-/// The older one takes over when the placed one goes.
+/// The older one takes over when the placed one is deleted.
 #[test]
 fn placed_resource_speaks_before_older_one() {
     let mut cache = Cache::default();

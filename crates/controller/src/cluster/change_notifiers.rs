@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 /// The number of orders below which entries without a waiter are not removed.
 const ORDERS_SWEPT: usize = 64;
 
-/// The notifiers of those who wait, by order.
+/// The notifiers of the waiters, by order.
 #[derive(Debug)]
 pub(super) struct ChangeNotifiers {
     notifiers: HashMap<OrderKey, Weak<Notify>>,

@@ -1,6 +1,6 @@
 //! The checks of an installation on a cluster, behind `orderstream check`.
 //!
-//! [`gather`] asks the API server once for all facts; the judges are pure functions from facts to
+//! [`gather`] asks the API server once for all facts; the checks are pure functions from facts to
 //! findings. A finding has a stable id, and on failure its cause and its fix.
 
 mod control_plane;
@@ -49,7 +49,7 @@ impl Group {
         Self::Stranding,
     ];
 
-    /// Returns the group's name, as commands take and print it.
+    /// Returns the group's name, as commands accept and print it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Kubernetes => "kubernetes",
@@ -67,7 +67,7 @@ impl Group {
 /// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CheckStatus {
-    /// As it should be.
+    /// No fault was found.
     Good,
     /// It works, but needs attention.
     Warning,
@@ -95,7 +95,7 @@ pub struct InstallationFinding {
     pub status: CheckStatus,
     /// The finding as text, with the measured value.
     pub text: String,
-    /// The cause and the fix; absent where the mark is good.
+    /// The cause and the fix; absent where the status is good.
     pub advice: Option<Advice>,
 }
 
@@ -115,7 +115,7 @@ impl InstallationFinding {
     }
 }
 
-/// Judges the facts, group by group.
+/// Evaluates the facts, group by group.
 pub fn judge(facts: &InstallationFacts, groups: &[Group]) -> Vec<InstallationFinding> {
     let judged = |group: &Group| match group {
         Group::Kubernetes => control_plane::kubernetes(facts),

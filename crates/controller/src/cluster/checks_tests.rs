@@ -40,7 +40,7 @@ fn definition(name: &str) -> Value {
         false => crate::crd::value(&crate::order_request::OrderRequest::crd()),
     };
     installed["status"] = json!({"conditions": [{"type": "Established", "status": "True"}]});
-    // What an API server adds.
+    // The fields that an API server adds.
     installed["spec"]["conversion"] = json!({"strategy": "None"});
     installed
 }
@@ -101,7 +101,7 @@ fn a_healthy_installation_passes_every_check() {
     assert_eq!(groups.into_iter().collect::<Vec<_>>(), Group::ALL);
 }
 
-/// A change of the facts, and the finding that it causes: id, mark, and part of the text.
+/// A change of the facts, and the finding that it causes: id, status, and part of the text.
 type Fault = (fn(&mut InstallationFacts), &'static str, CheckStatus, &'static str);
 
 const FAULTS: [Fault; 41] = [

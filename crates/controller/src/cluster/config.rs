@@ -158,7 +158,7 @@ impl Config {
     /// Returns the election in which this process takes part; `own` is its namespace and `host` its
     /// machine's name.
     pub fn election(&self, own: &str, host: &str) -> Election {
-        // A random part distinguishes this start from every other one in the same place.
+        // A random part distinguishes this start from every other one of the same pod or host.
         let identity =
             format!("{}_{:08x}", self.pod_name.as_deref().unwrap_or(host), fastrand::u32(..));
         let lease = Duration::from_secs(self.lease_seconds);

@@ -35,8 +35,7 @@ pub fn key_of(resource: &Value) -> Result<OrderKey, Refusal> {
     convert::key(&read(resource)?)
 }
 
-/// Returns the resource with the edit in its spec. What the edit does not touch stays as its author
-/// wrote it.
+/// Returns the resource with the edit in its spec. Everything else stays as its author wrote it.
 ///
 /// # Errors
 /// When the resource's own rules would refuse it, or its order has ended.
@@ -69,10 +68,10 @@ fn unreadable(error: &serde_json::Error) -> Refusal {
 }
 
 impl Resources {
-    /// Edits an order request, again after a conflict.
+    /// Edits an order request; retries after a conflict.
     ///
     /// # Errors
-    /// When [`edited`] or the API server refuses the edit, or the API server is not reached.
+    /// When [`edited`] or the API server refuses the edit, or the API server is unreachable.
     pub async fn edit(
         &self,
         namespace: &str,

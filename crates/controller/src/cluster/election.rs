@@ -37,8 +37,8 @@ pub struct Election {
     pub name: String,
     /// This process's identity, another one at every start.
     pub identity: String,
-    /// The prefix of the identities of former processes in this place; set where there can be only
-    /// one process at a time.
+    /// The prefix of the identities of former processes of the same pod; set where there can be
+    /// only one process at a time.
     pub identity_prefix: Option<String>,
     /// The election's times.
     pub times: ElectionTimings,
@@ -123,15 +123,15 @@ impl LeaderElector<'_> {
         match self.round().await {
             Ok(next) => {
                 if std::mem::take(&mut self.is_failing) {
-                    tracing::info!("the lease is read and written again");
+                    tracing::info!("the lease can be read and written again");
                 }
                 next
             }
             Err(error) => {
-                // The last version read is not to be trusted after a conflict or a lost response.
+                // The last version read cannot be trusted after a conflict or a lost response.
                 self.lease = None;
                 if !std::mem::replace(&mut self.is_failing, true) {
-                    tracing::warn!(%error, "the lease cannot be read or written; it is tried again");
+                    tracing::warn!(%error, "the lease cannot be read or written; retrying");
                 }
                 let ends = self.renewed_at + times.lease.saturating_sub(times.margin);
                 if self.held_epoch.is_some() && Instant::now() >= ends {
@@ -191,7 +191,7 @@ impl LeaderElector<'_> {
         let times = self.election.times;
         let began = Instant::now();
         let is_new = self.held_epoch != Some(epoch(count));
-        // Not if this process only continues its lead after it could not reach the API server.
+        // Absent if this process only continues its lead after it could not reach the API server.
         let former = self.observed.clone().filter(|_| self.last_epoch != Some(epoch(count)));
         let desired = self.desired_lease(lease.as_ref(), count);
         let params = PostParams::default();
@@ -244,7 +244,7 @@ impl LeaderElector<'_> {
         self.held_epoch = None;
         self.leadership.lose(state);
         self.metrics.stopped_leading();
-        tracing::warn!(why, "this process leads no longer");
+        tracing::warn!(why, "this process no longer leads");
     }
 
     /// Releases the lease, so that the next leader need not wait for its end.
@@ -261,7 +261,7 @@ impl LeaderElector<'_> {
         }
         let params = PostParams::default();
         if let Err(error) = within(self.api.replace(&self.election.name, &params, &lease)).await {
-            tracing::warn!(%error, "the lease could not be given back; it runs out by itself");
+            tracing::warn!(%error, "the lease could not be released; it expires by itself");
         }
     }
 }

@@ -31,7 +31,7 @@ pub struct ObservedRequest {
 /// A resource that cannot be read.
 #[derive(Clone, Debug)]
 pub(super) struct UnreadableRequest {
-    /// The fault, with its place in the text.
+    /// The fault, with its position in the text.
     pub(super) error: String,
     /// The metadata that names it.
     pub(super) metadata: ObjectMeta,

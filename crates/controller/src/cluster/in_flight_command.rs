@@ -1,5 +1,5 @@
-//! Commands on their way to the processor that a later edit may want to undo: until their outcome
-//! is known, no later edit is shown as taken up.
+//! Commands in flight to the processor that a later edit may want to undo: until their outcome is
+//! known, no later edit is shown as processed.
 
 use orderstream_core::command::{Command, CommandKind};
 use orderstream_core::order::Order;
@@ -20,13 +20,13 @@ enum CommandBaseline {
     Award(u32),
     /// Before the undoing of one: the number of awards that were undone.
     Undo(u32),
-    /// Before a pause or its end: the event that last paused or resumed the order.
+    /// Before a pause or a resume: the event that last paused or resumed the order.
     Steering(Seq),
 }
 
 impl InFlightCommand {
-    /// Notes a command for an order; `None` where no later edit may want it taken back, or it has
-    /// no key.
+    /// Returns the record of a command on an order; `None` where no later edit may want to undo it,
+    /// or it has no key.
     pub(super) fn of(command: &Command, order: &Order) -> Option<Self> {
         #[allow(clippy::wildcard_enum_match_arm, reason = "all others are for good")]
         let before = match command.kind {

@@ -1,5 +1,5 @@
 //! The number of open orders in which each seller takes part: counted as orders are reconciled, so
-//! that a reconcile costs only what its own order's invitations cost, and that once. Pure.
+//! that a reconcile costs only as much as its own order's invitations, and that once. Pure.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -58,7 +58,7 @@ impl SellerIndex {
         Some(index)
     }
 
-    /// Counts one order less for the seller of an index, and returns the seller.
+    /// Counts one order fewer for the seller of an index, and returns the seller.
     fn remove(&mut self, index: u32) -> Option<ObjectKey> {
         let (seller, count) = self.counts.get_mut(usize::try_from(index).ok()?)?;
         *count = count.saturating_sub(1);
@@ -77,7 +77,7 @@ impl SellerIndex {
 }
 
 impl InvitationCounts {
-    /// Takes in an order as it is now; `None` while none of its events was received. Returns the
+    /// Counts an order as it is now; `None` while none of its events was received. Returns the
     /// sellers whose counts changed.
     pub(super) fn observe(
         &mut self,
@@ -181,7 +181,7 @@ pub(super) mod tests {
         changed.iter().map(|seller| &*seller.name).collect()
     }
 
-    /// Each of its sellers counts it once; the indices of sellers without orders are used again.
+    /// Each of its sellers counts it once; the indices of sellers without orders are reused.
     #[test]
     fn orders_count_from_opening_to_end() {
         let mut counts = InvitationCounts::default();
@@ -213,7 +213,7 @@ pub(super) mod tests {
         assert_eq!((counts.of(&object("a")), counts.of(&object("b"))), (0, 1));
     }
 
-    /// The counts are complete once something is received of them, or they are gone.
+    /// The counts are complete once an event of each was received, or the order is gone.
     #[test]
     fn unknown_orders_make_counts_incomplete() {
         let mut counts = InvitationCounts::default();

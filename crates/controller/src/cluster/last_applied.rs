@@ -31,11 +31,11 @@ pub(super) struct LastApplied {
 #[derive(Debug)]
 enum StatusCopy {
     Sent(Arc<OrderRequestStatus>),
-    /// The resource that showed it first, and its version.
+    /// The resource in which it first appeared, and its version.
     Echoed(CompressedRequest, u64),
 }
 
-/// The status that a resource shows, and who wrote it.
+/// The status of a resource, and who wrote it.
 #[derive(Clone, Debug, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "two independent facts")]
 pub(super) struct AppliedStatus {
@@ -91,13 +91,14 @@ impl LastApplied {
         }
     }
 
-    /// Notes that the resource of this version shows what was written, and is compressed now.
+    /// Records that the resource of this version has the status that was written, and is compressed
+    /// now.
     pub(super) fn record_echo(&mut self, compressed: CompressedRequest, version: u64) {
         self.copy = StatusCopy::Echoed(compressed, version);
     }
 }
 
-/// Reports whether a resource shows this status of ours, beside conditions of others.
+/// Reports whether a resource has this status of ours, beside conditions of others.
 pub(super) fn is_applied(ours: &OrderRequestStatus, observed: Option<&OrderRequestStatus>) -> bool {
     observed == Some(ours)
         || observed.cloned().is_some_and(|status| own(status) == own(ours.clone()))
@@ -118,7 +119,7 @@ mod tests {
         resource
     }
 
-    /// The status that was written is known before and after the watch shows it.
+    /// The status that was written is known before and after the watch delivers it.
     #[tokio::test]
     async fn foreign_writes_differ_from_echoes() {
         let ours = Arc::new(status("Streaming"));

@@ -7,12 +7,12 @@ use parking_lot::RwLock;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-/// The standing of this process in the election, as far as it knows.
+/// The state of this process in the election, as far as it knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ElectionState {
     /// It leads, under this epoch.
     Leads(Epoch),
-    /// Its lease ran out while the API server could not be reached. It stops writing, and keeps its
+    /// Its lease ran out while the API server was unreachable. It stops writing, and keeps its
     /// streams: if another process leads, the processors refuse them.
     Unsure,
     /// It does not lead.
@@ -57,7 +57,7 @@ impl Leadership {
         (Instant::now() < term.until).then_some(term.epoch)
     }
 
-    /// Returns a receiver of the standing's changes.
+    /// Returns a receiver of the state's changes.
     pub fn changes(&self) -> watch::Receiver<ElectionState> {
         self.0.changed.subscribe()
     }
@@ -73,13 +73,13 @@ impl Leadership {
         });
     }
 
-    /// Ends the lead: the lease is held no longer.
+    /// Ends the lead: the lease is no longer held.
     pub(super) fn lose(&self, state: ElectionState) {
         *self.0.term.write() = None;
         self.0.changed.send_if_modified(|held| std::mem::replace(held, state) != state);
     }
 
-    /// Raises the floor: a processor knows this epoch, and the own one has to be above it.
+    /// Raises the floor: a processor knows this epoch, and that of this process has to be above it.
     pub fn raise_above(&self, floor: Epoch) {
         let mut current = self.0.floor.write();
         if floor > *current {

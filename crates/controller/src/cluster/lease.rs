@@ -3,9 +3,9 @@
 //!
 //! ```text
 //!                     free, or silent for its whole duration
-//!   Wait ────────────────────────────────────────────────────▶ Take (holder and count in one write)
+//!   Wait ────────────────────────────────────────────────────▶ Take (holder, count in one write)
 //!    ▲                                                           │
-//!    │ somebody else holds it                                    ▼ written
+//!    │ another process holds it                                  ▼ written
 //!    └───────────────────────────────────────────────────────  Renew ──▶ (SIGTERM) Release
 //! ```
 //!
@@ -79,8 +79,8 @@ impl ObservedLease {
         }
     }
 
-    /// Returns the time since the former holder's last sign, a renewal or the release; `None` where
-    /// there was no holder.
+    /// Returns the time since the former holder's last sign of life, a renewal or the release;
+    /// `None` where there was no holder.
     pub fn silent_for(&self, now: Instant) -> Option<Duration> {
         (self.view.transitions > 0).then(|| now.saturating_duration_since(self.since))
     }
@@ -98,7 +98,7 @@ pub enum ElectionDecision {
     Take(i32),
     /// It holds the lease: renew it.
     Renew,
-    /// Somebody else holds it: decide again at this time, or when it changes.
+    /// Another process holds it: decide again at this time, or when it changes.
     Wait(Instant),
 }
 
@@ -107,8 +107,8 @@ pub enum ElectionDecision {
 pub struct CandidateIdentity<'a> {
     /// This process's identity, another one at every start.
     pub identity: &'a str,
-    /// The prefix of the identities of former processes in this place; set where there can be only
-    /// one process at a time: a pod's container that was killed and started again.
+    /// The prefix of the identities of former processes of the same pod; set where there can be
+    /// only one process at a time: a pod's container that was killed and started again.
     pub identity_prefix: Option<&'a str>,
     /// The epoch under which it holds the lease, or held it last.
     pub holding: Option<Epoch>,
@@ -217,7 +217,7 @@ mod tests {
         assert_eq!(decide_as(&observed, "a", Some(2), now), ElectionDecision::Take(4));
     }
 
-    /// There can be only one process in its place; elsewhere the lease has to run out.
+    /// A pod has only one process at a time; otherwise the lease has to expire.
     #[test]
     fn restarted_process_takes_lease_at_once() {
         let now = Instant::now();

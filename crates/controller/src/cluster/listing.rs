@@ -16,7 +16,7 @@ use kube::runtime::watcher::{self, Config, Event};
 
 /// The HTTP status for a request that the server does not understand.
 const BAD_REQUEST: u16 = 400;
-/// The HTTP status for options that the server does not take, as without the feature gate
+/// The HTTP status for options that the server does not accept, as without the feature gate
 /// `WatchList`.
 const INVALID: u16 = 422;
 
@@ -41,7 +41,7 @@ impl Listing {
         }
     }
 
-    /// Notes a watcher's event. Returns true if its list does not come as a stream: then a new
+    /// Records a watcher's event. Returns true if its list does not come as a stream: then a new
     /// watcher is needed, and the event is not passed on.
     pub(super) fn gives_up<K>(&mut self, event: &watcher::Result<Event<K>>) -> bool {
         let next = match (*self, event) {

@@ -1,5 +1,5 @@
 //! The controller's metrics, under the names that users of controller-runtime and client-go know,
-//! and its own. No label ever takes a user's value.
+//! and its own. No label ever holds a user's value.
 
 use orderstream_support::Register;
 use prometheus::{
@@ -28,7 +28,7 @@ pub(crate) enum ReconcileResult {
 pub enum Band {
     /// The order's end.
     Terminal,
-    /// A change of phase, or an edit that was taken up.
+    /// A change of phase, or an edit that was processed.
     Edge,
     /// Counters, and other changes that can wait.
     Progress,
@@ -211,7 +211,7 @@ impl Metrics {
         self.workers.set(0);
     }
 
-    /// Records the seconds from the former leader's last sign to this process's lead.
+    /// Records the seconds from the former leader's last sign of life to this process's lead.
     pub(crate) fn took_over(&self, seconds: f64) {
         self.failover_seconds.observe(seconds);
     }

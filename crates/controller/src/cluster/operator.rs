@@ -1,6 +1,6 @@
 //! The state that the parts of the operator share, and the reconcile of one resource: facts are
-//! gathered, `plan` is called, its steps are taken. A reconcile waits for nothing; what takes time
-//! is done by tasks that wake the resource again.
+//! gathered, `plan` is called, its steps are taken. A reconcile does not wait; slow work is done by
+//! tasks that wake the resource again.
 
 use orderstream_core::date::parse_rfc3339;
 use std::collections::HashMap;
@@ -117,7 +117,7 @@ impl Operator {
         }
     }
 
-    /// Reconciles one resource. A step that fails is shown in the status, and retried later.
+    /// Reconciles one resource. A failed step is shown in the status, and retried later.
     pub(super) fn reconcile(self: &Arc<Self>, object: &ObjectKey) {
         let began = tokio::time::Instant::now();
         let Some(epoch) = self.leadership.epoch() else { return };
@@ -134,7 +134,7 @@ impl Operator {
             }
             Err(refusal) => {
                 let wait_ms = self.queue.failed(object, fastrand::u64(0..=1_000));
-                tracing::debug!(%object, %refusal, wait_ms, "an order request waits");
+                tracing::debug!(%object, %refusal, wait_ms, "an order request is not reconciled");
                 self.queue.set_timer(object, Some(now.plus_ms(wait_ms)));
                 ReconcileResult::Error
             }
@@ -325,8 +325,8 @@ impl Operator {
         }
     }
 
-    /// Handles an order whose end is shown and whose stream is stopped: removes the resource when
-    /// that is due. Returns the time of the next reconcile.
+    /// Handles an order whose end is published and whose stream is stopped: removes the resource
+    /// when that is due. Returns the time of the next reconcile.
     fn reconcile_ended(
         self: &Arc<Self>,
         facts: &ReconcileFacts,
@@ -343,8 +343,8 @@ impl Operator {
         Some(facts.now.plus_ms(10_000))
     }
 
-    /// Applies a change to the notes of a resource, which are new for every incarnation; empty ones
-    /// are dropped.
+    /// Applies a change to the reconcile state of a resource, which is new for every incarnation;
+    /// an empty one is dropped.
     pub(super) fn with_state<T>(
         &self,
         facts: &ReconcileFacts,

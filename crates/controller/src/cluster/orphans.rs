@@ -17,14 +17,14 @@ use super::table_capacity::ReleaseCapacity as _;
 
 /// The time between two sweeps. An order has to be without a resource in two of them in a row.
 const SWEEP: Duration = Duration::from_secs(20);
-/// The tries to cancel an order when its resource goes; after that the sweep does it.
+/// The tries to cancel an order when its resource is deleted; after that the sweep does it.
 const TRIES: u32 = 4;
 
 /// An order that seems to have no resource: the URL of its processor, its key and its incarnation.
 type Suspect = (String, OrderKey, Incarnation);
 
 impl Operator {
-    /// Handles the loss of a resource: ends the stream and cancels the order.
+    /// Handles the deletion of a resource: ends the stream and cancels the order.
     pub(super) fn handle_deleted(self: &Arc<Self>, deleted: DeletedRequest) {
         self.queue.forget(&deleted.object);
         self.writer.forget(&deleted.object);
@@ -103,7 +103,7 @@ impl Operator {
                 match self.owners.cancel(processor, key, incarnation, epoch).await {
                     Ok(()) => self.metrics.orphan_cancelled(),
                     Err(refusal) => {
-                        tracing::warn!(order = %key, %refusal, "it could not be cancelled yet");
+                        tracing::warn!(order = %key, %refusal, "an orphan is not cancelled yet");
                     }
                 }
             }
@@ -119,7 +119,7 @@ impl Operator {
             {
                 Ok(orders) => orders,
                 Err(refusal) => {
-                    tracing::warn!(%processor, %refusal, "its orders cannot be listed");
+                    tracing::warn!(%processor, %refusal, "a processor's orders cannot be listed");
                     continue;
                 }
             };

@@ -1,4 +1,4 @@
-//! The ownership of a status: the API server keeps for every field who last set it to its value.
+//! The ownership of a status: the API server records for every field who last set it to its value.
 //! Pure.
 
 use std::collections::BTreeMap;
@@ -50,8 +50,8 @@ impl StatusPart {
     }
 }
 
-/// Reports whether all that a leader would build on was written by a controller of ours, and by
-/// nobody after it: another writer that changes an applied field takes it over. A status without
+/// Reports whether everything that a leader would build on was written by a controller of ours, and
+/// by nobody after it: another writer that changes an applied field takes it over. A status without
 /// any such field has no owner and counts as ours, since nothing is built on it.
 pub(super) fn is_status_ours(
     status: Option<&OrderRequestStatus>,
@@ -98,7 +98,7 @@ mod tests {
         is_status_ours(status.as_ref(), &managed)
     }
 
-    /// A status is foreign where somebody else took over a field on which a leader builds.
+    /// A status is foreign where another client took over a field on which a leader builds.
     #[test]
     fn status_is_ours_until_taken_over() {
         let ended = json!({ "phase": "Closed", "completionTime": "2026-01-01T00:00:00Z" });

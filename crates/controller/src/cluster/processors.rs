@@ -30,7 +30,7 @@ pub enum ProcessorSource {
     },
 }
 
-/// The processors that take orders now, and the addresses of all. Cheap to clone.
+/// The processors that accept orders now, and the addresses of all. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Processors(Arc<RwLock<EndpointMap>>);
 
@@ -51,14 +51,14 @@ struct ProcessorEndpoint {
 enum EndpointState {
     /// It is terminating.
     Terminating,
-    /// It does not take orders yet.
+    /// It does not accept orders yet.
     Starting,
-    /// It takes orders.
+    /// It accepts orders.
     Ready,
 }
 
 impl Processors {
-    /// Returns the URLs of all that take orders.
+    /// Returns the URLs of all that accept orders.
     pub fn all(&self) -> Vec<String> {
         let endpoints = self.0.read();
         endpoints
@@ -68,12 +68,12 @@ impl Processors {
             .collect()
     }
 
-    /// Returns the URLs of all that take orders, the placement of a new order first.
+    /// Returns the URLs of all that accept orders, the placement of a new order first.
     pub fn ranked(&self, key: &OrderKey) -> Vec<String> {
         placement::ranked(key, &self.all())
     }
 
-    /// Replaces the processors; reports whether the set that takes orders has changed.
+    /// Replaces the processors; reports whether the set that accepts orders has changed.
     fn set(&self, endpoints: EndpointMap) -> bool {
         let before = self.all();
         *self.0.write() = endpoints;
@@ -138,7 +138,7 @@ impl Slices {
         Self { service, slices: BTreeMap::new(), listed: None }
     }
 
-    /// Takes in an event; reports whether the list may have changed.
+    /// Applies an event; reports whether the list may have changed.
     fn take(&mut self, event: watcher::Event<EndpointSlice>) -> bool {
         match event {
             watcher::Event::Init => self.listed = Some(BTreeMap::new()),

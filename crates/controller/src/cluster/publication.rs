@@ -10,7 +10,7 @@ use crate::order_status::{OrderRequestStatus, StreamStatus, TrackerStatus};
 /// The time that a stream may be down before its status shows it, milliseconds. A restart of a
 /// processor takes less, and should not cost a write for each of its orders.
 pub const DOWN_GRACE_MS: u64 = 4_500;
-/// The time that an edit's effect may take before the edit is shown as taken up, milliseconds.
+/// The time that an edit's effect may take before the edit is shown as processed, milliseconds.
 pub const EDIT_GRACE_MS: u64 = 1_000;
 /// The shortest time between two writes of counters of one order, milliseconds.
 pub const PROGRESS_MS_MIN: u64 = 5_000;
@@ -59,9 +59,9 @@ fn lasting(message: &str) -> &'static str {
     reason.filter(|reason| !reason.is_retriable()).map_or("", Reason::as_str)
 }
 
-/// Decides whether a snapshot is ready to be shown in place of `current`. It is not while the tracker
-/// still reads what was shown before, while an order has only begun to open, or while its stream is
-/// down for a short time only; then it gives the time to reconcile again.
+/// Decides whether a snapshot is ready to be shown in place of `current`. It is not while the
+/// tracker still reads events that were shown before, while an order has only begun to open, or
+/// while its stream is down for a short time only; then it gives the time to reconcile again.
 pub fn readiness(
     current: &OrderRequestStatus,
     snapshot: Option<&TrackerSnapshot>,
@@ -96,7 +96,7 @@ pub enum Readiness {
     NotYet,
     /// Nothing is shown before this time; the order is reconciled again then.
     NotBefore(Timestamp),
-    /// The stream is shown as down, and the rest stays as it was shown.
+    /// The stream is shown as down, and the rest stays as it was.
     DownOnly,
 }
 

@@ -1,4 +1,4 @@
-//! Tests of the decision which status is worth a write, and when.
+//! Tests of the decision whether and when a status is written.
 
 use std::sync::Arc;
 
@@ -151,7 +151,7 @@ fn only_long_disconnections_are_shown() {
     assert_eq!(band(&current, &down), Some(Band::Edge));
 }
 
-/// It first has to reread the events that were shown before.
+/// It first has to read the events again that were shown before.
 #[test]
 fn restarted_tracker_shows_nothing_until_current() {
     let (mut before, current) = streaming();

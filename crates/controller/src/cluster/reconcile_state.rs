@@ -1,4 +1,4 @@
-//! The operator's memory of a resource between reconciles. Nothing here has to outlive the process.
+//! The operator's state of a resource between reconciles. Nothing here has to outlive the process.
 
 use std::sync::Arc;
 
@@ -20,31 +20,31 @@ pub(super) enum Placement {
     At(String),
 }
 
-/// The notes about one resource.
+/// The reconcile state of one resource.
 #[derive(Clone, Debug)]
 pub(super) struct ReconcileState {
-    /// The resource's uid: the notes are about this incarnation of its name.
+    /// The resource's uid: the state is of this incarnation of its name.
     pub uid: Arc<str>,
     /// The order's owner.
     pub placement: Placement,
-    /// The generation of the edit that is being taken up, and since when.
+    /// The generation of the edit that is being processed, and since when.
     pub edit: Option<(i64, Timestamp)>,
     /// The last command that a later edit may want to undo, while its outcome is not known.
     pub in_flight: Option<InFlightCommand>,
-    /// The writes of others to its status.
+    /// The writes of other clients to its status.
     pub contention: StatusContention,
     /// Set while its removal is requested; unset again where the request failed.
     pub is_removing: bool,
 }
 
 impl ReconcileState {
-    /// Makes empty notes.
+    /// Makes an empty state.
     pub(super) fn new(uid: Arc<str>) -> Self {
         let (placement, contention) = (Placement::default(), StatusContention::default());
         Self { uid, placement, edit: None, in_flight: None, contention, is_removing: false }
     }
 
-    /// Reports whether the notes are empty.
+    /// Reports whether the state is empty.
     pub(super) fn is_empty(&self) -> bool {
         self.placement == Placement::Unknown
             && self.edit.is_none()
@@ -54,13 +54,13 @@ impl ReconcileState {
     }
 }
 
-/// The recent writes of others to our status, and the reaction to them.
+/// The recent writes of other clients to our status, and the reaction to them.
 ///
 /// ```text
-///   peace ── a foreign write: corrected at once ──▶ counted
+///   calm ─── a foreign write: corrected at once ──▶ counted
 ///     ▲                                               │ one too many within the time
 ///     │ no foreign write for that time                ▼
-///     └───────────────────────────────────────────── war: reported, corrected once in that time
+///     └────────────────────────────────────────── contested: reported, corrected once in that time
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct StatusContention {
@@ -75,10 +75,11 @@ pub(super) struct StatusContention {
     corrected: u64,
 }
 
-/// Foreign writes within [`CONTENTION_MS`] that are corrected at once; one more is a war.
+/// Foreign writes within [`CONTENTION_MS`] that are corrected at once; one more makes the status
+/// contested.
 const FOREIGN_WRITES_MAX: u32 = 3;
-/// The time in which they are counted, and the time between two writes of ours in a war,
-/// milliseconds.
+/// The time in which they are counted, and the time between two writes of ours to a contested
+/// status, milliseconds.
 const CONTENTION_MS: u64 = 20_000;
 
 impl StatusContention {
@@ -105,8 +106,8 @@ impl StatusContention {
         (self.corrected != version).then(|| self.since.plus_ms(CONTENTION_MS))
     }
 
-    /// Returns the time until which a war is reported, if nothing more happens; `None` without a
-    /// war.
+    /// Returns the time until which the status is reported as contested, if nothing more happens;
+    /// `None` where it is not.
     pub(super) fn contested_until(&self, now: Timestamp) -> Option<Timestamp> {
         let until = self.observed_at.plus_ms(CONTENTION_MS);
         (self.is_contested && now < until).then_some(until)
@@ -139,7 +140,8 @@ mod tests {
         }
     }
 
-    /// A war is reported at once; then one foreign write in twenty seconds is corrected.
+    /// A contested status is reported at once; then one foreign write in twenty seconds is
+    /// corrected.
     #[test]
     fn wars_are_reported_and_corrected_rarely() {
         let mut contention = StatusContention::default();

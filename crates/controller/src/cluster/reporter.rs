@@ -51,7 +51,7 @@ pub(super) struct Reporter {
     metrics: Arc<Metrics>,
 }
 
-/// Returns whether an order's standing is a warning, and its note; `None` for one without an Event.
+/// Returns whether an order's state is a warning, and its note; `None` for one without an Event.
 fn event_of_reason(reason: &str) -> Option<(bool, &'static str)> {
     Some(match reason {
         reasons::PROPOSALS_OPENED => (false, "the sealed order is opened and awaits a decision"),
@@ -95,8 +95,7 @@ impl Reporter {
         )
     }
 
-    /// Reports a change of a status from `known` to `next`: the order's standing, or that it
-    /// stalls.
+    /// Reports a change of a status from `known` to `next`: the order's state, or that it stalls.
     pub(super) fn report_transition(
         &self,
         object: &ObjectKey,
@@ -132,7 +131,7 @@ impl Reporter {
     }
 }
 
-/// Returns an order's standing: the reason of its condition `Ready`, else its phase.
+/// Returns an order's state: the reason of its condition `Ready`, else its phase.
 fn ready_reason(status: &OrderRequestStatus) -> Option<&str> {
     let ready = status.condition(READY);
     ready.map(|ready| ready.reason.as_str()).or(status.phase.as_deref())

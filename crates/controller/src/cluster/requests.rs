@@ -1,6 +1,6 @@
 //! Counts this process's requests to the API server, under the name that users of client-go know,
-//! and remembers the back-off that the server asked for: an overloaded server names it in a header,
-//! without the details that its other responses have.
+//! and remembers the back-off that the server requested: an overloaded server names it in a header,
+//! without the details of its other responses.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::rbac;
 /// The code of a request without a response, as client-go writes it.
 const NO_RESPONSE: &str = "<error>";
 
-/// The longest back-off, whatever the server asks for.
+/// The longest back-off, whatever the server requests.
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
 /// The counters, and the layer that feeds them. Cheap to clone.
@@ -64,8 +64,8 @@ impl Requests {
         Ok(Self { total, rights, backoff_until: Arc::default() })
     }
 
-    /// Returns what is left of the back-off that the server asked for; `None` where it asked for
-    /// none or it is over.
+    /// Returns the rest of the back-off that the server requested; `None` where it requested none
+    /// or it is over.
     pub fn backoff(&self) -> Option<Duration> {
         let until = (*self.backoff_until.lock())?;
         until.checked_duration_since(Instant::now())
@@ -130,7 +130,7 @@ where
 }
 
 pin_project! {
-    /// A response on its way; one that is dropped before it came counts as none.
+    /// The future of a response; dropped before it is ready, it counts as no response.
     #[derive(Debug)]
     pub struct CountedFuture<F> {
         #[pin]

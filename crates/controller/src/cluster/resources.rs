@@ -26,7 +26,7 @@ const PAGE: u32 = 500;
 /// A kind of resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResourceKind {
-    /// An order that a buyer asks for.
+    /// An order that a buyer requests.
     OrderRequest,
     /// A seller that may be invited.
     Seller,
@@ -49,7 +49,7 @@ impl ResourceKind {
     }
 }
 
-/// The treatment of fields that somebody else set to another value.
+/// The treatment of fields that another client set to another value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conflicts {
     /// The apply is refused and names them.
@@ -75,7 +75,7 @@ pub enum ApiServerError {
     /// The API server refused it.
     #[error("{0}")]
     Refused(Refusal),
-    /// The API server was not reached, or did not respond in time.
+    /// The API server is unreachable, or did not respond in time.
     #[error("{0}")]
     NotReached(String),
 }
@@ -97,7 +97,7 @@ impl std::fmt::Debug for Resources {
 
 impl Resources {
     /// Connects to the cluster of a kubeconfig and context; without them, to the one that kubectl
-    /// would take.
+    /// would use.
     ///
     /// # Errors
     /// When no kubeconfig can be used, or it has no such context.
@@ -109,7 +109,7 @@ impl Resources {
                 Ok(file) => KubeConfig::from_custom_kubeconfig(file, &options).await,
                 Err(error) => Err(error),
             },
-            // Where no context is asked for and there is no kubeconfig, this may be a pod.
+            // Where no context is named and there is no kubeconfig, this may be a pod.
             None => match KubeConfig::from_kubeconfig(&options).await {
                 Err(error) if context.is_none() => KubeConfig::incluster().map_err(|_| error),
                 found => found,

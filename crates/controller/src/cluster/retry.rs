@@ -17,9 +17,9 @@ use serde::de::DeserializeOwned;
 
 use super::listing::Listing;
 
-/// The HTTP status for a version older than all that the API server keeps.
+/// The HTTP status for a version older than all that the API server retains.
 const GONE: u16 = 410;
-/// The message about a version that is still to come, after the API server's storage was set back.
+/// The message about a version that is still to come, after the API server's storage was reset.
 const TOO_LARGE: &str = "Too large resource version";
 
 /// The bound of the first back-off.
@@ -27,10 +27,10 @@ const BACKOFF_MIN: Duration = Duration::from_millis(200);
 /// The bound that no back-off exceeds.
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
-/// Watches until dropped; never ends by itself. `listing` is the way of the first list.
+/// Watches until dropped; never ends by itself. `listing` is the mode of the first list.
 ///
-/// The watcher of kube-runtime lists again when an event in the watch says that its version is
-/// gone, but asks for the same version for ever when the request itself is refused so.
+/// The watcher of kube-runtime lists again when an event in the watch reports that its version is
+/// gone, but requests the same version for ever when the request itself is refused so.
 pub(super) fn watch<K>(
     api: Api<K>,
     config: Config,

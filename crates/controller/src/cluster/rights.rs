@@ -29,7 +29,7 @@ impl Rights {
     /// Registers the counters, each at 0.
     ///
     /// # Errors
-    /// When their name is taken.
+    /// When their name is registered already.
     pub(super) fn register(
         registry: &Registry,
         rules: &[PolicyRule],

@@ -46,7 +46,7 @@ const SETTLE: Duration = Duration::from_secs(2);
 /// The longest wait for orders of which nothing was received.
 const SETTLE_MAX: Duration = Duration::from_mins(1);
 
-/// The sellers as the leader shows them. Shared by reference.
+/// The statuses of the sellers at the leader. Shared by reference.
 #[derive(Debug, Default)]
 pub(super) struct SellerStatuses(Mutex<SellerStatusState>);
 
@@ -62,7 +62,7 @@ struct SellerStatusState {
     counts_since: Option<Instant>,
 }
 
-/// A seller as the watch showed it, and the status that was applied to it.
+/// A seller as the watch delivered it, and the status that was applied to it.
 #[derive(Debug)]
 struct ObservedSeller {
     uid: String,
@@ -80,7 +80,7 @@ struct SellerStatusWrite {
 }
 
 impl SellerStatuses {
-    /// Takes in an order as it is now; `None` while none of its events was received.
+    /// Counts an order as it is now; `None` while none of its events was received.
     pub(super) fn observe(&self, object: &ObjectKey, uid: &Arc<str>, order: Option<&Order>) {
         let mut state = self.0.lock();
         let changed = state.invitation_counts.observe(object, uid, order);
@@ -102,7 +102,7 @@ impl SellerStatuses {
         state.counts_since = Some(Instant::now());
     }
 
-    /// Stops counting, because this process leads no more.
+    /// Stops counting, because this process no longer leads.
     pub(super) fn end(&self) {
         let mut state = self.0.lock();
         state.invitation_counts = InvitationCounts::default();
@@ -188,7 +188,7 @@ async fn send(client: &Client, seller: &ObjectKey, write: &SellerStatusWrite) ->
             Err(())
         }
         Err(_) => {
-            tracing::warn!(%seller, "a write of a seller's status was not answered in time");
+            tracing::warn!(%seller, "a write of a seller's status got no response in time");
             Err(())
         }
     }
@@ -233,7 +233,7 @@ impl SellerStatusState {
                 let generation = wrong.metadata.generation.unwrap_or(1);
                 let refusal = Some(Refusal::field("spec", wrong.error));
                 let facts = SellerFacts { generation, suspended: false, refusal };
-                // Its status cannot be read either; the one that was applied last counts.
+                // Its status cannot be read either; the one that was last applied counts.
                 let known = self.sellers.get(&seller);
                 let shown = known.map(|held| held.applied.clone()).unwrap_or_default();
                 (wrong.metadata, facts, shown)
@@ -256,7 +256,7 @@ impl SellerStatusState {
         }
     }
 
-    /// Returns the changed sellers that may be written now; none before the counts are true, or
+    /// Returns the changed sellers that may be written now; none before the counts are complete, or
     /// [`SETTLE_MAX`] is over.
     fn due(&self, now: Instant) -> Vec<ObjectKey> {
         let counts_for = self.counts_since.map(|since| now.duration_since(since));
@@ -273,7 +273,7 @@ impl SellerStatusState {
         self.changed.iter().filter(is_due).cloned().collect()
     }
 
-    /// Returns the write that a seller needs; `None` where its status is shown already, or the
+    /// Returns the write that a seller needs; `None` where its status is applied already, or the
     /// seller is gone.
     fn next(
         &mut self,

@@ -1,4 +1,4 @@
-//! Tests of the decision which statuses of sellers are written, and when.
+//! Tests of the decision whether and when the statuses of sellers are written.
 
 use serde_json::{Value, json};
 

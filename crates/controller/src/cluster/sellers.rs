@@ -1,8 +1,8 @@
-//! The sellers of a cluster, kept in memory by one watch: a processor chooses from them, and uses
-//! the last known ones while the API server is away.
+//! The sellers of a cluster, cached by one watch: a processor chooses from them, and uses the last
+//! known ones while the API server is unreachable.
 //!
 //! ```text
-//!   API server ──▶ watch ──▶ by namespace, by name ──▶ sorted list, made at the first question
+//!   API server ──▶ watch ──▶ by namespace, by name ──▶ sorted list, made at the first read
 //!                                                       after a change
 //! ```
 
@@ -28,7 +28,7 @@ use crate::convert;
 use crate::manifest::DEFAULT_NAMESPACE;
 use crate::seller::Seller as Resource;
 
-/// Sellers that are held at most, in all namespaces.
+/// The most sellers that are cached, in all namespaces.
 pub(super) const SELLERS_MAX: usize = 100_000;
 /// Seconds after which the server ends a watch; one that is silent for a little longer is dead.
 const WATCH_SECONDS: u32 = 60;
@@ -121,11 +121,11 @@ pub(super) async fn follow(
                     take(event);
                 }
                 Some(Err(error)) if is_failing => {
-                    tracing::debug!(%error, "the watch of sellers fails still");
+                    tracing::debug!(%error, "the watch of sellers still fails");
                 }
                 Some(Err(error)) => {
                     is_failing = true;
-                    tracing::warn!(%error, "the watch of sellers failed; the known ones stay");
+                    tracing::warn!(%error, "the watch of sellers failed; the cached ones stay");
                 }
                 None => return,
             },
@@ -141,10 +141,10 @@ pub(super) fn object_of(guarded: &GuardedSeller) -> ObjectKey {
 #[derive(Debug, Default)]
 struct TenantSellers {
     sellers: BTreeMap<SellerId, Seller>,
-    /// The sellers sorted by id, made when they are asked for; absent after a change.
+    /// The sellers sorted by id, made when they are read; absent after a change.
     sorted: Option<Arc<[Seller]>>,
-    /// The number of open orders, as the leading controller counted them. It is kept apart because
-    /// it changes with every order.
+    /// The number of open orders, as the leading controller counted them. It is stored separately
+    /// because it changes with every order.
     open_orders: HashMap<SellerId, u32>,
 }
 
@@ -183,7 +183,7 @@ impl SellerCache {
         }
     }
 
-    /// Takes in a seller that can be read. Of one that cannot, the last readable version stays.
+    /// Stores a seller that can be read. Of one that cannot, the last readable version stays.
     fn put(&mut self, guarded: GuardedSeller) {
         let object = object_of(&guarded);
         let version = guarded.resource_version();
@@ -241,7 +241,7 @@ impl SellerCache {
         }
     }
 
-    /// Completes a list: sellers that were not in it are gone.
+    /// Completes a list: sellers that were not in it are dropped.
     fn finish_relist(&mut self) {
         let Some(seen) = self.relisted.take() else { return };
         let mut missing: Vec<ObjectKey> =

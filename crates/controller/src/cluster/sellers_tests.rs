@@ -1,4 +1,4 @@
-//! Tests of the sellers of a cluster that a processor holds.
+//! Tests of the sellers of a cluster that a processor caches.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! A Service's REST through the API server: whoever may use the cluster reaches it without a
+//! A Service's REST through the API server: whoever may use the cluster can call it without a
 //! port-forward, with the rights of the kubeconfig (`services/proxy`).
 
 use std::time::Duration;
@@ -38,7 +38,7 @@ impl std::fmt::Debug for ServiceProxy {
     }
 }
 
-/// A response as it came.
+/// A response of the Service.
 #[derive(Clone, Debug)]
 pub struct ProxiedResponse {
     /// The HTTP status.
@@ -105,7 +105,7 @@ impl ServiceProxy {
     }
 
     /// Sends one request. The body of the response is read to its end, or until `enough` is true of
-    /// what came so far.
+    /// the part received so far.
     ///
     /// # Errors
     /// When no response comes within 10 s, or it is too large.

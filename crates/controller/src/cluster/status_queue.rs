@@ -1,7 +1,7 @@
 //! The statuses that wait to be written: of each resource the newest, ends before edges before
-//! counters. Of each urgency a limited number is held; the other resources wait by name, and are
+//! counters. Of each urgency a limited number is queued; the other resources wait by name, and are
 //! reconciled again when there is space. So ten thousand resources that are found at once do not
-//! hold ten thousand statuses.
+//! hold ten thousand statuses in memory.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -9,20 +9,22 @@ use super::cache::ObjectKey;
 use super::table_capacity::ReleaseCapacity as _;
 use super::writer::PendingStatus;
 
-/// Statuses of one urgency that are held at once: as many as an API server takes in a few seconds.
+/// Statuses of one urgency that are queued at once: as many as an API server accepts in a few
+/// seconds.
 const QUEUED_MAX: usize = 512;
-/// The number of held statuses of one urgency at which others are admitted again: many at a time,
-/// so that all get their turn.
+/// The number of queued statuses of one urgency at which others are admitted again: many at a time,
+/// so that none waits too long.
 const QUEUED_LOW: usize = QUEUED_MAX / 2;
 
-/// The result of an offer.
+/// The result of queueing a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EnqueueResult {
-    /// The offer waits.
+    /// The status waits.
     Queued,
-    /// The offer waits in the place of another one.
+    /// The status waits in the place of another one.
     Replaced,
-    /// The offer is not held: [`StatusQueue::admit_deferred`] names the resource again when there is space.
+    /// The status is not queued: [`StatusQueue::admit_deferred`] names the resource again when
+    /// there is space.
     Deferred,
 }
 
@@ -31,7 +33,7 @@ pub(super) enum EnqueueResult {
 pub(super) struct StatusQueue {
     pending: HashMap<ObjectKey, PendingStatus>,
     bands: [VecDeque<ObjectKey>; 3],
-    /// Resources whose statuses are not held, by urgency, oldest first.
+    /// Resources whose statuses are not queued, by urgency, oldest first.
     deferred: [VecDeque<ObjectKey>; 3],
     /// The same resources, to name each once.
     deferred_keys: HashSet<ObjectKey>,
@@ -43,7 +45,7 @@ impl StatusQueue {
         self.pending.len().saturating_add(self.deferred_keys.len())
     }
 
-    /// Takes an offer; a newer one replaces a former one.
+    /// Queues a status; a newer one replaces a former one.
     pub(super) fn enqueue(
         &mut self,
         object: &ObjectKey,
@@ -56,7 +58,7 @@ impl StatusQueue {
                 if former.band > band {
                     queue.push_back(object.clone());
                 }
-                // It keeps the more urgent place that it has; the former one was never shown.
+                // It keeps the more urgent band that it has; the former one was never written.
                 pending.band = former.band.min(band);
                 pending.previous = former.previous;
                 EnqueueResult::Replaced
@@ -76,18 +78,17 @@ impl StatusQueue {
         result
     }
 
-    /// Drops the offer of a resource.
+    /// Drops the status of a resource.
     pub(super) fn withdraw(&mut self, object: &ObjectKey) {
         self.pending.remove(object);
     }
 
-    /// Drops all offers.
+    /// Drops all statuses.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
 
-    /// Returns the resource whose turn it is, of those that are not `busy`, and takes it out of the
-    /// queue.
+    /// Returns the next resource of those that are not `busy`, and takes it out of the queue.
     pub(super) fn next(&mut self, busy: impl Fn(&ObjectKey) -> bool) -> Option<ObjectKey> {
         for queue in &mut self.bands {
             for _ in 0..queue.len() {
@@ -96,7 +97,7 @@ impl StatusQueue {
                     continue;
                 }
                 if busy(&object) {
-                    // Its turn comes when the write under way is done.
+                    // It is next when the write under way is done.
                     queue.push_back(object);
                     continue;
                 }
@@ -113,7 +114,7 @@ impl StatusQueue {
         }
     }
 
-    /// Takes out the offer of a resource.
+    /// Takes out the status of a resource.
     pub(super) fn take(&mut self, object: &ObjectKey) -> Option<PendingStatus> {
         self.pending.remove(object)
     }
@@ -168,7 +169,7 @@ mod tests {
         Some(object)
     }
 
-    /// Of each resource the newest status is kept, in the most urgent place that it had.
+    /// Of each resource the newest status is queued, with the most urgent band that it had.
     #[test]
     fn ends_precede_edges_precede_counters() {
         let mut queue = StatusQueue::default();

@@ -1,4 +1,4 @@
-//! The steps that take time or need judgement: publishing a status, finding an order's owner,
+//! The steps that take time or need a decision: publishing a status, finding an order's owner,
 //! removing a resource.
 
 use std::sync::Arc;
@@ -30,15 +30,15 @@ const REMOVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The progress of the resource's edits to the processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EditProgress {
-    /// A command is still on its way there.
+    /// A command is still in flight.
     InFlight,
     /// All edits have reached it, or were refused.
     Settled,
 }
 
 impl Operator {
-    /// Offers the status that is known, if it is worth a write now. Returns the time to reconcile
-    /// again, if there is one.
+    /// Queues the known status, if it is worth a write now. Returns the time to reconcile again, if
+    /// there is one.
     pub(super) fn publish(
         &self,
         facts: &ReconcileFacts,
@@ -91,7 +91,7 @@ impl Operator {
         created.map_or(Timestamp(0), |at| Timestamp(at.0.as_millisecond()))
     }
 
-    /// Returns the time until which an edit on its way to the processor is not shown as taken up,
+    /// Returns the time until which an edit in flight to the processor is not shown as processed,
     /// so that one write shows the edit and its effect, unless that takes too long.
     fn edit_is_fresh(&self, facts: &ReconcileFacts) -> Option<Timestamp> {
         let generation = facts.generation();
@@ -110,7 +110,7 @@ impl Operator {
         })
     }
 
-    /// Offers a status to the writer, if it has changed or if another client overwrote it. Returns
+    /// Queues a status for the writer, if it has changed or if another client overwrote it. Returns
     /// the time to reconcile again, if there is one.
     pub(super) fn enqueue_status(
         &self,
@@ -134,7 +134,7 @@ impl Operator {
             None => uncontested(next, facts.generation(), facts.now),
         };
         let band = match band(&facts.known, &next) {
-            // The resource shows neither this status nor the last known one.
+            // The resource has neither this status nor the last known one.
             Some(Band::Progress) | None if is_foreign => Band::Edge,
             Some(band) => band,
             None => {
@@ -198,7 +198,7 @@ impl Operator {
                     }
                     Ok(_) => {}
                     Err(refusal) => {
-                        tracing::warn!(%processor, order = %key, %refusal, "cannot be asked");
+                        tracing::warn!(%processor, order = %key, %refusal, "owner lookup failed");
                         silent = true;
                     }
                 }

@@ -1,15 +1,16 @@
-//! Tables that give their capacity back after a burst. A table keeps the capacity for the most that
-//! it ever held: what ten thousand resources needed for a moment would be held for ever.
+//! Tables that release their capacity after a burst. A table keeps the capacity for the most
+//! entries that it ever held: the memory that ten thousand resources needed for a moment would be
+//! held for ever.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::Hash;
 
-/// The capacity up to which none is given back, entries.
+/// The capacity up to which none is released, entries.
 const CAPACITY_MIN: usize = 64;
 
-/// A table whose capacity can be given back.
+/// A table whose capacity can be released.
 pub(super) trait ReleaseCapacity {
-    /// Gives most of the capacity back where little of it is used. Called after each removal, it
+    /// Releases most of the capacity where little of it is used. Called after each removal, it
     /// costs no more than the removals: it moves at most an eighth as many entries as were removed
     /// since the last time.
     fn release_capacity(&mut self);

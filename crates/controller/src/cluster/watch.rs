@@ -1,6 +1,6 @@
-//! The one watch of all order requests: keeps the cache, and reports its changes. A watch that has
-//! gone silent is found by its time-out and renewed; a resource that cannot be read is reported and
-//! harms no other.
+//! The one watch of all order requests: maintains the cache, and reports its changes. A watch that
+//! has gone silent is detected by its time-out and renewed; a resource that cannot be read is
+//! reported and harms no other.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -28,13 +28,13 @@ const PAGE: u32 = 100;
 
 /// The receiver of the watch's changes.
 pub(super) trait WatchSink: Send + Sync + 'static {
-    /// Takes changes of the cache.
+    /// Receives changes of the cache.
     fn changed(&self, changes: Vec<CacheChange>);
 
-    /// Takes the deletion of a resource that could not be read.
+    /// Receives the deletion of a resource that could not be read.
     fn unreadable_deleted(&self, object: &ObjectKey);
 
-    /// Takes a resource that cannot be read.
+    /// Receives a resource that cannot be read.
     fn unreadable(&self, object: &ObjectKey, uid: Option<&str>, error: &str);
 }
 

@@ -2,8 +2,8 @@
 //! never two writes of one resource at once, and no faster than the API server allows.
 //!
 //! ```text
-//!   offer ──▶ waiting, by urgency ──▶ token ──▶ server-side apply ──▶ written
-//!                 ▲                                   │ refused, not reached
+//!   offer ──▶ waiting, by urgency ──▶ token ──▶ server-side apply ──▶ applied
+//!                 ▲                                   │ refused, unreachable
 //!                 └───────── later, slower ───────────┘
 //! ```
 
@@ -59,7 +59,7 @@ pub(super) struct PendingStatus {
     pub band: Band,
     /// The epoch under which it was decided.
     pub epoch: Epoch,
-    /// The status that was shown before.
+    /// The status that was applied before.
     pub previous: Arc<OrderRequestStatus>,
 }
 
@@ -135,8 +135,8 @@ impl StatusWriter {
         }
     }
 
-    /// Writes this status as soon as its turn comes; a newer one takes its place. Where too many
-    /// wait already it is not kept, and `on_write` is called when there is space.
+    /// Queues this status; a newer one replaces it. Where too many wait already it is deferred, and
+    /// `on_write` is called when there is space.
     pub(super) fn enqueue(&self, object: &ObjectKey, offer: PendingStatus) {
         if self.state.lock().queue.enqueue(object, offer) == EnqueueResult::Replaced {
             self.metrics.status_coalesced();
@@ -144,12 +144,12 @@ impl StatusWriter {
         self.changed.notify_one();
     }
 
-    /// Drops the offer of a resource that is not yet being written.
+    /// Drops the status of a resource that is not yet being written.
     pub(super) fn withdraw(&self, object: &ObjectKey) {
         self.state.lock().queue.withdraw(object);
     }
 
-    /// Returns the status that this process shows of a resource: the one being written, else the
+    /// Returns the status that this process applied to a resource: the one being written, else the
     /// one written last.
     pub(super) fn applied_status(
         &self,
@@ -192,12 +192,12 @@ impl StatusWriter {
         state.applied.release_capacity();
     }
 
-    /// Drops all offers: this process may not write now.
+    /// Drops all queued statuses: this process may not write now.
     pub(super) fn clear(&self) {
         self.state.lock().queue.clear();
     }
 
-    /// Drops all offers and all that was written: another leader writes, or wrote.
+    /// Drops all queued and all written statuses: another leader writes, or wrote.
     pub(super) fn forget_all(&self) {
         self.clear();
         let mut state = self.state.lock();
@@ -211,7 +211,7 @@ impl StatusWriter {
         while !shutdown.is_cancelled() {
             while let Some(joined) = writes.try_join_next() {
                 if let Err(error) = joined {
-                    tracing::error!(%error, "a status write was lost");
+                    tracing::error!(%error, "a status write panicked");
                 }
             }
             let due = self.state.lock().queue.admit_deferred();
@@ -287,7 +287,7 @@ impl StatusWriter {
                 Err(outcome) => return outcome,
             };
         if let Some(removal) = removal_patch(&pending.status, &response) {
-            tracing::info!(%object, "somebody else wrote more into a status; it is taken out");
+            tracing::info!(%object, "another client added fields to a status; they are removed");
             let params = PatchParams {
                 field_manager: Some(FIELD_MANAGER.to_owned()),
                 ..PatchParams::default()
@@ -333,7 +333,7 @@ impl StatusWriter {
             Ok(Err(error)) => Err(self.failed(object, band, &error)),
             Err(_) => {
                 self.metrics.status_written(band, "error");
-                tracing::warn!(%object, "a status write was not answered in time");
+                tracing::warn!(%object, "a status write got no response in time");
                 Err(StatusWriteOutcome::Failed)
             }
         }

@@ -1,5 +1,5 @@
-//! Finds the place of a field in a manifest's text: the same text is parsed once more, into places
-//! instead of values.
+//! Finds the position of a field in a manifest's text: the same text is parsed once more, into
+//! positions instead of values.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
 
-/// A stretch of one line.
+/// A span of one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManifestSpan {
     /// The line's number, from 1.
@@ -20,7 +20,7 @@ pub struct ManifestSpan {
     pub source: String,
 }
 
-/// The places of a document's fields.
+/// The positions of a document's fields.
 #[derive(Clone, Debug)]
 pub(super) struct Tree(Spanned<SpannedNode>);
 
@@ -48,12 +48,12 @@ pub(super) fn trees(text: &str) -> Vec<Tree> {
     );
     let is_something =
         |node: &Spanned<SpannedNode>| !matches!(node.value, SpannedNode::Scalar { is_null: true });
-    // It was read before, so this does not fail; without places the findings still stand.
+    // It was read before, so this does not fail; without positions the findings are still valid.
     nodes.unwrap_or_default().into_iter().filter(is_something).map(Tree).collect()
 }
 
 impl Tree {
-    /// Returns the place of a field, or of its nearest parent where it is missing.
+    /// Returns the position of a field, or of its nearest parent where it is missing.
     pub(super) fn find(&self, text: &str, path: &str, part: FieldPart) -> Option<ManifestSpan> {
         let mut node = &self.0;
         let mut location = node.referenced;
@@ -70,8 +70,8 @@ impl Tree {
     }
 }
 
-/// Takes one step down a path: returns the place of the name, the node there, and the rest of the
-/// path.
+/// Takes one step down a path: returns the position of the name, the node there, and the rest of
+/// the path.
 fn step<'n, 'p>(
     node: &'n SpannedNode,
     path: &'p str,
@@ -97,7 +97,7 @@ fn step<'n, 'p>(
     }
 }
 
-/// Returns a place with its line, cut at the line's end.
+/// Returns a span with its line, cut at the line's end.
 fn span_at(text: &str, location: Location) -> Option<ManifestSpan> {
     let line = usize::try_from(location.line()).ok().filter(|line| *line > 0)?;
     let column = usize::try_from(location.column()).ok().filter(|column| *column > 0)?;
@@ -119,7 +119,7 @@ fn scalar_len(text: &str) -> usize {
     text.chars().take_while(|c| !end(*c)).count()
 }
 
-/// Returns the parser's error in one line, and its place.
+/// Returns the parser's error in one line, and its position.
 pub(super) fn of_error(text: &str, error: &serde_saphyr::Error) -> (String, Option<ManifestSpan>) {
     let message = error.to_string();
     let message = message.lines().next().unwrap_or("cannot be read").to_owned();

@@ -1,4 +1,4 @@
-//! Claims about the findings of `lint`, and their places.
+//! Tests of the findings of `lint`, and their positions.
 
 use super::*;
 
@@ -81,7 +81,7 @@ fn each_document_has_its_own_lines() {
     assert!(found[0].starts_with("12:14 1s | spec.expiresIn"), "{found:#?}");
 }
 
-/// It has its place in the text.
+/// It has its position in the text.
 #[test]
 fn broken_yaml_is_one_finding() {
     let found = found("a: [1, 2\nb: 3\n");

@@ -1,5 +1,5 @@
 //! The buyers' REST beside applied order requests. An order whose resource shows its end is no
-//! longer followed; requests about it are answered from the resource for as long as that exists.
+//! longer followed; requests about it are served from the resource for as long as that exists.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -54,7 +54,7 @@ impl LocalReconciler {
                 next.map(|at| at.max(now.plus_ms(REQUEUE_MS_MIN)))
             }
             Err(refusal) => {
-                tracing::warn!(order = %key, %refusal, "an order request waits");
+                tracing::warn!(order = %key, %refusal, "an order request is not reconciled");
                 let published = self.publish(key, &mut resource, Some(&refusal));
                 if let Err(refusal) = published {
                     tracing::warn!(order = %key, %refusal, "a status cannot be stored");
@@ -181,8 +181,8 @@ impl LocalReconciler {
         Ok(())
     }
 
-    /// Stores a status in memory. A placement or an end, which the event list does not give again,
-    /// is written to the disk first.
+    /// Stores a status in memory. A placement or an end, which the event list does not repeat, is
+    /// written to the disk first.
     fn store_status(
         &self,
         key: &OrderKey,
@@ -201,8 +201,8 @@ impl LocalReconciler {
         Ok(())
     }
 
-    /// Handles an order whose end was published and whose stream is stopped: the resource waits for
-    /// its removal.
+    /// Handles an order whose end was published and whose stream is stopped: the resource is due
+    /// for removal.
     fn reconcile_ended(
         &self,
         key: &OrderKey,

@@ -114,7 +114,7 @@ async fn change_response(
     mut resource: OrderRequest,
 ) -> Json<OrderRequest> {
     if let Err(refusal) = persist_statuses(local, std::slice::from_ref(&resource)).await {
-        tracing::warn!(%refusal, "a resource is answered without its status");
+        tracing::warn!(%refusal, "a resource is returned without its status");
         resource.status = None;
     }
     Json(resource)

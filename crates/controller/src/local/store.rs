@@ -15,7 +15,7 @@ pub(crate) struct ResourceFolder {
 }
 
 impl ResourceFolder {
-    /// Opens the folder, which is made if it is missing, and reads its resources. A file that
+    /// Opens the folder, which is created if it is missing, and reads its resources. A file that
     /// cannot be read is logged and left as it is; the others are served.
     pub(crate) fn open(dir: &Path) -> Result<(Self, Vec<OrderRequest>), Refusal> {
         let store = Self { dir: dir.to_owned() };

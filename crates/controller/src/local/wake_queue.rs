@@ -7,7 +7,7 @@ use orderstream_core::{OrderKey, Timestamp};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// The largest number of woken keys that are held; beyond it, all orders are reconciled.
+/// The largest number of woken keys in the queue; beyond it, all orders are reconciled.
 const WOKEN_MAX: usize = 10_000;
 
 /// The orders that are due.

@@ -1,6 +1,6 @@
 //! The records that a book keeps beside the order, so that a repeated request always gets its first
-//! reply, unchanged: the keys and what was done under them, the events with a permanent effect, and
-//! the order's standing after each event.
+//! reply, unchanged: the keys and the command done under each, the events with a permanent effect,
+//! and the part of the order's state that replies contain, after each event.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::event::{Cause, Event, EventKind, ProposalUpdate, fingerprint};
 use crate::id::{FollowUpId, IdempotencyKey, ProposalId, SellerId, Seq, Timestamp};
 use crate::order::{InvitationState, Order, Phase};
 
-/// The event with the invited sellers: the last one of every opening.
+/// The last event of every opening, which names the invited sellers.
 pub(super) const SELECTION_SEQ: Seq = Seq(2);
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,7 +18,7 @@ pub(super) struct IdempotencyRecords {
     keys: BTreeMap<(Actor, IdempotencyKey), KeyRecord>,
     /// The events with a permanent effect.
     effects: BTreeMap<PermanentEffect, EffectRecord>,
-    /// The order's standings, each with its first event, oldest first.
+    /// The states that replies contain, each with its first event, oldest first.
     reply_states: Vec<(Seq, ReplyState)>,
 }
 
@@ -81,7 +81,7 @@ impl IdempotencyRecords {
         Some((id.clone(), seq, fingerprint(&CommandKind::Propose(original.content.clone()))))
     }
 
-    /// Records an event that was folded into the order: its standing, its effect and its key.
+    /// Records an event that was folded into the order: its reply state, its effect and its key.
     pub(super) fn record(&mut self, order: &Order, event: &Event, first: Option<FirstContent>) {
         if let Some((id, seq, body)) = first {
             self.effects.insert(PermanentEffect::Proposed(id), EffectRecord { seq, body });
@@ -176,8 +176,8 @@ impl IdempotencyRecords {
         }
         let own = self.keys.get(&(actor.clone(), cause.key.clone()));
         // Sessions used to put the seller's name before the key. Such a record matches where the
-        // body is the same, also from a peer that still does so; one from before keys had an actor
-        // also takes the key.
+        // body is the same, also from a peer that still does so. A record from before keys had an
+        // actor also reserves the key.
         let legacy =
             legacy_key(actor, &cause.key).and_then(|key| self.keys.get(&(actor.clone(), key)));
         let is_same = |record: &&KeyRecord| record.matches(cause.fingerprint, kind);
@@ -193,7 +193,7 @@ impl IdempotencyRecords {
         self.reply_at(record.seq, ids)
     }
 
-    /// Returns the reply for an event, with the order's standing right after it.
+    /// Returns the reply for an event, with the order's state right after it.
     pub(super) fn reply_at(
         &self,
         seq: Seq,
@@ -231,7 +231,7 @@ impl IdempotencyRecords {
             CommandKind::Decline { seller, .. } => {
                 record_of(PermanentEffect::Declined(seller.clone())).map(|done| done.seq)
             }
-            // A seller that was not invited has nothing to see, as the selection's event shows.
+            // A seller that was not invited has nothing to see, as the selection event shows.
             CommandKind::See { seller } if order.invitation(seller).is_none() => {
                 Some(SELECTION_SEQ.min(order.last_seq))
             }
@@ -266,7 +266,7 @@ impl IdempotencyRecords {
 
 impl KeyRecord {
     /// Reports whether this is the record of that request. In records from before the book assigned
-    /// ids, a request without an id was given one before its fingerprint was taken.
+    /// ids, a request without an id got one before its fingerprint was computed.
     fn matches(&self, command_fingerprint: u64, kind: &CommandKind) -> bool {
         self.fingerprint == command_fingerprint
             || (self.is_legacy

@@ -48,7 +48,7 @@ struct BookHarness {
 type CommandResult = Result<Reply, Refusal>;
 
 impl BookHarness {
-    /// Returns a desk with an open order: two events.
+    /// Returns a harness with an open order: two events.
     fn open() -> Self {
         let mut harness = Self::closed();
         harness.run(opening("uid-1")).expect("a new order opens");

@@ -1,5 +1,5 @@
-//! The comparison and the writing of a golden file, and the check that it is complete. Crates that
-//! store records of their own include this file by its path.
+//! Compares or rewrites a golden file, and checks that it is complete. Crates that store records of
+//! their own include this file by its path.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -10,7 +10,7 @@ use serde::de::value::Error;
 use serde::de::{DeserializeOwned, Error as _, Visitor};
 use serde::{Deserializer, Serialize, forward_to_deserialize_any};
 
-/// The environment variable by which the files are written anew: at `write`.
+/// The environment variable that makes the tests rewrite the files when it is `write`.
 const VARIABLE: &str = "ORDERSTREAM_GOLDEN";
 
 /// Compares these lines with those of a file in the crate's folder.
@@ -66,7 +66,7 @@ pub(crate) fn variants<T: DeserializeOwned>() -> Vec<&'static str> {
     recorder.0.to_vec()
 }
 
-/// A deserializer that records the variants that a type asks for, and has none.
+/// A deserializer that records the variants that a type expects, and yields none.
 struct VariantRecorder(&'static [&'static str]);
 
 impl<'de> Deserializer<'de> for &mut VariantRecorder {

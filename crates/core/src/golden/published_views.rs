@@ -1,4 +1,4 @@
-//! Orders as they were shown to users, which the requestor stores and shows again.
+//! Views of orders as they were published to users; the requestor stores and publishes them again.
 
 use super::file;
 use super::values::{AT, LATER, follow_up_id, incarnation, lines, price, proposal_id};

@@ -47,8 +47,8 @@ pub fn compose(
     }
 }
 
-/// Returns a summary of the order; an invitation and an acknowledgement also have all that is
-/// wanted.
+/// Returns a summary of the order. An invitation and an acknowledgement also have the items and the
+/// other details of the request.
 fn summary(order: &Order, due: &DueNotification) -> Value {
     let spec = &order.spec;
     let mut summary = json!({

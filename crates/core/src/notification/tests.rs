@@ -1,4 +1,4 @@
-//! Claims about the notifications that each recipient receives.
+//! Tests of the notifications that each recipient receives.
 
 use super::*;
 use crate::command::{Award, ProposalContent};
@@ -188,7 +188,7 @@ fn proposals_notify_buyer_and_send_receipts() {
     );
 }
 
-/// Each learns its own part only: a loser does not learn who won.
+/// Each recipient learns its own part only: a loser does not learn who won.
 #[test]
 fn award_notifies_winner_losers_and_others() {
     let mut scenario = Scenario::new(false);

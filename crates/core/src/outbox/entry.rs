@@ -71,7 +71,7 @@ impl OutboxEntry {
         is_invitation && matches!(self.due.recipient, Recipient::Seller(_))
     }
 
-    /// Returns the result of an invitation; `None` where the recipient is no seller.
+    /// Returns the result of an invitation; `None` where the recipient is not a seller.
     pub(super) fn report(&self, number: u64) -> Option<InvitationReport> {
         let Recipient::Seller(seller) = &self.due.recipient else { return None };
         let failure = match &self.state {

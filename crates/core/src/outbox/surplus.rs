@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::{Channel, DeliveryProgress, OutboxEntry, Recipient};
 
 /// Returns `count` of the notifications that wait, each the oldest of the recipient and channel
-/// that have the most left. Those under way stay.
+/// that have the most left. Those in flight stay.
 pub(super) fn surplus(
     pending: &BTreeMap<u64, OutboxEntry>,
     in_flight: &BTreeSet<u64>,

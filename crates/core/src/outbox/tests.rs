@@ -113,7 +113,7 @@ fn recipient(outbox: &Outbox, number: u64) -> String {
     outbox.pending(number).unwrap().due.channel.address.clone()
 }
 
-/// The messages of one recipient go one after the other.
+/// The messages of one recipient are sent one after the other.
 #[test]
 fn recipients_wait_for_own_messages_only() {
     let events = events(1);
@@ -123,7 +123,7 @@ fn recipients_wait_for_own_messages_only() {
     for event in &events {
         started.extend(receive(&mut outbox, Timestamp(0), &order, event).attempts);
     }
-    // The buyer's, and each seller's invitation; the follow-ups wait behind them.
+    // The buyer's notification and each seller's invitation; the follow-ups wait behind them.
     assert_eq!(started.len(), 5);
     let of_s0 = *started.iter().find(|n| recipient(&outbox, **n) == "s0@x").unwrap();
     let of_s1 = *started.iter().find(|n| recipient(&outbox, **n) == "s1@x").unwrap();
@@ -136,7 +136,7 @@ fn recipients_wait_for_own_messages_only() {
     assert_eq!(outbox.step(Timestamp(750), &OutboxInput::Tick).attempts, [of_s0]);
 }
 
-/// The wait that the peer asks for is honoured up to a limit.
+/// The wait that the peer requests is honoured up to a limit.
 #[test]
 fn back_off_doubles_or_follows_peer() {
     let events = events(0);
@@ -178,7 +178,7 @@ fn bounced_invitations_become_replayable_dead_letters() {
         (Topic::RequestFailures, &Recipient::Buyer)
     );
     assert_eq!(notification.failed.as_ref().unwrap().seller.as_ref().unwrap().as_str(), "s0");
-    // A crash before the order knew: the report is due again.
+    // A crash before the order recorded the result: the report is due again.
     let mut outbox = restored(&outbox);
     assert_eq!(outbox.step(Timestamp(6), &OutboxInput::Tick).reports, output.reports);
     outbox.step(Timestamp(6), &OutboxInput::Reported(number));
@@ -243,7 +243,7 @@ fn waiting_messages_are_limited() {
     assert_eq!((pending, dead), (PENDING_MAX, 5 + 700 * 4 - PENDING_MAX));
 }
 
-/// The fate of one delivery attempt.
+/// The outcome of one delivery attempt.
 #[derive(Clone, Copy, Debug)]
 enum AttemptOutcome {
     Delivers,
@@ -358,7 +358,7 @@ impl DeliverySim {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// At any crash and any failure; a seller is notified of the events in their order.
+    /// Holds for any crash and any failure; a seller is notified of the events in their order.
     #[test]
     fn due_messages_are_delivered_or_dead(
         follow_ups in 0_u64..12,
@@ -367,7 +367,7 @@ proptest! {
         let mut sim = DeliverySim::new(follow_ups);
         sim.run(&mut outcomes.into_iter());
         let dead: BTreeSet<String> = sim.outbox.dead().map(|(id, _)| id).collect();
-        // What is due, from the events alone.
+        // The ids that are due, derived from the events alone.
         let mut due_ids = BTreeSet::new();
         for event in &sim.events {
             with_audience(|audience| {
@@ -381,13 +381,13 @@ proptest! {
         for id in &due_ids {
             prop_assert!(sim.delivered.contains(id) || dead.contains(id), "{} is lost", id);
         }
-        // Nothing under any other id, but for the failures that are reported to the buyer.
+        // No other id occurs, except those of failures that are reported to the buyer.
         for id in sim.delivered.iter().chain(&dead).filter(|id| !due_ids.contains(*id)) {
             let tried = sim.tried.get("buyer@x").into_iter().flatten();
             prop_assert!(tried.clone().any(|(_, held)| held == id), "{} came from nowhere", id);
         }
-        // A seller is notified of the events in their order. The time of the buyer's report of a
-        // failure depends on the failure's.
+        // A seller is notified of the events in their order. The time of a report of a failure to
+        // the buyer depends on the time of the failure.
         for (who, tried) in sim.tried.iter().filter(|(who, _)| *who != "buyer@x") {
             let mut first: Vec<u64> = Vec::new();
             let mut seen = BTreeSet::new();

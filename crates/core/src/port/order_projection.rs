@@ -1,5 +1,6 @@
 //! A projection of order status and follow-ups for other programs to read: a copy that is made from
-//! the lists of events and can be made again from them. The system never reads it as the truth.
+//! the lists of events and can be rebuilt from them. The system never reads it as a source of
+//! truth.
 
 use std::fmt::Debug;
 use std::pin::Pin;
@@ -45,7 +46,7 @@ pub type ProjectionFuture<'a, T> =
     Pin<Box<dyn Future<Output = Result<T, ProjectionError>> + Send + 'a>>;
 
 /// A store of order status and follow-ups outside this system. The cursor of an incarnation is
-/// stored together with what it stands for, so that no crash can separate them.
+/// stored together with the effects up to it, so that no crash can separate them.
 pub trait OrderProjection: Send + Sync + Debug + 'static {
     /// Prepares the store. Repeating it changes nothing.
     fn prepare(&self) -> ProjectionFuture<'_, ()>;

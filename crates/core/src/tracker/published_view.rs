@@ -1,5 +1,5 @@
-//! The view of an order that users were shown. It has to survive the process that shows it, so that
-//! nothing of it is taken back.
+//! The view of an order that was published to users. It must survive the process that published it,
+//! so that nothing in it is ever taken back.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,8 +8,8 @@ use crate::id::{Epoch, Incarnation, Seq};
 use crate::order::Phase;
 use crate::summary::OrderSummary;
 
-/// The view of an order that users were shown. Stored: fields are only ever added, each with a
-/// default.
+/// The view of an order that was published to users. Stored: fields are only ever added, each with
+/// a default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PublishedView {
     /// The order's incarnation.
@@ -47,12 +47,12 @@ impl PublishedView {
         }
     }
 
-    /// Returns the last event that was shown.
+    /// Returns the last event that was published.
     pub fn last_seq(&self) -> Seq {
         self.order.as_ref().map_or(Seq(0), |order| order.last_seq)
     }
 
-    /// Returns the view to show after the snapshot's earlier one: the newer of the two in each
+    /// Returns the view to publish after the snapshot's earlier one: the newer of the two in each
     /// part. `None` before the order's first event.
     pub(super) fn next(snapshot: &TrackerSnapshot) -> Option<Self> {
         let before = snapshot.published.as_deref();

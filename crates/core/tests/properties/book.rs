@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::{Move, Owner, moves};
 
-/// Reports whether an event came because its time had come, and not from a command.
+/// Reports whether an event was caused by the clock, and not by a command.
 fn is_clock_event(event: &Event) -> bool {
     let by_the_clock = matches!(
         event.kind,
@@ -64,7 +64,7 @@ proptest! {
     }
 
     /// Of the keys of several actors, each has at most one effect, and one reply for each body: a
-    /// reply of success is repeated unchanged, unless another body got the key in between.
+    /// reply of success is repeated unchanged, unless another body used the key in between.
     #[test]
     fn repeated_keys_have_one_effect(moves in moves()) {
         let mut owner = Owner::open();
@@ -97,7 +97,7 @@ proptest! {
                 }
             }
         }
-        // Once more, much later, after whatever end there was and a restart.
+        // Once more, much later, after a restart and any end.
         let mut replayed = Book::new(OrderKey::new("", "SB1").unwrap());
         owner.list.iter().for_each(|event| replayed.replay(event).unwrap());
         owner.book = replayed;
@@ -125,9 +125,8 @@ proptest! {
         }
     }
 
-    /// An order expires at most once. What the clock demands (the expiry, a sealed order's opening,
-    /// an award that counts) never comes while the clock is before the deadline, and always when a
-    /// step is taken after it.
+    /// An order expires at most once. An event of the clock (the expiry, a sealed order's opening,
+    /// an award that takes effect) never comes before its deadline, and always in a step after it.
     #[test]
     fn expiry_comes_once_and_never_early(moves in moves()) {
         let mut owner = Owner::open();
@@ -168,7 +167,7 @@ proptest! {
             prop_assert_eq!(last.0, owner.list.len() as u64);
             match result {
                 Ok(reply) => prop_assert!(reply.seq <= last),
-                // A refusal leaves nothing but what was due by the clock.
+                // A refusal leaves no events except those due by the clock.
                 Err(_) => prop_assert!(owner.list[before..].iter().all(is_clock_event)),
             }
         }
@@ -191,7 +190,7 @@ proptest! {
         }
     }
 
-    /// Every proposal in the order carries the id that it is filed under.
+    /// Every proposal in the order has the id that it is filed under.
     #[test]
     fn proposals_are_filed_under_their_id(moves in moves()) {
         let owner = Owner::played(&moves);

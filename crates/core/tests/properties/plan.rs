@@ -1,4 +1,5 @@
-//! Properties of every run of an order that a resource steers while sellers and the clock act.
+//! Properties of every run of an order that a resource controls, while sellers and the clock act on
+//! it.
 
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use super::*;
 /// one is given, and a suspension follows it.
 const RECONCILES_MAX: usize = 4;
 
-/// One thing that happens.
+/// One occurrence in a run.
 #[derive(Clone, Debug)]
 enum Occurrence {
     /// The buyer edits the resource.
@@ -193,7 +194,7 @@ impl World {
         Ok(())
     }
 
-    /// Checks that the order is as the resource wants it, or that the wish was refused.
+    /// Checks that the order is as the resource requests, or that the request was refused.
     fn judge(&self) -> Result<(), TestCaseError> {
         let order = self.book.order().unwrap();
         let ended = order.phase.is_terminal();
@@ -234,7 +235,7 @@ proptest! {
         }
     }
 
-    /// Edits that nobody reconciled between have the effect of one edit.
+    /// Edits with no reconciliation between them have the effect of one edit.
     #[test]
     fn unobserved_edits_settle_too(
         sealed in any::<bool>(),

@@ -1,4 +1,4 @@
-//! Properties of a tracker that goes on after a killed one: nothing that was shown is taken back.
+//! Properties of a tracker that replaces a killed one: no published view is taken back.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ fn connect(tracker: &mut Tracker, epoch: u64) {
         .step(Timestamp(0), TrackerInput::Connected { processor: "p".into(), epoch: Epoch(epoch) });
 }
 
-/// Shows the order as it is: the view is stored first, and read back as it was written.
+/// Publishes the order as it is: the view is stored first, and read back as it was written.
 fn publish(tracker: &mut Tracker) -> BuyerOrderView {
     if let Some(published) = tracker.snapshot().next_published() {
         let stored = serde_json::to_vec(&published).unwrap();
@@ -64,7 +64,7 @@ fn assert_not_back(before: &BuyerOrderView, after: &BuyerOrderView) {
     }
 }
 
-/// Makes a tracker in the place of one that was killed: it has the stored view, and nothing else.
+/// Makes a replacement for a killed tracker: it has the stored view, and nothing else.
 fn in_place_of(killed: &Tracker) -> Tracker {
     let mut next = fresh();
     if let Some(published) = killed.published() {
@@ -87,7 +87,7 @@ proptest! {
         let mut epoch = 0;
         for (events, publish_interval) in restarts.into_iter().chain([(usize::MAX, 3)]) {
             epoch += 1;
-            // The processor is away at first: what was shown is still shown.
+            // The processor is unreachable at first: the published view stays.
             let down = TrackerInput::Disconnected { reason: "UNREACHABLE".to_owned() };
             tracker.step(Timestamp(0), down);
             assert_not_back(&last, &view_of(&tracker.snapshot()));
@@ -99,7 +99,7 @@ proptest! {
                     assert_not_back(&last, &now);
                     last = now;
                 } else {
-                    // Nobody kept it: nobody is shown it.
+                    // The view was not stored, so it is not published.
                     prop_assert_eq!(view_of(&tracker.snapshot()).last_seq, last.last_seq);
                 }
             }

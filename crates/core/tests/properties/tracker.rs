@@ -58,7 +58,7 @@ fn play(tracker: &mut Tracker, list: &[Event], segment: &StreamSegment) {
         receive(tracker, event);
     }
     if let (true, Some(event)) = (segment.skips > 0, list.get(end + segment.skips)) {
-        // A gap: nothing is taken, and the tracker returns where to go on.
+        // A gap: no event is folded, and the tracker returns where to resume.
         let order_before = tracker.order().cloned();
         assert_eq!(receive(tracker, event), TrackerOutput::ResumeAfter(Seq(end as u64)));
         assert_eq!(tracker.order().cloned(), order_before);
@@ -107,7 +107,7 @@ proptest! {
         prop_assert_eq!(tracker.order(), steady.order());
     }
 
-    /// A note is counted once, whether it is on its way, forwarded, or both.
+    /// A follow-up is counted once, whether it is still to be forwarded, forwarded, or both.
     #[test]
     fn follow_ups_count_once(moves in moves(), follow_ups in proptest::collection::vec(0..5u8, 0..9)) {
         let owner = Owner::played(&moves);
@@ -144,7 +144,7 @@ proptest! {
         let mut streams = 0;
         while tracker.last_seq() < owner.book.last_seq() && streams < 200 {
             streams += 1;
-            // Before the opening was appended, the owner hides; afterwards it hides nothing.
+            // Before the opening was appended, the owner redacts; afterwards it redacts nothing.
             let hides = is_sealed && opening.is_none_or(|opening| known <= opening);
             let index = usize::try_from(tracker.resume_after().0).unwrap();
             let end = owner.list.len().min(index + cuts.next().unwrap_or(usize::MAX / 2));

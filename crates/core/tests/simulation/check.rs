@@ -1,4 +1,4 @@
-//! The judge: pure functions that read a history and name the promise that it breaks.
+//! The checker: pure functions that read a history and name the promise that it breaks.
 
 use super::history::History;
 

@@ -74,7 +74,7 @@ impl Clients {
         let chosen = sim.rng.below(10);
         let kind = match (chosen, self.own_proposal(sim, order, index)) {
             (4..=5, Some(id)) => CommandKind::Amend(Self::proposed(sim, index, Some(id))),
-            // What a proposal was amended to was never proposed under its id.
+            // The amended content of a proposal was never proposed under its id.
             (4..=5, _) if sim.rng.chance(100) => match Self::amended(sim, order, index) {
                 Some(proposed) => CommandKind::Propose(proposed),
                 None => CommandKind::See { seller: seller(index) },

@@ -8,7 +8,7 @@ use orderstream_core::{Durable, Epoch, Event, Seq};
 
 use super::rng::Rng;
 
-/// A record that is written in one piece.
+/// A record that is written atomically.
 #[derive(Clone, Debug)]
 pub(crate) enum Record {
     Events { order: usize, events: Vec<Arc<Event>> },

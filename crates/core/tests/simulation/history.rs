@@ -1,4 +1,4 @@
-//! The history of one run, as the judge reads it.
+//! The history of one run, as the checker reads it.
 
 use orderstream_core::plan::DesiredOrder;
 use orderstream_core::{Command, Epoch, Event, Reason, Reply, Seq};
@@ -32,9 +32,9 @@ pub(crate) enum Entry {
     Sent { stream: u64, seq: Seq },
     /// The owner stopped serving a stream.
     StreamClose { time_ms: u64, order: usize, stream: u64 },
-    /// A tracker asked for a stream that goes on after this sequence number.
+    /// A tracker requested a stream that continues after this sequence number.
     Resume { tracker: u64, order: usize, after: Seq },
-    /// A tracker took an event (above its removal of repeated ones).
+    /// A tracker received an event (after it dropped repeated ones).
     Deliver { time_ms: u64, tracker: u64, order: usize, event: Event },
     /// A version of the order's status was written.
     Status { time_ms: u64, order: usize, status: Status },
@@ -51,7 +51,7 @@ pub(crate) struct Status {
     pub(crate) phase: &'static str,
 }
 
-/// The state of one order when all was calm again.
+/// The state of one order once all faults were over.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct FinalState {
     /// The owner's list, as on disk.
@@ -69,7 +69,7 @@ pub(crate) struct FinalState {
 pub(crate) struct History {
     pub(crate) entries: Vec<Entry>,
     pub(crate) finals: Vec<FinalState>,
-    /// The time for which all had been calm at the end, milliseconds.
+    /// The time since the last fault at the end, milliseconds.
     pub(crate) calm_ms: u64,
     /// The owner's clock at the end, milliseconds.
     pub(crate) owner_clock: i64,

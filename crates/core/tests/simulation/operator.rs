@@ -1,7 +1,7 @@
 //! The controller with its requestor: `plan` for each order, a tracker for each followed order.
 //!
 //! Two of these processes run; the lease gives one of them a new epoch at a time, but the other
-//! learns of its loss late and acts on until then.
+//! learns of its loss late and keeps acting until then.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ const CONNECT_MS: u64 = 1_500;
 struct FollowedOrder {
     id: u64,
     tracker: Tracker,
-    /// The stream that is up or asked for, and the time since when; absent while there is none.
+    /// The stream that is up or requested, and the time since when; absent while there is none.
     stream: Option<(u64, u64)>,
     stopped: bool,
 }
@@ -121,7 +121,8 @@ impl Operator {
         let now = Timestamp(WALL_0 + i64::try_from(sim.now_ms).unwrap());
         for step in plan(&self.desired[order], &observed, now) {
             if sim.draw_fault(30) {
-                // Cut between two steps, or the API server refuses: the next look goes on.
+                // Interrupted between two steps, or refused by the API server: the next
+                // reconciliation continues.
                 return;
             }
             match step {
@@ -188,7 +189,8 @@ impl Operator {
         self.in_flight.insert((order, name), operation);
     }
 
-    /// A command was replied to, or given up: should it still be wanted, `plan` returns it again.
+    /// A command got its reply, or was given up: should it still be wanted, `plan` returns it
+    /// again.
     pub(crate) fn command_finished(&mut self, operation: usize) {
         self.in_flight.retain(|_, flying| *flying != operation);
     }

@@ -89,7 +89,7 @@ impl Processor {
         let output = self.books[order].step(&context, command);
         let events: Vec<Arc<Event>> = output.events.into_iter().map(Arc::new).collect();
         for event in &events {
-            // What the clock demands comes from no command.
+            // An event that the clock causes comes from no command.
             let is_due = event.cause.is_none()
                 && matches!(
                     event.kind,

@@ -1,4 +1,4 @@
-//! Virtual time, the network, and the table of operations, which all players share.
+//! Virtual time, the network, and the table of operations, which all participants share.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use orderstream_core::{Command, Epoch, Event, Reason, Reply, Seq};
 use super::history::{Entry, History};
 use super::rng::Rng;
 
-/// The player that began an operation.
+/// The participant that began an operation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Initiator {
     Client,

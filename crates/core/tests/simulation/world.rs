@@ -23,7 +23,7 @@ pub(crate) struct OrderResource {
     pub(crate) removed: bool,
 }
 
-/// The API server: it keeps what was written to it.
+/// The API server: it stores what is written to it.
 #[derive(Debug)]
 pub(crate) struct Api {
     pub(crate) orders: Vec<OrderResource>,
@@ -81,7 +81,7 @@ pub(crate) fn play(seed: u64) -> History {
 }
 
 impl World {
-    /// Draws every player's actions and every fault, with their times.
+    /// Draws every participant's actions and every fault, with their times.
     fn schedule(&mut self) {
         let sim = &mut self.sim;
         let until = sim.rng.between(8, 30) * 1_000;
@@ -96,7 +96,7 @@ impl World {
             let at = sim.rng.below(until);
             sim.at(at, SimEvent::Buyer);
         }
-        // A world in eight has no faults at all, so that promptness can be judged too.
+        // One world in eight has no faults at all, so that promptness can be checked too.
         if sim.rng.chance(125) {
             sim.calm = true;
         } else {

@@ -1,4 +1,4 @@
-//! A buyer's side that agrees to every request that can be read.
+//! A buyers' backend that accepts every request that can be parsed.
 
 use std::future::ready;
 
@@ -8,7 +8,7 @@ use orderstream_core::buyer::{
 };
 use orderstream_core::{FollowUpId, IdempotencyKey, OrderKey, OrderSpec, RequestPhase};
 
-/// Agrees to everything, and stores nothing.
+/// Accepts everything, and stores nothing.
 #[derive(Debug)]
 pub(super) struct AcceptingBuyer;
 

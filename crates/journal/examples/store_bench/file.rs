@@ -1,4 +1,4 @@
-//! The yardstick: a file that is only appended to and synced. It can replay, not look up.
+//! The baseline: a file that is only appended to and synced. It supports replay but no look-ups.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -9,7 +9,7 @@ use orderstream_journal::engine::{
 };
 use parking_lot::Mutex;
 
-/// A file that holds pairs of key and value, each with its length before it.
+/// A file of length-prefixed keys and values.
 #[derive(Debug)]
 pub(crate) struct FileLocation {
     path: PathBuf,

@@ -1,8 +1,9 @@
-//! Measures stores under the journal's own writer: `cargo run --release -p orderstream-journal
-//! --example store_bench [directory]`.
+//! Benchmarks stores under the journal's own writer:
+//! `cargo run --release -p orderstream-journal --example store_bench [directory]`.
 //!
-//! Each of 1, 32 and 256 writers has one list and always one append of one record in flight; every
-//! append is answered after a sync. A file that is only appended to and synced is the yardstick.
+//! In runs with 1, 32 and 256 writers, each writer has one list and always one append of one record
+//! in flight; every append is acknowledged after a sync. A file that is only appended to and synced
+//! is the baseline.
 #![allow(clippy::print_stdout, reason = "a bench prints its figures")]
 #![allow(clippy::cast_possible_truncation, reason = "figures for people")]
 
@@ -21,7 +22,7 @@ use orderstream_journal::engine::StoreLocation;
 use orderstream_journal::engine::fjall::FjallLocation;
 use orderstream_journal::{Append, Embedded, Journal, Options};
 
-/// The time of one measurement.
+/// The duration of one measurement.
 const RUN: Duration = Duration::from_secs(3);
 /// The size of a record, bytes: about that of one proposal.
 const PAYLOAD_BYTES: usize = 256;
@@ -90,7 +91,8 @@ fn measure(store: &str, writers: usize, dir: &Path) -> Result<(), StoreBenchErro
     Ok(())
 }
 
-/// Keeps one append of each writer in flight for the time of one run; returns every wait, µs.
+/// Keeps one append of each writer in flight for the duration of a run; returns the latency of each
+/// append, µs.
 fn load(journal: &Embedded, writers: usize) -> Result<Vec<u32>, StoreBenchError> {
     let (sender, receiver) = mpsc::channel();
     let until = Instant::now() + RUN;
@@ -111,7 +113,7 @@ struct AppendLoop {
     sender: Sender<Result<u32, String>>,
 }
 
-/// Appends one record and, when it is on disk, the next.
+/// Appends one record and, once it is on disk, the next.
 fn append_next(this: &Arc<AppendLoop>, expected: u64) {
     let started = Instant::now();
     if started > this.until {
@@ -129,12 +131,12 @@ fn append_next(this: &Arc<AppendLoop>, expected: u64) {
     let records = vec![Bytes::from(vec![expected as u8; PAYLOAD_BYTES])];
     let append = Append { list: this.list.clone(), expected, records, done };
     if let Err(error) = this.journal.submit(append) {
-        // The receiver lives as long as any loop does.
+        // The receiver outlives the loops.
         drop(this.sender.send(Err(error.to_string())));
     }
 }
 
-/// The resources that the process has used so far, as Linux counts them.
+/// The resources that the process has used so far, according to Linux.
 struct Usage {
     cpu: Duration,
     written: u64,
@@ -149,7 +151,7 @@ impl Usage {
         let io = fs::read_to_string("/proc/self/io")?;
         let written = io.lines().find_map(|line| line.strip_prefix("write_bytes: "));
         Ok(Self {
-            // The kernel shows ticks of 10 ms to programs.
+            // The kernel reports ticks of 10 ms.
             cpu: Duration::from_millis(ticks * 10),
             written: written.unwrap_or("0").parse()?,
         })

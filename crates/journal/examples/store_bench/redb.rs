@@ -1,4 +1,4 @@
-//! The store that was measured and not taken: redb, a copy-on-write tree in one file.
+//! The alternative that was benchmarked and not chosen: redb, a copy-on-write B-tree in one file.
 
 use std::path::PathBuf;
 

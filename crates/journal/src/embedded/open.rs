@@ -1,4 +1,4 @@
-//! Opens a store and judges it: whole, short of acknowledged records, or read only.
+//! Opens a store and determines its state: intact, missing acknowledged records, or read only.
 
 use std::path::Path;
 
@@ -9,12 +9,12 @@ use crate::heads::Heads;
 use crate::marks::{Marks, MarksFile};
 use crate::writer::catch_panics;
 
-/// A store that is open.
+/// An open store.
 pub(super) struct OpenedStore {
     pub(super) engine: Box<dyn Engine>,
     pub(super) heads: Heads,
     pub(super) files: Vec<FileDamage>,
-    /// The file of marks, or the cause for which the journal is read only.
+    /// The marks file, or the reason for which the journal is read only.
     pub(super) marks: Result<MarksFile, String>,
 }
 
@@ -52,7 +52,7 @@ fn writable(
     if heads.damaged.is_empty()
         && let Err(error) = location.purge_quarantine()
     {
-        tracing::warn!(%error, "bytes that were cut off the log cannot be removed");
+        tracing::warn!(%error, "the quarantined bytes of the log cannot be removed");
     }
     Ok(OpenedStore { engine, heads, files, marks: Ok(file) })
 }
@@ -81,7 +81,7 @@ fn report(opened: &OpenedStore) {
     if let Err(reason) = &opened.marks {
         tracing::error!(
             reason,
-            "the journal is read only; `orderstream journal salvage` takes out what is whole"
+            "the journal is read only; `orderstream journal salvage` copies its intact lists"
         );
     }
 }

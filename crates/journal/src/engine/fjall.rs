@@ -1,4 +1,4 @@
-//! The store of the product: fjall, a log-structured tree with a write-ahead log.
+//! The product's store: fjall, a log-structured merge tree with a write-ahead log.
 
 mod files;
 mod log;
@@ -18,7 +18,7 @@ use super::{
 use crate::damage::FileDamage;
 use crate::{durable, limits};
 
-/// The one keyspace: one log, one table in memory.
+/// The only keyspace: one log, one memtable.
 const KEYSPACE: &str = "journal";
 
 /// A directory that holds a fjall store.
@@ -29,12 +29,12 @@ pub struct FjallLocation {
 }
 
 impl FjallLocation {
-    /// Makes a place of this directory; nothing is touched before it is opened.
+    /// Creates the location; the directory is not touched until it is opened.
     pub const fn new(dir: PathBuf) -> Self {
         Self { dir, memtable_bytes: limits::MEMTABLE_BYTES_MAX }
     }
 
-    /// Writes tables out at another size, bytes; for tests that need many.
+    /// Sets the size at which a memtable is flushed, bytes; for tests that need many tables.
     #[must_use]
     pub const fn with_memtable_bytes(mut self, bytes: u64) -> Self {
         self.memtable_bytes = bytes;
@@ -57,13 +57,13 @@ impl FjallLocation {
 impl StoreLocation for FjallLocation {
     fn open(&self, reason: OpenReason) -> Result<Box<dyn Engine>, EngineError> {
         if !self.dir.try_exists()? {
-            // The store cannot continue with a folder that was only half laid out when its process
-            // ended.
+            // The store cannot continue with a folder that was only partly laid out when its
+            // process ended.
             durable::create_atomically(&self.dir, |dir| self.open_store(dir).map(drop))?;
         }
         let damage = prepare(&self.dir)?;
-        // Data that a killed process wrote and did not sync is found here, and becomes visible to
-        // readers.
+        // The files may hold data that a killed process wrote and did not sync; readers are about
+        // to see it.
         durable::sync_tree(&self.dir)?;
         if reason == OpenReason::AfterFailure {
             seal_log(&self.dir)?;
@@ -92,7 +92,7 @@ impl StoreLocation for FjallLocation {
     }
 }
 
-/// Refuses damaged files, and brings the others into a form that the store opens; returns the
+/// Refuses damaged files and prepares the others so that the store can open them; returns the
 /// damage that does not prevent writes.
 fn prepare(dir: &Path) -> Result<Vec<FileDamage>, EngineError> {
     let inspection = files::inspect(dir)?;
@@ -103,22 +103,22 @@ fn prepare(dir: &Path) -> Result<Vec<FileDamage>, EngineError> {
         remove_logs(dir)?;
         return Ok(Vec::new());
     }
-    // The file has no content, but the store does not create it a second time.
+    // The file is empty, but the store does not recreate it.
     File::options().create(true).truncate(false).write(true).open(dir.join("lock"))?;
     for (number, at) in inspection.torn {
         quarantine::truncate_log(dir, number, at)?;
     }
     if inspection.missing_log.is_some() {
         // If the store creates its log itself, it numbers its batches from the beginning, and at
-        // the next start takes them for batches that its tables already hold.
+        // the next start it skips them as batches that its tables already hold.
         File::create_new(files::log_path(dir, 0))?.sync_all()?;
         durable::sync(dir)?;
     }
     Ok(inspection.missing_log.into_iter().collect())
 }
 
-/// Removes the logs of a store that was laid out in part, and never written to, when its process
-/// ended.
+/// Removes the logs of a store whose process ended before the store was fully laid out; nothing was
+/// ever written to it.
 fn remove_logs(dir: &Path) -> io::Result<()> {
     for number in files::logs(dir)? {
         fs::remove_file(files::log_path(dir, number))?;
@@ -127,7 +127,7 @@ fn remove_logs(dir: &Path) -> io::Result<()> {
 }
 
 /// Starts a new log file, so that the store never writes after bytes whose sync failed: it treats
-/// the files before the last as finished, writes their content into tables and removes them.
+/// all files but the last as sealed, flushes their content to tables and removes them.
 fn seal_log(dir: &Path) -> io::Result<()> {
     let logs = files::logs(dir)?;
     let Some(next) = logs.last().and_then(|last| last.checked_add(1)) else { return Ok(()) };
@@ -135,10 +135,10 @@ fn seal_log(dir: &Path) -> io::Result<()> {
     durable::sync(dir)
 }
 
-/// Waits until the store's own thread has written the content of the old log into tables.
+/// Waits until the store's own thread has flushed the content of the old log to tables.
 fn wait_for_tables(database: &Database, keyspace: &Keyspace) -> Result<(), EngineError> {
     while keyspace.sealed_memtable_count() > 0 {
-        // Fails if the thread has failed.
+        // This fails if the thread has failed.
         database.persist(PersistMode::Buffer)?;
         std::thread::park_timeout(limits::TABLES_POLL);
     }
@@ -165,8 +165,8 @@ impl std::fmt::Debug for Fjall {
 
 impl Engine for Fjall {
     fn commit(&self, ops: Vec<WriteOp>) -> Result<(), EngineError> {
-        // With a durability the batch is synced before it goes into the tree in memory: a reader
-        // never sees what could still be lost.
+        // With a durability set, the batch is synced before it is inserted into the memtable: a
+        // reader never sees data that could still be lost.
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
         for op in ops {
             match op {

@@ -1,4 +1,4 @@
-//! Finds the ends of all lists in the keys of a store.
+//! Finds the ends of all lists from the keys of a store.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -14,8 +14,8 @@ use crate::keys::{self, ListId};
 type ListKeys = Vec<(ListId, Bytes)>;
 
 impl Heads {
-    /// Reads the keys of the whole store, and no payload. `names` are the lists that the marks
-    /// know: a key that the store does not have is taken from there.
+    /// Reads all keys of the store, and no payloads. `names` are the lists in the marks; a list's
+    /// key that the store lacks is taken from there.
     pub(crate) fn load(
         engine: &dyn Engine,
         names: &HashMap<ListId, (Bytes, u64)>,
@@ -26,7 +26,7 @@ impl Heads {
         by_id.sort_unstable_by_key(|(id, _)| *id);
         let mut ends = vec![0; by_id.len()];
         if let Err(error) = heads.load_ends(engine, &by_id, &mut ends) {
-            tracing::error!(%error, "the store cannot be read in one pass, trying list by list");
+            tracing::error!(%error, "the store cannot be read in one pass; it is read list by list");
             heads.unreadable = Some(error.to_string());
             heads.load_ends_one_by_one(engine, &by_id, &mut ends);
         }
@@ -71,8 +71,8 @@ impl Heads {
         Ok(by_id)
     }
 
-    /// Takes the keys of lists that the store cannot give from `names`: the records are there, and
-    /// each of them proves its list.
+    /// Restores from `names` the keys of lists that cannot be read from the store: their records
+    /// exist, and each proves its list.
     fn restore_keys(&mut self, names: &HashMap<ListId, (Bytes, u64)>, by_id: &mut ListKeys) {
         let mut newest = HashMap::<&Bytes, ListId>::new();
         for (id, (list, _)) in names.iter().filter(|(id, _)| !self.tombstones.contains(id)) {
@@ -89,8 +89,8 @@ impl Heads {
         }
     }
 
-    /// Loads which lists were removed, and whether there are marks. Where that cannot be read, no
-    /// list counts as removed.
+    /// Loads the removed lists, and whether marks exist. If that cannot be read, no list counts as
+    /// removed.
     fn load_tombstones(&mut self, engine: &dyn Engine) {
         let tombstones =
             engine.range(keys::TOMBSTONES_BEGIN, keys::TOMBSTONES_END, &mut |key, _| {
@@ -139,7 +139,7 @@ impl Heads {
         Ok(())
     }
 
-    /// Records that the numbers from one up to and without another are missing.
+    /// Records that the numbers from `from` (inclusive) to `to` (exclusive) are missing.
     fn record_gap(&mut self, list: &Bytes, from: u64, to: u64) {
         let damaged = self
             .damaged
@@ -148,15 +148,15 @@ impl Heads {
         damaged.missing = damaged.missing.saturating_add(to.saturating_sub(from));
     }
 
-    /// Finds the same list by list, when a part of the store cannot be read: only the lists in that
-    /// part are refused.
+    /// Does the same list by list, for a store of which a part cannot be read: only the lists in
+    /// that part are refused.
     fn load_ends_one_by_one(
         &mut self,
         engine: &dyn Engine,
         by_id: &[(ListId, Bytes)],
         ends: &mut [u64],
     ) {
-        // Ids of lists that cannot be read at all may be in use.
+        // The ids of wholly unreadable lists may be in use.
         let (first, end) = (keys::record(0, 0), keys::RECORDS_END);
         if let Ok(Some(key)) = engine.last_key(&first, end) {
             let id = keys::record_of(&key).map_or(0, |(id, _)| id);

@@ -1,4 +1,4 @@
-//! Reads the whole entries of a file of marks.
+//! Reads the intact entries of a marks file.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -16,47 +16,46 @@ use crate::pages::{self, ReadablePages};
 /// The number of items that are parsed before an entry's checksum is computed.
 const ITEMS_PROBED: usize = 8;
 
-/// The content of a file of marks.
+/// The content of a marks file.
 #[derive(Debug, Default)]
 pub(crate) struct Marks {
     /// The key and the last number of each list, by id.
     pub(crate) lists: HashMap<ListId, (Bytes, u64)>,
-    /// The lists that are named before damage and not after it: they may have been removed in
+    /// The lists that occur before a damaged part and not after it: they may have been removed in
     /// between.
     pub(crate) uncertain: HashSet<ListId>,
     /// The last numbers of lists whose keys are lost.
     orphan_ends: HashMap<ListId, u64>,
-    /// An id above all that the file names.
+    /// An id above all ids in the file.
     pub(crate) next_id: ListId,
     pub(super) integrity: MarksIntegrity,
 }
 
-/// The state in which the file was found.
+/// The state of the file when it was read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) enum MarksIntegrity {
-    /// There is no file.
+    /// The file does not exist.
     #[default]
     Missing,
-    /// All of it is what was written; its length.
+    /// The file is intact and has this length.
     Whole(u64),
-    /// It ends in a write that was cut short.
+    /// The file ends in an incomplete write.
     Torn,
-    /// Bytes that were synced are not what was written.
+    /// Synced bytes of the file are damaged.
     Damaged(FileDamage),
 }
 
-/// The extent to which a file is what was written.
+/// The result of scanning a file for entries.
 #[derive(Debug, Default)]
 struct MarksScan {
-    /// The place of the first bytes that are not part of an entry; absent where there are none.
+    /// The offset of the first bytes that are not part of an entry; absent if there are none.
     first_damage: Option<usize>,
-    /// The length of the file that was on disk, as recorded in its entries; 0 where none records
-    /// it.
+    /// The synced length of the file, as recorded in its entries; 0 if no entry records it.
     synced_len: u64,
 }
 
 impl Marks {
-    /// Reads the file in a journal's folder.
+    /// Reads the marks file in a journal's folder.
     pub(crate) fn read(dir: &Path) -> io::Result<Self> {
         let file = dir.join(FILE);
         let ReadablePages { bytes, damage } = match pages::read(&file) {
@@ -75,7 +74,7 @@ impl Marks {
                 let what = "what was synced of it is not what was written".to_owned();
                 MarksIntegrity::Damaged(FileDamage { file, offset: Some(at as u64), reason: what })
             }
-            // If the write of a removal was cut short, the store still has its record.
+            // If the write of a removal was incomplete, the store still has its record.
             Some(_) => {
                 marks.uncertain.clear();
                 MarksIntegrity::Torn
@@ -84,8 +83,8 @@ impl Marks {
         Ok(marks)
     }
 
-    /// Takes all whole entries: the checksum of each includes its place, and proves that it belongs
-    /// to this file.
+    /// Reads all intact entries: the checksum of each covers its offset, and so proves that it
+    /// belongs to this file.
     fn scan(&mut self, bytes: &[u8]) -> MarksScan {
         let first = entry_at(bytes, 0);
         if bytes.is_empty() || first.is_some_and(|body| body != LAYOUT) {
@@ -137,12 +136,12 @@ impl Marks {
         self.next_id = self.next_id.max(id.saturating_add(1));
     }
 
-    /// Returns the path of the file in a journal's folder.
+    /// Returns the path of the marks file in a journal's folder.
     pub(crate) fn path(dir: &Path) -> PathBuf {
         dir.join(FILE)
     }
 
-    /// Returns the damage of the file. The store records whether there was a file.
+    /// Returns the damage of the file. The store records whether the file existed.
     pub(crate) fn damage(&self, dir: &Path, heads: &Heads) -> Option<FileDamage> {
         match &self.integrity {
             MarksIntegrity::Damaged(damage) => {
@@ -165,8 +164,8 @@ impl Marks {
         }
     }
 
-    /// Returns the acknowledged ends by the file: those of the lists in the store, and of lists
-    /// that were not removed.
+    /// Returns the acknowledged ends according to the file: those of lists in the store, and of
+    /// lists that were not removed.
     pub(crate) fn acknowledged(&self, heads: &Heads) -> Vec<AcknowledgedList> {
         let named = self.lists.iter().filter(|(id, (list, _))| {
             !self.uncertain.contains(id) || heads.lists.contains_key(list)
@@ -191,7 +190,7 @@ impl ListCatalog for Marks {
     }
 }
 
-/// Returns the body of the entry that begins here; `None` where no whole one does.
+/// Returns the body of the intact entry at this offset; `None` if there is none.
 fn entry_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
     let (len, rest) = bytes.get(at..)?.split_first_chunk::<4>()?;
     let (checksum, rest) = rest.split_first_chunk::<4>()?;
@@ -200,13 +199,13 @@ fn entry_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
     is_whole.then_some(body)
 }
 
-/// Returns the place at which the next whole entry begins.
+/// Returns the offset of the next intact entry.
 fn next_entry(bytes: &[u8], from: usize) -> Option<usize> {
     (from..bytes.len()).find(|at| is_plausible_entry(bytes, *at) && entry_at(bytes, *at).is_some())
 }
 
-/// Reports whether an entry may begin here, by its first items: to compute a checksum for every
-/// length that any four bytes may mean would take long.
+/// Reports whether an entry may begin here, judging by its first items: computing a checksum for
+/// each length that any four bytes may encode would take too long.
 fn is_plausible_entry(bytes: &[u8], at: usize) -> bool {
     let body = bytes.get(at + HEAD_LEN..).and_then(|rest| {
         let len = u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?);
@@ -221,7 +220,7 @@ enum MarkItem<'a> {
     End(ListId, u64),
     New(ListId, u64, &'a [u8]),
     Removed(ListId),
-    /// The length of the file that is on disk; it is about no list.
+    /// The synced length of the file; it does not concern a list.
     Synced,
 }
 

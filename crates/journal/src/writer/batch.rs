@@ -1,5 +1,5 @@
-//! One batch: its changes of the store, the ends of its lists after it, and the callers that wait
-//! for it.
+//! One batch: its changes to the store, the new ends of its lists, and the callers that wait for
+//! it.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use crate::marks::MarkUpdate;
 use crate::queue::{RemovalCallback, WriteRequest};
 use crate::{frame, keys};
 
-/// Work that is judged and encoded, but not written.
+/// Requests that are checked and encoded, but not written.
 pub(super) struct Batch {
     ops: Vec<WriteOp>,
     /// The ends of the lists that the batch changes; `None` for a list that it removes.
@@ -32,14 +32,14 @@ pub(super) fn empty_frame() -> Vec<u8> {
     framed
 }
 
-/// A waiting caller, with the outcome it receives if the batch becomes durable.
+/// A waiting caller, with the outcome that it receives if the batch becomes durable.
 enum WriteCompletion {
     Append(AppendCallback, Result<(Bytes, u64), AppendError>),
     Remove(RemovalCallback, Result<(), ReadError>),
 }
 
 impl Batch {
-    /// Judges each piece of work as if all before it were written.
+    /// Checks and encodes each request as if all before it were written.
     pub(super) fn stage(requests: impl Iterator<Item = WriteRequest>, heads: &Heads) -> Self {
         let mut batch = Self {
             ops: Vec::new(),
@@ -70,12 +70,12 @@ impl Batch {
         self.completions.len()
     }
 
-    /// Returns the number of records and of payload bytes of the batch.
+    /// Returns the batch's number of records and of payload bytes.
     pub(super) const fn size(&self) -> (u64, u64) {
         (self.records, self.bytes)
     }
 
-    /// Returns the batch's changes for the file of marks; called before the ends are moved.
+    /// Returns the batch's changes for the marks file; called before [`Self::move_heads`].
     pub(super) fn changes(&self, heads: &Heads) -> Vec<u8> {
         let mut changes = Vec::new();
         for (list, head) in &self.heads {
@@ -93,7 +93,7 @@ impl Batch {
         changes
     }
 
-    /// Moves the ends of the lists; called after the sync.
+    /// Updates the ends of the lists; called after the sync.
     pub(super) fn move_heads(&mut self, heads: &mut Heads) {
         heads.next_id = self.next_id;
         for (list, head) in self.heads.drain() {
@@ -119,7 +119,7 @@ impl Batch {
         }
     }
 
-    /// Reports to all callers that the batch is not durable.
+    /// Reports to all callers that the batch failed.
     pub(super) fn refuse(self, refusal: &AppendError) {
         for completion in self.completions {
             match completion {
@@ -167,7 +167,7 @@ impl Batch {
 
     fn create(&mut self, list: &[u8]) -> keys::ListId {
         let id = self.next_id;
-        // Four thousand million lists in one store are beyond every other limit.
+        // Four billion lists in one store are beyond every other limit.
         self.next_id += 1;
         let mut framed = Vec::new();
         frame::encode(list, 0, &id.to_be_bytes(), &mut framed);

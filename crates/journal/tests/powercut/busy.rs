@@ -1,6 +1,5 @@
-//! Power cuts under load, while tables are written, merged and dropped for many lists at once: also
-//! while a process recovers from the kill of another, and again while a process recovers from a
-//! cut.
+//! Power cuts under load, while tables are written, merged and dropped for many lists: also while a
+//! process recovers from the kill of another process, and while it recovers from a power cut.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,22 +18,22 @@ use orderstream_powercut::{
 use super::child::{self, JOURNAL, open};
 use super::{CUTS_VARIABLE, SEED_VARIABLE, changes, describe_cut, folder_after_cut, setting};
 
-/// The number of lists that are appended to at once.
+/// The number of lists that are appended to concurrently.
 const LISTS: u64 = 8;
-/// The number of the child's appends, all lists together; more where the store has merged no tables
-/// by then.
+/// The total number of the child's appends; it appends more if the store has not merged tables by
+/// then.
 const APPENDS: u64 = 240;
 /// The number of appends after which the child ends in any case.
 const APPENDS_MAX: u64 = 20 * APPENDS;
 /// The first table of the store that holds records.
 const FIRST_TABLE: &str = "store/keyspaces/1/tables/1";
-/// The time of a sync, microseconds, so that appends gather.
+/// The duration of a sync, microseconds, so that appends accumulate.
 const SYNC_US: u32 = 300;
 
 /// The number of records of each list.
 type Lens = BTreeMap<u64, u64>;
 
-/// Returns the payload of a record; the child and the judge make it alike.
+/// Returns the payload of a record; the child and the test compute the same one.
 fn payload(list: u64, seq: u64) -> Bytes {
     let text = format!("list {list} record {seq} ");
     let len = usize::try_from((seq * 37 + list * 101) % 1500).unwrap();
@@ -48,7 +47,7 @@ fn name(list: u64) -> Bytes {
 struct Child {
     journal: Embedded,
     notes: Notes,
-    /// The first table, which is dropped when it has been merged with others.
+    /// The first table, which is dropped after it has been merged with others.
     table: PathBuf,
     sent: AtomicU64,
     #[expect(dead_code, reason = "held: when all lists have ended, nobody holds it")]
@@ -86,7 +85,7 @@ fn append_next(child: &Arc<Child>, list: u64, last: u64) {
     child.journal.submit(Append { list: name(list), expected: last, records, done }).unwrap();
 }
 
-/// Returns the lengths of the lists that a trace notes under this word before a place.
+/// Returns the lengths of the lists that a trace notes under this label before a position.
 fn noted_lengths(trace: &Trace, position: usize, label: &str) -> Lens {
     let mut lens = Lens::new();
     for note in trace.notes_before(position) {
@@ -99,7 +98,7 @@ fn noted_lengths(trace: &Trace, position: usize, label: &str) -> Lens {
     lens
 }
 
-/// The least and the most that may be found of each list.
+/// The smallest and the largest valid length of each list.
 #[derive(Clone, Debug)]
 struct LengthBounds {
     acknowledged: Lens,
@@ -114,9 +113,9 @@ impl LengthBounds {
         }
     }
 
-    /// Checks that every record that was kept is there with its bytes and without a gap, that none
-    /// is there that was not begun, that each append is there as a whole, and that the list goes on
-    /// after it.
+    /// Checks that every acknowledged record exists with its bytes and without a gap, that no
+    /// record exists that was not submitted, that no append exists in part, and that the list can
+    /// be appended to.
     fn verify(&self, dir: &Path, context: &str) {
         let journal = open(dir).unwrap_or_else(|error| panic!("{error}: {context}"));
         for list in 0..LISTS {
@@ -160,7 +159,7 @@ fn append(journal: &Embedded, list: u64, found: u64) -> Result<u64, AppendError>
     receiver.recv().unwrap()
 }
 
-/// Draws a place for a cut: anywhere, or where it is likely to hurt.
+/// Draws a position for a cut: anywhere, or where it is likely to expose a fault.
 fn draw_position(trace: &Trace, rng: &mut Rng) -> usize {
     let after_acknowledgements = || {
         let notes = trace.records.iter().enumerate();
@@ -187,7 +186,7 @@ fn draw_position(trace: &Trace, rng: &mut Rng) -> usize {
     rng.choice(&positions).copied().unwrap_or(trace.records.len())
 }
 
-/// Records a child on a folder until it ends, or until it is killed before a sync of its log.
+/// Records a child until it ends, or until it is killed before a sync of its log.
 fn record(recorder: &DiskRecorder, killed_at: Option<u32>) {
     if let Some(skip) = killed_at {
         child::run_with(recorder, "busy", |recorder| {
@@ -202,7 +201,7 @@ fn record(recorder: &DiskRecorder, killed_at: Option<u32>) {
                 .unwrap();
         });
         assert_eq!(recorder.hits().unwrap(), 1, "it was killed");
-        // The next process takes up what it finds, and shows it.
+        // The next process opens the journal as it is, and notes the lists that it finds.
         assert!(child::run(recorder, "open").success());
     } else {
         assert!(child::run(recorder, "busy").success());
@@ -214,7 +213,7 @@ fn new_recorder(dir: &Path) -> (RecordedDisk, DiskRecorder) {
     (RecordedDisk::synced(dir).unwrap(), recorder)
 }
 
-/// All that was acknowledged is there.
+/// Everything that was acknowledged exists.
 #[test]
 fn power_cuts_under_load_lose_nothing() {
     if !super::is_supported() {
@@ -239,7 +238,7 @@ fn power_cuts_under_load_lose_nothing() {
     }
 }
 
-/// All that another process saw in between is there.
+/// Everything that another process read in between exists.
 #[test]
 fn power_cuts_after_kills_lose_nothing() {
     if !super::is_supported() {

@@ -1,4 +1,4 @@
-//! The recorded process: this test binary, with one test whose work a variable names.
+//! The recorded process: this test binary, running one test whose task is named by a variable.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -9,14 +9,14 @@ use orderstream_powercut::{DiskRecorder, Notes};
 
 use super::{busy, open_only, steps};
 
-/// The path of the journal in the recorded folder; the folders above it are made with it.
+/// The path of the journal in the recorded folder; its parents are created with it.
 pub(super) const JOURNAL: &str = "data/journal";
 /// The variable that names the journal's folder to the child.
 const FOLDER: &str = "ORDERSTREAM_JOURNAL_POWERCUT_FOLDER";
-/// The variable that names the child's work.
+/// The variable that names the child's task.
 const WORK: &str = "ORDERSTREAM_JOURNAL_POWERCUT_WORK";
-/// The size of a table in memory, bytes: small, so that the store writes a table every few appends,
-/// and changes its files often.
+/// The size of the memtable, bytes: small, so that the store flushes a table every few appends and
+/// changes its files often.
 const MEMTABLE_BYTES: u64 = 24 * 1024;
 
 pub(super) fn open(dir: &Path) -> Result<Embedded, OpenError> {
@@ -37,12 +37,12 @@ fn child() {
     }
 }
 
-/// Lets a recorded child work until it ends.
+/// Runs a recorded child until it ends.
 pub(super) fn run(recorder: &DiskRecorder, work: &str) -> ExitStatus {
     run_with(recorder, work, |_| {})
 }
 
-/// The same, on a disk that is prepared to fail.
+/// Runs a recorded child on a disk that is prepared to fail.
 pub(super) fn run_with(
     recorder: &DiskRecorder,
     work: &str,

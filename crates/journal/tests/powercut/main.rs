@@ -1,5 +1,5 @@
-//! Power cuts: whatever the disk had written at the cut, acknowledged records are there, an append
-//! is there as a whole or not at all, and no damage is reported.
+//! Power cuts: whatever the disk had written by then, acknowledged records exist, an append exists
+//! as a whole or not at all, and no damage is reported.
 
 #![allow(
     clippy::unwrap_used,
@@ -27,7 +27,7 @@ fn setting(variable: &str, default: u64) -> u64 {
     text.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{variable}={text}")))
 }
 
-/// Cuts the power at a place of a trace, and returns the folder as it is found.
+/// Cuts the power at a position of a trace, and returns the resulting folder.
 fn folder_after_cut(
     start: &RecordedDisk,
     trace: &Trace,
@@ -41,7 +41,7 @@ fn folder_after_cut(
     dir
 }
 
-/// Describes the place of a cut, and the command that repeats it.
+/// Describes the position of a cut, and the command that reproduces it.
 fn describe_cut(trace: &Trace, position: usize, cut: PowerCut, seed: u64) -> String {
     let from = position.saturating_sub(3);
     let around = trace.records.iter().enumerate().skip(from).take(5);
@@ -62,7 +62,7 @@ fn is_supported() -> bool {
     is_supported
 }
 
-/// Returns the changes of the disk, with their places in the trace.
+/// Returns the changes to the disk, with their positions in the trace.
 fn changes(trace: &Trace) -> impl Iterator<Item = (usize, &DiskChange)> {
     trace.records.iter().enumerate().filter_map(|(place, record)| match record {
         TraceRecord::Change(change) => Some((place, change)),

@@ -7,7 +7,7 @@ use orderstream_powercut::Notes;
 
 use super::child::open;
 
-/// Runs the child's part. The ends that it has noted must survive.
+/// Runs the child's part. The list ends that it has noted must survive.
 pub(super) fn work(dir: &Path, notes: &Notes) {
     let journal = open(dir).unwrap();
     for (list, last) in journal.lists().unwrap() {

@@ -1,5 +1,5 @@
-//! A power cut at every place of a small workload: the journal is as it was before the step that
-//! was in progress, or as it is after it, as a whole.
+//! A power cut at every position of a small workload: the journal is in the state before or after
+//! the step that was in progress, and in no other.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,7 +21,7 @@ type State = BTreeMap<String, Vec<Bytes>>;
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Records for lists, each list once, in one call.
+    /// Appends records to lists, each list once, in one call.
     Append(BTreeMap<&'static str, Vec<Bytes>>),
     Remove(&'static str),
     /// The journal is closed and opened again.
@@ -60,7 +60,7 @@ fn steps(seed: u64) -> Vec<(Step, State)> {
     steps
 }
 
-/// Returns a record of a few bytes or of a few pages, which names itself.
+/// Returns a record of a few bytes or a few pages, which contains its own name.
 fn payload(rng: &mut Rng, name: &str) -> Bytes {
     let len = if rng.u8(..4) == 0 { rng.usize(..20_000) } else { rng.usize(..300) };
     let mut text = name.repeat(1 + len / name.len());
@@ -108,7 +108,7 @@ fn append(
     assert!(receiver.iter().all(|is_done| is_done), "the disk is fine");
 }
 
-/// Returns the content of a journal; an error where it reports damage.
+/// Returns the content of a journal; an error if it reports damage.
 fn state(journal: &Embedded) -> Result<State, ReadError> {
     let mut state = State::new();
     for (list, last) in journal.lists()? {
@@ -120,7 +120,7 @@ fn state(journal: &Embedded) -> Result<State, ReadError> {
     Ok(state)
 }
 
-/// All steps that were done are there, and none in part.
+/// Every completed step survives, and no step survives in part.
 #[test]
 fn power_cuts_leave_whole_steps() {
     if !super::is_supported() {
@@ -135,7 +135,7 @@ fn power_cuts_leave_whole_steps() {
         .chain(steps(seed).into_iter().map(|(_, state)| state))
         .collect();
     let more = setting(CUTS_VARIABLE, 60) / 120;
-    // While the store is made, everything is new, and not much of it is synced.
+    // While the store is created, everything is new, and little of it is synced.
     let made =
         trace.records.iter().position(|record| matches!(record, TraceRecord::Note(_))).unwrap();
     let mut rng = Rng::with_seed(seed);

@@ -1,4 +1,4 @@
-//! Claims about the texts of notifications.
+//! Tests of the texts of notifications.
 
 use super::*;
 
@@ -20,7 +20,7 @@ fn example(template: Template, channel: NotificationType, language: &str) -> Not
     example::notification(template, channel, language)
 }
 
-/// Over every channel, in both languages.
+/// Templates render for every channel, in both languages.
 #[test]
 fn every_template_renders_everywhere() {
     let templates = built_in();
@@ -56,7 +56,7 @@ fn invitations_read_naturally() {
     assert_eq!(rendered.text, expected);
 }
 
-/// Over their base language, where that is available.
+/// The base language comes first, if it is available.
 #[test]
 fn languages_fall_back_to_english() {
     let templates = templates(&[

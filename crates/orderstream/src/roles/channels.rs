@@ -19,14 +19,14 @@ pub(super) fn open(
     webhooks: AddressPolicy,
 ) -> Result<Option<Arc<dyn Notifier>>, CliError> {
     let Some(file) = file else {
-        tracing::info!("nobody is notified: --notify-config is not given");
+        tracing::info!("notifications are disabled: --notify-config is not given");
         return Ok(None);
     };
     let wrong = |error: ConfigError| CliError::input(format!("--notify-config: {error}"));
     let mut settings = Config::load(file).map_err(wrong)?;
     settings.webhook.allow_local |= webhooks == AddressPolicy::Open;
     let channels = NotificationChannels::new(settings, Arc::new(SystemClock)).map_err(wrong)?;
-    tracing::info!(channels = channels.summary(), "people are notified");
+    tracing::info!(channels = channels.summary(), "notifications are enabled");
     Ok(Some(Arc::new(channels)))
 }
 

@@ -65,7 +65,7 @@ pub(super) async fn run(
     }
     let mut poll = tokio::time::interval(POLL_INTERVAL);
     while !shutdown.is_cancelled() {
-        // Cancel-safe: a tick that is dropped comes again.
+        // Cancel-safe: a dropped tick comes again.
         tokio::select! {
             _ = poll.tick() => {}
             Some(_) = followers.join_next() => {}
@@ -125,7 +125,7 @@ async fn propose_all(
             match tokio::time::timeout(Duration::from_secs(5), call).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => tracing::warn!(seller, %error, "a demo seller failed"),
-                Err(_) => tracing::warn!(seller, "a demo seller got no answer"),
+                Err(_) => tracing::warn!(seller, "a demo seller got no reply"),
             }
         });
     }

@@ -19,7 +19,7 @@ use crate::exit::CliError;
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// The longest wait for a command to be done.
 const COMPLETION_TIMEOUT: Duration = Duration::from_secs(10);
-/// The text for an order whose processor does not answer.
+/// The text for an order whose processor does not respond.
 pub(super) const STATE_UNKNOWN: &str =
     "its processor does not answer, so how the order is now is not known";
 
@@ -44,7 +44,7 @@ pub(super) enum ObservedEffect {
     Visible(Box<OrderView>),
     /// It has changed again, and does not show the effect.
     Superseded(Box<OrderView>),
-    /// Its processor does not answer.
+    /// Its processor does not respond.
     Unknown,
 }
 
@@ -104,7 +104,7 @@ impl OrderArgs {
     }
 }
 
-/// Waits until the order shows what its order request wants, and returns it.
+/// Waits until the order shows the effect of its order request, and returns it.
 async fn until_visible(
     (market, subject): (&Market, &Subject),
     command: &VerbCommand<'_>,
@@ -122,7 +122,7 @@ async fn until_visible(
 }
 
 /// Waits until the requestor reports the command as done, or, where it does not know it, until the
-/// order shows it. Returns the order, where its processor answers.
+/// order shows it. Returns the order, where its processor responds.
 async fn until_reported(
     (market, subject): (&Market, &Subject),
     command: &VerbCommand<'_>,
@@ -145,8 +145,8 @@ async fn until_reported(
     }
 }
 
-/// Waits for up to [`COMPLETION_TIMEOUT`]. The command was taken, so a timeout is reported as such, with
-/// `location_hint`: the path at which its reply can be read.
+/// Waits for up to [`COMPLETION_TIMEOUT`]. The command was accepted, so a timeout is reported as
+/// such, with `location_hint`: the path at which its reply can be read.
 async fn with_timeout<T>(
     subject: &Subject,
     command: &VerbCommand<'_>,

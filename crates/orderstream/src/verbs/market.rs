@@ -95,7 +95,7 @@ pub(super) struct ProcessorRest {
 }
 
 impl ProcessorRest {
-    /// Returns the tenant whose orders are meant.
+    /// Returns the tenant of the orders.
     pub(super) fn tenant(&self) -> &str {
         &self.tenant
     }
@@ -188,7 +188,7 @@ impl ProcessorRest {
     }
 }
 
-/// The buyer's server, which takes commands, and the processors, which hold the orders.
+/// The buyer's server, which accepts commands, and the processors, which hold the orders.
 #[derive(Debug)]
 pub(super) struct Market {
     server: BuyerServer,
@@ -377,8 +377,8 @@ impl Market {
     }
 }
 
-/// Awaits an optional request for up to [`OPTIONAL_TIMEOUT`]; returns `None` if the processors do not
-/// respond.
+/// Awaits an optional request for up to [`OPTIONAL_TIMEOUT`]; returns `None` if the processors do
+/// not respond.
 pub(super) async fn await_optional<T>(
     request: impl Future<Output = Result<T, CliError>>,
 ) -> Result<Option<T>, CliError> {

@@ -121,7 +121,7 @@ impl OrderArgs {
         }
     }
 
-    /// Prints `said` for people, or all of `report` for programs.
+    /// Prints `summary` for people, or all of `report` for programs.
     pub(super) fn print_report(
         &self,
         report: &CommandReport,

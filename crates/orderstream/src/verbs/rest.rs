@@ -20,7 +20,7 @@ const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove
 const TRIES: u32 = 5;
 /// The first back-off between two tries, milliseconds; it doubles each time.
 const WAIT_MS: u64 = 200;
-/// The longest back-off before jitter, milliseconds, whatever the server asks for.
+/// The longest back-off before jitter, milliseconds, whatever the server requests.
 const WAIT_MS_MAX: u64 = 5_000;
 
 /// A REST server.
@@ -109,8 +109,8 @@ impl RestBackend {
             .await
     }
 
-    /// As [`Self::ask`], for a command: where it may have been carried out without a reply, the
-    /// failure names the key with which it can be repeated.
+    /// Does the same as [`Self::send_retrying`], for a command: where it may have been carried out
+    /// without a reply, the failure names the key with which it can be repeated.
     pub(super) async fn send_command(
         &self,
         request: &IdempotentRequest,
@@ -118,7 +118,7 @@ impl RestBackend {
         self.send_retrying(request).await.map_err(|failure| request.in_doubt(failure))
     }
 
-    /// As [`Self::ask`], reading a path and parsing the response.
+    /// Reads a path as [`Self::send_retrying`] does, and parses the response.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: String) -> Result<T, CliError> {
         let reply = self.send_retrying(&IdempotentRequest::get(path.clone())).await?;
         serde_json::from_value(reply).map_err(|error| {
@@ -138,7 +138,7 @@ impl RestBackend {
     }
 }
 
-/// As [`RestBackend::act`], at a plain server.
+/// Does the same as [`RestBackend::send_command`], at a plain server.
 pub(super) async fn send_plain(
     server: &PlainServer,
     request: &IdempotentRequest,
@@ -176,8 +176,8 @@ impl Retries {
         }
     }
 
-    /// Returns the back-off after a failure, milliseconds, with jitter: at least what the server
-    /// asks for, within [`WAIT_MS_MAX`]. `None` where no other try makes sense.
+    /// Returns the back-off after a failure, milliseconds, with jitter: at least the one that the
+    /// server requests, within [`WAIT_MS_MAX`]. `None` where no other try makes sense.
     fn wait_ms(&mut self, failure: &CliError) -> Option<u64> {
         self.tries = self.tries.saturating_add(1);
         let requested_ms = failure.retriable().filter(|_| self.tries < TRIES)?;

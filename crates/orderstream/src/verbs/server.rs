@@ -229,7 +229,7 @@ impl BuyerServer {
         }
     }
 
-    /// Reports whether the server takes this kind of resource.
+    /// Reports whether the server accepts this kind of resource.
     pub(super) const fn accepts(&self, manifest: &Manifest) -> bool {
         matches!(self.backend, BuyerBackend::Cluster(_))
             || matches!(manifest, Manifest::OrderRequest(_))

@@ -146,7 +146,8 @@ impl Bed {
         let kubeconfig = kubeconfig.display().to_string();
         let mut args = vec!["controller", "--kubeconfig", &kubeconfig];
         args.extend(["--lease-namespace", &self.namespace]);
-        // Its own place: killed and started again it takes over at once, as a pod's container.
+        // A pod name of its own: killed and started again it takes over at once, like a pod's
+        // container.
         let pod = format!("controller-{number}");
         args.extend(["--lease-seconds", "3", "--pod-name", &pod]);
         for flag in ["--metrics-addr", "--rest-addr"] {
@@ -173,7 +174,7 @@ impl Bed {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// Applies an order request of this name that lives for an hour.
+    /// Applies an order request of this name that expires after an hour.
     pub(crate) fn order(&self, name: &str) {
         self.apply(&format!(
             "apiVersion: orderstream.dev/v1alpha1\nkind: OrderRequest\nmetadata: {{name: {name}}}\n\
@@ -194,7 +195,7 @@ impl Bed {
         serde_json::from_slice(&output.stdout).ok()
     }
 
-    /// Waits until a resource's status fits, and returns the resource.
+    /// Waits until a resource's status is as expected, and returns the resource.
     pub(crate) fn until_status(
         &self,
         name: &str,

@@ -19,7 +19,7 @@ fn original_conversation_uses_order_requests() {
     let resources = bed.kubectl(&["get", "oreq", "-o", "jsonpath={.items[*].spec.orderReqId}"]);
     assert_eq!(resources, "SB1029436");
 
-    // The same answers on a replica that does not lead.
+    // The same replies on a replica that does not lead.
     let second = bed.controller();
     let status = until("the other replica knows the order", || {
         let response = get(second.address("requestor"), "/api/v1/orders/tracking/status").ok()?;
@@ -32,7 +32,7 @@ fn original_conversation_uses_order_requests() {
 
     let requestor = second.address("requestor");
     let paused = post(requestor, "/api/v1/orders/pause/SB1029436", "").unwrap();
-    // The status may take its time under load.
+    // The status may be late under load.
     assert!(matches!(paused.status, 200 | 202), "{paused:?}");
     let tracked = |phase: &str| {
         until(phase, || {

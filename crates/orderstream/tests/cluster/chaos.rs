@@ -1,5 +1,5 @@
-//! Faults of the API server, which is down, busy, slow, forgetful or silent: streams and proposals
-//! go on, and afterwards the status catches up.
+//! Faults of the API server, which is down, busy, slow, compacted or silent: streams and proposals
+//! continue, and afterwards the status catches up.
 
 use std::time::{Duration, Instant};
 
@@ -11,8 +11,8 @@ use crate::process::{Role, pause, until};
 
 /// The time between two proposals during a fault.
 const GAP: Duration = Duration::from_millis(250);
-/// The time in which a status is true after the last fault: the promise, and a margin for a busy
-/// machine.
+/// The time in which a status becomes true after the last fault: the promise, and a margin for a
+/// busy machine.
 const TRUE_WITHIN: Duration = Duration::from_secs(5 + 5);
 
 /// An order that streams, and its controller behind a proxy.
@@ -151,7 +151,7 @@ fn existing_resources_are_streamed_or_listed() {
     }
 }
 
-/// Has the server refuse all old versions from now on: only a new list helps.
+/// Has the server refuse all old versions from now on: only a new list recovers.
 fn ride_out_a_compaction(how: WatchExpiry) {
     let Some(mut chaos) = Chaos::start() else { return };
     chaos.proxy.set(ProxyFault::Compacted(how));
@@ -174,7 +174,7 @@ fn silent_watches_are_found_and_renewed() {
     let Some(mut chaos) = Chaos::start() else { return };
     chaos.proxy.set(ProxyFault::Silent);
     chaos.bed.order("unseen");
-    // The watch swallows this one, and stays open and silent for good.
+    // The watch loses this one, and stays open and silent for good.
     chaos.propose_during(ProxyFault::Silent, Duration::from_secs(1));
     chaos.proxy.set(ProxyFault::None);
     chaos.bed.until_phase("unseen", "Streaming");

@@ -1,5 +1,5 @@
-//! Another writer changes a status: the controller restores it, without answering write for write,
-//! and reports a writer that does not stop.
+//! Another writer changes a status: the controller restores it, without countering each write, and
+//! reports a writer that does not stop.
 
 use serde_json::{Value, json};
 
@@ -85,7 +85,7 @@ fn foreign_conditions_stay_in_statuses() {
     let count = writes(&bed, "a");
     write_foreign_status(&bed, "a", &json!({ "completionTime": "2026-01-01T00:00:00Z" }));
     bed.until_status("a", "the status is as it was", |status| *status == before);
-    // One applies what is ours, one takes out what is not.
+    // One applies our fields, one removes the others.
     assert_eq!(writes(&bed, "a"), count + 2);
 
     let mut conditions = before["conditions"].clone();
@@ -117,7 +117,7 @@ fn ended_statuses_are_restored_too() {
     assert_eq!(writes(&bed, "a"), count + 1);
 }
 
-/// Their writes are not corrected one for one.
+/// Their writes are not corrected one by one.
 #[test]
 fn persistent_foreign_writers_are_reported() {
     const FOREIGN: usize = 24;
@@ -132,7 +132,7 @@ fn persistent_foreign_writers_are_reported() {
         bed.until_status("a", "it is told", |status| condition(status, "Stalled") == "True");
     assert!(reported["status"].to_string().contains("STATUS_CONTESTED"), "{reported}");
     let ours = writes(&bed, "a") - count;
-    // Three at once, one that tells, and one for each twenty seconds that this may have taken.
+    // Three at once, one that reports it, and one for each twenty seconds that this may have taken.
     assert!((4..=8).contains(&ours), "{ours} writes against {FOREIGN}");
     let args = ["get", "events", "-o", "jsonpath={.items[*].reason}"];
     assert_eq!(bed.kubectl(&args).matches("StatusContested").count(), 1);
@@ -165,7 +165,7 @@ fn new_leaders_ignore_foreign_statuses() {
     write_foreign_status(&bed, "live", &wrong);
     write_foreign_status(&bed, "ended", &json!({ "phase": "Finalised" }));
     controller.restart();
-    // What others own beside ours goes with a second write, right after.
+    // The fields that others own beside ours are removed by a second write, right after.
     let status = bed.until_status("live", "nothing foreign is left", |status| {
         status["phase"] == "Streaming" && status.get("completionTime").is_none()
     })["status"]
@@ -177,7 +177,8 @@ fn new_leaders_ignore_foreign_statuses() {
     bed.until_status("live", "it is followed", |status| status["proposals"]["received"] == 2);
     bed.until_phase("ended", "Cancelled");
 
-    // What is ours again is believed by the next leader, without asking and without a write.
+    // The next leader trusts a status that is ours again, without asking processors and without a
+    // write.
     run_other_order(&bed, "between");
     let count = writes(&bed, "ended");
     controller.kill();

@@ -86,7 +86,7 @@ fn deleted_namespaces_cancel_their_orders() {
     for name in ["a", "b", "c"] {
         bed.until_phase(name, "Streaming");
     }
-    // Without a controller manager nobody empties a namespace; this is what it does.
+    // Without a controller manager nobody empties a namespace; this does the same.
     bed.kubectl(&["delete", "oreq", "--all", "--timeout=10s"]);
     for name in ["a", "b", "c"] {
         is_cancelled(&bed, name);

@@ -105,7 +105,7 @@ fn recreated_leases_exceed_known_epochs() {
     until_leads(&first);
     bed.order("a");
     bed.until_phase("a", "Streaming");
-    // Raise the count as many takings would.
+    // Raise the count as many acquisitions would.
     let patch = r#"{"spec":{"leaseTransitions":40,"holderIdentity":""}}"#;
     bed.kubectl(&["patch", "lease", "orderstream-controller", "--type=merge", "-p", patch]);
     until("the count is taken up", || {

@@ -73,7 +73,7 @@ fn thousand_orders_cost_few_status_writes() {
     }
     let args = ["-n", &bed.namespace, "create", "--validate=false", "-f", "-"];
     assert!(bed.server.kubectl_with(&args, &manifest).status.success());
-    // In steps, each with a test's patience: a busy machine may take a while for all.
+    // In steps, each with the limit of one wait: a busy machine may take a while for all.
     let until_all = |expected: &str| {
         for step in 1..=5 {
             until(&format!("step {step} of 5 to {expected}"), || {
@@ -83,7 +83,7 @@ fn thousand_orders_cost_few_status_writes() {
         }
     };
     until_all("Streaming/0");
-    // One write, and a second one where a busy machine had an order be seen waiting before.
+    // One write, and a second one where a busy machine observed an order while it still waited.
     let most = writes(&bed).values().max().copied().unwrap();
     assert!(most <= 2, "a start took {most} writes");
 

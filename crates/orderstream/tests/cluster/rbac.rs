@@ -55,7 +55,7 @@ fn serve(bed: &Bed) {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
         "metadata": { "name": "processor-1", "labels": { "kubernetes.io/service-name": "processor" } },
-        // As an address of its own family the server refuses one of this machine.
+        // With an IP address type the server would refuse this machine's address.
         "addressType": "FQDN",
         "endpoints": [{ "addresses": [grpc.ip().to_string()], "conditions": { "ready": true } }],
         "ports": [{ "name": "grpc", "port": grpc.port() }],

@@ -176,12 +176,12 @@ fn opened(bed: &Bed) {
     assert!(status.to_string().contains("a decision is awaited"), "{status}");
     let late = bed.propose("tender", "late", "1").unwrap();
     assert_eq!((late.status, &late.json()["reason"]), (409, &json!("DEADLINE_PASSED")));
-    // What no longer can be is not asked for again and again: it says why once.
+    // A request that is no longer possible is not repeated: it is refused once.
     bed.patch("tender", r#"{"suspend":true}"#);
     bed.patch("tender", r#"{"suspend":false}"#);
 }
 
-/// Awards and undoes, then awards again, which counts.
+/// Awards and undoes, then awards again, which takes effect.
 fn awarded(bed: &Bed) {
     bed.patch("tender", r#"{"award":{"proposalId":"p2","undoWithin":"1h"}}"#);
     let resource = bed.until_status("tender", "the award waits", |status| {

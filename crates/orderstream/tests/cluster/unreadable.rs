@@ -86,7 +86,7 @@ fn orders_outlive_unreadable_edits() {
     bed.order("b");
     bed.until_phase("b", "Streaming");
 
-    // The sweep that finds what was deleted unseen leaves alone what is only not understood.
+    // The sweep that finds missed deletions spares resources that are only unreadable.
     controller.kill();
     bed.kubectl(&["delete", "oreq", "b"]);
     controller.restart();

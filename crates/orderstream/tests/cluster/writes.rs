@@ -42,7 +42,7 @@ impl Rig {
         let plan = Arc::new(Mutex::new(Plan::default()));
         let (planned, killed) = (Arc::clone(&plan), Arc::clone(&controller));
         proxy.on_write(move |write, moment| {
-            // Renewals of the lease come when they will.
+            // Renewals of the lease come at any time.
             if write.path.contains("/leases") {
                 return HookAction::Forward;
             }
@@ -91,7 +91,7 @@ fn survives(scenario: fn(&Bed, &str)) {
             kills += usize::from(killed);
         }
     }
-    // Two counters may share a write in one run and not in another; most are met all the same.
+    // Two counters may share a write in one run and not in another; most kills happen nevertheless.
     assert!(kills > writes, "{kills} kills at {writes} writes");
 }
 

@@ -33,10 +33,10 @@ pub(super) fn append_lists(transcript: &mut Transcript, role: &str, dir: &Path) 
     for (name, records) in lists(dir) {
         let mut records: Vec<String> = records.iter().map(record_json).collect();
         match name.split('/').collect::<Vec<_>>()[..] {
-            // Of snapshots the last one counts, and how many there are depends on the time.
+            // Only the last snapshot is current, and the number of snapshots depends on the time.
             ["n" | "o", ..] => drop(records.drain(..records.len() - 1)),
             ["requestor", "shown", ..] => records = vec![last_of(&records, "desk")],
-            // An act's answer and the order's end may come in either order.
+            // A command's reply and the order's end may come in either order.
             ["requestor", "orders", ..] => records.sort(),
             _ => {}
         }

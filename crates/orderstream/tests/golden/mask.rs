@@ -43,7 +43,7 @@ impl Masks {
             let is_escaped = before == '\\';
             in_text ^= first == '"' && !is_escaped;
             masked.push(first);
-            // What an escape stands for belongs to no word.
+            // An escaped character is not part of a word.
             before = if is_escaped { ' ' } else { first };
             rest = &rest[first.len_utf8()..];
         }

@@ -24,7 +24,7 @@ use super::transcript::{Transcript, headers_json, json_or_text, quoted};
 const HEADERS: [&str; 5] =
     ["content-type", "user-agent", "webhook-id", "webhook-signature", "webhook-timestamp"];
 
-/// A server that takes webhooks: `/south` and `/gone` refuse for good, `/east` for an hour.
+/// A server that receives webhooks: `/south` and `/gone` refuse for good, `/east` for an hour.
 pub(super) struct Receiver {
     pub(super) address: SocketAddr,
     state: Arc<ReceiverState>,

@@ -34,7 +34,7 @@ fn propose_wrongly(stage: &mut Stage) {
     ] {
         stage.send(propose().header("idempotency-key: s-9").json(wrong(field, value)));
     }
-    // The same key with other words, a key that is none, and bodies that are none.
+    // The same key with another body, an invalid key, and invalid bodies.
     let fine = wrong("price", json!("1"));
     stage.send(propose().header("idempotency-key: s-1").json(fine.clone()));
     stage.send(propose().header("idempotency-key: no blanks").json(fine.clone()));

@@ -11,7 +11,7 @@ use super::{refusals, verbs};
 use crate::process::until;
 
 /// The lifetime of the orders that expire, milliseconds: above the least of ten seconds, so that a
-/// slow machine sends in time what the script wants before the end.
+/// slow machine sends everything before the end.
 const SHORT_LIFETIME_MS: u64 = 45_000;
 /// An order of another tenant, with every special character that an id may have.
 const OTHER: &str = "acme/Dots.and_signs-1:2";
@@ -198,14 +198,14 @@ fn sell_chairs(stage: &mut Stage) {
     let drawn =
         json!({"order_req_id": "chairs", "seller_id": "north", "price": 9000, "currency": "EUR"});
     sell(stage, ("POST /api/v1/proposals", "s-2"), drawn);
-    // A lock, which keeps others out, and is given back.
+    // A lock, which keeps others out, and is released.
     let holder =
         |seller: &str| json!({"order_req_id": "chairs", "holder": seller, "lease_ms": 600_000});
     sell(stage, ("POST /api/v1/proposals/p-2/edit-lock", "s-2"), holder("south"));
     stage.send(sellers("POST /api/v1/proposals/p-2/edit-lock").json(holder("north")));
     stage.send(sellers("GET /api/v1/proposals/p-2?order_req_id=chairs"));
     sell(stage, ("DELETE /api/v1/proposals/p-2/edit-lock", "s-3"), holder("south"));
-    // A change of what is known, and of what is not known any more.
+    // A change of the current version, and of an outdated one.
     first["delivery_date"] = json!("2099-01-08");
     let change = sellers("PUT /api/v1/proposals/p-1").header("if-match: \"1\"");
     stage.send(change.clone().key("s-4").json(first.clone()));
@@ -273,7 +273,7 @@ fn award_chairs(stage: &mut Stage) {
     for key in ["b-1", "b-3", "b-5", "b-7", "f-1", "f-2"] {
         stage.send(buyers(&format!("GET /api/v1/orders/chairs/acts/{key}")));
     }
-    // Nothing more is taken.
+    // Nothing more is accepted.
     stage.send(sellers("POST /api/v1/proposals").json(proposal("chairs", "p-9", "west", "1")));
     stage.send(buyers("POST /api/v1/orders/cancel/chairs").key("b-8").json(json!({})));
     stage.send(buyers("POST /api/v1/orders/initiate").json(json!({"order_req_id": "chairs"})));
@@ -392,7 +392,7 @@ fn read_lists(stage: &mut Stage) {
 fn read_with_unreachable_peer(stage: &mut Stage) {
     let dir = stage.dir().join("another");
     std::fs::create_dir(&dir).unwrap();
-    // The port is taken, at another address than this one, so nobody listens here meanwhile.
+    // The port is occupied at another address than this one, so nobody listens here meanwhile.
     let occupied = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = occupied.local_addr().unwrap().port();
     let peers = dir.join("peers");

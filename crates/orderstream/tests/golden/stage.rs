@@ -219,7 +219,7 @@ impl Stage {
         get(self.address(side), path).unwrap().json()
     }
 
-    /// Runs a command at both, and records its output; `{dir}` is the stage's folder.
+    /// Runs a command against both, and records its output; `{dir}` is the stage's folder.
     pub(super) fn verb(&mut self, line: &str) -> Output {
         let whole = line.replace("{dir}", self.dir.to_str().unwrap());
         let mut command = Command::new(BINARY);

@@ -158,7 +158,7 @@ fn uncounted(mut line: String) -> String {
     line
 }
 
-/// Describes the first lines that differ, each from a little before the differing place.
+/// Describes the first lines that differ, each from a little before the difference.
 fn differences(expected: &[&str], now: &[String]) -> String {
     let count = expected.len().max(now.len());
     let pair = |index| (expected.get(index).copied(), now.get(index).map(String::as_str));

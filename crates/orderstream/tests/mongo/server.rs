@@ -115,7 +115,7 @@ impl Server {
         }
     }
 
-    /// Starts again empty, as after the loss of its disk; `wipe` empties one that was never away.
+    /// Starts again empty, as after the loss of its disk; `wipe` empties one that was never down.
     pub(crate) fn start_empty(&mut self, wipe: impl FnOnce()) {
         match &self.kind {
             Kind::Java { file, .. } => std::fs::remove_file(file).unwrap(),

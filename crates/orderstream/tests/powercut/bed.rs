@@ -16,7 +16,7 @@ use crate::process::Role;
 pub(super) struct Bed {
     /// The server that receives the notifications.
     pub(super) sink: SinkServer,
-    /// Addresses and settings, outside of what is cut.
+    /// Addresses and settings, outside of the folder that is cut.
     dir: tempfile::TempDir,
     /// The addresses that the first process bound: the order store names its processor by one of
     /// them.
@@ -44,7 +44,7 @@ impl Bed {
         for (flag, address) in &addresses {
             args.extend([flag.as_str(), address.as_str()]);
         }
-        // What the one before wrote when it was ready says nothing of this one.
+        // The file of the previous process must not count for this one.
         drop(std::fs::remove_file(self.dir.path().join("dev.addresses")));
         let dev = Role::start_with(&args, self.dir.path(), variables);
         self.bound.get_or_init(|| dev.bound.clone());
@@ -72,7 +72,7 @@ impl SinkServer {
         let shared = Arc::clone(&state);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                // A process that was killed takes its connections with it.
+                // A process that was killed closes its connections.
                 drop(receive(&shared, stream));
             }
         });

@@ -1,6 +1,6 @@
 //! A disk that fails under a real process: writes and syncs end in an error, the first or a later
-//! one, and a failed sync drops what it did not write. No command is answered with success unless
-//! the disk has it, a refusal says when to retry, and the process recovers by itself.
+//! one, and a failed sync drops what it did not write. No command gets a reply of success unless
+//! the disk has it, a refusal names the time to retry, and the process recovers by itself.
 
 use fastrand::Rng;
 use orderstream_powercut::{DiskRecorder, FaultEffect, Operation, PowerCut, SyscallFault, scratch};
@@ -54,7 +54,7 @@ fn send_until_done(ports: Ports, recorder: &DiskRecorder, command: &LoadCommand)
                 refused += 1;
                 None
             }
-            // The requestor's answer, word for word that of the system before it.
+            // The requestor's response, word for word that of the original system.
             500 if response.text.contains("Failed to update order request status") => {
                 refused += 1;
                 None

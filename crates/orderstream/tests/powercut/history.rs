@@ -43,7 +43,7 @@ impl TraceEntry {
     }
 }
 
-/// The entries before a place in the trace.
+/// The entries before a position in the trace.
 #[derive(Clone, Debug, Default)]
 pub(super) struct History {
     pub(super) requested: BTreeSet<LoadCommand>,
@@ -69,11 +69,11 @@ impl History {
     }
 }
 
-/// Draws a place for a power cut: anywhere, or where it is likely to do harm.
+/// Draws a position for a power cut: anywhere, or where it is likely to do harm.
 pub(super) fn draw_index(trace: &Trace, rng: &mut Rng) -> usize {
     let kind = rng.u8(..5);
     let hurts = |record: &TraceRecord| match record {
-        // After an answer.
+        // After a reply.
         TraceRecord::Note(_) => kind <= 1,
         // During a sync.
         TraceRecord::Change(DiskChange::Sync { .. }) => kind == 2,

@@ -15,7 +15,7 @@ use super::load::Ports;
 use crate::http::{HttpResponse, get};
 use crate::process::{Role, until};
 
-/// Starts `dev` on the disk of a cut, and judges it.
+/// Starts `dev` on the disk of a cut, and checks it.
 pub(super) fn judge(bed: &Bed, folder: &Path, history: &History, context: &str) {
     bed.sink.listen(None);
     println!("{context}");
@@ -23,7 +23,7 @@ pub(super) fn judge(bed: &Bed, folder: &Path, history: &History, context: &str) 
     judge_running(bed, &dev, history, context);
 }
 
-/// Judges a process that was just started.
+/// Checks a process that was just started.
 pub(super) fn judge_running(bed: &Bed, dev: &Role, history: &History, context: &str) {
     let ports = Ports::of(dev);
     until("the process is ready", || {
@@ -40,7 +40,7 @@ pub(super) fn judge_running(bed: &Bed, dev: &Role, history: &History, context: &
 
 fn judge_order(bed: &Bed, ports: Ports, order: &str, history: &History, context: &str) {
     let replied = || history.replied.iter().filter(|(command, _)| command.order() == order);
-    // What the buyer was answered was stored; it reaches the list after the start at the latest.
+    // An acknowledged command was stored; it reaches the list after the start at the latest.
     let last_missing = LastMissing::default();
     until(
         &format!("order {order} is open, and has what its buyer was answered: {context}"),

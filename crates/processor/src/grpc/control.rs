@@ -138,7 +138,7 @@ impl OrderControlService for Grpc {
             .await;
         match located {
             Ok(located) => Ok(Response::new(located)),
-            // A damaged order is held here all the same; requests about it are refused here.
+            // A damaged order still has its owner here, which refuses the requests about it.
             Err(refusal) if refusal.reason == Reason::RecordsDamaged => {
                 let (found, processor) = (true, self.name.clone());
                 let damaged = v1::LocateOrderResponse::default();

@@ -109,14 +109,14 @@ pub(super) struct ServedSession {
 enum DrainProgress {
     /// The server is running.
     Running,
-    /// No new messages are taken, and the work under way is finished.
+    /// No new messages are accepted, and the work under way is finished.
     Draining,
     /// The drain message was sent to the seller.
     MessageSent,
 }
 
 impl ServedSession {
-    /// Takes one message of the seller; one about an order of another processor is routed there.
+    /// Handles one message of the seller; one about an order of another processor is routed there.
     fn receive(&mut self, message: v1::SellerMessage) -> Option<v1::SellerResult> {
         let named = message.kind.as_ref().and_then(|kind| commands::order_of(&self.tenant, kind));
         let key = named.filter(|key| !self.grpc.orders.is_here(key, None));
@@ -200,7 +200,7 @@ impl ServedSession {
         if let Some(was_seen) = self.followed_orders.mark_seen(key) {
             return Ok(was_seen);
         }
-        // The last events of an order are acknowledged after its stream.
+        // The last events of an order are acknowledged after its stream has ended.
         if self.grpc.orders.is_invited(key, &self.seller) {
             return Ok(false);
         }

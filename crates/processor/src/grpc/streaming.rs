@@ -28,7 +28,7 @@ impl OrderStreamingService for Grpc {
         let after = Seq(request.after_seq);
         let tracker = (!request.observer).then_some(Epoch(request.epoch));
         let cursor_at = (request.after_at_ms != 0).then_some(Timestamp(request.after_at_ms));
-        // A tracker opens the incarnation that it means; an observer finds it or is refused.
+        // A tracker opens the incarnation that it names; an observer finds it or is refused.
         let mut named = parse_incarnation(request.incarnation.clone()).map_err(status)?;
         if tracker.is_some() {
             let join = join(key.clone(), request).map_err(status)?;

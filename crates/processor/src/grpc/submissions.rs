@@ -47,8 +47,8 @@ impl OrderNonStreamingService for Grpc {
         let mut index: u64 = 0;
         let mut sequencer = SubmissionSequencer::default();
         loop {
-            // Cancel-safe: a message is taken as a whole, and a result stays in the queue. What has
-            // arrived goes to the disk while the caller is idle.
+            // Cancel-safe: a message is received as a whole, and a result stays in the queue.
+            // Submissions that have arrived go to the disk while the caller is idle.
             tokio::select! {
                 submission = submissions.message(), if in_flight.len() < SUBMISSIONS_IN_FLIGHT => {
                     let Some(submission) = submission? else { break };
@@ -85,7 +85,7 @@ impl OrderNonStreamingService for Grpc {
 #[derive(Debug, Default)]
 struct SubmissionSequencer(BTreeMap<(String, String, String), oneshot::Receiver<()>>);
 
-/// A place behind another submission; it ends on drop.
+/// A submission's place in the sequence; the next one may proceed once it is dropped.
 struct SubmissionTicket {
     before: Option<oneshot::Receiver<()>>,
     /// Wakes the next one when it is dropped.
@@ -93,8 +93,8 @@ struct SubmissionTicket {
 }
 
 impl SubmissionSequencer {
-    /// Queues a submission and returns its place; `None` where the owner assigns the id, so that no
-    /// later version can follow.
+    /// Queues a submission and returns its ticket; `None` where the owner assigns the id, so that
+    /// no later version can follow.
     fn issue(&mut self, submission: &v1::ProposalSubmission) -> Option<SubmissionTicket> {
         let id = &submission.proposal.as_ref()?.proposal_id;
         if id.is_empty() {
@@ -111,7 +111,7 @@ impl SubmissionSequencer {
 }
 
 impl SubmissionTicket {
-    /// Waits for the submission before; returns the guard that ends this turn.
+    /// Waits for the previous submission; returns the guard that lets the next one proceed.
     async fn wait(self) -> oneshot::Sender<()> {
         if let Some(before) = self.before {
             // The previous submission sends nothing: its sender is dropped when it ends.
@@ -136,7 +136,7 @@ impl Grpc {
             incarnation: request.incarnation,
         };
         let target = OrderTarget::of(Some(order), request.idempotency_key, request.epoch)?;
-        // Old clients give no id. It is part of what is repeated: under a key it is the key.
+        // Old clients give no id. A repetition must have the same id: under a key it is the key.
         let by_key = || target.idempotency_key.as_ref().map(ToString::to_string);
         let fresh = || uuid::Uuid::now_v7().to_string();
         let id = optional(request.follow_up_id).or_else(by_key).unwrap_or_else(fresh);
@@ -184,7 +184,7 @@ impl Grpc {
 }
 
 /// Counts one result. Results are listed up to a limit, refused ones up to twice the limit; beyond
-/// that the summary is marked as cut.
+/// that the summary is marked as truncated.
 fn count_result(
     summary: &mut v1::SubmitProposalsSummary,
     (index, result): (u64, Result<Reply, Refusal>),

@@ -1,5 +1,5 @@
-//! One order's round: it reads the outbox and the new events, starts ready attempts, folds their
-//! results, and saves the outbox, until nothing is ready and nothing is under way.
+//! The delivery pass of one order: it reads the outbox and the new events, starts ready attempts,
+//! folds their results, and saves the outbox, until nothing is ready and nothing is under way.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,11 +23,11 @@ use super::{Notifications, PassWaker, store};
 use crate::limits::{NOTIFY_ATTEMPT_TIMEOUT, NOTIFY_PAGE_EVENTS, NOTIFY_SAVE_MS};
 use crate::orders::{IncarnationKey, OwnedOrders};
 
-/// Milliseconds until an order's round is retried after the disk refused a write, or the order a
-/// report.
+/// Milliseconds until an order's delivery pass is retried after the disk refused a write, or the
+/// order a report.
 const RETRY_MS: u64 = 1_000;
 
-/// The parts that a round works with.
+/// The parts that a delivery pass works with.
 pub(super) struct DeliveryPass {
     pub(super) notifications: Notifications,
     pub(super) orders: OwnedOrders,
@@ -41,13 +41,12 @@ struct DeliveryAttemptResult {
     permit: DeliveryPermit,
 }
 
-/// A round under way.
+/// A delivery pass under way.
 #[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 struct DeliveryPassState<'a> {
     pass: &'a DeliveryPass,
     incarnation_key: &'a IncarnationKey,
-    /// Empty while a closure over the order holds the outbox; if that closure fails, the round
-    /// ends.
+    /// Empty while a closure over the order holds the outbox; if that closure fails, the pass ends.
     outbox: Outbox,
     /// The events that waiting notifications are about.
     events: BTreeMap<Seq, Arc<Event>>,
@@ -61,7 +60,7 @@ struct DeliveryPassState<'a> {
 }
 
 impl DeliveryPass {
-    /// Runs the round to its end; returns the time at which the order is due again.
+    /// Runs the pass to its end; returns the time at which the order is due again.
     pub(super) async fn run(
         self,
         incarnation_key: &IncarnationKey,
@@ -90,7 +89,7 @@ impl DeliveryPass {
         permit: OwnedSemaphorePermit,
         shutdown: &CancellationToken,
     ) -> Result<Option<Timestamp>, Refusal> {
-        // What is sent could not be recorded, and would be sent again and again.
+        // A notification could not be recorded as sent, and would be sent again and again.
         if self.orders.is_read_only() {
             return Ok(None);
         }
@@ -110,7 +109,7 @@ impl DeliveryPass {
             saved_at: Instant::now(),
         };
         let result = state.run(permit, shutdown).await;
-        // What is under way is tried again under the same id.
+        // Attempts that were under way are made again under the same ids.
         state.attempts.shutdown().await;
         result
     }
@@ -139,8 +138,8 @@ impl DeliveryPassState<'_> {
             }
             let wait = self.next_at.map_or(NOTIFY_SAVE_MS, |at| at.ms_since(self.now()));
             let wait = Duration::from_millis(wait.clamp(1, NOTIFY_SAVE_MS));
-            // Cancel-safe: a joined attempt is taken in before anything else is awaited; the other
-            // branches only wake. Nothing new is begun once the server stops.
+            // Cancel-safe: a finished attempt is processed before anything else is awaited; the
+            // other branches only wake. Nothing new is begun once the server stops.
             tokio::select! {
                 Some(ended) = self.attempts.join_next() => {
                     if let Ok(attempt) = ended {
@@ -358,7 +357,7 @@ impl DeliveryPassState<'_> {
         }
     }
 
-    /// Takes in the result of an attempt.
+    /// Processes the result of an attempt.
     async fn finish_attempt(
         &mut self,
         attempt: DeliveryAttemptResult,
@@ -410,8 +409,8 @@ impl DeliveryPassState<'_> {
         .await
     }
 
-    /// Reports the results of its invitations to the order; returns the reports that it took. The
-    /// others are sent again in the next round.
+    /// Reports the results of its invitations to the order; returns the reports that the order
+    /// accepted. The others are sent again in the next pass.
     async fn report(&mut self, reports: Vec<InvitationReport>) -> Vec<u64> {
         let (orders, (key, incarnation)) = (&self.pass.orders, self.incarnation_key);
         let known = join_all(reports.into_iter().map(|report| async move {
@@ -457,9 +456,9 @@ impl DeliveryPassState<'_> {
         Ok(())
     }
 
-    /// Writes the outbox, and retries while the disk takes nothing: a notification that was sent
+    /// Writes the outbox, and retries while the disk accepts nothing: a notification that was sent
     /// would otherwise be sent once more. Nothing new is sent meanwhile; at most as many orders as
-    /// have a round at one time are delayed in this way.
+    /// have a delivery pass at one time are delayed in this way.
     async fn save_outbox(&self, shutdown: &CancellationToken) -> Result<(), Refusal> {
         let orders = &self.pass.orders;
         loop {

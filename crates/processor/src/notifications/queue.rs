@@ -27,7 +27,7 @@ struct OutboxQueueState {
     /// Orders with a later attempt, and its time.
     later: BTreeMap<IncarnationKey, Timestamp>,
     by_time: BTreeSet<(Timestamp, IncarnationKey)>,
-    /// Orders with a running round.
+    /// Orders with a running delivery pass.
     active: BTreeMap<IncarnationKey, PassWaker>,
     /// Requests to send given-up notifications again, by order.
     replays: BTreeMap<IncarnationKey, Vec<ReplayRequest>>,
@@ -37,7 +37,8 @@ struct OutboxQueueState {
     oldest: BTreeSet<(Timestamp, IncarnationKey)>,
     pending: usize,
     dead: usize,
-    /// The order of the last round, so that all get their turn.
+    /// The order of the last pass; the search for the next one begins after it, so that none is
+    /// starved.
     last: Option<IncarnationKey>,
 }
 
@@ -67,7 +68,7 @@ impl OutboxQueueState {
 }
 
 impl OutboxQueue {
-    /// Queues an order with new events, or wakes its running round.
+    /// Queues an order with new events, or wakes its running delivery pass.
     pub(super) fn wake(&self, key: &IncarnationKey) {
         {
             let mut state = self.state.lock();
@@ -80,7 +81,7 @@ impl OutboxQueue {
         self.changed.notify_one();
     }
 
-    /// Takes the next order for a round; it is active until [`OutboxQueue::finish`].
+    /// Takes the next order for a delivery pass; it is active until [`OutboxQueue::finish`].
     pub(super) fn next(&self, now: Timestamp) -> Option<(IncarnationKey, PassWaker)> {
         let mut state = self.state.lock();
         let key = match state.next_due(now) {
@@ -94,12 +95,12 @@ impl OutboxQueue {
         Some((key, waker))
     }
 
-    /// Ends a round; the order is due again at this time, if there is one.
+    /// Ends a delivery pass; the order is due again at this time, if there is one.
     pub(super) fn finish(&self, key: &IncarnationKey, again_at: Option<Timestamp>) {
         {
             let mut state = self.state.lock();
             let waker = state.active.remove(key);
-            // A wake that came while the round was ending must not be lost: its permit is still
+            // A wake that came while the pass was ending must not be lost: its permit is still
             // there.
             let was_woken = waker.is_some_and(|wakes| has_permit(&wakes));
             if was_woken {
@@ -128,7 +129,7 @@ impl OutboxQueue {
         self.changed.notified().await;
     }
 
-    /// Requests that a given-up notification is sent again in the order's next round.
+    /// Requests that a given-up notification is sent again in the order's next delivery pass.
     pub(super) fn replay(
         &self,
         key: &IncarnationKey,
@@ -203,12 +204,12 @@ pub(super) enum ReplayOutcome {
 impl ReplayRequest {
     pub(super) fn reply(self, outcome: ReplayOutcome) {
         if self.sender.send(outcome).is_err() {
-            tracing::debug!("who asked for a replay went away");
+            tracing::debug!("the caller of a replay has disconnected");
         }
     }
 }
 
-/// Reports whether a wake is pending that no round has received.
+/// Reports whether a wake is pending that no delivery pass has received.
 fn has_permit(wakes: &Notify) -> bool {
     use futures_util::FutureExt as _;
     wakes.notified().now_or_never().is_some()

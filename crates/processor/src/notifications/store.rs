@@ -1,7 +1,7 @@
 //! The form of an outbox in the journal: snapshots, each of which replaces the ones before it.
 //! Lists only grow, so there are two for each incarnation of an order: when one holds its limit of
-//! snapshots, the next snapshot begins the other, and then the full one is removed. The highest
-//! revision counts.
+//! snapshots, the next snapshot begins the other, and then the full one is removed. The snapshot
+//! with the highest revision is the current one.
 
 use bytes::Bytes;
 use orderstream_core::outbox::OutboxSnapshot;
@@ -27,14 +27,14 @@ impl Half {
     }
 }
 
-/// The place of an order's newest snapshot, and its summary.
+/// The location of an order's newest snapshot, and its summary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct OutboxLocation {
     /// The list that holds it.
     pub(crate) half: Half,
     /// The last record of that list; 0 where there is none.
     pub(crate) record: u64,
-    /// The snapshot's number; the highest one counts.
+    /// The snapshot's revision; the highest one is current.
     pub(crate) revision: u64,
     /// The snapshot's summary.
     pub(crate) summary: OutboxSummary,

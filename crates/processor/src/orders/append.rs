@@ -25,11 +25,11 @@ struct PendingAppend {
 
 /// The caller of a command, and what it holds until its reply.
 pub(super) struct CommandCaller {
-    /// Its place among the commands that wait for the disk.
+    /// Its permit among the commands that wait for the disk.
     pub(super) permit: InFlightPermit,
     /// The channel for its reply.
     pub(super) sender: oneshot::Sender<Result<Reply, Refusal>>,
-    /// The places that are reserved for the order that it opens.
+    /// The seller capacity that is reserved for the order that it opens.
     pub(super) reservation: Option<Reservation>,
 }
 
@@ -84,7 +84,7 @@ impl OwnedOrders {
             Err(error) => {
                 // The callback was dropped, and with it the sender: the caller is refused with
                 // STORAGE_UNAVAILABLE.
-                tracing::warn!(order = %incarnation_key.0, %error, "the journal takes no records");
+                tracing::warn!(order = %incarnation_key.0, %error, "the journal refuses records");
                 shard.suspect(incarnation_key);
             }
         }

@@ -1,8 +1,7 @@
-//! The number of open orders in which each seller takes part. A place is reserved when an order's
+//! The number of open orders in which each seller takes part. Capacity is reserved when an order's
 //! sellers are chosen, before the order is stored, so that orders that open at the same instant do
-//! not share it; an order takes its places when its opening is on disk, and gives them back at its
-//! end. The counts include the orders of this processor only; those at other processors come with
-//! the sellers.
+//! not share it; the order counts when its opening is on disk, and no longer at its end. The counts
+//! include the orders of this processor only; those at other processors come with the sellers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,7 +16,7 @@ pub(super) struct Capacity {
     counts: Mutex<OpenOrderCounts>,
 }
 
-/// Places at the sellers that were chosen for an order that is opening; given back on drop.
+/// Capacity at the sellers that were chosen for an order that is opening; released on drop.
 #[derive(Debug)]
 pub(super) struct Reservation {
     capacity: Arc<Capacity>,
@@ -69,7 +68,7 @@ impl OpenOrderCounts {
 }
 
 impl Capacity {
-    /// Chooses sellers of a tenant, and reserves a place with each chosen one.
+    /// Chooses sellers of a tenant, and reserves capacity at each chosen one.
     pub(super) fn reserve(
         self: &Arc<Self>,
         tenant: &Tenant,
@@ -86,7 +85,7 @@ impl Capacity {
         (choices, Reservation { capacity, tenant: tenant.clone(), sellers })
     }
 
-    /// Takes the places of an order whose opening is on disk.
+    /// Counts an order whose opening is on disk.
     pub(super) fn open(&self, order: &Order, reservation: Option<Reservation>) {
         let mut counts = self.counts.lock();
         if let Some(mut reservation) = reservation {
@@ -97,7 +96,7 @@ impl Capacity {
         }
     }
 
-    /// Gives back the places of an order that has ended.
+    /// Stops counting an order that has ended.
     pub(super) fn end(&self, order: &Order) {
         let mut counts = self.counts.lock();
         for invitation in &order.invitations {

@@ -20,7 +20,7 @@ pub(super) struct IncarnationEntry {
     pub(super) tail: Arc<Tail>,
     /// The part of the list that is on disk.
     pub(super) on_disk: OnDisk,
-    /// The number of grants on disk or on their way there.
+    /// The number of grants that are on disk or being written.
     pub(super) grants: u64,
     /// The highest epoch whose grant is on disk.
     pub(super) granted: Epoch,
@@ -29,7 +29,7 @@ pub(super) struct IncarnationEntry {
     /// Set after a failed append, when the book may be ahead of the disk, or after damage was
     /// found: the order is read again before its next command.
     pub(super) suspect: bool,
-    /// The place of its outbox in the journal.
+    /// The location of its outbox in the journal.
     pub(super) outbox: OutboxLocation,
     /// True if the order may need notifications; absent until that is decided.
     pub(super) needs_notifications: Option<bool>,
@@ -44,7 +44,7 @@ pub(super) struct IncarnationEntry {
     was_opened_at: Option<Timestamp>,
     /// The deadline under which the order is in its shard's index.
     pub(super) deadline: Option<Timestamp>,
-    /// Its place among the open orders; absent unless it counts as one.
+    /// Its position among the open orders; absent unless it counts as one.
     pub(super) place: Option<u64>,
     waiters: Vec<Waiter>,
 }
@@ -142,9 +142,9 @@ impl IncarnationEntry {
     }
 }
 
-/// Replies to a caller; one that is gone repeats its request under the same key.
+/// Replies to a caller; one that has disconnected repeats its request under the same key.
 pub(super) fn reply<T>(sender: oneshot::Sender<T>, value: T) {
     if sender.send(value).is_err() {
-        tracing::debug!("the caller went away before its answer");
+        tracing::debug!("the caller disconnected before its reply");
     }
 }

@@ -1,4 +1,4 @@
-//! Expires orders at their deadlines, removes those that were kept for long enough, and repairs the
+//! Expires orders at their deadlines, removes those whose retention is over, and repairs the
 //! effects of a failed disk. One round peeks at each shard; nothing scans all orders.
 
 use std::time::Duration;
@@ -24,7 +24,7 @@ const fn has_more(due: usize, stored: usize) -> bool {
 impl OwnedOrders {
     /// Runs rounds until shutdown.
     pub async fn expire(&self, shutdown: CancellationToken) {
-        // One of each at most: they wait for the disk, and no expiry waits for that.
+        // One of each at most: they wait for the disk, and no expiry waits for them.
         let (mut removing, mut rereading) = (JoinSet::new(), JoinSet::new());
         while !shutdown.is_cancelled() {
             let now = self.inner.parts.clock.now();
@@ -63,7 +63,7 @@ impl OwnedOrders {
                 () = shutdown.cancelled() => {}
             }
         }
-        // A removal that was not done is found again at the next start.
+        // An unfinished removal is found again at the next start.
         removing.shutdown().await;
         rereading.shutdown().await;
     }
@@ -93,7 +93,7 @@ impl OwnedOrders {
         (due, next)
     }
 
-    /// Lets an order expire; returns false if that cannot be stored now.
+    /// Expires an order; returns false if that cannot be stored now.
     async fn tick(&self, key: OrderKey) -> bool {
         let ticked = self.execute(&key, Command::bare(CommandKind::Tick)).await;
         if let Err(refusal) = &ticked {

@@ -38,7 +38,7 @@ pub struct FormerEntry {
     pub(super) damaged: Option<String>,
     /// The time at which they were first found damaged; absent while they are not.
     pub(super) damaged_since: Option<Timestamp>,
-    /// The place of its outbox in the journal.
+    /// The location of its outbox in the journal.
     pub(super) outbox: OutboxLocation,
 }
 
@@ -48,7 +48,8 @@ impl FormerEntry {
         self.on_disk.seq()
     }
 
-    /// Returns the fault of what was read again of it, if it has one. One without records was removed.
+    /// Returns the fault of the records that were read again, if they have one. Where none are
+    /// left, the incarnation was removed.
     pub(super) fn fault_of(&self, fresh: IncarnationEntry) -> Option<String> {
         let (found, known) = (fresh.on_disk.seq(), self.on_disk.seq());
         let is_short = found < known && found > Seq(0);
@@ -102,7 +103,7 @@ impl Shard {
         let since = before.damaged_since.unwrap_or(now);
         let is_doubtful = std::mem::take(&mut before.suspect);
         let mut former = FormerEntry::from(before);
-        // It is judged in its new place.
+        // Its damage is decided among the former incarnations.
         if is_doubtful {
             former.damaged_since = Some(since);
             self.suspects.remove(key);
@@ -199,7 +200,7 @@ impl OwnedOrders {
         if entry.damaged.is_none() && entry.on_disk == former.on_disk {
             return Ok(entry);
         }
-        // One without a fault was removed under the reading: it had been kept for as long as was asked.
+        // Without a fault it was removed during the read, because its retention was over.
         let cause = former.fault_of(entry).ok_or_else(|| not_found(key))?;
         Err(self.refuse_damaged(
             ListKind::Events,

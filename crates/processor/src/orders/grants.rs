@@ -41,7 +41,8 @@ impl OwnedOrders {
             if epoch <= entry.granted {
                 return Ok(());
             }
-            // A read-only journal takes no commands, so a fenced requestor cannot do harm with one.
+            // A read-only journal accepts no commands, so a fenced requestor cannot do harm with
+            // one.
             if self.inner.parts.journal.read_only().is_some() {
                 entry.granted = epoch;
                 return Ok(());
@@ -75,8 +76,8 @@ impl OwnedOrders {
         Some(self.grant_append(entry, epoch, None))
     }
 
-    /// Makes a grant for the journal. The caller counts it as in flight once the journal has taken
-    /// it.
+    /// Makes a grant for the journal. The caller counts it as in flight once the journal has
+    /// accepted it.
     fn grant_append(
         &self,
         entry: &IncarnationEntry,
@@ -99,7 +100,7 @@ impl OwnedOrders {
     /// Grants the epoch of a newer lead's command: from then on, commands and streams with a lower
     /// epoch are refused. A command on another incarnation grants nothing on this one.
     pub(super) async fn fence(&self, key: &OrderKey, command: &Command) -> Result<(), Refusal> {
-        // An opening brings its grant along.
+        // An opening has its own grant.
         let Some(epoch) = command.epoch.filter(|_| !matches!(command.kind, CommandKind::Open(_)))
         else {
             return Ok(());

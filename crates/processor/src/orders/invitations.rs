@@ -1,6 +1,6 @@
 //! The open orders to which each seller is invited, and its sessions that wait for more. The index
 //! changes when an order opens and when it ends; no event in between costs anything here. Each
-//! order has one place, a number that only grows, so a session needs one number too.
+//! order has one position, a number that only grows, so that a session's cursor is one number.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -37,7 +37,8 @@ struct InvitationIndexEntry {
 }
 
 impl InvitationIndex {
-    /// Gives an order that opened a place; returns the wakers of the invited sellers' sessions.
+    /// Assigns a position to an order that opened; returns the wakers of the invited sellers'
+    /// sessions.
     pub(super) fn open(&self, order: &Order) -> (u64, Vec<Waker>) {
         let mut guard = self.state.lock();
         let state = &mut *guard;
@@ -84,7 +85,7 @@ impl InvitationIndex {
         self.state.lock().change(name, |seller| drop(seller.sessions.remove(&id)));
     }
 
-    /// Returns the order at the next place after this one; where there is none, the waker is
+    /// Returns the order at the next position after this one; where there is none, the waker is
     /// stored.
     fn next(
         &self,

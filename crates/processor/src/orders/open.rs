@@ -71,8 +71,8 @@ impl OwnedOrders {
         let sellers = self.inner.parts.directory.sellers(&tenant);
         let directory = &self.inner.parts.directory;
         self.inner.capacity.reserve(&tenant, |counts| {
-            // The count is exact for this processor and a little late for the others. A place that
-            // became free counts as taken until then, so that no seller is invited beyond its
+            // The count is exact for this processor and a little late for the others. Capacity that
+            // was released counts as used until then, so that no seller is invited beyond its
             // capacity.
             let busy =
                 |id: &SellerId| counts.of(&tenant, id).max(directory.open_orders(&tenant, id));
@@ -99,9 +99,9 @@ impl OwnedOrders {
     }
 
     /// Checks that the event of this number is the one that a tracker has. It differs when the list
-    /// was set back, as by restoring an old copy of the disk, and continued differently: the
-    /// tracker would show events that the list does not hold. The times of a list never run back,
-    /// so two events of one number that happened at different moments have different times.
+    /// was reset, as by restoring an old copy of the disk, and continued differently: the tracker
+    /// would show events that the list does not hold. The times of a list never run back, so two
+    /// events of one number that happened at different moments have different times.
     ///
     /// # Errors
     /// Another event, or a disk that cannot be read. A number beyond the list is left to

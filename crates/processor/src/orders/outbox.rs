@@ -16,7 +16,8 @@ use crate::limits::NOTIFY_SNAPSHOTS_MAX;
 use crate::metrics::Metrics;
 use crate::notifications::{Notifications, OutboxHealth, store};
 
-/// The list that holds the time from which events are notified. No order's list has this name.
+/// The list that holds the time since which events cause notifications. No order's list has this
+/// name.
 const SINCE_LIST: &[u8] = b"notify";
 
 impl OwnedOrders {
@@ -57,25 +58,25 @@ impl OwnedOrders {
         Ok(notifications)
     }
 
-    /// Disables notifications while this process runs. Events of that time are not notified later
-    /// either. Blocks on the disk.
+    /// Disables notifications while this process runs. Events of that time cause none later either.
+    /// Blocks on the disk.
     ///
     /// # Errors
     /// The journal cannot be written.
     pub(crate) fn disable_notifications(&self) -> Result<(), ReplayError> {
         match self.inner.parts.journal.remove(SINCE_LIST) {
-            // A damaged list has no effect now; if it becomes readable again, too many events are
-            // notified.
+            // A damaged list has no effect now; if it becomes readable again, too many events cause
+            // notifications.
             Err(ReadError::Damaged { reason, .. }) => {
-                tracing::error!(reason, "the start of notifications is damaged");
+                tracing::error!(reason, "the record of when notifications were enabled is damaged");
                 Ok(())
             }
             removed => Ok(removed?),
         }
     }
 
-    /// Reports whether the journal takes no records, so that notifications cannot be sent only
-    /// once.
+    /// Reports whether the journal accepts no records, so that a notification could be sent more
+    /// than once.
     pub(crate) fn is_read_only(&self) -> bool {
         self.inner.parts.journal.read_only().is_some()
     }
@@ -165,7 +166,7 @@ impl OwnedOrders {
         Ok((incarnation_key.1, snapshot))
     }
 
-    /// Writes a snapshot. Only the one round of an order calls it.
+    /// Writes a snapshot. Only the order's one delivery pass calls it.
     pub(crate) async fn save_outbox(
         &self,
         incarnation_key: &IncarnationKey,
@@ -207,7 +208,7 @@ impl OwnedOrders {
         Ok(())
     }
 
-    /// Reads the place of an outbox from disk, after a failed append, or after it was found
+    /// Reads the location of an outbox from disk, after a failed append, or after it was found
     /// damaged.
     async fn read_location(
         &self,
@@ -251,7 +252,7 @@ impl OwnedOrders {
 }
 
 impl Shard {
-    /// Returns the place of an incarnation's outbox, for the newest and for former ones.
+    /// Returns the location of an incarnation's outbox, for the newest and for former ones.
     pub(super) fn outbox_of(
         &mut self,
         (key, incarnation): &IncarnationKey,
@@ -283,7 +284,7 @@ pub(super) fn wake(orders: &OwnedOrders, entry: &mut IncarnationEntry) {
 }
 
 /// Reports whether an order may need notifications; decided once, when the sellers are chosen.
-/// Before the sellers are known it cannot be decided: the order is checked then.
+/// While the sellers are not known, it may.
 fn needs_notifications(
     orders: &OwnedOrders,
     notifications: &Notifications,
@@ -299,7 +300,7 @@ fn needs_notifications(
     needs
 }
 
-/// Returns the time from which events are notified, as stored; without a stored time, stores `now`.
+/// Returns the stored time since which events cause notifications; without one, stores `now`.
 fn since(journal: &dyn Journal, now: Timestamp) -> Result<Timestamp, ReplayError> {
     let read = match journal.read(SINCE_LIST, 0, 1) {
         Err(ReadError::Damaged { reason, .. }) => {
@@ -321,7 +322,7 @@ fn since(journal: &dyn Journal, now: Timestamp) -> Result<Timestamp, ReplayError
         done: Box::new(move |outcome| {
             // The receiver waits below.
             if sender.send(outcome.is_ok()).is_err() {
-                tracing::debug!("nobody waits for the begin of notifications");
+                tracing::debug!("nobody waits for notifications to be enabled");
             }
         }),
     };

@@ -1,4 +1,4 @@
-//! Commands where the journal is read only: one that was done before gets its reply, and nothing
+//! Commands while the journal is read only: one that was done before gets its reply, and nothing
 //! new is done.
 
 use orderstream_core::book::Context;
@@ -38,7 +38,7 @@ impl OwnedOrders {
         if is_other && entry.ended_at().is_some() {
             return Err(refused(reason));
         }
-        // A clone is stepped, so that the book stays at what is on disk.
+        // A clone is stepped, so that the book stays at the state on disk.
         let output = entry.book.clone().step(context, command);
         if !output.events.is_empty() {
             return Err(refused(reason));
@@ -48,7 +48,7 @@ impl OwnedOrders {
         Ok(SubmitOutcome::Pending(receiver))
     }
 
-    /// Returns the refusal while the journal takes no records: for now, or until an operator has
+    /// Returns the refusal while the journal accepts no records: for now, or until an operator has
     /// repaired it.
     pub(super) fn unavailable(&self) -> Refusal {
         let read_only = self.inner.parts.journal.read_only();

@@ -5,8 +5,8 @@
 //!   read ──▶ records
 //!     ├────▶ the disk fails ──▶ STORAGE_UNAVAILABLE
 //!     └────▶ damaged ─────────▶ STORAGE_UNAVAILABLE, and the list is read again:
-//!              events, grants    still damaged after DAMAGED_MS_MIN ──▶ RECORDS_DAMAGED (reload.rs)
-//!              outbox            still damaged after DAMAGED_MS_MIN ──▶ nobody is notified
+//!              events, grants   still damaged after DAMAGED_MS_MIN ──▶ RECORDS_DAMAGED (reload.rs)
+//!              outbox           still damaged after DAMAGED_MS_MIN ──▶ nobody is notified
 //! ```
 
 use std::sync::Arc;
@@ -109,7 +109,7 @@ impl OwnedOrders {
         match location.health {
             OutboxHealth::Whole => {
                 location.health = OutboxHealth::Doubtful { since: now };
-                // Its next round reads it again.
+                // Its next delivery pass reads it again.
                 if let Some(notifications) = self.notifications() {
                     notifications.wake(incarnation_key);
                 }
@@ -129,8 +129,7 @@ impl OwnedOrders {
 
 impl Shard {
     /// Marks an incarnation with damaged records to be read again, or returns the cause for which
-    /// it is refused already. Appends on their way to the disk are finished, and their callers get
-    /// a reply.
+    /// it is refused already. Appends in flight are finished, and their callers get a reply.
     fn mark_doubtful(
         &mut self,
         incarnation_key: &IncarnationKey,

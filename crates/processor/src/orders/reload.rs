@@ -2,7 +2,7 @@
 //! with records that were found damaged.
 //!
 //! ```text
-//!   an append failed ──┐              ┌─▶ whole: what the disk holds counts
+//!   an append failed ──┐              ┌─▶ whole: the state on disk applies
 //!                      ├─▶ read again ┼─▶ damaged for less than DAMAGED_MS_MIN: read once more
 //!   damage was found ──┘              └─▶ damaged for as long: refused from now on, and reported
 //! ```
@@ -52,7 +52,7 @@ impl OwnedOrders {
         read.ok().and_then(Result::ok).ok_or_else(unreadable)
     }
 
-    /// Takes in an order that was read again; false where it is to be read once more.
+    /// Adopts an order that was read again; returns false where it must be read once more.
     fn adopt_reread(&self, incarnation_key: &IncarnationKey, mut fresh: IncarnationEntry) -> bool {
         let (key, now) = (&incarnation_key.0, self.now());
         let mut guard = self.shard(key).lock();
@@ -93,7 +93,7 @@ impl OwnedOrders {
     ) -> Vec<std::task::Waker> {
         let Some(entry) = shard.orders.get_mut(&incarnation_key.0) else { return Vec::new() };
         entry.book = fresh.book;
-        // A read-only journal takes no grant: the last one is known in memory only.
+        // A read-only journal accepts no grant: the last one is known in memory only.
         entry.book.replay_grant(entry.granted);
         entry.granted = entry.granted.max(fresh.granted);
         entry.grants = fresh.grants;
@@ -106,8 +106,8 @@ impl OwnedOrders {
         outbox::wake(self, entry);
         index_deadline(&mut shard.deadlines, entry);
         if entry.is_empty() {
-            // Its opening was refused, and there is no such order. It may have reached the disk all the
-            // same, which a store that is opened again after this shows.
+            // Its opening was refused, so there is no such order. Its records may have reached the
+            // disk nevertheless, where the next start of the store would find them.
             shard.orders.remove(&incarnation_key.0);
             self.inner.count.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
             shard.removals.insert(incarnation_key.clone());
@@ -116,8 +116,8 @@ impl OwnedOrders {
         wakers
     }
 
-    /// Refuses an order from now on, like one that is found damaged at the start: it holds no
-    /// places, it has no end, so that it is never removed, and its followers receive the refusal.
+    /// Refuses an order from now on, like one that is found damaged at the start: it uses no seller
+    /// capacity, it has no end, so that it is never removed, and its followers receive the refusal.
     fn refuse(
         &self,
         shard: &mut Shard,
@@ -150,7 +150,7 @@ impl OwnedOrders {
         for incarnation_key in incarnation_keys {
             match self.reread(&incarnation_key).await {
                 Ok(fresh) => self.judge_former(&incarnation_key, fresh),
-                // The others have their turn; its next reader has it read again.
+                // The others are read next; a later read of this one marks it again.
                 Err(_) => {
                     self.shard(&incarnation_key.0).lock().doubtful.remove(&incarnation_key);
                 }

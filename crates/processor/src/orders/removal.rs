@@ -7,8 +7,8 @@
 //! ```
 //!
 //! The removals are derived from the disk alone, so that a restart finds them again: a list of
-//! events whose end is old enough, or lists without one. The list of events goes first, so that a
-//! crash leaves lists without one.
+//! events whose end is old enough, or lists without one. The list of events is removed first, so
+//! that a crash leaves lists without one.
 
 use orderstream_core::{Incarnation, OrderKey, Timestamp};
 
@@ -74,7 +74,7 @@ enum EvictionOutcome {
 }
 
 impl OwnedOrders {
-    /// Takes incarnations that were kept for long enough out of memory, a limited number at a time;
+    /// Takes incarnations whose retention is over out of memory, a limited number at a time;
     /// reports whether there is anything to remove from the disk.
     pub(super) fn evict_ended(&self, now: Timestamp) -> bool {
         if self.is_read_only() {
@@ -107,7 +107,7 @@ impl OwnedOrders {
                     let incarnation_key = (key.clone(), incarnation.clone());
                     notifications.record_summary(&incarnation_key, OutboxSummary::default());
                 }
-                tracing::info!(order = %key, %incarnation, "was kept for long enough; is removed");
+                tracing::info!(order = %key, %incarnation, "retention is over; removing the order");
                 shard.removals.insert((key, incarnation));
                 waiting += 1;
             }
@@ -122,7 +122,7 @@ impl OwnedOrders {
         let mut failed = 0;
         for incarnation_key in self.pending_removals() {
             if self.is_in_use(&incarnation_key) {
-                tracing::error!(order = %incarnation_key.0, "an order that is held was to be removed; it stays");
+                tracing::error!(order = %incarnation_key.0, "an order in use is not removed");
                 self.finish_removal(&incarnation_key);
                 continue;
             }
@@ -134,7 +134,7 @@ impl OwnedOrders {
                 self.finish_removal(&incarnation_key);
                 continue;
             }
-            tracing::debug!(order = %incarnation_key.0, "its lists could not be removed yet");
+            tracing::debug!(order = %incarnation_key.0, "lists could not be removed yet");
             failed += 1;
             if failed >= REMOVALS_FAILED_MAX {
                 *self.inner.last_failed_removal.lock() = Some(incarnation_key);
@@ -144,8 +144,8 @@ impl OwnedOrders {
         *self.inner.last_failed_removal.lock() = None;
     }
 
-    /// Returns the due removals in order, starting behind the one that failed last, so that all get
-    /// their turn.
+    /// Returns the due removals in order, starting behind the one that failed last, so that it does
+    /// not block the others.
     fn pending_removals(&self) -> Vec<IncarnationKey> {
         let all = |shard: &parking_lot::Mutex<Shard>| {
             shard.lock().removals.iter().cloned().collect::<Vec<_>>()

@@ -29,7 +29,7 @@ pub enum ReplayError {
     /// It cannot be read.
     #[error("cannot read the journal: {0}")]
     Unreadable(#[from] ReadError),
-    /// It takes no records.
+    /// It accepts no records.
     #[error("cannot write the journal; is its disk full?")]
     NotWritten,
 }
@@ -85,7 +85,7 @@ impl OwnedOrders {
         Ok(orders)
     }
 
-    /// Takes in all incarnations of an order id that were read from disk: the newest into the map,
+    /// Adopts all incarnations of an order id that were read from disk: the newest into the map,
     /// the others as former ones. Lists without an opening are the remains of an interrupted
     /// opening or removal.
     fn adopt_all(&self, key: &OrderKey, entries: Vec<IncarnationEntry>) {
@@ -118,14 +118,14 @@ impl OwnedOrders {
             }
             None => tracing::warn!(
                 order = %key, %incarnation,
-                "an incarnation is kept that has no end, with a newer one beside it; it can only be read"
+                "an incarnation without an end has a newer one beside it; it can only be read"
             ),
         }
         shard.formers.entry(key.clone()).or_default().push(FormerEntry::from(entry));
         self.inner.formers.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Takes an order that was read from disk into the map.
+    /// Adds an order that was read from disk to the map.
     fn adopt(&self, key: &OrderKey, mut entry: IncarnationEntry) {
         let mut guard = self.shard(key).lock();
         let shard = &mut *guard;

@@ -1,5 +1,5 @@
 //! The state that the followers of one order share: the durable end of the list, the newest events,
-//! and the wakers. There is no queue per follower: each keeps one number and asks again.
+//! and the wakers. There is no queue per follower: each has one number and polls again.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -38,7 +38,7 @@ struct TailState {
     refusal: Option<Refusal>,
 }
 
-/// The outcome of asking for the event after a follower's cursor.
+/// The outcome of polling for the event after a follower's cursor.
 #[derive(Debug)]
 pub(super) enum TailPoll {
     /// The event that is due.

@@ -95,7 +95,7 @@ impl PeerRegistry {
         self.peers.get(url).map(|entry| &entry.peer).filter(|peer| !peer.rest_url.is_empty())
     }
 
-    /// Takes the file's current list: one URL a line, `#` begins a comment.
+    /// Applies the file's current list: one URL a line, `#` begins a comment.
     pub(super) fn set_listed(&mut self, text: &str, now: Instant) {
         for entry in self.peers.values_mut() {
             entry.is_listed = false;
@@ -111,7 +111,7 @@ impl PeerRegistry {
         });
     }
 
-    /// Returns the peers that were met lately, for one that is new.
+    /// Returns the peers that were met recently, for one that is new.
     pub(super) fn recently_reported(&self, now: Instant) -> Vec<PeerAddresses> {
         let addresses = |PeerEntry { peer, .. }: &PeerEntry| PeerAddresses {
             processor: peer.url.clone(),
@@ -121,7 +121,7 @@ impl PeerRegistry {
         self.peers.values().filter(|entry| entry.reported_lately(now)).map(addresses).collect()
     }
 
-    /// Takes the addresses that another peer reports. A peer that was met lately keeps its own.
+    /// Merges the addresses that another peer reports. A peer that was met recently keeps its own.
     pub(super) fn merge_reports(
         &mut self,
         others: impl IntoIterator<Item = PeerAddresses>,
@@ -143,7 +143,7 @@ impl PeerRegistry {
         listed.all(|entry| !entry.peer.rest_url.is_empty())
     }
 
-    /// Takes the addresses that a peer reports of itself.
+    /// Records the addresses that a peer reports of itself.
     pub(super) fn record_own_report(&mut self, met: PeerAddresses, now: Instant) {
         if let Some(entry) = self.peers.get_mut(&met.processor) {
             (entry.refreshed_at, entry.reported_at) = (now, Some(now));
@@ -151,7 +151,7 @@ impl PeerRegistry {
         }
     }
 
-    /// Takes the greeting of a processor that may be unknown.
+    /// Accepts the greeting of a processor that may be unknown.
     pub(super) fn accept_greeting(
         &mut self,
         addresses: PeerAddresses,

@@ -136,7 +136,7 @@ fn reasons(operation: &str) -> Vec<Reason> {
     responses((status = 200, description = "OpenAPI 3.1.", content_type = "application/json",
         body = Object)))]
 pub(super) async fn serve() -> Response {
-    /// The text is the same as long as the process runs.
+    /// The text does not change while the process runs.
     static TEXT: LazyLock<String> = LazyLock::new(|| problem::pretty_json(&document()));
     ([(CONTENT_TYPE, "application/json")], TEXT.as_str()).into_response()
 }

@@ -1,4 +1,4 @@
-//! Claims about the document: it matches the router, and its examples work.
+//! Tests of the document: it matches the router, and its examples work.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,7 +42,7 @@ async fn document_has_exactly_the_routes() {
     let mut served = BTreeSet::new();
     for (path, _) in routes() {
         for method in METHODS {
-            // Of an order that is not there: nothing waits, and nothing happens.
+            // For an order that does not exist: nothing waits, and nothing changes.
             let url = path.replace("{order_req_id}", "none").replace("{proposal_id}", "none");
             let (status, ..) = rig.ask(method.clone(), &url, "").await;
             if status != 405 {
@@ -93,7 +93,7 @@ async fn the_examples_of_the_document_work() {
     rig.orders().execute(&key, Command::bare(CommandKind::FollowUp(follow_up))).await.unwrap();
     let document = document_json();
     let operations = operations(&document);
-    // A life of a proposal: what comes later needs what came before.
+    // The life cycle of a proposal: each request needs the ones before it.
     let proposals = "/api/v1/proposals";
     let order = "/api/v1/orders/{order_req_id}";
     let steps = [
@@ -121,7 +121,7 @@ async fn the_examples_of_the_document_work() {
         assert!(status < 300, "{method} {url}: {status} {answer}");
         sent.insert((path, method.to_owned()));
     }
-    // It needs what was given up, which only a failing channel makes: see tests/notifications.rs.
+    // It needs a dead letter, which only a failing channel produces: see tests/notifications.rs.
     sent.insert(("/api/v1/dead-letters/{notification_id}/replay".to_owned(), "POST".to_owned()));
     let writes: BTreeSet<_> =
         operations.into_keys().filter(|(_, method)| method != "GET").collect();

@@ -1,4 +1,4 @@
-//! Properties of streams of events: wherever they are cut, and whatever is sent to resume them.
+//! Properties of event streams: they can be cut anywhere, and resumed with any value.
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -63,7 +63,7 @@ fn dispatched(bytes: &[u8]) -> Vec<String> {
     whole.split("\n\n").filter_map(id).collect()
 }
 
-/// Wherever they are cut; no event is repeated either.
+/// Streams are cut at any byte; no event is repeated either.
 #[test]
 fn cut_streams_resume_without_gap() {
     let runtime = Runtime::new().unwrap();
@@ -98,13 +98,13 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// Whatever bytes are sent; the refusal names the header.
+/// Any bytes are sent; the refusal names the header.
 #[test]
 fn last_event_ids_resume_or_are_refused() {
     let runtime = Runtime::new().unwrap();
     let rig = runtime.block_on(ended());
     let check = |bytes: Vec<u8>| {
-        // Others cannot be sent as a header at all.
+        // Other bytes cannot be sent in a header at all.
         let Ok(id) = HeaderValue::from_bytes(&bytes) else { return Ok(()) };
         let (status, body) = runtime.block_on(events(&rig, Some(&id), ""));
         let is_number = !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit);
@@ -129,7 +129,7 @@ fn last_event_ids_resume_or_are_refused() {
     runner().run(&bytes(), check).unwrap();
 }
 
-/// Whatever bytes are sent; the refusal names the parameter.
+/// Any bytes are sent; the refusal names the parameter.
 #[test]
 fn after_numbers_resume_or_are_refused() {
     let runtime = Runtime::new().unwrap();

@@ -29,7 +29,7 @@ impl CommandConditions {
 
     /// Reads the headers of a command on a proposal, whose ETag is its version.
     pub(super) fn of_proposal(headers: &HeaderMap) -> Result<Self, Refusal> {
-        // No proposal has a version beyond what fits; the largest number is never current.
+        // A version that does not fit exists for no proposal; the largest number is never current.
         let version = |seen| Precondition::Version(u32::try_from(seen).unwrap_or(u32::MAX));
         Ok(Self { key: idempotency_key(headers)?, expected: if_match(headers)?.map(version) })
     }
@@ -88,7 +88,7 @@ mod tests {
         headers
     }
 
-    /// Besides `*`.
+    /// `*` is accepted as well.
     #[test]
     fn only_own_etags_are_accepted() {
         for (text, expected) in [("\"7\"", Some(7)), (" \"0\" ", Some(0)), ("*", None)] {

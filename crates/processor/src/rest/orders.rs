@@ -22,7 +22,7 @@ use super::{CommandReplyView, OrderPath, SellerRestState, reply_response};
 use crate::limits::{PAGE_CONVERSATION, PAGE_ORDERS, PAGE_PROPOSALS};
 use crate::orders::{OrderRuntimeState, OwnedOrders};
 
-/// The time for which a comparison waits for its turn.
+/// The time for which a comparison waits for a permit.
 const COMPARISON_WAIT: Duration = Duration::from_secs(2);
 /// The header with the number of proposals that a CSV comparison leaves out.
 const OMITTED: &str = "orderstream-omitted";

@@ -1,5 +1,4 @@
-//! Claims about the problems that sellers receive for wrong requests, and about the end of event
-//! streams.
+//! Tests of the problems that sellers receive for wrong requests, and of the end of event streams.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +28,7 @@ use crate::limits::KEEP_ENDED;
 use crate::metrics::Metrics;
 use crate::orders::{Join, Parts};
 
-/// A duration that nothing in these tests takes; a test that does is stuck.
+/// Longer than anything in these tests takes; a test that reaches it is stuck.
 const STUCK: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
@@ -91,7 +90,7 @@ impl Rig {
 
     pub(super) async fn ask(&self, method: Method, path: &str, body: &str) -> (u16, String, Value) {
         let request = Request::builder().method(method).uri(path);
-        // What `curl -d` says; bodies are JSON all the same.
+        // The content type that `curl -d` sends; bodies are read as JSON all the same.
         let request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
         let request = request.body(Body::from(body.to_owned())).unwrap();
         let response = router(self.orders.clone()).oneshot(request).await.unwrap();
@@ -231,7 +230,7 @@ async fn pages_of_long_proposals_end_early() {
     assert!(pages > 1 && listed == expected, "{pages} pages: {listed:?}");
 }
 
-/// One every 15 seconds, so that proxies keep the connection.
+/// A comment is sent every 15 seconds, so that proxies keep the connection.
 #[tokio::test]
 async fn silent_streams_carry_comments() {
     let rig = Rig::start().await;

@@ -1,4 +1,4 @@
-//! Orders wait once, are worked on once at a time, and none is forgotten.
+//! Tests of the queue: orders wait once, are projected once at a time, and none is forgotten.
 
 use super::*;
 
@@ -28,7 +28,7 @@ async fn marked_orders_wait_once_in_turn() {
     assert_eq!(queue.len(), 0);
 }
 
-/// Never twice at once.
+/// An order is never projected twice at once.
 #[tokio::test(start_paused = true)]
 async fn orders_marked_in_work_run_again() {
     let (mut queue, now) = (ProjectionQueue::default(), Instant::now());
@@ -42,7 +42,7 @@ async fn orders_marked_in_work_run_again() {
     assert_eq!(drain(&mut queue, now), [key(1)]);
 }
 
-/// The others wait for it, and return once it got through.
+/// The others wait for it, and run once it has reached the processor.
 #[tokio::test(start_paused = true)]
 async fn one_order_probes_an_unreached_processor() {
     let (mut queue, now) = (ProjectionQueue::default(), Instant::now());

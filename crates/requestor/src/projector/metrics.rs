@@ -1,4 +1,4 @@
-//! The projection's metrics. No label takes a user's value.
+//! The projection's metrics. No label ever holds a user's value.
 
 use orderstream_core::Timestamp;
 use orderstream_support::Register;
@@ -18,13 +18,13 @@ pub(super) enum PassOutcome {
     Current,
     /// The order's incarnation does not exist any more.
     NotFound,
-    /// Somebody else moved the cursor, or the order is projected from its first event again.
+    /// Another process moved the cursor, or the order is projected from its first event again.
     Moved,
-    /// The projection is not reached.
+    /// The projection is unreachable.
     Unavailable,
     /// The projection refuses the events.
     Refused,
-    /// The order's processor is not reached.
+    /// The order's processor is unreachable.
     Unreachable,
     /// The order's list cannot be read at the moment.
     Failed,
@@ -61,7 +61,7 @@ impl PassOutcome {
 pub struct ProjectionMetrics {
     /// Orders with events that are not projected.
     pub waiting: IntGauge,
-    /// 1 while the projection is not reached.
+    /// 1 while the projection is unreachable.
     pub down: IntGauge,
     /// Events that were projected.
     pub events: IntCounter,

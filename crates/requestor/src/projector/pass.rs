@@ -1,5 +1,5 @@
 //! One pass over one order: reads its list after the cursor, as an observer, up to the last known
-//! event, and projects it. Whatever breaks the pass off, nothing is lost: the cursor moves only
+//! event, and projects it. Whatever interrupts the pass, nothing is lost: the cursor moves only
 //! together with the projected events.
 
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub(super) struct PassResult {
     pub(super) reason: Option<String>,
 }
 
-/// The cause that broke a pass off.
+/// The error that interrupted a pass.
 #[derive(Debug)]
 enum PassError {
     Projection(ProjectionError),
@@ -77,7 +77,7 @@ pub(super) async fn pass(
     PassResult { task, outcome, end, reason }
 }
 
-/// Returns the place of the order's list now: as it is followed, else as a sweep found it.
+/// Returns the location of the order's list now: where it is followed, else where a sweep found it.
 fn locate_list(shared: &RequestorState, task: &ProjectionTask) -> Option<ListLocation> {
     let followed = shared.registry.list_location(&task.key);
     match (followed, task.location.clone()) {
@@ -134,8 +134,7 @@ async fn catch_up(
     let stream = match open(shared, location, order, cursor).await {
         Ok(stream) => stream,
         Err(refusal) if refusal.reason == Reason::AheadOfList => {
-            // The list is authoritative, and it was set back, as by restoring an old copy of a
-            // disk.
+            // The list is authoritative, and it was reset, as by restoring an old copy of a disk.
             let order_req_id = order.key.order_req_id.as_str();
             tracing::warn!(order_req_id, %refusal, "the order is projected from its first event again");
             projector.call(projector.store.remove(order)).await?;

@@ -1,5 +1,5 @@
-//! The orders to be projected, and their sequence. Orders are held, never events, so that an outage
-//! of any length costs no more memory than there are orders, and no more than a limit.
+//! The orders to be projected, and their sequence. The queue holds orders, never events, so that an
+//! outage of any length costs no more memory than there are orders, and no more than a limit.
 //!
 //! ```text
 //!            mark                next                 done
@@ -23,7 +23,7 @@ use crate::backoff::backoff_up_to;
 /// The most orders that may wait at once: a few hundred bytes each. The next sweep finds those
 /// beyond it.
 pub(super) const WAITING_MAX: usize = 100_000;
-/// The longest back-off before a processor that is not reached is tried again.
+/// The longest back-off before an unreachable processor is tried again.
 const PROCESSOR_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// The location of an incarnation's list, and its least possible length.
@@ -40,24 +40,24 @@ pub(crate) struct ListLocation {
 /// The end of the work on one order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum PassEnd {
-    /// Done, as far as it can be; the processor, where it is given, was reached.
+    /// Done, as far as possible; the processor, where it is given, was reached.
     Done(Option<Arc<str>>),
-    /// The work is to be done again.
+    /// The pass is to be repeated.
     Requeue,
-    /// The order's processor, given here, is not reached.
+    /// The order's processor, given here, is unreachable.
     Unreachable(Arc<str>),
     /// This order's list cannot be read at the moment; others of its processor may be.
     Failed,
 }
 
-/// An order to work on.
+/// An order to project.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ProjectionTask {
     /// The order's key.
     pub(super) key: OrderKey,
-    /// The place where a sweep found the list; absent where the order is followed.
+    /// The location where a sweep found the list; absent where the order is followed.
     pub(super) location: Option<ListLocation>,
-    /// The task is a probe, to find out if the order's processor is reached again.
+    /// The task is a probe, which finds out whether the order's processor is reachable again.
     pub(super) is_probe: bool,
 }
 
@@ -75,7 +75,7 @@ struct ProjectionEntry {
     location: Option<ListLocation>,
 }
 
-/// Orders whose processor is not reached, one of which probes it while the others wait for the
+/// Orders whose processor is unreachable, one of which probes it while the others wait for the
 /// result; or one order alone whose list cannot be read.
 #[derive(Debug)]
 struct ParkedOrders {
@@ -94,8 +94,8 @@ pub(super) struct ProjectionQueue {
 }
 
 impl ProjectionQueue {
-    /// Marks an order, which has events that are not projected. One that is held already stays
-    /// where it is.
+    /// Marks an order, which has events that are not projected. One that is in the queue already
+    /// keeps its position.
     pub(super) fn mark(&mut self, key: &OrderKey, location: Option<ListLocation>) {
         if let Some(entry) = self.entries.get_mut(key) {
             entry.location = location.or_else(|| entry.location.take());
@@ -113,15 +113,15 @@ impl ProjectionQueue {
         self.waiting.push_back(key.clone());
     }
 
-    /// Stores the location of an order's list that is known nowhere else. An order that is not held
-    /// has nothing new.
+    /// Stores the location of an order's list that is known nowhere else. An order that is not in
+    /// the queue has nothing new.
     pub(super) fn set_location(&mut self, key: &OrderKey, location: &ListLocation) {
         if self.entries.contains_key(key) {
             self.mark(key, Some(location.clone()));
         }
     }
 
-    /// Returns the order to work on next.
+    /// Returns the order to project next.
     pub(super) fn next(&mut self, now: Instant) -> Option<ProjectionTask> {
         self.release_due(now);
         let key = self.waiting.pop_front()?;
@@ -136,7 +136,7 @@ impl ProjectionQueue {
         self.parked.contains_key(processor)
     }
 
-    /// Ends the work on an order.
+    /// Ends the pass over an order.
     pub(super) fn done(&mut self, key: &OrderKey, end: PassEnd, now: Instant) {
         if let PassEnd::Done(Some(processor)) = &end {
             self.release(processor);
@@ -197,7 +197,7 @@ impl ProjectionQueue {
         }
     }
 
-    /// Returns the time of the next try of a processor that is not reached.
+    /// Returns the time of the next try of an unreachable processor.
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.parked
             .values()
@@ -206,13 +206,13 @@ impl ProjectionQueue {
             .min()
     }
 
-    /// Returns the number of orders held, those in work included.
+    /// Returns the number of orders in the queue, those being projected included.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Reports, once, that orders were turned away and that less than half of the limit is held by
-    /// now.
+    /// Returns true, once, if orders were turned away and less than half of the limit is in the
+    /// queue by now.
     pub(super) fn take_overflow(&mut self) -> bool {
         let is_due = self.overflowed && self.entries.len() < WAITING_MAX / 2;
         if is_due {
@@ -222,7 +222,7 @@ impl ProjectionQueue {
     }
 }
 
-/// Returns the name under which an order waits alone. It cannot be a processor's, which is a URL.
+/// Returns the key under which an order waits alone. It cannot be a processor's, which is a URL.
 fn solo_key(key: &OrderKey) -> String {
     key.to_string()
 }

@@ -1,7 +1,7 @@
 //! Compares all lists of all processors with the projection: at the start, after the projection was
-//! away, and periodically. It finds the differences that nothing wakes the projection for: orders
-//! that ended while the projection or the requestor was down, and a projection that was wiped or
-//! restored.
+//! unreachable, and periodically. It finds the differences for which nothing wakes the projection:
+//! orders that ended while the projection or the requestor was down, and a projection that was
+//! deleted or restored.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,11 +28,11 @@ const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
 const WAIT_MAX: Duration = Duration::from_secs(10);
 /// The tries of a processor that does not reply, before it is left for the next sweep.
 const TRIES_MAX: u32 = 6;
-/// The most orders that may wait while more are read.
+/// The most orders that may wait while more orders are read.
 const WAITING_FOR_MORE_MAX: usize = WAITING_MAX / 10;
 /// The interval of the checks for known processors, while there is none.
 const PROCESSORS_POLL: Duration = Duration::from_secs(1);
-/// The interval of the checks for room for more orders.
+/// The interval of the checks for capacity for more orders.
 const CAPACITY_POLL: Duration = Duration::from_millis(100);
 
 /// A page of a processor's list.

@@ -1,5 +1,5 @@
-//! The shown state of the tracked orders, which outlives this process: floors under orders that are
-//! read again, and orders that ended before.
+//! The displayed state of the tracked orders, which outlives this process: floors under orders that
+//! are read again, and orders that ended before.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ impl RegistryState {
 }
 
 impl Registry {
-    /// Takes the states that former processes showed, until their orders are added.
+    /// Stores the states that former processes displayed, until their orders are added.
     pub(crate) fn set_floors(&self, floors: DisplayFloors) {
         self.orders.lock().floors = floors;
     }
@@ -78,7 +78,7 @@ impl Registry {
         std::mem::take(&mut self.orders.lock().evicted)
     }
 
-    /// Returns the states to show of these orders that do not survive this process yet.
+    /// Returns the states to display of these orders that do not survive this process yet.
     pub(crate) fn to_persist<'a>(
         &self,
         keys: impl Iterator<Item = &'a OrderKey>,
@@ -94,14 +94,15 @@ impl Registry {
         keys.filter_map(fresh).collect()
     }
 
-    /// Notes that this state survives, and may be shown.
+    /// Records that this state survives, and may be displayed.
     pub(crate) fn mark_persisted(&self, key: &OrderKey, displayed: &Arc<PublishedView>) {
         if let Some(entry) = self.orders.lock().map.get_mut(key) {
             entry.tracker.step(Timestamp(0), TrackerInput::Published(Arc::clone(displayed)));
         }
     }
 
-    /// Notes that the order's end is stored, with the state to show, which may be shown now.
+    /// Records that the order's end is stored, with the state to display, which may be displayed
+    /// now.
     pub(crate) fn mark_end_stored(&self, key: &OrderKey, displayed: &Arc<PublishedView>) {
         self.mark_persisted(key, displayed);
         let mut orders = self.orders.lock();
@@ -113,7 +114,7 @@ impl Registry {
         }
     }
 
-    /// Returns the orders of which any state was shown, except those whose end is stored.
+    /// Returns the orders of which any state was displayed, except those whose end is stored.
     pub(crate) fn displayed_keys(&self) -> Vec<OrderKey> {
         let orders = self.orders.lock();
         let displayed = orders.map.iter().filter(|(_, entry)| entry.tracker.published().is_some());
@@ -121,7 +122,7 @@ impl Registry {
         displayed.map(|(key, _)| key.clone()).collect()
     }
 
-    /// Returns the states that were shown of these orders.
+    /// Returns the displayed states of these orders.
     pub(crate) fn displayed(&self, keys: &[OrderKey]) -> Vec<(OrderKey, Arc<PublishedView>)> {
         let orders = self.orders.lock();
         let displayed = |key: &OrderKey| {
@@ -130,7 +131,7 @@ impl Registry {
         keys.iter().filter_map(displayed).collect()
     }
 
-    /// Returns these orders as they may be shown, without those that are not here.
+    /// Returns these orders as they may be displayed, without those that are not here.
     pub(crate) fn tracked(&self, keys: &[OrderKey]) -> Vec<BuyerOrderView> {
         let orders = self.orders.lock();
         let none = OrderSpec::default();

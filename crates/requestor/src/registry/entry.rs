@@ -21,7 +21,7 @@ use crate::projector::ListLocation;
 pub(super) struct RegistryEntry {
     pub(super) epoch: Epoch,
     pub(super) processor: Arc<str>,
-    /// The specification as it was asked for; absent once the order's own events hold it.
+    /// The specification as it was requested; absent once the order's own events hold it.
     pub(super) requested_spec: Option<Box<OrderSpec>>,
     pub(super) tracker: Tracker,
     pub(super) follower: FollowerHandle,
@@ -44,11 +44,11 @@ pub(super) struct RegistryEntry {
 /// The part of an order that the order store holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StoredExtent {
-    /// No more than commands: a resource asked for the order.
+    /// No more than commands: a resource requested the order.
     Nothing,
     /// The order's specification.
     Order,
-    /// The order's end too, and its state as it is shown from then on.
+    /// The order's end too, and its state as it is displayed from then on.
     End,
 }
 
@@ -77,7 +77,7 @@ impl RegistryEntry {
         }
     }
 
-    /// Returns the specification: the order's own, else the one that was asked for.
+    /// Returns the specification: the order's own, else the one that was requested.
     pub(super) fn known_spec(&self) -> Option<&OrderSpec> {
         self.tracker.order().map(|order| &order.spec).or(self.requested_spec.as_deref())
     }
@@ -102,7 +102,7 @@ impl RegistryEntry {
     }
 
     /// Returns the order's end, also where its list is still read up to it, since a former process
-    /// showed it.
+    /// displayed it.
     pub(super) fn end(&self) -> Option<Phase> {
         self.tracker.end()
     }
@@ -140,7 +140,7 @@ impl RegistryEntry {
         Ok(())
     }
 
-    /// Takes a repeated request for the order: its epoch may have risen, its processor may be
+    /// Handles a repeated request for the order: its epoch may have risen, its processor may be
     /// another one from the next connection on, its task may have ended.
     pub(super) fn reassign(
         &mut self,

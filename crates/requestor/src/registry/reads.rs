@@ -1,4 +1,4 @@
-//! Questions about followed orders, each answered under one short lock.
+//! Reads of followed orders, each under one short lock.
 
 use std::sync::Arc;
 
@@ -31,9 +31,9 @@ impl Registry {
         self.orders.lock().map.get(key).map(|entry| Arc::clone(&entry.follower.changed))
     }
 
-    /// Refuses a command that the order could not take now; called before the command is stored. An
-    /// order that is not here takes every command. While the requestor stops, a stream that is down
-    /// does not prove that another one leads.
+    /// Refuses a command that the order could not accept now; called before the command is stored.
+    /// An order that is not here accepts every command. While the requestor stops, a stream that is
+    /// down does not prove that another one leads.
     pub(crate) fn check_command(&self, key: &OrderKey) -> Result<(), Refusal> {
         let orders = self.orders.lock();
         match orders.map.get(key) {

@@ -232,7 +232,7 @@ async fn the_examples_of_the_document_work() {
     let document = serde_json::to_value(document()).unwrap();
     let operations = operations(&document);
     let mut sent = BTreeSet::new();
-    // Each end takes an order of its own.
+    // Each end needs an order of its own.
     for (suffix, action) in [
         ("1", "initiate"),
         ("1", "followup"),

@@ -64,7 +64,8 @@ pub(super) async fn initiate(
     request: Request,
 ) -> Result<Response, BuyerRestError> {
     problem::no_query(request.uri())?;
-    // Not needed, since the order's id serves as the key; an invalid one is refused all the same.
+    // The key is not needed, since the order's id serves as one; an invalid key is refused
+    // nevertheless.
     idempotency_key(request.headers())?;
     let (key, spec) = InitiateBody::read(request).await?.check()?;
     let message = match buyer.initiate(key, spec).await? {

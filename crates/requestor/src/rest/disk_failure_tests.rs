@@ -156,7 +156,7 @@ async fn orders_repeated_after_503_open_once() {
     assert_eq!(rig.kinds().len(), 2);
 }
 
-/// They do not claim that nothing was stored.
+/// They do not state that nothing was stored.
 #[tokio::test]
 async fn replies_with_503_invite_a_retry() {
     let rig = with_an_order().await;

@@ -11,7 +11,7 @@ use serde_json::json;
 pub(super) enum BuyerRestError {
     /// A refusal: the caller can correct the request, or retry.
     Refused(Problem),
-    /// The order store takes no records now, or its records of the order are damaged.
+    /// The order store accepts no records now, or its records of the order are damaged.
     NotStored(Reason),
 }
 

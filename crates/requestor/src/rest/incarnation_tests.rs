@@ -1,4 +1,4 @@
-//! Claims about the incarnations of an order's id: a command on one has no outcome on another.
+//! Tests of the incarnations of an order's id: a command on one has no outcome on another.
 
 use axum::http::Method;
 use orderstream_core::port::{Assignment, OrderStreams as _};

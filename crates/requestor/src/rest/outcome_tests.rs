@@ -1,6 +1,5 @@
 //! Tests of the reply to a command: success only for a command in the order's list, a refusal only
-//! for one that never will be there, and "pending" for the rest. A key's final outcome never
-//! changes.
+//! for one that never will be, and "pending" for the rest. A key's final outcome never changes.
 
 use std::sync::Arc;
 
@@ -69,7 +68,7 @@ fn state(view: &Value) -> (&str, &str) {
     (view["state"].as_str().unwrap(), view["reason"].as_str().unwrap_or_default())
 }
 
-/// Returns the record of a pause that was asked for under a caller's key.
+/// Returns the record of a pause that was requested under a caller's key.
 fn paused(key: &str) -> OrderRecord {
     let id = IdempotencyKey::new(format!("buyer:{key}")).unwrap();
     OrderRecord::OrderPaused { id, reason: None, incarnation: None }
@@ -377,7 +376,7 @@ async fn refused_openings_refuse_commands() {
     let (again, _stop) = rig.restarted().await;
     assert_eq!(state(&decided(&again, "key-p").await), ("refused", "ORDER_NOT_FOUND"));
 
-    // The name is free again, and the order is opened at last.
+    // The id is free again, and the order is opened at last.
     rig.fake.forget(&key());
     until("up", || again.is_stream_active(&key())).await;
     assert_eq!(post(&again, PAUSE, "", "key-p2").await.0, 200);

@@ -1,5 +1,5 @@
-//! Tests of the orders shown across restarts: nothing that was shown is taken back. Requestors are
-//! dropped as if killed: what they did not store is lost.
+//! Tests of the orders displayed across restarts: nothing that was displayed is taken back.
+//! Requestors are dropped as if killed: what they did not store is lost.
 
 use axum::http::Method;
 use bytes::Bytes;
@@ -231,7 +231,7 @@ async fn ends_of_earlier_versions_are_shown() {
     }
 }
 
-/// Ended orders beyond their limit are forgotten; they take no capacity from open ones.
+/// Ended orders beyond their limit are forgotten; they use no capacity of open ones.
 #[tokio::test]
 async fn oldest_ended_orders_are_forgotten() {
     let rig = rig().await;
@@ -256,7 +256,7 @@ async fn failed_ends_are_stored_later() {
     until("over", || rig.handle.snapshot(&key()).unwrap().is_terminal()).await;
     rig.lists.fail_writes();
     drop(guard);
-    // Turns are taken in their order: once it is ours again, the end was written in vain.
+    // Write guards are granted in order: once this one is, the write of the end has failed.
     drop(rig.handle.shared.store.write_guard(&key()).await);
     rig.lists.recover();
     until("its end is stored", || rig.store().load(&key()).unwrap().ended.is_some()).await;

@@ -1,4 +1,4 @@
-//! The REST in one process, against a processor made of the core's machine.
+//! Tests of the REST in one process, against a processor made of the core's state machine.
 
 use std::sync::Arc;
 use std::time::Duration;

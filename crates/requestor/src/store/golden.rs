@@ -2,7 +2,7 @@
 //! fields, and with all fields. The contents of orders and commands are in the golden files of
 //! core.
 //!
-//! `ORDERSTREAM_GOLDEN=write cargo test -p orderstream-requestor golden` writes the file anew.
+//! `ORDERSTREAM_GOLDEN=write cargo test -p orderstream-requestor golden` rewrites the file.
 
 #[path = "../../../core/src/golden/file.rs"]
 mod file;

@@ -1,12 +1,12 @@
-//! Records that were given to the disk and are not acknowledged. The caller's reply was that they
-//! may not be stored; they may be on disk all the same, and would be found by the next start. So
-//! from the moment they are written they do not count, until they are acknowledged or a record
-//! disowns them.
+//! Records that were written and are not acknowledged. The caller's reply was that they may not be
+//! stored; they may be on disk nevertheless, and would be found by the next start. So from the
+//! moment they are written they do not count, until they are acknowledged or a record disowns them.
 //!
 //! ```text
 //!              ┌──▶ acknowledged: it counts
-//!   under way ─┤                                 ┌──▶ the next append disowns it
-//!              └──▶ failed: nobody knows ──▶ woken: a record disowns it, or the list is removed
+//!   under way ─┤                     ┌──▶ the next append disowns it
+//!              └──▶ failed: in doubt ┤
+//!                                    └──▶ woken: a record disowns it, or the list is removed
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,8 +29,7 @@ pub(crate) struct InDoubtRecords {
 }
 
 impl InDoubtRecords {
-    /// Reports whether every record that was given to the disk is known to be there, or not to
-    /// count.
+    /// Reports whether every record that was written is known to be on disk, or not to count.
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.orders.lock().is_empty()
@@ -50,7 +49,7 @@ impl InDoubtRecords {
         }
     }
 
-    /// Wakes the task that disowns failed records as soon as the disk takes writes.
+    /// Wakes the task that disowns failed records as soon as the disk accepts writes.
     pub(super) fn wake(&self) {
         self.woken.notify_one();
     }
@@ -60,7 +59,7 @@ impl InDoubtRecords {
     }
 }
 
-/// Disowns failed records as soon as the disk takes writes, until the requestor stops.
+/// Disowns failed records as soon as the disk accepts writes, until the requestor stops.
 pub(crate) async fn disown_all(shared: Arc<RequestorState>) {
     let work = async {
         loop {
@@ -83,10 +82,10 @@ pub(crate) async fn disown_all(shared: Arc<RequestorState>) {
 async fn disown(shared: &RequestorState) -> bool {
     let mut is_done = true;
     for key in shared.store.in_doubt().orders() {
-        // In the order's turn, so that none is under way.
+        // Under the order's write guard, so that no write is under way.
         if let Err(error) = shared.store.write_guard(&key).await.disown().await {
             let order_req_id = key.order_req_id.as_str();
-            tracing::debug!(order_req_id, %error, "what was refused may be stored still");
+            tracing::debug!(order_req_id, %error, "refused records may still be stored");
             is_done = false;
         }
     }

@@ -13,7 +13,7 @@ use super::StoredRefusal;
 /// One record of an order's list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum OrderRecord {
-    /// The buyer asked for the order.
+    /// The buyer requested the order.
     RequestSubmission(Box<OrderSubmission>),
     /// The buyer sent a follow-up.
     RequestFollowUp {
@@ -30,7 +30,7 @@ pub enum OrderRecord {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         incarnation: Option<Incarnation>,
     },
-    /// The processor took the follow-up.
+    /// The processor accepted the follow-up.
     FollowUpForwarded {
         /// The follow-up's id.
         id: FollowUpId,
@@ -76,7 +76,7 @@ pub enum OrderRecord {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         incarnation: Option<Incarnation>,
     },
-    /// The processor took a command, or refused it for good.
+    /// The processor accepted a command, or refused it for good.
     #[serde(rename = "ActAnswered")]
     CommandSettled {
         /// The command's key.
@@ -95,11 +95,11 @@ pub enum OrderRecord {
     OrderEnded {
         /// The phase in which the order ended.
         phase: Phase,
-        /// The order as it is shown from then on; absent where a former version wrote the end.
+        /// The order as it is displayed from then on; absent where a former version wrote the end.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         last: Option<Box<PublishedView>>,
     },
-    /// Records of this list whose append failed, and which were found on disk all the same: they do
+    /// Records of this list whose append failed, and which were found on disk nevertheless: they do
     /// not count, and their caller's reply was that they may not be stored.
     Disowned {
         /// The sequence numbers of those records.
@@ -107,7 +107,7 @@ pub enum OrderRecord {
     },
 }
 
-/// An order that the buyer asked for, and its placement.
+/// An order that the buyer requested, and its placement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OrderSubmission {
     /// The order's tenant and id.

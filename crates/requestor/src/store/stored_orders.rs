@@ -14,7 +14,7 @@ pub struct StoredOrders {
     pub ended: Vec<EndedOrder>,
 }
 
-/// An order that has ended, as it is shown for as long as the store has it.
+/// An order that has ended, as it is displayed for as long as the store has it.
 #[derive(Debug)]
 pub struct EndedOrder {
     /// The order's tenant and id.
@@ -23,7 +23,7 @@ pub struct EndedOrder {
     pub partial_spec: OrderSpec,
     /// The URL of the processor that the order was placed on.
     pub processor: String,
-    /// The order as it was shown last.
+    /// The order as it was last displayed.
     pub displayed: PublishedView,
 }
 
@@ -36,7 +36,7 @@ impl EndedOrder {
 
 impl StoredOrders {
     fn add(&mut self, key: OrderKey, stored: StoredOrder) {
-        // Ends are written only of orders that were asked for.
+        // Ends are written only of orders that were requested.
         if let (Some(phase), Some(submission)) = (stored.ended, &stored.submission) {
             let OrderSubmission { notification_type, incarnation, processor, spec, .. } =
                 &**submission;

@@ -1,4 +1,4 @@
-//! The only way to write an order's list: in turns.
+//! The only way to write an order's list: one writer at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use super::{
     matches_incarnation,
 };
 
-/// An order's turn to write: nobody else writes its list meanwhile.
+/// The exclusive right to write an order's list.
 #[derive(Debug)]
 pub struct OrderWriteGuard<'a> {
     store: &'a OrderStore,
@@ -86,12 +86,12 @@ impl<'a> OrderWriteGuard<'a> {
     /// Appends one record. Done when it is on disk.
     ///
     /// # Errors
-    /// When it is not stored. A record that is on disk all the same does not count for this store,
+    /// When it is not stored. A record that is on disk nevertheless does not count for this store,
     /// and is disowned by the next append.
     pub async fn append(&mut self, record: &OrderRecord) -> Result<(), StoreError> {
         let before = self.len()?;
         let mut in_doubt = self.store.in_doubt.of(&self.key);
-        // Records that were not written never will be: others take their numbers now.
+        // Records that were not written never will be: others reuse their numbers now.
         in_doubt.retain(|number| *number <= before);
         let mut records = Vec::new();
         if !in_doubt.is_empty() {

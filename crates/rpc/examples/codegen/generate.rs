@@ -1,5 +1,5 @@
-//! The code generator: descriptors by protox, types and services by prost and tonic, and the
-//! table of methods with the kind of each. No protoc is needed.
+//! The code generator: descriptors by protox, types and services by prost and tonic, and a table of
+//! the methods with their kinds. It does not need protoc.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -10,7 +10,7 @@ use std::path::Path;
 use prost::Message as _;
 use prost_types::{FileDescriptorSet, MethodDescriptorProto};
 
-/// The proto files, below the folder `proto`.
+/// The proto files, relative to the folder `proto`.
 const PROTOS: [&str; 5] = [
     "orderstream/v1/model.proto",
     "orderstream/v1/event.proto",
@@ -19,7 +19,7 @@ const PROTOS: [&str; 5] = [
     "orderstream/v1/control.proto",
 ];
 
-/// The names of the written files.
+/// The names of the generated files.
 pub(crate) const FILES: [&str; 3] = ["orderstream.v1.rs", "descriptor.bin", "methods.rs"];
 
 /// Writes [`FILES`] into `out`.
@@ -46,8 +46,7 @@ pub(crate) fn generate(protos: &Path, out: &Path) -> Result<(), Box<dyn Error>> 
     Ok(())
 }
 
-/// Returns the Rust source of the table of all methods that a server of ours serves, sorted by
-/// path.
+/// Returns the Rust source of the table of all methods that our servers serve, sorted by path.
 fn method_table(ours: &FileDescriptorSet) -> Result<String, Box<dyn Error>> {
     let mut rows = BTreeMap::new();
     collect(ours, &mut rows);
@@ -88,7 +87,7 @@ fn collect(set: &FileDescriptorSet, rows: &mut BTreeMap<String, (String, String,
     }
 }
 
-/// Returns the kind of a method, from its descriptor.
+/// Returns the kind of a method according to its descriptor.
 fn kind(method: &MethodDescriptorProto) -> &'static str {
     match (method.client_streaming(), method.server_streaming()) {
         (false, false) => "Unary",

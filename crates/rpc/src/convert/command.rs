@@ -1,4 +1,4 @@
-//! The buyer's commands, as the requests that carry them.
+//! Conversions of the buyer's commands to requests.
 
 use orderstream_core::command::{Award, Command, CommandKind, Precondition};
 use orderstream_core::input::{AwardInput, FollowUpInput};
@@ -16,9 +16,9 @@ pub enum CommandRequest {
     FollowUp(v1::FollowUpRequest),
     /// A pause, for `OrderControlService.Pause`.
     Pause(v1::PauseRequest),
-    /// The end of a pause, for `OrderControlService.Resume`.
+    /// A resumption, for `OrderControlService.Resume`.
     Resume(v1::ResumeRequest),
-    /// A later expiry, for `OrderControlService.Extend`.
+    /// An extension, for `OrderControlService.Extend`.
     Extend(v1::ExtendRequest),
     /// An end with or without an award, for `OrderControlService.Award`.
     Award(v1::AwardRequest),
@@ -30,7 +30,7 @@ pub enum CommandRequest {
     Cancel(v1::CancelRequest),
 }
 
-/// Names an order on the wire.
+/// Converts an order's key and incarnation to the wire.
 pub fn order_ref(key: &OrderKey, incarnation: Option<&str>) -> v1::OrderRef {
     v1::OrderRef {
         order_req_id: key.order_req_id.to_string(),
@@ -42,7 +42,7 @@ pub fn order_ref(key: &OrderKey, incarnation: Option<&str>) -> v1::OrderRef {
 /// Returns the request that carries a command.
 ///
 /// # Errors
-/// Refuses commands that are not a buyer's.
+/// When the command is not a buyer's.
 pub fn request_for(key: &OrderKey, command: &Command) -> Result<CommandRequest, Refusal> {
     let incarnation = command.incarnation.as_ref().map(|incarnation| incarnation.as_str());
     let order = Some(order_ref(key, incarnation));
@@ -114,8 +114,8 @@ pub fn request_for(key: &OrderKey, command: &Command) -> Result<CommandRequest, 
     })
 }
 
-/// Returns the sequence number of the order's last event that the caller has; 0 where it is not
-/// compared.
+/// Returns the sequence number that the command expects of the order's last event; 0 if it has no
+/// such precondition.
 const fn expected_seq(command: &Command) -> u64 {
     match command.precondition {
         Some(Precondition::LastSeq(seq)) => seq.0,
@@ -137,7 +137,7 @@ fn award_to_wire(award: Option<&Award>) -> (String, Vec<v1::AwardLine>) {
     }
 }
 
-/// Returns the request of a follow-up.
+/// Returns the request for a follow-up.
 pub fn follow_up_to_wire(
     key: &OrderKey,
     command: &Command,

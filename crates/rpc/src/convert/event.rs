@@ -1,5 +1,5 @@
-//! Events. An owner sends and a tracker receives the same event, except for its cause, which stays
-//! with the owner.
+//! Conversions of events. The owner sends and a tracker receives the same event, except for its
+//! cause, which is not sent.
 
 use orderstream_core::command::Award;
 use orderstream_core::event::{Event, EventKind, NotifyResult, OrderOpened, ProposalUpdate};
@@ -14,10 +14,10 @@ use super::{missing_field, non_empty, timestamp_from_wire, timestamp_to_wire};
 use crate::v1;
 use crate::v1::order_stream_response::Detail;
 
-/// The status text of the in-band message with which a server that drains ends a stream.
+/// The status text of the in-band message with which a draining server ends a stream.
 pub const DRAINING: &str = "Draining";
 
-/// Returns the in-band message with which a server that drains ends a stream.
+/// Returns the in-band message with which a draining server ends a stream.
 pub fn draining(key: &OrderKey, last_seq: Seq) -> v1::OrderStreamResponse {
     v1::OrderStreamResponse {
         order_req_id: key.order_req_id.to_string(),
@@ -184,11 +184,11 @@ pub fn ends_order(detail: &Detail) -> bool {
     }
 }
 
-/// Converts an event from the wire, and checks it.
+/// Converts an event from the wire, and validates it.
 ///
 /// # Errors
-/// When a field is missing or wrong, which the refusal names: the other side is newer than this
-/// one, or broken.
+/// When a field is missing or wrong; the refusal names it. The sender is newer than this version,
+/// or faulty.
 pub fn event_from_wire(response: v1::OrderStreamResponse) -> Result<Event, Refusal> {
     let at = timestamp_from_wire(response.at.as_ref().ok_or_else(|| missing_field("at"))?);
     let detail = response.detail.ok_or_else(|| missing_field("detail"))?;

@@ -1,4 +1,4 @@
-//! The conversions of orders and proposals.
+//! Conversions of orders and proposals.
 
 use orderstream_core::command::{ProposalContent, ProposalLine};
 use orderstream_core::input::{
@@ -60,7 +60,7 @@ pub(super) fn message_input(message: v1::Message) -> MessageInput {
     MessageInput { kind: non_empty(message.r#type), message: message.message, urls: message.urls }
 }
 
-/// Converts a wire order, and checks it.
+/// Converts a wire order, and validates it.
 ///
 /// # Errors
 /// When a field is wrong; the refusal names it.
@@ -134,7 +134,7 @@ pub fn message_to_wire(message: &Message) -> v1::Message {
     }
 }
 
-/// Converts a seller's proposal, and checks it.
+/// Converts a seller's proposal, and validates it.
 ///
 /// # Errors
 /// When a field is wrong; the refusal names it.

@@ -1,4 +1,4 @@
-//! Authorisation: one decision that every RPC passes.
+//! Authorisation: one decision for every RPC.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -21,17 +21,17 @@ use crate::status::status_from_refusal;
 pub struct Caller<'a> {
     /// The method that is called.
     pub method: &'static MethodInfo,
-    /// The other end of the connection; `None` without a socket.
+    /// The caller's address; `None` without a socket.
     pub peer: Option<SocketAddr>,
-    /// The request's headers, among them `authorization`.
+    /// The request's headers, including `authorization`.
     pub headers: &'a HeaderMap,
 }
 
-/// The caller's identity, in the request's extensions for the handler.
+/// The caller's identity, which the handler finds in the request's extensions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity(pub Arc<str>);
 
-/// Decides whether a call may go on. Must not block: the data it needs is fetched beforehand.
+/// Decides whether a call is allowed. Must not block: the data it needs is fetched beforehand.
 pub trait Authorize: std::fmt::Debug + Send + Sync + 'static {
     /// Returns the caller's identity, if it may call the method.
     ///
@@ -58,14 +58,14 @@ impl Authorize for AllowAll {
     }
 }
 
-/// Passes every call to an [`Authorize`] first.
+/// Authorises every call with an [`Authorize`] first.
 #[derive(Clone, Debug)]
 pub struct AuthorizeLayer {
     authorize: Arc<dyn Authorize>,
 }
 
 impl AuthorizeLayer {
-    /// Makes the layer over this decision.
+    /// Creates the layer for this decision.
     pub fn new(authorize: Arc<dyn Authorize>) -> Self {
         Self { authorize }
     }
@@ -79,7 +79,7 @@ impl<S> Layer<S> for AuthorizeLayer {
     }
 }
 
-/// A service that receives only the calls that may go on.
+/// A service whose calls are authorised first.
 #[derive(Clone, Debug)]
 pub struct AuthorizeService<S> {
     inner: S,
@@ -116,7 +116,7 @@ where
 }
 
 pin_project! {
-    /// The call, or the refusal.
+    /// The future of the call or of its refusal.
     #[derive(Debug)]
     pub struct AuthorizeFuture<F> {
         #[pin]

@@ -1,4 +1,4 @@
-//! The two bodies of a call as the metrics layer sees them.
+//! The bodies of a call, counted by the metrics layer.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -79,15 +79,15 @@ fn count_sent(metrics: &RpcMetrics, context: &CallContext, counts: MessageCounts
 }
 
 pin_project! {
-    /// A response body whose messages are counted, and whose end is the end of the call.
+    /// A response body whose messages are counted and whose end ends the call.
     #[derive(Debug)]
     pub struct ObservedBody<B> {
         #[pin]
         inner: B,
         counter: MessageCounter,
         code_at_end: Code,
-        // Declared after the inner body, so that it is dropped later and counts what that one does
-        // on drop.
+        // Declared after the inner body, so that it is dropped later and counts what the inner body
+        // does on drop.
         guard: CallGuard,
     }
 }
@@ -101,7 +101,7 @@ impl<B> ObservedBody<B> {
         Self { inner, counter: MessageCounter::default(), code_at_end, guard }
     }
 
-    /// Ends the call where the body is at its end already, so that nobody will poll it.
+    /// Ends the call if the body is already at its end, so that it will not be polled.
     pub(super) fn finish_at_head(&self) {
         self.guard.finish(self.code_at_end);
     }

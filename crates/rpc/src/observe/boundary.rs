@@ -1,4 +1,4 @@
-//! The error boundary: every failure inside comes out as a status.
+//! The error boundary: every failure inside it becomes a status.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -19,8 +19,8 @@ use super::timeout::grpc_timeout;
 use super::{CallContext, GuardedBody, RpcSide};
 use crate::method::RpcKind;
 
-/// The longest that calls may take, whatever deadline the caller asks for; calls whose response is
-/// a stream have no cap.
+/// The longest duration of calls, whatever deadline the caller sets; calls whose response is a
+/// stream have no cap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeadlineCap {
     /// The cap of unary calls.
@@ -30,7 +30,7 @@ pub struct DeadlineCap {
 }
 
 impl DeadlineCap {
-    /// Returns the deadline of a call: the caller's, or the cap when that is shorter.
+    /// Returns the deadline of a call: the caller's, or the cap if that is shorter.
     fn apply(self, kind: RpcKind, headers: &HeaderMap) -> Deadline {
         let cap = match kind {
             RpcKind::Unary | RpcKind::Unknown => self.unary,
@@ -42,7 +42,7 @@ impl DeadlineCap {
     }
 }
 
-/// Enforces deadlines, catches panics, makes a status of every error and hides our own faults.
+/// Enforces deadlines, catches panics, converts every error to a status and hides server faults.
 #[derive(Clone, Debug)]
 pub struct BoundaryLayer {
     side: RpcSide,
@@ -50,7 +50,7 @@ pub struct BoundaryLayer {
 }
 
 impl BoundaryLayer {
-    /// Makes the boundary of one side.
+    /// Creates the boundary of one side.
     pub fn new(side: RpcSide, cap: DeadlineCap) -> Self {
         Self { side, cap }
     }
@@ -156,7 +156,7 @@ where
     }
 }
 
-/// Returns a response that has only a head: gRPC's trailers-only form.
+/// Returns a response with only a head: gRPC's trailers-only form.
 fn head_only_response<RB>(
     status: &Status,
     context: &CallContext,

@@ -1,9 +1,9 @@
-//! Status codes: Go's spelling, and their reading from heads and trailers.
+//! Status codes: Go's spelling, and parsing from heads and trailers.
 
 use http::{HeaderMap, StatusCode};
 use tonic::{Code, Status};
 
-/// Go's spelling of the 17 codes, by number; every public dashboard matches on these.
+/// Go's spelling of the 17 codes, by number; public dashboards match on these.
 pub const CODE_NAMES: [&str; 17] = [
     "OK",
     "Canceled",
@@ -34,12 +34,12 @@ pub fn code_name(code: Code) -> &'static str {
     CODE_NAMES.get(code_index(code)).copied().unwrap_or("Unknown")
 }
 
-/// Returns the code in a head or in trailers. Reads only the number: the details may be malformed.
+/// Returns the code in a head or in trailers. Parses only the number: the details may be malformed.
 pub(super) fn code_in(headers: &HeaderMap) -> Option<Code> {
     headers.get(Status::GRPC_STATUS).map(|value| Code::from_bytes(value.as_bytes()))
 }
 
-/// Returns the code of a call whose body ends without one, by the HTTP status (gRPC's document
+/// Returns the code of a call whose body ends without one, from the HTTP status (gRPC's document
 /// "HTTP to gRPC status code mapping").
 pub(crate) fn code_without_status(status: StatusCode) -> Code {
     match status.as_u16() {

@@ -15,25 +15,25 @@ use super::trace::TraceParent;
 use crate::limits::REQUEST_ID_LEN_MAX;
 use crate::method::{MethodInfo, method_of};
 
-/// The header that carries the id of a request from end to end.
+/// The header that carries a request's id end to end.
 const REQUEST_ID: &str = "x-request-id";
 /// The header of the W3C trace context.
 const TRACEPARENT: &str = "traceparent";
 
-/// The name of a call in logs on both ends.
+/// The id of a request in the logs of both sides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestId {
-    /// The caller's own id: printable, not too long.
+    /// The caller's id: printable, and not too long.
     Received(Box<HeaderValue>),
-    /// The number of the call in this process, whose random base is its prefix.
+    /// The number of the call in this process; the process's random base is its prefix.
     Generated(u64),
 }
 
-/// The random base of this process, which keeps its calls apart from those of others.
+/// The random base of this process, which distinguishes its calls from those of other processes.
 static BASE: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(REQUEST_ID));
 
 impl RequestId {
-    /// Returns the id in the headers, or a new one.
+    /// Returns the id in the headers, or generates one.
     fn from_headers(headers: &HeaderMap) -> Self {
         static CALLS: AtomicU64 = AtomicU64::new(0);
         match headers.get(REQUEST_ID) {
@@ -66,7 +66,7 @@ fn is_printable(value: &HeaderValue) -> bool {
     !bytes.is_empty() && bytes.len() <= REQUEST_ID_LEN_MAX && bytes.iter().all(u8::is_ascii_graphic)
 }
 
-/// One call: the facts known at its start, and the counts until now.
+/// One call: the facts known at its start, and its counts so far.
 #[derive(Clone, Debug)]
 pub struct CallContext(Arc<CallState>);
 
@@ -85,7 +85,7 @@ struct CallState {
 const OPEN: i32 = -1;
 
 impl CallContext {
-    /// Reads the context of a call from its request.
+    /// Returns the context of a call from its request.
     pub(super) fn of<B>(request: &http::Request<B>) -> Self {
         let extensions = request.extensions();
         if let Some(context) = extensions.get::<Self>() {
@@ -108,12 +108,12 @@ impl CallContext {
         self.0.method
     }
 
-    /// Returns the id of the request, the same on both ends.
+    /// Returns the request's id, the same on both sides.
     pub fn request_id(&self) -> &RequestId {
         &self.0.request_id
     }
 
-    /// Returns the W3C trace context, when the caller gave one.
+    /// Returns the W3C trace context, if the caller sent one.
     pub fn trace_parent(&self) -> Option<TraceParent> {
         self.0.trace_parent
     }
@@ -123,23 +123,23 @@ impl CallContext {
         self.0.peer
     }
 
-    /// Returns the code with which the call ended; `None` while it goes on.
+    /// Returns the code with which the call ended; `None` while it is in progress.
     pub fn code(&self) -> Option<Code> {
         let code = self.0.code.load(Ordering::Acquire);
         (code != OPEN).then(|| Code::from(code))
     }
 
-    /// Returns the number of messages received until now.
+    /// Returns the number of messages received so far.
     pub fn received(&self) -> u64 {
         self.0.received.load(Ordering::Relaxed)
     }
 
-    /// Returns the number of messages sent until now.
+    /// Returns the number of messages sent so far.
     pub fn sent(&self) -> u64 {
         self.0.sent.load(Ordering::Relaxed)
     }
 
-    /// Copies the id of the request and the trace to the headers of a further call.
+    /// Copies the request's id and the trace context to the headers of an outgoing call.
     pub fn propagate(&self, headers: &mut HeaderMap) {
         if let Some(id) = self.0.request_id.to_header() {
             headers.insert(REQUEST_ID, id);
@@ -162,7 +162,7 @@ impl CallContext {
     }
 }
 
-/// Returns the address of the other end, as the server put it into the request.
+/// Returns the peer's address, as the server put it into the request.
 fn peer_of(extensions: &Extensions) -> Option<SocketAddr> {
     extensions.get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr)
 }

@@ -1,12 +1,12 @@
-//! Counts the gRPC messages of a body, however its bytes are cut into frames.
+//! Counts the gRPC messages of a body, however its bytes are split into frames.
 
 /// The length of a message's prefix: one flag byte and a big-endian length (gRPC over HTTP/2).
 const PREFIX_LEN: u8 = 5;
 
-/// Reads the prefixes of the messages of one body.
+/// A parser of the message prefixes of one body.
 ///
-/// One data frame is not one message: several messages come in one frame, and one message in
-/// several. The work grows with the number of messages, not of bytes; nothing is copied.
+/// A data frame is not a message: a frame may hold several messages, and a message may span several
+/// frames. The work is proportional to the number of messages, not of bytes; nothing is copied.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MessageCounter {
     prefix_read: u8,
@@ -14,7 +14,7 @@ pub struct MessageCounter {
     remaining: u32,
 }
 
-/// The numbers of messages that began and ended in one piece of a body.
+/// The numbers of messages that began and ended in one chunk of a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MessageCounts {
     /// Messages whose prefix is complete: these count as sent.
@@ -24,7 +24,7 @@ pub struct MessageCounts {
 }
 
 impl MessageCounter {
-    /// Counts the next piece of the body.
+    /// Counts the next chunk of the body.
     pub fn count(&mut self, mut piece: &[u8]) -> MessageCounts {
         let mut counts = MessageCounts::default();
         while !piece.is_empty() {
@@ -45,7 +45,7 @@ impl MessageCounter {
         counts
     }
 
-    /// Begins a message, whose prefix is complete.
+    /// Begins a message after its complete prefix.
     fn begin_message(&mut self, counts: &mut MessageCounts) {
         counts.begun += 1;
         self.remaining = self.length;

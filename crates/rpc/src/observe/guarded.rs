@@ -18,9 +18,9 @@ use super::code::code_in;
 use super::{CallContext, RpcSide};
 use crate::status::status_from_refusal;
 
-/// The prefix of prost's error for bytes that are not the message.
+/// The prefix of prost's error for bytes that cannot be decoded.
 const UNREADABLE: &str = "failed to decode Protobuf message";
-/// The text of tonic's error for a call that ended before its message came.
+/// The text of tonic's error for a call that ended before its message arrived.
 const NO_MESSAGE: &str = "Missing request message.";
 /// The prefixes of tonic's errors for a message over the limit.
 const TOO_LARGE: [&str; 2] =
@@ -29,7 +29,7 @@ const TOO_LARGE: [&str; 2] =
 /// A call's deadline.
 pub(super) type Deadline = Option<Pin<Box<Sleep>>>;
 
-/// Reports whether the deadline has passed; wakes the task when it does.
+/// Reports whether the deadline has passed; otherwise wakes the task when it does.
 pub(super) fn has_elapsed(deadline: &mut Deadline, cx: &mut Context<'_>) -> bool {
     deadline.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready())
 }
@@ -45,7 +45,7 @@ pub(super) fn panic_status(context: &CallContext) -> Status {
     fault(context)
 }
 
-/// Returns the status of a fault of ours, which names only the request id to search the log for.
+/// Returns the status of a server fault, with only the request id to search the log for.
 fn fault(context: &CallContext) -> Status {
     let text = format!("a fault of the server; its log has the cause at {}", context.request_id());
     status_from_refusal(&Refusal::new(Reason::Internal, text))
@@ -63,8 +63,8 @@ pub(super) fn status_of(error: BoxError) -> Status {
     Status::from_error(error)
 }
 
-/// Corrects the status in a head or in trailers before a caller receives it: bytes that cannot be
-/// read and messages over the limit are the caller's fault, and our faults stay in our log.
+/// Corrects the status in a head or in trailers before a caller receives it: undecodable bytes and
+/// messages over the limit are the caller's fault, and server faults are only logged.
 pub(super) fn rectify(headers: &mut HeaderMap, context: &CallContext) {
     let suspect =
         matches!(code_in(headers), Some(Code::Internal | Code::Unknown | Code::OutOfRange));
@@ -77,7 +77,7 @@ pub(super) fn rectify(headers: &mut HeaderMap, context: &CallContext) {
     }
 }
 
-/// Returns the corrected status, when there is one.
+/// Returns the corrected status, if the status must be corrected.
 fn rectified(status: &Status, context: &CallContext) -> Option<Status> {
     let (message, plain) = (status.message(), status.details().is_empty());
     if plain && TOO_LARGE.iter().any(|prefix| message.starts_with(prefix)) {
@@ -98,7 +98,7 @@ fn rectified(status: &Status, context: &CallContext) -> Option<Status> {
         method = context.method().path,
         request_id = %context.request_id(),
         cause = message,
-        "call failed by a fault of the server"
+        "call failed because of a server fault"
     );
     Some(fault(context))
 }
@@ -121,8 +121,8 @@ fn trailers(status: &Status) -> Frame<Bytes> {
 }
 
 pin_project! {
-    /// A response body that ends with a status in any case: a panic, an error and the deadline
-    /// become trailers, and the inner body is dropped.
+    /// A response body that always ends with a status: a panic, an error or a passed deadline
+    /// becomes trailers, and the inner body is dropped.
     #[derive(Debug)]
     pub struct GuardedBody<B> {
         #[pin]
@@ -138,7 +138,7 @@ impl<B> GuardedBody<B> {
         Self { inner: Some(inner), context, side, deadline }
     }
 
-    /// Makes the body of a response that has only a head.
+    /// Creates the body of a response with only a head.
     pub(super) fn empty(context: CallContext, side: RpcSide) -> Self {
         Self { inner: None, context, side, deadline: None }
     }
@@ -158,7 +158,8 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let mut this = self.project();
         let Some(inner) = this.inner.as_mut().as_pin_mut() else { return Poll::Ready(None) };
-        // The inner body first: a status that has already arrived is better than the deadline's.
+        // The inner body is polled first: a status that has already arrived takes precedence over
+        // the deadline's.
         let ended = match catch_unwind(AssertUnwindSafe(|| inner.poll_frame(cx))) {
             Ok(Poll::Ready(None)) => return Poll::Ready(None),
             Ok(Poll::Ready(Some(Ok(mut frame)))) if frame.is_trailers() => {

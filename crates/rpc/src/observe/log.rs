@@ -1,4 +1,4 @@
-//! The logging layer: a span around a call, and one line at its end.
+//! The logging layer: a span around each call, and one log line at its end.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,14 +16,14 @@ use tracing::{Level, Span};
 use super::{CallContext, RpcSide, code_name};
 use crate::method::RpcKind;
 
-/// Makes the context of each call and logs it.
+/// Creates the context of each call and logs the call.
 #[derive(Clone, Debug)]
 pub struct LogLayer {
     side: RpcSide,
 }
 
 impl LogLayer {
-    /// Makes the layer of one side.
+    /// Creates the layer of one side.
     pub fn new(side: RpcSide) -> Self {
         Self { side }
     }
@@ -68,7 +68,7 @@ where
     }
 }
 
-/// Logs one call exactly once, when it is over or dropped.
+/// Logs one call exactly once, when it ends or is dropped.
 #[derive(Debug)]
 struct LogGuard {
     span: Span,
@@ -85,8 +85,8 @@ impl LogGuard {
         Self { span, context, side, started: Instant::now(), is_logged: false }
     }
 
-    /// Drops the span of a client's stream until the call's end. Such a stream logs nothing of its
-    /// own, and ten thousand of them are open for days.
+    /// Drops the span of a client's stream until the call's end. Such a stream logs nothing itself,
+    /// and ten thousand of them are open for days.
     fn release_span(&mut self) {
         if self.side == RpcSide::Client && self.context.method().kind.is_streaming() {
             self.span = Span::none();
@@ -130,7 +130,7 @@ impl LogGuard {
     }
 }
 
-/// Returns the span of a call: the fields of each of its lines.
+/// Returns the span of a call, with the fields that each of its log lines has.
 fn span(context: &CallContext, side: RpcSide) -> Span {
     tracing::info_span!(
         "rpc",
@@ -147,8 +147,8 @@ impl Drop for LogGuard {
     }
 }
 
-/// Returns the level of a call's line: WARN for a fault of the server, DEBUG for a unary call that
-/// succeeded, and INFO for the rest.
+/// Returns the level of a call's log line: WARN for a server fault, DEBUG for a successful unary
+/// call, and INFO otherwise.
 fn level(code: Code, kind: RpcKind, side: RpcSide) -> Level {
     let is_fault = matches!(code, Code::Internal | Code::Unknown | Code::DataLoss);
     if is_fault && side == RpcSide::Server {
@@ -166,8 +166,8 @@ pin_project! {
     pub struct LogFuture<F> {
         #[pin]
         inner: F,
-        // Declared after the inner future, so that it is dropped later and counts what that one
-        // does on drop.
+        // Declared after the inner future, so that it is dropped later and counts what the inner
+        // future does on drop.
         guard: Option<LogGuard>,
     }
 }
@@ -203,8 +203,8 @@ pin_project! {
     pub struct LogBody<B> {
         #[pin]
         inner: B,
-        // Declared after the inner body, so that it is dropped later and counts what that one does
-        // on drop.
+        // Declared after the inner body, so that it is dropped later and counts what the inner body
+        // does on drop.
         guard: Option<LogGuard>,
     }
 }

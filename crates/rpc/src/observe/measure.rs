@@ -23,7 +23,7 @@ pub struct MetricsLayer {
 }
 
 impl MetricsLayer {
-    /// Makes the layer that counts into these series.
+    /// Creates the layer that counts into these series.
     pub fn new(metrics: Arc<RpcMetrics>) -> Self {
         Self { metrics }
     }
@@ -93,7 +93,7 @@ where
         let response = match result {
             Ok(response) => response,
             Err(error) => {
-                // The boundary inside makes a status of every error it can read.
+                // The boundary inside converts every error that it recognises to a status.
                 guard.finish(Code::Unknown);
                 return Poll::Ready(Err(error));
             }

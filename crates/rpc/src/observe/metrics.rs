@@ -1,4 +1,4 @@
-//! The series of one side, named and labelled as go-grpc-prometheus does, resolved once per
+//! The series of one side, with the names and labels of go-grpc-prometheus, resolved once per
 //! method: the hot path is an index and an atomic add.
 
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use super::code::{CODE_NAMES, code_index};
 use super::{CallContext, RpcSide};
 use crate::method::{METHODS, MethodInfo, RpcKind, UNKNOWN};
 
-/// Buckets in seconds; a unary call lasts a network round trip up to its deadline.
+/// Buckets in seconds; a unary call takes from a network round trip up to its deadline.
 const UNARY_BUCKETS: [f64; 13] =
     [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// Buckets in seconds; a stream lasts up to an order's end, 30 minutes unless extended.
 const STREAM_BUCKETS: [f64; 13] =
     [0.01, 0.1, 1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0];
-/// The labels that name a method.
+/// The labels that identify a method.
 const LABELS: [&str; 3] = ["grpc_type", "grpc_service", "grpc_method"];
 /// Every kind of call, with its buckets.
 const KINDS: [(RpcKind, &[f64]); 5] = [
@@ -42,7 +42,7 @@ pub(super) struct MethodSeries {
     in_flight: IntGauge,
 }
 
-/// All series of one side; every one exists at 0 from the start.
+/// All series of one side; each exists with the value 0 from the start.
 #[derive(Debug)]
 pub struct RpcMetrics {
     side: RpcSide,
@@ -61,7 +61,7 @@ impl RpcMetrics {
         Ok(Arc::new(Self { side, methods: methods?, unknown: families.series(&UNKNOWN)? }))
     }
 
-    /// Returns the side that is counted.
+    /// Returns the side that the series are for.
     pub fn side(&self) -> RpcSide {
         self.side
     }
@@ -71,7 +71,7 @@ impl RpcMetrics {
     }
 }
 
-/// The families that the series come from.
+/// The metric families of the series.
 struct Families {
     started: IntCounterVec,
     handled: IntCounterVec,
@@ -137,7 +137,8 @@ impl Families {
     }
 }
 
-/// Counts one call exactly once, however it ends: dropped unfinished, it is `Canceled`.
+/// Counts one call exactly once, however it ends; a call that is dropped before its end is
+/// `Canceled`.
 #[derive(Debug)]
 pub(super) struct CallGuard {
     metrics: Arc<RpcMetrics>,
@@ -165,7 +166,7 @@ impl CallGuard {
         self.metrics.side
     }
 
-    /// Ends the call. Only the first time counts.
+    /// Ends the call. Only the first call of this function counts.
     pub(super) fn finish(&self, code: Code) {
         if self.context.code().is_some() {
             return;

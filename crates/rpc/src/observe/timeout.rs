@@ -1,4 +1,4 @@
-//! The deadline that a caller gives with the header `grpc-timeout`.
+//! The deadline that a caller sets with the header `grpc-timeout`.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use http::HeaderMap;
 
 /// The name of the header.
 const GRPC_TIMEOUT: &str = "grpc-timeout";
-/// The most digits that the protocol allows.
+/// The largest number of digits that the protocol allows.
 const DIGITS_MAX: usize = 8;
 
 /// Returns the deadline in the header: up to 8 digits and a unit. Anything else counts as no

@@ -1,15 +1,15 @@
-//! The position of a call in a trace, by W3C Trace Context:
+//! A call's position in a trace, according to W3C Trace Context:
 //! <https://www.w3.org/TR/trace-context/#traceparent-header>.
 
 use std::fmt;
 
 use http::HeaderValue;
 
-/// Characters of version 00, and of the known part of a later version.
+/// The length of version 00, and of the known part of a later version, characters.
 const CHARS: usize = 55;
 
-/// A `traceparent`. A call holds it until its end, and a stream lasts for days: 25 bytes, where the
-/// header takes four times as much.
+/// A `traceparent`. A call holds it until its end, and a stream lasts for days: it takes 25 bytes,
+/// and the header would take four times as much.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TraceParent {
     trace: [u8; 16],
@@ -18,7 +18,7 @@ pub struct TraceParent {
 }
 
 impl TraceParent {
-    /// Reads a header; `None` for a malformed one, and for ids of zeros, which stand for no trace.
+    /// Parses a header; `None` if it is malformed, or if an id is all zeros, which means no trace.
     pub fn from_header(header: &HeaderValue) -> Option<Self> {
         let bytes = header.as_bytes();
         let (known, later) = bytes.split_at_checked(CHARS)?;
@@ -41,7 +41,7 @@ impl TraceParent {
     }
 }
 
-/// Reads lower-case hexadecimal digits, exactly as many as fill the bytes.
+/// Decodes lower-case hexadecimal digits, exactly as many as fill the bytes.
 fn hex<const BYTES: usize>(digits: &[u8]) -> Option<[u8; BYTES]> {
     let digit = |byte: u8| match byte {
         b'0'..=b'9' => Some(byte - b'0'),
@@ -84,7 +84,7 @@ mod tests {
         Some(parent.to_string())
     }
 
-    /// Of a later version, only the known part is passed on.
+    /// Only the known part of a later version is passed on.
     #[test]
     fn traceparents_are_passed_on() {
         assert_eq!(read(GIVEN).as_deref(), Some(GIVEN));

@@ -1,5 +1,4 @@
-//! Bodies: read within limits, and read as JSON whatever their content type, as in the original
-//! system.
+//! Reads bodies within limits, and as JSON whatever their content type, as in the original system.
 
 use std::error::Error;
 
@@ -17,7 +16,7 @@ use crate::server::http::BodyError;
 /// Reads a request's body of at most `bytes_max` bytes.
 ///
 /// # Errors
-/// When it is encoded (415), too large (413), too slow (408) or cut (400).
+/// When it is encoded (415), too large (413), too slow (408) or truncated (400).
 pub async fn read_bytes(request: Request, bytes_max: usize) -> Result<Bytes, Problem> {
     refuse_encoded(request.headers())?;
     match Limited::new(request.into_body(), bytes_max).collect().await {
@@ -37,7 +36,8 @@ pub async fn read_json<T: DeserializeOwned>(
     Ok(parse_json(&read_bytes(request, bytes_max).await?)?)
 }
 
-/// Refuses an encoded body. Nothing is decompressed here: a small body must not become a large one.
+/// Refuses an encoded body. Bodies are never decompressed: a small body must not become a large
+/// one.
 fn refuse_encoded(headers: &HeaderMap) -> Result<(), Problem> {
     match headers.get(header::CONTENT_ENCODING) {
         Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
@@ -52,7 +52,8 @@ fn refuse_encoded(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-/// Returns the problem of a body that was not read, by the first known cause in the error's chain.
+/// Returns the problem of a body that could not be read, from the first known cause in the error's
+/// chain.
 fn problem_of(error: &(dyn Error + 'static), bytes_max: usize) -> Problem {
     let mut cause = Some(error);
     while let Some(error) = cause {
@@ -86,10 +87,10 @@ fn too_large(bytes_max: usize) -> Problem {
     Problem::with_status(StatusCode::PAYLOAD_TOO_LARGE, refusal)
 }
 
-/// Reads bytes as one JSON object.
+/// Parses bytes as one JSON object.
 ///
 /// # Errors
-/// When they are not a JSON object, or when one of its fields cannot be read, which is named.
+/// When they are not a JSON object, or when a field cannot be parsed; the refusal names it.
 pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     if !bytes.trim_ascii_start().starts_with(b"{") {
         let text = "the body is not a JSON object; give one, as in {\"order_req_id\": \"SB1\"}";

@@ -1,6 +1,6 @@
 //! The parts that all operations of an OpenAPI document share: the problems by status and reason,
-//! and the headers that make a request safe. The services give the reasons; all else follows from
-//! the one table in `core::refusal`.
+//! and the headers that make a request safe to repeat. The services supply the reasons; the rest
+//! follows from the table in `core::refusal`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,7 +41,7 @@ struct ProblemBody {
     metadata: Option<BTreeMap<String, String>>,
 }
 
-/// The problems of every operation: of its path, of the server's state, and of the server's faults.
+/// The problems of every operation: for its path, the server's state, and server faults.
 const COMMON_PROBLEMS: [(u16, Reason); 6] = [
     (400, Reason::InvalidRequest),
     (408, Reason::InvalidRequest),
@@ -50,7 +50,7 @@ const COMMON_PROBLEMS: [(u16, Reason); 6] = [
     (503, Reason::Draining),
     (500, Reason::Internal),
 ];
-/// The further problems of an operation with a body.
+/// The additional problems of an operation with a body.
 const BODY_PROBLEMS: [(u16, Reason); 2] =
     [(413, Reason::LimitReached), (415, Reason::InvalidRequest)];
 
@@ -75,8 +75,8 @@ pub fn complete(document: &mut OpenApi, reasons: impl Fn(&str) -> Vec<Reason>) {
     document.components = Some(components);
 }
 
-/// Removes the defaults of fields. Bodies are read with every field left out, so that each missing
-/// one can be named; the empty text that replaces it until then is not a meaningful default.
+/// Removes the defaults of fields. Bodies are parsed with every field optional, so that each
+/// missing field can be named; the empty text that stands in for it is not a meaningful default.
 fn without_defaults(schema: &mut RefOr<Schema>) {
     let RefOr::T(Schema::Object(object)) = schema else { return };
     for property in object.properties.values_mut() {
@@ -89,9 +89,9 @@ fn without_defaults(schema: &mut RefOr<Schema>) {
     }
 }
 
-/// Returns a document as text: JSON for people, with a line break at its end.
+/// Returns a document as formatted JSON, with a line break at its end.
 pub fn pretty_json(document: &OpenApi) -> String {
-    // Plain data with texts as keys always becomes JSON.
+    // Plain data with string keys always serialises.
     let text = serde_json::to_string_pretty(document).unwrap_or_default();
     format!("{text}\n")
 }
@@ -108,7 +108,7 @@ fn operations(item: &mut PathItem) -> Vec<(&'static str, &mut Operation)> {
     all.into_iter().filter_map(|(method, found)| Some((method, found.as_mut()?))).collect()
 }
 
-/// Adds an operation's problems, and returns the examples that they name.
+/// Adds an operation's problems, and returns the examples that they refer to.
 fn add_problems(operation: &mut Operation, reasons: &[Reason]) -> Vec<(u16, Reason)> {
     let of_bodies = BODY_PROBLEMS.into_iter().filter(|_| operation.request_body.is_some());
     let own = reasons.iter().map(|reason| (reason.http_status(), *reason));
@@ -135,7 +135,8 @@ fn add(operation: &mut Operation, parameter: Parameter) {
     operation.parameters.get_or_insert_default().push(RefOr::T(parameter));
 }
 
-/// Returns an example's name: a reason has more than one status where the transport has its own.
+/// Returns an example's name. It includes the status, because a transport-level problem may use a
+/// reason with another status.
 fn name_of((status, reason): (u16, Reason)) -> String {
     format!("{}-{status}", reason.as_str())
 }

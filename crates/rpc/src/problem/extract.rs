@@ -1,4 +1,4 @@
-//! Extractors of paths and queries, whose refusals name the wrong parameter.
+//! Extractors of paths and queries whose refusals name the wrong parameter.
 
 use axum::extract::path::ErrorKind;
 use axum::extract::rejection::PathRejection;
@@ -43,8 +43,8 @@ fn refusal_of_path(rejection: &PathRejection) -> Refusal {
     Refusal::new(Reason::InvalidRequest, format!("the path cannot be read: {kind}"))
 }
 
-/// The parameters of a query. A type that denies unknown fields has unknown ones refused by name;
-/// all fields should have a default, so that each can be checked alone.
+/// The parameters of a query. If the type denies unknown fields, they are refused by name; all
+/// fields should have a default, so that each can be checked alone.
 #[derive(Clone, Copy, Debug)]
 pub struct CheckedQuery<T>(pub T);
 
@@ -77,7 +77,8 @@ fn parse<T: DeserializeOwned>(query: &str) -> Result<T, String> {
     }
 }
 
-/// Names the parameter that cannot be read even alone, or that is given twice.
+/// Returns a refusal that names the parameter that cannot be parsed on its own, or that occurs
+/// twice.
 fn refusal_of_query<T: DeserializeOwned>(query: &str, message: &str) -> Refusal {
     let mut names = Vec::new();
     for part in query.split('&').filter(|part| !part.is_empty()) {
@@ -99,11 +100,10 @@ fn name_of(part: &str) -> String {
     name.chars().take(ECHOED_CHARS_MAX).collect()
 }
 
-/// Refuses any query: its parameters are not read, and ignoring them silently would mislead the
-/// caller.
+/// Refuses any query: silently ignoring its parameters would mislead the caller.
 ///
 /// # Errors
-/// When there is a query; the first parameter is named.
+/// When there is a query; the refusal names its first parameter.
 pub fn no_query(uri: &Uri) -> Result<(), Refusal> {
     match uri.query().and_then(|query| query.split('&').find(|part| !part.is_empty())) {
         None => Ok(()),

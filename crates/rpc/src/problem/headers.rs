@@ -1,12 +1,12 @@
-//! Readers of headers, whose refusals name the wrong header.
+//! Parses headers; refusals name the wrong header.
 
 use axum::http::HeaderMap;
 use orderstream_core::{IdempotencyKey, Refusal};
 
-/// Returns the text of a header that may be given once.
+/// Returns the text of a header that may occur at most once.
 ///
 /// # Errors
-/// When it is given twice, or is not plain text; the refusal names `field`.
+/// When it occurs twice, or is not plain text; the refusal names `field`.
 pub fn single_header<'a>(
     headers: &'a HeaderMap,
     name: &str,
@@ -21,10 +21,10 @@ pub fn single_header<'a>(
     text.map(Some).map_err(|_| Refusal::field(field, "is not plain text; use letters, digits"))
 }
 
-/// Returns the caller's `Idempotency-Key`, in quotes or without.
+/// Returns the caller's `Idempotency-Key`, quoted or not.
 ///
 /// # Errors
-/// When it is given twice, or is not a valid key.
+/// When it occurs twice, or is not a valid key.
 pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Refusal> {
     let text = single_header(headers, "idempotency-key", "idempotency_key")?;
     text.map(|text| IdempotencyKey::new(text.trim_matches('"'))).transpose()

@@ -1,4 +1,4 @@
-//! Tests of problems as callers see them.
+//! Tests of the problems that callers receive.
 
 use axum::extract::Request;
 use axum::http::{Method, header};

@@ -1,4 +1,5 @@
-//! The accept loop of both servers: accepts up to a cap, and ends open connections at shutdown.
+//! The accept loop of both servers: accepts connections up to a cap, and ends open ones at
+//! shutdown.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,19 +13,19 @@ use tokio_util::sync::CancellationToken;
 use super::backlog;
 use crate::limits::{self, ACCEPT_BACKLOG};
 
-/// The most connections beyond the cap that are refused with a response at once; the others are
-/// closed without one. Each is held for a second at most, so that a flood costs as little as
-/// possible.
+/// The largest number of connections beyond the cap that are being refused with a response; further
+/// ones are closed without one. Each stays open for at most a second, so that a flood costs as
+/// little as possible.
 const REFUSALS_MAX: usize = 64;
 
 /// A port and its limits.
 #[derive(Debug)]
 pub(super) struct Port {
-    /// The listener that connections come from.
+    /// The listener that accepts connections.
     pub(super) listener: TcpListener,
-    /// The most connections at the same time.
+    /// The largest number of concurrent connections.
     pub(super) connections_max: usize,
-    /// The time after the token for which peers that are just about to connect are waited for.
+    /// The time after the token for which the port waits for peers that are about to connect.
     pub(super) last_request_time: Duration,
     /// The time from the token to closing all open connections.
     pub(super) drain_timeout: Duration,
@@ -32,9 +33,9 @@ pub(super) struct Port {
     pub(super) shutdown: CancellationToken,
 }
 
-/// Serves each connection with `serve`, and those beyond the cap with `refuse`, until the token.
-/// Then the port takes no further connection, serves every peer that is connected already, and
-/// closes; connections still open after the drain timeout are closed.
+/// Serves each connection with `serve`, and those beyond the cap with `refuse`, until the token is
+/// cancelled. Then the port accepts no new connections, serves every peer that is already
+/// connected, and closes; connections still open after the drain timeout are closed.
 pub(super) async fn accept_all<S, R>(
     port: Port,
     serve: impl Fn(TcpStream) -> S,
@@ -45,7 +46,7 @@ pub(super) async fn accept_all<S, R>(
 {
     let mut open = OpenConnections::new(port.connections_max, serve, refuse);
     loop {
-        // Cancel-safe: accepting, joining and the token all lose nothing when dropped.
+        // Cancel-safe: accepting, joining and the token lose nothing when dropped.
         tokio::select! {
             () = port.shutdown.cancelled() => break,
             stream = accept(&port.listener) => open.admit(stream),
@@ -54,13 +55,13 @@ pub(super) async fn accept_all<S, R>(
     }
     let (now, listener) = (Instant::now(), port.listener);
     if let Err(error) = backlog::stop_accepting(&listener) {
-        tracing::debug!(%error, "the system goes on taking connections until the port is closed");
+        tracing::debug!(%error, "the kernel accepts connections until the port is closed");
     }
     let handshake_deadline = now + limits::HANDSHAKE_TIME;
     let request_deadline = handshake_deadline.max(now + port.last_request_time);
     loop {
         let until = if open.connections.is_empty() { handshake_deadline } else { request_deadline };
-        // Cancel-safe, as above. A connection that is being made meanwhile is not cut.
+        // Cancel-safe, as above. A connection that is being established is not interrupted.
         tokio::select! {
             stream = accept(&listener) => open.admit(stream),
             Some(_) = open.connections.join_next() => {}
@@ -69,7 +70,7 @@ pub(super) async fn accept_all<S, R>(
     }
     match backlog::drain(listener, ACCEPT_BACKLOG as usize) {
         Ok(queued) => queued.into_iter().for_each(|stream| open.admit(stream)),
-        Err(error) => tracing::debug!(%error, "what waits to be accepted is closed"),
+        Err(error) => tracing::debug!(%error, "queued connections are closed"),
     }
     let mut connections = open.connections;
     let all_ended = async { while connections.join_next().await.is_some() {} };
@@ -123,7 +124,7 @@ where
         if !self.was_full {
             self.was_full = true;
             let connections_max = self.connections_max;
-            tracing::warn!(connections_max, "connections are refused");
+            tracing::warn!(connections_max, "connection limit reached, refusing connections");
         }
         if let Ok(permit) = Arc::clone(&self.refusals).try_acquire_owned() {
             let refusal = (self.refuse)(stream);
@@ -135,8 +136,8 @@ where
     }
 }
 
-/// Accepts the next connection. When the system refuses (out of files), waits a little and tries
-/// again.
+/// Accepts the next connection. On an error of the kernel (out of file descriptors), waits briefly
+/// and tries again.
 async fn accept(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {

@@ -1,15 +1,15 @@
 //! The activity on one connection, which decides when it may end: hyper closes a connection as idle
-//! though a request is on its way, or though half of its head has arrived.
+//! even if a request is in transit, or half of its head has arrived.
 //!
 //! ```text
-//!            bytes                   call                    its response was sent
+//!            bytes                   call                    response sent
 //!   silent ────────▶ half a request ──────▶ call in progress ──────────────────────▶ silent
 //!     │                                                            │
 //!     └── 24 bytes that are HTTP/2's preface ──▶ HTTP/2            └── silent for a while: may end
 //! ```
 //!
-//! HTTP/2 announces its own end (GOAWAY) and takes the requests that were sent before its peer
-//! reads that.
+//! HTTP/2 announces the end of a connection (GOAWAY) and still accepts the requests that the peer
+//! sent before it read that.
 
 use std::io;
 use std::pin::Pin;
@@ -33,20 +33,20 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(super) enum ConnectionState {
     /// No byte was received.
     Silent,
-    /// Every received request has its response, and no byte of another one has arrived.
+    /// Every received request has a response, and no byte of another request has arrived.
     Idle,
-    /// A request, or a part of one, has arrived.
+    /// A request or a part of one has arrived.
     Busy,
     /// The connection is HTTP/2.
     Http2,
 }
 
-/// The state that the parts of one connection share. All of HTTP/1.1 runs in the connection's own
+/// The state that the parts of one connection share. HTTP/1.1 runs entirely in the connection's own
 /// task.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
     bytes_read: AtomicU64,
-    /// The part of them that belongs to requests with a response.
+    /// The number of read bytes that belong to requests with a response.
     bytes_answered: AtomicU64,
     calls: AtomicU64,
     is_not_http2: AtomicBool,
@@ -78,10 +78,10 @@ impl Activity {
         }
     }
 
-    /// Waits until the connection is HTTP/2, or had no request for this long.
+    /// Waits until the connection is HTTP/2, or has had no request for this long.
     pub(super) async fn may_end(&self, silence: Duration) {
         loop {
-            // Cancel-safe: a change in between is kept until it is awaited.
+            // Cancel-safe: a change in between is stored until it is awaited.
             let changed = self.changed.notified();
             match self.state() {
                 ConnectionState::Http2 => return,
@@ -95,7 +95,7 @@ impl Activity {
         }
     }
 
-    /// Makes reads ask the system itself from now on: the runtime may not know yet of bytes that
+    /// Makes reads query the kernel directly from now on: the runtime may not know yet that bytes
     /// have arrived.
     pub(super) fn read_past_runtime(&self) {
         self.reads_past_runtime.store(true, Ordering::Release);
@@ -144,7 +144,7 @@ impl Drop for ActiveCall {
 }
 
 pin_project! {
-    /// The body of a response, which holds its call until it was sent.
+    /// The body of a response, which keeps its call in progress until it has been sent.
     #[derive(Debug)]
     pub(super) struct CallBody<B> {
         #[pin]
@@ -179,12 +179,12 @@ impl<B: Body<Data: Buf>> Body for CallBody<B> {
     }
 }
 
-/// A stream that can be read past the runtime, which learns of new bytes only at its own polls.
+/// A stream that can be read without the runtime, which notices new bytes only when it polls.
 pub(super) trait ReadNow {
-    /// Reads the bytes that the system holds, without waiting.
+    /// Reads the bytes that the kernel has received, without waiting.
     ///
     /// # Errors
-    /// `WouldBlock` when there is nothing.
+    /// `WouldBlock` when there are no bytes.
     fn read_now(&self, buffer: &mut [u8]) -> io::Result<usize>;
 }
 
@@ -194,7 +194,7 @@ impl ReadNow for TcpStream {
     }
 }
 
-/// A connection without a socket of the system: a read returns all bytes that have arrived.
+/// A connection without a kernel socket: a read returns all bytes that have arrived.
 #[derive(Debug)]
 pub(super) struct MemoryStream<S>(pub(super) S);
 

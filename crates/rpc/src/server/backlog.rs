@@ -1,24 +1,24 @@
-//! The end of a listening port that leaves no made connection unserved: closing the port resets the
-//! connections in the system's queue, though their peers count as connected.
+//! Closes a listening port without losing established connections: closing the port alone resets
+//! the connections in the kernel's queue, although their peers consider them established.
 
 use std::io;
 use std::net;
 
 use tokio::net::{TcpListener, TcpStream};
 
-/// Makes the system take no further connection: a peer that asks for one gets no response, and
-/// tries again after a second, when the port is closed or another process has it. Connections that
-/// are made, or about to be, are not touched. Linux only; elsewhere, peers that connect at the very
-/// moment of closing are reset.
+/// Makes the kernel accept no new connections: a peer that tries to connect gets no response, and
+/// retries after a second, when the port is closed or another process has it. Connections that are
+/// established or being established are not affected. Linux only; on other systems, peers that
+/// connect at the moment of closing are reset.
 ///
 /// # Errors
-/// When the system refuses the filter.
+/// When the kernel refuses the filter.
 #[cfg(target_os = "linux")]
 pub(super) fn stop_accepting(listener: &TcpListener) -> io::Result<()> {
     use socket2::{SockFilter, SockRef};
 
     // Classic BPF over a segment's TCP header, whose byte 13 holds its flags (RFC 9293): drops
-    // what has SYN and not ACK.
+    // segments with SYN and without ACK.
     const LOAD_BYTE: u16 = 0x30;
     const AND: u16 = 0x54;
     const JUMP_IF_EQUAL: u16 = 0x15;
@@ -36,7 +36,7 @@ pub(super) fn stop_accepting(listener: &TcpListener) -> io::Result<()> {
     SockRef::from(listener).attach_filter(&filter)
 }
 
-/// Does nothing; see the Linux one.
+/// Does nothing; see the Linux version.
 ///
 /// # Errors
 /// None.
@@ -45,16 +45,15 @@ pub(super) fn take_no_more(_listener: &TcpListener) -> io::Result<()> {
     Ok(())
 }
 
-/// The most connections of the queue that failed before they were taken, and are skipped.
+/// The largest number of queued connections that failed before they were accepted and are skipped.
 const FAILED_MAX: usize = 64;
 
-/// Takes the connections that wait in the system's queue, at most `length_max`, and closes the
-/// port.
+/// Accepts the connections in the kernel's queue, at most `length_max`, and closes the port.
 ///
 /// # Errors
-/// When the listener cannot be removed from the runtime; it is closed all the same.
+/// When the listener cannot be removed from the runtime; it is closed nevertheless.
 pub(super) fn drain(listener: TcpListener, length_max: usize) -> io::Result<Vec<TcpStream>> {
-    // Asked of the system itself: the runtime learns of new connections only when it polls.
+    // Queries the kernel directly: the runtime notices new connections only when it polls.
     let listener = listener.into_std()?;
     let mut failed = 0;
     let queued = std::iter::from_fn(|| {

@@ -67,8 +67,8 @@ pub(super) async fn serve<S, B>(
     serve_over(stream, with_connect_info, bounds, shutdown).await;
 }
 
-/// Serves one connection until it ends, until the head of its first request was not there in time,
-/// or, after the token, until its calls have ended.
+/// Serves one connection until it ends, until the head of its first request is overdue, or, after
+/// the token, until its calls have ended.
 pub(super) async fn serve_over<T, S, B>(
     stream: T,
     service: S,

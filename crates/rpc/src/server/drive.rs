@@ -1,4 +1,4 @@
-//! One connection in either protocol, from its first byte to its end.
+//! Drives one connection in either protocol, from its first byte to its end.
 
 use std::fmt::Display;
 use std::pin::pin;
@@ -10,18 +10,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::activity::{Activity, ConnectionState};
 
-/// The time limits of one connection.
+/// The timeouts of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ConnectionTimeouts {
-    /// The time from its beginning to the head of its first request.
+    /// The time from the start of the connection to the head of its first request.
     pub(super) header_read_timeout: Duration,
-    /// The silence after the token that ends it.
+    /// The silence after the token that ends the connection.
     pub(super) last_request_time: Duration,
 }
 
-/// Serves a connection until it ends, until the head of its first request was not there in time,
-/// or, after the token, until its requests have responses and no other comes for a while. Each
-/// HTTP/1.1 response after the token must have `Connection: close`, which ends it too.
+/// Serves a connection until it ends, until the head of its first request is overdue, or, after the
+/// token, until its requests have responses and no other request arrives for a while. Each HTTP/1.1
+/// response after the token must have `Connection: close`, which ends the connection too.
 pub(super) async fn drive<C>(
     connection: C,
     activity: &Activity,
@@ -40,15 +40,15 @@ pub(super) async fn drive<C>(
     });
     let (mut is_waiting, mut is_ending) = (true, false);
     loop {
-        // Cancel-safe: every branch polls a future by reference. The connection comes first: what
-        // has arrived counts, even if the time is over.
+        // Cancel-safe: every branch polls a future by reference. The connection is polled first:
+        // what has arrived counts, even if the timeout has passed.
         tokio::select! {
             biased;
             ended = connection.as_mut() => return log_end(ended),
             head = head_in_time.as_mut(), if is_waiting => {
                 is_waiting = false;
                 if head.is_err() {
-                    tracing::debug!("no request in time");
+                    tracing::debug!("connection closed: its first request did not arrive in time");
                     return;
                 }
             }

@@ -1,5 +1,5 @@
 //! A plain HTTP server (HTTP/1.1 and HTTP/2 on one port) with every limit set: `axum::serve` has no
-//! cap on connections, waits for a body for ever and takes HTTP/2's defaults.
+//! cap on connections, waits for a body indefinitely and uses HTTP/2's defaults.
 //!
 //! ```text
 //! accept ──▶ cap ──▶ first head in time ──▶ router ──▶ idle: next head in time ─┐
@@ -8,8 +8,9 @@
 //!                                  body: size, time → 413, 408
 //! ```
 //!
-//! The router's responses have no deadline: a stream of events may stay open until the shutdown
-//! token, and should end itself then; connections still open after the drain timeout are closed.
+//! The router's responses have no deadline: an event stream may stay open until the shutdown token
+//! is cancelled, and should then end by itself; connections still open after the drain timeout are
+//! closed.
 
 mod body;
 pub mod limits;
@@ -49,15 +50,15 @@ use crate::problem::{Problem, normalise_response};
 /// The limits of a plain HTTP server; the defaults are those of [`limits`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HttpLimits {
-    /// Connections at the same time; one more is refused with 429 and closed.
+    /// Concurrent connections; a further one is refused with 429 and closed.
     pub connections_max: usize,
-    /// The time from accepting a connection to the whole head of its first request.
+    /// The time from accepting a connection to the complete head of its first request.
     pub header_read_timeout: Duration,
-    /// HTTP/1.1: the time from the end of a response to the whole head of the next request.
+    /// HTTP/1.1: the time from the end of a response to the complete head of the next request.
     pub idle_timeout: Duration,
-    /// HTTP/1.1: headers of one request.
+    /// HTTP/1.1: the number of headers of one request.
     pub headers_max: usize,
-    /// HTTP/1.1: bytes read ahead on one connection, and so of one head.
+    /// HTTP/1.1: bytes that are read ahead on one connection, and so the size of one head.
     pub buffer_bytes_max: usize,
     /// Bytes of one request's body.
     pub body_bytes_max: usize,
@@ -65,17 +66,17 @@ pub struct HttpLimits {
     pub body_read_timeout: Duration,
     /// The time for which a peer may leave sent bytes unread or unacknowledged.
     pub write_stall_timeout: Duration,
-    /// HTTP/2: streams at the same time on one connection.
+    /// HTTP/2: concurrent streams on one connection.
     pub concurrent_streams_max: u32,
     /// HTTP/2: streams that the peer reset and that are not yet accepted.
     pub pending_accept_resets_max: usize,
-    /// HTTP/2: streams reset because the peer broke the protocol.
+    /// HTTP/2: streams that were reset because the peer violated the protocol.
     pub local_error_resets_max: usize,
-    /// HTTP/2: all headers of one request.
+    /// HTTP/2: the size of all headers of one request, bytes.
     pub header_list_bytes_max: u32,
     /// HTTP/2: the silence after which the peer is pinged.
     pub keepalive_interval: Duration,
-    /// HTTP/2: the time limit of the peer's answer to a ping.
+    /// HTTP/2: the timeout for the peer's acknowledgement of a ping.
     pub keepalive_timeout: Duration,
     /// The silence after the shutdown token that ends a connection.
     pub last_request_time: Duration,
@@ -134,10 +135,10 @@ fn builder(bounds: &HttpLimits) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-/// Serves a router until the token. After it, peers that are connected already may still send a
-/// request: each gets its response, with `Connection: close`. Connections that have been silent for
-/// [`HttpLimits::last_request_time`] end, and those still open after [`HttpLimits::drain_timeout`]
-/// are closed.
+/// Serves a router until the token is cancelled. Afterwards, peers that are already connected may
+/// still send a request: each gets its response, with `Connection: close`. Connections that have
+/// been silent for [`HttpLimits::last_request_time`] end, and those still open after
+/// [`HttpLimits::drain_timeout`] are closed.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -203,8 +204,8 @@ async fn serve_stream<S>(
     drive(connection, &activity, timeouts, shutdown).await;
 }
 
-/// Sends small responses at once, and lets the system end the connection of a peer that does not
-/// read: a timer of ours would be needed around every write.
+/// Disables Nagle's algorithm, and lets the kernel end the connection of a peer that does not read,
+/// which saves a timer around every write.
 fn prepare(stream: &TcpStream, write_stall_timeout: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
     #[cfg(target_os = "linux")]
@@ -215,8 +216,8 @@ fn prepare(stream: &TcpStream, write_stall_timeout: Duration) -> io::Result<()> 
 }
 
 /// Passes a request to the router; a panic is a server fault, which ends only this request. A body
-/// beyond its limits is reported as such, whatever the router made of it, and every refusal is a
-/// problem.
+/// beyond its limits is reported as such, whatever the router's response, and every refusal becomes
+/// a problem.
 async fn respond(
     router: Router,
     request: Request<Incoming>,
@@ -243,7 +244,7 @@ async fn respond(
     }
 }
 
-/// Refuses a connection beyond the cap, in HTTP/1.1, which every HTTP client understands.
+/// Refuses a connection beyond the cap in HTTP/1.1, which every HTTP client understands.
 async fn refuse(mut stream: TcpStream) {
     let refusal = Refusal::new(Reason::Overloaded, "too many connections; try again later");
     let text = Problem::from(refusal).to_http1();

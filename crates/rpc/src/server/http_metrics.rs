@@ -1,6 +1,6 @@
-//! The metrics of plain HTTP: requests by route, method and class of response. A route is a
-//! template such as `/api/v1/orders/{order_req_id}`, never a path: the number of series does not
-//! grow with the users' requests.
+//! The metrics of plain HTTP: requests by route, method and status class. A route is a template
+//! such as `/api/v1/orders/{order_req_id}`, never a path, so that the number of series does not
+//! grow with requests.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,7 +12,7 @@ use axum::response::Response;
 use http::{Method, StatusCode};
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 
-/// Buckets of the time of one request until its head is sent, seconds.
+/// Buckets of the time until a response's head is sent, seconds.
 const BOUNDS: [f64; 10] = [0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0];
 /// The route label of requests without a route.
 const OTHER: &str = "other";
@@ -25,7 +25,7 @@ pub struct HttpMetrics {
 }
 
 impl HttpMetrics {
-    /// Makes and registers the metrics.
+    /// Creates and registers the metrics.
     ///
     /// # Errors
     /// When a name is taken.
@@ -55,7 +55,7 @@ impl HttpMetrics {
     }
 }
 
-/// Counts every request to a router. To be put around a router that has all its routes.
+/// Counts every request to a router. Must wrap a router that has all its routes.
 pub fn with_metrics(router: Router, metrics: Arc<HttpMetrics>) -> Router {
     router.layer(from_fn_with_state(metrics, measure))
 }
@@ -73,7 +73,7 @@ async fn measure(
     response
 }
 
-/// Returns a method's name; `other` for all that no route here takes.
+/// Returns a method's name; `other` for methods that no route uses.
 fn method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -101,7 +101,7 @@ mod tests {
 
     use super::*;
 
-    /// Ten thousand ids, paths and methods make fewer than twenty series.
+    /// Ten thousand ids, paths and methods yield fewer than twenty series.
     #[tokio::test]
     async fn series_do_not_grow_with_requests() {
         let registry = Registry::new();

@@ -1,4 +1,4 @@
-//! Makes one call of one kind, and reads the series of both sides.
+//! Makes one call of a kind, and reads the series of both sides.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub(crate) fn method_under_test(kind: RpcKind) -> &'static MethodInfo {
     })
 }
 
-/// Both sides, with a registry of their own.
+/// Both sides, with their own registry.
 pub(crate) struct Rig {
     case: Case,
     registry: Registry,
@@ -68,14 +68,14 @@ impl Rig {
         Self { case, registry, waits, stub, memory, client }
     }
 
-    /// Makes the call; `None` when it was dropped.
+    /// Makes the call; `None` if it was dropped.
     pub(crate) async fn call(&self, kind: RpcKind) -> Option<Code> {
         let call = self.finish(kind);
         if self.case != Case::ClientCancels {
-            // The clock is paused: a call that hangs gets here at once.
+            // The clock is paused: a call that hangs fails here at once.
             return Some(tokio::time::timeout(Duration::from_secs(60), call).await.unwrap());
         }
-        // Biased: the call is polled first, until the handler has reached its wait.
+        // Biased: the call is polled first, until the handler waits.
         tokio::select! {
             biased;
             code = call => Some(code),
@@ -107,7 +107,7 @@ impl Rig {
         ended.err().map_or(Code::Ok, |status| status.code())
     }
 
-    /// Returns tonic's client, set for the case.
+    /// Returns tonic's client, configured for the case.
     async fn grpc(&self) -> Grpc<ClientStack<Memory>> {
         let mut grpc = Grpc::new(self.client.clone())
             .accept_compressed(Zstd)
@@ -191,7 +191,7 @@ impl Rig {
     }
 }
 
-/// Returns three equal messages, one by one.
+/// Returns a stream of three equal messages, one at a time.
 fn three<T: Clone + Send + Unpin + 'static>(message: T) -> impl Stream<Item = T> + Send + 'static {
     paced(stream::iter(vec![message; 3]))
 }
@@ -205,7 +205,7 @@ async fn drain<T>(mut messages: tonic::Streaming<T>) -> Result<(), Status> {
     Ok(())
 }
 
-/// Returns a counter's value, which is a whole number.
+/// Returns a counter's value as an integer.
 fn whole(value: f64) -> u64 {
     value.to_string().parse().unwrap()
 }

@@ -1,6 +1,6 @@
-//! Claims about the three layers on both sides, for every kind of RPC and every course of a call:
-//! exact counters, and nothing in flight at the end. Client and server stacks are connected in
-//! memory, so every case is the same each time.
+//! Tests of the three layers on both sides, for every kind of RPC and every course of a call: exact
+//! counters, and nothing in flight at the end. Client and server stacks are connected in memory, so
+//! every case is deterministic.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed check must stop the test")]
 
@@ -27,7 +27,7 @@ struct Expected {
 fn expected(case: Case, kind: RpcKind) -> Expected {
     let streams_up = matches!(kind, RpcKind::ClientStream | RpcKind::BidiStream);
     let streams_down = matches!(kind, RpcKind::ServerStream | RpcKind::BidiStream);
-    // Nothing is read from a stream before the handler reads it; a single message always is.
+    // A stream is not read before the handler reads it; a single message always is.
     let unread = u64::from(!streams_up);
     let up = |count| if streams_up { count } else { 1 };
     let down = |count| if streams_down { count } else { 0 };
@@ -48,7 +48,7 @@ fn expected(case: Case, kind: RpcKind) -> Expected {
     Expected { code, up, down }
 }
 
-/// Asserts every series of the method on one side, and that no other method was touched.
+/// Checks every series of the method on one side, and that no other method has counts.
 fn assert_series(rig: &Rig, side: &str, case: Case, kind: RpcKind, expected: Expected) {
     let (service, method, grpc_type) = if case == Case::UnknownMethod {
         ("unknown", "unknown", "unknown")

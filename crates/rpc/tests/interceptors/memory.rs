@@ -13,7 +13,7 @@ use tower::Service;
 
 type WireBody = tonic::body::Body;
 
-/// Passes calls to a server stack; can cut all bodies into single bytes.
+/// Passes calls to a server stack; can split all bodies into single bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Memory {
     pub(crate) server: ServerStack,
@@ -21,7 +21,7 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// Returns the function that cuts bodies.
+    /// Returns the function that splits bodies.
     fn cut(&self) -> fn(WireBody) -> WireBody {
         if self.splits {
             |inner| WireBody::new(Bytewise { inner, rest: Bytes::new() })
@@ -42,7 +42,7 @@ impl Service<Request<WireBody>> for Memory {
 
     fn call(&mut self, request: Request<WireBody>) -> Self::Future {
         let cut = self.cut();
-        // A network carries no extensions.
+        // Extensions are not sent over a network.
         let (mut parts, body) = request.into_parts();
         parts.extensions.clear();
         let response = self.server.call(Request::from_parts(parts, cut(body)));
@@ -54,7 +54,7 @@ impl Service<Request<WireBody>> for Memory {
     }
 }
 
-/// A body that gives every byte as a frame of its own.
+/// A body that yields every byte as a frame of its own.
 #[derive(Debug)]
 struct Bytewise {
     inner: WireBody,

@@ -1,4 +1,5 @@
-//! Claims about bytes as the original's clients send them, and about faults as callers see them.
+//! Tests with the bytes that the original system's clients send, and of the faults that callers
+//! receive.
 
 use bytes::Bytes;
 use http::Request;
@@ -61,7 +62,7 @@ async fn malformed_messages_reach_no_handler() {
     assert!(rig.stub.received.lock().is_empty());
 }
 
-/// As when the caller was killed during the call.
+/// This happens when the caller is killed during the call.
 #[tokio::test]
 async fn missing_messages_are_caller_faults() {
     let rig = Rig::new(Case::Ok);

@@ -1,4 +1,4 @@
-//! The handlers of the calls under test, one per kind, acting as the case wants.
+//! The handlers of the calls under test, one per kind, which behave as the case specifies.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ impl Case {
         Self::SplitByteByByte,
     ];
 
-    /// Returns the number of messages after which something other than the end happens.
+    /// Returns the number of messages after which the case's fault occurs, if it has one.
     fn fault_after(self) -> Option<usize> {
         if matches!(self, Self::ErrorAfterTwo | Self::PanicAfterTwo) {
             Some(2)
@@ -58,7 +58,7 @@ impl Case {
     }
 }
 
-/// Returns a text of twice the limit of a message.
+/// Returns a text of twice the message limit.
 pub(crate) fn oversize() -> String {
     "x".repeat(2 * orderstream_rpc::limits::MESSAGE_BYTES_MAX)
 }
@@ -66,7 +66,7 @@ pub(crate) fn oversize() -> String {
 #[derive(Clone, Debug)]
 pub(crate) struct Stub {
     pub(crate) case: Case,
-    /// Notified when the handler waits for something that never comes.
+    /// Notified when the handler waits for something that never happens.
     pub(crate) waits: Arc<Notify>,
     /// The requests as they arrived.
     pub(crate) received: Arc<Mutex<Vec<v1::OrderStreamRequest>>>,
@@ -100,7 +100,7 @@ impl Stub {
     }
 }
 
-/// Returns the items one by one, never two at once, so that each is sent in a frame of its own.
+/// Yields the items one at a time, so that each is sent in a frame of its own.
 pub(crate) fn paced<S: Stream + Unpin>(mut items: S) -> impl Stream<Item = S::Item> {
     let mut pauses = false;
     stream::poll_fn(move |cx| {
@@ -119,7 +119,7 @@ pub(crate) fn paced<S: Stream + Unpin>(mut items: S) -> impl Stream<Item = S::It
 
 type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-/// Returns the first items, then the case's step.
+/// Yields the first items, then runs the case's step.
 fn with_fault<T, S>(stub: Stub, items: S) -> BoxStream<T>
 where
     T: Send + 'static,

@@ -1,4 +1,4 @@
-//! Claims about the server's defences against hostile peers.
+//! Tests of the server's defences against hostile peers.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -113,10 +113,10 @@ async fn reset_storms_end_the_connection() {
         storm.extend(frame(HEADERS, END_HEADERS, stream, &block));
         storm.extend(frame(RST_STREAM, 0, stream, &8u32.to_be_bytes()));
     }
-    // Both directions at once, or the two ends could wait for each other.
+    // Both directions run concurrently; otherwise the two sides could wait for each other.
     let (mut reader, mut writer) = socket.split();
     let storm = async {
-        // A write that fails is what is wanted: the server has hung up.
+        // A failed write is expected: the server has closed the connection.
         let _hung_up = tokio::io::AsyncWriteExt::write_all(&mut writer, &storm).await;
     };
     let mut received = Vec::new();
@@ -145,7 +145,7 @@ pub(crate) fn goaway_code(mut bytes: &[u8]) -> Option<u32> {
     code
 }
 
-/// At the message's prefix.
+/// Endless messages are refused at their prefix.
 #[tokio::test]
 async fn endless_messages_are_refused_early() {
     let mut served = GrpcServer::start(Case::Ok, ServerLimits::default()).await;
@@ -156,7 +156,7 @@ async fn endless_messages_are_refused_early() {
     bytes.extend(frame(DATA, 0, 1, &[0, 0xff, 0xff, 0xff, 0xff]));
     bytes.extend(frame(DATA, 0, 1, &[0xff; 16_000]));
     assert!(write(&mut socket, &bytes).await);
-    // The answer to the call; nothing more was sent, and the body never ended.
+    // The response to the call; nothing more was sent, and the body never ended.
     let has_head = async {
         loop {
             let frame = read(&mut socket).await.unwrap();

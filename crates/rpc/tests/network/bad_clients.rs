@@ -1,5 +1,5 @@
-//! Claims about clients that speak HTTP/2 and get gRPC wrong: each receives the fault, as a gRPC
-//! status where it speaks gRPC at all, and nothing of the call stays behind.
+//! Tests with clients that use HTTP/2 and violate gRPC: each receives the fault, as a gRPC status
+//! if it uses gRPC at all, and no state of the call remains.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::stub::Case;
 use crate::{GrpcServer, STUCK, sum};
 
 const PAUSE: &str = "/orderstream.v1.OrderControlService/Pause";
-/// A whole message without content.
+/// A complete message without content.
 const EMPTY: &[u8] = &[0; 5];
 
 /// A request with one thing wrong.
@@ -40,7 +40,7 @@ const GOOD: BadCall = BadCall {
     body: EMPTY,
 };
 
-/// A response: HTTP's status, and gRPC's code where there is one.
+/// A response: the HTTP status, and the gRPC code if there is one.
 type CallOutcome = (u16, Option<Code>);
 
 async fn ask(served: &GrpcServer, bad: &BadCall) -> CallOutcome {
@@ -52,7 +52,7 @@ async fn ask(served: &GrpcServer, bad: &BadCall) -> CallOutcome {
             request = request.header(*name, *value);
         }
         let (response, mut body) = client.send_request(request.body(()).unwrap(), false).unwrap();
-        // It may be answered, and reset, before all was sent.
+        // The server may respond and reset the stream before everything is sent.
         let _reset = body.send_data(Bytes::from_static(bad.body), true);
         let (head, mut body) = response.await.unwrap().into_parts();
         while let Some(Ok(data)) = body.data().await {
@@ -152,7 +152,7 @@ async fn tiny_deadlines_are_exceeded() {
     check(Case::Deadline, &table).await;
 }
 
-/// Writes without end, and returns the bytes that the server sent before it hung up.
+/// Writes endlessly, and returns the bytes that the server sent before it closed the connection.
 async fn flood(served: &GrpcServer, begin: &[u8], piece: &[u8]) -> Vec<u8> {
     let mut socket = served.socket().await;
     let (mut reader, mut writer) = socket.split();
@@ -163,7 +163,7 @@ async fn flood(served: &GrpcServer, begin: &[u8], piece: &[u8]) -> Vec<u8> {
         }
     };
     let mut received = Vec::new();
-    // A reset is an end as well.
+    // A reset counts as an end too.
     let read = async { reader.read_to_end(&mut received).await.ok() };
     timeout(STUCK, async { tokio::join!(read, write) }).await.unwrap();
     received
@@ -174,7 +174,7 @@ async fn endless_heads_end_the_connection() {
     let mut served = GrpcServer::start(Case::Ok, ServerLimits::default()).await;
     let mut begin = opening();
     begin.extend(frame(HEADERS, 0, 1, &header_block(PAUSE)));
-    // A header without an end: small ones that add up, none large enough to be refused alone.
+    // An endless header block: many small headers, none large enough to be refused alone.
     let mut header = vec![0x00, 1, b'x', 100];
     header.extend([b'a'; 100]);
     let received = flood(&served, &begin, &frame(CONTINUATION, 0, 1, &header.repeat(10))).await;
@@ -184,7 +184,7 @@ async fn endless_heads_end_the_connection() {
     assert_eq!(sum(&served.registry, "grpc_server_started_total", &[]), 0);
 }
 
-/// Checks that others are served while one peer sends frames and does not read the replies.
+/// Checks that other peers are served while one peer sends frames and does not read the responses.
 async fn others_are_served_beside(piece: Vec<u8>) {
     let bounds = ServerLimits {
         keepalive_interval: Duration::from_millis(200),
@@ -200,24 +200,24 @@ async fn others_are_served_beside(piece: Vec<u8>) {
             assert_eq!(ask(&served, &GOOD).await, (200, Some(Code::Ok)));
         }
     };
-    // The storm ends when the server hangs up, as nobody reads what it asks.
+    // The storm ends when the server closes the connection, as its pings are not acknowledged.
     timeout(STUCK, async { tokio::join!(storm, others) }).await.unwrap();
     served.stop().await;
 }
 
-/// The storm ends when the server hangs up.
+/// The storm ends when the server closes the connection.
 #[tokio::test]
 async fn ping_storms_delay_nobody_else() {
     others_are_served_beside(frame(PING, 0, 0, &[0; 8]).repeat(1_000)).await;
 }
 
-/// The storm ends when the server hangs up.
+/// The storm ends when the server closes the connection.
 #[tokio::test]
 async fn settings_storms_delay_nobody_else() {
     others_are_served_beside(frame(SETTINGS, 0, 0, &[]).repeat(1_000)).await;
 }
 
-/// A peer that opens no window receives the head only.
+/// A peer that opens no window receives only the head.
 #[tokio::test]
 async fn closed_windows_delay_nobody_else() {
     let bounds = ServerLimits { drain_timeout: Duration::from_millis(200), ..Default::default() };

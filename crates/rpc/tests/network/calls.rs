@@ -1,4 +1,4 @@
-//! Claims about our client and our server over sockets.
+//! Tests of our client and our server over sockets.
 
 use futures_util::stream;
 use orderstream_core::refusal::Reason;
@@ -60,7 +60,7 @@ async fn both_sides_count_all_kinds() {
     }
 }
 
-/// As when the client goes away.
+/// This happens when the client disconnects.
 #[tokio::test]
 async fn both_sides_count_a_cancellation() {
     let mut served = GrpcServer::start(Case::ClientCancels, ServerLimits::default()).await;

@@ -1,4 +1,4 @@
-//! HTTP/2 frames made by hand, as no well-behaved client sends them.
+//! Hand-made HTTP/2 frames that no well-behaved client sends.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -27,7 +27,7 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
     bytes
 }
 
-/// Returns the opening of a connection: the preface and empty settings.
+/// Returns the first bytes of a connection: the preface and empty settings.
 pub(crate) fn opening() -> Vec<u8> {
     let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     bytes.extend(frame(SETTINGS, 0, 0, &[]));
@@ -44,7 +44,7 @@ pub(crate) fn header_block(path: &str) -> Vec<u8> {
     block
 }
 
-/// Reads the next frame; `None` when the connection is closed.
+/// Reads the next frame; `None` if the connection is closed.
 pub(crate) async fn read(socket: &mut TcpStream) -> Option<Frame> {
     let mut head = [0; 9];
     socket.read_exact(&mut head).await.ok()?;
@@ -54,7 +54,7 @@ pub(crate) async fn read(socket: &mut TcpStream) -> Option<Frame> {
     Some(Frame { kind: head[3], payload })
 }
 
-/// Writes bytes; returns false when the peer takes no more.
+/// Writes bytes; returns false if the peer accepts no more.
 pub(crate) async fn write(socket: &mut TcpStream, bytes: &[u8]) -> bool {
     socket.write_all(bytes).await.is_ok()
 }

@@ -1,5 +1,5 @@
-//! Claims about the server and the client over real sockets: their limits as peers see them,
-//! attacks, and the count of every call with a network in between.
+//! Tests of the server and the client over real sockets: the limits that peers observe, attacks,
+//! and the counts of calls over a network.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed check must stop the test")]
 
@@ -27,7 +27,7 @@ use tonic::service::Routes;
 
 use crate::stub::{Case, Stub};
 
-/// Nothing in these tests takes this long; a test that does is stuck.
+/// The timeout of a test's step; a step that takes this long is stuck.
 pub(crate) const STUCK: Duration = Duration::from_secs(30);
 
 /// A server on a port of its own.
@@ -69,7 +69,7 @@ impl GrpcServer {
         (client::connect(&url, connections, &metrics).unwrap(), registry)
     }
 
-    /// Stops the server; when this returns, every call has ended on its side.
+    /// Stops the server; every call has ended on its side when this returns.
     pub(crate) async fn stop(&mut self) {
         self.shutdown.cancel();
         let ended = async { while self.tasks.join_next().await.is_some() {} };
@@ -90,7 +90,7 @@ pub(crate) fn sum(registry: &Registry, family: &str, values: &[&str]) -> u64 {
     family.get_metric().iter().filter(fits).map(value).sum()
 }
 
-/// Returns a counter's value, which is a whole number.
+/// Returns a counter's value as an integer.
 fn whole(value: f64) -> u64 {
     value.to_string().parse().unwrap()
 }

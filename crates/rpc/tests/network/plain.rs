@@ -1,4 +1,4 @@
-//! Claims about the plain HTTP server over raw sockets: its limits as peers see them.
+//! Tests of the plain HTTP server over raw sockets: the limits that peers observe.
 
 mod bodies;
 mod connections;
@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::STUCK;
 
-/// A time limit that a test can wait for.
+/// A timeout that is short enough for a test to wait for.
 const SHORT: Duration = Duration::from_millis(200);
 
 /// A plain server on a port of its own.
@@ -44,7 +44,7 @@ async fn length(request: Request) -> Result<String, Problem> {
     Ok(bytes.len().to_string())
 }
 
-/// Sends ticks for ever.
+/// Sends ticks endlessly.
 async fn events() -> Body {
     let ticks = futures_util::stream::unfold((), async |()| {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -53,7 +53,7 @@ async fn events() -> Body {
     Body::from_stream(ticks)
 }
 
-/// Sends more bytes than any two kernels hold.
+/// Sends more bytes than the kernels of both sides can buffer.
 async fn flood() -> Body {
     let piece = Bytes::from_static(&[b'x'; 64 * 1024]);
     Body::from_stream(futures_util::stream::repeat(piece).map(Ok::<_, std::io::Error>))
@@ -99,7 +99,7 @@ impl TestServer {
         self.ended().await;
     }
 
-    /// Lets every task of the server run until it has noticed the shutdown.
+    /// Lets every task of the server run until it has observed the shutdown.
     async fn observe_shutdown(&self) {
         for _ in 0..100 {
             tokio::task::yield_now().await;
@@ -126,7 +126,7 @@ impl TestResponse {
     }
 }
 
-/// Reads one response that has its length.
+/// Reads one response with a `Content-Length`.
 async fn read_response(socket: &mut TcpStream) -> TestResponse {
     let mut bytes = Vec::new();
     let head_end = loop {
@@ -149,7 +149,7 @@ async fn read_response(socket: &mut TcpStream) -> TestResponse {
     TestResponse { status, head, body: String::from_utf8(body).unwrap() }
 }
 
-/// Sends one request and reads its response; `headers` are whole lines.
+/// Sends one request and reads its response; `headers` are complete lines.
 async fn ask(socket: &mut TcpStream, line: &str, headers: &str, body: &[u8]) -> TestResponse {
     let head = format!("{line} HTTP/1.1\r\nhost: test\r\n{headers}\r\n");
     socket.write_all(head.as_bytes()).await.unwrap();
@@ -160,7 +160,7 @@ async fn ask(socket: &mut TcpStream, line: &str, headers: &str, body: &[u8]) -> 
 /// Waits until the server has closed this connection.
 async fn closed(socket: &mut TcpStream) {
     let mut rest = Vec::new();
-    // A reset is an end as well.
+    // A reset counts as an end too.
     let _reset = timeout(STUCK, socket.read_to_end(&mut rest)).await.unwrap();
 }
 

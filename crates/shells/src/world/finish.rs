@@ -1,5 +1,5 @@
 //! The end of a run, after all faults: commands without a known outcome are repeated, every order
-//! is ended, every list is read, and all pages are read once more.
+//! is ended, every list is read, and all pages are read a last time.
 
 use orderstream_torture::command::{ClientCommand, ClientInterface};
 use orderstream_torture::history::{EventListReading, HistoryLine};
@@ -9,13 +9,15 @@ use super::SimulatedWorld;
 use crate::client::{Job, call};
 use crate::readers::{connections, read_list};
 
-/// The time at which orders with a short lifetime are over, whatever the clocks did; milliseconds.
+/// The time at which orders with a short lifetime have ended, whatever the clocks did;
+/// milliseconds.
 const SHORT_IS_OVER_MS: u64 = SHORT_LIFETIME_MS + 12_000;
 /// The time between two commands that end an order, milliseconds.
 const CLOSING_MS: u64 = 700;
-/// The limit for the end of every order, milliseconds; the rest of the run reads the results.
+/// The time by which every order must have ended, milliseconds; the rest of the run reads the
+/// results.
 const ENDED_BY_MS: u64 = 80_000;
-/// The limit of a run, in its own time, milliseconds.
+/// The limit of a run in simulated time, milliseconds.
 pub(super) const RUN_LIMIT_MS: u64 = 120_000;
 
 impl SimulatedWorld<'_> {
@@ -55,7 +57,7 @@ impl SimulatedWorld<'_> {
         ended.contains(&self.pages.phase(order).as_str())
     }
 
-    /// Ends every order: by competing commands, and then by one without a rival.
+    /// Ends every order: with competing commands, and then with a single one.
     fn end_all(&mut self) {
         let (mut jobs, mut serial) = (Vec::new(), 0);
         let mut next_ms = vec![0; self.orders.len()];

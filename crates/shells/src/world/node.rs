@@ -1,4 +1,4 @@
-//! One process: its host while it is up, and its parts that outlive the host.
+//! One process: its host while it runs, and the parts that outlive the host.
 
 use axum::body::Body;
 use http::Request;
@@ -10,23 +10,23 @@ use crate::journal::HostJournal;
 use crate::parts::{HostEnvironment, RunningService, processor, requestor};
 use crate::plan::{HostRole, SyncEffect};
 
-/// The time in which a process has to end before it is killed, milliseconds: as Kubernetes grants
-/// it.
+/// The time that a process has for ending before it is killed, milliseconds: the termination grace
+/// period of Kubernetes.
 const GRACE_MS: u64 = 30_000;
 /// The back-off after a failed start, milliseconds.
 const START_BACKOFF_MS: u64 = 300;
 
-/// One process.
+/// One process and the parts that outlive its host.
 #[derive(Debug)]
 pub(super) struct HostNode {
     role: HostRole,
     pub(super) clock: HostClock,
     pub(super) journal: HostJournal,
     up: Option<(Host, RunningService)>,
-    /// The time of its next start, while it is down.
+    /// The time of the next start while the process is down.
     start_at_ms: u64,
-    /// While it drains: the time at which it is killed, and the time for which it stays down then;
-    /// milliseconds.
+    /// While the process drains: the time at which it is killed, and the time for which it then
+    /// stays down; milliseconds.
     stopping: Option<(u64, u64)>,
     frozen_until_ms: u64,
     held_until_ms: u64,
@@ -54,7 +54,7 @@ impl HostNode {
         now_ms < self.frozen_until_ms
     }
 
-    /// Starts it.
+    /// Starts the process.
     pub(super) fn boot(&mut self, now_ms: u64, environment: &HostEnvironment) {
         let (host, journal) = (Host::boot(), self.journal.open());
         let running = match self.role {
@@ -73,7 +73,7 @@ impl HostNode {
         }
     }
 
-    /// Ends it in the middle of whatever it does.
+    /// Ends the process abruptly.
     pub(super) fn crash(&mut self, start_at_ms: u64) {
         if self.up.take().is_some() {
             self.journal.close();
@@ -82,7 +82,7 @@ impl HostNode {
         }
     }
 
-    /// Tells it to drain and end.
+    /// Makes the process drain and end.
     pub(super) fn stop(&mut self, now_ms: u64, down_ms: u64) {
         if let Some((_, running)) = &self.up
             && self.stopping.is_none()
@@ -100,7 +100,7 @@ impl HostNode {
         self.held_until_ms = until_ms;
     }
 
-    /// Sets its clock, and restarts it at its time.
+    /// Sets the process's clock, and restarts it when it is due.
     pub(super) fn supervise(&mut self, now_ms: u64, environment: &HostEnvironment) {
         self.clock.set(now_ms);
         let has_ended = self.up.as_ref().is_some_and(|(_, it)| it.ended.lock().is_some());
@@ -108,7 +108,7 @@ impl HostNode {
             Some((by_ms, down_ms)) if has_ended || by_ms <= now_ms => {
                 self.crash(now_ms + down_ms);
             }
-            // It could not start.
+            // The process could not start.
             None if has_ended => self.crash(now_ms + START_BACKOFF_MS),
             Some(_) | None => {}
         }
@@ -117,14 +117,14 @@ impl HostNode {
         }
     }
 
-    /// Lets its disk work.
+    /// Lets the process's disk work.
     pub(super) fn pump(&self, now_ms: u64, rng: &mut fastrand::Rng) {
         if self.up.is_some() && !self.is_frozen(now_ms) && self.held_until_ms <= now_ms {
             self.journal.pump(rng);
         }
     }
 
-    /// Lets it run.
+    /// Runs the process for one tick.
     pub(super) fn tick(&self, now_ms: u64) {
         if let Some((host, _)) = &self.up
             && !self.is_frozen(now_ms)
@@ -133,7 +133,7 @@ impl HostNode {
         }
     }
 
-    /// Sends a request to its REST.
+    /// Sends a request to the process's REST router.
     pub(super) fn send(&self, request: Request<Body>) -> Option<ResultSlot<PlainResponse>> {
         let (host, running) = self.up.as_ref()?;
         running.send(host, request)

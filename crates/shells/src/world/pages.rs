@@ -1,4 +1,4 @@
-//! Pollers of the pages of the requestor and the processors.
+//! Pollers of the requestor's and the processors' pages.
 
 use axum::body::Body;
 use http::Request;
@@ -11,9 +11,9 @@ use crate::client::RequestTarget;
 use crate::host::ResultSlot;
 use crate::readers::SimulationRecorder;
 
-/// The pause between two readings, milliseconds.
+/// The interval between two reads, milliseconds.
 const POLL_INTERVAL_MS: u64 = 90;
-/// The deadline of one reading, milliseconds.
+/// The timeout of one read, milliseconds.
 const DEADLINE_MS: u64 = 3_000;
 /// The path of the requestor's list of orders.
 const ROLL_PATH: &str = "/api/v1/orders/tracking/status";
@@ -35,7 +35,7 @@ struct PagePoller {
     before: Option<PageReading>,
 }
 
-/// The readings of one page, one after the other.
+/// The reads of one page, one after the other.
 #[derive(Debug, Default)]
 struct PollState {
     pending: Option<(u64, u64, ResultSlot<PlainResponse>)>,
@@ -43,7 +43,7 @@ struct PollState {
 }
 
 impl PollState {
-    /// Continues; returns an answer and the time of its request, if there is one now.
+    /// Runs the next step; returns a response and the time of its request, if one has arrived.
     fn step(
         &mut self,
         (now_ms, now_us): (u64, u64),
@@ -70,7 +70,7 @@ fn get(path: &str) -> Request<Body> {
 }
 
 impl PagePollers {
-    /// Returns pollers of each order at the requestor and at its processor.
+    /// Creates pollers of each order at the requestor and at its owner.
     pub(super) fn new(orders: &[(String, ClientInterface)]) -> Self {
         let mut pollers = Vec::new();
         for (order, home) in orders {
@@ -114,7 +114,7 @@ impl PagePollers {
         }
     }
 
-    /// Returns the phase of an order as the requestor shows it; empty while it shows none.
+    /// Returns the phase of an order on the requestor's page; empty while the page has none.
     pub(super) fn phase(&self, order: &str) -> String {
         let mut pollers = self.pollers.iter().filter(|it| it.order == order);
         let poller = pollers.find(|it| matches!(it.page, PolledPage::Tracking));
@@ -124,7 +124,7 @@ impl PagePollers {
         }
     }
 
-    /// Reports whether all pages of an order have shown this number of events.
+    /// Reports whether all pages of an order include this number of events.
     pub(super) fn have_shown(&self, order: &str, last: u64) -> bool {
         let mut of_order = self.pollers.iter().filter(|it| it.order == order);
         of_order.all(|it| match it.before.as_ref().map(|view| &view.result) {
@@ -133,7 +133,7 @@ impl PagePollers {
         })
     }
 
-    /// Records the last reading of each page as such.
+    /// Records the last read of each page as the last one.
     pub(super) fn finish(&mut self, recorder: &SimulationRecorder) {
         for poller in &mut self.pollers {
             if let Some(view) = poller.before.take() {
@@ -164,7 +164,7 @@ impl PagePoller {
             result: found,
             is_last: false,
         };
-        // The same as before says nothing new.
+        // Unchanged content is not recorded.
         if self.before.as_ref().map(|before| &before.result) != Some(&view.result) {
             recorder.write(HistoryLine::Page(view.clone()));
         }

@@ -1,4 +1,4 @@
-//! One request through the proxy.
+//! Relays one request through the proxy.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -17,13 +17,13 @@ use super::{HookAction, HookPoint, ProxiedWrite, ProxyFault, ProxyState, WatchEx
 type Frames = ReceiverStream<Result<Frame<Bytes>, std::io::Error>>;
 type ProxyResponse = Response<http_body_util::Either<Full<Bytes>, StreamBody<Frames>>>;
 
-/// The API server's error for a version that it has forgotten.
+/// The API server's error for an expired resource version.
 const GONE: &str = concat!(
     r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","#,
     r#""message":"too old resource version","reason":"Expired","code":410}"#
 );
 
-/// The API server's refusal of a streamed list where it has none.
+/// The refusal of a streamed list by an API server that does not support it.
 const NO_STREAM: &str = concat!(
     r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","reason":"Invalid","#,
     r#""message":"sendInitialEvents: Forbidden: sendInitialEvents is forbidden for watch unless "#,
@@ -108,7 +108,7 @@ async fn collect_response(response: Response<Incoming>) -> ProxyResponse {
     }
 }
 
-/// Passes a watch on until it is cut; while the fault is silence, holds everything back for good.
+/// Forwards a watch until it is interrupted; from a silent fault on, forwards nothing more.
 fn stream_watch(shared: Arc<ProxyState>, response: Response<Incoming>) -> ProxyResponse {
     let (mut head, mut body) = response.into_parts();
     head.headers.remove(TRANSFER_ENCODING);
@@ -118,7 +118,7 @@ fn stream_watch(shared: Arc<ProxyState>, response: Response<Incoming>) -> ProxyR
     tokio::spawn(async move {
         loop {
             tokio::select! {
-                // An error in the body cuts the connection.
+                // An error in the body closes the connection.
                 _ = cuts.changed() => {
                     drop(sender.send(Err(std::io::Error::other("cut"))).await);
                     return;

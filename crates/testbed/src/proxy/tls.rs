@@ -1,4 +1,4 @@
-//! A connection to the API server, whose certificate is self-signed and not verified.
+//! Connects to the API server, whose certificate is self-signed and not verified.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub(super) async fn connect(
     let name = ServerName::IpAddress(server.ip().into());
     let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // Ends with its peer.
+    // The task ends with its peer.
     tokio::spawn(async move { drop(connection.await) });
     Ok(sender)
 }

@@ -1,5 +1,5 @@
-//! Cases about processes and incarnations: a full disk, a requestor that is killed, connections
-//! that are open when a processor drains.
+//! Cases about processes and incarnations: a full disk, kills of the requestor, and open
+//! connections when a processor drains.
 
 use std::time::Duration;
 
@@ -19,15 +19,15 @@ use crate::send::{channel, http};
 
 /// The number of kills of the requestor.
 const KILLS: usize = 4;
-/// The limit of time for the second opening.
+/// The timeout for the second opening.
 const REOPEN_TIMEOUT: Duration = Duration::from_secs(4);
-/// The number of clients that send requests at one time while a processor drains.
+/// The number of clients that send requests concurrently while a processor drains.
 const CLIENTS: usize = 16;
-/// The time for which they send, before SIGTERM and again after it.
+/// The time for which the clients send requests, before SIGTERM and again after it.
 const LOAD_TIME: Duration = Duration::from_millis(700);
 
 /// Awards an order, and opens it again as another incarnation while the disk is full. Whether the
-/// new incarnation is refused or begins, the former one loses nothing.
+/// new incarnation is refused or opened, the former one loses nothing.
 pub(super) async fn reopening(case: &mut CaseContext<'_>, fleet: &ProcessFleet) {
     let order = case.plan.orders[0].id.clone();
     track_incarnation(case, 3, "life-1");
@@ -72,7 +72,7 @@ fn track_incarnation(case: &mut CaseContext<'_>, epoch: u64, incarnation: &str) 
     });
 }
 
-/// Polls as buyers while the requestor is killed and restarted; some orders have ended before.
+/// Polls as buyers do while the requestor is killed and restarted; some orders have ended before.
 pub(super) async fn requestor_kills(case: &mut CaseContext<'_>, fleet: &mut ProcessFleet) {
     case.open().await;
     let context = case.dispatcher.context.clone();
@@ -105,14 +105,14 @@ pub(super) async fn requestor_kills(case: &mut CaseContext<'_>, fleet: &mut Proc
             kind,
             target,
         }));
-        // An order that has ended takes nothing more, also after a restart.
+        // An ended order accepts nothing more, even after a restart.
         let ended = 4 * (kill % 2);
         case.send(ended, ClientCommand::FollowUp, ClientInterface::Requestor, "buyer").await;
     }
 }
 
-/// Sends requests of many clients on connections of their own, without a relay, while the processor
-/// gets SIGTERM: each that was connected gets a response.
+/// Sends requests from many clients on separate connections, without a relay, while the processor
+/// gets SIGTERM: each connected client gets a response.
 pub(super) async fn drain(case: &mut CaseContext<'_>, fleet: &mut ProcessFleet) {
     case.open().await;
     let context = case.dispatcher.context.clone();
@@ -138,7 +138,7 @@ pub(super) async fn drain(case: &mut CaseContext<'_>, fleet: &mut ProcessFleet) 
                         }
                         Err(error) => ClientOutcome::Fail { reason: format!("CUT: {error}") },
                     };
-                    // Only what went wrong is worth a line.
+                    // Only failures are recorded.
                     if let ClientOutcome::Fail { .. } = result {
                         recorder.write(HistoryLine::Attempt(ClientAttempt {
                             called_at,

@@ -1,4 +1,4 @@
-//! Cases about replies: commands that compete, and commands that are repeated.
+//! Cases about replies: competing and repeated commands.
 
 use futures_util::future::join_all;
 
@@ -6,11 +6,11 @@ use super::{CaseContext, award};
 use crate::command::{ClientCommand, ClientInterface};
 use crate::plan::{LONG_LIFETIME_MS, SELLERS};
 
-/// The time in which an award can be undone, in the cases that undo it; milliseconds.
+/// The time for which an award can be undone in the cases that undo it, milliseconds.
 const UNDO_WITHIN_MS: u64 = 60_000;
 
-/// Sends three ends at once in each order: three awards, or an award beside one over gRPC, or
-/// beside a cancellation over gRPC. One of them is the order's end; the others have to be refused.
+/// Sends three competing ends to each order: three awards, of which one may be over gRPC, or two
+/// awards and a cancellation over gRPC. One of them ends the order; the others must be refused.
 pub(super) async fn awards(case: &CaseContext<'_>) {
     case.open().await;
     for order in 0..case.plan.orders.len() {
@@ -31,7 +31,7 @@ pub(super) async fn awards(case: &CaseContext<'_>) {
             let call = case.dispatcher.call(order, &command, &format!("buyer-{index}"), "buyer");
             async move {
                 case.dispatcher.send_once(&call, interface, "buyer", &mut None).await;
-                // The answer of a key is the same for ever.
+                // The reply to a key never changes.
                 case.dispatcher.send_once(&call, interface, "buyer", &mut None).await;
             }
         });
@@ -62,7 +62,7 @@ pub(super) async fn repeats(case: &CaseContext<'_>) {
     ] {
         case.send_twice(0, command, rest, seller).await;
     }
-    // What was said before is said again after other things have happened.
+    // The commands are repeated again after other commands.
     let mark_seen = case.dispatcher.call(0, &ClientCommand::See, "looker", seller);
     case.dispatcher.send_once(&mark_seen, rest, "looker", &mut None).await;
     case.propose(0, "q", SELLERS[1]).await;

@@ -1,22 +1,22 @@
-//! The relation of commands to the events that they cause.
+//! Relates commands to the events that they cause.
 
 use super::model::{ReferenceState, Seal};
 use crate::command::ClientCommand;
 use crate::event::ComparableEvent;
 use crate::history::ClientAttempt;
 
-/// The way in which a command's event is recognised in a list.
+/// The way in which a command's event is identified in a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EventAttribution {
-    /// By a token, an id or a number that only this command has.
+    /// By a token, an id or a number that is unique to the command.
     Unique,
-    /// By its kind alone: other events may look the same.
+    /// Only by its kind: other events may be equal.
     KindOnly,
-    /// It has no event, or none that can be attributed to it.
+    /// The command has no event, or none that can be attributed to it.
     None,
 }
 
-/// Returns the way in which this command's event is recognised.
+/// Returns the way in which this command's event is identified.
 pub(super) const fn attribution(command: &ClientCommand) -> EventAttribution {
     match command {
         ClientCommand::Open(_) | ClientCommand::See => EventAttribution::None,
@@ -79,7 +79,7 @@ pub(super) fn causes(attempt: &ClientAttempt, event: &ComparableEvent, opened_at
     }
 }
 
-/// Reports whether a command that succeeded had nothing left to do in this state.
+/// Reports whether a successful command had nothing left to do in this state.
 pub(super) fn is_already_done(attempt: &ClientAttempt, state: &ReferenceState) -> bool {
     match &attempt.command {
         ClientCommand::Open(_) | ClientCommand::See => true,
@@ -104,7 +104,7 @@ pub(super) fn is_already_done(attempt: &ClientAttempt, state: &ReferenceState) -
     }
 }
 
-/// Reports whether a refusal with this reason is true in this state.
+/// Reports whether a refusal with this reason is correct in this state.
 pub(super) fn is_grounded(attempt: &ClientAttempt, reason: &str, state: &ReferenceState) -> bool {
     let proposal = attempt.command.proposal().unwrap_or_default();
     match reason {
@@ -120,7 +120,7 @@ pub(super) fn is_grounded(attempt: &ClientAttempt, reason: &str, state: &Referen
                 if is_withdrawn { state.seller(proposal) } else { Some(attempt.actor.as_str()) };
             state.lock_holder(proposal).is_some_and(|holder| Some(holder) != by)
         }
-        // Submissions and sessions amend the first version, and compare before all else.
+        // Submissions and sessions amend the first version, and compare versions first.
         "CHANGED" => state.version(proposal) != Some(1),
         "ALREADY_AWARDED" => {
             state.phase == "Finalised" && state.award.as_deref() != attempt.command.proposal()
@@ -130,7 +130,7 @@ pub(super) fn is_grounded(attempt: &ClientAttempt, reason: &str, state: &Referen
         "ORDER_SEALED" => state.seal == Seal::Sealed,
         "EXPIRY_SHRINKS" => true,
         "STALE_EPOCH" => attempt.epoch > 0,
-        // Whether sellers who were not asked may offer is not the rig's to say.
+        // The rig does not decide whether sellers without an invitation may propose.
         "NOT_ALLOWED" => !state.is_invited(&attempt.actor),
         reason if reason.starts_with("CUT") => true,
         "INVALID_FIELD" => {

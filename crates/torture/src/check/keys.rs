@@ -1,17 +1,17 @@
-//! P3: one key has one reply, and each actor has keys of its own.
+//! P3: a key has one reply, and keys are scoped to their actor.
 
 use super::{HistoryFinding, SortedHistory};
 use crate::command::{ClientCommand, ClientOutcome};
 use crate::history::ClientAttempt;
 
-/// The reason for a key that was used with another body.
+/// The refusal reason for a key that was used with another body.
 pub(super) const CONFLICT: &str = "IDEMPOTENCY_CONFLICT";
 
 pub(super) fn check(history: &SortedHistory<'_>) -> Vec<HistoryFinding> {
     let mut findings = Vec::new();
     for order in history.orders() {
         for attempts in history.commands_of(order).values() {
-            // Asked for anew after its end, an order is no repetition.
+            // Opening an order again after its end is not a repetition.
             if !attempts.iter().any(|act| matches!(act.command, ClientCommand::Open(_))) {
                 check_replies(attempts, &mut findings);
             }
@@ -29,7 +29,7 @@ pub(super) fn check(history: &SortedHistory<'_>) -> Vec<HistoryFinding> {
     findings
 }
 
-/// Checks that all successful replies are equal, and that a success is followed by no refusal.
+/// Checks that all successful replies are equal, and that no refusal follows a success.
 fn check_replies(attempts: &[&ClientAttempt], findings: &mut Vec<HistoryFinding>) {
     let mut first: Option<&ClientAttempt> = None;
     for attempt in attempts {
@@ -43,7 +43,7 @@ fn check_replies(attempts: &[&ClientAttempt], findings: &mut Vec<HistoryFinding>
                     findings.push(HistoryFinding::of_command("P3", attempt, text));
                 }
             }
-            // A key that is said to be another's is found by itself.
+            // Key conflicts are reported separately.
             (ClientOutcome::Fail { reason }, Some(_)) if reason == CONFLICT => {}
             (ClientOutcome::Fail { reason }, Some(_)) => {
                 let text = format!("answered with success, and again with {reason}");

@@ -1,13 +1,13 @@
-//! P1, P3, P9 and P12: replies are true, and all commands to an order have a linearisation that
+//! P1, P3, P9 and P12: replies are correct, and all commands to an order have a linearisation that
 //! agrees with real time and with the rules.
 //!
-//! The list gives the linearisation: a command with an event took effect there. The rest of the
-//! search of Wing and Gong places commands without an event of their own, refusals and
-//! repetitions, between two events where their reply is true. A place has to lie within the
-//! command's call and return, as far as other observations bound the list's length at these
-//! times; and commands that followed one another keep that order. They are placed by the time
-//! of their return, each as early as possible, so that it restricts later ones least: if this
-//! finds no place, there is none.
+//! The list is the linearisation: a command with an event took effect at that event. As in the
+//! algorithm of Wing and Gong, commands without an event of their own, that is refusals and
+//! repetitions, are placed between two events where their reply is correct. A position must be
+//! between the command's call and its return, as far as other observations bound the list's length
+//! at these times, and sequential commands keep their order. Commands are placed in the order of
+//! their returns, each as early as possible, so that it restricts later ones least: if this finds
+//! no position, there is none.
 
 use std::collections::BTreeMap;
 
@@ -59,17 +59,18 @@ fn check_known(commands: &BTreeMap<&str, Vec<&ClientAttempt>>, findings: &mut Ve
     }
 }
 
-/// Reports whether the command was sent again after this attempt was answered.
+/// Reports whether the command was sent again after the reply to this attempt.
 fn is_repeated(attempt: &ClientAttempt, attempts: &[&ClientAttempt]) -> bool {
     attempts.iter().any(|later| later.called_at >= attempt.returned_at)
 }
 
-/// An attempt without an event of its own, which is to be placed.
+/// An attempt without an event of its own, which must be placed.
 struct UnplacedAttempt<'a> {
-    /// The earliest time of its place.
+    /// The earliest time of its position.
     earliest: Micros,
     attempt: &'a ClientAttempt,
-    /// The greatest length of the list at its place: it is before the event of a later attempt.
+    /// The greatest length of the list at its position, which is before the event of a later
+    /// attempt.
     length_max: u64,
 }
 
@@ -78,11 +79,11 @@ struct Linearisation<'a> {
     events: &'a [ComparableEvent],
     states: Vec<ReferenceState>,
     opened_at: i64,
-    /// Set when the order was sealed and never opened, so that its content stays hidden.
+    /// Set when the order is sealed and was never opened, so that its content stays hidden.
     is_hidden: bool,
-    /// The least length of the list that was known from a time on, by time; lengths rise.
+    /// The least known length of the list from a time on, by time; lengths increase.
     known: Vec<(Micros, u64)>,
-    /// The earliest possible time of each event, by sequence number; 0 where none is known.
+    /// The earliest possible time of each event, by sequence number; 0 if it is not known.
     not_before: Vec<Micros>,
 }
 
@@ -123,7 +124,7 @@ impl<'a> Linearisation<'a> {
         linearisation
     }
 
-    /// Adds the bounds that one command's attempts give for the time of its event.
+    /// Adds the bounds on the time of an event that follow from its command's attempts.
     fn add_bounds(&mut self, attempts: &[&ClientAttempt]) {
         let Some(first) = attempts.first() else { return };
         if attribution(&first.command) != EventAttribution::Unique {
@@ -133,8 +134,9 @@ impl<'a> Linearisation<'a> {
         if let Some(slot) = usize::try_from(seq).ok().and_then(|at| self.not_before.get_mut(at)) {
             *slot = first.called_at;
         }
-        // Only who holds the list knows how long it is: the requestor may speak too early, which is
-        // found by itself, and must not cast doubt on others.
+        // Only the owner's replies, which have a sequence number, prove the list's length: a
+        // premature reply of the requestor is a finding of its own, and must not affect other
+        // commands.
         let answered =
             attempts.iter().find(|act| act.result == ClientOutcome::Ok { seq: Some(seq) });
         self.known.extend(answered.map(|act| (act.returned_at, seq)));
@@ -173,7 +175,7 @@ impl<'a> Linearisation<'a> {
                 match (&attempt.result, effect) {
                     (ClientOutcome::Unknown { .. }, _) => {}
                     (ClientOutcome::Fail { reason }, _) if reason == CONFLICT => {}
-                    // Nothing remembers a refusal: sent again, the act may be done then.
+                    // A refusal is not stored: a repetition of the command may succeed.
                     (ClientOutcome::Fail { .. }, Some(seq)) if is_repeated(attempt, attempts) => {
                         unplaced.push(UnplacedAttempt {
                             earliest: attempt.called_at,
@@ -219,8 +221,8 @@ impl<'a> Linearisation<'a> {
         }
     }
 
-    /// Checks a successful command with an event: the event was there when it was answered, and is
-    /// the one named.
+    /// Checks a successful command with an event: the event existed at the time of the reply, and
+    /// is the one in the reply.
     fn check_reply(
         &self,
         attempt: &ClientAttempt,
@@ -241,8 +243,8 @@ impl<'a> Linearisation<'a> {
         }
     }
 
-    /// Finds a place for each attempt without an event of its own; they are sorted by the time of
-    /// their return.
+    /// Finds a position for each attempt without an event of its own; the attempts are sorted by
+    /// the time of their return.
     fn place_all(&self, unplaced: &[UnplacedAttempt<'_>], findings: &mut Vec<HistoryFinding>) {
         let mut placed: Vec<(Micros, u64)> = Vec::new();
         for UnplacedAttempt { earliest, attempt, length_max } in unplaced {
@@ -262,7 +264,7 @@ impl<'a> Linearisation<'a> {
         }
     }
 
-    /// Reports whether the reply is true for this length of the list.
+    /// Reports whether the reply is correct for this length of the list.
     fn is_true(&self, attempt: &ClientAttempt, length: u64) -> bool {
         let at = usize::try_from(length).unwrap_or(usize::MAX);
         let Some(state) = self.states.get(at) else { return false };

@@ -1,5 +1,5 @@
-//! P2, P3, P3b, P11 and P12 of the lists themselves: sequence numbers, times, causes, rules; and
-//! the same list by every way of reading.
+//! P2, P3, P3b, P11 and P12 for the lists themselves: sequence numbers, times, causes and rules;
+//! and the same list over every interface.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ pub(super) fn check(history: &SortedHistory<'_>) -> Vec<HistoryFinding> {
     for reading in &history.event_list_readings {
         let Some(list) = history.lists.get(reading.order.as_str()) else { continue };
         let text = match &reading.events {
-            // gRPC is not handed on: only the holder answers it.
+            // gRPC calls are not forwarded: only the owner serves them.
             Err(reason) if reading.by == "grpc" && reason == "ORDER_NOT_FOUND" => continue,
             Err(reason) => format!("is not read over {}: {reason}", reading.by),
             Ok(events) => match events.iter().zip(*list).find(|(one, other)| one != other) {
@@ -57,7 +57,7 @@ fn check_requested(
     findings: &mut Vec<HistoryFinding>,
 ) {
     let opened_at = events.first().map_or(0, |event| event.at);
-    // Content under a seal that was never opened cannot be told apart.
+    // The content of a sealed order that was never opened cannot be distinguished.
     let is_hidden = events.first().is_some_and(|event| event.sealed)
         && !events.iter().any(|event| event.kind == "ProposalsOpened");
     let states = ReferenceState::all(events);
@@ -92,7 +92,7 @@ fn check_single_effects(
             .iter()
             .zip(&states)
             .filter(|(event, state)| {
-                // An award that waits to count is said again in its first words.
+                // A pending award is repeated with the token of its first event.
                 let is_restated = event.kind == "AwardPending" && state.pending().is_some();
                 !is_restated && causes(attempt, event, opened_at)
             })

@@ -1,5 +1,5 @@
-//! P7, P10 and P15: metrics balance, resources stay within bounds, every client that is connected
-//! when a process gets SIGTERM receives a response, and no process ends by itself.
+//! P7, P10 and P15: metrics balance, resources stay within limits, every client that is connected
+//! when a process gets SIGTERM receives a response, and no process ends unexpectedly.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use super::{HistoryFinding, SortedHistory};
 use crate::command::ClientOutcome;
 use crate::history::ProcessMeasurements;
 
-/// The limit of resident memory of one process of an unoptimised build, kilobytes: four times what
-/// a run needs.
+/// The limit on the resident memory of one process of an unoptimised build, kilobytes: four times
+/// what a run needs.
 const RSS_KB_MAX: u64 = 600_000;
-/// The limit of open descriptors of one process once all clients are gone.
+/// The limit on the open descriptors of one process after all clients have disconnected.
 const DESCRIPTORS_MAX: u64 = 400;
 
 pub(super) fn check(history: &SortedHistory<'_>) -> Vec<HistoryFinding> {
@@ -42,7 +42,7 @@ pub(super) fn check(history: &SortedHistory<'_>) -> Vec<HistoryFinding> {
     findings
 }
 
-/// Returns the number of calls that are open, by all series that count them.
+/// Returns the number of open calls, from all series that count them.
 #[must_use]
 pub fn in_flight(series: &BTreeMap<String, f64>) -> f64 {
     series.iter().filter(|(name, _)| name.contains("_in_flight{")).map(|(_, value)| value).sum()
@@ -89,7 +89,7 @@ fn by_method(series: &BTreeMap<String, f64>, metric: &str) -> BTreeMap<String, f
         let method = labels.split("grpc_method=\"").nth(1).and_then(|rest| rest.split('"').next());
         *sums.entry(format!("{metric}/{}", method.unwrap_or_default())).or_default() += value;
     }
-    // The name of the figure is not part of what is compared.
+    // The metric's name is not compared.
     sums.into_iter()
         .map(|(key, value)| (key.rsplit('/').next().unwrap_or_default().to_owned(), value))
         .collect()

@@ -1,5 +1,5 @@
 //! The reference model: the state of an order after its list, and the events that may follow.
-//! Written from the documents, and not from the product's code.
+//! Written from the documentation, not from the product's code.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,12 +8,12 @@ use crate::event::ComparableEvent;
 /// The visibility of an order's proposals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Seal {
-    /// Visible at once.
+    /// Proposals are visible at once.
     #[default]
     None,
-    /// Hidden before the deadline.
+    /// Proposals are hidden before the deadline.
     Sealed,
-    /// Visible after the deadline, while the order waits for a decision.
+    /// Proposals are visible after the deadline, while the order waits for a decision.
     Opened,
 }
 
@@ -22,13 +22,13 @@ pub(super) enum Seal {
 pub(super) struct ReferenceState {
     /// The last event's sequence number; 0 before the first.
     pub(super) seq: u64,
-    /// `Open`, `Paused`, or the end; empty before the first event.
+    /// `Open`, `Paused`, or the phase at its end; empty before the first event.
     pub(super) phase: &'static str,
     /// The time of the opening, milliseconds since 1970.
     pub(super) opened_at: i64,
     /// The deadline, milliseconds since 1970.
     pub(super) expires_at: i64,
-    /// The visibility of its proposals.
+    /// The visibility of the order's proposals.
     pub(super) seal: Seal,
     /// The id of the awarded proposal.
     pub(super) award: Option<String>,
@@ -51,7 +51,7 @@ struct ReferenceProposal {
 }
 
 impl ReferenceState {
-    /// Returns the states before the first event and after each.
+    /// Returns the states before the first event and after each event.
     pub(super) fn all(events: &[ComparableEvent]) -> Vec<Self> {
         let mut states = vec![Self::default()];
         for event in events {
@@ -78,12 +78,12 @@ impl ReferenceState {
         self.proposals.get(proposal).map(|held| held.version)
     }
 
-    /// Returns the holder of a proposal's edit lock, also when it has lapsed.
+    /// Returns the holder of a proposal's edit lock, even if the lock has expired.
     pub(super) fn lock_holder(&self, proposal: &str) -> Option<&str> {
         self.proposals.get(proposal)?.lock.as_ref().map(|(holder, _)| holder.as_str())
     }
 
-    /// Returns the proposal of an award that can still be undone.
+    /// Returns the proposal of a pending award.
     pub(super) fn pending(&self) -> Option<&String> {
         self.pending.as_ref().map(|(proposal, _)| proposal)
     }
@@ -108,7 +108,7 @@ impl ReferenceState {
         self.proposals.iter().map(row).collect()
     }
 
-    /// Returns the rule that this event breaks as the next one; absent if it may follow.
+    /// Returns the rule that this event violates as the next one; `None` if it may follow.
     pub(super) fn refuse(&self, event: &ComparableEvent) -> Option<String> {
         let wrong = |text: &str| Some(format!("#{} {}: {text}", event.seq, event.kind));
         if event.seq != self.seq + 1 {
@@ -255,7 +255,7 @@ impl ReferenceState {
             }
             "OrderResumed" => self.phase = "Open",
             "OrderExtended" => self.expires_at = event.until.unwrap_or(self.expires_at),
-            // Opened for the decision, it takes nothing more.
+            // Once it is opened for the decision, the order accepts nothing more.
             "ProposalsOpened" => (self.phase, self.seal) = ("Paused", Seal::Opened),
             "AwardPending" => {
                 self.pending = Some((event.proposal.clone(), event.until.unwrap_or_default()));

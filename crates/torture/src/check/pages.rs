@@ -1,5 +1,5 @@
-//! P6, P8 and P13: the content of pages is true of some moment, never goes back, and reaches the
-//! end.
+//! P6, P8 and P13: the content of a page was correct at some time, is never rolled back, and
+//! reaches the end.
 
 use std::collections::BTreeMap;
 
@@ -44,7 +44,7 @@ fn is_end(phase: &str) -> bool {
     matches!(phase, "Finalised" | "Expired" | "Closed" | "Cancelled")
 }
 
-/// Checks that one page of one order never goes back.
+/// Checks that one page of one order is never rolled back.
 fn check_monotonic(readings: &[&PageReading], findings: &mut Vec<HistoryFinding>) {
     let mut best: Option<(&PageReading, &PageSnapshot)> = None;
     for reading in readings {
@@ -56,7 +56,7 @@ fn check_monotonic(readings: &[&PageReading], findings: &mut Vec<HistoryFinding>
                 );
                 findings.push(HistoryFinding::new("P6", &reading.order, text));
             }
-            // Looks that overlapped may have been answered in any order.
+            // Overlapping reads may have been served in any order.
             (PageLookup::Order(snapshot), Some((earlier, before)))
                 if earlier.returned_at <= reading.called_at =>
             {
@@ -93,8 +93,8 @@ fn regression(before: &PageSnapshot, now: &PageSnapshot) -> Option<String> {
     has_regressed.then(|| format!("{} after {}", describe(now), describe(before)))
 }
 
-/// Checks that an accepted order is shown from then on: by the requestor, which accepted it, and by
-/// processors from the moment at which one showed it.
+/// Checks that an accepted order stays visible: at the requestor from its acceptance on, and at
+/// processors from the time at which one had it.
 fn check_stays_visible(
     history: &SortedHistory<'_>,
     reading: &PageReading,
@@ -130,7 +130,7 @@ fn accepted_at(history: &SortedHistory<'_>, order: &str) -> Option<Micros> {
     opened.map(|act| act.returned_at).min()
 }
 
-/// Checks that a page's content follows from the list at the length that it shows.
+/// Checks that a page's content follows from the list at the page's sequence number.
 fn content_finding(
     reading: &PageReading,
     snapshot: &PageSnapshot,
@@ -165,7 +165,7 @@ fn content_finding(
             snapshot.follow_ups, state.follow_ups
         ));
     }
-    // The requestor has words of its own for an order that is not over.
+    // The requestor uses different phases for an order that has not ended.
     let is_comparable = reading.page == "order" || state.is_over() || is_end(&snapshot.phase);
     if is_comparable && state.phase != snapshot.phase {
         return wrong(format!("shows {} at #{length}, and it is {}", snapshot.phase, state.phase));
@@ -173,7 +173,7 @@ fn content_finding(
     None
 }
 
-/// Checks that the last reading shows the list's end.
+/// Checks that the last read includes the list's end.
 fn end_finding(reading: &PageReading, list: &[ComparableEvent]) -> Option<HistoryFinding> {
     let last = list.len() as u64;
     let is_there = matches!(&reading.result, PageLookup::Order(seen) if seen.last_seq == last);
@@ -207,7 +207,7 @@ fn check_order_list(history: &SortedHistory<'_>, findings: &mut Vec<HistoryFindi
     }
 }
 
-/// Checks that pages made from the list have each of its proposals and messages once.
+/// Checks that pages derived from the list have each of its proposals and messages once.
 fn projection_finding(
     pages: &OrderPagesReading,
     list: &[ComparableEvent],

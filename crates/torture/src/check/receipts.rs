@@ -1,4 +1,4 @@
-//! P2 and P2b: readers receive the list, without gap or repeat, from the requested cursor on.
+//! P2 and P2b: readers receive the list without gaps or repetitions, from the requested cursor on.
 
 use std::collections::BTreeMap;
 
@@ -18,8 +18,8 @@ pub(super) fn check(history: &SortedHistory<'_>) -> Vec<HistoryFinding> {
         for (index, receipt) in receipts.iter().enumerate() {
             let seq = receipt.event.seq;
             let follows = match receipt.reader {
-                // Where the order's processor is away its cursor cannot be used, and is said to be so:
-                // all comes from the first event, once it is back.
+                // While the order's owner is unreachable, its cursor cannot be used, which the
+                // session reports: once the owner is back, all events are sent from the first.
                 ReaderKind::Session => seq > last || (index == 0 && seq == 1),
                 ReaderKind::Observer | ReaderKind::Tracker | ReaderKind::Sse => seq == last + 1,
             };
@@ -49,7 +49,8 @@ fn differs(receipt: &EventReceipt, list: &[ComparableEvent]) -> Option<String> {
     };
     let is_sealed = list.first().is_some_and(|first| first.sealed);
     let is_same = if is_sealed {
-        // Content is told only after the opening; numbers, times and kinds are the same before.
+        // Content is sent only after the opening; sequence numbers, times and kinds are the same
+        // before.
         (event.seq, event.at, &event.kind, &event.proposal)
             == (listed.seq, listed.at, &listed.kind, &listed.proposal)
     } else {

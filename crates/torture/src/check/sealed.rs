@@ -1,10 +1,10 @@
-//! P14: no reader receives what it may not: sealed content, or other sellers' proposals.
+//! P14: no reader receives content that it must not: sealed content, or other sellers' proposals.
 
 use super::{HistoryFinding, SortedHistory};
 use crate::command::ClientCommand;
 use crate::history::{EventReceipt, Micros, ReaderKind};
 
-/// The name in place of every seller while the order is sealed.
+/// The name that replaces every seller's while the order is sealed.
 const SEALED: &str = "sealed";
 
 pub(super) fn check(history: &SortedHistory<'_>) -> Vec<HistoryFinding> {

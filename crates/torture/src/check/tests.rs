@@ -1,5 +1,5 @@
-//! A correct history, and for each predicate at least one way to break it, which has to be found
-//! under that predicate's name.
+//! Tests with a correct history, and for each predicate at least one way to violate it, which must
+//! be found under that predicate's name.
 
 mod good;
 
@@ -11,7 +11,7 @@ use crate::history::{PageLookup, PageSnapshot, ReaderKind};
 const ORDER: &str = "O";
 const SEALED: &str = "S";
 
-/// Changes every line that `pick` selects; there has to be one.
+/// Changes every line that `pick` selects; there must be one.
 fn change<T>(
     lines: &mut [HistoryLine],
     pick: impl Fn(&mut HistoryLine) -> Option<&mut T>,
@@ -83,7 +83,7 @@ fn a_good_history_has_no_findings() {
 fn p1_finds_lost_acknowledged_commands() {
     let follow_up = |op: &ClientCommand| *op == ClientCommand::FollowUp;
     breaks("P1", |lines| change_commands(lines, follow_up, |act| act.token = "others".to_owned()));
-    // An award that lost, and was told that it won.
+    // A losing award whose reply is a success.
     let late = |op: &ClientCommand| op.proposal() == Some("b") && op.is_end();
     breaks("P1", |lines| change_commands(lines, late, |act| act.result = ClientOutcome::SUCCESS));
     breaks("P1", |lines| lines.retain(|line| !matches!(line, HistoryLine::List(_))));
@@ -102,7 +102,7 @@ fn p2_finds_gaps_repeats_and_changed_events() {
     });
 }
 
-/// It also finds keys with two replies, keys that actors share, and effects that nobody requested.
+/// P3 also finds keys with two replies, keys shared by actors, and effects that nobody requested.
 #[test]
 fn p3_finds_keys_with_two_effects() {
     breaks("P3", |lines| {
@@ -130,7 +130,7 @@ fn p3_finds_keys_with_two_effects() {
     breaks("P3", |lines| {
         change_commands(lines, lock, |act| act.result = ClientOutcome::refused("LOCKED"))
     });
-    // Refused although it was done by an earlier attempt.
+    // Refused although an earlier attempt succeeded.
     breaks("P3", |lines| {
         let duplicate =
             lines.iter_mut().filter_map(attempt_in).find(|act| lock(&act.command)).cloned();
@@ -150,7 +150,7 @@ fn p3_finds_keys_with_two_effects() {
     });
 }
 
-/// Their streams received events, or their commands were accepted.
+/// The streams of former trackers received events, or their commands were accepted.
 #[test]
 fn p4_and_p5_find_former_trackers() {
     fn pick(line: &mut HistoryLine) -> Option<&mut StreamSpan> {
@@ -168,7 +168,7 @@ fn p4_and_p5_find_former_trackers() {
     });
 }
 
-/// It also finds pages that show what was never true.
+/// P6 also finds pages with content that was never correct.
 #[test]
 fn p6_finds_pages_that_go_back() {
     let nothing = |reading: &mut PageReading| {
@@ -281,7 +281,7 @@ fn p11_finds_expiries_at_wrong_times() {
 
 #[test]
 fn p12_finds_commands_without_linearisation() {
-    // Refused for a reason that was never true.
+    // Refused for a reason that never applied.
     for reason in
         ["ORDER_PAUSED", "ORDER_NOT_FOUND", "ORDER_ENDED", "AWARD_PENDING", "PROPOSAL_ENDED"]
     {
@@ -292,7 +292,7 @@ fn p12_finds_commands_without_linearisation() {
             lines.push(HistoryLine::Attempt(attempt));
         });
     }
-    // Answered before it was in the list: what was asked for later stands before it.
+    // The reply came before the event was in the list: a command that was sent later precedes it.
     breaks("P12", |lines| {
         change_commands(
             lines,
@@ -300,7 +300,7 @@ fn p12_finds_commands_without_linearisation() {
             |act| (act.called_at, act.returned_at) = (900, 950),
         );
     });
-    // In the list before it was asked for.
+    // The event was in the list before the command was sent.
     breaks("P12", |lines| {
         change_commands(
             lines,
@@ -308,7 +308,8 @@ fn p12_finds_commands_without_linearisation() {
             |act| (act.called_at, act.returned_at) = (10_600, 10_650),
         );
     });
-    // Rules: a lock that another holds, an offer while paused, a loser's award.
+    // Rules: a lock that another seller has, a proposal while paused, the award of a losing
+    // proposal.
     breaks("P12", |lines| {
         change_lists(lines, |list| {
             let index = list.iter().position(|event| event.change == "unlocked").unwrap_or(0);

@@ -1,5 +1,4 @@
-//! P4 and P5: one stream is an order's tracker at a time, and no command of a former one is
-//! accepted.
+//! P4 and P5: an order has one tracker at a time, and no command of a former tracker is accepted.
 
 use super::{HistoryFinding, SortedHistory};
 use crate::command::ClientOutcome;
@@ -9,7 +8,8 @@ pub(super) fn check(history: &SortedHistory<'_>) -> Vec<HistoryFinding> {
     let mut findings = Vec::new();
     for stream in &history.streams {
         let Some(granted) = granted_above(history, stream) else { continue };
-        // Asked for after somebody with a higher epoch was heard: it must not get a word.
+        // The stream was opened after a message of a stream with a higher epoch: it must not
+        // receive any message.
         if stream.called_at > granted && stream.first_message_at.is_some() {
             let text = format!("{} with epoch {} after a higher one", stream.name, stream.epoch);
             findings.push(HistoryFinding::new("P4", &stream.order, text));

@@ -1,5 +1,4 @@
-//! A small disk of the rig's own, which can be filled: a file system in memory, where the rig may
-//! mount one.
+//! A small disk that can be filled: an in-memory file system, if the rig is allowed to mount one.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -10,7 +9,7 @@ const SIZE_MIB: u32 = 192;
 /// The size of the ballast's writes, bytes.
 const BLOCK_BYTES: usize = 64 * 1024;
 
-/// A folder, with a file system of its own where that was possible.
+/// A folder, with a file system of its own if possible.
 #[derive(Debug)]
 pub struct FillableDisk {
     dir: PathBuf,
@@ -18,7 +17,7 @@ pub struct FillableDisk {
 }
 
 impl FillableDisk {
-    /// Makes the folder, and mounts a small file system on it if that is allowed here.
+    /// Creates the folder, and mounts a small file system on it if that is allowed.
     pub fn make(dir: &Path) -> Self {
         std::fs::create_dir_all(dir).unwrap();
         let size = format!("size={SIZE_MIB}m");
@@ -33,7 +32,7 @@ impl FillableDisk {
         &self.dir
     }
 
-    /// Fills it to the last byte. Returns `false` where it has no file system of its own.
+    /// Fills the disk to the last byte. Returns `false` if it has no file system of its own.
     pub fn fill(&self) -> bool {
         if !self.is_mounted {
             return false;
@@ -45,7 +44,7 @@ impl FillableDisk {
         true
     }
 
-    /// Frees the space again.
+    /// Frees the space.
     pub fn free(&self) {
         drop(std::fs::remove_file(self.ballast()));
     }
@@ -58,7 +57,7 @@ impl FillableDisk {
 impl Drop for FillableDisk {
     fn drop(&mut self) {
         if self.is_mounted {
-            // Lazily: a process that was killed a moment ago may still hold it.
+            // A lazy unmount: a process that was just killed may still use the disk.
             drop(Command::new("umount").arg("-l").arg(&self.dir).status());
         }
     }

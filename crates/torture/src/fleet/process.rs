@@ -1,4 +1,4 @@
-//! A role of the binary as a child process: started, killed, stopped, restarted.
+//! A role of the binary as a child process, which can be started, killed, stopped and restarted.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,12 +9,12 @@ use std::time::Duration;
 use rustix::process::{Pid, Resource, Rlimit, Signal};
 use tokio::process::Child;
 
-/// The limit for a role to bind its ports, or to end. Far above what it takes.
+/// The timeout for a role to bind its ports, or to end; far above the usual time.
 const ROLE_TIMEOUT: Duration = Duration::from_secs(40);
-/// The number of descriptors that a role has beyond those it has open, when it is to have few.
+/// The number of descriptors that a role may still open when its limit is low.
 const SPARE_DESCRIPTORS: u64 = 2;
 
-/// A role that runs, or is down for a moment.
+/// A role that runs, or is temporarily down.
 #[derive(Debug)]
 pub struct RoleProcess {
     name: String,
@@ -42,12 +42,12 @@ impl RoleProcess {
         role
     }
 
-    /// Returns its name.
+    /// Returns the role's name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Returns the address of a port, by its name.
+    /// Returns the address of a port by its name.
     pub fn address(&self, port: &str) -> SocketAddr {
         *self.bound.get(port).unwrap_or_else(|| panic!("{port} is not bound: {:?}", self.bound))
     }
@@ -78,7 +78,7 @@ impl RoleProcess {
         self.child = Some(child);
     }
 
-    /// Returns the arguments, with the ports that it had before.
+    /// Returns the arguments, with the ports that the role had before.
     fn args_now(&self) -> Vec<String> {
         let mut args = self.args.clone();
         for pair in 0..args.len().saturating_sub(1) {
@@ -97,20 +97,20 @@ impl RoleProcess {
         args
     }
 
-    /// Starts it again, on the ports that it had.
+    /// Restarts the role on the same ports.
     pub async fn restart(&mut self) {
         self.spawn().await;
     }
 
-    /// Sends `kill -9`, and waits until it is gone.
+    /// Sends SIGKILL, and waits until the process has ended.
     pub async fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().await.unwrap();
         }
     }
 
-    /// Sends SIGTERM, and waits for the end; returns an error if it fails, or has to be killed
-    /// after the limit.
+    /// Sends SIGTERM, and waits for the end; returns an error if the process fails, or must be
+    /// killed after the timeout.
     pub async fn terminate(&mut self) -> Option<String> {
         self.signal(Signal::TERM);
         let mut child = self.child.take()?;
@@ -127,44 +127,44 @@ impl RoleProcess {
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         if let Some(id) = self.id() {
-            // Who is gone already needs no signal.
+            // A process that has already ended needs no signal.
             rustix::process::kill_process(id, signal).unwrap_or_default();
         }
     }
 
-    /// Leaves it almost no descriptors beyond those that it has open.
+    /// Limits the process to almost no descriptors beyond those that it has open.
     pub fn limit_descriptors(&mut self) {
         let Some(id) = self.id() else { return };
         let few = Rlimit {
             current: Some(self.descriptors_open() + SPARE_DESCRIPTORS),
-            // The hard limit stays, so that the soft one can come back to it.
+            // The hard limit stays, so that the soft limit can be restored.
             maximum: rustix::process::getrlimit(Resource::Nofile).maximum,
         };
         self.descriptors = rustix::process::prlimit(Some(id), Resource::Nofile, few).ok();
     }
 
-    /// Restores the limit of descriptors.
+    /// Restores the limit on descriptors.
     pub fn restore_descriptors(&mut self) {
         if let (Some(id), Some(before)) = (self.id(), self.descriptors.take()) {
             rustix::process::prlimit(Some(id), Resource::Nofile, before).ok();
         }
     }
 
-    /// Returns its exit status if it ended by itself.
+    /// Returns the exit status if the process ended by itself.
     pub fn take_exit_status(&mut self) -> Option<String> {
         let status = self.child.as_mut()?.try_wait().ok()??;
         self.child = None;
         Some(status.to_string())
     }
 
-    /// Returns its resident memory in kilobytes, as the system counts it.
+    /// Returns the process's resident memory according to the kernel, kilobytes.
     pub fn rss_kb(&self) -> u64 {
         let text = self.proc("status").unwrap_or_default();
         let line = text.lines().find(|line| line.starts_with("VmRSS:"));
         line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or_default()
     }
 
-    /// Returns the number of its open descriptors.
+    /// Returns the number of the process's open descriptors.
     pub fn descriptors_open(&self) -> u64 {
         let Some(id) = self.id() else { return 0 };
         let dir = format!("/proc/{}/fd", id.as_raw_nonzero());

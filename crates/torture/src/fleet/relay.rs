@@ -1,5 +1,4 @@
-//! A relay of bytes between two parties, whose link is fair, cut, stalled, half-open, or byte by
-//! byte.
+//! A TCP relay, whose link is healthy, cut, stalled, half-open, or passes single bytes.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,12 +13,12 @@ use crate::plan::LinkCondition;
 
 /// The size of a read, bytes.
 const CHUNK_BYTES: usize = 16 * 1024;
-/// The limit of bytes that pass one by one; beyond them a connection would only be slow.
+/// The number of bytes of a connection that pass one at a time; more would only slow it down.
 const SINGLE_BYTES_MAX: usize = 4 * 1024;
-/// The deadline for the far side to accept.
+/// The timeout for connecting to the far side.
 const CONNECT: Duration = Duration::from_secs(2);
 
-/// A running relay; ends when dropped.
+/// A running relay; it stops when dropped.
 #[derive(Debug)]
 pub struct Relay {
     address: SocketAddr,
@@ -38,12 +37,12 @@ impl Relay {
         Self { address, condition, _tasks: tasks }
     }
 
-    /// Returns its own address.
+    /// Returns the relay's address.
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Sets the state of the link from now on, also for open connections.
+    /// Sets the condition of the link from now on, including for open connections.
     pub fn set(&self, condition: LinkCondition) {
         self.condition.send_replace(condition);
     }
@@ -74,7 +73,7 @@ async fn join(near: TcpStream, to: SocketAddr, mut condition: watch::Receiver<Li
     let up = carry(near_read, far_write, condition.clone());
     let down = carry(far_read, near_write, condition.clone());
     let both = async {
-        // A side that ends its sending still reads: both directions are carried to their ends.
+        // A side that has stopped sending still reads: both directions are relayed to their ends.
         tokio::join!(up, down)
     };
     tokio::select! {
@@ -98,7 +97,7 @@ async fn carry(
             continue;
         }
         if is_torn {
-            // What was lost cannot be made up for: the connection is over.
+            // Lost bytes cannot be recovered: the connection ends.
             break;
         }
         if condition.wait_for(|now| *now != LinkCondition::Stalled).await.is_err() {

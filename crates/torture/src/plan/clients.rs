@@ -1,4 +1,4 @@
-//! Draws clients with their interfaces and their commands.
+//! Draws the clients with their interfaces and commands.
 
 use fastrand::Rng;
 
@@ -11,14 +11,15 @@ use crate::command::{ClientCommand, ClientInterface};
 pub const SELLERS: [&str; 4] = ["acme", "bolt", "crane", "dyke"];
 /// The number of commands of one client.
 const STEPS: std::ops::RangeInclusive<usize> = 16..=26;
-/// The time at the start with first proposals only and no fault, milliseconds.
+/// The time at the start with only first proposals and no faults, milliseconds.
 pub(super) const WARMUP_MS: u64 = 600;
-/// The lease of an edit lock, milliseconds, which outlives a run; each command adds its number, so
-/// that the lease names it.
+/// The duration of an edit lock, milliseconds, which is longer than a run; each command adds its
+/// number, so that the duration identifies it.
 const LEASE_MS: u64 = 120_000;
-/// A shorter lease, milliseconds, which lapses while others want the lock.
+/// A shorter lock duration, milliseconds, so that the lock expires while others request it.
 const SHORT_LEASE_MS: u64 = 700;
-/// The times in which a drawn award can be undone, milliseconds: all count before a run is over.
+/// The times for which a drawn award can be undone, milliseconds: all awards take effect before the
+/// end of a run.
 const UNDO_MS: [u64; 3] = [0, 400, 3_000];
 
 /// Draws the clients of one plan.
@@ -29,12 +30,12 @@ pub(super) struct ClientPlanner<'a> {
     orders: &'a [PlannedOrder],
     /// The proposals of each order: seller and id.
     proposals: Vec<Vec<(String, String)>>,
-    /// A counter for values that differ in each command.
+    /// A counter for values that are unique to each command.
     serial: u64,
 }
 
 impl<'a> ClientPlanner<'a> {
-    /// Returns a cast for these orders.
+    /// Creates a planner for these orders.
     pub(super) fn new(
         rng: &'a mut Rng,
         topology: ProcessTopology,
@@ -43,7 +44,7 @@ impl<'a> ClientPlanner<'a> {
         Self { rng, topology, orders, proposals: vec![Vec::new(); orders.len()], serial: 0 }
     }
 
-    /// Draws ten clients: five of sellers, five of buyers.
+    /// Draws ten clients: five sellers and five buyers.
     pub(super) fn clients(&mut self) -> Vec<PlannedClient> {
         let mut clients = Vec::new();
         for (seller, kind) in [
@@ -72,7 +73,7 @@ impl<'a> ClientPlanner<'a> {
         clients
     }
 
-    /// Draws the ends of each order, by its index: two to four commands that are sent at once.
+    /// Draws the ends of each order, by its index: two to four commands that are sent concurrently.
     pub(super) fn ends(&mut self) -> Vec<Vec<PlannedCommand>> {
         (0..self.orders.len())
             .map(|order| {
@@ -93,7 +94,7 @@ impl<'a> ClientPlanner<'a> {
         moments.into_iter().map(|at_ms| step(self, at_ms)).collect()
     }
 
-    /// Draws a seller's first proposals, in about every second order, before any fault: other
+    /// Draws a seller's first proposals, for about half of the orders, before any fault: other
     /// commands refer to them.
     fn first_proposals(&mut self, seller: &str, kind: InterfaceKind) -> Vec<PlannedCommand> {
         let orders: Vec<usize> = (0..self.orders.len()).filter(|_| self.rng.bool()).collect();
@@ -132,7 +133,7 @@ impl<'a> ClientPlanner<'a> {
         ClientCommand::Propose { proposal }
     }
 
-    /// Draws a lock on any proposal: sellers may lock those of others, as helpers do.
+    /// Draws a lock on any proposal: sellers may also lock those of others.
     fn lock(&mut self, order: usize) -> ClientCommand {
         self.serial += 1;
         let base = if self.rng.u8(..4) == 0 { SHORT_LEASE_MS } else { LEASE_MS };
@@ -147,12 +148,13 @@ impl<'a> ClientPlanner<'a> {
     fn buyer_step(&mut self, kind: InterfaceKind, at_ms: u64) -> PlannedCommand {
         let mut order = self.rng.usize(..self.orders.len());
         if !matches!(kind, InterfaceKind::Grpc) {
-            // The requestor knows only what it follows.
+            // The requestor knows only the orders that it follows.
             while self.orders[order].tracker != TrackerPlan::Requestor {
                 order = (order + 1) % self.orders.len();
             }
         }
-        // Ends come late, so that there is something to end; sealed orders end after their opening.
+        // Ends come late, so that orders have content before; sealed orders end after their
+        // opening.
         let may_end = at_ms > WORKLOAD_MS / 2
             && !self.orders[order].opening.sealed
             && order.is_multiple_of(2);
@@ -170,7 +172,7 @@ impl<'a> ClientPlanner<'a> {
         self.step(order, command, interface, at_ms)
     }
 
-    /// Draws a longer lifetime for an order that outlives the run; the others are to expire within
+    /// Draws a longer lifetime for an order that outlives the run; the others must expire within
     /// it.
     fn extend(&mut self, order: usize) -> ClientCommand {
         if self.orders[order].opening.expires_in_ms == super::SHORT_LIFETIME_MS {
@@ -183,7 +185,7 @@ impl<'a> ClientPlanner<'a> {
     fn end(&mut self, order: usize, at_ms: u64) -> PlannedCommand {
         let proposal = self.any_proposal(order);
         let undo_within_ms = *self.rng.choice(&UNDO_MS).unwrap_or(&0);
-        // When all is well again an end has to be one.
+        // After all faults, an end must take effect at once.
         let undo_within_ms = if at_ms == 0 { 0 } else { undo_within_ms };
         let command = match self.rng.u8(..6) {
             0..4 => ClientCommand::Award { proposal, undo_within_ms },
@@ -224,7 +226,7 @@ impl<'a> ClientPlanner<'a> {
         interface: ClientInterface,
         at_ms: u64,
     ) -> PlannedCommand {
-        // What an interface does not have goes over the nearest that has it.
+        // A command that the interface does not support uses the most similar interface that does.
         let interface = match (interface, &command) {
             (
                 ClientInterface::Bulk(at),
@@ -239,8 +241,7 @@ impl<'a> ClientPlanner<'a> {
         PlannedCommand { at_ms, order, command, interface, is_repeated: self.rng.u8(..5) == 0 }
     }
 
-    /// Returns the processor that has the order, where the rig chose it: it answers the buyer's
-    /// unary calls.
+    /// Returns the order's owner if the rig chose it: the owner serves the buyer's unary calls.
     fn home_of(&self, order: usize, drawn: usize) -> usize {
         match self.orders[order].tracker {
             TrackerPlan::Trackers { .. } => self.orders[order].home,

@@ -7,12 +7,12 @@ use super::{
     InjectedFault, Link, LinkCondition, PlannedFault, ProcessTopology, TargetProcess, WORKLOAD_MS,
 };
 
-/// The limit of faults in one run.
+/// The largest number of faults in one run.
 const FAULTS_MAX: usize = 6;
-/// The pause between two faults, milliseconds.
+/// The time between two faults, milliseconds.
 const GAP_MS: std::ops::Range<u64> = 200..1_100;
 
-/// Draws faults that fill the time in which clients act.
+/// Draws faults that fill the time in which clients send commands.
 pub(super) fn draw(rng: &mut Rng, topology: ProcessTopology) -> Vec<PlannedFault> {
     let mut faults = Vec::new();
     let mut spent = WARMUP_MS;

@@ -1,5 +1,5 @@
-//! The properties of plans: the same seed gives the same plan, and seeds reach every command,
-//! interface and fault.
+//! Tests of plans: the same seed yields the same plan, and seeds cover every command, interface and
+//! fault.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ fn seeds_always_draw_the_same_plan() {
     assert_ne!(plan(1).clients, plan(2).clients);
 }
 
-/// Seeds draw every interface, command, fault and shape.
+/// Seeds cover every interface, command, fault and topology.
 #[test]
 fn seeds_reach_every_kind_of_run() {
     let plans: Vec<TorturePlan> = (0..200).map(plan).collect();

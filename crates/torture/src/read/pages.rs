@@ -1,5 +1,4 @@
-//! The last readings: an order's pages of proposals and of its conversation, and a process's
-//! metrics.
+//! The final reads: an order's pages of proposals and of its conversation, and a process's metrics.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,13 +10,13 @@ use crate::history::OrderPagesReading;
 use crate::name;
 use crate::send::http;
 
-/// The limit of pages that are read of one list.
+/// The largest number of pages that are read of one list.
 const PAGES_MAX: usize = 40;
 
 /// Reads an order's list over HTTP.
 ///
 /// # Errors
-/// When the list is not answered; with the status and the body.
+/// When the list is refused; the error has the status and the body.
 pub async fn sse_list(address: SocketAddr, order: &str) -> Result<Vec<ComparableEvent>, String> {
     let response = http::get(
         address,
@@ -36,7 +35,7 @@ pub async fn sse_list(address: SocketAddr, order: &str) -> Result<Vec<Comparable
 /// Reads an order's proposals and conversation, page by page.
 ///
 /// # Errors
-/// When a page does not come.
+/// When a page cannot be read.
 pub async fn read_pages(address: SocketAddr, order: &str) -> Result<OrderPagesReading, String> {
     let page =
         |page: &str| format!("/api/v1/orders/{}/{page}{}", name::id(order), name::query(order));
@@ -76,7 +75,7 @@ async fn all(address: SocketAddr, path: &str, field: &str) -> Result<Vec<Value>,
 /// Reads a process's metrics, without histograms.
 ///
 /// # Errors
-/// When they do not come.
+/// When the metrics cannot be read.
 pub async fn metrics(address: SocketAddr) -> Result<BTreeMap<String, f64>, String> {
     let text = http::get(address, "/metrics").await?.text;
     let series = text.lines().filter(|line| !line.starts_with('#') && !line.contains("_bucket"));

@@ -1,4 +1,4 @@
-//! Buyers and sellers that poll pages.
+//! Pollers of pages, for buyers and sellers.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use crate::history::{
 use crate::name;
 use crate::send::http;
 
-/// The pause between two readings.
+/// The interval between two reads.
 const POLL_INTERVAL: Duration = Duration::from_millis(150);
-/// The deadline of one reading.
+/// The timeout of one read.
 const DEADLINE: Duration = Duration::from_secs(3);
 
-/// A page that shows one order.
+/// A page about one order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PolledPage {
     /// The requestor's `tracking/{order}`.
@@ -26,7 +26,7 @@ pub enum PolledPage {
 }
 
 impl PolledPage {
-    /// Returns its name in a history.
+    /// Returns the page's name in a history.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Tracking => "tracking",
@@ -34,7 +34,7 @@ impl PolledPage {
         }
     }
 
-    /// Returns its path.
+    /// Returns the page's path.
     pub fn path(self, order: &str) -> String {
         match self {
             Self::Tracking => format!("/api/v1/orders/tracking/{order}"),
@@ -42,7 +42,7 @@ impl PolledPage {
         }
     }
 
-    /// Reads the order's state from a response.
+    /// Parses the order's state from a response.
     pub fn parse(self, body: &Value) -> PageSnapshot {
         let number = |value: &Value| value.as_u64().unwrap_or_default();
         let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
@@ -64,7 +64,7 @@ impl PolledPage {
     }
 }
 
-/// Reads a page once. `None` when there was no usable answer.
+/// Reads a page once; `None` if there was no usable response.
 pub async fn read_page(
     address: SocketAddr,
     page: PolledPage,
@@ -92,7 +92,7 @@ pub async fn read_page(
     })
 }
 
-/// Polls one page of one order for ever.
+/// Polls one page of one order indefinitely.
 pub async fn poll_page(
     address: SocketAddr,
     page: PolledPage,
@@ -102,7 +102,7 @@ pub async fn poll_page(
     let mut before = None;
     loop {
         if let Some(reading) = read_page(address, page, &order, &recorder).await {
-            // The same as before says nothing new.
+            // Unchanged content is not recorded.
             if before.as_ref() != Some(&reading.result) {
                 before = Some(reading.result.clone());
                 recorder.write(HistoryLine::Page(reading));
@@ -130,7 +130,7 @@ pub async fn read_order_list(
     Some(OrderListReading { called_at, returned_at: recorder.now(), orders, total })
 }
 
-/// Polls the requestor's list of orders for ever.
+/// Polls the requestor's list of orders indefinitely.
 pub async fn poll_order_list(address: SocketAddr, recorder: HistoryRecorder) {
     let mut before = None;
     loop {

@@ -22,7 +22,7 @@ pub async fn follow(address: SocketAddr, follower: Follower) {
     }
 }
 
-/// Reads from one connection; returns `true` when the order is over.
+/// Reads from one connection; returns `true` when the order has ended.
 async fn connect(
     address: SocketAddr,
     follower: &Follower,
@@ -30,7 +30,7 @@ async fn connect(
     last: &mut u64,
 ) -> std::io::Result<bool> {
     let mut stream = TcpStream::connect(address).await?;
-    // HTTP/1.0, so that the body comes as it is and ends with the connection.
+    // HTTP/1.0, so that the body is not chunked and ends with the connection.
     let request = format!(
         "GET /api/v1/orders/{}/events HTTP/1.0\r\nhost: rig\r\nlast-event-id: {after}\r\n\r\n",
         follower.order

@@ -1,5 +1,5 @@
-//! Clients: they send one command after the other, each repeated under its key until it is
-//! answered.
+//! Clients: they send one command after the other, and retry each under its key until it has a
+//! reply.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,15 +15,15 @@ use crate::plan::{KeyScheme, PlannedClient, TorturePlan};
 use crate::send::session::RecordingSession;
 use crate::send::{ClientRequest, channel};
 
-/// The limit of attempts of one command while faults happen.
+/// The largest number of attempts of one command while faults occur.
 const ATTEMPTS_MAX: usize = 3;
 /// The back-off between two attempts.
 const BACKOFF: Duration = Duration::from_millis(150);
 
-/// Commands that were sent, by token: the ones without a known outcome are repeated at the end.
+/// The sent commands, by token: those without a known outcome are repeated at the end.
 pub type Attempts = BTreeMap<String, (ClientRequest, ClientInterface, ClientOutcome)>;
 
-/// The source of the clients' keys and tokens, and the record of their commands.
+/// Assigns the clients' keys and tokens, and records their commands.
 #[derive(Clone, Debug)]
 pub struct ClientDispatcher {
     /// The shared parts of the run.
@@ -32,12 +32,12 @@ pub struct ClientDispatcher {
     keys: KeyScheme,
     sent: Arc<Mutex<Attempts>>,
     serials: Arc<Mutex<BTreeMap<String, u64>>>,
-    /// The first client of each actor; only its keys are bare numbers.
+    /// The first client of each actor; only the keys of first clients are bare numbers.
     first_clients: Arc<BTreeMap<String, String>>,
 }
 
 impl ClientDispatcher {
-    /// Returns a desk for the orders and clients of a plan.
+    /// Creates a dispatcher for the orders and clients of a plan.
     pub fn new(context: &RigContext, plan: &TorturePlan) -> Self {
         let mut first_clients = BTreeMap::new();
         for client in &plan.clients {
@@ -58,7 +58,7 @@ impl ClientDispatcher {
         self.sent.lock().clone()
     }
 
-    /// Returns a call with a key and a token that no other command has.
+    /// Returns a call with a unique key and token.
     pub fn call(
         &self,
         order: usize,
@@ -85,7 +85,7 @@ impl ClientDispatcher {
         }
     }
 
-    /// Sends a buyer's command until it is answered, a bounded number of times.
+    /// Sends a buyer's command until it has a reply, a bounded number of times.
     pub async fn send_as_buyer(
         &self,
         order: usize,
@@ -97,7 +97,7 @@ impl ClientDispatcher {
         self.send_with_retries(&call, interface, client, &mut None).await;
     }
 
-    /// Sends a call until it is answered, a bounded number of times.
+    /// Sends a call until it has a reply, a bounded number of times.
     pub async fn send_with_retries(
         &self,
         call: &ClientRequest,

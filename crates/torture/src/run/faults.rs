@@ -1,4 +1,4 @@
-//! Makes the planned faults, one after the other, and ends each.
+//! Injects the planned faults, one after the other, and ends each.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::fleet::ProcessFleet;
 use crate::history::{FaultSpan as Line_, HistoryLine, HistoryRecorder, UnexpectedExit};
 use crate::plan::{InjectedFault, LinkCondition, PlannedFault};
 
-/// Makes them all; processes that end by themselves are recorded and restarted.
+/// Injects all faults; processes that end by themselves are recorded and restarted.
 pub(super) async fn inject_all(
     faults: &[PlannedFault],
     fleet: &mut ProcessFleet,
@@ -45,7 +45,7 @@ pub(super) async fn restart_ended(fleet: &mut ProcessFleet, recorder: &HistoryRe
     }
 }
 
-/// Makes one fault and ends it; returns the process, link or disk that had it.
+/// Injects one fault and ends it; returns the affected process, link or disk.
 async fn inject(
     fault: &PlannedFault,
     fleet: &mut ProcessFleet,

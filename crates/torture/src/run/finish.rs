@@ -1,5 +1,5 @@
 //! The end of a run: commands without a known outcome are repeated, every order is ended, and
-//! everything is read once more.
+//! everything is read a last time.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,20 +21,20 @@ use crate::read::poll::{PolledPage, read_order_list, read_page};
 use crate::send::channel;
 use crate::send::session::RecordingSession;
 
-/// The time after the last fault in which every command's outcome has to be known. Far above the
-/// promised 10 s, since several runs share the machine.
+/// The time after the last fault within which every command's outcome must be known. Far above the
+/// guaranteed 10 s, because several runs share the machine.
 const KNOWN_WITHIN: Duration = Duration::from_secs(20);
-/// The time after the last fault in which an order has to end.
+/// The time after the last fault within which an order must end.
 const ENDED_WITHIN: Duration = Duration::from_secs(25);
-/// The time in which views have to show the end.
+/// The time within which pages must show the end.
 const DISPLAYED_WITHIN: Duration = Duration::from_secs(20);
-/// The time in which the servers have to end the streams of readers that are gone.
+/// The time within which servers must end the streams of disconnected readers.
 const QUIET_WITHIN: Duration = Duration::from_secs(15);
-/// The deadline for the last reading of a list.
+/// The timeout for the last read of a list.
 const READ_WITHIN: Duration = Duration::from_secs(15);
-/// The pause between two polls.
+/// The polling interval.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// The limit of commands that are repeated at one time.
+/// The largest number of commands that are repeated concurrently.
 const AT_ONCE: usize = 8;
 
 /// Ends all orders and reads everything.
@@ -54,8 +54,8 @@ pub async fn finish(
     measure(fleet, dispatcher).await;
 }
 
-/// Repeats every command without a known outcome under its key, until it is known or the time is
-/// over.
+/// Repeats every command without a known outcome under its key, until its outcome is known or the
+/// time is up.
 async fn settle(dispatcher: &ClientDispatcher) {
     let until = Instant::now() + KNOWN_WITHIN;
     let open = dispatcher.sent().into_values().filter(|(_, _, outcome)| !outcome.is_known());
@@ -88,7 +88,7 @@ async fn settle(dispatcher: &ClientDispatcher) {
     while tasks.join_next().await.is_some() {}
 }
 
-/// Ends every order: by its deadline where that is near, else by commands that compete.
+/// Ends every order: by its deadline if that is near, otherwise with competing commands.
 async fn end_all(plan: &TorturePlan, dispatcher: &ClientDispatcher) {
     let mut orders = JoinSet::new();
     for index in 0..plan.orders.len() {
@@ -114,7 +114,7 @@ async fn end_all(plan: &TorturePlan, dispatcher: &ClientDispatcher) {
                         });
                         futures_util::future::join_all(competing).await;
                         if poll_phase(&dispatcher, &order.id).await == PolledPhase::Open {
-                            // An award that can still be undone is in the way of others, not of this.
+                            // A pending award blocks the other commands, but not this one.
                             dispatcher
                                 .send_as_buyer(
                                     index,
@@ -149,7 +149,7 @@ async fn poll_phase(dispatcher: &ClientDispatcher, order: &str) -> PolledPhase {
         let body = response.json();
         if response.status == 200 {
             let is_over = !matches!(body["phase"].as_str(), Some("Open" | "Paused"));
-            // Without a decision yet: `sealed` is true until the opening.
+            // The order has no decision yet: `sealed` is true until the opening.
             let is_sealed = body["sealed"] == true;
             return match (is_over, is_sealed) {
                 (true, _) => PolledPhase::Ended,
@@ -170,7 +170,8 @@ async fn read_lists(
     let mut lists = BTreeMap::new();
     for order in &plan.orders {
         let until = Instant::now() + READ_WITHIN;
-        // The processor that has it is asked first by gRPC, which is not handed on.
+        // gRPC calls are not forwarded, so the processors are tried in turn until the owner returns
+        // the list.
         let mut best = Err("nobody was asked".to_owned());
         while best.is_err() && Instant::now() < until {
             for grpc in &addresses.grpc {
@@ -207,7 +208,7 @@ async fn read_lists(
     lists
 }
 
-/// Waits until views show each order's end, and records the last reading of each.
+/// Waits until pages show each order's end, and records the last read of each.
 async fn record_final_pages(
     plan: &TorturePlan,
     dispatcher: &ClientDispatcher,
@@ -245,7 +246,7 @@ async fn record_final_pages(
     }
 }
 
-/// Records each process's metrics, once the streams of all readers have ended there.
+/// Records each process's metrics, once the streams of all readers have ended.
 async fn measure(fleet: &mut ProcessFleet, dispatcher: &ClientDispatcher) {
     let addresses = dispatcher.context.addresses.clone();
     let until = Instant::now() + QUIET_WITHIN;

@@ -1,4 +1,4 @@
-//! Sellers' proposals over `SubmitProposals`, one in a call.
+//! Sends sellers' proposals over `SubmitProposals`, one per call.
 
 use orderstream_rpc::v1;
 use orderstream_rpc::v1::order_non_streaming_service_client::OrderNonStreamingServiceClient;

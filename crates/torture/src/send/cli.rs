@@ -1,4 +1,4 @@
-//! Buyers' commands by the binary's own verbs.
+//! Sends buyers' commands with the binary's subcommands.
 
 use std::process::Stdio;
 
@@ -21,8 +21,8 @@ pub(super) async fn send(addresses: &ProductAddresses, call: &ClientRequest) -> 
     }
 }
 
-/// Reads the outcome from code and output: a verb that succeeded ends with 0; a refused one prints
-/// the reason in brackets, or that the order has ended.
+/// Derives the outcome from exit code and output: a successful command exits with 0; a refused one
+/// prints the reason in brackets, or that the order has ended.
 fn outcome(code: Option<i32>, stderr: &str) -> ClientOutcome {
     match code {
         Some(0) if stderr.contains("202") || stderr.contains("not known") => {
@@ -58,7 +58,7 @@ fn args(call: &ClientRequest) -> Option<Vec<String>> {
             with("award", &[proposal, "--reason", token])
         }
         ClientCommand::Award { proposal, undo_within_ms } => {
-            // The verb takes whole seconds.
+            // The command accepts whole seconds only.
             let seconds = format!("{}s", undo_within_ms.div_ceil(1_000));
             with("award", &[proposal, "--reason", token, "--undo-within", &seconds])
         }

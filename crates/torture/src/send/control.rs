@@ -1,4 +1,4 @@
-//! Buyers' commands over a processor's unary calls.
+//! Sends buyers' commands over a processor's unary calls.
 
 use orderstream_rpc::v1;
 use orderstream_rpc::v1::order_control_service_client::OrderControlServiceClient;
@@ -21,7 +21,7 @@ pub(super) async fn send(channel: Channel, call: &ClientRequest) -> ClientOutcom
     }
 }
 
-/// Sends a follow-up without an id of its own, as clients do that leave the id to the processor.
+/// Sends a follow-up without an id, like clients that leave the id to the processor.
 async fn follow_up(channel: Channel, call: &ClientRequest) -> Result<Option<u64>, tonic::Status> {
     let message = v1::Message { message: call.token.clone(), ..v1::Message::default() };
     let request = v1::FollowUpRequest {

@@ -1,4 +1,4 @@
-//! A plain HTTP/1.1 client with one connection for each request, as `curl` has.
+//! A plain HTTP/1.1 client with one connection per request, like `curl`.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use crate::command::ClientOutcome;
 
-/// The limit of bytes that are read of a response.
+/// The largest response that is read, bytes.
 const RESPONSE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// A response of a server.
@@ -21,12 +21,12 @@ pub struct PlainResponse {
 }
 
 impl PlainResponse {
-    /// Returns the body as JSON; null where it is not JSON.
+    /// Returns the body as JSON; null if it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_default()
     }
 
-    /// Returns the outcome of a command. 202 is stored, and not decided.
+    /// Returns the outcome of a command. 202 means that it is stored and not decided yet.
     pub fn outcome(&self) -> ClientOutcome {
         let body = self.json();
         match self.status {
@@ -40,10 +40,10 @@ impl PlainResponse {
     }
 }
 
-/// Sends one request, such as `POST /path`; `headers` are whole lines.
+/// Sends one request, such as `POST /path`; `headers` are complete lines.
 ///
 /// # Errors
-/// When there is no connection, or the answer is cut.
+/// When the connection fails, or the response is truncated.
 pub async fn send(
     address: SocketAddr,
     request: &str,
@@ -64,10 +64,10 @@ pub async fn send(
     parse(&bytes).ok_or_else(|| format!("the answer was cut after {} bytes", bytes.len()))
 }
 
-/// Reads a page.
+/// Requests a page.
 ///
 /// # Errors
-/// When there is no connection, or the answer is cut.
+/// When the connection fails, or the response is truncated.
 pub async fn get(address: SocketAddr, path: &str) -> Result<PlainResponse, String> {
     send(address, &format!("GET {path}"), &[], "").await
 }

@@ -1,4 +1,4 @@
-//! Buyers' commands over the requestor's REST.
+//! Sends buyers' commands over the requestor's REST API.
 
 use std::net::SocketAddr;
 
@@ -17,8 +17,8 @@ pub(super) async fn send(address: SocketAddr, call: &ClientRequest) -> ClientOut
     response.map_or_else(ClientOutcome::unknown, |answer| answer.outcome())
 }
 
-/// Returns the path after `/api/v1/orders/`, and the body; `None` for commands that buyers' REST
-/// does not have.
+/// Returns the path after `/api/v1/orders/`, and the body; `None` for commands that the buyers'
+/// REST API does not support.
 pub fn request(call: &ClientRequest) -> Option<(String, Value)> {
     let (token, order) = (&call.token, call.id());
     let on = |act: &str| format!("{act}/{order}");

@@ -1,4 +1,4 @@
-//! Sellers' commands over a processor's REST.
+//! Sends sellers' commands over a processor's REST API.
 
 use std::net::SocketAddr;
 
@@ -16,8 +16,8 @@ pub(super) async fn send(address: SocketAddr, call: &ClientRequest) -> ClientOut
     response.map_or_else(ClientOutcome::unknown, |answer| answer.outcome())
 }
 
-/// Returns the request line without its version, and the body; `None` for commands that sellers'
-/// REST does not have.
+/// Returns the request line without its version, and the body; `None` for commands that the
+/// sellers' REST API does not support.
 pub fn request(call: &ClientRequest) -> Option<(String, Value)> {
     let (ClientRequest { actor, token, .. }, order) = (call, call.id());
     let content = |proposal: &str| {

@@ -1,5 +1,4 @@
-//! A seller's live session: it sends commands, and all that it receives is written into the
-//! history.
+//! A seller's session: it sends commands, and records everything that it receives in the history.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,9 +19,9 @@ use crate::command::{ClientCommand, ClientOutcome};
 use crate::event::ComparableEvent;
 use crate::history::{EventReceipt, HistoryLine, HistoryRecorder, ReaderKind};
 
-/// The limit of messages that wait to be sent.
+/// The limit on messages that wait to be sent.
 const UP_MAX: usize = 4;
-/// The back-off before a new connection.
+/// The back-off before reconnecting.
 const BACKOFF: Duration = Duration::from_millis(100);
 
 /// One seller's session, reconnected after every disconnect.
@@ -45,7 +44,7 @@ struct SessionDuplex {
 }
 
 impl RecordingSession {
-    /// Returns a session of this seller, which connects when it is used.
+    /// Creates a session of this seller, which connects on first use.
     pub fn new(channel: Channel, seller: &str, name: &str, recorder: &HistoryRecorder) -> Self {
         Self {
             channel,
@@ -59,14 +58,14 @@ impl RecordingSession {
         }
     }
 
-    /// Receives until this moment.
+    /// Receives messages until this time.
     pub async fn listen(&mut self, until: Instant) {
         while Instant::now() < until {
             drop(self.next(None, until).await);
         }
     }
 
-    /// Sends a command, and receives until it is answered.
+    /// Sends a command, and receives messages until its reply.
     pub async fn send(&mut self, call: &ClientRequest) -> ClientOutcome {
         let until = Instant::now() + DEADLINE;
         let Some(kind) = message(call) else {
@@ -178,7 +177,7 @@ fn message(call: &ClientRequest) -> Option<Up> {
     Some(match &call.command {
         ClientCommand::Propose { .. } | ClientCommand::Amend { .. } => {
             let mut submission = submission(call, 1)?;
-            // The message's id is the key.
+            // The session's message id is the key.
             submission.idempotency_key.clear();
             Up::Proposal(submission)
         }

@@ -1,5 +1,5 @@
-//! A receiver of signed webhooks: it takes the waiting requests when it is called, and checks each
-//! signature by Standard Webhooks.
+//! A receiver of signed webhooks: when called, it accepts the waiting requests, and checks each
+//! signature according to Standard Webhooks.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
@@ -13,10 +13,9 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::Value;
 use sha2::Sha256;
 
-/// The most bytes of a request: far more than an invitation has.
+/// The largest request, bytes: far more than an invitation has.
 const REQUEST_BYTES_MAX: u64 = 256 * 1024;
-/// The read and write timeout of a connection: less than the 15 s that a sender has for one
-/// attempt.
+/// The read and write timeout of a connection: less than the 15 s of a sender's attempt.
 const IO_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A received message with a valid signature.
@@ -39,11 +38,11 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// Listens on the address of this machine from which the peer is reached.
+    /// Listens on this machine's address in the network of the peer.
     pub(super) fn open(peer: &str, secret: &str) -> anyhow::Result<Self> {
         let peer: IpAddr = peer.parse().with_context(|| format!("{peer} is not an address"))?;
         let any = if peer.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-        // Connecting a datagram socket sends nothing; it chooses the way.
+        // Connecting a datagram socket sends nothing; it only selects the route.
         let route = UdpSocket::bind(any)?;
         route.connect((peer, 9))?;
         let socket = TcpListener::bind((route.local_addr()?.ip(), 0))?;
@@ -58,13 +57,13 @@ impl Listener {
         self.address
     }
 
-    /// Returns the faults of rejected messages: their signature or form.
+    /// Returns the faults of rejected messages, in their signature or form.
     pub(super) fn rejected(&self) -> &[String] {
         &self.rejected
     }
 
-    /// Takes the requests that wait on the socket; returns all messages received so far. Senders
-    /// wait meanwhile, so it is called often.
+    /// Accepts the requests that wait on the socket; returns all messages received so far. Senders
+    /// wait until the next call, so it must be called often.
     pub(super) fn receive(&mut self) -> anyhow::Result<&[VerifiedWebhook]> {
         loop {
             match self.socket.accept() {
@@ -152,7 +151,7 @@ mod tests {
 
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-    /// Makes a request as a processor sends it, signed with the key of `SECRET`.
+    /// Creates a request as a processor sends it, signed with the key in `SECRET`.
     fn signed_request(listener: &Listener, body: &str) -> String {
         let mut mac = Hmac::<Sha256>::new_from_slice(&listener.key).unwrap();
         mac.update(format!("m1.1614265330.{body}").as_bytes());
@@ -183,7 +182,7 @@ mod tests {
         let body = br#"{"test": 2432232314}"#.to_vec();
         let request = ListenerRequest { headers, body, ..ListenerRequest::default() };
         let key = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
-        // It is signed, but it is not an event.
+        // The body is signed, but is not an event.
         let error = request.event(&key).unwrap_err().to_string();
         assert_eq!(error, r#"{"test":2432232314}"#);
     }

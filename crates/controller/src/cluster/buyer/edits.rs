@@ -48,7 +48,7 @@ pub(in crate::cluster) fn add_follow_up(
     Ok(())
 }
 
-/// Edits the spec as a command wants it.
+/// Edits the spec as a command requires.
 pub(in crate::cluster) fn apply(
     spec: &mut OrderRequestSpec,
     command: &BuyerCommand,

@@ -16,7 +16,7 @@ pub(super) enum ApiFailure {
 }
 
 impl ApiFailure {
-    /// Reports whether a write may have been done all the same.
+    /// Reports whether a write may have been done nevertheless.
     pub(super) const fn may_be_done(&self) -> bool {
         matches!(self, Self::Lost(_) | Self::Api(500.., _))
     }

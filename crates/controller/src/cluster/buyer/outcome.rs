@@ -1,5 +1,5 @@
 //! The outcome of a buyer's edit, as the resource's status shows it: pure. The edit itself is only
-//! a wish: it is done once the order has it, and refused once the status reports a refusal.
+//! an intent: it is done once the order has it, and refused once the status reports a refusal.
 
 use orderstream_core::buyer::{BuyerCommand, CommandOutcome};
 use orderstream_core::command::CommandKind;
@@ -16,7 +16,7 @@ use crate::order_status::OrderRequestStatus;
 /// The prefix of a follow-up's key.
 const FOLLOW_UP_PREFIX: &str = "follow-up:";
 
-/// The wish of a buyer's edit: a command, or a follow-up.
+/// The intent of a buyer's edit: a command, or a follow-up.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum EditIntent {
     Command(BuyerCommand),
@@ -24,8 +24,8 @@ pub(super) enum EditIntent {
 }
 
 impl EditIntent {
-    /// Returns the key under which the outcome is found. A resource keeps no keys of callers, so it
-    /// is made of the wish's subject.
+    /// Returns the key under which the outcome is found. A resource stores no keys of callers, so
+    /// it is made from the intent's subject.
     pub(super) fn key(&self) -> Option<IdempotencyKey> {
         let key = match self {
             Self::Command(BuyerCommand::Extend(ms)) => format!("extend:{ms}"),
@@ -39,7 +39,7 @@ impl EditIntent {
         IdempotencyKey::new(key).ok()
     }
 
-    /// Returns the wish under a key; `None` where the resource does not have it.
+    /// Returns the intent under a key; `None` where the resource does not have it.
     pub(super) fn find(spec: &OrderRequestSpec, key: &str) -> Option<Self> {
         if let Some(ms) = key.strip_prefix("extend:").and_then(|ms| ms.parse().ok()) {
             let current_ms = duration::expires_in_ms(&spec.expires_in).ok()?;
@@ -67,7 +67,7 @@ impl EditIntent {
         Some(Self::Command(command))
     }
 
-    /// Returns the wish's name, which opens a refusal's message in the status.
+    /// Returns the intent's name, which opens a refusal's message in the status.
     pub(super) fn name(&self) -> String {
         match self {
             Self::Command(command) => command_name(command),
@@ -80,7 +80,7 @@ fn command_name(command: &BuyerCommand) -> String {
     command_label(&CommandKind::from(command.clone()))
 }
 
-/// The generation since which the resource has a wish, as far as that is known.
+/// The generation since which the resource has an intent, as far as that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum IntentGeneration {
     /// It came with the edit that gave the resource this generation.
@@ -89,9 +89,9 @@ pub(super) enum IntentGeneration {
     Before(i64),
 }
 
-/// Returns a wish's outcome, as far as the resource shows it; `None` where another edit or the
-/// order's end has replaced what showed it. An outcome that was `done` once is never `refused`
-/// later, nor the other way round.
+/// Returns an intent's outcome, as far as the resource shows it; `None` where another edit or the
+/// order's end has replaced the evidence. An outcome that was `done` once is never `refused` later,
+/// nor the other way round.
 pub(super) fn outcome(
     resource: &OrderRequest,
     intent: &EditIntent,
@@ -116,7 +116,7 @@ pub(super) fn outcome(
             status,
             "and was so before this was taken up",
         ))),
-        // This wish may be older than the edit that was made after the end.
+        // This intent may be older than the edit that was made after the end.
         (false, true, IntentGeneration::Before(_)) => {
             refused_outcome(status, intent).or_else(|| unfulfilled_outcome(status, intent))
         }
@@ -133,7 +133,7 @@ fn judged_generation(status: &OrderRequestStatus) -> Option<i64> {
     ready.map_or(status.observed_generation, |ready| ready.observed_generation)
 }
 
-/// Reports whether the order has the wish for good: no edit and no end can undo it.
+/// Reports whether the order has the intent for good: no edit and no end can undo it.
 fn is_irrevocable(
     resource: &OrderRequest,
     status: &OrderRequestStatus,
@@ -176,7 +176,7 @@ fn position(resource: &OrderRequest, id: &str) -> Option<usize> {
     resource.spec.follow_ups.iter().position(|held| held.id == id)
 }
 
-/// Returns the outcome of a wish that was taken up by an order that has not ended.
+/// Returns the outcome of an intent that was processed by an order that has not ended.
 fn open_outcome(status: &OrderRequestStatus, intent: &EditIntent) -> Option<CommandOutcome> {
     let phase = status.request_phase();
     let is_phase = |wanted| phase == Some(wanted);
@@ -194,7 +194,7 @@ fn open_outcome(status: &OrderRequestStatus, intent: &EditIntent) -> Option<Comm
         EditIntent::Command(BuyerCommand::UndoAward(_)) => {
             done_if(status.award.is_none() && !is_phase(RequestPhase::Pending))
         }
-        // An award of somebody else stalls this one.
+        // Another client's award stalls this one.
         EditIntent::Command(BuyerCommand::Finalise { undo_within_ms, .. }) => {
             done_if(undo_within_ms.is_some() && status.award.is_some())
         }
@@ -205,9 +205,9 @@ fn open_outcome(status: &OrderRequestStatus, intent: &EditIntent) -> Option<Comm
     }
 }
 
-/// Returns the outcome of a wish that was taken up by an order that has ended since. The wishes
-/// that the end left unfulfilled were determined when it was published, and the status names the
-/// first of them.
+/// Returns the outcome of an intent that was processed by an order that has ended since. The
+/// intents that the end left unfulfilled were determined when it was published, and the status
+/// names the first of them.
 fn ended_outcome(
     resource: &OrderRequest,
     status: &OrderRequestStatus,
@@ -229,7 +229,7 @@ fn ended_outcome(
     }
 }
 
-/// Returns the outcome of a wish that the order's end does not show: refused where the end would
+/// Returns the outcome of an intent that the order's end does not show: refused where the end would
 /// show it, had it been done.
 fn unfulfilled_outcome(status: &OrderRequestStatus, intent: &EditIntent) -> Option<CommandOutcome> {
     let is_visible = match intent {
@@ -254,7 +254,7 @@ fn ended_refusal(status: &OrderRequestStatus, text: &str) -> Refusal {
     Refusal::new(reason, format!("the order is {phase}, {text}"))
 }
 
-/// Returns the processor's refusal of just this wish, where the status shows one.
+/// Returns the processor's refusal of exactly this intent, where the status shows one.
 fn refused_outcome(status: &OrderRequestStatus, intent: &EditIntent) -> Option<CommandOutcome> {
     let stalled = stalled(status)?;
     let text = stalled.message.strip_prefix(&intent.name())?.strip_prefix(": ")?;

@@ -1,4 +1,4 @@
-//! Outcomes of edits: pending, done or refused, by what a resource shows.
+//! Tests of the outcomes of edits: pending, done or refused, by the state of a resource.
 
 use serde_json::{Value, json};
 
@@ -40,7 +40,7 @@ fn undoable() -> EditIntent {
     })
 }
 
-/// Returns a wish's outcome as one word; the resource has generation 2.
+/// Returns an intent's outcome as one word; the resource has generation 2.
 fn outcome_text(status: &Value, intent: &EditIntent, since: IntentGeneration) -> String {
     match outcome(&resource(&json!({}), status), intent, since) {
         None => "untold".to_owned(),
@@ -50,7 +50,7 @@ fn outcome_text(status: &Value, intent: &EditIntent, since: IntentGeneration) ->
     }
 }
 
-/// Edits that were taken up and do not show yet are pending too.
+/// Edits that were processed and do not show yet are pending too.
 #[test]
 fn unobserved_edits_are_pending() {
     for status in [
@@ -97,7 +97,7 @@ fn stalled_wish_refuses_no_other() {
     assert_eq!(outcome_text(&status, &EditIntent::Command(BuyerCommand::Resume), EDIT), "pending");
 }
 
-/// A wish that was done is shown as done or not at all, whatever happens to the order later.
+/// An intent that was done is shown as done or not at all, whatever happens to the order later.
 #[test]
 fn done_wishes_are_never_refused_later() {
     let undone = || EditIntent::Command(BuyerCommand::UndoAward(None));
@@ -182,7 +182,7 @@ fn sent_follow_ups_stay_done() {
         // One of the first two was refused, and the status no longer shows which.
         (sent(2, "f3", "Streaming", &award), ["pending", "pending", "done"]),
         (sent(1, "of-somebody-else", "Streaming", &none), ["pending", "pending", "pending"]),
-        // The end fulfils every wish that the status does not name.
+        // The end fulfils every intent that the status does not name.
         (sent(4, "of-somebody-else", "Closed", &none), ["done", "done", "done"]),
         (sent(3, "of-somebody-else", "Expired", &of_third), ["done", "done", "DEADLINE_PASSED"]),
     ];
@@ -202,7 +202,7 @@ fn longest_follow_up_ids_have_keys() {
     }
 }
 
-/// The key of a wish that the resource does not have finds nothing.
+/// The key of an intent that the resource does not have finds nothing.
 #[test]
 fn wishes_are_found_by_key() {
     let spec = json!({ "suspend": true, "cancel": true, "expiresIn": "2h", "award":

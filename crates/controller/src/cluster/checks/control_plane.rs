@@ -1,4 +1,5 @@
-//! The judges of what Kubernetes holds: the API server, the definitions, the operator, monitoring.
+//! The checks of the objects in Kubernetes: the API server, the definitions, the operator,
+//! monitoring.
 
 use serde_json::Value;
 
@@ -153,8 +154,8 @@ fn desired_definition(name: &str) -> Value {
     }
 }
 
-/// Reports whether `installed` contains everything that is wanted; the API server adds fields of its
-/// own.
+/// Reports whether `installed` contains everything that is desired; the API server adds fields of
+/// its own.
 fn is_part(desired: &Value, installed: &Value) -> bool {
     match (desired, installed) {
         (Value::Object(desired), Value::Object(installed)) => {
@@ -226,7 +227,7 @@ fn leader(lease: &ApiServerResult<Option<super::LeaseFacts>>) -> InstallationFin
     }
 }
 
-/// Judges whether a workload is installed and ready; its pods give the cause where it is not.
+/// Checks whether a workload is installed and ready; its pods give the cause where it is not.
 pub(super) fn deployed(
     (group, id): (Group, &'static str),
     found: &ApiServerResult<Vec<Workload>>,

@@ -1,4 +1,4 @@
-//! The judges of the processes' metrics: processors, streams, storage, and the orders on processors
+//! The checks of the processes' metrics: processors, streams, storage, and the orders on processors
 //! that are to be removed.
 
 use super::CheckStatus::{Failed, Warning};

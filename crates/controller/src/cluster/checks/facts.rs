@@ -9,7 +9,7 @@ use super::MetricsPage;
 /// A response of the API server, or the text of the failure.
 pub type ApiServerResult<T> = Result<T, String>;
 
-/// All facts. Those that were not asked for are empty.
+/// All facts. Those that were not requested are empty.
 #[derive(Clone, Debug, Default)]
 pub struct InstallationFacts {
     /// The API server's version, such as `v1.34.4`.
@@ -35,7 +35,7 @@ pub struct InstallationFacts {
     /// The number of the Prometheus operator's monitors of the installation; the inner `None` where
     /// the cluster has no such kinds.
     pub monitors: Option<ApiServerResult<Option<usize>>>,
-    /// Orders that have not ended, where they were asked for.
+    /// Orders that have not ended, where they were requested.
     pub orders: Option<ApiServerResult<Vec<OpenOrderFacts>>>,
     /// The name of the processors' set, and the number of processors that it is to have.
     pub desired_processors: Option<(String, u32)>,
@@ -56,7 +56,7 @@ impl InstallationFacts {
 pub struct Workload {
     /// Its name.
     pub name: String,
-    /// Pods that are wanted.
+    /// Pods that are desired.
     pub desired: u64,
     /// Pods that are ready.
     pub ready: u64,

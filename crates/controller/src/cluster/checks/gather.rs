@@ -18,9 +18,9 @@ use crate::manifest::API_VERSION;
 
 /// The time limit of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// Pods that are asked for metrics at once.
+/// Pods whose metrics are read at once.
 const PODS_AT_ONCE: usize = 8;
-/// The most pods that are asked.
+/// The most pods whose metrics are read.
 const PODS_MAX: usize = 200;
 /// Orders in one page of a list.
 const PAGE: usize = 500;
@@ -38,20 +38,20 @@ const RIGHTS_NEEDED: [(&str, &str, &str); 7] = [
 /// The choice of facts to gather.
 #[derive(Clone, Debug)]
 pub struct FactSelection {
-    /// The groups that will be judged.
+    /// The groups that will be checked.
     pub groups: Vec<Group>,
     /// The namespace of the installation.
     pub namespace: String,
     /// Set when the chart is still to be installed: only the facts that an installation needs are
     /// gathered.
     pub before_install: bool,
-    /// The namespace whose orders are asked for; all when absent.
+    /// The namespace whose orders are listed; all when absent.
     pub orders_of: Option<String>,
     /// The name of the processors' set, and the number of processors that it is to have.
     pub desired_processors: Option<(String, u32)>,
 }
 
-/// Gathers the facts that a question asks for.
+/// Gathers the selected facts.
 pub async fn gather(resources: &Resources, selection: &FactSelection) -> InstallationFacts {
     let wants = |group: Group| selection.groups.contains(&group);
     let gatherer = FactGatherer { resources, namespace: &selection.namespace };

@@ -267,8 +267,8 @@ fn full_lists_take_only_ends() {
     assert!(harness.book.last_seq() <= Seq(EVENTS_MAX));
 }
 
-/// Tries every command of a buyer, and ends by others. Where the end settles a command's outcome,
-/// it agrees with the owner's record of the key, whether the command was accepted or not.
+/// Tries every command of a buyer, and ends caused by others. Where the end settles a command's
+/// outcome, it agrees with the owner's record of the key, whether the command was accepted or not.
 #[test]
 fn ends_settle_commands_as_keys_do() {
     let kinds = [

@@ -130,14 +130,14 @@ fn idle_cases() -> Vec<Case> {
     ]
 }
 
-/// Returns the case's desk, before the command.
+/// Returns the case's harness, before the command.
 fn harness_of(case: &Case) -> BookHarness {
     let mut harness = started_order();
     case.before.iter().for_each(|act| drop(harness.run(act.clone()).unwrap()));
     harness
 }
 
-/// Changes all that a reply might contain.
+/// Changes everything that a reply might contain.
 fn make_later_changes(harness: &mut BookHarness) {
     harness.now += 1;
     let kinds = [
@@ -155,7 +155,7 @@ fn make_later_changes(harness: &mut BookHarness) {
         decline("a", "no more"),
         see("b"),
     ];
-    // Not all of these are possible everywhere.
+    // Not all of these are possible in every case.
     kinds.into_iter().for_each(|act| drop(harness.run(act)));
 }
 
@@ -337,7 +337,7 @@ fn keys_belong_to_their_incarnation() {
 }
 
 /// A list as it was written when keys had no actor: sessions put the seller's name before theirs,
-/// REST did not, and a command without an id got one before its fingerprint was taken.
+/// REST did not, and a command without an id got one before its fingerprint was computed.
 const LEGACY_EVENTS: &str = include_str!("former.jsonl");
 
 #[test]

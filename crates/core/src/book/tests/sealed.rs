@@ -140,7 +140,8 @@ fn sealed_orders_hide_sellers_and_prices() {
     assert!(reveals(format!("{:?}", seal::order(harness.book.order().unwrap()))));
 }
 
-/// A follower receives the whole list again, and keeps the old view until the new one is as far.
+/// A follower receives the whole list again, and keeps the old view until the new one has caught
+/// up.
 #[test]
 fn opened_orders_are_read_again() {
     let harness = opened();
@@ -171,7 +172,7 @@ fn cancelled_sealed_orders_stay_sealed() {
     }
 }
 
-/// A seller that looked at a sealed order appears as one that was notified only.
+/// A seller that has seen a sealed order appears as merely notified.
 #[test]
 fn sealed_orders_hide_who_looked() {
     let choice = |name: &str| SellerChoice {

@@ -30,7 +30,7 @@ fn same_but_for_id(requested: &ProposalContent, stored: &ProposalContent) -> boo
     id_fits && requested == *stored
 }
 
-/// Reports whether this event is the effect that the command asks for.
+/// Reports whether this event is the effect that the command requests.
 fn fulfils(kind: &EventKind, command: &CommandKind) -> bool {
     use ProposalUpdate::{Amended, Answered, Asked, Declined, Withdrawn};
     match (command, kind) {
@@ -89,7 +89,7 @@ fn has_seen(by: &SellerId, kind: &EventKind) -> bool {
         EventKind::NewProposal(ProposalContent { seller, .. })
         | EventKind::ProposalUpdate(Declined { seller, .. })
         | EventKind::SellerNotified { seller, result: NotifyResult::Seen, .. } => seller == by,
-        // The end is the last event, also where a seller looks only after it.
+        // The end is the last event, even where a seller sees the order only after it.
         EventKind::OrderPaused { expired, .. } => *expired,
         EventKind::OrderFinalised { .. }
         | EventKind::OrderClosed { .. }
@@ -150,7 +150,7 @@ pub(crate) fn durable(history: &History) -> Result<(), String> {
 }
 
 /// P3: a key of one actor has at most one event, and all its replies of success are equal, also
-/// those that say that nothing was left to do. It is free for every actor that did not use it for
+/// those to a command that found nothing to do. It is free for every actor that did not use it for
 /// something else.
 pub(crate) fn once(history: &History) -> Result<(), String> {
     let mut effects = BTreeSet::new();

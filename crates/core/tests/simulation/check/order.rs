@@ -102,7 +102,7 @@ fn unmet_difference(last: &FinalState, order: &Order) -> Option<&'static str> {
     (free && can_steer && desired.suspend != paused).then_some("the pause is wrong")
 }
 
-/// P8: once all is calm, the status agrees with the list, and the list with the resource.
+/// P8: once all faults are over, the status agrees with the list, and the list with the resource.
 pub(crate) fn converged(history: &History) -> Result<(), String> {
     for (number, last) in history.finals.iter().enumerate() {
         let order = fold(&last.list)?.ok_or_else(|| format!("order {number} was never opened"))?;
@@ -170,7 +170,8 @@ pub(crate) fn expired(history: &History) -> Result<(), String> {
     Ok(())
 }
 
-/// Returns the owner's clock when it decided an event: the last time, where a crash undid others.
+/// Returns the owner's clock when it decided an event: the last such time, where a crash undid
+/// others.
 fn clock_at(history: &History, number: usize, event_seq: Seq) -> i64 {
     let clocks = history.entries.iter().rev().filter_map(|entry| match entry {
         Entry::Append { order, seq, clock, .. } if (*order, *seq) == (number, event_seq) => {

@@ -49,7 +49,7 @@ impl<'a> DecisionLog<'a> {
     }
 }
 
-/// P12: every event is lawful at its place, and so is every reply.
+/// P12: every event is allowed at its position, and so is every reply.
 pub(crate) fn lawful(history: &History) -> Result<(), String> {
     let log = DecisionLog::of(history);
     for (number, last) in history.finals.iter().enumerate() {
@@ -79,13 +79,13 @@ pub(crate) fn lawful(history: &History) -> Result<(), String> {
     Ok(())
 }
 
-/// Returns the award that counts, or is pending.
+/// Returns the award that is in effect, or pending.
 fn in_force(order: &Order) -> Option<Option<Award>> {
     let pending = order.pending_award.as_ref().map(|pending| pending.award.clone());
     pending.or_else(|| (order.phase == Phase::Finalised).then(|| order.award.clone()))
 }
 
-/// Checks that an award succeeded only where it was the one in force then.
+/// Checks that an award succeeded only where it was the one in force at that time.
 fn must_have_won(
     awards: &BTreeMap<Seq, Option<Award>>,
     decided: &OwnerDecision<'_>,
@@ -184,7 +184,7 @@ pub(crate) fn sealed(history: &History) -> Result<(), String> {
         let opening = |event: &&Event| matches!(event.kind, EventKind::ProposalsOpened { .. });
         list.iter().find(opening).map_or(Seq(u64::MAX), |event| event.seq)
     };
-    // The event from which on nothing is hidden, for the orders that are sealed.
+    // The event from which nothing is hidden, for the orders that are sealed.
     let mut closed: BTreeMap<usize, Seq> = BTreeMap::new();
     for (number, last) in history.finals.iter().enumerate() {
         if last.list.first().is_some_and(is_sealed) {

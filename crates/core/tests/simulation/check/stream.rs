@@ -7,7 +7,7 @@ use orderstream_core::{Epoch, Event, EventKind, Seq, seal};
 
 use crate::simulation::history::{Entry, History};
 
-/// P2: a tracker takes 1, 2, 3, …, and each event is the list's.
+/// P2: a tracker receives 1, 2, 3, …, and each event is the list's.
 pub(crate) fn ordered(history: &History) -> Result<(), String> {
     let mut last: BTreeMap<u64, Seq> = BTreeMap::new();
     for entry in &history.entries {
@@ -28,7 +28,7 @@ pub(crate) fn ordered(history: &History) -> Result<(), String> {
     Ok(())
 }
 
-/// P2b: a tracker resumes after the last event that it took, and a stream begins right there.
+/// P2b: a tracker resumes after the last event that it received, and a stream begins right there.
 pub(crate) fn resumed(history: &History) -> Result<(), String> {
     let mut delivered: BTreeMap<u64, Seq> = BTreeMap::new();
     let mut sent: BTreeMap<u64, Seq> = BTreeMap::new();
@@ -39,7 +39,7 @@ pub(crate) fn resumed(history: &History) -> Result<(), String> {
             }
             Entry::Resume { tracker, order, after } => {
                 let last = delivered.get(tracker).copied().unwrap_or_default();
-                // What was hidden is read again once it is opened.
+                // Redacted events are read again once the order is opened.
                 let is_opened = history.finals[*order].list.iter().any(|event| {
                     matches!(event.kind, EventKind::ProposalsOpened { .. }) && event.seq > last
                 });
@@ -104,7 +104,7 @@ pub(crate) fn fenced(history: &History) -> Result<(), String> {
                 *floor = *epoch;
             }
             Entry::Append { order, seq, epoch, .. } => {
-                // A number that is taken again was lost before it was synced.
+                // A number that is used again was lost before it was synced.
                 unsynced.remove(&(*order, *seq));
                 let Some(epoch) = epoch else { continue };
                 if epoch < floors.entry(*order).or_default() {

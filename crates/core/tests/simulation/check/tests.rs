@@ -1,4 +1,4 @@
-//! The judge finds faults: a good history passes, and one false entry in it breaks the promise that
+//! Tests of the checker: a good history passes, and one false entry in it breaks the promise that
 //! it is about.
 
 use orderstream_core::command::Award;
@@ -89,7 +89,7 @@ fn p2_finds_broken_sequence() {
     });
 }
 
-/// On the tracker's side, and on the stream's.
+/// The fault is on the tracker's side, or on the stream's.
 #[test]
 fn p2b_finds_wrong_resumption() {
     caught("P2b", |history| {
@@ -164,7 +164,7 @@ fn p4_finds_second_stream_or_owner() {
     });
 }
 
-/// A stream of it, and an event.
+/// A stream under a stale epoch, and an event.
 #[test]
 fn p5_finds_stale_epoch() {
     let granted = |e: &Entry| matches!(e, Entry::StreamOpen { epoch, .. } if epoch.0 > 1);
@@ -196,7 +196,7 @@ fn last_status(
     Some(())
 }
 
-/// One that is ahead of the list, goes back, or invents an end.
+/// A status that is ahead of the list, goes back, or invents an end.
 #[test]
 fn p6_finds_untrue_status() {
     caught("P6", |history| last_status(history, |status| status.last_seq = Seq(10_000)));
@@ -208,7 +208,7 @@ fn p6_finds_untrue_status() {
     });
 }
 
-/// A status that lags, and a wish of the resource that is not met.
+/// A status that lags, and an unmet request of the resource.
 #[test]
 fn p8_finds_missing_convergence() {
     caught("P8", |history| {
@@ -229,7 +229,7 @@ fn p8_finds_missing_convergence() {
     }
 }
 
-/// One that is early, repeated, or missing.
+/// An expiry that is early, repeated, or missing.
 #[test]
 fn p11_finds_wrong_expiry() {
     caught("P11", |history| {
@@ -266,7 +266,7 @@ fn p3_finds_conflict_without_second_body() {
     });
 }
 
-/// Returns an order's number, and the place of an event in its list.
+/// Returns an order's number, and the index of an event in its list.
 fn event(history: &History, predicate: impl Fn(&EventKind) -> bool) -> Option<(usize, usize)> {
     let position = |list: &[Event]| list.iter().position(|event| predicate(&event.kind));
     let lists = history.finals.iter().enumerate();
@@ -299,7 +299,7 @@ fn p12_finds_broken_lock() {
     });
 }
 
-/// Also an award that succeeded without being in force.
+/// An award that succeeded without being in force is found too.
 #[test]
 fn p12_finds_second_award() {
     let awarded = |kind: &EventKind| matches!(kind, EventKind::OrderFinalised { .. });

@@ -1,13 +1,14 @@
 //! Checks the store's files before the store opens them.
 //!
-//! The store treats missing files as files that were never made: without the names of its keyspaces
-//! it removes their folders, and without a list of its tables it removes those. So the files that
-//! list others are verified here, and a store with damage in them is never opened.
+//! The store treats missing files as files that were never created: if the names of its keyspaces
+//! are missing, it removes their folders, and if a list of tables is missing, it removes the
+//! tables. So the files that list others are verified here, and a store is never opened while they
+//! are damaged.
 //!
 //! ```text
 //! version                "FJL" 3
 //! N.jnl                  the log
-//! keyspaces/0, 1         what the keyspace is called; what it holds
+//! keyspaces/0, 1         the keyspace's name; its content
 //!   current              number of the list of tables (8) | its XXH3-128 (16) | 0
 //!   vN                   the list of tables
 //!   tables/N             a table
@@ -22,14 +23,14 @@ use xxhash_rust::xxh3::{Xxh3Default, xxh3_128};
 use super::log::{Log, LogRegion};
 use crate::damage::FileDamage;
 
-/// The store's own mark of its layout.
+/// The store's magic number and format version.
 const VERSION: &[u8] = b"FJL\x03";
 /// The length of `current`, bytes.
 const CURRENT_LEN: usize = 25;
 /// The length of a table's entry in the list of tables, bytes: id, kind of checksum, checksum,
-/// first number.
+/// first sequence number.
 const TABLE_LEN: usize = 33;
-/// The number of bytes that are read at once to compute a file's checksum.
+/// The size of one read when a file's checksum is computed, bytes.
 const CHUNK_LEN: usize = 256 * 1024;
 
 /// Returns the folder of the journal's keyspace.
@@ -55,7 +56,7 @@ pub(super) fn log_path(dir: &Path, number: u64) -> PathBuf {
     dir.join(format!("{number}.jnl"))
 }
 
-/// Returns the names in a folder; none where there is no folder.
+/// Returns the names in a folder; none if the folder does not exist.
 pub(super) fn entries(dir: &Path) -> io::Result<Vec<String>> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -69,12 +70,12 @@ pub(super) fn entries(dir: &Path) -> io::Result<Vec<String>> {
 #[derive(Debug, Default)]
 pub(super) struct FileInspection {
     pub(super) damage: Vec<FileDamage>,
-    /// The numbers of the logs whose last bytes are not a batch, and the places where those begin.
+    /// The numbers of the logs that end in bytes that are not a batch, and the offsets of those
+    /// bytes.
     pub(super) torn: Vec<(u64, u64)>,
-    /// The missing log, absent where there is one: the store makes its log first, and always has
-    /// one.
+    /// Set when the store has no log: the store creates its log first and always has one.
     pub(super) missing_log: Option<FileDamage>,
-    /// The store was laid out as a whole. Where it was not, nothing was ever written to it.
+    /// The store was fully laid out. Otherwise nothing was ever written to it.
     pub(super) is_laid_out: bool,
 }
 
@@ -105,7 +106,7 @@ pub(super) fn inspect(dir: &Path) -> io::Result<FileInspection> {
     }
     let has_tables = !entries(&tree(dir).join("tables"))?.is_empty();
     let is_fresh = !is_logged && !has_tables && inspection.damage.is_empty();
-    // The store writes the file `check_version` once its first log exists.
+    // The store writes its file `version` after its first log exists.
     inspection.is_laid_out = !is_fresh || dir.join("version").exists();
     if inspection.is_laid_out && logs.is_empty() {
         inspection.missing_log = Some(file_damage(dir, "its log is missing".to_owned()));
@@ -145,7 +146,7 @@ pub(super) struct Table {
     checksum: u128,
 }
 
-/// Reads the tables of a keyspace from its list of tables.
+/// Reads a keyspace's list of tables.
 pub(super) fn tables(tree: &Path) -> Result<Vec<Table>, FileDamage> {
     let file = tree.join("current");
     let current = fs::read(&file).map_err(|error| unreadable(&file, &error))?;
@@ -186,8 +187,8 @@ fn split_current(bytes: &[u8]) -> Option<(u64, u128)> {
     is_current.then(|| (u64::from_le_bytes(*number), u128::from_le_bytes(*checksum)))
 }
 
-/// Parses a list of tables: after one byte with the number of levels, each level has runs (1) and
-/// each run tables (4).
+/// Parses a list of tables: after one byte with the number of levels, each level has a number of
+/// runs (1 byte), and each run a number of tables (4 bytes).
 fn parse(list: &[u8]) -> Option<Vec<Table>> {
     let archive = sfa::Reader::from_reader(&mut io::Cursor::new(list)).ok()?;
     let section = archive.toc().section(b"tables")?;
@@ -218,7 +219,7 @@ fn byte(rest: &mut &[u8]) -> Option<u8> {
     Some(*first)
 }
 
-/// Reads a whole table, and verifies its checksum.
+/// Reads a table in full and verifies its checksum.
 pub(super) fn verify(tree: &Path, table: Table) -> Result<(), FileDamage> {
     let file = table_path(tree, table.id);
     match checksum_of(&file) {
@@ -228,7 +229,7 @@ pub(super) fn verify(tree: &Path, table: Table) -> Result<(), FileDamage> {
     }
 }
 
-/// Reports whether the file of a table that is not in the list has the layout of one.
+/// Reports whether a file that is not in the list of tables has the layout of a table.
 pub(super) fn is_table(tree: &Path, id: u64) -> bool {
     sfa::Reader::new(table_path(tree, id)).is_ok()
 }
@@ -245,7 +246,7 @@ fn checksum_of(file: &Path) -> io::Result<u128> {
     }
 }
 
-/// Returns the ids of all tables in a keyspace's folder, for where the list of them is damaged.
+/// Returns the ids of all tables in a keyspace's folder; used when the list of tables is damaged.
 pub(super) fn table_files(tree: &Path) -> io::Result<Vec<u64>> {
     let names = entries(&tree.join("tables"))?;
     let mut ids: Vec<u64> = names.iter().filter_map(|name| name.parse().ok()).collect();

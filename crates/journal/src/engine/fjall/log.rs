@@ -1,4 +1,4 @@
-//! The store's write-ahead log, read without the store.
+//! Reads the store's write-ahead log without the store.
 //!
 //! ```text
 //! log   = batch* rest
@@ -8,8 +8,8 @@
 //! ```
 //!
 //! The checksum is XXH3 over the items. The journal syncs each batch before it begins the next, so
-//! at most one batch, the last, may be there in part after a crash: it was not acknowledged. Where
-//! a whole batch follows bytes that are not one, those bytes were synced, and are damaged.
+//! after a crash at most the last batch may be incomplete; it was not acknowledged. If a complete
+//! batch follows bytes that are not a batch, those bytes were synced, and are damaged.
 
 use std::io;
 use std::ops::Range;
@@ -23,39 +23,39 @@ use crate::pages::{self, ReadablePages};
 const START: u8 = 1;
 const ITEM: u8 = 2;
 const END: u8 = 3;
-/// The number of bytes of a batch before its items.
+/// The length of a batch's head, before its items, bytes.
 const HEAD_LEN: usize = 13;
-/// The highest type of an item: a value, a deletion and a deletion of another kind are 0 to 2.
+/// The highest type of an item: 0 is a value, 1 and 2 are deletions.
 const TYPE_MAX: u8 = 2;
 /// The type of an item that sets a key.
 const PUT: u8 = 0;
-/// The id that the store gives to the journal's keyspace.
+/// The id that the store assigns to the journal's keyspace.
 const KEYSPACE_ID: u64 = 1;
-/// The compression of a value that is not compressed.
+/// The compression type of an uncompressed value.
 const UNCOMPRESSED: u8 = 0;
 /// The last bytes of a batch.
 const TRAILER: [u8; 4] = *b"FJL\x03";
-/// The bound of the step from one batch's number to the next; a step is smaller.
+/// The exclusive upper bound of the step from one batch's number to the next.
 const SEQNO_STEP_MAX: u64 = 1 << 32;
-/// The bound of the first batch's number; no store ever gives one so high.
+/// The upper bound of the first batch's number; no store reaches it.
 const SEQNO_MAX: u64 = 1 << 62;
 
 /// A log in memory.
 #[derive(Debug)]
 pub(super) struct Log {
     bytes: Vec<u8>,
-    /// The first place that cannot be read, and has zeros in `bytes`; absent where all can be read.
+    /// The first unreadable part, which has zeros in `bytes`; absent if all of the log can be read.
     pub(super) unreadable: Option<FileDamage>,
 }
 
-/// A part of a log, in the order of the log.
+/// A region of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum LogRegion {
-    /// A batch as it was written.
+    /// An intact batch.
     Whole(Range<usize>),
-    /// Bytes that are not a batch, with a whole one after them.
+    /// Bytes that are not a batch, followed by an intact batch.
     Damaged(Range<usize>),
-    /// Bytes that are not a batch, with no whole one after them.
+    /// Bytes that are not a batch, not followed by an intact batch.
     Torn(Range<usize>),
 }
 
@@ -77,18 +77,18 @@ impl Log {
     }
 
     fn of(mut bytes: Vec<u8>) -> Self {
-        // A new log is laid out with zeros.
+        // A new log is preallocated with zeros.
         let written_len = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         bytes.truncate(written_len);
         Self { bytes, unreadable: None }
     }
 
-    /// Returns the bytes of a part.
+    /// Returns the bytes of a region.
     pub(super) fn get(&self, range: Range<usize>) -> &[u8] {
         self.bytes.get(range).unwrap_or_default()
     }
 
-    /// Splits the log, without the zeros that it was laid out with, into parts.
+    /// Splits the log, without its preallocated zeros, into regions.
     pub(super) fn regions(&self) -> Vec<LogRegion> {
         let (mut regions, mut at, mut previous) = (Vec::new(), 0, None);
         while at < self.bytes.len() {
@@ -111,22 +111,23 @@ impl Log {
         regions
     }
 
-    /// Reports whether a batch's number, which its checksum does not include, fits between its
-    /// neighbours'.
+    /// Reports whether a batch's number, which its checksum does not cover, lies between those of
+    /// its neighbours.
     fn is_in_order(&self, previous: Option<u64>, number: u64, next: usize) -> bool {
         let next = self.batch_at(next).map(|(_, number)| number);
         let is_past_next = next.is_some_and(|next| follows(previous, next) && next <= number);
         follows(previous, number) && !is_past_next
     }
 
-    /// Returns the length and number of the whole batch that begins here; `None` where none does.
+    /// Returns the length and number of the intact batch at this offset; `None` if there is none.
     fn batch_at(&self, at: usize) -> Option<(usize, u64)> {
         let log = self.bytes.get(at..)?;
         let mut rest = log;
         let (count, seqno) = head(&mut rest)?;
         let items = rest;
         for _ in 0..count {
-            // The journal has one keyspace, and the store counts on from the highest that it meets.
+            // The journal has one keyspace, and the store continues from the highest id that it
+            // finds.
             let KEYSPACE_ID = item(&mut rest)?.keyspace else { return None };
         }
         let items = items.get(..items.len() - rest.len())?;
@@ -136,12 +137,12 @@ impl Log {
         is_whole.then_some((log.len() - rest.len(), seqno))
     }
 
-    /// Returns the place at which the next whole batch begins; `None` where none does.
+    /// Returns the offset of the next intact batch; `None` if there is none.
     fn next_batch(&self, from: usize, previous: Option<u64>) -> Option<usize> {
         let starts = self.bytes.get(from..)?.iter().enumerate().filter(|(_, byte)| **byte == START);
         let mut starts = starts.map(|(place, _)| from + place);
         starts.find(|at| {
-            // Most places fall at the tag of the first item.
+            // The tag of the first item rules out most offsets.
             self.bytes.get(at + HEAD_LEN) == Some(&ITEM)
                 && self.batch_at(*at).is_some_and(|(_, number)| follows(previous, number))
         })
@@ -156,8 +157,8 @@ fn follows(previous: Option<u64>, number: u64) -> bool {
     step.is_some_and(|step| (least..bound).contains(&step))
 }
 
-/// Returns the items of a whole batch, or those of a damaged one that can be split off; their bytes
-/// may be damaged then.
+/// Returns the items of an intact batch, or those of a damaged one that can still be parsed; their
+/// bytes may then be damaged.
 pub(super) fn items(mut batch: &[u8]) -> Vec<LogItem<'_>> {
     let mut items = Vec::new();
     let Some((count, _)) = head(&mut batch) else { return items };
@@ -168,7 +169,7 @@ pub(super) fn items(mut batch: &[u8]) -> Vec<LogItem<'_>> {
     items
 }
 
-/// Returns the number of a batch; `None` where its head cannot be parsed.
+/// Returns the number of a batch; `None` if its head cannot be parsed.
 pub(super) fn seqno(mut batch: &[u8]) -> Option<u64> {
     head(&mut batch).map(|(_, seqno)| seqno)
 }
@@ -186,7 +187,7 @@ pub(super) fn encode_put(key: &[u8], value: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Encodes a batch of these items, each as it is in a log.
+/// Encodes a batch of items that are already encoded as in a log.
 pub(super) fn encode(seqno: u64, items: &[&[u8]], out: &mut Vec<u8>) {
     let bytes = items.concat();
     out.push(START);
@@ -198,7 +199,7 @@ pub(super) fn encode(seqno: u64, items: &[&[u8]], out: &mut Vec<u8>) {
     out.extend_from_slice(&TRAILER);
 }
 
-/// Parses the head of a batch off the front: its number of items, and its own number.
+/// Parses the head of a batch off the front: the number of its items, and its own number.
 fn head(rest: &mut &[u8]) -> Option<(u32, u64)> {
     let [START] = *take::<1>(rest)? else { return None };
     let count = u32::from_le_bytes(*take(rest)?);

@@ -1,5 +1,5 @@
-//! Bytes that were cut off a log because they are not a batch. They are kept while a list is
-//! refused: a damaged batch still holds records that their checksums prove.
+//! Bytes that were cut off a log because they are not a batch. They are retained while a list is
+//! refused: a damaged batch may still hold records whose own checksums are valid.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -11,13 +11,13 @@ use super::{Fjall, files};
 use crate::engine::{Engine as _, ListCatalog};
 use crate::{durable, frame, keys};
 
-/// Returns the folder of the bytes that were cut off, beside the store.
+/// Returns the folder of the quarantined bytes, next to the store.
 fn folder(dir: &Path) -> PathBuf {
     dir.with_extension("cut")
 }
 
-/// Cuts a log where its last whole batch ends, and keeps the bytes after it. The store cuts logs
-/// too, but not at a batch whose end is whole and whose middle is not.
+/// Truncates a log after its last intact batch, and stores the bytes after it in quarantine. The
+/// store truncates logs too, but not at a batch with an intact end and a damaged middle.
 pub(super) fn truncate_log(dir: &Path, number: u64, at: u64) -> io::Result<()> {
     let (path, quarantine) = (files::log_path(dir, number), folder(dir));
     let log = fs::read(&path)?;
@@ -34,7 +34,7 @@ pub(super) fn truncate_log(dir: &Path, number: u64, at: u64) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Makes a file under a name that is not used yet: a log may be cut at one place again.
+/// Creates a file under an unused name: a log may be truncated at the same offset more than once.
 fn create(quarantine: &Path, name: &str) -> io::Result<File> {
     let mut path = quarantine.join(name);
     let mut attempt = 0_u64;
@@ -48,7 +48,7 @@ fn create(quarantine: &Path, name: &str) -> io::Result<File> {
     }
 }
 
-/// Removes all bytes that were kept.
+/// Removes all quarantined bytes.
 pub(super) fn purge(dir: &Path) -> io::Result<()> {
     match fs::remove_dir_all(folder(dir)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -56,8 +56,8 @@ pub(super) fn purge(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// Returns the keys and values that a store misses and that were kept: records that their checksums
-/// prove, that were acknowledged, and whose list was not removed since.
+/// Returns the quarantined keys and values that the store lacks: acknowledged records with valid
+/// checksums whose list has not been removed since.
 pub(super) fn recoverable_entries(
     dir: &Path,
     store: &Fjall,
@@ -86,7 +86,7 @@ pub(super) fn recoverable_entries(
     Ok(recoverable)
 }
 
-/// Adds the key of a list where the store does not have it.
+/// Adds the key of a list if the store does not have it.
 fn add_list_key(store: &Fjall, list: &[u8], id: u32, recoverable: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
     let key = keys::list(list);
     if !has_key(store, &key) {
@@ -96,7 +96,7 @@ fn add_list_key(store: &Fjall, list: &[u8], id: u32, recoverable: &mut BTreeMap<
     }
 }
 
-/// Reports whether a store has a key; true where it cannot be read.
+/// Reports whether a store has a key; true if the store cannot be read.
 fn has_key(store: &Fjall, key: &[u8]) -> bool {
     !matches!(store.last_key(key, &[key, &[0]].concat()), Ok(None))
 }

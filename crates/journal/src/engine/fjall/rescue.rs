@@ -1,10 +1,10 @@
-//! Opens the whole parts of a damaged store, read only.
+//! Opens the intact parts of a damaged store, read only.
 //!
-//! A store is laid out anew in a folder beside the damaged one, which is not touched: its tables
-//! are linked or copied, and of its log every whole batch is taken, and every record of a damaged
-//! batch that its own checksum proves. So a record is missing only where it is damaged itself, or
-//! where its batch can no longer be split into records. Nothing is merged or written there: it
-//! takes the space of the log, and that of the tables only where the file system has no links.
+//! A new store is laid out in a folder next to the damaged one, which is not touched: the tables
+//! are linked or copied; from the log it takes every intact batch, and every record of a damaged
+//! batch whose own checksum is valid. So a record is missing only if it is damaged itself, or if
+//! its batch can no longer be split into records. Nothing is merged or written there: it needs the
+//! space of the log, and that of the tables only if the file system does not support hard links.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -24,17 +24,17 @@ use crate::keys;
 use crate::writer::catch_panics;
 use crate::{frame, limits, pages};
 
-/// The one log of a store that is laid out anew.
+/// The number of the new store's only log.
 const LOG: u64 = 0;
-/// The number of its list of tables.
+/// The number of the new store's list of tables.
 const TABLES_NUMBER: u64 = 1;
-/// The number of levels of tables, by the store's layout.
+/// The number of levels of tables in the store's format.
 const LEVELS: u8 = 7;
-/// The largest number of runs in one level, by the store's layout.
+/// The largest number of runs in one level in the store's format.
 const RUNS_MAX: usize = 255;
 
-/// Opens the whole parts of the store in `dir`, laid out in the folder `scratch`, which is made
-/// anew.
+/// Opens the intact parts of the store in `dir`, laid out in the folder `scratch`, which is
+/// recreated.
 pub(super) fn rescue(
     dir: &Path,
     scratch: PathBuf,
@@ -45,8 +45,8 @@ pub(super) fn rescue(
     let mut log = merge_logs(dir, catalog)?;
     tables_of(&files::names(dir), &mut damage)?;
     let (all, intact) = tables_of(&files::tree(dir), &mut damage)?;
-    // In a table with a damaged block the other blocks can be read; in one with a damaged index,
-    // none can.
+    // In a table with a damaged block, the other blocks can be read; in a table with a damaged
+    // index, none can.
     for tables in [all, Some(intact), Some(Vec::new())] {
         let Some(store) = open_scratch(dir, &scratch, tables.as_deref(), &log)? else { continue };
         let store = if restore_quarantined(dir, &store, catalog, &mut log) {
@@ -64,7 +64,7 @@ pub(super) fn rescue(
     Err(EngineError::Damaged("nothing of the store can be read".to_owned()))
 }
 
-/// Opens a store of these tables and this log; `None` where that fails.
+/// Opens a store of these tables and this log; `None` if that fails.
 fn open_scratch(
     dir: &Path,
     scratch: &Path,
@@ -76,12 +76,13 @@ fn open_scratch(
     match catch_unwind(AssertUnwindSafe(|| open(scratch))) {
         Ok(Ok(store)) => return Ok(Some(store)),
         Ok(Err(error)) => tracing::warn!(%error, "the store cannot be read with these tables"),
-        Err(_) => tracing::warn!("the store panicked over these tables"),
+        Err(_) => tracing::warn!("the store panicked while it opened these tables"),
     }
     Ok(None)
 }
 
-/// Appends missing records that were cut off the log to its end; reports whether there are any.
+/// Appends missing records from the quarantine to the end of the log; reports whether there are
+/// any.
 fn restore_quarantined(
     dir: &Path,
     store: &Fjall,
@@ -90,7 +91,7 @@ fn restore_quarantined(
 ) -> bool {
     let recoverable = catch_panics(|| Ok(quarantine::recoverable_entries(dir, store, catalog)?))
         .unwrap_or_else(|error| {
-            tracing::warn!(%error, "what was cut off the log cannot be read");
+            tracing::warn!(%error, "the quarantined bytes of the log cannot be read");
             BTreeMap::new()
         });
     let items: Vec<_> =
@@ -99,12 +100,12 @@ fn restore_quarantined(
         return false;
     }
     let items: Vec<&[u8]> = items.iter().map(Vec::as_slice).collect();
-    // Not written through the store, which may wait for threads that it does not have here.
+    // Not written through the store, which may wait for threads that are not running here.
     log::encode(store.database.seqno(), &items, log);
     true
 }
 
-/// All tables, or `None` where the list of tables is valid; and the undamaged tables.
+/// All tables, or `None` if the list of tables is valid; and the undamaged tables.
 type Tables = (Option<Vec<u64>>, Vec<u64>);
 
 fn tables_of(tree: &Path, damage: &mut Vec<FileDamage>) -> io::Result<Tables> {
@@ -131,7 +132,7 @@ fn tables_of(tree: &Path, damage: &mut Vec<FileDamage>) -> io::Result<Tables> {
     Ok((all, intact))
 }
 
-/// Returns the keys of lists that are in the logs, by id.
+/// Returns the keys of the lists in the logs, by id.
 fn names_in(logs: &[Log]) -> HashMap<u32, Bytes> {
     let mut names = HashMap::new();
     for log in logs {
@@ -152,7 +153,7 @@ fn names_in(logs: &[Log]) -> HashMap<u32, Bytes> {
     names
 }
 
-/// Returns all whole batches and proven records of the logs, as one log.
+/// Returns all intact batches and proven records of the logs as one log.
 fn merge_logs(dir: &Path, catalog: &dyn ListCatalog) -> io::Result<Vec<u8>> {
     let logs: io::Result<Vec<Log>> = files::logs(dir)?
         .into_iter()
@@ -182,7 +183,7 @@ fn merge_logs(dir: &Path, catalog: &dyn ListCatalog) -> io::Result<Vec<u8>> {
     Ok(out)
 }
 
-/// Reports whether an item's own checksum proves it in its place.
+/// Reports whether an item's own checksum is valid for its list and number.
 fn is_proven(item: &LogItem<'_>, names: &impl Fn(u32) -> Option<Bytes>) -> bool {
     if item.is_deletion {
         return false;
@@ -193,7 +194,7 @@ fn is_proven(item: &LogItem<'_>, names: &impl Fn(u32) -> Option<Bytes>) -> bool 
     keys::list_of(item.key).is_some_and(|list| frame::decode(list, 0, item.value).is_ok())
 }
 
-/// Lays out a store of these tables, or of all that the list of tables names, and this log.
+/// Lays out a store of this log and these tables, or all tables in the list of tables.
 fn lay_out(
     dir: &Path,
     scratch: &Path,
@@ -233,7 +234,7 @@ fn lay_out(
 }
 
 /// Links a table, or copies it. Tables never change, and the store that reads them removes only its
-/// own names of them.
+/// own links to them.
 fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::hard_link(from, to).or_else(|_| pages::copy(from, to))
 }
@@ -262,7 +263,7 @@ fn write_list(tree: &Path, ids: &[u64]) -> io::Result<()> {
         for id in level {
             archive.write_all(&1_u32.to_le_bytes())?;
             archive.write_all(&id.to_le_bytes())?;
-            // The kind of the checksum, the checksum, and the first number.
+            // The kind of the checksum, the checksum, and the first sequence number.
             archive.write_all(&[0; 25])?;
         }
     }
@@ -278,7 +279,7 @@ fn write_list(tree: &Path, ids: &[u64]) -> io::Result<()> {
     fs::write(tree.join("current"), current)
 }
 
-/// Returns the settings of a store without threads, so that nothing is merged or written out.
+/// Returns the settings of a store without threads, so that nothing is merged or flushed.
 fn builder(dir: &Path) -> ::fjall::DatabaseBuilder<Database> {
     Database::builder(dir)
         .cache_size(limits::CACHE_BYTES)
@@ -290,7 +291,7 @@ fn open(scratch: &Path) -> Result<Fjall, EngineError> {
     let database = builder(scratch).open()?;
     let keyspace = database.keyspace(KEYSPACE, KeyspaceCreateOptions::default)?;
     let store = Fjall { database, keyspace, damage: Vec::new() };
-    // A table with a damaged index fails here; a block is verified when it is read.
+    // A table with a damaged index fails here; a block is verified only when it is read.
     let scan = store.range(&[], &[0xff], &mut |_, _| std::ops::ControlFlow::Continue(()));
     if let Err(error) = scan {
         tracing::warn!(%error, "a part of the store cannot be read");
@@ -317,7 +318,7 @@ impl Drop for ScratchDir {
     }
 }
 
-/// A store that is read only.
+/// A read-only store.
 #[derive(Debug)]
 struct ReadOnlyEngine {
     store: Fjall,

@@ -271,7 +271,7 @@ pub(super) fn webhooks(stage: &Stage, list: &[Entry]) {
             assert_eq!(millis(text(&event["at"])), listed.at_ms);
             let is_accepted = request.status.is_success();
             let is_first = is_accepted && known.insert(request.id);
-            // A failure is told when it is known, whenever the event was.
+            // A failure is reported when it is known, whenever the event was.
             if is_first && topic != FAILURES {
                 seqs.push(seq);
             }

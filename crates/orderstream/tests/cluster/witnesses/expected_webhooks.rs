@@ -33,11 +33,11 @@ pub(super) fn messages(entries: &[Entry]) -> BTreeSet<String> {
     for entry in entries {
         let mut operator = BTreeMap::new();
         for (who, topic, template) in parties.messages_of(entry) {
-            // The operator hears of each topic once.
+            // The operator is notified of each topic once.
             operator.entry(topic).or_insert(template);
             due.insert(message(&who, entry.seq, topic, template));
             if who == GONE {
-                // Which did not arrive, as the buyer and the operator hear.
+                // This message is not delivered, of which the buyer and the operator are notified.
                 for who in ["buyer", OPERATOR] {
                     due.insert(message(who, entry.seq, FAILURES, "seller-not-reached"));
                 }
@@ -136,7 +136,7 @@ impl Parties {
             };
             due.extend(to_sellers(template, [seller]));
         }
-        // The first that the operator hears of sellers is of the winners.
+        // The operator's first notification about sellers is the winners'.
         due.sort_by_key(|(_, _, template)| *template != "awarded");
         due
     }

@@ -41,7 +41,7 @@ pub(super) fn listen(endpoints: &SellerEndpoints) -> JoinHandle<Vec<Entry>> {
     spawn(move || {
         let (mut entries, mut last, began) = (Vec::new(), None, Instant::now());
         while !listen_once(&endpoints, &mut last, &mut entries) {
-            // As long as a follower over gRPC waits for the whole tender.
+            // As long as a follower over gRPC waits for the whole order.
             assert!(began.elapsed() < WAIT_TIMEOUT * 2, "the server-sent events never end");
             pause(Duration::from_millis(10));
         }
@@ -49,8 +49,8 @@ pub(super) fn listen(endpoints: &SellerEndpoints) -> JoinHandle<Vec<Entry>> {
     })
 }
 
-/// Reads from one connection; returns whether the server says that nothing more comes. A connection
-/// that breaks counts as a disconnect.
+/// Reads from one connection; returns whether the server reports the end. A connection that breaks
+/// counts as a disconnect.
 fn listen_once(
     endpoints: &SellerEndpoints,
     last: &mut Option<String>,
@@ -109,7 +109,7 @@ pub(super) fn paged(endpoints: &SellerEndpoints, part: &str, field: &str) -> Vec
     loop {
         let page = endpoints.read(part, &format!("&limit=2{after}")).unwrap();
         all.extend(page[field].as_array().unwrap().iter().cloned());
-        // Of proposals it is a name, of what was said a number.
+        // For proposals it is an id, for the conversation a number.
         let next = &page["next"];
         if next.is_null() {
             return all;

@@ -228,7 +228,7 @@ fn batches(endpoints: &SellerEndpoints) {
     block_on(async {
         let client = endpoints.client();
         loop {
-            // A call that broke is made again: the keys say what was done already.
+            // A call that broke is made again: the keys prevent a second effect.
             let call = client.submit(futures_util::stream::iter(all.clone())).await;
             let Ok(summary) = call else { continue };
             let accepted = summary.results.iter().filter(|(_, result)| result.is_ok()).count();

@@ -89,7 +89,7 @@ pub(super) struct Stage {
     pub(super) controller: Role,
     pub(super) webhook_servers: WebhookServers,
     pub(super) mongo: Reader,
-    // Ends after whoever writes to it.
+    // Ends after the processes that write to it.
     _server: Server,
     pub(super) dir: TempDir,
 }

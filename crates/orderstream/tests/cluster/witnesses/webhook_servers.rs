@@ -29,7 +29,7 @@ pub(super) enum ServerBehaviour {
     Accepts,
     /// Fails this often, then accepts everything.
     FailsFirst(usize),
-    /// Answers 410 for good.
+    /// Responds with 410 for good.
     Gone,
 }
 

@@ -3,9 +3,9 @@
 //!
 //! ```text
 //!              welcome                       ended, drained, silent
-//!   Opening ───────────▶ Open ─────────────────────────────────────▶ Waiting
+//!   Opening ───────────▶ Open ─────────────────────────────────────▶ BackingOff
 //!    ▲   └── refused, not reached ──────────────────────────────────▶  │
-//!    └──────────────────── after a pause that grows ──────────────────┘
+//!    └──────────────────── after a growing back-off ──────────────────┘
 //! ```
 //!
 //! Messages of the seller without a reply when a peer session ends get a refusal here: they may
@@ -41,7 +41,7 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(2);
 const BACKOFF_MIN: Duration = Duration::from_millis(250);
 /// The longest back-off.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
-/// The request id that acknowledgements without one get on their way.
+/// The request id under which acknowledgements without one are forwarded.
 const UNNAMED_REQUEST_ID: &str = "~acknowledge";
 
 /// The seller, as all peer sessions of a session present it.
@@ -154,7 +154,7 @@ impl PeerSession {
         let is_unnamed =
             message.request_id.is_empty() && matches!(message.kind, Some(Up::Acknowledge(_)));
         if is_unnamed {
-            // The processor then replies to it, so that what is under way can be counted.
+            // The processor then replies to it, so that the messages under way can be counted.
             UNNAMED_REQUEST_ID.clone_into(&mut message.request_id);
         }
         let (request_id, since) = (message.request_id.clone(), Instant::now());
@@ -163,7 +163,7 @@ impl PeerSession {
             // The channel has capacity for everything that may be under way.
             PeerSessionState::Open(up, _) => {
                 if up.try_send(message).is_err() {
-                    tracing::debug!(to = self.url, "a part of a session takes nothing more");
+                    tracing::debug!(to = self.url, "a peer session accepts no more messages");
                 }
             }
             PeerSessionState::Opening(_) => self.unsent.push_back(message),
@@ -218,14 +218,14 @@ impl PeerSession {
         self.backoff.reset();
         self.is_refusal_sent = false;
         for message in self.unsent.drain(..) {
-            // Fewer messages wait than the channel takes.
+            // Fewer messages wait than the channel holds.
             drop(up.try_send(message));
         }
         self.state = PeerSessionState::Open(up, Box::new(down));
         welcome.orders
     }
 
-    /// Sends the seller a refusal once, unless it is one that may pass by itself.
+    /// Sends the seller a refusal once, unless it may be temporary.
     fn report_refusal(&mut self, refusal: &Refusal) {
         if refusal.reason != Reason::Unreachable
             && !std::mem::replace(&mut self.is_refusal_sent, true)
@@ -248,7 +248,7 @@ impl PeerSession {
                 self.outgoing.push_back(Down::Event(event));
             }
             Some(Down::Result(result)) => self.receive_result(identity, result),
-            // The processor returns, or its orders reappear at another one.
+            // The processor comes back, or its orders reappear at another one.
             Some(Down::Draining(_)) => self.close(),
             Some(Down::Welcome(_)) | None => {}
         }
@@ -438,7 +438,7 @@ mod tests {
         }
     }
 
-    /// Otherwise an order id that is used again while the peer session is away would lose its first
+    /// Otherwise an order id that is used again while the peer session is down would lose its first
     /// events.
     #[test]
     fn peer_sessions_resume_in_their_incarnation() {

@@ -27,7 +27,8 @@ const LOOKUPS_IN_FLIGHT_MAX: usize = 16;
 pub(in crate::grpc) enum SessionCaller {
     /// A seller, which takes part in the orders of all processors.
     Seller,
-    /// Another processor, to which the seller is connected: only the orders here count.
+    /// Another processor, to which the seller is connected: only the orders of this processor
+    /// count.
     Processor,
 }
 
@@ -75,7 +76,7 @@ type HelloCursor = (OrderTarget, Seq);
 /// Orders at other processors, by the URL of the processor.
 type CursorsByPeer = BTreeMap<String, PeerCursors>;
 
-/// Takes out the cursors of orders that other processors have; returns these, and the refusals for
+/// Separates the cursors of orders that other processors have; returns these, and the refusals for
 /// orders whose processor was not found. Such an order is sent from its first event when its
 /// processor is back.
 async fn partition_cursors(

@@ -11,7 +11,7 @@ use orderstream_rpc::v1;
 
 use crate::orders::{FollowItem, FollowStream, OwnedOrders};
 
-/// An item that one order's stream gives its session.
+/// An item of one order's stream, for its session.
 #[derive(Debug)]
 pub(super) enum SellerViewItem {
     /// An event for the seller.

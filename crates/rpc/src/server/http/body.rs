@@ -1,4 +1,4 @@
-//! A request's body that ends: by size, or by time.
+//! A request's body with a limit on its size and its duration.
 
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -12,8 +12,8 @@ use tower::BoxError;
 
 use super::limits::DISCARD_BYTES_MAX;
 
-/// The reason that a body was not read to its end. A reader finds it in its error's chain of
-/// causes.
+/// The reason for which a body was not read to its end. A reader finds it in the chain of its
+/// error's causes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
     /// The body is larger than this number of bytes.
@@ -24,7 +24,7 @@ pub enum BodyError {
     TooSlow(Duration),
 }
 
-/// A body within limits. Its reader gets no byte beyond them.
+/// A body within limits. Its reader receives no byte beyond them.
 #[derive(Debug)]
 pub(super) struct BoundedBody<B> {
     inner: B,
@@ -33,20 +33,20 @@ pub(super) struct BoundedBody<B> {
     discarded: u64,
     timeout: Duration,
     end: Arc<OnceLock<BodyError>>,
-    // Made only when there is something to wait for: most bodies arrive with their heads.
+    // Created only when there is something to wait for: most bodies arrive with their heads.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl<B: Body<Data = Bytes>> BoundedBody<B> {
-    /// Makes a body of at most `bytes_max` bytes, which must end within `timeout` after its first
+    /// Creates a body of at most `bytes_max` bytes, which must end within `timeout` after its first
     /// poll.
     pub(super) fn new(inner: B, bytes_max: usize, timeout: Duration) -> Self {
         let (end, deadline) = (Arc::default(), None);
         Self { inner, bytes_max, bytes_left: bytes_max, discarded: 0, timeout, end, deadline }
     }
 
-    /// Returns the cell that will hold the cause for which the body was not read to its end, for
-    /// code that has the response but not its reader's error.
+    /// Returns the cell for the reason for which the body was not read to its end, for code that
+    /// has the response but not its reader's error.
     pub(super) fn end(&self) -> Arc<OnceLock<BodyError>> {
         Arc::clone(&self.end)
     }
@@ -62,7 +62,7 @@ impl<B: Body<Data = Bytes>> BoundedBody<B> {
         deadline.as_mut().poll(cx).is_ready()
     }
 
-    /// Reports whether the body's own length is too large to be worth reading.
+    /// Reports whether the body's declared length is too large to be worth reading.
     fn is_oversized(&self) -> bool {
         let bounds = u64::try_from(self.bytes_max).unwrap_or(u64::MAX);
         self.inner.size_hint().lower() > bounds.saturating_add(DISCARD_BYTES_MAX)

@@ -21,7 +21,7 @@ impl ReadNow for DuplexStream {
     }
 }
 
-/// A connection with bytes that the runtime does not know of yet.
+/// A connection with bytes that the runtime has not noticed yet.
 struct UnpolledStream {
     stream: DuplexStream,
     pending: Mutex<Vec<u8>>,
@@ -105,7 +105,7 @@ async fn last_moment_requests_get_a_response() {
     task.await.unwrap();
 }
 
-/// They end after the time for a last request.
+/// Silent connections end after the time for a last request.
 #[tokio::test(start_paused = true)]
 async fn silent_connections_end_after_shutdown() {
     let (server, mut client) = duplex(4096);
@@ -135,7 +135,7 @@ async fn half_requests_have_a_heads_time() {
     assert_eq!(begun.elapsed().as_secs(), crate::limits::HEADER_READ_TIMEOUT.as_secs());
 }
 
-/// They are the bytes that the system holds and the runtime does not know of yet.
+/// The last bytes are those that the kernel has received and the runtime has not noticed yet.
 #[tokio::test(start_paused = true)]
 async fn last_bytes_are_read_before_closing() {
     let (stream, mut client) = duplex(4096);

@@ -1,10 +1,10 @@
-//! Claims about bodies that are too large, too slow, or never end.
+//! Tests with bodies that are too large, too slow, or never end.
 
 use super::*;
 
 const CHUNKED: &str = "transfer-encoding: chunked\r\n";
 
-/// Their bytes are discarded.
+/// The bytes of an endless body are discarded.
 #[tokio::test]
 async fn endless_bodies_end_with_413() {
     let served = TestServer::start(HttpLimits::default()).await;
@@ -27,7 +27,7 @@ async fn endless_bodies_end_with_413() {
     let text = String::from_utf8_lossy(&text);
     assert!(text.starts_with("HTTP/1.1 413 "), "{text}");
     assert!(text.contains("application/problem+json"), "{text}");
-    // What was thrown away, and what the two kernels hold.
+    // The bytes that were discarded, and those in the buffers of the two kernels.
     assert!(written < 32 << 20, "{written} bytes were taken");
     assert_eq!(served.hello().await, 200);
     served.stop().await;
@@ -72,7 +72,7 @@ async fn oversized_bodies_keep_the_connection() {
 async fn a_trickling_body_ends_with_408() {
     let bounds = HttpLimits { body_read_timeout: SHORT, ..HttpLimits::default() };
     let served = TestServer::start(bounds).await;
-    // The reader of ours, and axum's, which knows nothing of the time.
+    // Our own reader, and axum's, which has no timeout.
     for (path, headers) in [
         ("/length", CHUNKED),
         ("/length", "content-length: 1000\r\n"),

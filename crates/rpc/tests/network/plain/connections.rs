@@ -1,10 +1,10 @@
-//! Claims about heads that never end, idle connections, and the end of the server.
+//! Tests of heads that never end, idle connections, and the server's shutdown.
 
 use tokio::time::Instant;
 
 use super::*;
 
-/// Sends bytes one at a time until the server hangs up.
+/// Sends bytes one at a time until the server closes the connection.
 async fn drip(socket: &mut TcpStream, bytes: &[u8]) {
     let (mut reader, mut writer) = socket.split();
     let drip = async {
@@ -17,7 +17,7 @@ async fn drip(socket: &mut TcpStream, bytes: &[u8]) {
     };
     let mut rest = Vec::new();
     let read = async { reader.read_to_end(&mut rest).await.ok() };
-    // The first to end decides: the end of reading is the hang-up.
+    // Whichever ends first decides; the end of reading means that the server closed the connection.
     let hung_up = async {
         tokio::select! {
             _ = read => {}
@@ -72,8 +72,8 @@ async fn oversized_heads_are_refused() {
     served.stop().await;
 }
 
-/// Sends requests until there is room. Some connections are refused with 429, the rest is closed
-/// without a response.
+/// Sends requests until a connection is accepted. Some connections are refused with 429, the rest
+/// are closed without a response.
 async fn is_served_again(served: &TestServer) {
     let served_again = async {
         loop {
@@ -106,7 +106,7 @@ async fn peers_that_never_read_are_cut() {
     served.stop().await;
 }
 
-/// Until another connection ends.
+/// Excess connections get a 429 until another connection ends.
 #[tokio::test]
 async fn excess_connections_get_429() {
     let served =
@@ -139,7 +139,7 @@ async fn excess_silent_connections_expire() {
     served.stop().await;
 }
 
-/// With a 500.
+/// The request gets a 500.
 #[tokio::test]
 async fn panics_end_one_request_only() {
     let served = TestServer::start(HttpLimits::default()).await;
@@ -175,7 +175,7 @@ async fn shutdown_ends_idle_connections_first() {
     TcpStream::connect(served.address).await.unwrap_err();
 }
 
-/// No other time limit ends them.
+/// No other timeout ends event streams.
 #[tokio::test]
 async fn event_streams_last_until_the_drain() {
     let bounds = HttpLimits {

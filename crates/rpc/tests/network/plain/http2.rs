@@ -1,4 +1,4 @@
-//! Claims about HTTP/2 on the plain port.
+//! Tests of HTTP/2 on the plain port.
 
 use std::collections::BTreeMap;
 
@@ -66,7 +66,7 @@ async fn reset_storms_end_their_connection_only() {
     }
     let (mut reader, mut writer) = socket.split();
     let storm = async {
-        // A write that fails is what is wanted: the server has hung up.
+        // A failed write is expected: the server has closed the connection.
         let _hung_up = writer.write_all(&storm).await;
     };
     let mut received = Vec::new();

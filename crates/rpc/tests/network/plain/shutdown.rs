@@ -1,16 +1,16 @@
-//! Claims about the end of a server as connected peers see it: a request in time gets its response.
+//! Tests of the shutdown as connected peers observe it: a request in time gets its response.
 
 use super::*;
 use crate::frames::{END_HEADERS, GOAWAY, HEADERS, frame, opening, read, write};
 
 const HELLO: &str = "GET /hello";
 
-/// Returns limits that wait for a last request as long as a busy machine may take to send it.
+/// Returns limits with a long wait for a last request, for busy machines.
 fn patient() -> HttpLimits {
     HttpLimits { last_request_time: STUCK, ..HttpLimits::default() }
 }
 
-/// Sends one more request: the response arrives, and is marked as the last one.
+/// Sends a further request: the response arrives, and is marked as the last one.
 async fn assert_last_response(socket: &mut TcpStream) {
     let last = ask(socket, HELLO, "", b"").await;
     assert_eq!((last.status, last.body.as_str()), (200, "hello"));
@@ -18,7 +18,7 @@ async fn assert_last_response(socket: &mut TcpStream) {
     closed(socket).await;
 }
 
-/// On a connection that was made before.
+/// The connection was established before the shutdown.
 #[tokio::test]
 async fn first_requests_after_shutdown_are_served() {
     let mut served = TestServer::start(patient()).await;
@@ -29,7 +29,7 @@ async fn first_requests_after_shutdown_are_served() {
     served.ended().await;
 }
 
-/// On a connection that had a request before.
+/// The connection had a request before the shutdown.
 #[tokio::test]
 async fn next_requests_after_shutdown_are_served() {
     let mut served = TestServer::start(patient()).await;
@@ -55,10 +55,10 @@ async fn half_heads_are_served_after_shutdown() {
     served.ended().await;
 }
 
-/// Connections that the server has not accepted yet.
+/// The server has not accepted queued connections yet.
 #[tokio::test]
 async fn queued_connections_are_served_at_shutdown() {
-    // Whether the server takes some of them before it notices the signal is chance.
+    // The server may accept some of them before it notices the shutdown.
     for _ in 0..10 {
         assert_queue_is_served().await;
     }
@@ -88,7 +88,7 @@ async fn assert_queue_is_served() {
     TcpStream::connect(address).await.unwrap_err();
 }
 
-/// On a connection that opens HTTP/2 after the shutdown.
+/// The connection starts HTTP/2 after the shutdown.
 #[tokio::test]
 async fn late_http2_is_served_with_goaway() {
     let mut served = TestServer::start(patient()).await;

@@ -1,4 +1,4 @@
-//! A correct history: an order that is awarded, and a sealed one that is closed.
+//! A correct history: an awarded order, and a closed sealed one.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::history::{Micros, PageLookup, PageSnapshot, ReaderKind};
 const OPENED_AT: i64 = 1_000_000;
 pub(super) const LIFETIME_MS: u64 = 600_000;
 
-/// Returns the steps of the correct history: each a command and the event that it causes.
+/// Returns the steps of the correct history: each is a command with the event that it causes.
 fn steps() -> Vec<(ClientCommand, &'static str, ClientInterface, ComparableEvent)> {
     let rest = ClientInterface::Rest(0);
     let event = |kind: &str, change: &str, proposal: &str| ComparableEvent {
@@ -192,7 +192,7 @@ pub(super) fn good() -> Vec<HistoryLine> {
         }
         time += 1_000;
     }
-    // Too late, and said so; a second award under another key.
+    // A second award under another key, which is refused because it is too late.
     let other = ClientCommand::Award { proposal: "b".to_owned(), undo_within_ms: 0 };
     let mut late = attempt(time, &other, "late", ClientInterface::Requestor);
     late.result = ClientOutcome::refused("ALREADY_AWARDED");
@@ -209,7 +209,7 @@ pub(super) fn good() -> Vec<HistoryLine> {
     lines
 }
 
-/// Returns two trackers of one order, the second of which took over, and commands under their
+/// Returns two trackers of one order, of which the second took over, and commands under their
 /// epochs.
 fn trackers() -> Vec<HistoryLine> {
     let stream = |epoch, called_at, reason: &str| {
@@ -226,7 +226,7 @@ fn trackers() -> Vec<HistoryLine> {
     vec![stream(3, 200, "SUPERSEDED"), stream(7, 5_000, "")]
 }
 
-/// Returns the final readings.
+/// Returns the final reads.
 fn final_readings(list: &[ComparableEvent], time: Micros) -> Vec<HistoryLine> {
     let mut lines = Vec::new();
     for page in ["order", "tracking"] {
@@ -312,7 +312,7 @@ fn sealed() -> Vec<HistoryLine> {
     let deadline = OPENED_AT + i64::try_from(LIFETIME_MS).unwrap_or_default();
     let opened = "ProposalsOpened".to_owned();
     list.push(ComparableEvent { seq: 4, at: deadline, kind: opened, ..ComparableEvent::default() });
-    // Opened, it is paused already.
+    // An opened order is already paused.
     let pause = ClientAttempt {
         result: ClientOutcome::SUCCESS,
         ..of_sealed(attempt(
