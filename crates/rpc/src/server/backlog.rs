@@ -41,7 +41,7 @@ pub(super) fn stop_accepting(listener: &TcpListener) -> io::Result<()> {
 /// # Errors
 /// None.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn take_no_more(_listener: &TcpListener) -> io::Result<()> {
+pub(super) fn stop_accepting(_listener: &TcpListener) -> io::Result<()> {
     Ok(())
 }
 
