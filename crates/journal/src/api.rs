@@ -31,9 +31,7 @@ pub trait Journal: Send + Sync + Debug + 'static {
 
     /// Returns the reason that the journal is read only until an operator acts; `None` while it
     /// takes appends, or while a failed store is being opened again.
-    fn read_only(&self) -> Option<String> {
-        None
-    }
+    fn read_only(&self) -> Option<String>;
 
     /// Reads at most `limit` records with numbers above `after`, in order; none for a list that
     /// does not exist. Blocks on the disk.
