@@ -29,11 +29,9 @@ pub trait Journal: Send + Sync + Debug + 'static {
     /// When the group is not accepted; it is accepted as a whole or not at all.
     fn submit_all(&self, appends: Vec<Append>) -> Result<(), SubmitError>;
 
-    /// Returns the reason for which the journal is read only until an operator intervenes; `None`
-    /// while it accepts appends, or while a failed store is being reopened.
-    fn read_only(&self) -> Option<String> {
-        None
-    }
+    /// Returns the reason that the journal is read only until an operator acts; `None` while it
+    /// takes appends, or while a failed store is being opened again.
+    fn read_only(&self) -> Option<String>;
 
     /// Reads at most `limit` records with numbers above `after`, in order; returns none for a list
     /// that does not exist. Blocks on the disk.

@@ -273,3 +273,77 @@ fn put_entry(offset: u64, body: &[u8], out: &mut Vec<u8>) {
 fn checksum_of(at: usize, body: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&(at as u64).to_le_bytes()), body)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Makes an empty folder's file of marks, with the heads that it is told of.
+    fn marks_of_a_list() -> (tempfile::TempDir, MarksFile, Heads) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut heads = Heads::default();
+        heads.lists.insert(Bytes::from_static(b"a"), ListHead { id: 0, last: 1 });
+        let file = MarksFile::open(dir.path(), &Marks::default(), &heads).unwrap();
+        (dir, file, heads)
+    }
+
+    /// Marks one more record of the list.
+    fn mark_next(file: &mut MarksFile, heads: &mut Heads) {
+        let head = heads.lists.get_mut(&b"a"[..]).unwrap();
+        head.last += 1;
+        let mut changes = Vec::new();
+        MarkUpdate::End(*head).encode(&mut changes);
+        file.mark(&changes, heads);
+    }
+
+    fn last_marked(dir: &tempfile::TempDir) -> u64 {
+        Marks::read(dir.path()).unwrap().lists[&0].1
+    }
+
+    /// No append waits for a sync of them.
+    #[test]
+    fn syncs_of_marks_are_an_interval_apart() {
+        let (dir, mut file, mut heads) = marks_of_a_list();
+        assert_eq!(file.due(), None, "all of it is on disk");
+        let before = Instant::now();
+        mark_next(&mut file, &mut heads);
+        assert_eq!(last_marked(&dir), 2);
+        let due = file.due().unwrap();
+        assert!(due >= before + limits::MARKS_SYNC_INTERVAL);
+        mark_next(&mut file, &mut heads);
+        assert_eq!(file.due(), Some(due), "since the first of them");
+        assert!(file.sync_or_rewrite(&heads));
+        assert_eq!(file.due(), None);
+    }
+
+    /// The disk that is full here has room for other files.
+    #[test]
+    fn failed_marks_are_written_anew() {
+        let (dir, mut file, mut heads) = marks_of_a_list();
+        file.file = Some(File::options().write(true).open("/dev/full").unwrap());
+        mark_next(&mut file, &mut heads);
+        assert_eq!(last_marked(&dir), 1);
+        assert!(file.due().is_some());
+        assert!(file.sync_or_rewrite(&heads));
+        assert_eq!(last_marked(&dir), 2);
+    }
+
+    #[test]
+    fn marks_are_not_written_anew_all_the_time() {
+        let (dir, mut file, mut heads) = marks_of_a_list();
+        let obstacle = dir.path().join(format!("{FILE}.new"));
+        fs::create_dir(&obstacle).unwrap();
+        file.invalidate();
+        let before = Instant::now();
+        assert!(!file.sync_or_rewrite(&heads));
+        assert!(file.due().unwrap() >= before + limits::MARKS_SYNC_INTERVAL);
+        fs::remove_dir(&obstacle).unwrap();
+        mark_next(&mut file, &mut heads);
+        if before.elapsed() < limits::MARKS_SYNC_INTERVAL {
+            assert_eq!(last_marked(&dir), 1);
+        }
+        file.invalidate();
+        mark_next(&mut file, &mut heads);
+        assert_eq!(last_marked(&dir), 3, "they are, once the store is another one");
+    }
+}

@@ -284,3 +284,57 @@ impl TargetJournal<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{EngineError, EntryVisitor, OpenReason, StoreLocation, WriteOp};
+
+    /// A store on a disk that is full.
+    #[derive(Debug)]
+    struct FullStore;
+
+    impl Engine for FullStore {
+        fn commit(&self, _: Vec<WriteOp>) -> Result<(), EngineError> {
+            Err(EngineError::Full("no space is left".to_owned()))
+        }
+
+        fn range(&self, _: &[u8], _: &[u8], _: &mut EntryVisitor<'_>) -> Result<(), EngineError> {
+            Ok(())
+        }
+
+        fn last_key(&self, _: &[u8], _: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+            Ok(None)
+        }
+    }
+
+    impl StoreLocation for FullStore {
+        fn open(&self, _: OpenReason) -> Result<Box<dyn Engine>, EngineError> {
+            Ok(Box::new(Self))
+        }
+
+        fn probe(&self) -> Result<(), EngineError> {
+            self.commit(Vec::new())
+        }
+    }
+
+    /// The outcome of the last appends is waited for.
+    #[test]
+    fn full_disks_are_not_salvaged_to() {
+        let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let journal = Embedded::open(dir.path(), Options::default()).unwrap();
+        let (sender, receiver) = mpsc::channel();
+        let done = Box::new(move |outcome| drop(sender.send(outcome)));
+        let (list, records) = (Bytes::from_static(b"a"), vec![Bytes::from_static(b"1")]);
+        journal.submit(Append { list: list.clone(), expected: 0, records, done }).unwrap();
+        receiver.recv().unwrap().unwrap();
+        journal.close();
+        let source = SourceJournal::open(dir.path()).unwrap();
+        let journal =
+            Embedded::open_at(to.path(), Options::default(), Box::new(FullStore)).unwrap();
+        let mut target = TargetJournal { journal: &journal, in_flight: VecDeque::new() };
+        let head = source.heads.lists[&list];
+        assert_eq!(target.copy(&source, (&list, head), 0).unwrap(), 1);
+        assert!(matches!(target.finish(), Err(AppendError::Full(_))));
+    }
+}

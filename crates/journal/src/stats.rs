@@ -50,3 +50,27 @@ impl Stats {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the bucket in which a batch of this duration is counted.
+    fn bucket(elapsed: Duration) -> usize {
+        let stats = Stats::default();
+        stats.record_batch(1, 1, elapsed);
+        let counts: Vec<_> =
+            stats.sync_buckets.iter().map(|count| count.load(Ordering::Relaxed)).collect();
+        assert_eq!(counts.iter().sum::<u64>(), 1, "{elapsed:?}: {counts:?}");
+        counts.iter().position(|count| *count == 1).unwrap()
+    }
+
+    #[test]
+    fn buckets_include_their_bounds() {
+        for (index, bound) in SYNC_BOUNDS.into_iter().enumerate() {
+            let bound = Duration::from_secs_f64(bound);
+            assert_eq!(bucket(bound), index);
+            assert_eq!(bucket(bound + Duration::from_micros(1)), index + 1);
+        }
+    }
+}

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use orderstream_core::Seq;
 use orderstream_core::withheld::{Durable as _, ListHash};
 use orderstream_journal::{
-    AppendError, DurableProof, Embedded, Health, Journal, OpenError, Options, SubmitError, limits,
+    AppendError, DurableProof, Embedded, Health, Journal, OpenError, Options, ReadError,
+    SubmitError, limits,
 };
 
 use crate::support::{append, lists, payloads, submit};
@@ -35,8 +36,10 @@ fn reopened_journals_are_unchanged() {
     assert_eq!(append(&journal, "a", 4, &["5"]), Ok(5));
     assert_eq!(append(&journal, "c", 0, &["new"]), Ok(1), "ids of lists are not used twice");
     assert_eq!(payloads(&journal, "b", 0), ["x"]);
-    let page = journal.read(b"a", 1, 2).unwrap();
-    assert_eq!(page.iter().map(|record| record.seq).collect::<Vec<_>>(), [2, 3]);
+    for (limit, expected) in [(0, &[][..]), (2, &[2, 3]), (9, &[2, 3, 4, 5])] {
+        let page = journal.read(b"a", 1, limit).unwrap();
+        assert_eq!(page.iter().map(|record| record.seq).collect::<Vec<_>>(), expected);
+    }
 }
 
 /// Other appends in the batch are not affected.
@@ -127,6 +130,26 @@ fn unwritable_directories_are_refused_by_name() {
     assert!(error.to_string().contains("file/sub"), "{error}");
 }
 
+/// The store is laid out under that name first.
+#[test]
+fn files_in_the_way_of_a_store_are_errors() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("store.new"), "not a directory").unwrap();
+    let error = Embedded::open(dir.path(), Options::default()).unwrap_err();
+    assert!(matches!(error, OpenError::Store { .. }), "{error:?}");
+}
+
+/// Folders above them that cannot be synced do not matter: here `/proc/self`.
+#[test]
+fn missing_folders_are_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let below = dir.path().strip_prefix("/").unwrap().join("new/journal");
+    let journal = open(&Path::new("/proc/self/root").join(below));
+    assert_eq!(append(&journal, "a", 0, &["1"]), Ok(1));
+    journal.close();
+    assert_eq!(payloads(&open(&dir.path().join("new/journal")), "a", 0), ["1"]);
+}
+
 #[test]
 fn oversized_appends_are_not_taken() {
     let dir = tempfile::tempdir().unwrap();
@@ -136,8 +159,9 @@ fn oversized_appends_are_not_taken() {
     let key = "k".repeat(limits::LIST_KEY_BYTES_MAX);
     assert_eq!(append(&journal, &key, 0, &["x"]), Ok(1));
     assert!(too_large(submit(&journal, &format!("{key}k"), 0, &["x"]).map(drop)));
-    let record = "r".repeat(limits::RECORD_BYTES_MAX + 1);
-    assert!(too_large(submit(&journal, "a", 0, &[&record]).map(drop)));
+    let record = "r".repeat(limits::RECORD_BYTES_MAX);
+    assert_eq!(append(&journal, "a", 0, &[&record]), Ok(1));
+    assert!(too_large(submit(&journal, "a", 1, &[&format!("{record}r")]).map(drop)));
 }
 
 /// A closed journal accepts no new appends.
@@ -152,6 +176,8 @@ fn closed_journals_finish_their_appends() {
         assert_eq!(pending.wait().map(|appended| appended.last()), Ok(seq));
     }
     assert!(matches!(submit(&other, "a", 100, &["x"]).map(drop), Err(SubmitError::Stopped)));
+    let read = other.read(b"a", 0, 1);
+    assert!(matches!(read, Err(ReadError::Io(_))), "the store is closed: {read:?}");
     let stats = other.stats();
     assert_eq!(stats.records.load(Ordering::Relaxed), 100);
     assert_eq!(stats.queue_len.load(Ordering::Relaxed), 0);
@@ -182,6 +208,7 @@ async fn appends_prove_their_own_list_only() {
         (DurableProof::from(&read[0]), 1),
         (DurableProof::from(&read[1]), 2),
     ] {
+        assert_eq!(proof.last(), until);
         assert!(proof.proves(one, Seq(until)));
         assert!(!proof.proves(one, Seq(until + 1)), "not so far");
         assert!(!proof.proves(two, Seq(1)), "another list");

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use orderstream_journal::{AppendError, Embedded, Health, Journal, ReadError, SubmitError};
+use orderstream_journal::{
+    AppendError, DamageCounts, Embedded, Health, Journal, ReadError, SubmitError,
+};
 
 use crate::faulty::{Disk, Fault};
 use crate::support::{append, lists, payloads};
@@ -16,9 +18,13 @@ fn filled(disk: &Disk) -> (tempfile::TempDir, Embedded) {
     (dir, journal)
 }
 
-/// Returns the store's key of a record of `b`, the second list that was created.
+/// Returns the store's key of a record of the list of this id: `a` has 0, `b` 1 and `c` 2.
+fn record_of(id: u8, seq: u8) -> Vec<u8> {
+    [&b"r\0\0\0"[..], &[id], &b"\0\0\0\0\0\0\0"[..], &[seq]].concat()
+}
+
 fn record_of_b(seq: u8) -> Vec<u8> {
-    [&b"r\0\0\0\x01\0\0\0\0\0\0\0"[..], &[seq]].concat()
+    record_of(1, seq)
 }
 
 fn damaged_at(journal: &Embedded, list: &str) -> Option<u64> {
@@ -45,7 +51,9 @@ fn scanned(journal: &Embedded) -> BTreeMap<String, (usize, Option<u64>)> {
                     entry.0 += 1;
                     assert_eq!(record.seq, entry.0 as u64);
                 }
-                Err(ReadError::Damaged { seq, .. }) => entry.1 = Some(seq),
+                Err(ReadError::Damaged { seq, .. }) => {
+                    assert_eq!(entry.1.replace(seq), None, "a list's damage is given once");
+                }
                 Err(ReadError::Io(error)) => panic!("{error}"),
             }
         })
@@ -53,9 +61,14 @@ fn scanned(journal: &Embedded) -> BTreeMap<String, (usize, Option<u64>)> {
     found
 }
 
+fn all_fine() -> BTreeMap<String, (usize, Option<u64>)> {
+    ["a", "b", "c"].map(|list| (list.to_owned(), (3, None))).into()
+}
+
 fn only_b(records: usize, damaged: u64) -> BTreeMap<String, (usize, Option<u64>)> {
-    let fine = |list: &str| (list.to_owned(), (3, None));
-    BTreeMap::from([fine("a"), ("b".to_owned(), (records, Some(damaged))), fine("c")])
+    let mut found = all_fine();
+    found.insert("b".to_owned(), (records, Some(damaged)));
+    found
 }
 
 #[test]
@@ -94,7 +107,34 @@ fn missing_record_refuses_that_list_only() {
         assert!(matches!(outcome, Err(AppendError::Damaged(_))), "{outcome:?}");
         assert_eq!(lists(&journal).len(), 3, "the list is still named");
         assert_eq!(journal.damage().missing_records(), 1);
+        let counts = DamageCounts { lists: 1, missing_records: 1, ..DamageCounts::default() };
+        assert_eq!(journal.damage_counts(), counts);
     }
+}
+
+/// It may have lost its end, or all of its records.
+#[test]
+fn scans_report_the_last_list_too() {
+    for left in 0..3 {
+        let disk = Disk::default();
+        let (_dir, journal) = filled(&disk);
+        disk.tamper(|map| (left + 1..=3).for_each(|seq| drop(map.remove(&record_of(2, seq)))));
+        let mut expected = all_fine();
+        expected.insert("c".to_owned(), (left.into(), Some(u64::from(left) + 1)));
+        assert_eq!(scanned(&journal), expected);
+    }
+}
+
+#[test]
+fn scans_stop_at_acknowledged_ends() {
+    let (longer, disk) = (Disk::default(), Disk::default());
+    let (_dir_of_longer, journal) = filled(&longer);
+    append(&journal, "b", 3, &["4"]).unwrap();
+    let (_dir, journal) = filled(&disk);
+    let mut fourth = None;
+    longer.tamper(|map| fourth = map.get(&record_of_b(4)).cloned());
+    disk.tamper(|map| drop(map.insert(record_of_b(4), fourth.unwrap())));
+    assert_eq!(scanned(&journal), all_fine());
 }
 
 #[test]
@@ -139,9 +179,37 @@ fn unreadable_blocks_refuse_their_lists_only() {
     drop(journal);
     let journal = disk.open(dir.path());
     assert_eq!(damaged_at(&journal, "b"), Some(0));
+    let damage = journal.damage().lists;
+    assert_eq!((damage[0].last, damage[0].missing), (3, 0), "nobody knows what is missing");
+    assert_eq!(damage[0].reason, "a block cannot be read");
     assert_eq!(payloads(&journal, "c", 0), ["1", "2", "3"]);
     assert_eq!(append(&journal, "d", 0, &["new"]), Ok(1));
     assert_eq!(payloads(&journal, "d", 0), ["new"]);
+}
+
+/// A gap, a key and a block are damaged, each of another list, and no mark helps.
+#[test]
+fn unreadable_blocks_hide_no_other_damage() {
+    let disk = Disk::default();
+    let (dir, journal) = filled(&disk);
+    drop(journal);
+    std::fs::remove_file(dir.path().join("journal.marks")).unwrap();
+    disk.tamper(|map| {
+        drop(map.remove(&record_of(0, 2)));
+        map.get_mut(&b"lb"[..]).unwrap()[5] ^= 1;
+    });
+    disk.set_unreadable(Some(record_of(2, 3)));
+    let journal = disk.open(dir.path());
+    let damage = journal.damage().lists;
+    let found: Vec<_> =
+        damage.iter().map(|list| (&list.list[..], list.seq, list.missing)).collect();
+    assert_eq!(found, [(&b"a"[..], 2, 1), (b"b", 0, 0), (b"c", 0, 0)]);
+    for list in ["a", "b", "c"] {
+        let outcome = append(&journal, list, 3, &["4"]);
+        assert!(matches!(outcome, Err(AppendError::Damaged(_))), "{list}: {outcome:?}");
+    }
+    let counts = DamageCounts { files: 1, lists: 3, missing_records: 1, is_read_only: false };
+    assert_eq!(journal.damage_counts(), counts);
 }
 
 #[test]

@@ -8,20 +8,25 @@ use std::time::Instant;
 use bytes::Bytes;
 use orderstream_journal::engine::OpenReason;
 use orderstream_journal::{
-    Append, AppendError, Embedded, Health, Journal, OpenError, Options, SubmitError,
+    Append, AppendError, DamageCounts, Embedded, Health, Journal, OpenError, Options, ReadError,
+    SubmitError, limits,
 };
 
-use crate::faulty::{Disk, DiskSpace, Fault};
+use crate::faulty::{DAMAGE, Disk, DiskSpace, Fault};
 use crate::support::{
     STEP_TIMEOUT, append, append_until_tombstones_are_purged, lists, payloads, submit,
 };
 
-fn wait_until_healthy(journal: &Embedded) {
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let started = Instant::now();
-    while journal.health() != Health::Healthy {
-        assert!(started.elapsed() < STEP_TIMEOUT, "service resumes: {:?}", journal.health());
+    while !is_so() {
+        assert!(started.elapsed() < STEP_TIMEOUT, "{what}");
         std::thread::yield_now();
     }
+}
+
+fn wait_until_healthy(journal: &Embedded) {
+    wait_until("service resumes", || journal.health() == Health::Healthy);
 }
 
 fn with_three_records(disk: &Disk, dir: &Path) -> Embedded {
@@ -74,6 +79,104 @@ fn failed_writes_are_never_acknowledged() {
         assert_eq!(append(&journal, "a", last, &["x"]), Ok(last + 1), "{fault:?}");
         assert_eq!(payloads(&journal, "a", 0).len() as u64, last + 1);
     }
+}
+
+/// The disk is asked at once, and then ever more seldom.
+#[test]
+fn full_disks_are_asked_with_back_off() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
+    let journal = with_three_records(&disk, dir.path());
+    disk.set_space(DiskSpace::None);
+    let failed = Instant::now();
+    assert!(append(&journal, "a", 3, &["4"]).is_err());
+    wait_until("the disk is asked twice", || disk.probes().len() >= 2);
+    let probes = disk.probes();
+    assert!(probes[0] - failed >= limits::REOPEN_BACKOFF_MIN);
+    assert!(probes[1] - probes[0] >= limits::REOPEN_BACKOFF_MIN * 2);
+}
+
+/// A record is missing, and the key of a list is damaged, when the store is opened again.
+#[test]
+fn losses_during_a_failure_are_refused() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
+    let journal = with_three_records(&disk, dir.path());
+    assert_eq!(append(&journal, "b", 0, &["1", "2"]), Ok(2));
+    lose_record_3_and_the_key_of_b(&disk);
+    disk.fail_after(0, Fault::WriteFails);
+    assert!(append(&journal, "b", 2, &["3"]).is_err());
+    wait_until_healthy(&journal);
+    assert_only_record_3_is_lost(&journal);
+    assert_eq!(append(&journal, "b", 2, &["3"]), Ok(3));
+}
+
+fn lose_record_3_and_the_key_of_b(disk: &Disk) {
+    disk.tamper(|map| {
+        assert!(map.remove(&b"r\0\0\0\0\0\0\0\0\0\0\0\x03"[..]).is_some());
+        map.get_mut(&b"lb"[..]).unwrap()[5] ^= 1;
+    });
+}
+
+fn assert_only_record_3_is_lost(journal: &Embedded) {
+    let read = journal.read(b"a", 0, 9);
+    assert!(matches!(read, Err(ReadError::Damaged { seq: 3, .. })), "{read:?}");
+    assert_eq!(lists(journal), [("a".to_owned(), 3), ("b".to_owned(), 2)]);
+    assert_eq!(payloads(journal, "b", 0), ["1", "2"]);
+}
+
+/// A disk that failed once more may be whole again.
+#[test]
+fn damage_that_goes_away_is_waited_for() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
+    let journal = with_three_records(&disk, dir.path());
+    disk.damage_opens(3);
+    disk.fail_after(0, Fault::WriteFails);
+    assert!(append(&journal, "a", 3, &["4"]).is_err());
+    wait_until_healthy(&journal);
+    assert_eq!(disk.open_reasons().len(), 1 + 4);
+    assert_eq!(append(&journal, "a", 3, &["4"]), Ok(4));
+}
+
+/// What is whole of it is served.
+#[test]
+fn damage_that_stays_makes_journals_read_only() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
+    let journal = with_three_records(&disk, dir.path());
+    assert_eq!(append(&journal, "b", 0, &["1", "2"]), Ok(2));
+    lose_record_3_and_the_key_of_b(&disk);
+    disk.damage_opens(usize::MAX);
+    disk.fail_after(0, Fault::WriteFails);
+    assert!(append(&journal, "b", 2, &["3"]).is_err());
+    wait_until("it is read only", || journal.read_only().is_some());
+    assert_eq!(disk.open_reasons().len(), 1 + 4);
+    assert_eq!(journal.read_only().unwrap(), DAMAGE);
+    assert_only_record_3_is_lost(&journal);
+    let refused = append(&journal, "b", 2, &["3"]);
+    let refused = matches!(refused, Err(AppendError::NotQueued(SubmitError::ReadOnly(_))));
+    assert!(refused, "no number is given twice");
+    let counts = DamageCounts { files: 1, lists: 1, missing_records: 1, is_read_only: true };
+    assert_eq!(journal.damage_counts(), counts);
+}
+
+/// They are not written from what is left of the store, even where they were not written before.
+#[test]
+fn read_only_journals_leave_their_marks() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
+    let (marks, obstacle) =
+        (dir.path().join("journal.marks"), dir.path().join("journal.marks.new"));
+    let journal = with_three_records(&disk, dir.path());
+    assert_eq!(append(&journal, "b", 0, &["1"]), Ok(1));
+    disk.set_unreadable(Some(b"r\0\0\0\x01\0\0\0\0\0\0\0\x01".to_vec()));
+    std::fs::create_dir(&obstacle).unwrap();
+    disk.fail_after(0, Fault::WriteFails);
+    assert!(append(&journal, "a", 3, &["4"]).is_err());
+    wait_until_healthy(&journal);
+    disk.fail_after(0, Fault::WriteFails);
+    assert!(append(&journal, "a", 3, &["4"]).is_err());
+    assert!(journal.read_only().is_some(), "{:?}", journal.health());
+    let before = std::fs::read(&marks).unwrap();
+    std::fs::remove_dir(&obstacle).unwrap();
+    journal.close();
+    assert_eq!(std::fs::read(&marks).unwrap(), before);
 }
 
 /// A removal may be on disk although its sync failed.

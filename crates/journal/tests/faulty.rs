@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use orderstream_journal::engine::{
-    Engine, EngineError, EntryVisitor, OpenReason, StoreLocation, WriteOp,
+    Engine, EngineError, EntryVisitor, ListCatalog, OpenReason, RescuedStore, StoreLocation,
+    WriteOp,
 };
-use orderstream_journal::{Embedded, Options};
+use orderstream_journal::{Embedded, FileDamage, Options};
 use parking_lot::{Condvar, Mutex};
 
 /// A failure of a commit.
@@ -24,7 +26,10 @@ pub(crate) enum Fault {
     Panics,
 }
 
-/// The disk under the store; it outlives the store and fails on demand.
+/// The damage that an opening finds.
+pub(crate) const DAMAGE: &str = "a table is damaged";
+
+/// The disk under the store: it outlives the store, and fails on command.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Disk(Arc<Inner>);
 
@@ -45,6 +50,9 @@ struct State {
     blocked_commits: usize,
     open_reasons: Vec<OpenReason>,
     open_stores: usize,
+    /// The number of next openings that find damage.
+    damaged_opens: usize,
+    probes: Vec<Instant>,
     unreadable: Option<Vec<u8>>,
 }
 
@@ -96,7 +104,17 @@ impl Disk {
         self.0.state.lock().open_reasons.clone()
     }
 
-    /// Changes the stored content behind the journal's back.
+    /// Makes the next openings find damage, so many of them.
+    pub(crate) fn damage_opens(&self, count: usize) {
+        self.0.state.lock().damaged_opens = count;
+    }
+
+    /// Returns the times at which the disk was asked whether it takes writes again.
+    pub(crate) fn probes(&self) -> Vec<Instant> {
+        self.0.state.lock().probes.clone()
+    }
+
+    /// Changes what is stored behind the journal's back.
     pub(crate) fn tamper(&self, change: impl FnOnce(&mut BTreeMap<Vec<u8>, Vec<u8>>)) {
         change(&mut self.0.state.lock().map);
     }
@@ -119,13 +137,27 @@ impl StoreLocation for Disk {
     fn open(&self, reason: OpenReason) -> Result<Box<dyn Engine>, EngineError> {
         let mut state = self.0.state.lock();
         assert_eq!(state.open_stores, 0, "the failed store is closed first");
-        state.open_stores += 1;
         state.open_reasons.push(reason);
+        if let Some(left) = state.damaged_opens.checked_sub(1) {
+            state.damaged_opens = left;
+            return Err(EngineError::Damaged(DAMAGE.to_owned()));
+        }
+        state.open_stores += 1;
         Ok(Box::new(Store(Arc::clone(&self.0))))
     }
 
     fn probe(&self) -> Result<(), EngineError> {
-        if self.0.state.lock().space == DiskSpace::None { Err(disk_full_error()) } else { Ok(()) }
+        let mut state = self.0.state.lock();
+        state.probes.push(Instant::now());
+        if state.space == DiskSpace::None { Err(disk_full_error()) } else { Ok(()) }
+    }
+
+    fn rescue(&self, _: &dyn ListCatalog) -> Result<RescuedStore, EngineError> {
+        let mut state = self.0.state.lock();
+        assert_eq!(state.open_stores, 0, "the damaged store is closed first");
+        state.open_stores += 1;
+        let file = FileDamage { file: "table".into(), offset: None, reason: DAMAGE.to_owned() };
+        Ok(RescuedStore { engine: Box::new(Store(Arc::clone(&self.0))), damage: vec![file] })
     }
 }
 

@@ -11,6 +11,8 @@ mod failing;
 #[cfg(test)]
 mod faulty;
 #[cfg(test)]
+mod fjall;
+#[cfg(test)]
 mod marks;
 #[cfg(test)]
 mod on_disk;

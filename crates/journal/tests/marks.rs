@@ -3,22 +3,28 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Range;
+use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 
-use orderstream_journal::Journal as _;
 use orderstream_journal::engine::fjall::FjallLocation;
 use orderstream_journal::engine::{OpenReason, StoreLocation as _, WriteOp};
+use orderstream_journal::{AppendError, Embedded, Journal as _, OpenError, Options, limits};
 
 use crate::faulty::Disk;
 use crate::on_disk::{ROUNDS, files, journal_in_log, make_unreadable, open, refused, restore};
-use crate::support::{STEP_TIMEOUT, append, append_until_tombstones_are_purged, lists, payloads};
+use crate::support::{
+    STEP_TIMEOUT, append, append_until_tombstones_are_purged, lists, payloads, pending,
+};
 use orderstream_journal::salvage::verify;
 
 /// The length of the first entry of the marks, bytes; beyond it, nothing in a small file is known
 /// to be synced.
 const LAYOUT_LEN: usize = 17;
+/// The length of an entry that removes a list, bytes.
+const REMOVAL_LEN: usize = 13;
 
 /// The marks are reported and rewritten.
 #[test]
@@ -48,7 +54,126 @@ fn missing_or_damaged_marks_stop_nothing() {
     }
 }
 
-/// Earlier releases wrote no marks.
+/// Returns an entry for this place of the marks.
+fn entry(at: usize, body: &[u8]) -> Vec<u8> {
+    let place = crc32c::crc32c(&(at as u64).to_le_bytes());
+    let checksum = crc32c::crc32c_append(place, body);
+    let len = u32::try_from(body.len()).unwrap();
+    [&len.to_le_bytes(), &checksum.to_le_bytes(), body].concat()
+}
+
+/// They may be empty, in another layout, or have an item that this release does not know.
+#[test]
+fn marks_of_another_release_stop_nothing() {
+    let dir = journal_in_log();
+    let pristine = files(dir.path());
+    let marks = dir.path().join("journal.marks");
+    let bytes = fs::read(&marks).unwrap();
+    // Enough items that are known come first.
+    let unknown = [&[3, 9, 9, 9, 9][..]; 8].concat();
+    let unknown = entry(bytes.len(), &[&unknown[..], &[99]].concat());
+    for (what, marked, reported) in [
+        ("empty", Vec::new(), 1),
+        ("another layout", entry(0, b"\0OSMARKS2"), 1),
+        ("an unknown item, not synced", [&bytes[..], &unknown].concat(), 0),
+    ] {
+        restore(dir.path(), &pristine);
+        fs::write(&marks, marked).unwrap();
+        let journal = open(dir.path());
+        assert_eq!(refused(&journal, what), [""; 0]);
+        assert_eq!(journal.damage().files.len(), reported, "{what}");
+        assert_eq!(append(&journal, "a", ROUNDS, &["3"]), Ok(ROUNDS + 1), "{what}");
+        journal.close();
+        assert!(open(dir.path()).damage().is_none(), "{what}: they were written anew");
+    }
+}
+
+/// Marks that may be there must not be taken for missing, and written anew.
+#[test]
+fn marks_that_cannot_be_opened_are_errors() {
+    let dir = journal_in_log();
+    let marks = dir.path().join("journal.marks");
+    fs::remove_file(&marks).unwrap();
+    symlink("journal.marks", &marks).unwrap();
+    let error = Embedded::open(dir.path(), Options::default()).unwrap_err();
+    assert!(matches!(error, OpenError::Unwritable { .. }), "{error:?}");
+    assert!(verify(dir.path()).is_err());
+}
+
+/// A process that is killed between a sync and its marks leaves such.
+#[test]
+fn unmarked_records_are_marked_at_the_start() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
+    let marks = dir.path().join("journal.marks");
+    let journal = disk.open(dir.path());
+    append(&journal, "a", 0, &["1", "2", "3"]).unwrap();
+    let at_kill = fs::read(&marks).unwrap();
+    append(&journal, "a", 3, &["4"]).unwrap();
+    append(&journal, "b", 0, &["1"]).unwrap();
+    journal.close();
+    fs::write(&marks, at_kill).unwrap();
+    let journal = disk.open(dir.path());
+    assert_eq!(lists(&journal), [("a".to_owned(), 4), ("b".to_owned(), 1)]);
+    journal.close();
+    let settled = fs::read(&marks).unwrap();
+    disk.open(dir.path()).close();
+    assert_eq!(fs::read(&marks).unwrap(), settled, "what is marked is not marked again");
+    disk.tamper(|map| {
+        let fourth = b"r\0\0\0\0\0\0\0\0\0\0\0\x04";
+        map.retain(|key, _| key != fourth && key != b"lb" && !key.starts_with(b"r\0\0\0\x01"));
+    });
+    let damage = disk.open(dir.path()).damage().lists;
+    let lost: Vec<_> = damage.iter().map(|list| (&list.list[..], list.seq, list.missing)).collect();
+    assert_eq!(lost, [(&b"a"[..], 4, 1), (b"b", 1, 1)]);
+}
+
+/// The records of the earlier one are not given for those of the list.
+#[test]
+fn stores_that_hold_an_earlier_list_lost_it() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
+    let journal = disk.open(dir.path());
+    append(&journal, "a", 0, &["old", "old", "old"]).unwrap();
+    let mut before = BTreeMap::new();
+    disk.tamper(|map| before.clone_from(map));
+    journal.remove(b"a").unwrap();
+    append(&journal, "a", 0, &["new"]).unwrap();
+    journal.close();
+    disk.tamper(|map| *map = before);
+    let journal = disk.open(dir.path());
+    assert_eq!(journal.damage().missing_records(), 1);
+    assert!(journal.read(b"a", 0, 9).is_err());
+    for expected in [0, 1, 3] {
+        let outcome = append(&journal, "a", expected, &["another"]);
+        assert!(matches!(outcome, Err(AppendError::Damaged(_))), "{outcome:?}");
+    }
+}
+
+/// Each list with so long a key takes more than 512 bytes of them.
+#[test]
+fn grown_marks_are_written_anew() {
+    let count = limits::MARKS_GROWTH_BYTES / limits::LIST_KEY_BYTES_MAX as u64;
+    let (appends, mut outcomes): (Vec<_>, Vec<_>) = (0..count)
+        .map(|list| {
+            pending(&format!("{list:0>width$}", width = limits::LIST_KEY_BYTES_MAX), 0, &["1"])
+        })
+        .unzip();
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
+    let marks = dir.path().join("journal.marks");
+    let file = || fs::metadata(&marks).unwrap().ino();
+    let journal = disk.open(dir.path());
+    let first = file();
+    journal.submit_all(appends).unwrap();
+    outcomes.pop().unwrap().wait().unwrap();
+    assert_eq!(file(), first);
+    append(&journal, "a", 0, &["1"]).unwrap();
+    assert_ne!(file(), first, "another file has replaced it");
+    journal.close();
+    let journal = disk.open(dir.path());
+    assert!(journal.damage().is_none(), "{:?}", journal.damage());
+    assert_eq!(lists(&journal).len() as u64, count + 1);
+}
+
+/// Earlier releases wrote none.
 #[test]
 fn journals_without_marks_open() {
     let dir = journal_in_log();
@@ -148,37 +273,56 @@ impl JournalSnapshot {
     }
 }
 
-/// Creates a journal in which list `a` has two records and `c` has one, `gone` was created between
-/// them and removed, and `b` has many records that came last; the store no longer has the
-/// tombstone. Returns the offset at which the marks of the removal end.
-fn with_a_removed_list() -> (JournalSnapshot, usize) {
+/// Makes a journal in which list `a` has two records, `c` and `d` have one, `gone` was made between
+/// them and removed, and `b` has many that came last; the store has forgotten the removal. Returns
+/// the place of the removal in its marks.
+fn with_a_removed_list() -> (JournalSnapshot, Range<usize>) {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
     let journal = disk.open(dir.path());
     append(&journal, "a", 0, &["1"]).unwrap();
     append(&journal, "gone", 0, &["1", "2"]).unwrap();
     append(&journal, "c", 0, &["1"]).unwrap();
+    append(&journal, "d", 0, &["1"]).unwrap();
     journal.remove(b"gone").unwrap();
-    let removed = fs::metadata(dir.path().join("journal.marks")).unwrap().len();
+    let end = fs::metadata(dir.path().join("journal.marks")).unwrap().len();
+    let end = usize::try_from(end).unwrap();
+    let removal = end - REMOVAL_LEN..end;
     append(&journal, "a", 1, &["2"]).unwrap();
     append_until_tombstones_are_purged(&journal, &disk);
     journal.close();
-    (JournalSnapshot::of(dir, disk), usize::try_from(removed).unwrap())
+    (JournalSnapshot::of(dir, disk), removal)
+}
+
+/// Returns the lists that are there, and their ends, but for `b`, which has many records.
+fn lists_without_b(journal: &Embedded) -> Vec<(String, u64)> {
+    let mut lists = lists(journal);
+    lists.retain(|(list, _)| list != "b");
+    lists
+}
+
+fn names_and_ends() -> Vec<(String, u64)> {
+    [("a", 2), ("c", 1), ("d", 1)].map(|(list, last)| (list.to_owned(), last)).into()
 }
 
 /// A list that was removed is not reported as lost.
 #[test]
 fn damaged_marks_report_no_removed_list() {
-    let (snapshot, removed) = with_a_removed_list();
-    for at in 0..removed {
+    let (snapshot, removal) = with_a_removed_list();
+    for at in 0..removal.end {
         let dir = snapshot.with_damage_at(at);
         for start in 0..2 {
             let journal = snapshot.disk.open(dir);
             let damage = journal.damage();
             assert_eq!(damage.lists, [], "byte {at}");
             assert_eq!(damage.files.len(), 1 - start, "byte {at}: it is told once");
-            let mut names = lists(&journal);
-            names.retain(|(list, _)| list != "b");
-            assert_eq!(names, [("a".to_owned(), 2), ("c".to_owned(), 1)], "byte {at}");
+            for file in damage.files {
+                let doubt = file.reason.split_once("; ").map(|(_, doubt)| doubt);
+                let is_expected =
+                    doubt.map(|doubt| doubt.starts_with("1 of the lists that it names"));
+                let expected = removal.contains(&at).then_some(true);
+                assert_eq!(is_expected, expected, "byte {at}: {}", file.reason);
+            }
+            assert_eq!(lists_without_b(&journal), names_and_ends(), "byte {at}");
             journal.close();
         }
         let journal = snapshot.disk.open(dir);
@@ -186,16 +330,30 @@ fn damaged_marks_report_no_removed_list() {
     }
 }
 
+/// A list whose key is lost, too, is known by its records.
+#[test]
+fn doubtful_marks_still_name_lists() {
+    let (snapshot, removal) = with_a_removed_list();
+    for at in removal {
+        let dir = snapshot.with_damage_at(at);
+        snapshot.disk.tamper(|map| map.get_mut(&b"lc"[..]).unwrap()[5] ^= 1);
+        let journal = snapshot.disk.open(dir);
+        assert_eq!(journal.damage().lists, [], "byte {at}");
+        assert_eq!(lists_without_b(&journal), names_and_ends(), "byte {at}");
+        assert_eq!(payloads(&journal, "c", 0), ["1"], "byte {at}");
+    }
+}
+
 #[test]
 fn marks_after_damage_still_report_losses() {
-    let (snapshot, removed) = with_a_removed_list();
-    for at in 0..removed {
+    let (snapshot, removal) = with_a_removed_list();
+    for at in 0..removal.end {
         let dir = snapshot.with_damage_at(at);
         // All of `b`, which is new after the damage, and the end of `a`.
         snapshot.disk.tamper(|stored| {
             let last_of_a = b"r\0\0\0\0\0\0\0\0\0\0\0\x02";
             stored.retain(|key, _| {
-                key != last_of_a && key != b"lb" && !key.starts_with(b"r\0\0\0\x03")
+                key != last_of_a && key != b"lb" && !key.starts_with(b"r\0\0\0\x04")
             });
         });
         let journal = snapshot.disk.open(dir);

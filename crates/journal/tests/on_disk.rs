@@ -477,24 +477,3 @@ fn half_made_stores_are_made_anew() {
     assert!(journal.damage().is_none());
     assert_eq!(append(&journal, "a", 0, &["1"]), Ok(1));
 }
-
-/// After a failure, the new files hold the same content.
-#[test]
-fn reopened_stores_use_new_files() {
-    let dir = tempfile::tempdir().unwrap();
-    let journal = open(dir.path());
-    append_rounds(&journal, 0, ROUNDS);
-    journal.close();
-    let (log, _) = log_of(&files(dir.path()));
-    let location = FjallLocation::new(dir.path().join("store"));
-    location.probe().unwrap();
-    drop(location.open(OpenReason::AfterFailure).unwrap());
-    drop(location);
-    assert!(!log.exists() || fs::metadata(&log).unwrap().len() == 0, "the old log is given up");
-    let journal = Embedded::open(dir.path(), Options::default()).unwrap();
-    assert_eq!(payloads(&journal, "a", 0).len(), 2);
-    assert_eq!(append(&journal, "a", 2, &["more"]), Ok(3));
-    drop(journal);
-    let journal = Embedded::open(dir.path(), Options::default()).unwrap();
-    assert_eq!(payloads(&journal, "a", 1), [text("a", 2), "more".to_owned()]);
-}

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use orderstream_journal::engine::fjall::FjallLocation;
+use orderstream_journal::engine::{OpenReason, StoreLocation as _};
 use orderstream_journal::salvage::{SalvageError, SalvagePolicy, salvage, verify};
 use orderstream_journal::{Embedded, Journal, OpenError, Options, ReadError};
 
@@ -27,10 +29,10 @@ fn filled(dir: &Path) -> (PathBuf, Vec<u8>) {
     (log, bytes)
 }
 
-/// Flips a bit of the text of a record in the log.
+/// Flips a bit of the text of a record in the log, or in a table.
 fn damage(log: &Path, bytes: &[u8], text: &str) {
     let mut bytes = bytes.to_vec();
-    let at = bytes.windows(2).rposition(|found| found == text.as_bytes()).unwrap();
+    let at = bytes.windows(text.len()).rposition(|found| found == text.as_bytes()).unwrap();
     bytes[at] ^= 1;
     fs::write(log, bytes).unwrap();
 }
@@ -84,21 +86,66 @@ fn salvage_copies_whole_lists() {
 /// The records up to the damage are copied, and no number is reused.
 #[test]
 fn salvage_can_keep_damaged_lists() {
-    let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let dir = tempfile::tempdir().unwrap();
     let (log, bytes) = filled(dir.path());
-    damage(&log, &bytes, "b2");
-    let salvaged = salvage(dir.path(), to.path(), SalvagePolicy::Keep).unwrap();
-    assert_eq!((salvaged.lists, salvaged.records, salvaged.truncated_lists), (2, 7, 1));
-    assert_eq!(salvaged.skipped_lists, []);
-    let journal = open(to.path());
-    assert_eq!(journal.damage().read_only, None);
-    let error = journal.read(b"b", 0, 9).unwrap_err();
-    assert!(matches!(error, ReadError::Damaged { seq: 2, .. }), "{error}");
-    assert!(append(&journal, "b", 1, &["again"]).is_err());
-    assert!(append(&journal, "b", 3, &["again"]).is_err());
-    assert_eq!(append(&journal, "new", 0, &["x"]), Ok(1));
+    for (damaged, text) in [(1, "b1"), (2, "b2"), (3, "b3")] {
+        let folder = tempfile::tempdir().unwrap();
+        let to = folder.path().join("not there yet");
+        damage(&log, &bytes, text);
+        let salvaged = salvage(dir.path(), &to, SalvagePolicy::Keep).unwrap();
+        let whole = 6 + damaged - 1;
+        assert_eq!(salvaged.verification.records, whole, "{text}");
+        assert_eq!((salvaged.lists, salvaged.records, salvaged.truncated_lists), (2, whole, 1));
+        assert_eq!(salvaged.skipped_lists, []);
+        let journal = open(&to);
+        assert_eq!(journal.damage().read_only, None);
+        let error = journal.read(b"b", 0, 9).unwrap_err();
+        assert!(matches!(error, ReadError::Damaged { seq, .. } if seq == damaged), "{error}");
+        assert!(append(&journal, "b", damaged - 1, &["again"]).is_err());
+        assert!(append(&journal, "b", 3, &["again"]).is_err());
+        assert_eq!(append(&journal, "new", 0, &["x"]), Ok(1));
+        journal.close();
+        assert_eq!(verify(&to).unwrap().records, whole + 1, "{text}: those before it are there");
+    }
+}
+
+/// Its store or its marks may be all that is left of a journal.
+#[test]
+fn verify_reads_what_is_left() {
+    for (gone, lists, missing) in [("journal.marks", 3, 0), ("store", 0, 9)] {
+        let dir = tempfile::tempdir().unwrap();
+        filled(dir.path());
+        let gone = dir.path().join(gone);
+        if gone.is_dir() { fs::remove_dir_all(gone) } else { fs::remove_file(gone) }.unwrap();
+        let verified = verify(dir.path()).unwrap();
+        assert_eq!((verified.lists, verified.damage.missing_records()), (lists, missing));
+    }
+}
+
+/// They were cut off the log, and the journal has gone on without them.
+#[test]
+fn salvage_leaves_unacknowledged_records() {
+    let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (log, _) = filled(dir.path());
+    let journal = open(dir.path());
+    append(&journal, "d", 0, &["d1"]).unwrap();
+    append(&journal, "e", 0, &["e1"]).unwrap();
     journal.close();
-    assert_eq!(verify(to.path()).unwrap().records, 8, "the record before the damage is there");
+    damage(&log, &fs::read(&log).unwrap(), "e1");
+    // From here on, what is cut off is kept.
+    let journal = open(dir.path());
+    let marks = dir.path().join("journal.marks");
+    let at_kill = fs::read(&marks).unwrap();
+    append(&journal, "d", 1, &["d2", "d3"]).unwrap();
+    journal.close();
+    fs::write(&marks, at_kill).unwrap();
+    damage(&log, &fs::read(&log).unwrap(), "d3");
+    let journal = open(dir.path());
+    assert_eq!(payloads(&journal, "d", 0), ["d1"]);
+    journal.close();
+    let salvaged = salvage(dir.path(), to.path(), SalvagePolicy::Keep).unwrap();
+    assert_eq!((salvaged.lists, salvaged.records, salvaged.truncated_lists), (4, 10, 1));
+    assert_eq!(payloads(&open(to.path()), "d", 0), ["d1"]);
 }
 
 /// Creates a journal whose log ended in a batch of two records of `d` and one of `e`; a bit of `d2`
@@ -182,7 +229,34 @@ fn salvaged_lost_lists_stay_refused() {
     assert!(append(&journal, "a", 0, &["again"]).is_err());
 }
 
-/// A folder without a journal, one in use, and a target that is not empty are refused.
+/// Nothing is known of them but their keys: their first record cannot be read, and no mark is left.
+#[test]
+fn lists_without_a_known_end_are_skipped() {
+    let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut rng = fastrand::Rng::with_seed(1);
+    // Each takes a block of its own.
+    let records = ["a", "b", "c"].map(|list| {
+        (list, std::iter::repeat_with(|| rng.alphanumeric()).take(10_000).collect::<String>())
+    });
+    let journal = open(dir.path());
+    for (list, record) in &records {
+        append(&journal, list, 0, &[record]).unwrap();
+    }
+    journal.close();
+    let store = dir.path().join("store");
+    drop(FjallLocation::new(store.clone()).open(OpenReason::AfterFailure).unwrap());
+    fs::remove_file(dir.path().join("journal.marks")).unwrap();
+    let table = store.join("keyspaces/1/tables/1");
+    damage(&table, &fs::read(&table).unwrap(), &records[1].1[5_000..5_050]);
+    let salvaged = salvage(dir.path(), to.path(), SalvagePolicy::Keep).unwrap();
+    // The block of `b` is the next one after the record of `a`, and might have more of it.
+    let skipped: Vec<_> =
+        salvaged.skipped_lists.iter().map(|list| (&list.list[..], list.last)).collect();
+    assert_eq!(skipped, [(&b"a"[..], 0), (b"b", 0)]);
+    assert_eq!((salvaged.lists, salvaged.records, salvaged.truncated_lists), (1, 1, 0));
+}
+
+/// It refuses a folder without a journal, one in use, and a target that is not empty.
 #[test]
 fn salvage_refuses_unfit_folders_by_name() {
     let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -192,6 +266,11 @@ fn salvage_refuses_unfit_folders_by_name() {
     filled(dir.path());
     let error = salvage(dir.path(), dir.path(), SalvagePolicy::Keep).unwrap_err();
     assert!(matches!(error, SalvageError::NotEmpty { .. }), "{error}");
+    let file = to.path().join("a file");
+    fs::write(&file, "").unwrap();
+    let error = salvage(dir.path(), &file, SalvagePolicy::Keep).unwrap_err();
+    assert!(matches!(error, SalvageError::Io(_)), "{error}");
+    fs::remove_file(file).unwrap();
     let journal = open(dir.path());
     append(&journal, "a", 3, &["a4"]).unwrap();
     for error in [

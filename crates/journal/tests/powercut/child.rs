@@ -7,7 +7,7 @@ use orderstream_journal::engine::fjall::FjallLocation;
 use orderstream_journal::{Embedded, OpenError, Options};
 use orderstream_powercut::{DiskRecorder, Notes};
 
-use super::{busy, open_only, steps};
+use super::{busy, failing, open_only, steps};
 
 /// The path of the journal in the recorded folder; its parents are created with it.
 pub(super) const JOURNAL: &str = "data/journal";
@@ -33,6 +33,7 @@ fn child() {
         "steps" => steps::work(&dir, &notes),
         "busy" => busy::work(&dir, notes),
         "open" => open_only::work(&dir, &notes),
+        "append" => failing::work(&dir, notes),
         other => panic!("no such work: {other}"),
     }
 }

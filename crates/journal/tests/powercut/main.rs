@@ -11,6 +11,7 @@
 
 mod busy;
 mod child;
+mod failing;
 mod open_only;
 mod steps;
 
