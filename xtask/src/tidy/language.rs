@@ -15,7 +15,7 @@ const ONE_WORD_MAX: usize = 0;
 /// The most types, of a thousand, that share their name with another type.
 const SHARED_PER_MILLE_MAX: usize = 25;
 /// The most functions, of ten thousand, that take a tuple apart in a parameter.
-const TUPLES_PER_TEN_THOUSAND_MAX: usize = 142;
+const TUPLES_PER_TEN_THOUSAND_MAX: usize = 20;
 /// The most tests whose name has more than [`NAME_LETTERS_MAX`] letters.
 const LONG_NAMES_MAX: usize = 0;
 /// The most words of the median test's name.
