@@ -92,7 +92,7 @@ fn panels(board: &Board) -> Vec<Value> {
                 (x, y, height) = (0, y + height, 0);
             }
             id += 1;
-            placed.push(panel.json(id, (x, y)));
+            placed.push(panel.json(id, x, y));
             x += width;
             height = height.max(tall);
         }

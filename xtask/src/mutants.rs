@@ -160,7 +160,7 @@ impl TreeCopy {
         let names: BTreeSet<&str> = tests.iter().map(|test| test.name.as_str()).collect();
         let seconds = tests.iter().map(|test| test.seconds).sum();
         let limit = Duration::from_secs(seconds) * SLACK_FACTOR;
-        let (outcome, output) = self.run_tests(&program, (test, &names), limit)?;
+        let (outcome, output) = self.run_tests(&program, test, &names, limit)?;
         ensure!(
             outcome == MutantOutcome::Survived,
             "{what}: it fails with nothing planted:\n{output}"
@@ -191,7 +191,7 @@ impl TreeCopy {
         };
         let names = BTreeSet::from([test.name.as_str()]);
         let limit = Duration::from_secs(test.seconds);
-        let (outcome, _) = self.run_tests(&program, (test, &names), limit)?;
+        let (outcome, _) = self.run_tests(&program, test, &names, limit)?;
         let test_s = begin.elapsed().as_secs().saturating_sub(build_s);
         Ok(MutantRun { outcome, build_s, test_s })
     }
@@ -224,7 +224,8 @@ impl TreeCopy {
     fn run_tests(
         &self,
         program: &Path,
-        (test, names): (&Test, &BTreeSet<&str>),
+        test: &Test,
+        names: &BTreeSet<&str>,
         limit: Duration,
     ) -> anyhow::Result<(MutantOutcome, String)> {
         let mut run = Command::new("timeout");

@@ -67,7 +67,7 @@ impl Streams {
             let (delivered, opened) = (Arc::clone(&delivered), opened.clone());
             let arrivals = arrivals.clone();
             tasks.spawn(async move {
-                if let Err(error) = follow(channel, index, (delivered, opened, arrivals)).await {
+                if let Err(error) = follow(channel, index, delivered, opened, arrivals).await {
                     eprintln!("stream {index}: {error:#}");
                 }
             });
@@ -90,10 +90,13 @@ impl Streams {
     }
 }
 
-type FollowOutputs = (Arc<AtomicU64>, mpsc::Sender<()>, Option<mpsc::Sender<Instant>>);
-
-async fn follow(channel: Channel, index: usize, outputs: FollowOutputs) -> anyhow::Result<()> {
-    let (delivered, opened, arrivals) = outputs;
+async fn follow(
+    channel: Channel,
+    index: usize,
+    delivered: Arc<AtomicU64>,
+    opened: mpsc::Sender<()>,
+    arrivals: Option<mpsc::Sender<Instant>>,
+) -> anyhow::Result<()> {
     let mut client = OrderStreamingServiceClient::new(channel);
     let order = v1::OrderSpec { expires_in_ms: 3_600_000, ..v1::OrderSpec::default() };
     let request = v1::OrderStreamRequest {
@@ -173,7 +176,8 @@ pub(crate) struct Throughput {
 pub(crate) async fn throughput(
     server: &PinnedServer,
     streams: &Streams,
-    (orders, submitters): (usize, usize),
+    orders: usize,
+    submitters: usize,
     time: Duration,
 ) -> anyhow::Result<Throughput> {
     let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();

@@ -83,7 +83,7 @@ async fn measure_load(
     let server = PinnedServer::start(kind, dir.path())?;
     let streams = Streams::open(&server, 0..settings.streams, None).await?;
     let time = Duration::from_secs(settings.seconds);
-    let result = throughput(&server, &streams, (settings.streams, submitters), time).await?;
+    let result = throughput(&server, &streams, settings.streams, submitters, time).await?;
     streams.close().await;
     Ok(result)
 }

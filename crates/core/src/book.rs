@@ -181,7 +181,7 @@ impl Book {
         let last_kind = events.last().map(|event| &event.kind);
         let proposal_id = last_kind.and_then(EventKind::proposal_id).cloned();
         let follow_up_id = last_kind.and_then(EventKind::follow_up_id).cloned();
-        Ok(self.idempotency.reply_at(self.last_seq(), (proposal_id, follow_up_id)))
+        Ok(self.idempotency.reply_at(self.last_seq(), proposal_id, follow_up_id))
     }
 
     /// Returns the command's key with its actor and fingerprint; `None` without a key or a known
@@ -224,7 +224,7 @@ impl Book {
     fn no_op_reply(&self, kind: &CommandKind) -> Reply {
         let is_opening = matches!(kind, CommandKind::Open(_));
         let seq = if is_opening { SELECTION_SEQ.min(self.last_seq()) } else { self.last_seq() };
-        self.idempotency.reply_at(seq, (kind.proposal_id().cloned(), kind.follow_up_id().cloned()))
+        self.reply_about(kind, seq)
     }
 
     /// Returns the events that a command causes now.
@@ -275,8 +275,13 @@ impl Book {
         }
         let effect_seq =
             self.order.as_ref().and_then(|order| self.idempotency.effect_seq(order, kind));
-        let ids = || (kind.proposal_id().cloned(), kind.follow_up_id().cloned());
-        Ok(effect_seq.map(|seq| self.idempotency.reply_at(seq, ids())))
+        Ok(effect_seq.map(|seq| self.reply_about(kind, seq)))
+    }
+
+    /// Returns the reply for an event, with the proposal or the follow-up that the command names.
+    fn reply_about(&self, kind: &CommandKind, seq: Seq) -> Reply {
+        let (proposal_id, follow_up_id) = (kind.proposal_id(), kind.follow_up_id());
+        self.idempotency.reply_at(seq, proposal_id.cloned(), follow_up_id.cloned())
     }
 
     fn check_epoch(&self, epoch: Option<Epoch>) -> Result<(), Refusal> {
@@ -395,10 +400,11 @@ pub fn outcome_after_end(order: &Order, kind: &CommandKind) -> Option<Result<(),
 /// # Errors
 /// Refuses any other command, and names the order's phase.
 pub fn check_after_end_phase(
-    end: (Phase, Option<&Award>),
+    phase: Phase,
+    award: Option<&Award>,
     kind: &CommandKind,
 ) -> Result<(), Refusal> {
-    rules::check_after_end_phase(end, kind)
+    rules::check_after_end_phase(phase, award, kind)
 }
 
 /// Returns the events that are due at an order's deadline. Folding them clears that deadline.

@@ -218,7 +218,9 @@ impl BuyerOrderView {
             last_seq: published.map_or(Seq(0), PublishedView::last_seq),
             last_event: order.map(|order| order.last_event.1.clone().into_owned()),
             proposals: counts.map_or([0; 4], |c| [c.received, c.open, c.withdrawn, c.closed]),
-            best: counts.and_then(|counts| counts.best.as_ref()).map(BestProposal::from),
+            best: counts
+                .and_then(|counts| counts.best.as_ref())
+                .map(|(id, price)| BestProposal::new(id, price)),
             sellers: (u64::from(selected), u64::from(declined)),
             processor: published
                 .and_then(|shown| shown.processor.as_deref())
@@ -248,8 +250,8 @@ impl BuyerOrderView {
     }
 }
 
-impl From<&(ProposalId, Price)> for BestProposal {
-    fn from((id, price): &(ProposalId, Price)) -> Self {
+impl BestProposal {
+    fn new(id: &ProposalId, price: &Price) -> Self {
         Self {
             proposal_id: id.to_string(),
             amount: price.amount().to_string(),

@@ -102,20 +102,27 @@ pub struct ComparisonLine {
     pub best: bool,
 }
 
+/// A proposal that is compared with the order's others.
+#[derive(Clone, Copy)]
+struct ComparedProposal<'a> {
+    id: &'a ProposalId,
+    proposal: &'a Proposal,
+}
+
 /// Compares an order's proposals as they are at this time.
 pub fn compare(order: &Order, by: Criterion, now: Timestamp) -> Comparison {
     if order.is_sealed() {
         return Comparison { skus: skus(order, &[]), rows: Vec::new(), omitted: 0, sealed: true };
     }
-    let mut compared: Vec<(&ProposalId, &Proposal)> =
-        order.proposals.iter().filter(|(_, held)| held.phase != ProposalPhase::Withdrawn).collect();
-    compared.sort_by_cached_key(|(id, held)| rank(order, by, (id, held)));
+    let proposals = order.proposals.iter().map(|(id, proposal)| ComparedProposal { id, proposal });
+    let mut compared: Vec<_> =
+        proposals.filter(|held| held.proposal.phase != ProposalPhase::Withdrawn).collect();
+    compared.sort_by_cached_key(|compared| rank(order, by, *compared));
     let omitted = compared.len().saturating_sub(COMPARED_MAX);
     let displayed = &compared[..compared.len().min(COMPARED_MAX)];
     let skus = skus(order, displayed);
     let best = BestValues::of(order, &compared);
-    let rows =
-        displayed.iter().map(|(id, held)| row(order, &best, &skus, (id, held), now)).collect();
+    let rows = displayed.iter().map(|held| row(order, &best, &skus, *held, now)).collect();
     Comparison { skus, rows, omitted, sealed: false }
 }
 
@@ -123,17 +130,16 @@ pub fn compare(order: &Order, by: Criterion, now: Timestamp) -> Comparison {
 fn rank(
     order: &Order,
     by: Criterion,
-    (id, proposal): (&ProposalId, &Proposal),
+    compared: ComparedProposal<'_>,
 ) -> (i64, String, Decimal, ProposalId) {
-    let price = &proposal.content.price;
+    let content = &compared.proposal.content;
     let first = match by {
         Criterion::Total => 0,
-        Criterion::Delivery => delivery(&proposal.content).map_or(i64::MAX, |at| at.0),
-        Criterion::Distance => {
-            distance_m(order, &proposal.content.seller).map_or(i64::MAX, i64::from)
-        }
+        Criterion::Delivery => delivery(content).map_or(i64::MAX, |at| at.0),
+        Criterion::Distance => distance_m(order, &content.seller).map_or(i64::MAX, i64::from),
     };
-    (first, price.currency().as_str().to_owned(), price.amount(), id.clone())
+    let price = &content.price;
+    (first, price.currency().as_str().to_owned(), price.amount(), compared.id.clone())
 }
 
 fn delivery(content: &ProposalContent) -> Option<Timestamp> {
@@ -144,9 +150,9 @@ fn distance_m(order: &Order, seller: &SellerId) -> Option<u32> {
     order.choices.iter().find(|choice| choice.seller == *seller).and_then(|held| held.distance_m)
 }
 
-fn skus(order: &Order, proposals: &[(&ProposalId, &Proposal)]) -> Vec<String> {
+fn skus(order: &Order, proposals: &[ComparedProposal<'_>]) -> Vec<String> {
     let mut skus: Vec<String> = order.spec.items.iter().map(|item| item.sku.clone()).collect();
-    for line in proposals.iter().flat_map(|(_, held)| &held.content.lines) {
+    for line in proposals.iter().flat_map(|held| &held.proposal.content.lines) {
         if !skus.contains(&line.sku) && skus.len() < COMPARED_MAX {
             skus.push(line.sku.clone());
         }
@@ -162,10 +168,10 @@ struct BestValues<'a> {
 }
 
 impl<'a> BestValues<'a> {
-    fn of(order: &Order, proposals: &[(&ProposalId, &'a Proposal)]) -> Self {
+    fn of(order: &Order, proposals: &[ComparedProposal<'a>]) -> Self {
         let mut best = Self { totals: BTreeMap::new(), lines: BTreeMap::new(), delivery: None };
-        for (_, proposal) in proposals {
-            let content = &proposal.content;
+        for compared in proposals {
+            let content = &compared.proposal.content;
             if missing(order, content).is_empty() {
                 update_least(&mut best.totals, content.price.currency(), content.price.amount());
             }
@@ -205,9 +211,10 @@ fn row(
     order: &Order,
     best: &BestValues<'_>,
     skus: &[String],
-    (id, proposal): (&ProposalId, &Proposal),
+    compared: ComparedProposal<'_>,
     now: Timestamp,
 ) -> ComparisonRow {
+    let ComparedProposal { id, proposal } = compared;
     let content = &proposal.content;
     let price = &content.price;
     let missing = missing(order, content);

@@ -213,6 +213,22 @@ impl fmt::Display for OrderKey {
     }
 }
 
+/// One incarnation of an order, whose events are one list.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OrderIncarnation {
+    /// The order's tenant and id.
+    pub key: OrderKey,
+    /// The order's incarnation.
+    pub incarnation: Incarnation,
+}
+
+impl OrderIncarnation {
+    /// Returns this incarnation of this order.
+    pub fn new(key: &OrderKey, incarnation: &Incarnation) -> Self {
+        Self { key: key.clone(), incarnation: incarnation.clone() }
+    }
+}
+
 /// The sequence number of an event in its order's list: 1, 2, 3, … without gaps; 0 is before the
 /// first.
 #[derive(

@@ -39,8 +39,8 @@ pub use book::Book;
 pub use command::{Command, CommandKind, Reply};
 pub use event::{Event, EventKind};
 pub use id::{
-    Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderReqId, ProposalId, SellerId,
-    Seq, Tenant, Timestamp,
+    Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderIncarnation, OrderKey, OrderReqId,
+    ProposalId, SellerId, Seq, Tenant, Timestamp,
 };
 pub use order::{Order, Phase};
 pub use outbox::Outbox;

@@ -11,7 +11,7 @@ use std::pin::Pin;
 use serde::{Deserialize, Serialize};
 
 use crate::hash::StableHasher;
-use crate::id::{Incarnation, OrderKey, SellerId, Seq, Timestamp};
+use crate::id::{Incarnation, OrderIncarnation, OrderKey, SellerId, Seq, Timestamp};
 use crate::spec::{Channel, NotificationType};
 
 pub use compose::compose;
@@ -180,12 +180,12 @@ const ID_SEPARATOR: char = '~';
 /// Returns the id of the notification of one event to one recipient over one channel. `given_up_id`
 /// is the id of the notification that was given up, where this one reports that.
 pub fn id(
-    order_incarnation: (&OrderKey, &Incarnation),
+    key: &OrderKey,
+    incarnation: &Incarnation,
     seq: Seq,
     due: &DueNotification,
     given_up_id: Option<&str>,
 ) -> String {
-    let (key, incarnation) = order_incarnation;
     let (kind, seller) = match &due.recipient {
         Recipient::Buyer => ("buyer", ""),
         Recipient::Seller(seller) => ("seller", seller.as_str()),
@@ -207,13 +207,12 @@ pub fn id(
     )
 }
 
-/// Returns the order and the incarnation that a notification's id names; `None` where it is
-/// malformed.
-pub fn order_of(id: &str) -> Option<(OrderKey, Incarnation)> {
+/// Returns the order's incarnation that a notification's id names; `None` where it is malformed.
+pub fn order_of(id: &str) -> Option<OrderIncarnation> {
     let mut parts = id.split(ID_SEPARATOR);
     let key = OrderKey::new(parts.next()?, parts.next()?).ok()?;
     let incarnation = Incarnation::new(parts.next()?).ok()?;
-    (parts.count() == 2).then_some((key, incarnation))
+    (parts.count() == 2).then_some(OrderIncarnation { key, incarnation })
 }
 
 #[cfg(test)]

@@ -196,7 +196,7 @@ impl Outbox {
 
     fn id(&self, entry: &OutboxEntry) -> String {
         let given_up_id = entry.failed.as_ref().map(|failed| failed.id.as_str());
-        notification::id((&self.key, &self.incarnation), entry.seq, &entry.due, given_up_id)
+        notification::id(&self.key, &self.incarnation, entry.seq, &entry.due, given_up_id)
     }
 
     /// Takes one input and returns its consequences. The attempts and reports that it returns count

@@ -3,9 +3,7 @@
 
 mod order_projection;
 
-pub use order_projection::{
-    OrderIncarnation, OrderProjection, ProjectionCursor, ProjectionError, ProjectionFuture,
-};
+pub use order_projection::{OrderProjection, ProjectionCursor, ProjectionError, ProjectionFuture};
 
 use std::fmt::Debug;
 use std::net::SocketAddr;

@@ -207,7 +207,7 @@ impl Journal for Embedded {
                 heads.lists.get(list).copied()
             };
             let Some(head) = head else { return Ok(Vec::new()) };
-            let records = reader::read(engine, (list, head), after, limit);
+            let records = reader::read(engine, list, head, after, limit);
             let expected = head.last.saturating_sub(after).min(limit as u64);
             if matches!(&records, Ok(records) if records.len() as u64 == expected) {
                 return records;

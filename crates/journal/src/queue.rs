@@ -106,7 +106,8 @@ impl WriteQueue {
     /// allow. A removal is dequeued alone: a batch must not change a key twice.
     pub(crate) fn dequeue(
         &self,
-        (bounds, until): (BatchLimits, Option<Instant>),
+        bounds: BatchLimits,
+        until: Option<Instant>,
         stats: &Stats,
         into: &mut Vec<WriteRequest>,
     ) -> DequeueOutcome {

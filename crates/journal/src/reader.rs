@@ -22,7 +22,8 @@ impl From<EngineError> for ReadError {
 /// promises only when the list ends early; the caller decides what that means.
 pub(crate) fn read(
     engine: &dyn Engine,
-    (list, head): (&[u8], ListHead),
+    list: &[u8],
+    head: ListHead,
     after: u64,
     limit: usize,
 ) -> Result<Vec<JournalRecord>, ReadError> {
@@ -112,7 +113,7 @@ impl StoreScan {
         let mut after = if cursor.refused { u64::MAX } else { cursor.seq };
         for (id, list, last) in self.lists.iter().skip(cursor.index) {
             let head = ListHead { id: *id, last: *last };
-            match read(engine, (list, head), after, usize::MAX) {
+            match read(engine, list, head, after, usize::MAX) {
                 Ok(records) => records.into_iter().for_each(|record| visit(list, Ok(record))),
                 Err(error) => visit(list, Err(error)),
             }

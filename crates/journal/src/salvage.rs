@@ -173,7 +173,7 @@ impl SourceJournal {
         let last = if until > 0 { head.last.min(until.saturating_sub(1)) } else { head.last };
         let limit = usize::try_from(last.saturating_sub(after)).unwrap_or(usize::MAX);
         let head = ListHead { last, ..head };
-        reader::read(self.engine.as_ref(), (list, head), after, limit.min(PAGE_RECORDS))
+        reader::read(self.engine.as_ref(), list, head, after, limit.min(PAGE_RECORDS))
     }
 }
 
@@ -213,12 +213,12 @@ pub fn salvage(
         let damage = salvaged.verification.damage.lists.iter().find(|damage| damage.list == *list);
         match damage {
             None => {
-                salvaged.records += target.copy(&source, (list, *head), 0)?;
+                salvaged.records += target.copy(&source, list, *head, 0)?;
                 salvaged.lists += 1;
             }
             Some(damage) if policy == SalvagePolicy::Keep && head.last > 0 => {
                 let until = source.prefix_of(damage).0.saturating_add(1);
-                salvaged.records += target.copy(&source, (list, *head), until)?;
+                salvaged.records += target.copy(&source, list, *head, until)?;
                 salvaged.truncated_lists += 1;
                 ends.push((list.clone(), head.last));
             }
@@ -245,7 +245,8 @@ impl TargetJournal<'_> {
     fn copy(
         &mut self,
         source: &SourceJournal,
-        (list, head): (&Bytes, ListHead),
+        list: &Bytes,
+        head: ListHead,
         until: u64,
     ) -> Result<u64, SalvageError> {
         let mut after = 0;

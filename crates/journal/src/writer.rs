@@ -64,8 +64,8 @@ impl BatchWriter {
     pub(crate) fn run(mut self) {
         let mut requests = Vec::new();
         loop {
-            let wait = (self.bounds, self.marks_due());
-            match self.shared.queue.dequeue(wait, &self.shared.stats, &mut requests) {
+            let (queue, stats) = (&self.shared.queue, &self.shared.stats);
+            match queue.dequeue(self.bounds, self.marks_due(), stats, &mut requests) {
                 DequeueOutcome::Stopped => break,
                 DequeueOutcome::Idle => {}
                 DequeueOutcome::Ready => {

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use mongodb::bson::{Bson, DateTime, Document, doc};
 use orderstream_core::command::Award;
 use orderstream_core::event::{OrderOpened, ProposalUpdate};
-use orderstream_core::port::OrderIncarnation;
 use orderstream_core::spec::FollowUp;
-use orderstream_core::{Event, EventKind, Phase, Seq, Timestamp};
+use orderstream_core::{Event, EventKind, OrderIncarnation, Phase, Seq, Timestamp};
 
 /// One document per incarnation of an order: its status, and the cursor up to which its events are
 /// projected.

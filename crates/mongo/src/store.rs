@@ -10,9 +10,9 @@ use mongodb::bson::{Document, doc};
 use mongodb::options::{ClientOptions, IndexOptions, ReplaceOptions, UpdateOptions};
 use mongodb::{Client, Collection, Database, IndexModel};
 use orderstream_core::port::{
-    OrderIncarnation, OrderProjection, ProjectionCursor, ProjectionError, ProjectionFuture,
+    OrderProjection, ProjectionCursor, ProjectionError, ProjectionFuture,
 };
-use orderstream_core::{Event, Seq, Timestamp};
+use orderstream_core::{Event, OrderIncarnation, Seq, Timestamp};
 
 use crate::documents::{self, EVENT_COLLECTIONS, FINALISED, FOLLOW_UPS, PAUSED, SUBMISSIONS};
 use crate::endpoint::MongoEndpoint;

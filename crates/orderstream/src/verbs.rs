@@ -68,10 +68,10 @@ impl ApplyArgs {
             documents.extend(manifest::read_documents(file)?);
         }
         if let Some((wrong, _)) = documents.iter().find(|(manifest, _)| !server.accepts(manifest)) {
-            return server.apply((wrong, &Value::Null), Conflicts::Refuse).await.map(drop);
+            return server.apply(wrong, &Value::Null, Conflicts::Refuse).await.map(drop);
         }
         for (manifest, document) in &documents {
-            let (how, applied) = server.apply((manifest, document), conflicts).await?;
+            let (how, applied) = server.apply(manifest, document, conflicts).await?;
             match self.target.output {
                 OutputFormat::Table => output::line(&applied_message(manifest, how)),
                 format @ (OutputFormat::Json | OutputFormat::Yaml) => show::one(&applied, format)?,

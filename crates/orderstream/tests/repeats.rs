@@ -101,27 +101,34 @@ fn keys_repeat_their_reply_after_kills() {
     assert_eq!(events, 9, "two of the opening, one of each request, and the extension");
 }
 
-/// A command over the buyer's REST, and another body or command under the same key.
+/// A command over the buyer's REST.
+struct BuyerRestCommand {
+    name: &'static str,
+    body: Value,
+}
+
+/// A command, and another body or command under the same key.
 struct Row {
     name: &'static str,
-    before: Option<(&'static str, Value)>,
-    command: (&'static str, Value),
-    other: (&'static str, Value),
+    before: Option<BuyerRestCommand>,
+    command: BuyerRestCommand,
+    other: BuyerRestCommand,
 }
 
 fn rows() -> Vec<Row> {
     let row = |name, ask, other| Row { name, before: None, command: ask, other };
-    let why = |command, reason| (command, json!({ "reason": reason }));
+    let command = |name, body| BuyerRestCommand { name, body };
+    let why = |name, reason| command(name, json!({ "reason": reason }));
     let follow_up_command =
-        |text| ("followup", json!({"message": {"type": "text", "message": text}}));
-    let extend = |hours: u64| ("extend", json!({"expires_in_ms": hours * 3_600_000}));
-    let award = |ms: u64| ("award", json!({"proposal_id": "p1", "undo_within_ms": ms}));
+        |text| command("followup", json!({"message": {"type": "text", "message": text}}));
+    let extend = |hours: u64| command("extend", json!({"expires_in_ms": hours * 3_600_000}));
+    let award = |ms: u64| command("award", json!({"proposal_id": "p1", "undo_within_ms": ms}));
     let after = |before, row| Row { before: Some(before), ..row };
     let hour = 3_600_000;
     vec![
         row("follow-up", follow_up_command("when?"), follow_up_command("where?")),
         row("pause", why("pause", "lunch"), why("pause", "tea")),
-        after(why("pause", ""), row("resume", ("resume", json!({})), why("pause", "tea"))),
+        after(why("pause", ""), row("resume", command("resume", json!({})), why("pause", "tea"))),
         row("extend", extend(2), extend(3)),
         row("award", award(0), why("finalize", "nobody")),
         row("award-with-undo", award(hour), award(hour + 1)),
@@ -134,18 +141,13 @@ fn rows() -> Vec<Row> {
 
 /// Sends a command to the requestor under a key until it is decided; returns the status and the
 /// body.
-fn decided(
-    requestor: SocketAddr,
-    id: &str,
-    key: &str,
-    (command, body): &(&str, Value),
-) -> (u16, Value) {
-    let mut body = body.clone();
-    let path = match *command {
+fn decided(requestor: SocketAddr, id: &str, key: &str, command: &BuyerRestCommand) -> (u16, Value) {
+    let mut body = command.body.clone();
+    let path = match command.name {
         "followup" => "/api/v1/orders/followup".to_owned(),
-        command => format!("/api/v1/orders/{command}/{id}"),
+        name => format!("/api/v1/orders/{name}/{id}"),
     };
-    if *command == "followup" {
+    if command.name == "followup" {
         body["order_req_id"] = json!(id);
     }
     let key = format!("idempotency-key: {key}");
@@ -212,8 +214,9 @@ fn buyers_keys_have_one_effect() {
     pair.requestor.restart();
     again("after a kill of both");
     for (row, _) in &sent {
-        // Not every order can still be ended.
-        drop(decided(requestor, row.name, "2", &("cancel", json!({}))));
+        // Not every order is to be ended any more.
+        let cancel = BuyerRestCommand { name: "cancel", body: json!({}) };
+        drop(decided(requestor, row.name, "2", &cancel));
     }
     again("after the end");
     pair.requestor.kill();

@@ -91,7 +91,8 @@ fn regressed(before: &Value, now: &Value) -> bool {
 fn poller(
     requestor: SocketAddr,
     ids: Vec<String>,
-    (stop, rounds): (Arc<AtomicBool>, Arc<AtomicUsize>),
+    stop: Arc<AtomicBool>,
+    rounds: Arc<AtomicUsize>,
 ) -> JoinHandle<Memory> {
     std::thread::spawn(move || {
         let mut memory = Memory::default();
@@ -135,7 +136,7 @@ fn killed_requestor_takes_nothing_back() {
     let response = post(requestor, &format!("/api/v1/orders/award/{ENDED}"), &award).unwrap();
     assert_eq!(response.status, 200, "{response:?}");
     let (stop, rounds) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    let poller = poller(requestor, ids.clone(), (Arc::clone(&stop), Arc::clone(&rounds)));
+    let poller = poller(requestor, ids.clone(), Arc::clone(&stop), Arc::clone(&rounds));
     for round in 0..KILLS {
         for id in &ids[..ORDERS] {
             assert!(propose(rest, id, &format!("p{round}")));

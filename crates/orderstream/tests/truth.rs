@@ -48,13 +48,14 @@ struct TrackedOrder {
 impl TrackedOrder {
     /// Initiates an order, and proposes `a` and `b` for two sellers.
     fn open(requestor: SocketAddr, processor: SocketAddr, id: &str) -> Self {
-        Self::open_for(requestor, processor, (id, 1_800_000))
+        Self::open_for(requestor, processor, id, 1_800_000)
     }
 
     fn open_for(
         requestor: SocketAddr,
         processor: SocketAddr,
-        (id, expires_in_ms): (&str, u64),
+        id: &str,
+        expires_in_ms: u64,
     ) -> Self {
         let tracked_order = Self { requestor, processor, id: id.to_owned() };
         let body = json!({ "order_req_id": id, "session_id": "s", "notification_type": "Email",
@@ -316,7 +317,7 @@ fn commands_overtaken_by_expiry_are_refused() {
     let (requestor, processor) =
         (pair.requestor.address("requestor"), pair.processor.address("rest"));
     let opened = Instant::now();
-    let tracked_order = TrackedOrder::open_for(requestor, processor, ("late", 10_000));
+    let tracked_order = TrackedOrder::open_for(requestor, processor, "late", 10_000);
     pair.processor.signal("STOP");
     assert_eq!(tracked_order.follow_up("f-1").status, 202);
     assert_eq!(tracked_order.send_command("pause", "", "key-p").status, 202);

@@ -46,6 +46,17 @@ impl ProposalsLabel {
     }
 }
 
+/// The counts of notifications that are to be sent, or were given up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NotificationCounts {
+    /// The number of waiting notifications.
+    pub(crate) waiting: usize,
+    /// The number of notifications that were given up.
+    pub(crate) dead: usize,
+    /// The due time of the oldest waiting one.
+    pub(crate) oldest_due_at: Option<Timestamp>,
+}
+
 /// Handles on the processor's metrics.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -301,14 +312,10 @@ impl Metrics {
 
     /// Sets the numbers of waiting and given-up notifications, and the age of the oldest waiting
     /// one.
-    pub(crate) fn set_notifications(
-        &self,
-        (waiting, dead, oldest): (usize, usize, Option<Timestamp>),
-        now: Timestamp,
-    ) {
-        self.notifications.waiting.set(number(waiting));
-        self.notifications.dead.set(number(dead));
-        let oldest = oldest.map_or(0.0, |since| seconds(since, now));
+    pub(crate) fn set_notifications(&self, counts: NotificationCounts, now: Timestamp) {
+        self.notifications.waiting.set(number(counts.waiting));
+        self.notifications.dead.set(number(counts.dead));
+        let oldest = counts.oldest_due_at.map_or(0.0, |since| seconds(since, now));
         self.notifications.oldest_seconds.set(oldest);
     }
 

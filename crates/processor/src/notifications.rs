@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use orderstream_core::notification::{Audience, Notifier, has_recipients};
 use orderstream_core::spec::{Contact, NotificationType};
-use orderstream_core::{Order, SellerId, Tenant, Timestamp};
+use orderstream_core::{Order, OrderIncarnation, SellerId, Tenant, Timestamp};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -33,7 +33,7 @@ use crate::limits::{
     CLOCK_CHECK_MS, NOTIFY_ATTEMPTS_MAX, NOTIFY_DRAIN, NOTIFY_OUTBOX_READS_MAX, NOTIFY_PASSES_MAX,
     NOTIFY_SELLERS_POLL,
 };
-use crate::orders::{IncarnationKey, OwnedOrders};
+use crate::orders::OwnedOrders;
 
 pub use list::{DeadLetters, ListedNotification, OutboxView};
 pub(crate) use store::{Half, OutboxHealth, OutboxLocation, OutboxSummary};
@@ -75,15 +75,19 @@ impl Notifications {
         }))
     }
 
-    /// Wakes the delivery pass of an order with new events. Takes one short lock; called on the
-    /// journal's thread.
-    pub(crate) fn wake(&self, incarnation_key: &IncarnationKey) {
-        self.0.queue.wake(incarnation_key);
+    /// Wakes the round of an order with new events. Takes one short lock; called on the journal's
+    /// thread.
+    pub(crate) fn wake(&self, order_incarnation: &OrderIncarnation) {
+        self.0.queue.wake(order_incarnation);
     }
 
     /// Records the counts of an order's outbox.
-    pub(crate) fn record_summary(&self, incarnation_key: &IncarnationKey, summary: OutboxSummary) {
-        self.0.queue.record_summary(incarnation_key, summary);
+    pub(crate) fn record_summary(
+        &self,
+        order_incarnation: &OrderIncarnation,
+        summary: OutboxSummary,
+    ) {
+        self.0.queue.record_summary(order_incarnation, summary);
     }
 
     /// Returns the time since which events cause notifications.
@@ -118,9 +122,9 @@ impl Notifications {
         while !shutdown.is_cancelled() {
             while passes.try_join_next().is_some() {}
             let now = orders.now();
-            orders.metrics().set_notifications(self.0.queue.totals(), now);
+            orders.metrics().set_notifications(self.0.queue.counts(), now);
             let next = if passes.len() < NOTIFY_PASSES_MAX { self.0.queue.next(now) } else { None };
-            let Some((incarnation_key, waker)) = next else {
+            let Some((order_incarnation, waker)) = next else {
                 self.wait_for_work(&shutdown, now, &mut passes).await;
                 continue;
             };
@@ -134,8 +138,8 @@ impl Notifications {
             passes.spawn(async move {
                 let pass =
                     delivery_pass::DeliveryPass { notifications: this.clone(), orders, waker };
-                let again_at = pass.run(&incarnation_key, permit, shutdown).await;
-                this.0.queue.finish(&incarnation_key, again_at);
+                let again_at = pass.run(&order_incarnation, permit, shutdown).await;
+                this.0.queue.finish(&order_incarnation, again_at);
             });
         }
         let ended = async { while passes.join_next().await.is_some() {} };

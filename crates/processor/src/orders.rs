@@ -29,8 +29,8 @@ use std::time::Duration;
 use orderstream_core::book::Context;
 use orderstream_core::port::{Clock, SellerDirectory};
 use orderstream_core::{
-    Command, CommandKind, Incarnation, Order, OrderKey, ProposalId, Reason, Refusal, Reply,
-    SellerId, Timestamp, seal,
+    Command, CommandKind, Incarnation, Order, OrderIncarnation, OrderKey, ProposalId, Reason,
+    Refusal, Reply, SellerId, Timestamp, seal,
 };
 use orderstream_journal::Journal;
 use parking_lot::Mutex;
@@ -63,6 +63,7 @@ mod tail;
 
 pub use follow::{FollowItem, FollowStream};
 pub use former::FormerEntry;
+pub(crate) use history::PageBounds;
 pub use invitations::Invitations;
 pub use open::Join;
 pub use replay::ReplayError;
@@ -93,9 +94,6 @@ pub struct Parts {
     pub keep_ended: Duration,
 }
 
-/// An incarnation of an order id.
-pub(crate) type IncarnationKey = (OrderKey, Incarnation);
-
 #[derive(Debug)]
 struct OwnedOrdersInner {
     parts: Parts,
@@ -114,7 +112,7 @@ struct OwnedOrdersInner {
     /// Limits the former incarnations that are read at one time.
     former_reads: Arc<Semaphore>,
     /// The incarnation whose removal failed last; the next round begins after it.
-    last_failed_removal: Mutex<Option<IncarnationKey>>,
+    last_failed_removal: Mutex<Option<OrderIncarnation>>,
     /// The notifications, where they are set up.
     notifications: OnceLock<Notifications>,
 }
@@ -131,15 +129,15 @@ struct Shard {
     /// Incarnations that a newer one replaced, oldest first.
     formers: BTreeMap<OrderKey, Vec<FormerEntry>>,
     /// Every incarnation that ended, by its end.
-    ended: BTreeSet<(Timestamp, OrderKey, Incarnation)>,
+    ended: BTreeSet<(Timestamp, OrderIncarnation)>,
     /// Incarnations to remove from the disk; the maps above hold none of them.
-    removals: BTreeSet<IncarnationKey>,
+    removals: BTreeSet<OrderIncarnation>,
     /// The live orders by their next deadline.
     deadlines: Deadlines,
     /// Orders that are read again before their next command.
     suspects: BTreeSet<OrderKey>,
     /// Former incarnations that were found damaged, and are read again.
-    doubtful: BTreeSet<IncarnationKey>,
+    doubtful: BTreeSet<OrderIncarnation>,
 }
 
 /// A slot among the commands that wait for the disk.
@@ -232,7 +230,7 @@ impl OwnedOrders {
         let fresh_id = if command.kind.needs_id() { Some(fresh_id()?) } else { None };
         let mut context = Context { now: self.inner.parts.clock.now(), fresh_id };
         if let Some(reason) = self.inner.parts.journal.read_only() {
-            return self.submit_read_only(key, (&context, command), &reason);
+            return self.submit_read_only(key, &context, command, &reason);
         }
         let (sender, receiver) = oneshot::channel();
         let mut guard = self.shard(key).lock();
@@ -258,10 +256,10 @@ impl OwnedOrders {
         if output.events.is_empty() {
             entry.when_durable(output.reply, sender);
         } else {
-            let tracker = command.epoch.filter(|_| matches!(command.kind, CommandKind::Open(_)));
-            let incarnation_key = (key.clone(), entry.incarnation.clone());
-            let caller = CommandCaller { permit, sender, reservation: reservation.take() };
-            self.append(shard, &incarnation_key, (output, tracker), caller);
+            let opener = command.epoch.filter(|_| matches!(command.kind, CommandKind::Open(_)));
+            let order_incarnation = entry.order_incarnation();
+            let caller = CommandCaller { permit, sender, reservation: reservation.take(), opener };
+            self.append(shard, &order_incarnation, output, caller);
         }
         Ok(SubmitOutcome::Pending(receiver))
     }

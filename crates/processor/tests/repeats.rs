@@ -128,7 +128,7 @@ async fn submit(wire: &Wire, id: &str, key: &str, proposal: v1::Proposal) -> Rep
     if result.reason.is_empty() { Ok(format!("{result:?}")) } else { Err(result.reason) }
 }
 
-async fn rest(rig: &Rig, id: &str, key: &str, (request, mut body): (&str, Value)) -> ReplyText {
+async fn rest(rig: &Rig, id: &str, key: &str, request: &str, mut body: Value) -> ReplyText {
     body["order_req_id"] = json!(id);
     let header = format!("idempotency-key: {key}");
     let headers = ["content-type: application/json", &header];
@@ -144,13 +144,14 @@ async fn rest(rig: &Rig, id: &str, key: &str, (request, mut body): (&str, Value)
 async fn send_request(
     rig: &Rig,
     wire: &Wire,
-    (id, key): (&str, &str),
+    id: &str,
+    key: &str,
     request: &TestRequest,
 ) -> ReplyText {
     match request.clone() {
         TestRequest::Rpc(act) => within("an act", rpc(wire, id, key, act)).await,
         TestRequest::Submit(proposal) => submit(wire, id, key, proposal).await,
-        TestRequest::Rest(request, body) => rest(rig, id, key, (request, body)).await,
+        TestRequest::Rest(request, body) => rest(rig, id, key, request, body).await,
         TestRequest::Session(seller, message) => {
             let mut session = Session::open(wire, seller, &[]).await;
             let result = session.ask(key, message(order(id))).await;
@@ -332,17 +333,16 @@ impl FirstReplies {
             TestRequest::Rpc(Rpc::FollowUp { id: "f0", text: "" }),
         ];
         for request in begun.iter().chain(&row.before) {
-            send_request(rig, wire, (id, ""), request).await.expect(id);
+            send_request(rig, wire, id, "", request).await.expect(id);
         }
         let mut others = Vec::new();
         for request in self::others(&row) {
-            let reply = send_request(rig, wire, (id, KEY), &request)
-                .await
-                .expect("the key of somebody else");
+            let reply =
+                send_request(rig, wire, id, KEY, &request).await.expect("the key of somebody else");
             others.push((request, reply));
         }
         let before = wire.last_seq(id).await;
-        let first = send_request(rig, wire, (id, KEY), &row.request).await;
+        let first = send_request(rig, wire, id, KEY, &row.request).await;
         let first = first.unwrap_or_else(|reason| panic!("{id}: {reason}"));
         assert!(wire.last_seq(id).await > before, "{id} had no effect");
         Self { row, first, others }
@@ -351,12 +351,12 @@ impl FirstReplies {
     /// Repeats all requests; nothing happens, and the replies are the first ones.
     async fn again(&self, rig: &Rig, wire: &Wire, when: &str) {
         let (id, before) = (self.row.name, wire.last_seq(self.row.name).await);
-        let again = send_request(rig, wire, (id, KEY), &self.row.request).await;
+        let again = send_request(rig, wire, id, KEY, &self.row.request).await;
         assert_eq!(again.as_ref(), Ok(&self.first), "{id}: {when}");
-        let other = send_request(rig, wire, (id, KEY), &self.row.other).await;
+        let other = send_request(rig, wire, id, KEY, &self.row.other).await;
         assert_eq!(other, Err("IDEMPOTENCY_CONFLICT".to_owned()), "{id}: {when}");
         for (request, first) in &self.others {
-            let again = send_request(rig, wire, (id, KEY), request).await;
+            let again = send_request(rig, wire, id, KEY, request).await;
             assert_eq!(again.as_ref(), Ok(first), "somebody else in {id}: {when}");
         }
         assert_eq!(wire.last_seq(id).await, before, "{id}: {when}");
@@ -373,7 +373,7 @@ impl FirstReplies {
             TestRequest::Rpc(Rpc::Pause("later")),
         ];
         for request in requests {
-            drop(send_request(rig, wire, (self.row.name, ""), &request).await);
+            drop(send_request(rig, wire, self.row.name, "", &request).await);
         }
     }
 }
@@ -404,7 +404,7 @@ async fn repeated_commands_get_first_reply() {
     let wire = rig.wire().await;
     for one in &replies {
         drop(
-            send_request(&rig, &wire, (one.row.name, ""), &TestRequest::Rpc(Rpc::Cancel("over")))
+            send_request(&rig, &wire, one.row.name, "", &TestRequest::Rpc(Rpc::Cancel("over")))
                 .await,
         );
     }
@@ -427,7 +427,7 @@ async fn interfaces_share_a_sellers_keys() {
         TestRequest::Session("seller1", |order| proposed(&order, proposal(""))),
     ];
     for request in &requests {
-        let reply = send_request(&rig, &wire, ("a", KEY), request).await.unwrap();
+        let reply = send_request(&rig, &wire, "a", KEY, request).await.unwrap();
         assert!(reply.contains("seq\":3") || reply.contains("seq: 3"), "{reply}");
     }
     assert_eq!(wire.last_seq("a").await, 3);
@@ -441,18 +441,18 @@ async fn repeated_seen_marks_keep_reply() {
     wire.track("a").await.through(2).await;
     let see = TestRequest::Rest("POST /api/v1/orders/{}/seen", json!({"seller": "seller1"}));
     let stranger = TestRequest::Rest("POST /api/v1/orders/{}/seen", json!({"seller": "stranger"}));
-    drop(send_request(&rig, &wire, ("a", ""), &see).await.unwrap());
-    let first = send_request(&rig, &wire, ("a", "k"), &see).await.unwrap();
-    let strange = send_request(&rig, &wire, ("a", "k"), &stranger).await.unwrap();
+    drop(send_request(&rig, &wire, "a", "", &see).await.unwrap());
+    let first = send_request(&rig, &wire, "a", "k", &see).await.unwrap();
+    let strange = send_request(&rig, &wire, "a", "k", &stranger).await.unwrap();
     assert!(first.contains("\"seq\":3") && strange.contains("\"seq\":2"), "{first} {strange}");
     for _ in 0..2 {
         let wire = rig.wire().await;
         drop(wire.submit(vec![submission("a", "p"), submission("a", "q")]).await.unwrap());
-        assert_eq!(send_request(&rig, &wire, ("a", "k"), &see).await, Ok(first.clone()));
-        assert_eq!(send_request(&rig, &wire, ("a", "k"), &stranger).await, Ok(strange.clone()));
-        drop(send_request(&rig, &wire, ("a", ""), &TestRequest::Rpc(Rpc::Close(""))).await);
+        assert_eq!(send_request(&rig, &wire, "a", "k", &see).await, Ok(first.clone()));
+        assert_eq!(send_request(&rig, &wire, "a", "k", &stranger).await, Ok(strange.clone()));
+        drop(send_request(&rig, &wire, "a", "", &TestRequest::Rpc(Rpc::Close(""))).await);
         assert_eq!(
-            send_request(&rig, &wire, ("a", "k"), &see).await,
+            send_request(&rig, &wire, "a", "k", &see).await,
             Ok(first.clone()),
             "after the end"
         );
@@ -467,14 +467,13 @@ async fn refused_keys_stay_free() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     wire.track("a").await.through(2).await;
-    drop(send_request(&rig, &wire, ("a", ""), &TestRequest::Rpc(Rpc::Pause(""))).await.unwrap());
+    drop(send_request(&rig, &wire, "a", "", &TestRequest::Rpc(Rpc::Pause(""))).await.unwrap());
     let refused =
-        send_request(&rig, &wire, ("a", KEY), &TestRequest::Submit(offer("p1", "10"))).await;
+        send_request(&rig, &wire, "a", KEY, &TestRequest::Submit(offer("p1", "10"))).await;
     assert_eq!(refused, Err("ORDER_PAUSED".to_owned()));
-    drop(send_request(&rig, &wire, ("a", ""), &TestRequest::Rpc(Rpc::Resume)).await.unwrap());
-    let second = send_request(&rig, &wire, ("a", KEY), &TestRequest::Submit(offer("p1", "9")))
-        .await
-        .unwrap();
-    let again = send_request(&rig, &wire, ("a", KEY), &TestRequest::Submit(offer("p1", "9"))).await;
+    drop(send_request(&rig, &wire, "a", "", &TestRequest::Rpc(Rpc::Resume)).await.unwrap());
+    let second =
+        send_request(&rig, &wire, "a", KEY, &TestRequest::Submit(offer("p1", "9"))).await.unwrap();
+    let again = send_request(&rig, &wire, "a", KEY, &TestRequest::Submit(offer("p1", "9"))).await;
     assert_eq!(again, Ok(second));
 }

@@ -24,7 +24,7 @@ fn assert_superseded(status: &Status, by: u64) {
     assert!(refusal(status).metadata.contains(&newer), "{status:?}");
 }
 
-async fn assert_stale(wire: &Wire, id: &str, (epoch, floor): (u64, u64)) {
+async fn assert_stale(wire: &Wire, id: &str, epoch: u64, floor: u64) {
     let status = wire.follow(of_epoch(id, epoch)).await.err().unwrap();
     assert_eq!(status.code(), Code::FailedPrecondition);
     assert_eq!(reason(&status), "STALE_EPOCH");
@@ -64,17 +64,17 @@ async fn lower_epochs_are_refused() {
     let mut tracked = rig.wire().await.follow(of_epoch("a", 7)).await.unwrap();
     tracked.through(2).await;
     let wire = rig.wire().await;
-    assert_stale(&wire, "a", (6, 7)).await;
-    assert_stale(&wire, "a", (0, 7)).await;
+    assert_stale(&wire, "a", 6, 7).await;
+    assert_stale(&wire, "a", 0, 7).await;
     wire.propose("a", "p").await;
     assert_eq!(tracked.event().await.proposal_id, "p", "who was refused has cut nobody off");
     rig.restart().await;
-    assert_stale(&rig.wire().await, "a", (6, 7)).await;
+    assert_stale(&rig.wire().await, "a", 6, 7).await;
     rig.wire().await.follow(of_epoch("a", 8)).await.unwrap().through(3).await;
     rig.crash().await;
     rig.begin().await;
     let wire = rig.wire().await;
-    assert_stale(&wire, "a", (7, 8)).await;
+    assert_stale(&wire, "a", 7, 8).await;
     wire.follow(of_epoch("a", 8)).await.unwrap().through(3).await;
 }
 
@@ -100,10 +100,10 @@ async fn higher_epoch_command_fences_lower_epoch() {
     drop(wire.follow(of_epoch("a", 5)).await.unwrap());
     let pause = v1::PauseRequest { order: Some(order("a")), epoch: 6, ..Default::default() };
     wire.control.clone().pause(pause).await.unwrap();
-    assert_stale(&wire, "a", (5, 6)).await;
+    assert_stale(&wire, "a", 5, 6).await;
     rig.crash().await;
     rig.begin().await;
-    assert_stale(&rig.wire().await, "a", (5, 6)).await;
+    assert_stale(&rig.wire().await, "a", 5, 6).await;
 }
 
 /// An epoch that the journal did not store fences nobody, and is written with the next command.
@@ -128,7 +128,7 @@ async fn epochs_are_fenced_once_disk_has_room() {
     within("the disk works again", stored).await;
     rig.crash().await;
     rig.begin().await;
-    assert_stale(&rig.wire().await, "a", (5, 6)).await;
+    assert_stale(&rig.wire().await, "a", 5, 6).await;
 }
 
 /// Both track without an epoch; the other one is superseded.

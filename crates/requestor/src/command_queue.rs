@@ -108,8 +108,9 @@ impl CommandQueue {
     ) -> (OutcomeReceiver, SenderState) {
         let mut orders = self.orders.lock();
         let order_commands = orders.entry(key.clone()).or_default();
-        let identity = (request.command.key.as_ref(), request.command.incarnation.as_ref());
-        let receiver = match order_commands.find(identity) {
+        let command = &request.command;
+        let receiver = match order_commands.find(command.key.as_ref(), command.incarnation.as_ref())
+        {
             Some(queued) => queued.subscribe(),
             None => {
                 let queued = Arc::new(QueuedCommand::new(request));
@@ -133,7 +134,7 @@ impl CommandQueue {
         incarnation: Option<&Incarnation>,
     ) -> Option<OutcomeReceiver> {
         let orders = self.orders.lock();
-        orders.get(key)?.find((Some(command_key), incarnation)).map(|queued| queued.subscribe())
+        orders.get(key)?.find(Some(command_key), incarnation).map(|queued| queued.subscribe())
     }
 
     /// Refuses when no more commands of the order may wait.
@@ -203,7 +204,8 @@ impl CommandQueue {
 impl OrderCommands {
     fn find(
         &self,
-        (key, incarnation): (Option<&IdempotencyKey>, Option<&Incarnation>),
+        key: Option<&IdempotencyKey>,
+        incarnation: Option<&Incarnation>,
     ) -> Option<&Arc<QueuedCommand>> {
         let key = key?;
         self.commands.iter().rev().find(|queued| matches_command(&queued.command, key, incarnation))

@@ -134,9 +134,11 @@ struct CommandTarget {
 async fn find_target(
     shared: &RequestorState,
     key: &OrderKey,
-    (queued, history): (&QueuedCommand, SendHistory),
+    queued: &QueuedCommand,
+    history: SendHistory,
 ) -> Result<CommandTarget, Refusal> {
-    let route = || shared.registry.route(key, (queued.command.incarnation.as_ref(), queued.origin));
+    let incarnation = queued.command.incarnation.as_ref();
+    let route = || shared.registry.route(key, incarnation, queued.origin);
     loop {
         let changed = match route() {
             CommandRoute::Refused { refusal, .. } if history == SendHistory::NeverSent => {
@@ -178,7 +180,7 @@ async fn deliver(
     let name = orderstream_core::port::command_name(&queued.command.kind);
     let (mut backoff, mut attempts) = (backoff(), SendAttempts::new(queued.history));
     loop {
-        let target = find_target(shared, key, (queued, attempts.history)).await?;
+        let target = find_target(shared, key, queued, attempts.history).await?;
         let command = Command { epoch: target.epoch, ..queued.command.clone() };
         let refusal = match send(shared, &target.processor, key, &command).await {
             Ok(()) => {

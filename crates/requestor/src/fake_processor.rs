@@ -362,7 +362,7 @@ impl unary::OrderNonStreamingService for FakeProcessor {
         let request = request.into_inner();
         let id = request.follow_up_id;
         let follow_up =
-            follow_up_from_wire(id, (request.audience, request.answers), request.message).unwrap();
+            follow_up_from_wire(id, request.audience, request.answers, request.message).unwrap();
         let order = v1::OrderRef {
             order_req_id: request.order_req_id,
             tenant: request.tenant,

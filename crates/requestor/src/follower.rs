@@ -222,7 +222,7 @@ async fn open_from_cursor(
 ) -> Option<Result<LiveStream, Refusal>> {
     let FollowerTask { shared, key, follower } = order;
     let (assignment, (after, at)) = shared.registry.assignment(key, follower.generation)?;
-    let opening = open_stream(shared, &assignment, (after, at));
+    let opening = open_stream(shared, &assignment, after, at);
     tokio::pin!(opening);
     let opened = match tokio::time::timeout(PROBE_TIMEOUT, &mut opening).await {
         Ok(opened) => opened,
@@ -267,7 +267,8 @@ const fn is_permanent(reason: Reason) -> bool {
 async fn open_stream(
     shared: &RequestorState,
     assignment: &Assignment,
-    (after, at): (Seq, Option<Timestamp>),
+    after: Seq,
+    at: Option<Timestamp>,
 ) -> Result<LiveStream, Refusal> {
     let (channel, slot) = shared.channels.for_stream(&assignment.processor)?;
     let spec = &assignment.spec;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use orderstream_core::port::{OrderIncarnation, OrderStreams as _, ProjectionCursor};
+use orderstream_core::port::{OrderStreams as _, ProjectionCursor};
 use orderstream_core::spec::Message;
-use orderstream_core::{Event, OrderSpec, Seq};
+use orderstream_core::{Event, OrderIncarnation, OrderSpec, Seq};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 

@@ -184,7 +184,8 @@ impl StoredOrder {
     /// Sets the outcome of a waiting command. An outcome that was set before stays.
     fn settle(
         &mut self,
-        (key, incarnation): (&IdempotencyKey, Option<&Incarnation>),
+        key: &IdempotencyKey,
+        incarnation: Option<&Incarnation>,
         outcome: CommandOutcome,
     ) {
         for index in self.by_key.get(key).into_iter().flatten().rev() {
@@ -227,7 +228,7 @@ impl StoredOrder {
             }
             OrderRecord::FollowUpForwarded { id, incarnation } => {
                 if let Some(key) = follow_up_key(&id) {
-                    self.settle((&key, incarnation.as_ref()), CommandOutcome::Done);
+                    self.settle(&key, incarnation.as_ref(), CommandOutcome::Done);
                 }
             }
             OrderRecord::CommandRequested { id, body, incarnation } => {
@@ -243,11 +244,8 @@ impl StoredOrder {
             OrderRecord::CommandSettled { id, refused, refusal, incarnation } => {
                 let refusal = refusal.map(|stored| Refusal::from(*stored));
                 let refusal = refusal.or_else(|| refused.as_deref().map(parse_refusal));
-                let identity = (&id, incarnation.as_ref());
-                self.settle(
-                    identity,
-                    refusal.map_or(CommandOutcome::Done, CommandOutcome::Refused),
-                );
+                let outcome = refusal.map_or(CommandOutcome::Done, CommandOutcome::Refused);
+                self.settle(&id, incarnation.as_ref(), outcome);
             }
             OrderRecord::OrderEnded { phase, last } => {
                 (self.ended, self.last) = (Some(phase), last)

@@ -69,7 +69,8 @@ impl Job {
     /// Runs the job's next step; returns the outcome of an attempt that ended.
     pub(crate) fn step(
         &mut self,
-        (now_ms, client): (u64, &str),
+        now_ms: u64,
+        client: &str,
         target: &impl RequestTarget,
         recorder: &SimulationRecorder,
     ) -> Option<ClientOutcome> {
@@ -91,11 +92,8 @@ impl Job {
                     }
                     Some(None) => return None,
                 };
-                recorder.write(HistoryLine::Attempt(self.line(
-                    client,
-                    (*t_call, recorder.now()),
-                    &outcome,
-                )));
+                let line = self.line(client, *t_call, recorder.now(), &outcome);
+                recorder.write(HistoryLine::Attempt(line));
                 self.next(&outcome, now_ms);
                 Some(outcome)
             }
@@ -105,12 +103,13 @@ impl Job {
     fn line(
         &self,
         client: &str,
-        (t_call, t_ret): (u64, u64),
+        called_at: u64,
+        returned_at: u64,
         outcome: &ClientOutcome,
     ) -> ClientAttempt {
         ClientAttempt {
-            called_at: t_call,
-            returned_at: t_ret,
+            called_at,
+            returned_at,
             client: client.to_owned(),
             actor: self.call.actor.clone(),
             interface: self.over,
@@ -193,11 +192,11 @@ impl SimulatedClient {
             let over =
                 if step.interface == ClientInterface::Requestor { step.interface } else { *home };
             self.serial += 1;
-            let call = call((&self.name, &self.actor), order, &step.command, self.serial);
+            let call = call(&self.name, &self.actor, order, &step.command, self.serial);
             self.job = Some(Job { again: step.is_repeated, ..Job::new(call, over) });
         }
         let job = self.job.as_mut()?;
-        let outcome = job.step((now_ms, &self.name), target, recorder);
+        let outcome = job.step(now_ms, &self.name, target, recorder);
         let ended = outcome.map(|outcome| (job.call.clone(), job.over, outcome));
         if job.is_done() {
             self.job = None;
@@ -208,7 +207,8 @@ impl SimulatedClient {
 
 /// Returns a call with a unique key and token.
 pub(crate) fn call(
-    (client, actor): (&str, &str),
+    client: &str,
+    actor: &str,
     order: &str,
     op: &ClientCommand,
     serial: u64,

@@ -74,7 +74,8 @@ pub(crate) fn connections(network: &Network, url: &str) -> Connections {
 pub(crate) async fn observe(
     connections: Connections,
     recorder: SimulationRecorder,
-    (name, order): (String, String),
+    name: String,
+    order: String,
     pace: Pace,
 ) {
     let mut last = 0;

@@ -144,8 +144,9 @@ impl<'a> SimulatedWorld<'a> {
                 let ClientInterface::Rest(at) = home else { continue };
                 let reader_connections =
                     self.readers.within(|| connections(&self.network, &self.urls[*at]));
-                let names = (format!("{name}#{order}"), order.clone());
-                self.readers.spawn(observe(reader_connections, self.recorder.clone(), names, pace));
+                let (recorder, name) = (self.recorder.clone(), format!("{name}#{order}"));
+                let reader = observe(reader_connections, recorder, name, order.clone(), pace);
+                self.readers.spawn(reader);
             }
         }
     }
@@ -155,7 +156,7 @@ impl<'a> SimulatedWorld<'a> {
         let mut openers: Vec<Job> = Vec::new();
         for (index, (id, opening)) in self.plan.orders.iter().enumerate() {
             let opening = ClientCommand::Open(opening.clone());
-            let call = call(("opener", "buyer"), id, &opening, index as u64 + 1);
+            let call = call("opener", "buyer", id, &opening, index as u64 + 1);
             openers.push(Job::insistent(call, ClientInterface::Requestor));
         }
         let plan = self.plan;
@@ -168,7 +169,7 @@ impl<'a> SimulatedWorld<'a> {
         while !is_over(&clients, self) {
             self.tick();
             for opener in &mut openers {
-                opener.step((self.now_ms, "opener"), &self.nodes, &self.recorder);
+                opener.step(self.now_ms, "opener", &self.nodes, &self.recorder);
             }
             for client in &mut clients {
                 let ended = client.step(self.now_ms, &self.orders, &self.nodes, &self.recorder);

@@ -105,7 +105,7 @@ impl ApiServer {
     /// When the user does not exist.
     pub fn kubeconfig_of(&self, user: &str, namespace: &str) -> PathBuf {
         assert!(USERS.contains(&user), "{user} is none of {USERS:?}");
-        self.write_kubeconfig(&format!("kubeconfig-{user}"), (user, namespace), &self.url())
+        self.write_kubeconfig(&format!("kubeconfig-{user}"), user, namespace, &self.url())
     }
 
     /// Returns a proxy to this server, and an administrator's kubeconfig that uses it.
@@ -119,7 +119,7 @@ impl ApiServer {
         let url = proxy.url();
         let port = url.rsplit(':').next().unwrap_or_default();
         let kubeconfig =
-            self.write_kubeconfig(&format!("kubeconfig-{port}"), (user, namespace), &url);
+            self.write_kubeconfig(&format!("kubeconfig-{port}"), user, namespace, &url);
         (proxy, kubeconfig)
     }
 
@@ -199,10 +199,10 @@ impl ApiServer {
         std::fs::write(self.path("tokens.csv"), tokens).unwrap();
         std::fs::write(self.path("service-account.pem"), SERVICE_ACCOUNT_KEY).unwrap();
         std::fs::write(self.path("audit.yaml"), AUDIT_POLICY).unwrap();
-        self.write_kubeconfig("kubeconfig", (ADMIN, "default"), &self.url());
+        self.write_kubeconfig("kubeconfig", ADMIN, "default", &self.url());
     }
 
-    fn write_kubeconfig(&self, name: &str, (user, namespace): (&str, &str), url: &str) -> PathBuf {
+    fn write_kubeconfig(&self, name: &str, user: &str, namespace: &str, url: &str) -> PathBuf {
         let token = Self::token(user);
         let config = serde_json::json!({
             "apiVersion": "v1",

@@ -46,6 +46,8 @@ pub struct ProcessFleet {
 }
 
 const ANY_PORT: &str = "127.0.0.1:0";
+/// The file of the sellers, in the folder of a run.
+const SELLERS_FILE: &str = "sellers.yaml";
 
 fn owned(args: &[&str]) -> Vec<String> {
     args.iter().map(ToString::to_string).collect()
@@ -62,12 +64,13 @@ impl ProcessFleet {
         let disks: Vec<FillableDisk> = (0..topology.processors())
             .map(|number| FillableDisk::make(&dir.join(format!("disk-{number}"))))
             .collect();
+        write_sellers(dir, sellers);
         let mut processors = Vec::new();
         for (number, disk) in disks.iter().enumerate() {
             let role = match topology {
                 ProcessTopology::Dev => dev(binary, dir, disk).await,
                 ProcessTopology::Pair | ProcessTopology::Peers => {
-                    processor(binary, (dir, disk), sellers, (topology, number)).await
+                    processor(binary, dir, disk, topology, number).await
                 }
             };
             processors.push(role);
@@ -152,19 +155,13 @@ async fn dev(binary: &Path, dir: &Path, disk: &FillableDisk) -> RoleProcess {
 
 async fn processor(
     binary: &Path,
-    (dir, disk): (&Path, &FillableDisk),
-    sellers: &[&str],
-    (topology, number): (ProcessTopology, usize),
+    dir: &Path,
+    disk: &FillableDisk,
+    topology: ProcessTopology,
+    number: usize,
 ) -> RoleProcess {
     let data = disk.dir().join("data");
-    let sellers_file = dir.join("sellers.yaml");
-    let manifest = |name: &&str| {
-        json!({"apiVersion": "orderstream.dev/v1alpha1", "kind": "Seller",
-            "metadata": {"name": name}, "spec": {}})
-        .to_string()
-    };
-    let text = sellers.iter().map(manifest).collect::<Vec<_>>().join("\n---\n");
-    std::fs::write(&sellers_file, text).unwrap();
+    let sellers_file = dir.join(SELLERS_FILE);
     let mut args = owned(&["processor", "--data-dir", data.to_str().unwrap()]);
     args.extend(owned(&["--sellers", sellers_file.to_str().unwrap()]));
     if topology == ProcessTopology::Peers {
@@ -178,7 +175,18 @@ async fn processor(
     RoleProcess::start(binary, &format!("processor-{number}"), args, dir).await
 }
 
-/// Writes the file with all processors' addresses; they reload it by themselves.
+/// Writes the file of the sellers that every processor reads.
+fn write_sellers(dir: &Path, sellers: &[&str]) {
+    let manifest = |name: &&str| {
+        json!({"apiVersion": "orderstream.dev/v1alpha1", "kind": "Seller",
+            "metadata": {"name": name}, "spec": {}})
+        .to_string()
+    };
+    let text = sellers.iter().map(manifest).collect::<Vec<_>>().join("\n---\n");
+    std::fs::write(dir.join(SELLERS_FILE), text).unwrap();
+}
+
+/// Makes all processors known to each other; they read the file again by themselves.
 fn write_peers(dir: &Path, processors: &[RoleProcess]) {
     let lines = processors.iter().map(|role| format!("http://{}\n", role.address("grpc")));
     std::fs::write(dir.join("peers"), lines.collect::<String>()).unwrap();

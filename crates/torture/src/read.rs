@@ -34,7 +34,7 @@ pub struct Follower {
 }
 
 impl Follower {
-    fn record(&self, reader: ReaderKind, (connection, after): (u32, u64), event: ComparableEvent) {
+    fn record(&self, reader: ReaderKind, connection: u32, after: u64, event: ComparableEvent) {
         self.recorder.write(HistoryLine::Receipt(EventReceipt {
             received_at: self.recorder.now(),
             reader,
@@ -66,7 +66,7 @@ pub async fn observe(channel: Channel, follower: Follower) {
                 let Some(event) = ComparableEvent::from_wire(&message) else { break };
                 last = event.seq;
                 let is_last = event.is_last();
-                follower.record(ReaderKind::Observer, (connection, after_seq), event);
+                follower.record(ReaderKind::Observer, connection, after_seq, event);
                 if is_last {
                     return;
                 }
@@ -105,7 +105,7 @@ pub async fn track(channel: Channel, follower: Follower, claim: TrackerClaim) {
                             first_message_at.get_or_insert_with(|| follower.recorder.now());
                             let after = last;
                             last = event.seq;
-                            follower.record(ReaderKind::Tracker, (connection, after), event);
+                            follower.record(ReaderKind::Tracker, connection, after, event);
                         }
                         Ok(None) => break String::new(),
                         Err(status) => break reason(&status),

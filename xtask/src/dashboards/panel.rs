@@ -98,8 +98,8 @@ impl Panel {
         Self { bad_from: Some(threshold), ..self }
     }
 
-    /// Returns the panel's JSON for Grafana, at this position in the grid.
-    pub(super) fn json(&self, id: u32, (x, y): (u32, u32)) -> Value {
+    /// Returns the panel's JSON for Grafana, at this place of the grid.
+    pub(super) fn json(&self, id: u32, x: u32, y: u32) -> Value {
         let (width, height) = self.shape.size();
         let datasource = json!({"type": "prometheus", "uid": "${datasource}"});
         let target = |(index, query): (usize, &Query)| {

@@ -14,9 +14,9 @@ const ASKING_PER_MILLE_MAX: usize = 5;
 const ONE_WORD_MAX: usize = 0;
 /// The limit on types that share their name with another type, per thousand.
 const SHARED_PER_MILLE_MAX: usize = 25;
-/// The limit on functions with a tuple pattern as a parameter, per ten thousand.
-const TUPLES_PER_TEN_THOUSAND_MAX: usize = 142;
-/// The limit on tests whose names have more than [`NAME_LETTERS_MAX`] letters.
+/// The most functions, of ten thousand, that take a tuple apart in a parameter.
+const TUPLES_PER_TEN_THOUSAND_MAX: usize = 20;
+/// The most tests whose name has more than [`NAME_LETTERS_MAX`] letters.
 const LONG_NAMES_MAX: usize = 0;
 /// The limit on the median number of words in a test's name.
 const NAME_WORDS_MEDIAN_MAX: usize = 6;

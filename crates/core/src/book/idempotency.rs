@@ -189,15 +189,15 @@ impl IdempotencyRecords {
     }
 
     fn reply(&self, record: &KeyRecord) -> Reply {
-        let ids = (record.proposal_id.clone(), record.follow_up_id.clone());
-        self.reply_at(record.seq, ids)
+        self.reply_at(record.seq, record.proposal_id.clone(), record.follow_up_id.clone())
     }
 
     /// Returns the reply for an event, with the order's state right after it.
     pub(super) fn reply_at(
         &self,
         seq: Seq,
-        (proposal_id, follow_up_id): (Option<ProposalId>, Option<FollowUpId>),
+        proposal_id: Option<ProposalId>,
+        follow_up_id: Option<FollowUpId>,
     ) -> Reply {
         let after = self.reply_states.partition_point(|(since, _)| *since <= seq);
         let reply_state = after.checked_sub(1).and_then(|index| self.reply_states.get(index));

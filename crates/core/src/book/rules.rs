@@ -57,7 +57,7 @@ pub(super) fn decide(order: &Order, context: &Context, kind: &CommandKind) -> Ru
         }
         CommandKind::FollowUp(added) => messaging::follow_up(order, added),
         CommandKind::Lock { proposal_id, holder, lease_ms } => {
-            proposals::lock(order, now, proposal_id, (holder, *lease_ms))
+            proposals::lock(order, now, proposal_id, holder, *lease_ms)
         }
         CommandKind::Unlock { proposal_id, holder } => {
             proposals::unlock(order, now, proposal_id, holder)
@@ -132,12 +132,13 @@ pub(super) fn decide_after_end(order: &Order, kind: &CommandKind) -> RuleResult 
     if let CommandKind::Open(opening) = kind {
         return reopen(order, opening);
     }
-    check_after_end_phase((order.phase, order.award.as_ref()), kind).map(|()| Vec::new())
+    check_after_end_phase(order.phase, order.award.as_ref(), kind).map(|()| Vec::new())
 }
 
 /// [`decide_after_end`] decided from the end alone; every opening is refused.
 pub(super) fn check_after_end_phase(
-    (phase, award): (Phase, Option<&Award>),
+    phase: Phase,
+    award: Option<&Award>,
     kind: &CommandKind,
 ) -> Result<(), Refusal> {
     let is_repetition = match (kind, phase) {

@@ -42,7 +42,7 @@ fn notification_ids_never_change() {
         (&to_sink, 4, Some("an-id"), "b1f4c7c853b15b3f"),
     ];
     for (due, seq, given_up_id, rest) in table {
-        let id = notification::id((&order_key(), &incarnation()), Seq(seq), due, given_up_id);
+        let id = notification::id(&order_key(), &incarnation(), Seq(seq), due, given_up_id);
         assert_eq!(id, format!("{prefix}~{seq}~{rest}"), "{due:?} {given_up_id:?}");
     }
 }

@@ -29,7 +29,8 @@ pub fn compose(
     }
     Notification {
         id: id(
-            (&order.key, &order.incarnation),
+            &order.key,
+            &order.incarnation,
             event.seq,
             due,
             failed.map(|failure| failure.id.as_str()),

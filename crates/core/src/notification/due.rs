@@ -52,6 +52,12 @@ enum RecipientGroup {
     Sellers(Vec<SellerId>),
 }
 
+/// A recipient, and the contact over which it is reached.
+struct ReachableRecipient<'a> {
+    recipient: Recipient,
+    contact: &'a Contact,
+}
+
 /// Returns the notifications that are due for an event of an order, both as they may leave the
 /// owner: a seller that is hidden behind a seal has no name here, and is not notified.
 ///
@@ -67,18 +73,16 @@ pub fn due(order: &Order, event: &Event, audience: &Audience<'_>) -> Vec<DueNoti
             RecipientGroup::Buyer => {
                 let contact = order.spec.buyer.as_ref();
                 due.extend(contact.and_then(|contact| {
-                    notification_to(order, audience, (topic, template), (Recipient::Buyer, contact))
+                    let buyer = ReachableRecipient { recipient: Recipient::Buyer, contact };
+                    notification_to(order, audience, topic, template, buyer)
                 }));
             }
             RecipientGroup::Sellers(sellers) => {
                 due.extend(sellers.into_iter().filter_map(|seller| {
-                    let contact = (audience.contact)(&seller)?;
-                    notification_to(
-                        order,
-                        audience,
-                        (topic, template),
-                        (Recipient::Seller(seller), &contact),
-                    )
+                    let contact = &(audience.contact)(&seller)?;
+                    let recipient = Recipient::Seller(seller);
+                    let seller = ReachableRecipient { recipient, contact };
+                    notification_to(order, audience, topic, template, seller)
                 }))
             }
         }
@@ -118,7 +122,8 @@ pub(crate) fn due_for_failure(
     };
     let buyer = order.spec.buyer.as_ref().filter(|_| topic == Topic::RequestFailures);
     let to_buyer = buyer.and_then(|contact| {
-        notification_to(order, audience, (topic, template), (Recipient::Buyer, contact))
+        let buyer = ReachableRecipient { recipient: Recipient::Buyer, contact };
+        notification_to(order, audience, topic, template, buyer)
     });
     to_buyer.into_iter().chain(for_sinks(audience, topic, template)).collect()
 }
@@ -139,9 +144,11 @@ pub fn has_recipients(order: &Order, audience: &Audience<'_>) -> bool {
 fn notification_to(
     order: &Order,
     audience: &Audience<'_>,
-    (topic, template): (Topic, Template),
-    (recipient, contact): (Recipient, &Contact),
+    topic: Topic,
+    template: Template,
+    to: ReachableRecipient<'_>,
 ) -> Option<DueNotification> {
+    let ReachableRecipient { recipient, contact } = to;
     let channel = channel(order, audience, contact)?.clone();
     Some(DueNotification {
         topic,

@@ -270,7 +270,7 @@ fn ids_are_stable_and_name_order() {
         let (notifications, again) = (one.next(kind()), other.next(kind()));
         assert_eq!(notifications, again);
         for notification in notifications {
-            let (key, incarnation) = order_of(&notification.id).unwrap();
+            let OrderIncarnation { key, incarnation } = order_of(&notification.id).unwrap();
             assert_eq!((key.to_string().as_str(), incarnation.as_str()), ("acme/A-1", "life"));
             assert!(seen.insert(notification.id.clone()), "{} stands twice", notification.id);
         }

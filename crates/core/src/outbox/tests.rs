@@ -372,8 +372,8 @@ proptest! {
         for event in &sim.events {
             with_audience(|audience| {
                 for due in due(&sim.order, event, audience) {
-                    let incarnation = (&sim.outbox.key, &sim.outbox.incarnation);
-                    due_ids.insert(notification::id(incarnation, event.seq, &due, None));
+                    let (key, incarnation) = (&sim.outbox.key, &sim.outbox.incarnation);
+                    due_ids.insert(notification::id(key, incarnation, event.seq, &due, None));
                 }
             });
         }

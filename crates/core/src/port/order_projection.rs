@@ -7,16 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::event::Event;
-use crate::id::{Incarnation, OrderKey, Seq, Timestamp};
-
-/// One incarnation of an order, whose events are one list.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct OrderIncarnation {
-    /// The order's tenant and id.
-    pub key: OrderKey,
-    /// The order's incarnation.
-    pub incarnation: Incarnation,
-}
+use crate::id::{OrderIncarnation, Seq, Timestamp};
 
 /// The progress of projecting an incarnation: the last event whose effects are all stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -220,18 +220,22 @@ impl Operator {
         }
     }
 
+    /// Reports whether this is the stream over which it follows an order.
+    pub(crate) fn has_stream(&self, order: usize, stream: u64) -> bool {
+        let follow = self.follows[order].as_ref();
+        follow.and_then(|follow| follow.stream).is_some_and(|(current, _)| current == stream)
+    }
+
     pub(crate) fn receive(
         &mut self,
         sim: &mut Sim,
         api: &mut Api,
-        (order, stream, message): (usize, u64, StreamMessage),
+        order: usize,
+        message: StreamMessage,
     ) {
         let epoch = self.epoch.unwrap_or_default();
         let now = Timestamp(WALL_0 + i64::try_from(sim.now_ms).unwrap());
         let Some(follow) = self.follows[order].as_mut() else { return };
-        if follow.stream.is_none_or(|(current, _)| current != stream) {
-            return;
-        }
         let input = match message {
             StreamMessage::Up => TrackerInput::Connected { processor: PROCESSOR.into(), epoch },
             StreamMessage::Event(event) => TrackerInput::Received(event),

@@ -154,8 +154,9 @@ impl World {
             SimEvent::OpenStream(request) => self.processor.open_stream(sim, request),
             SimEvent::DeliverMessage { to: (index, incarnation), order, stream, message } => {
                 let operator = &mut self.operators[index];
-                if operator.up && operator.incarnation == incarnation {
-                    operator.receive(sim, &mut self.api, (order, stream, message));
+                let is_running = operator.up && operator.incarnation == incarnation;
+                if is_running && operator.has_stream(order, stream) {
+                    operator.receive(sim, &mut self.api, order, message);
                 }
             }
             SimEvent::Seller(index) => self.clients.seller(sim, &self.api, index),

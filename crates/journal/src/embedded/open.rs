@@ -28,7 +28,7 @@ pub(super) fn open(dir: &Path, location: &dyn StoreLocation) -> Result<OpenedSto
         Ok((engine, heads))
     });
     let opened = match opened {
-        Ok((engine, heads)) => writable(dir, (engine, heads), &marks, location)
+        Ok((engine, heads)) => writable(dir, engine, heads, &marks, location)
             .map_err(|error| failed(format!("its marks cannot be written: {error}")))?,
         Err(EngineError::Damaged(reason)) => {
             read_only(location, &marks, &reason).map_err(|error| {
@@ -43,7 +43,8 @@ pub(super) fn open(dir: &Path, location: &dyn StoreLocation) -> Result<OpenedSto
 
 fn writable(
     dir: &Path,
-    (engine, heads): (Box<dyn Engine>, Heads),
+    engine: Box<dyn Engine>,
+    heads: Heads,
     marks: &Marks,
     location: &dyn StoreLocation,
 ) -> std::io::Result<OpenedStore> {

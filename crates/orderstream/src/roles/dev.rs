@@ -151,13 +151,13 @@ pub(crate) async fn run(config: Config, common: &CommonArgs) -> Result<(), CliEr
         result.map_err(channels::unexpected)
     });
     let (handle, service) =
-        start_requestor((&url, projection), &requestor_journal, &registry, &shutdown).await?;
+        start_requestor(&url, projection, &requestor_journal, &registry, &shutdown).await?;
     let dir = config.data_dir.join("orderrequests");
     let local = open_local(&dir, &handle, shutdown.clone()).await?;
     let services = DevServices { http, handle, service, local: local.clone(), orders, url };
     let admin = Admin::new(registry)
         .with_journals(vec![processor_journal.clone(), requestor_journal.clone()]);
-    start_rest(&mut tasks, services, (ports.requestor, ports.metrics), admin);
+    start_rest(&mut tasks, services, ports.requestor, ports.metrics, admin);
     addresses.write(common.addr_file.as_deref())?;
     apply(local, manifests.requests).await?;
     tasks.join().await?;
@@ -178,7 +178,8 @@ struct DevServices {
 fn start_rest(
     tasks: &mut Tasks,
     services: DevServices,
-    (requestor, metrics): (TcpListener, TcpListener),
+    requestor: TcpListener,
+    metrics: TcpListener,
     admin: Admin,
 ) {
     let shutdown = tasks.shutdown.clone();
@@ -223,7 +224,8 @@ fn bind(config: &Config, addresses: &mut ListenAddresses) -> Result<DevListeners
 }
 
 async fn start_requestor(
-    (url, projection): (&str, Option<Projection>),
+    url: &str,
+    projection: Option<Projection>,
     journal: &Embedded,
     registry: &Registry,
     shutdown: &CancellationToken,

@@ -66,7 +66,7 @@ impl AwardArgs {
         let undo_within_ms = undo_within_ms(self.undo_within.as_deref())?;
         let (market, subject) = self.order.market().await?;
         let award = self.award()?;
-        let before = self.before((&market, &subject), award.as_ref()).await?;
+        let before = self.before(&market, &subject, award.as_ref()).await?;
         let summary = match &before {
             Some(before) => self.describe(&before.order, &before.proposals)?,
             None => self.describe_arguments(),
@@ -85,7 +85,7 @@ impl AwardArgs {
         let has_effect = |order: &OrderView| is_awarded(order, expected.as_ref());
         let verb_command =
             VerbCommand { verb: "award", edit: Edit::Command(command), has_effect: &has_effect };
-        let mut outcome = self.order.execute((&market, &subject), &verb_command).await?;
+        let mut outcome = self.order.execute(&market, &subject, &verb_command).await?;
         outcome.report.proposal_id.clone_from(&self.proposal);
         let text = match &outcome.effect {
             ObservedEffect::Visible(after) => self.outcome_text(&summary, before.as_ref(), after),
@@ -101,7 +101,8 @@ impl AwardArgs {
     /// processor does not respond, returns `None`: the checks are left to the server.
     async fn before(
         &self,
-        (market, subject): (&Market, &Subject),
+        market: &Market,
+        subject: &Subject,
         award: Option<&command::Award>,
     ) -> Result<Option<OrderBeforeAward>, CliError> {
         let request = async {

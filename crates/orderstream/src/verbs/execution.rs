@@ -52,19 +52,20 @@ impl OrderArgs {
     /// Sends the command, and waits until it is known to be done.
     pub(super) async fn execute(
         &self,
-        (market, subject): (&Market, &Subject),
+        market: &Market,
+        subject: &Subject,
         command: &VerbCommand<'_>,
     ) -> Result<VerbOutcome, CliError> {
         let key = self.key();
         let after = match market.send_command(subject, &command.edit, &key).await? {
             VerbReceipt::Done => market.order_if_reachable(subject).await?,
             VerbReceipt::Edited => {
-                let polling = until_visible((market, subject), command);
+                let polling = until_visible(market, subject, command);
                 with_timeout(subject, command, polling, String::new).await.map(Some)?
             }
             VerbReceipt::Pending(location) => {
                 let is_pending = AtomicBool::new(true);
-                let polling = until_reported((market, subject), command, (&location, &is_pending));
+                let polling = until_reported(market, subject, command, &location, &is_pending);
                 let location_hint = || match is_pending.load(Ordering::Relaxed) {
                     true => {
                         format!("; it goes on by itself, and GET {location} has the outcome")
@@ -106,7 +107,8 @@ impl OrderArgs {
 
 /// Waits until the order shows the effect of its order request, and returns it.
 async fn until_visible(
-    (market, subject): (&Market, &Subject),
+    market: &Market,
+    subject: &Subject,
     command: &VerbCommand<'_>,
 ) -> Result<OrderView, CliError> {
     loop {
@@ -124,9 +126,11 @@ async fn until_visible(
 /// Waits until the requestor reports the command as done, or, where it does not know it, until the
 /// order shows it. Returns the order, where its processor responds.
 async fn until_reported(
-    (market, subject): (&Market, &Subject),
+    market: &Market,
+    subject: &Subject,
     command: &VerbCommand<'_>,
-    (location, is_pending): (&str, &AtomicBool),
+    location: &str,
+    is_pending: &AtomicBool,
 ) -> Result<Option<OrderView>, CliError> {
     loop {
         let state = market.command_state(location).await?;

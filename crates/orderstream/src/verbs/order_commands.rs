@@ -215,7 +215,7 @@ impl ReasonArgs {
             edit: Edit::Command(command),
             has_effect: &has_effect,
         };
-        let outcome = self.order.execute((&market, &subject), &verb_command).await?;
+        let outcome = self.order.execute(&market, &subject, &verb_command).await?;
         let summary = format!("award of order {} undone; nobody was notified", self.order.name());
         self.order.print_outcome(&outcome, &summary)
     }
@@ -236,7 +236,7 @@ impl ReasonArgs {
             return self.order.print_report(&self.order.report(verb, &subject, &before), summary);
         }
         let verb_command = VerbCommand { verb, edit: Edit::Command(command), has_effect: shows };
-        let outcome = self.order.execute((&market, &subject), &verb_command).await?;
+        let outcome = self.order.execute(&market, &subject, &verb_command).await?;
         self.order.print_outcome(&outcome, summary)
     }
 }
@@ -251,7 +251,7 @@ impl ResumeArgs {
             edit: Edit::Command(BuyerCommand::Resume),
             has_effect: &has_effect,
         };
-        let outcome = self.order.execute((&market, &subject), &verb_command).await?;
+        let outcome = self.order.execute(&market, &subject, &verb_command).await?;
         let summary =
             format!("order {} takes proposals until {}", self.order.name(), until(&outcome));
         self.order.print_outcome(&outcome, &summary)
@@ -294,7 +294,7 @@ impl AskArgs {
         let has_effect = |order: &OrderView| order.follow_ups >= least;
         let edit = Edit::FollowUp(id.clone(), follow_up);
         let verb_command = VerbCommand { verb: "ask", edit, has_effect: &has_effect };
-        let mut outcome = self.order.execute((&market, &subject), &verb_command).await?;
+        let mut outcome = self.order.execute(&market, &subject, &verb_command).await?;
         outcome.report.follow_up_id = Some(id.to_string());
         let summary = match answers {
             Some(question) => format!("question {question} answered to {to} (follow-up {id})"),
@@ -389,7 +389,7 @@ impl ExtendArgs {
             let reason = Some(Reason::ExpiryShrinks);
             return Err(CliError::from_server(reason, text));
         }
-        let outcome = self.order.execute((&market, &subject), &verb_command).await?;
+        let outcome = self.order.execute(&market, &subject, &verb_command).await?;
         let (name, until) = (self.order.name(), until(&outcome));
         let summary = format!("order {name} closes at {until}; all invited sellers are notified");
         self.order.print_outcome(&outcome, &summary)

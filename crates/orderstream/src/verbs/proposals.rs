@@ -318,7 +318,7 @@ impl LockArgs {
         let lease_ms = duration_ms("--for", &lease)?;
         let sellers = seller.processor_rest().await?;
         let key = seller.key();
-        let (path, mut body) = lock_request(&sellers, (&order, &proposal), seller.name());
+        let (path, mut body) = lock_request(&sellers, &order, &proposal, seller.name());
         body["lease_ms"] = json!(lease_ms);
         let reply = sellers
             .send_command(IdempotentRequest::command(Method::POST, path, body, &key))
@@ -334,7 +334,7 @@ impl UnlockArgs {
         let Self { order, proposal, seller } = self;
         let sellers = seller.processor_rest().await?;
         let key = seller.key();
-        let (path, body) = lock_request(&sellers, (&order, &proposal), seller.name());
+        let (path, body) = lock_request(&sellers, &order, &proposal, seller.name());
         let reply = sellers
             .send_command(IdempotentRequest::command(Method::DELETE, path, body, &key))
             .await?;
@@ -345,7 +345,8 @@ impl UnlockArgs {
 
 fn lock_request(
     sellers: &ProcessorRest,
-    (order, proposal): (&str, &str),
+    order: &str,
+    proposal: &str,
     holder: &str,
 ) -> (String, Value) {
     let path = format!("/api/v1/proposals/{}/edit-lock", encoded(proposal));

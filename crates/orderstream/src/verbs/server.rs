@@ -155,7 +155,8 @@ impl BuyerServer {
     /// Applies a manifest; returns the effect and the resource.
     pub(super) async fn apply(
         &self,
-        (manifest, document): (&Manifest, &Value),
+        manifest: &Manifest,
+        document: &Value,
         conflicts: Conflicts,
     ) -> Result<(ApplyOutcome, Value), CliError> {
         let (kind, metadata) = match manifest {

@@ -45,9 +45,7 @@ impl StatusArgs {
         let report = match report(&market, &subject, self.events).await {
             Ok(report) => report,
             Err(failure) => {
-                return Err(
-                    tracked::print_tracking((&market, &subject), self.output, failure).await
-                );
+                return Err(tracked::print_tracking(&market, &subject, self.output, failure).await);
             }
         };
         if self.output != OutputFormat::Table {

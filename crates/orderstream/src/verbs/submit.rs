@@ -145,7 +145,7 @@ impl SubmitArgs {
             return print::structured(&document, format);
         }
         let server = self.target.connect().await?;
-        let (how, applied) = server.apply((&manifest, &document), Conflicts::Refuse).await?;
+        let (how, applied) = server.apply(&manifest, &document, Conflicts::Refuse).await?;
         if self.target.output != OutputFormat::Table {
             return show::one(&applied, self.target.output);
         }

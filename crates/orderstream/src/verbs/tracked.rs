@@ -11,7 +11,8 @@ use crate::output::{self, Style, styled};
 /// Prints the view of the buyer's server in place of the processor's; returns the failure for which
 /// no more can be shown.
 pub(super) async fn print_tracking(
-    (market, subject): (&Market, &Subject),
+    market: &Market,
+    subject: &Subject,
     format: OutputFormat,
     failure: CliError,
 ) -> CliError {

@@ -29,9 +29,7 @@ impl WhyArgs {
         let order = match market.order(&subject).await {
             Ok(order) => order,
             Err(failure) => {
-                return Err(
-                    tracked::print_tracking((&market, &subject), self.output, failure).await
-                );
+                return Err(tracked::print_tracking(&market, &subject, self.output, failure).await);
             }
         };
         let stream = stream::report(&market, &subject, &order).await?;

@@ -217,7 +217,7 @@ impl Bed {
         id: &str,
         price: &str,
     ) -> std::io::Result<HttpResponse> {
-        propose(self.sellers(), &self.namespace, (order, id, price))
+        propose(self.sellers(), &self.namespace, order, id, price)
     }
 
     /// Returns the order at the processor, if it is there.
@@ -232,7 +232,9 @@ impl Bed {
 pub(crate) fn propose(
     sellers: SocketAddr,
     tenant: &str,
-    (order, id, price): (&str, &str, &str),
+    order: &str,
+    id: &str,
+    price: &str,
 ) -> std::io::Result<HttpResponse> {
     let body = format!(
         r#"{{"tenant":"{tenant}","order_req_id":"{order}","proposal_id":"{id}",

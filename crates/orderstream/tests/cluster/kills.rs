@@ -17,7 +17,7 @@ fn submit(sellers: SocketAddr, tenant: &str, stop: &AtomicBool) -> BTreeSet<Stri
     let mut acknowledged = BTreeSet::new();
     for serial in 0.. {
         let id = format!("p-{serial}");
-        while !propose(sellers, tenant, ("SB1", &id, "10"))
+        while !propose(sellers, tenant, "SB1", &id, "10")
             .is_ok_and(|response| response.status == 201)
         {
             if stop.load(Ordering::Relaxed) {

@@ -29,7 +29,7 @@ fn post_all(sellers: SocketAddr, tenant: &str) {
                 for proposal in 0..PROPOSALS {
                     for order in (seller..ORDERS).step_by(SELLERS) {
                         let id = format!("p{proposal}");
-                        let response = propose(sellers, tenant, (&name(order), &id, "10")).unwrap();
+                        let response = propose(sellers, tenant, &name(order), &id, "10").unwrap();
                         assert_eq!(response.status, 201, "{response:?}");
                     }
                 }

@@ -59,7 +59,7 @@ fn until_open_orders(bed: &Bed, name: &str, open: u32) -> Value {
     })
 }
 
-fn propose(bed: &Bed, (id, seller, price): (&str, &str, &str)) {
+fn propose(bed: &Bed, id: &str, seller: &str, price: &str) {
     let body = json!({ "tenant": bed.namespace, "order_req_id": "tender", "proposal_id": id,
         "seller": seller, "price": price, "currency": "EUR" });
     let response = post(bed.sellers(), "/api/v1/proposals", &body.to_string()).unwrap();
@@ -111,8 +111,8 @@ fn patches_lead_a_sealed_tender_to_award() {
     bed.until_phase("tender", "Streaming");
     chosen_for_a_reason(&bed);
 
-    propose(&bed, ("p1", "near", PRICES[0]));
-    propose(&bed, ("p2", "next", PRICES[1]));
+    propose(&bed, "p1", "near", PRICES[0]);
+    propose(&bed, "p2", "next", PRICES[1]);
     let declined = json!({ "tenant": bed.namespace, "seller": "quiet", "reason": "too busy" });
     let path = "/api/v1/orders/tender/decline";
     assert_eq!(post(bed.sellers(), path, &declined.to_string()).unwrap().status, 200);
@@ -210,8 +210,8 @@ fn awards_replaced_unobserved_take_effect() {
     let mut controller = bed.controller();
     order(&bed, "tender", &json!({ "expiresIn": "1h" }));
     bed.until_phase("tender", "Streaming");
-    propose(&bed, ("p1", "near", "10"));
-    propose(&bed, ("p2", "next", "20"));
+    propose(&bed, "p1", "near", "10");
+    propose(&bed, "p2", "next", "20");
     bed.patch("tender", r#"{"award":{"proposalId":"nobodys"}}"#);
     bed.until_status("tender", "the award is refused", |status| {
         condition(status, "Stalled") == "True"

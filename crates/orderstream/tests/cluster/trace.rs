@@ -27,8 +27,9 @@ fn one_trace_leads_through_all_logs() {
     let resource = bed.until_phase("traced", "Streaming");
     let uid = resource["metadata"]["uid"].as_str().unwrap();
     let trace = uid.replace('-', "");
-    let proposal = ("traced", "p1", "10");
-    assert_eq!(propose(owner.address("rest"), &bed.namespace, proposal).unwrap().status, 201);
+    let sellers = owner.address("rest");
+    let proposed = propose(sellers, &bed.namespace, "traced", "p1", "10").unwrap();
+    assert_eq!(proposed.status, 201);
     let has_line = |log: &std::path::Path, text: &str| {
         let log = std::fs::read_to_string(log).unwrap();
         log.lines().any(|line| line.contains(&trace) && line.contains(text)).then_some(())

@@ -31,7 +31,8 @@ impl FullResponse {
 pub(super) fn exchange(
     address: SocketAddr,
     request: &str,
-    (headers, body): (&[String], &str),
+    headers: &[String],
+    body: &str,
     enough: impl Fn(&str) -> bool,
 ) -> io::Result<FullResponse> {
     let mut stream = begin(address, request, headers, body)?;
@@ -49,7 +50,7 @@ pub(super) fn exchange(
 
 /// Sends a request without a body.
 pub(super) fn get(address: SocketAddr, path: &str) -> io::Result<FullResponse> {
-    exchange(address, &format!("GET {path}"), (&[], ""), |_| false)
+    exchange(address, &format!("GET {path}"), &[], "", |_| false)
 }
 
 /// Parses a response as far as it was received; absent before its head is whole.

@@ -57,7 +57,7 @@ fn open(stage: &mut Stage, id: &str, fields: Value) {
 }
 
 /// Sends a seller's command under a key, and waits until the order is settled.
-fn sell(stage: &mut Stage, (request, key): (&str, &str), body: Value) {
+fn sell(stage: &mut Stage, request: &str, key: &str, body: Value) {
     let order = body["order_req_id"].as_str().map(str::to_owned);
     let of_path = || request.split("/orders/").nth(1).and_then(|rest| rest.split('/').next());
     let order = order.or_else(|| of_path().map(str::to_owned)).unwrap();
@@ -66,7 +66,7 @@ fn sell(stage: &mut Stage, (request, key): (&str, &str), body: Value) {
 }
 
 /// Sends a buyer's command under a key, and waits until the order is settled.
-fn buy(stage: &mut Stage, (command, id, key): (&str, &str, &str), body: Value) {
+fn buy(stage: &mut Stage, command: &str, id: &str, key: &str, body: Value) {
     stage.send(buyers(&format!("POST /api/v1/orders/{command}/{id}")).key(key).json(body));
     stage.settle(id);
 }
@@ -97,13 +97,13 @@ fn open_sealed(stage: &mut Stage) {
 fn propose_under_seal(stage: &mut Stage) {
     let mut proposed = proposal("sealed", "p-1", "north", "7654.21");
     proposed["note"] = json!("nobody's business yet");
-    sell(stage, ("POST /api/v1/proposals", "s-1"), proposed.clone());
+    sell(stage, "POST /api/v1/proposals", "s-1", proposed.clone());
     let other = proposal("sealed", "p-2", "west", "7000");
-    sell(stage, ("POST /api/v1/proposals", "s-1"), other);
+    sell(stage, "POST /api/v1/proposals", "s-1", other);
     proposed["price"] = json!("7600");
-    sell(stage, ("PUT /api/v1/proposals/p-1", "s-2"), proposed);
+    sell(stage, "PUT /api/v1/proposals/p-1", "s-2", proposed);
     let question = json!({"seller": "north", "question_id": "q-1", "message": "Which colour?"});
-    sell(stage, ("POST /api/v1/orders/sealed/questions", "s-3"), question);
+    sell(stage, "POST /api/v1/orders/sealed/questions", "s-3", question);
     read_order(stage, "sealed");
     stage.send(
         buyers("POST /api/v1/orders/award/sealed").key("b-1").json(json!({"proposal_id": "p-1"})),
@@ -181,7 +181,7 @@ fn open_chairs(stage: &mut Stage, receiver: &Receiver) {
 }
 
 fn sell_chairs(stage: &mut Stage) {
-    sell(stage, ("POST /api/v1/orders/chairs/seen", "s-0"), json!({"seller": "north"}));
+    sell(stage, "POST /api/v1/orders/chairs/seen", "s-0", json!({"seller": "north"}));
     let line = |sku: &str, price: &str| json!({"sku": sku, "quantity": "40", "unit": "pieces", "price": price});
     let mut first = proposal("chairs", "p-1", "north", "6600.00");
     first["lines"] = json!([line("CHAIR-01", "5200.00"), line("MAT-120", "1400.00")]);
@@ -189,23 +189,23 @@ fn sell_chairs(stage: &mut Stage) {
     first["delivery_date"] = json!("2099-01-15");
     first["valid_until"] = json!("2099-12-31T12:00:00Z");
     first["attachments"] = json!(["https://example.com/offer.pdf"]);
-    sell(stage, ("POST /api/v1/proposals", "s-1"), first.clone());
+    sell(stage, "POST /api/v1/proposals", "s-1", first.clone());
     let mut second = proposal("chairs", "p-2", "south", "4900");
     second["lines"] = json!([line("CHAIR-01", "4900")]);
-    sell(stage, ("POST /api/v1/proposal-submissions", "s-1"), second);
+    sell(stage, "POST /api/v1/proposal-submissions", "s-1", second);
     let third = proposal("chairs", "p-3", "west", "6999");
-    sell(stage, ("POST /api/v1/proposals", "s-1"), third);
+    sell(stage, "POST /api/v1/proposals", "s-1", third);
     let drawn =
         json!({"order_req_id": "chairs", "seller_id": "north", "price": 9000, "currency": "EUR"});
-    sell(stage, ("POST /api/v1/proposals", "s-2"), drawn);
-    // A lock, which keeps others out, and is released.
+    sell(stage, "POST /api/v1/proposals", "s-2", drawn);
+    // A lock, which keeps others out, and is given back.
     let holder =
         |seller: &str| json!({"order_req_id": "chairs", "holder": seller, "lease_ms": 600_000});
-    sell(stage, ("POST /api/v1/proposals/p-2/edit-lock", "s-2"), holder("south"));
+    sell(stage, "POST /api/v1/proposals/p-2/edit-lock", "s-2", holder("south"));
     stage.send(sellers("POST /api/v1/proposals/p-2/edit-lock").json(holder("north")));
     stage.send(sellers("GET /api/v1/proposals/p-2?order_req_id=chairs"));
-    sell(stage, ("DELETE /api/v1/proposals/p-2/edit-lock", "s-3"), holder("south"));
-    // A change of the current version, and of an outdated one.
+    sell(stage, "DELETE /api/v1/proposals/p-2/edit-lock", "s-3", holder("south"));
+    // A change of what is known, and of what is not known any more.
     first["delivery_date"] = json!("2099-01-08");
     let change = sellers("PUT /api/v1/proposals/p-1").header("if-match: \"1\"");
     stage.send(change.clone().key("s-4").json(first.clone()));
@@ -213,16 +213,16 @@ fn sell_chairs(stage: &mut Stage) {
     stage.send(change.json(first));
     stage.settle("chairs");
     let reason = json!({"order_req_id": "chairs", "reason": "sold out"});
-    sell(stage, ("POST /api/v1/proposals/p-3/withdraw", "s-5"), reason);
+    sell(stage, "POST /api/v1/proposals/p-3/withdraw", "s-5", reason);
     let reason = json!({"seller": "east", "reason": "on holiday"});
-    sell(stage, ("POST /api/v1/orders/chairs/decline", "s-6"), reason);
+    sell(stage, "POST /api/v1/orders/chairs/decline", "s-6", reason);
 }
 
 fn message_about_chairs(stage: &mut Stage) {
     let question = json!({"seller": "north", "question_id": "q-1", "message": "With assembly?"});
-    sell(stage, ("POST /api/v1/orders/chairs/questions", "s-7"), question);
+    sell(stage, "POST /api/v1/orders/chairs/questions", "s-7", question);
     let question = json!({"seller": "south", "message": "When?"});
-    sell(stage, ("POST /api/v1/orders/chairs/questions", "s-7"), question);
+    sell(stage, "POST /api/v1/orders/chairs/questions", "s-7", question);
     let follow_up = |id: &str, more: Value| {
         let mut body = json!({"order_req_id": "chairs", "follow_up_id": id});
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -237,14 +237,14 @@ fn message_about_chairs(stage: &mut Stage) {
     stage.send(follow_up("f-2", json!({"message": "Other words"})));
     let answer = json!({"order_req_id": "chairs", "seller": "north", "follow_up_id": "f-2",
         "message": "No, beech."});
-    sell(stage, ("POST /api/v1/proposals/p-1/followup", "s-8"), answer);
+    sell(stage, "POST /api/v1/proposals/p-1/followup", "s-8", answer);
 }
 
 fn steer_chairs(stage: &mut Stage) {
-    buy(stage, ("pause", "chairs", "b-1"), json!({"reason": "lunch"}));
+    buy(stage, "pause", "chairs", "b-1", json!({"reason": "lunch"}));
     stage.send(sellers("POST /api/v1/proposals").json(proposal("chairs", "p-9", "west", "1")));
-    buy(stage, ("resume", "chairs", "b-2"), json!({}));
-    buy(stage, ("extend", "chairs", "b-3"), json!({"expires_in_ms": 3_600_000}));
+    buy(stage, "resume", "chairs", "b-2", json!({}));
+    buy(stage, "extend", "chairs", "b-3", json!({"expires_in_ms": 3_600_000}));
     stage.send(
         buyers("POST /api/v1/orders/pause/chairs")
             .header("idempotency-key: b-1")
@@ -256,15 +256,15 @@ fn award_chairs(stage: &mut Stage) {
     let lines = json!([["CHAIR-01", "p-2"], ["MAT-120", "p-1"]]);
     let award = json!({"lines": lines, "reason": "cheapest by line", "undo_within_ms": 3_600_000});
     let before = stage.read(Side::Sellers, "/api/v1/orders/chairs")["last_seq"].to_string();
-    buy(stage, ("award", "chairs", "b-4"), award);
+    buy(stage, "award", "chairs", "b-4", award);
     stage.send(sellers("GET /api/v1/orders/chairs"));
     stage.send(
         buyers("POST /api/v1/orders/award/chairs").key("b-5").json(json!({"proposal_id": "p-1"})),
     );
     stage.send(sellers("POST /api/v1/proposals").json(proposal("chairs", "p-9", "west", "1")));
-    buy(stage, ("undo-award", "chairs", "b-6"), json!({"reason": "a slip"}));
+    buy(stage, "undo-award", "chairs", "b-6", json!({"reason": "a slip"}));
     let award = json!({"lines": lines, "reason": "cheapest by line"});
-    buy(stage, ("finalize", "chairs", "b-7"), award);
+    buy(stage, "finalize", "chairs", "b-7", award);
     for part in ["", "/comparison", &format!("/events?after={before}")] {
         stage.send(sellers(&format!("GET /api/v1/orders/chairs{part}")));
     }
@@ -286,7 +286,7 @@ fn award_chairs(stage: &mut Stage) {
 /// epoch.
 fn award_by_the_clock(stage: &mut Stage) {
     for (id, seller, price) in [("p-1", "north", "12.50"), ("p-2", "west", "13")] {
-        sell(stage, ("POST /api/v1/proposals", "s-1"), proposal("whole", id, seller, price));
+        sell(stage, "POST /api/v1/proposals", "s-1", proposal("whole", id, seller, price));
     }
     stage.restart_requestor();
     stage.settle("whole");
@@ -302,8 +302,8 @@ fn award_by_the_clock(stage: &mut Stage) {
 fn end_without_award(stage: &mut Stage) {
     for (id, command) in [("nobody", "finalize"), ("cancelled", "cancel")] {
         open(stage, id, json!({"sellers": {"names": ["north"]}}));
-        sell(stage, ("POST /api/v1/proposals", "s-1"), proposal(id, "p-1", "north", "12.50"));
-        buy(stage, (command, id, "b-1"), json!({"reason": "not needed any more"}));
+        sell(stage, "POST /api/v1/proposals", "s-1", proposal(id, "p-1", "north", "12.50"));
+        buy(stage, command, id, "b-1", json!({"reason": "not needed any more"}));
         stage.send(sellers(&format!("GET /api/v1/orders/{id}")));
         stage.send(sellers(&format!("GET /api/v1/orders/{id}/events?after=4")));
         stage.send(buyers(&format!("GET /api/v1/orders/tracking/{id}")));
@@ -351,7 +351,7 @@ fn decide_after_opening(stage: &mut Stage) {
     stage.settle("sealed");
     read_order(stage, "sealed");
     stage.send(sellers("POST /api/v1/proposals").json(proposal("sealed", "p-3", "west", "1")));
-    buy(stage, ("award", "sealed", "b-2"), json!({"proposal_id": "p-2", "reason": "the best"}));
+    buy(stage, "award", "sealed", "b-2", json!({"proposal_id": "p-2", "reason": "the best"}));
     stage.send(sellers("GET /api/v1/orders/sealed"));
 }
 

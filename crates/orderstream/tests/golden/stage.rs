@@ -112,7 +112,7 @@ impl ScriptRequest {
                 text.split("\n\n").find(|event| event.starts_with(&format!("id: {last}\n")));
             event.is_some_and(|event| text.contains(&format!("{event}\n\n")))
         };
-        exchange(address, &self.request, (&self.headers, &self.body), enough).unwrap()
+        exchange(address, &self.request, &self.headers, &self.body, enough).unwrap()
     }
 
     /// Returns the request as it is stored for a repetition.

@@ -191,7 +191,7 @@ fn read_dead_letters(transcript: &mut Transcript, dir: &Path) {
     std::fs::write(&settings, "{}").unwrap();
     let role = start_processor(dir, &["--notify-config", settings.to_str().unwrap()]);
     let request = "GET /api/v1/dead-letters?tenant=acme";
-    let response = exchange(role.address("rest"), request, (&[], ""), |_| false).unwrap();
+    let response = exchange(role.address("rest"), request, &[], "", |_| false).unwrap();
     assert!(!response.json()["dead_letters"].as_array().unwrap().is_empty(), "{response:?}");
     transcript.add_response(request, &response);
 }

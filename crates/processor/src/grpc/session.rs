@@ -155,7 +155,7 @@ impl ServedSession {
         let joins = self.joins(OrderKey::new(&submission.tenant, &submission.order_req_id)?);
         let (grpc, id) = (self.grpc.clone(), request_id.to_owned());
         Ok(Some(
-            async move { command_output(&grpc, (id, joins), grpc.submit(submission).await).await }
+            async move { command_output(&grpc, id, joins, grpc.submit(submission).await).await }
                 .boxed(),
         ))
     }
@@ -173,12 +173,14 @@ impl ServedSession {
             target.actor = Some(Actor::Seller(self.seller.clone()));
             target.expected = expected;
             let joins = self.joins(target.key.clone());
-            return Ok(Some(
-                async move {
-                    command_output(&grpc, (id, joins), grpc.execute(target, body).await).await
-                }
-                .boxed(),
-            ));
+            return Ok(
+                Some(
+                    async move {
+                        command_output(&grpc, id, joins, grpc.execute(target, body).await).await
+                    }
+                    .boxed(),
+                ),
+            );
         }
         if self.is_seen_already(&target.key)? {
             let result = v1::SellerResult { request_id: id, ..v1::SellerResult::default() };
@@ -190,7 +192,7 @@ impl ServedSession {
         }
         let key = target.key.clone();
         Ok(Some(
-            async move { acknowledge_output((id, key), grpc.execute(target, body).await) }.boxed(),
+            async move { acknowledge_output(id, key, grpc.execute(target, body).await) }.boxed(),
         ))
     }
 
@@ -236,20 +238,20 @@ impl ServedSession {
 
     /// Follows an order from now on, unless the session follows it already, or followed it to its
     /// end.
-    fn follow(&mut self, (key, events): (OrderKey, FollowStream)) {
+    fn follow(&mut self, key: OrderKey, events: FollowStream) {
         if self.events.len() >= ORDERS_PER_SESSION_MAX {
             return;
         }
         let Some(number) = self.followed_orders.begin(&key, events.incarnation().clone()) else {
             return;
         };
-        let follower = (key, self.seller.clone());
-        self.events.push(view::seller_view(&self.grpc.orders, follower, (number, events)));
+        let (orders, seller) = (&self.grpc.orders, self.seller.clone());
+        self.events.push(view::seller_view(orders, key, seller, number, events));
     }
 
     fn settle(&mut self, output: SessionTaskOutput) -> Option<Down> {
-        if let Some(joined) = output.joined {
-            self.follow(joined);
+        if let Some((key, events)) = output.joined {
+            self.follow(key, events);
         }
         if let Some(key) = output.unseen {
             self.followed_orders.unmark_seen(&key);

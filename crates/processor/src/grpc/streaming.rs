@@ -39,8 +39,7 @@ impl OrderStreamingService for Grpc {
             }
         }
         if let Some(at) = cursor_at {
-            let cursor = (after, at);
-            self.orders.compare(&key, named.as_ref(), cursor).await.map_err(status)?;
+            self.orders.compare(&key, named.as_ref(), after, at).await.map_err(status)?;
         }
         let events = self.orders.follow_one(&key, named.as_ref(), after, tracker).await;
         let events = events.map_err(status)?;

@@ -68,11 +68,13 @@ impl OrderNonStreamingService for Grpc {
                     });
                     index = index.saturating_add(1);
                 }
-                Some(result) = in_flight.next() => count_result(&mut summary, result),
+                Some((index, result)) = in_flight.next() => {
+                    count_result(&mut summary, index, result);
+                }
             }
         }
-        while let Some(result) = in_flight.next().await {
-            count_result(&mut summary, result);
+        while let Some((index, result)) = in_flight.next().await {
+            count_result(&mut summary, index, result);
         }
         Ok(Response::new(summary))
     }
@@ -141,7 +143,7 @@ impl Grpc {
         let fresh = || uuid::Uuid::now_v7().to_string();
         let id = optional(request.follow_up_id).or_else(by_key).unwrap_or_else(fresh);
         let follow_up =
-            follow_up_from_wire(id, (request.audience, request.answers), request.message)?;
+            follow_up_from_wire(id, request.audience, request.answers, request.message)?;
         self.execute(target, CommandKind::FollowUp(follow_up)).await
     }
 
@@ -187,7 +189,8 @@ impl Grpc {
 /// that the summary is marked as truncated.
 fn count_result(
     summary: &mut v1::SubmitProposalsSummary,
-    (index, result): (u64, Result<Reply, Refusal>),
+    index: u64,
+    result: Result<Reply, Refusal>,
 ) {
     let bound = if result.is_ok() { RESULTS_MAX } else { 2 * RESULTS_MAX };
     let listed = match result {

@@ -10,7 +10,8 @@ use orderstream_core::notification::{Blame, DeliveryError, Notification};
 use orderstream_core::outbox::{InvitationReport, OutboxInput, OutboxOutput, OutboxSnapshot};
 use orderstream_core::seal::Redaction;
 use orderstream_core::{
-    Command, CommandKind, Event, Order, Outbox, Reason, Refusal, Seq, Timestamp, seal,
+    Command, CommandKind, Event, Order, OrderIncarnation, Outbox, Reason, Refusal, Seq, Timestamp,
+    seal,
 };
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
@@ -21,7 +22,7 @@ use super::destinations::DeliveryPermit;
 use super::queue::ReplayRequest;
 use super::{Notifications, PassWaker, store};
 use crate::limits::{NOTIFY_ATTEMPT_TIMEOUT, NOTIFY_PAGE_EVENTS, NOTIFY_SAVE_MS};
-use crate::orders::{IncarnationKey, OwnedOrders};
+use crate::orders::OwnedOrders;
 
 /// Milliseconds until an order's delivery pass is retried after the disk refused a write, or the
 /// order a report.
@@ -45,8 +46,9 @@ struct DeliveryAttemptResult {
 #[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 struct DeliveryPassState<'a> {
     pass: &'a DeliveryPass,
-    incarnation_key: &'a IncarnationKey,
-    /// Empty while a closure over the order holds the outbox; if that closure fails, the pass ends.
+    order_incarnation: &'a OrderIncarnation,
+    /// Empty while a closure over the order holds the outbox; if that closure fails, the round
+    /// ends.
     outbox: Outbox,
     /// The events that waiting notifications are about.
     events: BTreeMap<Seq, Arc<Event>>,
@@ -63,12 +65,12 @@ impl DeliveryPass {
     /// Runs the pass to its end; returns the time at which the order is due again.
     pub(super) async fn run(
         self,
-        incarnation_key: &IncarnationKey,
+        order_incarnation: &OrderIncarnation,
         permit: OwnedSemaphorePermit,
         shutdown: CancellationToken,
     ) -> Option<Timestamp> {
-        let key = &incarnation_key.0;
-        match self.try_run(incarnation_key, permit, &shutdown).await {
+        let key = &order_incarnation.key;
+        match self.try_run(order_incarnation, permit, &shutdown).await {
             Ok(next_at) => next_at,
             Err(refusal) if refusal.reason == Reason::RecordsDamaged => {
                 tracing::debug!(order = %key, %refusal, "nobody is notified of this order");
@@ -85,7 +87,7 @@ impl DeliveryPass {
 
     async fn try_run(
         &self,
-        incarnation_key: &IncarnationKey,
+        order_incarnation: &OrderIncarnation,
         permit: OwnedSemaphorePermit,
         shutdown: &CancellationToken,
     ) -> Result<Option<Timestamp>, Refusal> {
@@ -93,12 +95,18 @@ impl DeliveryPass {
         if self.orders.is_read_only() {
             return Ok(None);
         }
-        let (_, snapshot) =
-            self.orders.outbox(&incarnation_key.0, Some(&incarnation_key.1)).await?;
-        let outbox = Outbox::new(incarnation_key.0.clone(), incarnation_key.1.clone(), snapshot);
+        let (_, snapshot) = self
+            .orders
+            .outbox(&order_incarnation.key, Some(&order_incarnation.incarnation))
+            .await?;
+        let outbox = Outbox::new(
+            order_incarnation.key.clone(),
+            order_incarnation.incarnation.clone(),
+            snapshot,
+        );
         let mut state = DeliveryPassState {
             pass: self,
-            incarnation_key,
+            order_incarnation,
             outbox,
             events: BTreeMap::new(),
             attempts: JoinSet::new(),
@@ -186,7 +194,7 @@ impl DeliveryPassState<'_> {
         &mut self,
         then: impl FnOnce(&Order, &mut Outbox) -> T + Send,
     ) -> Result<T, Refusal> {
-        let (key, incarnation) = self.incarnation_key;
+        let OrderIncarnation { key, incarnation } = self.order_incarnation;
         let placeholder = Outbox::new(key.clone(), incarnation.clone(), OutboxSnapshot::default());
         let mut outbox = std::mem::replace(&mut self.outbox, placeholder);
         let view = move |order: &Order, _: &crate::orders::OrderRuntimeState| {
@@ -201,7 +209,7 @@ impl DeliveryPassState<'_> {
     /// Folds the events since the outbox's cursor, page by page.
     async fn fold_new_events(&mut self) -> Result<(), Refusal> {
         loop {
-            let last = self.pass.orders.last_durable_seq(self.incarnation_key)?;
+            let last = self.pass.orders.last_durable_seq(self.order_incarnation)?;
             if self.outbox.cursor() >= last {
                 return Ok(());
             }
@@ -212,7 +220,7 @@ impl DeliveryPassState<'_> {
             let (notifications, orders) =
                 (self.pass.notifications.clone(), self.pass.orders.clone());
             let (now, since) = (self.now(), notifications.since());
-            let tenant = self.incarnation_key.0.tenant.clone();
+            let tenant = self.order_incarnation.key.tenant.clone();
             let (outputs, events) = self
                 .with_order(move |order, outbox| {
                     notifications.with_audience(&orders, &tenant, |audience| {
@@ -241,7 +249,7 @@ impl DeliveryPassState<'_> {
     }
 
     async fn page(&self, after: Seq, limit: usize) -> Result<Vec<Arc<Event>>, Refusal> {
-        self.pass.orders.events_after(self.incarnation_key, after, limit).await
+        self.pass.orders.events_after(self.order_incarnation, after, limit).await
     }
 
     /// Starts ready attempts and sends reports to the order.
@@ -398,7 +406,7 @@ impl DeliveryPassState<'_> {
     ) -> Result<OutboxOutput, Refusal> {
         let (notifications, orders) = (self.pass.notifications.clone(), self.pass.orders.clone());
         let (tenant, jitter_permille) =
-            (self.incarnation_key.0.tenant.clone(), fastrand::u64(0..=1_000));
+            (self.order_incarnation.key.tenant.clone(), fastrand::u64(0..=1_000));
         self.with_order(move |order, outbox| {
             notifications.with_audience(&orders, &tenant, |audience| {
                 let error = &error;
@@ -412,7 +420,8 @@ impl DeliveryPassState<'_> {
     /// Reports the results of its invitations to the order; returns the reports that the order
     /// accepted. The others are sent again in the next pass.
     async fn report(&mut self, reports: Vec<InvitationReport>) -> Vec<u64> {
-        let (orders, (key, incarnation)) = (&self.pass.orders, self.incarnation_key);
+        let orders = &self.pass.orders;
+        let OrderIncarnation { key, incarnation } = self.order_incarnation;
         let known = join_all(reports.into_iter().map(|report| async move {
             let InvitationReport { number, seller, channel, failure } = report;
             let body = CommandKind::Notified { seller, channel, failure };
@@ -429,7 +438,7 @@ impl DeliveryPassState<'_> {
 
     /// Executes the replay requests.
     async fn replay(&mut self, shutdown: &CancellationToken) -> Result<(), Refusal> {
-        for replay in self.pass.notifications.0.queue.take_replays(self.incarnation_key) {
+        for replay in self.pass.notifications.0.queue.take_replays(self.order_incarnation) {
             let output = self.step(&OutboxInput::Replay(&replay.id));
             let is_found = output.is_changed;
             self.apply_output(output).await?;
@@ -446,7 +455,7 @@ impl DeliveryPassState<'_> {
         if self.is_changed {
             self.save_outbox(shutdown).await?;
             let summary = store::OutboxSummary::of(self.outbox.snapshot());
-            self.pass.notifications.record_summary(self.incarnation_key, summary);
+            self.pass.notifications.record_summary(self.order_incarnation, summary);
         }
         self.is_changed = false;
         self.saved_at = Instant::now();
@@ -462,7 +471,7 @@ impl DeliveryPassState<'_> {
     async fn save_outbox(&self, shutdown: &CancellationToken) -> Result<(), Refusal> {
         let orders = &self.pass.orders;
         loop {
-            let saved = orders.save_outbox(self.incarnation_key, self.outbox.snapshot()).await;
+            let saved = orders.save_outbox(self.order_incarnation, self.outbox.snapshot()).await;
             let is_hopeless = shutdown.is_cancelled() || orders.is_read_only();
             match saved {
                 Err(refusal) if refusal.reason.is_retriable() && !is_hopeless => {}

@@ -6,14 +6,15 @@ use std::ops::Bound;
 use orderstream_core::notification::{Recipient, order_of};
 use orderstream_core::outbox::{DeliveryProgress, OutboxEntry};
 use orderstream_core::{
-    Incarnation, Order, OrderKey, Outbox, Reason, Refusal, SellerId, Seq, Timestamp, seal,
+    Incarnation, Order, OrderIncarnation, OrderKey, Outbox, Reason, Refusal, SellerId, Seq,
+    Timestamp, seal,
 };
 use serde::Serialize;
 
 use super::Notifications;
 use super::queue::ReplayOutcome;
 use crate::limits::{PAGE_NOTIFICATIONS, REQUEST_MS_MAX};
-use crate::orders::{IncarnationKey, OwnedOrders, not_found};
+use crate::orders::{OwnedOrders, not_found};
 
 /// One notification in a list. While the order is sealed, sellers and their addresses are hidden.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -119,11 +120,12 @@ impl OwnedOrders {
         let first = after.map(parse_after).transpose()?;
         let mut from = first.clone().map_or(Bound::Unbounded, Bound::Included);
         let mut page: Vec<ListedNotification> = Vec::new();
-        while let Some(incarnation_key) = notifications.0.queue.next_with_dead(from) {
+        while let Some(order_incarnation) = notifications.0.queue.next_with_dead(from) {
             let is_in_tenant =
-                tenant.is_none_or(|tenant| incarnation_key.0.tenant.as_str() == tenant);
-            let same = first.as_ref() == Some(&incarnation_key);
-            let dead = if is_in_tenant { self.dead_of(&incarnation_key).await } else { Vec::new() };
+                tenant.is_none_or(|tenant| order_incarnation.key.tenant.as_str() == tenant);
+            let same = first.as_ref() == Some(&order_incarnation);
+            let dead =
+                if is_in_tenant { self.dead_of(&order_incarnation).await } else { Vec::new() };
             let skip = match after.filter(|_| same) {
                 Some(id) => dead
                     .iter()
@@ -137,13 +139,14 @@ impl OwnedOrders {
                 let next = page.last().map(|last| last.notification_id.clone());
                 return Ok(DeadLetters { dead_letters: page, next });
             }
-            from = Bound::Excluded(incarnation_key);
+            from = Bound::Excluded(order_incarnation);
         }
         Ok(DeadLetters { dead_letters: page, next: None })
     }
 
     /// Returns the dead letters of one incarnation; none where they cannot be read.
-    async fn dead_of(&self, (key, incarnation): &IncarnationKey) -> Vec<ListedNotification> {
+    async fn dead_of(&self, order_incarnation: &OrderIncarnation) -> Vec<ListedNotification> {
+        let OrderIncarnation { key, incarnation } = order_incarnation;
         let outbox = self.outbox(key, Some(incarnation)).await;
         let Ok((stored_incarnation, snapshot)) = outbox else { return Vec::new() };
         let outbox = Outbox::new(key.clone(), stored_incarnation, snapshot);
@@ -164,15 +167,18 @@ impl OwnedOrders {
                 "no such notification was given up; list them at /api/v1/dead-letters",
             )
         };
-        let incarnation_key = order_of(id).ok_or_else(missing)?;
+        let order_incarnation = order_of(id).ok_or_else(missing)?;
         let notifications: &Notifications = self.notifications().ok_or_else(missing)?;
-        if self.incarnation(&incarnation_key.0).is_none() {
-            return Err(not_found(&incarnation_key.0));
+        if self.incarnation(&order_incarnation.key).is_none() {
+            return Err(not_found(&order_incarnation.key));
         }
-        if self.find_incarnation(&incarnation_key.0, Some(&incarnation_key.1)).is_none() {
+        if self
+            .find_incarnation(&order_incarnation.key, Some(&order_incarnation.incarnation))
+            .is_none()
+        {
             return Err(missing());
         }
-        let replayed = notifications.0.queue.replay(&incarnation_key, id.to_owned());
+        let replayed = notifications.0.queue.replay(&order_incarnation, id.to_owned());
         let limit = std::time::Duration::from_millis(REQUEST_MS_MAX);
         match tokio::time::timeout(limit, replayed).await {
             Ok(Ok(ReplayOutcome::Requeued)) => Ok(()),
@@ -185,7 +191,7 @@ impl OwnedOrders {
     }
 }
 
-fn parse_after(id: &str) -> Result<IncarnationKey, Refusal> {
+fn parse_after(id: &str) -> Result<OrderIncarnation, Refusal> {
     let wrong = || Refusal::field("after", "is no notification's id; give `next` of a page");
     order_of(id).ok_or_else(wrong)
 }

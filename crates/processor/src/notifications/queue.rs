@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use orderstream_core::Timestamp;
+use orderstream_core::{OrderIncarnation, Timestamp};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
+use super::PassWaker;
 use super::store::OutboxSummary;
-use super::{IncarnationKey, PassWaker};
 use crate::limits::NOTIFY_REPLAYS_MAX;
+use crate::metrics::NotificationCounts;
 
 /// The orders with notifications to send.
 #[derive(Debug, Default)]
@@ -23,34 +24,33 @@ pub(super) struct OutboxQueue {
 #[derive(Debug, Default)]
 struct OutboxQueueState {
     /// Orders with new events.
-    dirty: BTreeSet<IncarnationKey>,
+    dirty: BTreeSet<OrderIncarnation>,
     /// Orders with a later attempt, and its time.
-    later: BTreeMap<IncarnationKey, Timestamp>,
-    by_time: BTreeSet<(Timestamp, IncarnationKey)>,
-    /// Orders with a running delivery pass.
-    active: BTreeMap<IncarnationKey, PassWaker>,
+    later: BTreeMap<OrderIncarnation, Timestamp>,
+    by_time: BTreeSet<(Timestamp, OrderIncarnation)>,
+    /// Orders with a running round.
+    active: BTreeMap<OrderIncarnation, PassWaker>,
     /// Requests to send given-up notifications again, by order.
-    replays: BTreeMap<IncarnationKey, Vec<ReplayRequest>>,
+    replays: BTreeMap<OrderIncarnation, Vec<ReplayRequest>>,
     /// The counts of waiting and given-up notifications, of orders that have any.
-    summaries: BTreeMap<IncarnationKey, OutboxSummary>,
+    summaries: BTreeMap<OrderIncarnation, OutboxSummary>,
     /// The due times of each order's oldest waiting notification.
-    oldest: BTreeSet<(Timestamp, IncarnationKey)>,
+    oldest: BTreeSet<(Timestamp, OrderIncarnation)>,
     pending: usize,
     dead: usize,
-    /// The order of the last pass; the search for the next one begins after it, so that none is
-    /// starved.
-    last: Option<IncarnationKey>,
+    /// The order of the last round, so that all get their turn.
+    last: Option<OrderIncarnation>,
 }
 
 impl OutboxQueueState {
-    fn forget_time(&mut self, key: &IncarnationKey) {
+    fn forget_time(&mut self, key: &OrderIncarnation) {
         if let Some(at) = self.later.remove(key) {
             self.by_time.remove(&(at, key.clone()));
         }
     }
 
     /// Takes the next order with new events after the last one, in a circle.
-    fn next_dirty(&mut self) -> Option<IncarnationKey> {
+    fn next_dirty(&mut self) -> Option<OrderIncarnation> {
         let after = self.last.as_ref().and_then(|last| {
             let range = (Bound::Excluded(last.clone()), Bound::Unbounded);
             self.dirty.range(range).next().cloned()
@@ -61,15 +61,15 @@ impl OutboxQueueState {
         Some(key)
     }
 
-    fn next_due(&mut self, now: Timestamp) -> Option<IncarnationKey> {
+    fn next_due(&mut self, now: Timestamp) -> Option<OrderIncarnation> {
         let (at, key) = self.by_time.first()?;
         (*at <= now).then(|| key.clone())
     }
 }
 
 impl OutboxQueue {
-    /// Queues an order with new events, or wakes its running delivery pass.
-    pub(super) fn wake(&self, key: &IncarnationKey) {
+    /// Queues an order with new events, or wakes its running round.
+    pub(super) fn wake(&self, key: &OrderIncarnation) {
         {
             let mut state = self.state.lock();
             if let Some(waker) = state.active.get(key) {
@@ -81,8 +81,8 @@ impl OutboxQueue {
         self.changed.notify_one();
     }
 
-    /// Takes the next order for a delivery pass; it is active until [`OutboxQueue::finish`].
-    pub(super) fn next(&self, now: Timestamp) -> Option<(IncarnationKey, PassWaker)> {
+    /// Takes the next order for a round; it is active until [`OutboxQueue::finish`].
+    pub(super) fn next(&self, now: Timestamp) -> Option<(OrderIncarnation, PassWaker)> {
         let mut state = self.state.lock();
         let key = match state.next_due(now) {
             Some(key) => key,
@@ -95,8 +95,8 @@ impl OutboxQueue {
         Some((key, waker))
     }
 
-    /// Ends a delivery pass; the order is due again at this time, if there is one.
-    pub(super) fn finish(&self, key: &IncarnationKey, again_at: Option<Timestamp>) {
+    /// Ends a round; the order is due again at this time, if there is one.
+    pub(super) fn finish(&self, key: &OrderIncarnation, again_at: Option<Timestamp>) {
         {
             let mut state = self.state.lock();
             let waker = state.active.remove(key);
@@ -132,7 +132,7 @@ impl OutboxQueue {
     /// Requests that a given-up notification is sent again in the order's next delivery pass.
     pub(super) fn replay(
         &self,
-        key: &IncarnationKey,
+        key: &OrderIncarnation,
         id: String,
     ) -> oneshot::Receiver<ReplayOutcome> {
         let (sender, receiver) = oneshot::channel();
@@ -148,12 +148,12 @@ impl OutboxQueue {
     }
 
     /// Takes the replay requests of an order.
-    pub(super) fn take_replays(&self, key: &IncarnationKey) -> Vec<ReplayRequest> {
+    pub(super) fn take_replays(&self, key: &OrderIncarnation) -> Vec<ReplayRequest> {
         self.state.lock().replays.remove(key).unwrap_or_default()
     }
 
     /// Records the counts of an order's outbox.
-    pub(super) fn record_summary(&self, key: &IncarnationKey, summary: OutboxSummary) {
+    pub(super) fn record_summary(&self, key: &OrderIncarnation, summary: OutboxSummary) {
         let mut state = self.state.lock();
         let previous = state.summaries.remove(key).unwrap_or_default();
         state.pending =
@@ -170,15 +170,18 @@ impl OutboxQueue {
         }
     }
 
-    /// Returns the numbers of waiting and given-up notifications, and the due time of the oldest
-    /// waiting one.
-    pub(super) fn totals(&self) -> (usize, usize, Option<Timestamp>) {
+    /// Returns the counts of all orders.
+    pub(super) fn counts(&self) -> NotificationCounts {
         let state = self.state.lock();
-        (state.pending, state.dead, state.oldest.first().map(|(at, _)| *at))
+        NotificationCounts {
+            waiting: state.pending,
+            dead: state.dead,
+            oldest_due_at: state.oldest.first().map(|(at, _)| *at),
+        }
     }
 
     /// Returns the next incarnation from here on with given-up notifications.
-    pub(super) fn next_with_dead(&self, from: Bound<IncarnationKey>) -> Option<IncarnationKey> {
+    pub(super) fn next_with_dead(&self, from: Bound<OrderIncarnation>) -> Option<OrderIncarnation> {
         let state = self.state.lock();
         let mut candidates = state.summaries.range((from, Bound::Unbounded));
         candidates.find(|(_, head)| head.dead > 0).map(|(key, _)| key.clone())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use orderstream_core::book::BookOutput;
-use orderstream_core::{Epoch, Event, Refusal, Reply, Seq, Withheld};
+use orderstream_core::{Epoch, Event, OrderIncarnation, Refusal, Reply, Seq, Withheld};
 use orderstream_journal::{Append, AppendError, AppendReceipt, DurableProof};
 use tokio::sync::oneshot;
 
@@ -13,11 +13,11 @@ use super::entry::{IncarnationEntry, reply};
 use super::incarnations::entry_of;
 use super::outbox;
 use super::record::{self, ListKind, OnDisk};
-use super::{Deadlines, InFlightPermit, IncarnationKey, OwnedOrders, Shard, storage_unavailable};
+use super::{Deadlines, InFlightPermit, OwnedOrders, Shard, storage_unavailable};
 
 /// The state that the outcome of an append needs.
 struct PendingAppend {
-    incarnation_key: IncarnationKey,
+    order_incarnation: OrderIncarnation,
     events: Vec<Arc<Event>>,
     reply: Withheld<Result<Reply, Refusal>>,
     caller: CommandCaller,
@@ -31,6 +31,8 @@ pub(super) struct CommandCaller {
     pub(super) sender: oneshot::Sender<Result<Reply, Refusal>>,
     /// The seller capacity that is reserved for the order that it opens.
     pub(super) reservation: Option<Reservation>,
+    /// The epoch of the tracker for which it opens the order.
+    pub(super) opener: Option<Epoch>,
 }
 
 impl OwnedOrders {
@@ -40,12 +42,13 @@ impl OwnedOrders {
     pub(super) fn append(
         &self,
         shard: &mut Shard,
-        incarnation_key: &IncarnationKey,
-        (output, opener): (BookOutput, Option<Epoch>),
+        order_incarnation: &OrderIncarnation,
+        output: BookOutput,
         caller: CommandCaller,
     ) {
-        let is_beside = shard.is_opening(incarnation_key);
-        let Some(entry) = entry_of(&mut shard.openings, &mut shard.orders, incarnation_key) else {
+        let is_beside = shard.is_opening(order_incarnation);
+        let Some(entry) = entry_of(&mut shard.openings, &mut shard.orders, order_incarnation)
+        else {
             return;
         };
         if !is_beside {
@@ -53,13 +56,14 @@ impl OwnedOrders {
         }
         let records: Result<Vec<_>, _> = output.events.iter().map(record::encode).collect();
         let expected = output.events.first().map_or(0, |event| event.seq.0.saturating_sub(1));
+        let opener = caller.opener;
         let pending = PendingAppend {
-            incarnation_key: incarnation_key.clone(),
+            order_incarnation: order_incarnation.clone(),
             events: output.events.into_iter().map(Arc::new).collect(),
             reply: output.reply,
             caller,
         };
-        let list = record::list_name(ListKind::Events, &incarnation_key.0, &incarnation_key.1);
+        let list = record::list_name(ListKind::Events, order_incarnation);
         let this = self.clone();
         let done = Box::new(move |outcome| this.on_appended(pending, outcome));
         let grant = opener.and_then(|epoch| {
@@ -84,19 +88,20 @@ impl OwnedOrders {
             Err(error) => {
                 // The callback was dropped, and with it the sender: the caller is refused with
                 // STORAGE_UNAVAILABLE.
-                tracing::warn!(order = %incarnation_key.0, %error, "the journal refuses records");
-                shard.suspect(incarnation_key);
+                tracing::warn!(order = %order_incarnation.key, %error, "the journal takes no records");
+                shard.suspect(order_incarnation);
             }
         }
     }
 
     /// Runs on the journal's thread, after the sync or its failure.
     fn on_appended(&self, pending: PendingAppend, outcome: Result<AppendReceipt, AppendError>) {
-        let PendingAppend { incarnation_key, events, reply: withheld, caller } = pending;
-        let CommandCaller { permit, sender, reservation } = caller;
-        let mut guard = self.shard(&incarnation_key.0).lock();
+        let PendingAppend { order_incarnation, events, reply: withheld, caller } = pending;
+        let CommandCaller { permit, sender, reservation, opener: _ } = caller;
+        let mut guard = self.shard(&order_incarnation.key).lock();
         let shard = &mut *guard;
-        let Some(entry) = entry_of(&mut shard.openings, &mut shard.orders, &incarnation_key) else {
+        let Some(entry) = entry_of(&mut shard.openings, &mut shard.orders, &order_incarnation)
+        else {
             return;
         };
         entry.in_flight = entry.in_flight.saturating_sub(1);
@@ -112,15 +117,15 @@ impl OwnedOrders {
                 wakers.extend(self.index_open(entry, reservation));
                 let released = on_disk.release(withheld).ok();
                 outbox::wake(self, entry);
-                self.settle(shard, &incarnation_key);
+                self.settle(shard, &order_incarnation);
                 drop(guard);
                 wakers.into_iter().for_each(std::task::Waker::wake);
-                log_events(&incarnation_key, &logged.unwrap_or_default());
+                log_events(&order_incarnation, &logged.unwrap_or_default());
                 released
             }
             Err(error) => {
-                tracing::warn!(order = %incarnation_key.0, %error, "records did not reach the disk");
-                shard.suspect(&incarnation_key);
+                tracing::warn!(order = %order_incarnation.key, %error, "records did not reach the disk");
+                shard.suspect(&order_incarnation);
                 None
             }
         };
@@ -132,15 +137,15 @@ impl OwnedOrders {
 impl OwnedOrders {
     /// Brings the maps in step with the disk: the one place where a new incarnation replaces an
     /// ended one.
-    pub(super) fn settle(&self, shard: &mut Shard, incarnation_key: &IncarnationKey) {
-        if shard.is_opening(incarnation_key) {
-            shard.promote(incarnation_key, self.now());
+    pub(super) fn settle(&self, shard: &mut Shard, order_incarnation: &OrderIncarnation) {
+        if shard.is_opening(order_incarnation) {
+            shard.promote(order_incarnation, self.now());
             self.inner.formers.fetch_add(1, Ordering::Relaxed);
-            if let Some(entry) = shard.orders.get_mut(&incarnation_key.0) {
+            if let Some(entry) = shard.orders.get_mut(&order_incarnation.key) {
                 index_deadline(&mut shard.deadlines, entry);
             }
         }
-        shard.index_end(&incarnation_key.0);
+        shard.index_end(&order_incarnation.key);
     }
 
     /// Brings the indexes of open orders in step with the disk: the sellers' capacity, their
@@ -180,7 +185,8 @@ impl OwnedOrders {
 }
 
 /// Logs stored events, under their order's trace.
-fn log_events((key, incarnation): &IncarnationKey, events: &[Arc<Event>]) {
+fn log_events(order: &OrderIncarnation, events: &[Arc<Event>]) {
+    let OrderIncarnation { key, incarnation } = order;
     for event in events {
         let (seq, kind, trace_id) = (event.seq.0, event.kind.as_str(), incarnation.trace_id());
         tracing::debug!(order = %key, seq, event = kind, trace_id, "an event is stored");
@@ -225,18 +231,20 @@ impl Shard {
     /// Marks an incarnation whose book is ahead of the disk: it is read again before its next
     /// command. One that was opening beside an ended one is given up instead, and any records of it
     /// on disk are removed: its caller received a failure, and nobody else knows of it.
-    pub(super) fn suspect(&mut self, incarnation_key: &IncarnationKey) {
-        if self.is_opening(incarnation_key) {
-            if let Some(mut entry) = self.openings.remove(&incarnation_key.0) {
+    pub(super) fn suspect(&mut self, order_incarnation: &OrderIncarnation) {
+        if self.is_opening(order_incarnation) {
+            if let Some(mut entry) = self.openings.remove(&order_incarnation.key) {
                 entry.fail_waiters();
             }
-            self.removals.insert(incarnation_key.clone());
+            self.removals.insert(order_incarnation.clone());
         }
-        let entry = self.orders.get_mut(&incarnation_key.0);
-        if let Some(entry) = entry.filter(|entry| entry.incarnation == incarnation_key.1) {
+        let entry = self.orders.get_mut(&order_incarnation.key);
+        if let Some(entry) =
+            entry.filter(|entry| entry.incarnation == order_incarnation.incarnation)
+        {
             entry.suspect = true;
             entry.fail_waiters();
-            self.suspects.insert(incarnation_key.0.clone());
+            self.suspects.insert(order_incarnation.key.clone());
         }
     }
 }

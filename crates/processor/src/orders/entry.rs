@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use orderstream_core::{Book, Epoch, Incarnation, OrderKey, Refusal, Seq, Timestamp, Withheld};
+use orderstream_core::{
+    Book, Epoch, Incarnation, OrderIncarnation, Refusal, Seq, Timestamp, Withheld,
+};
 use tokio::sync::oneshot;
 
 use super::record::OnDisk;
@@ -61,10 +63,10 @@ impl std::fmt::Debug for Waiter {
 }
 
 impl IncarnationEntry {
-    pub(super) fn new(key: OrderKey, incarnation: Incarnation) -> Self {
+    pub(super) fn new(order_incarnation: OrderIncarnation) -> Self {
         Self {
-            book: Book::new(key),
-            incarnation,
+            book: Book::new(order_incarnation.key),
+            incarnation: order_incarnation.incarnation,
             tail: Arc::new(Tail::default()),
             on_disk: OnDisk::default(),
             grants: 0,
@@ -81,6 +83,11 @@ impl IncarnationEntry {
             place: None,
             waiters: Vec::new(),
         }
+    }
+
+    /// Returns the order and the incarnation of it that this entry is for.
+    pub(super) fn order_incarnation(&self) -> OrderIncarnation {
+        OrderIncarnation::new(self.book.key(), &self.incarnation)
     }
 
     /// Returns the time of its end, once that is on disk.

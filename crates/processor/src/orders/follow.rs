@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::Stream;
-use orderstream_core::{Epoch, Event, Incarnation, OrderKey, Reason, Refusal, Seq, seal};
+use orderstream_core::{
+    Epoch, Event, Incarnation, OrderIncarnation, OrderKey, Reason, Refusal, Seq, seal,
+};
 use tokio::task::JoinHandle;
 
 use super::tail::{Tail, TailPoll};
-use super::{IncarnationKey, OwnedOrders, damaged, unreadable};
+use super::{OwnedOrders, damaged, unreadable};
 use crate::limits::PAGE_EVENTS;
 
 /// An item of an event stream.
@@ -28,7 +30,7 @@ pub enum FollowItem {
 #[derive(Debug)]
 pub struct FollowStream {
     orders: OwnedOrders,
-    incarnation_key: IncarnationKey,
+    order_incarnation: OrderIncarnation,
     tail: Arc<Tail>,
     id: u64,
     tracker: Option<Epoch>,
@@ -92,7 +94,8 @@ impl OwnedOrders {
             return Err(stale(epoch, entry.book.floor()));
         }
         let tail = Arc::clone(&entry.tail);
-        let stream = self.stream(key, &incarnation, tail, (after, tracker))?;
+        let followed = OrderIncarnation::new(key, &incarnation);
+        let stream = self.stream(followed, tail, after, tracker)?;
         if let Some(epoch) = tracker {
             tracing::debug!(%key, epoch = epoch.0, stream = stream.id, after = %after, last_seq = %last, "granted");
         }
@@ -101,16 +104,16 @@ impl OwnedOrders {
 
     pub(super) fn stream(
         &self,
-        key: &OrderKey,
-        incarnation: &Incarnation,
+        order_incarnation: OrderIncarnation,
         tail: Arc<Tail>,
-        (after, tracker): (Seq, Option<Epoch>),
+        after: Seq,
+        tracker: Option<Epoch>,
     ) -> Result<FollowStream, Refusal> {
         let id = tail.add_follower(tracker)?;
         self.metrics().stream_opened(tracker);
         Ok(FollowStream {
             orders: self.clone(),
-            incarnation_key: (key.clone(), incarnation.clone()),
+            order_incarnation,
             tail,
             id,
             tracker,
@@ -156,13 +159,13 @@ fn stale(epoch: Epoch, floor: Epoch) -> Refusal {
 impl FollowStream {
     /// Returns the incarnation of the order that it follows.
     pub const fn incarnation(&self) -> &Incarnation {
-        &self.incarnation_key.1
+        &self.order_incarnation.incarnation
     }
 
     fn start_reading(&mut self) {
-        let (orders, incarnation_key, after) =
-            (self.orders.clone(), self.incarnation_key.clone(), self.cursor);
-        let read = move || orders.events_blocking(&incarnation_key, after, PAGE_EVENTS);
+        let (orders, order_incarnation, after) =
+            (self.orders.clone(), self.order_incarnation.clone(), self.cursor);
+        let read = move || orders.events_blocking(&order_incarnation, after, PAGE_EVENTS);
         self.reading = Some(tokio::task::spawn_blocking(read));
     }
 
@@ -240,7 +243,7 @@ impl Drop for FollowStream {
     fn drop(&mut self) {
         self.tail.remove_follower(self.id);
         if let Some(epoch) = self.tracker {
-            let (key, cursor) = (&self.incarnation_key.0, self.cursor);
+            let (key, cursor) = (&self.order_incarnation.key, self.cursor);
             tracing::debug!(%key, epoch = epoch.0, stream = self.id, after = %cursor, "given back");
         }
         self.orders.metrics().stream_closed(self.tracker);

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use orderstream_core::book::Context;
 use orderstream_core::seal::{self, Redaction};
 use orderstream_core::{
-    Command, Epoch, Incarnation, Order, OrderKey, Phase, Reason, Refusal, Reply, Seq, Timestamp,
+    Command, Epoch, Incarnation, Order, OrderIncarnation, OrderKey, Phase, Reason, Refusal, Reply,
+    Seq, Timestamp,
 };
 
 use super::entry::IncarnationEntry;
@@ -14,8 +15,8 @@ use super::record::{ListKind, OnDisk};
 use super::reload::shortened;
 use super::tail::Tail;
 use super::{
-    FollowStream, IncarnationKey, OrderRuntimeState, OwnedOrders, Shard, damaged, follow, fresh_id,
-    not_found, replay, storage_unavailable, unreadable, with_timeout,
+    FollowStream, OrderRuntimeState, OwnedOrders, Shard, damaged, follow, fresh_id, not_found,
+    replay, storage_unavailable, unreadable, with_timeout,
 };
 use crate::limits::FORMERS_LISTED_MAX;
 use crate::notifications::OutboxLocation;
@@ -94,10 +95,11 @@ impl Shard {
 
     /// Replaces an ended incarnation with the one beside it whose opening is on disk, if there is
     /// one.
-    pub(super) fn promote(&mut self, (key, incarnation): &IncarnationKey, now: Timestamp) {
-        if self.openings.get(key).is_none_or(|entry| entry.incarnation != *incarnation) {
+    pub(super) fn promote(&mut self, order_incarnation: &OrderIncarnation, now: Timestamp) {
+        if !self.is_opening(order_incarnation) {
             return;
         }
+        let key = &order_incarnation.key;
         let Some(entry) = self.openings.remove(key) else { return };
         let Some(mut before) = self.orders.insert(key.clone(), entry) else { return };
         let since = before.damaged_since.unwrap_or(now);
@@ -107,7 +109,7 @@ impl Shard {
         if is_doubtful {
             former.damaged_since = Some(since);
             self.suspects.remove(key);
-            self.doubtful.insert((key.clone(), former.incarnation.clone()));
+            self.doubtful.insert(OrderIncarnation::new(key, &former.incarnation));
         }
         self.formers.entry(key.clone()).or_default().push(former);
     }
@@ -170,7 +172,7 @@ impl OwnedOrders {
             return Err(follow::ahead(after, last));
         }
         let tail = Arc::new(Tail::new(last, Some(last), former.redaction));
-        self.stream(key, &former.incarnation, tail, (after, None))
+        self.stream(OrderIncarnation::new(key, &former.incarnation), tail, after, None)
     }
 
     /// Reads all of a former incarnation. A limited number is read at one time.
@@ -183,11 +185,11 @@ impl OwnedOrders {
             return Err(damaged(key, cause));
         }
         let (reads, journal) = (Arc::clone(&self.inner.former_reads), self.journal());
-        let incarnation_key = (key.clone(), former.incarnation.clone());
+        let order_incarnation = OrderIncarnation::new(key, &former.incarnation);
         let read = async {
             let permit = reads.acquire_owned().await.map_err(|_| storage_unavailable())?;
             let read = tokio::task::spawn_blocking(move || {
-                let read = replay::read_incarnation(&*journal, incarnation_key);
+                let read = replay::read_incarnation(&*journal, &order_incarnation);
                 drop(permit);
                 read
             });
@@ -204,7 +206,7 @@ impl OwnedOrders {
         let cause = former.fault_of(entry).ok_or_else(|| not_found(key))?;
         Err(self.refuse_damaged(
             ListKind::Events,
-            &(key.clone(), former.incarnation.clone()),
+            &OrderIncarnation::new(key, &former.incarnation),
             &cause,
         ))
     }

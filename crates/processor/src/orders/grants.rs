@@ -6,14 +6,16 @@
 //!   a newer lead begins          grant ──▶ sync ──▶ stream
 //! ```
 
-use orderstream_core::{Command, CommandKind, Epoch, Incarnation, OrderKey, Refusal};
+use orderstream_core::{
+    Command, CommandKind, Epoch, Incarnation, OrderIncarnation, OrderKey, Refusal,
+};
 use orderstream_journal::{Append, AppendCallback};
 use tokio::sync::oneshot;
 
 use super::entry::{IncarnationEntry, reply};
 use super::incarnations::entry_of;
 use super::record::{self, ListKind};
-use super::{IncarnationKey, OwnedOrders, damaged, storage_unavailable};
+use super::{OwnedOrders, damaged, storage_unavailable};
 
 impl OwnedOrders {
     /// Grants the tracker's stream; a new epoch is on disk before the stream starts, even where
@@ -51,7 +53,7 @@ impl OwnedOrders {
             let append = self.grant_append(entry, epoch, Some(sender));
             if self.inner.parts.journal.submit(append).is_err() {
                 // The book has the epoch already, and the disk never will.
-                shard.suspect(&(key.clone(), incarnation.clone()));
+                shard.suspect(&OrderIncarnation::new(key, incarnation));
                 return Err(storage_unavailable());
             }
             entry.grants = entry.grants.saturating_add(1);
@@ -84,12 +86,12 @@ impl OwnedOrders {
         epoch: Epoch,
         sender: Option<oneshot::Sender<Result<(), Refusal>>>,
     ) -> Append {
-        let incarnation_key = (entry.book.key().clone(), entry.incarnation.clone());
-        let list = record::list_name(ListKind::Grants, &incarnation_key.0, &incarnation_key.1);
+        let order_incarnation = entry.order_incarnation();
+        let list = record::list_name(ListKind::Grants, &order_incarnation);
         let this = self.clone();
         let done: AppendCallback = Box::new(move |outcome| {
             let outcome = outcome.map(drop).map_err(|_| storage_unavailable());
-            this.on_granted(&incarnation_key, outcome.is_ok().then_some(epoch));
+            this.on_granted(&order_incarnation, outcome.is_ok().then_some(epoch));
             if let Some(sender) = sender {
                 reply(sender, outcome);
             }
@@ -118,16 +120,17 @@ impl OwnedOrders {
 
     /// Runs on the journal's thread, after a grant's sync, or without an epoch after its failure.
     /// After a failure the number of grants is unknown, and the order is read again.
-    fn on_granted(&self, incarnation_key: &IncarnationKey, on_disk: Option<Epoch>) {
-        let mut guard = self.shard(&incarnation_key.0).lock();
+    fn on_granted(&self, order_incarnation: &OrderIncarnation, on_disk: Option<Epoch>) {
+        let mut guard = self.shard(&order_incarnation.key).lock();
         let shard = &mut *guard;
-        let Some(entry) = entry_of(&mut shard.openings, &mut shard.orders, incarnation_key) else {
+        let Some(entry) = entry_of(&mut shard.openings, &mut shard.orders, order_incarnation)
+        else {
             return;
         };
         entry.in_flight = entry.in_flight.saturating_sub(1);
         match on_disk {
             Some(epoch) => entry.granted = entry.granted.max(epoch),
-            None => shard.suspect(incarnation_key),
+            None => shard.suspect(order_incarnation),
         }
     }
 }

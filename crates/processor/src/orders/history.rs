@@ -5,10 +5,21 @@
 use std::sync::Arc;
 
 use orderstream_core::seal::{self, Redaction};
-use orderstream_core::{Event, Incarnation, Order, OrderKey, Reason, Refusal, Seq};
+use orderstream_core::{
+    Event, Incarnation, Order, OrderIncarnation, OrderKey, Reason, Refusal, Seq,
+};
 
 use super::{FormerEntry, OrderRuntimeState, OwnedOrders, unreadable, with_timeout};
 use crate::limits::{PAGE_EVENTS, SCANNED_EVENTS_MAX};
+
+/// The bounds of one reading.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PageBounds {
+    /// The number after which it begins.
+    pub after: Seq,
+    /// The most values that it picks.
+    pub limit: usize,
+}
 
 /// The result of one reading.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,9 +53,8 @@ impl From<&FormerEntry> for ReadableRange {
 }
 
 impl OwnedOrders {
-    /// Picks at most `limit` values from the events after `after`, and scans at most
-    /// [`SCANNED_EVENTS_MAX`] of them: that limits the cost of one request, however rare its
-    /// matches are.
+    /// Picks values from the events within these bounds, and scans at most [`SCANNED_EVENTS_MAX`]
+    /// of them: that limits the cost of one request, however rare its matches are.
     ///
     /// # Errors
     /// An order that is not here, or records that cannot be read.
@@ -52,12 +62,12 @@ impl OwnedOrders {
         &self,
         key: &OrderKey,
         named: Option<&Incarnation>,
-        (after, limit): (Seq, usize),
+        bounds: PageBounds,
         pick: impl Fn(&Event) -> Option<T> + Send + 'static,
     ) -> Result<ScanPage<T>, Refusal> {
         let range = self.readable_range(key, named).await?;
         let (this, key) = (self.clone(), key.clone());
-        let read = move || this.scan(&key, &range, (after, limit), pick);
+        let read = move || this.scan(&key, &range, bounds, pick);
         with_timeout(async { tokio::task::spawn_blocking(read).await.map_err(|_| read_aborted())? })
             .await
     }
@@ -80,15 +90,15 @@ impl OwnedOrders {
         &self,
         key: &OrderKey,
         range: &ReadableRange,
-        (after, limit): (Seq, usize),
+        bounds: PageBounds,
         pick: impl Fn(&Event) -> Option<T>,
     ) -> Result<ScanPage<T>, Refusal> {
-        let (mut found, mut cursor, mut scanned) = (Vec::new(), after, 0);
+        let (mut found, mut cursor, mut scanned) = (Vec::new(), bounds.after, 0);
         while cursor < range.last {
-            if found.len() >= limit || scanned >= SCANNED_EVENTS_MAX {
+            if found.len() >= bounds.limit || scanned >= SCANNED_EVENTS_MAX {
                 return Ok(ScanPage { found, next: Some(cursor) });
             }
-            let events = self.events(key, range, (cursor, PAGE_EVENTS))?;
+            let events = self.events(key, range, cursor, PAGE_EVENTS)?;
             if events.is_empty() {
                 // The list was removed during the read, because it had been kept for the configured
                 // time.
@@ -96,7 +106,7 @@ impl OwnedOrders {
             }
             scanned += events.len();
             for event in events {
-                if event.seq > range.last || found.len() >= limit {
+                if event.seq > range.last || found.len() >= bounds.limit {
                     break;
                 }
                 cursor = event.seq;
@@ -121,7 +131,7 @@ impl OwnedOrders {
         let read = move || {
             let one = |seq: Seq| {
                 let before = Seq(seq.0.saturating_sub(1));
-                let event = this.events(&key, &range, (before, 1))?.pop();
+                let event = this.events(&key, &range, before, 1)?.pop();
                 event.filter(|event| event.seq == seq).ok_or_else(unreadable)
             };
             numbers.into_iter().map(one).collect()
@@ -135,10 +145,11 @@ impl OwnedOrders {
         &self,
         key: &OrderKey,
         range: &ReadableRange,
-        (after, limit): (Seq, usize),
+        after: Seq,
+        limit: usize,
     ) -> Result<Vec<Arc<Event>>, Refusal> {
-        let incarnation_key = (key.clone(), range.incarnation.clone());
-        let events = self.events_blocking(&incarnation_key, after, limit)?;
+        let order_incarnation = OrderIncarnation::new(key, &range.incarnation);
+        let events = self.events_blocking(&order_incarnation, after, limit)?;
         Ok(events.iter().map(|event| seal::apply(range.redaction, event)).collect())
     }
 }

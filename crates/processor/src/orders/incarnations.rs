@@ -5,18 +5,19 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use orderstream_core::command::OrderOpening;
-use orderstream_core::{Incarnation, OrderKey, Reason, Refusal, Timestamp};
+use orderstream_core::{Incarnation, OrderIncarnation, OrderKey, Reason, Refusal, Timestamp};
 
 use super::entry::IncarnationEntry;
-use super::{IncarnationKey, OwnedOrders, Shard, another_incarnation, not_found};
+use super::{OwnedOrders, Shard, another_incarnation, not_found};
 use crate::limits::{FORMERS_MAX, INCARNATIONS_MAX, ORDERS_MAX};
 
 /// Returns the entry of an incarnation, even where its opening is not on disk yet.
 pub(super) fn entry_of<'a>(
     openings: &'a mut BTreeMap<OrderKey, IncarnationEntry>,
     orders: &'a mut BTreeMap<OrderKey, IncarnationEntry>,
-    (key, incarnation): &IncarnationKey,
+    order_incarnation: &OrderIncarnation,
 ) -> Option<&'a mut IncarnationEntry> {
+    let OrderIncarnation { key, incarnation } = order_incarnation;
     match openings.get_mut(key).filter(|entry| entry.incarnation == *incarnation) {
         Some(entry) => Some(entry),
         None => orders.get_mut(key).filter(|entry| entry.incarnation == *incarnation),
@@ -25,8 +26,9 @@ pub(super) fn entry_of<'a>(
 
 impl Shard {
     /// Reports whether this incarnation waits beside an ended one for its opening to be on disk.
-    pub(super) fn is_opening(&self, (key, incarnation): &IncarnationKey) -> bool {
-        self.openings.get(key).is_some_and(|entry| entry.incarnation == *incarnation)
+    pub(super) fn is_opening(&self, order_incarnation: &OrderIncarnation) -> bool {
+        let opening = self.openings.get(&order_incarnation.key);
+        opening.is_some_and(|entry| entry.incarnation == order_incarnation.incarnation)
     }
 
     /// Returns the entry that a command is about: the newest, unless the command names an
@@ -81,17 +83,18 @@ impl OwnedOrders {
         opening: &OrderOpening,
         now: &mut Timestamp,
     ) -> Result<Option<&'a mut IncarnationEntry>, Refusal> {
-        let incarnation_key = (key.clone(), opening.incarnation.clone());
+        let order_incarnation = OrderIncarnation::new(key, &opening.incarnation);
         let newest = shard.orders.get(key);
-        let newest = newest
-            .map(|entry| (entry.incarnation == incarnation_key.1, entry.ended_at().is_some()));
+        let newest = newest.map(|entry| {
+            (entry.incarnation == order_incarnation.incarnation, entry.ended_at().is_some())
+        });
         match newest {
             Some((true, _)) => return Ok(shard.orders.get_mut(key)),
             _ if shard.openings.contains_key(key) => return Ok(shard.openings.get_mut(key)),
             Some((false, false)) => return Ok(shard.orders.get_mut(key)),
             Some((false, true)) | None => {}
         }
-        may_open(shard, &incarnation_key)?;
+        may_open(shard, &order_incarnation)?;
         if let Some(last_end) = shard.last_end(key) {
             *now = (*now).max(last_end.plus_ms(1));
         }
@@ -105,10 +108,7 @@ impl OwnedOrders {
                 &mut shard.openings
             }
         };
-        Ok(Some(
-            map.entry(incarnation_key.0.clone())
-                .or_insert_with(|| IncarnationEntry::new(incarnation_key.0, incarnation_key.1)),
-        ))
+        Ok(Some(map.entry(key.clone()).or_insert_with(|| IncarnationEntry::new(order_incarnation))))
     }
 
     /// Counts one more order id.
@@ -134,7 +134,8 @@ impl OwnedOrders {
 }
 
 /// Checks that an incarnation that is not here may be opened.
-fn may_open(shard: &Shard, (key, incarnation): &IncarnationKey) -> Result<(), Refusal> {
+fn may_open(shard: &Shard, order_incarnation: &OrderIncarnation) -> Result<(), Refusal> {
+    let OrderIncarnation { key, incarnation } = order_incarnation;
     if shard.former(key, Some(incarnation)).is_some() {
         let text = format!(
             "this incarnation of order {key} has ended, and another one came after it; use a new \
@@ -142,7 +143,7 @@ fn may_open(shard: &Shard, (key, incarnation): &IncarnationKey) -> Result<(), Re
         );
         return Err(Refusal::new(Reason::OrderEnded, text));
     }
-    if shard.removals.contains(&(key.clone(), incarnation.clone())) {
+    if shard.removals.contains(order_incarnation) {
         let text = "what is left of this incarnation is being removed; try again";
         return Err(Refusal::new(Reason::StorageUnavailable, text));
     }
@@ -161,32 +162,34 @@ mod tests {
     use super::super::former::FormerEntry;
     use super::*;
 
-    fn incarnation_key(incarnation: &str) -> IncarnationKey {
-        (OrderKey::new("", "a").unwrap(), Incarnation::new(incarnation).unwrap())
+    fn order_incarnation(incarnation: &str) -> OrderIncarnation {
+        OrderIncarnation {
+            key: OrderKey::new("", "a").unwrap(),
+            incarnation: Incarnation::new(incarnation).unwrap(),
+        }
     }
 
     fn shard(formers: usize) -> Shard {
         let entry = |n: usize| {
-            let (key, incarnation) = incarnation_key(&format!("uid-{n}"));
-            FormerEntry::from(IncarnationEntry::new(key, incarnation))
+            FormerEntry::from(IncarnationEntry::new(order_incarnation(&format!("uid-{n}"))))
         };
         let mut shard = Shard::default();
-        shard.formers.insert(incarnation_key("any").0, (0..formers).map(entry).collect());
+        shard.formers.insert(order_incarnation("any").key, (0..formers).map(entry).collect());
         shard
     }
 
     /// The refusal names the setting that helps.
     #[test]
     fn former_incarnations_are_limited() {
-        may_open(&shard(INCARNATIONS_MAX - 1), &incarnation_key("next")).unwrap();
-        let refusal = may_open(&shard(INCARNATIONS_MAX), &incarnation_key("next")).unwrap_err();
+        may_open(&shard(INCARNATIONS_MAX - 1), &order_incarnation("next")).unwrap();
+        let refusal = may_open(&shard(INCARNATIONS_MAX), &order_incarnation("next")).unwrap_err();
         assert_eq!(refusal.reason, Reason::LimitReached);
         assert!(refusal.message.contains("--keep-ended"), "{refusal}");
     }
 
     #[test]
     fn former_incarnations_are_not_reopened() {
-        let refusal = may_open(&shard(2), &incarnation_key("uid-1")).unwrap_err();
+        let refusal = may_open(&shard(2), &order_incarnation("uid-1")).unwrap_err();
         assert_eq!(refusal.reason, Reason::OrderEnded);
         assert!(refusal.message.contains("new order_req_id"), "{refusal}");
     }
@@ -195,9 +198,9 @@ mod tests {
     #[test]
     fn openings_wait_for_their_removal() {
         let mut shard = shard(0);
-        shard.removals.insert(incarnation_key("uid-1"));
-        let refusal = may_open(&shard, &incarnation_key("uid-1")).unwrap_err();
+        shard.removals.insert(order_incarnation("uid-1"));
+        let refusal = may_open(&shard, &order_incarnation("uid-1")).unwrap_err();
         assert!(refusal.reason.is_retriable(), "{refusal}");
-        may_open(&shard, &incarnation_key("uid-2")).unwrap();
+        may_open(&shard, &order_incarnation("uid-2")).unwrap();
     }
 }

@@ -89,7 +89,8 @@ impl InvitationIndex {
     /// stored.
     fn next(
         &self,
-        (name, id): (&TenantSeller, u64),
+        name: &TenantSeller,
+        session: u64,
         after: u64,
         waker: &Waker,
     ) -> Option<(u64, OrderKey)> {
@@ -99,7 +100,7 @@ impl InvitationIndex {
         if let Some((place, key)) = next {
             return Some((*place, OrderKey::clone(key)));
         }
-        if let Some(waker_slot) = seller.sessions.get_mut(&id) {
+        if let Some(waker_slot) = seller.sessions.get_mut(&session) {
             *waker_slot = Some(waker.clone());
         }
         None
@@ -145,8 +146,8 @@ impl Stream for Invitations {
     type Item = OrderKey;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<OrderKey>> {
-        let this = (&self.name, self.id);
-        match self.inner.invitations.next(this, self.after, context.waker()) {
+        let index = &self.inner.invitations;
+        match index.next(&self.name, self.id, self.after, context.waker()) {
             Some((place, key)) => {
                 self.after = place;
                 Poll::Ready(Some(key))

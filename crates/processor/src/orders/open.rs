@@ -3,8 +3,8 @@
 use orderstream_core::command::OrderOpening;
 use orderstream_core::spec::SellerChoice;
 use orderstream_core::{
-    Command, CommandKind, Epoch, Incarnation, OrderKey, OrderSpec, Reason, Refusal, SellerId, Seq,
-    Timestamp,
+    Command, CommandKind, Epoch, Incarnation, OrderIncarnation, OrderKey, OrderSpec, Reason,
+    Refusal, SellerId, Seq, Timestamp,
 };
 
 use super::capacity::Reservation;
@@ -110,7 +110,8 @@ impl OwnedOrders {
         &self,
         key: &OrderKey,
         named: Option<&Incarnation>,
-        (seq, at): (Seq, Timestamp),
+        seq: Seq,
+        at: Timestamp,
     ) -> Result<(), Refusal> {
         let (incarnation, last) = {
             let mut shard = self.shard(key).lock();
@@ -149,8 +150,8 @@ impl OwnedOrders {
         incarnation: &Incarnation,
         seq: Seq,
     ) -> Result<Option<Timestamp>, Refusal> {
-        let incarnation_key = (key.clone(), incarnation.clone());
-        let events = self.events_after(&incarnation_key, Seq(seq.0.saturating_sub(1)), 1).await?;
+        let order_incarnation = OrderIncarnation::new(key, incarnation);
+        let events = self.events_after(&order_incarnation, Seq(seq.0.saturating_sub(1)), 1).await?;
         Ok(events.first().map(|event| event.at))
     }
 

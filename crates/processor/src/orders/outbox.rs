@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use orderstream_core::outbox::OutboxSnapshot;
 use orderstream_core::port::SellerDirectory;
-use orderstream_core::{Event, Incarnation, Order, OrderKey, Refusal, Seq, Timestamp};
+use orderstream_core::{
+    Event, Incarnation, Order, OrderIncarnation, OrderKey, Refusal, Seq, Timestamp,
+};
 use orderstream_journal::{Journal, ReadError, append};
 
 use super::entry::IncarnationEntry;
 use super::former::FormerEntry;
 use super::record::{self, ListKind};
 use super::replay::ReplayError;
-use super::{IncarnationKey, OwnedOrders, Shard, damaged, not_found, storage_unavailable};
+use super::{OwnedOrders, Shard, damaged, not_found, storage_unavailable};
 use crate::limits::NOTIFY_SNAPSHOTS_MAX;
 use crate::metrics::Metrics;
 use crate::notifications::{Notifications, OutboxHealth, store};
@@ -33,25 +35,25 @@ impl OwnedOrders {
         let notifications = self.inner.notifications.get_or_init(|| notifications(since)).clone();
         for shard in &self.inner.shards {
             let mut shard = shard.lock();
-            for (incarnation_key, former) in shard.all_formers() {
+            for (order_incarnation, former) in shard.all_formers() {
                 let summary = former.outbox.summary;
-                notifications.record_summary(&incarnation_key, summary);
+                notifications.record_summary(&order_incarnation, summary);
                 let is_new = former.ended_at.is_some_and(|ended_at| ended_at >= since)
                     && summary.cursor < former.last_seq();
                 if summary.pending > 0 || is_new {
-                    notifications.wake(&incarnation_key);
+                    notifications.wake(&order_incarnation);
                 }
             }
-            for (key, entry) in &mut shard.orders {
-                let (summary, incarnation_key) =
-                    (entry.outbox.summary, (key.clone(), entry.incarnation.clone()));
-                notifications.record_summary(&incarnation_key, summary);
+            for entry in shard.orders.values_mut() {
+                let (summary, order_incarnation) =
+                    (entry.outbox.summary, entry.order_incarnation());
+                notifications.record_summary(&order_incarnation, summary);
                 let Some(order) = entry.book.order() else { continue };
                 let is_new = order.last_event.0 >= since && summary.cursor < order.last_seq;
                 if (summary.pending > 0 || is_new)
                     && needs_notifications(self, &notifications, entry)
                 {
-                    notifications.wake(&incarnation_key);
+                    notifications.wake(&order_incarnation);
                 }
             }
         }
@@ -101,8 +103,9 @@ impl OwnedOrders {
     /// Returns the last event of an incarnation that is on disk.
     pub(crate) fn last_durable_seq(
         &self,
-        (key, incarnation): &IncarnationKey,
+        order_incarnation: &OrderIncarnation,
     ) -> Result<Seq, Refusal> {
+        let OrderIncarnation { key, incarnation } = order_incarnation;
         let mut shard = self.shard(key).lock();
         if let Some(former) = shard.former(key, Some(incarnation)) {
             return Ok(former.last_seq());
@@ -117,12 +120,12 @@ impl OwnedOrders {
     /// Returns events of an incarnation after a sequence number, from disk.
     pub(crate) async fn events_after(
         &self,
-        incarnation_key: &IncarnationKey,
+        order_incarnation: &OrderIncarnation,
         after: Seq,
         limit: usize,
     ) -> Result<Vec<Arc<Event>>, Refusal> {
-        let (this, incarnation_key) = (self.clone(), incarnation_key.clone());
-        let read = move || this.events_blocking(&incarnation_key, after, limit);
+        let (this, order_incarnation) = (self.clone(), order_incarnation.clone());
+        let read = move || this.events_blocking(&order_incarnation, after, limit);
         tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| Err(storage_unavailable()))
     }
 
@@ -149,42 +152,42 @@ impl OwnedOrders {
         if location.health == OutboxHealth::Damaged {
             return Err(damaged(key, "its outbox cannot be read"));
         }
-        let incarnation_key = (key.clone(), incarnation);
+        let order_incarnation = OrderIncarnation { key: key.clone(), incarnation };
         let location = match location.health {
-            OutboxHealth::Doubtful { .. } => self.read_location(&incarnation_key).await?,
+            OutboxHealth::Doubtful { .. } => self.read_location(&order_incarnation).await?,
             OutboxHealth::Whole | OutboxHealth::Damaged => location,
         };
         if location.record == 0 {
-            return Ok((incarnation_key.1, OutboxSnapshot::default()));
+            return Ok((order_incarnation.incarnation, OutboxSnapshot::default()));
         }
         let kind = ListKind::Outbox(location.half);
         let records =
-            self.records(kind, &incarnation_key, location.record.saturating_sub(1), 1).await?;
+            self.records(kind, &order_incarnation, location.record.saturating_sub(1), 1).await?;
         let record = records.first().ok_or_else(storage_unavailable)?;
         let snapshot = store::decode(&record.payload)
-            .map_err(|error| self.refuse_damaged(kind, &incarnation_key, &error.to_string()))?;
-        Ok((incarnation_key.1, snapshot))
+            .map_err(|error| self.refuse_damaged(kind, &order_incarnation, &error.to_string()))?;
+        Ok((order_incarnation.incarnation, snapshot))
     }
 
     /// Writes a snapshot. Only the order's one delivery pass calls it.
     pub(crate) async fn save_outbox(
         &self,
-        incarnation_key: &IncarnationKey,
+        order_incarnation: &OrderIncarnation,
         outbox: &OutboxSnapshot,
     ) -> Result<(), Refusal> {
-        let key = &incarnation_key.0;
+        let key = &order_incarnation.key;
         let mut location = {
             let mut shard = self.shard(key).lock();
-            *shard.outbox_of(incarnation_key).ok_or_else(|| not_found(key))?
+            *shard.outbox_of(order_incarnation).ok_or_else(|| not_found(key))?
         };
         let previous = location;
         location.revision = location.revision.saturating_add(1);
         if location.record >= NOTIFY_SNAPSHOTS_MAX {
             location = store::OutboxLocation { half: location.half.other(), record: 0, ..location };
             // A crash may have left snapshots in that list.
-            self.remove_outbox(incarnation_key, location.half).await?;
+            self.remove_outbox(order_incarnation, location.half).await?;
         }
-        let list = record::list_name(ListKind::Outbox(location.half), key, &incarnation_key.1);
+        let list = record::list_name(ListKind::Outbox(location.half), order_incarnation);
         let payload = store::encode(location.revision, outbox)
             .map_err(|error| damaged(key, &error.to_string()))?;
         let appended =
@@ -194,16 +197,16 @@ impl OwnedOrders {
             Err(error) => {
                 tracing::debug!(order = %key, %error, "an outbox was not written");
                 // It is not known what is on disk now.
-                self.read_location(incarnation_key).await?;
+                self.read_location(order_incarnation).await?;
                 return Err(storage_unavailable());
             }
         };
         location.summary = store::OutboxSummary::of(outbox);
-        if let Some(outbox) = self.shard(key).lock().outbox_of(incarnation_key) {
+        if let Some(outbox) = self.shard(key).lock().outbox_of(order_incarnation) {
             *outbox = store::OutboxLocation { health: outbox.health, ..location };
         }
         if location.half != previous.half {
-            self.remove_outbox(incarnation_key, previous.half).await?;
+            self.remove_outbox(order_incarnation, previous.half).await?;
         }
         Ok(())
     }
@@ -212,24 +215,24 @@ impl OwnedOrders {
     /// damaged.
     async fn read_location(
         &self,
-        incarnation_key: &IncarnationKey,
+        order_incarnation: &OrderIncarnation,
     ) -> Result<store::OutboxLocation, Refusal> {
-        let (journal, at) = (self.journal(), incarnation_key.clone());
-        let read = tokio::task::spawn_blocking(move || location_of(&*journal, &at.0, &at.1)).await;
+        let (journal, at) = (self.journal(), order_incarnation.clone());
+        let read = tokio::task::spawn_blocking(move || location_of(&*journal, &at)).await;
         let read = read.map_err(|_| storage_unavailable())?;
         let location = read.map_err(|error| {
-            self.refuse_read(ListKind::Outbox(store::Half::A), incarnation_key, &error)
+            self.refuse_read(ListKind::Outbox(store::Half::A), order_incarnation, &error)
         })?;
         if location.health == OutboxHealth::Damaged {
             let cause = "a snapshot of its outbox cannot be decoded";
             return Err(self.refuse_damaged(
                 ListKind::Outbox(location.half),
-                incarnation_key,
+                order_incarnation,
                 cause,
             ));
         }
-        let mut shard = self.shard(&incarnation_key.0).lock();
-        let Some(outbox) = shard.outbox_of(incarnation_key) else { return Ok(location) };
+        let mut shard = self.shard(&order_incarnation.key).lock();
+        let Some(outbox) = shard.outbox_of(order_incarnation) else { return Ok(location) };
         // Another one may have been written since.
         let newest = if location.revision >= outbox.revision { location } else { *outbox };
         *outbox = store::OutboxLocation { health: OutboxHealth::Whole, ..newest };
@@ -238,16 +241,15 @@ impl OwnedOrders {
 
     async fn remove_outbox(
         &self,
-        incarnation_key: &IncarnationKey,
+        order_incarnation: &OrderIncarnation,
         half: store::Half,
     ) -> Result<(), Refusal> {
-        let (key, incarnation) = incarnation_key;
         let kind = ListKind::Outbox(half);
-        let list = record::list_name(kind, key, incarnation);
+        let list = record::list_name(kind, order_incarnation);
         let journal = self.journal();
         let removed = tokio::task::spawn_blocking(move || journal.remove(&list)).await;
         let removed = removed.map_err(|_| storage_unavailable())?;
-        removed.map_err(|error| self.refuse_read(kind, incarnation_key, &error))
+        removed.map_err(|error| self.refuse_read(kind, order_incarnation, &error))
     }
 }
 
@@ -255,8 +257,9 @@ impl Shard {
     /// Returns the location of an incarnation's outbox, for the newest and for former ones.
     pub(super) fn outbox_of(
         &mut self,
-        (key, incarnation): &IncarnationKey,
+        order_incarnation: &OrderIncarnation,
     ) -> Option<&mut store::OutboxLocation> {
+        let OrderIncarnation { key, incarnation } = order_incarnation;
         let formers = self.formers.get_mut(key).into_iter().flatten();
         let former = formers.into_iter().find(|former| former.incarnation == *incarnation);
         match former {
@@ -268,9 +271,10 @@ impl Shard {
         }
     }
 
-    fn all_formers(&self) -> impl Iterator<Item = (IncarnationKey, &FormerEntry)> {
+    fn all_formers(&self) -> impl Iterator<Item = (OrderIncarnation, &FormerEntry)> {
         self.formers.iter().flat_map(|(key, formers)| {
-            formers.iter().map(|former| ((key.clone(), former.incarnation.clone()), former))
+            let of = |former: &FormerEntry| OrderIncarnation::new(key, &former.incarnation);
+            formers.iter().map(move |former| (of(former), former))
         })
     }
 }
@@ -279,7 +283,7 @@ impl Shard {
 pub(super) fn wake(orders: &OwnedOrders, entry: &mut IncarnationEntry) {
     let Some(notifications) = orders.notifications() else { return };
     if needs_notifications(orders, notifications, entry) {
-        notifications.wake(&(entry.book.key().clone(), entry.incarnation.clone()));
+        notifications.wake(&entry.order_incarnation());
     }
 }
 
@@ -335,12 +339,11 @@ fn since(journal: &dyn Journal, now: Timestamp) -> Result<Timestamp, ReplayError
 
 fn location_of(
     journal: &dyn Journal,
-    key: &OrderKey,
-    incarnation: &Incarnation,
+    order_incarnation: &OrderIncarnation,
 ) -> Result<store::OutboxLocation, ReadError> {
     let mut location = store::OutboxLocation::default();
     for half in [store::Half::A, store::Half::B] {
-        let list = record::list_name(ListKind::Outbox(half), key, incarnation);
+        let list = record::list_name(ListKind::Outbox(half), order_incarnation);
         for record in journal.read(&list, 0, usize::MAX)? {
             location.fold(half, record.seq, &record.payload);
         }

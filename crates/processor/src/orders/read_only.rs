@@ -14,7 +14,8 @@ impl OwnedOrders {
     pub(super) fn submit_read_only(
         &self,
         key: &OrderKey,
-        (context, command): (&Context, &Command),
+        context: &Context,
+        command: &Command,
         reason: &str,
     ) -> Result<SubmitOutcome, Refusal> {
         let mut shard = self.shard(key).lock();

@@ -11,11 +11,11 @@
 
 use std::sync::Arc;
 
-use orderstream_core::{Event, Refusal, Seq, Timestamp};
+use orderstream_core::{Event, OrderIncarnation, Refusal, Seq, Timestamp};
 use orderstream_journal::{JournalRecord, ReadError};
 
 use super::record::{self, ListKind};
-use super::{IncarnationKey, OwnedOrders, Shard, damaged, unreadable};
+use super::{OwnedOrders, Shard, damaged, unreadable};
 use crate::limits::DAMAGED_MS_MIN;
 use crate::notifications::OutboxHealth;
 
@@ -29,12 +29,12 @@ impl OwnedOrders {
     pub(super) async fn records(
         &self,
         kind: ListKind,
-        incarnation_key: &IncarnationKey,
+        order_incarnation: &OrderIncarnation,
         after: u64,
         limit: usize,
     ) -> Result<Vec<JournalRecord>, Refusal> {
-        let (this, incarnation_key) = (self.clone(), incarnation_key.clone());
-        let read = move || this.records_blocking(kind, &incarnation_key, after, limit);
+        let (this, order_incarnation) = (self.clone(), order_incarnation.clone());
+        let read = move || this.records_blocking(kind, &order_incarnation, after, limit);
         tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| Err(unreadable()))
     }
 
@@ -42,27 +42,27 @@ impl OwnedOrders {
     fn records_blocking(
         &self,
         kind: ListKind,
-        incarnation_key: &IncarnationKey,
+        order_incarnation: &OrderIncarnation,
         after: u64,
         limit: usize,
     ) -> Result<Vec<JournalRecord>, Refusal> {
-        let list = record::list_name(kind, &incarnation_key.0, &incarnation_key.1);
+        let list = record::list_name(kind, order_incarnation);
         let read = self.inner.parts.journal.read(&list, after, limit);
-        read.map_err(|error| self.refuse_read(kind, incarnation_key, &error))
+        read.map_err(|error| self.refuse_read(kind, order_incarnation, &error))
     }
 
     /// Reads at most `limit` events after a number. Blocks on the disk.
     pub(super) fn events_blocking(
         &self,
-        incarnation_key: &IncarnationKey,
+        order_incarnation: &OrderIncarnation,
         after: Seq,
         limit: usize,
     ) -> Result<Vec<Arc<Event>>, Refusal> {
-        let records = self.records_blocking(ListKind::Events, incarnation_key, after.0, limit)?;
+        let records = self.records_blocking(ListKind::Events, order_incarnation, after.0, limit)?;
         let decode = |record: &JournalRecord| record::decode(&record.payload).map(Arc::new);
         let events: Result<Vec<_>, _> = records.iter().map(decode).collect();
         events.map_err(|error| {
-            self.refuse_damaged(ListKind::Events, incarnation_key, &error.to_string())
+            self.refuse_damaged(ListKind::Events, order_incarnation, &error.to_string())
         })
     }
 
@@ -70,12 +70,12 @@ impl OwnedOrders {
     pub(super) fn refuse_read(
         &self,
         kind: ListKind,
-        incarnation_key: &IncarnationKey,
+        order_incarnation: &OrderIncarnation,
         error: &ReadError,
     ) -> Refusal {
         match error {
             ReadError::Damaged { .. } => {
-                self.refuse_damaged(kind, incarnation_key, &error.to_string())
+                self.refuse_damaged(kind, order_incarnation, &error.to_string())
             }
             ReadError::Io(_) => unreadable(),
         }
@@ -85,33 +85,33 @@ impl OwnedOrders {
     pub(super) fn refuse_damaged(
         &self,
         kind: ListKind,
-        incarnation_key: &IncarnationKey,
+        order_incarnation: &OrderIncarnation,
         cause: &str,
     ) -> Refusal {
         match kind {
             ListKind::Events | ListKind::Grants => {
                 let known_cause = self
-                    .shard(&incarnation_key.0)
+                    .shard(&order_incarnation.key)
                     .lock()
-                    .mark_doubtful(incarnation_key, self.now());
-                known_cause.map_or_else(unreadable, |cause| damaged(&incarnation_key.0, &cause))
+                    .mark_doubtful(order_incarnation, self.now());
+                known_cause.map_or_else(unreadable, |cause| damaged(&order_incarnation.key, &cause))
             }
-            ListKind::Outbox(_) => self.refuse_damaged_outbox(incarnation_key, cause),
+            ListKind::Outbox(_) => self.refuse_damaged_outbox(order_incarnation, cause),
         }
     }
 
     /// Marks a damaged outbox. One that stays damaged is not read any more, and its notifications
     /// are not sent.
-    fn refuse_damaged_outbox(&self, incarnation_key: &IncarnationKey, cause: &str) -> Refusal {
-        let (key, now) = (&incarnation_key.0, self.now());
+    fn refuse_damaged_outbox(&self, order_incarnation: &OrderIncarnation, cause: &str) -> Refusal {
+        let (key, now) = (&order_incarnation.key, self.now());
         let mut shard = self.shard(key).lock();
-        let Some(location) = shard.outbox_of(incarnation_key) else { return unreadable() };
+        let Some(location) = shard.outbox_of(order_incarnation) else { return unreadable() };
         match location.health {
             OutboxHealth::Whole => {
                 location.health = OutboxHealth::Doubtful { since: now };
                 // Its next delivery pass reads it again.
                 if let Some(notifications) = self.notifications() {
-                    notifications.wake(incarnation_key);
+                    notifications.wake(order_incarnation);
                 }
             }
             OutboxHealth::Doubtful { since } if is_permanent(since, now) => {
@@ -132,23 +132,23 @@ impl Shard {
     /// it is refused already. Appends in flight are finished, and their callers get a reply.
     fn mark_doubtful(
         &mut self,
-        incarnation_key: &IncarnationKey,
+        order_incarnation: &OrderIncarnation,
         now: Timestamp,
     ) -> Option<String> {
         let newest = self
             .orders
-            .get_mut(&incarnation_key.0)
-            .filter(|entry| entry.incarnation == incarnation_key.1);
+            .get_mut(&order_incarnation.key)
+            .filter(|entry| entry.incarnation == order_incarnation.incarnation);
         if let Some(entry) = newest {
             if entry.damaged.is_none() {
                 entry.suspect = true;
-                self.suspects.insert(incarnation_key.0.clone());
+                self.suspects.insert(order_incarnation.key.clone());
             }
             return entry.damaged.clone();
         }
-        let mut formers = self.formers.get_mut(&incarnation_key.0).into_iter().flatten();
-        let former = formers.find(|former| former.incarnation == incarnation_key.1)?;
-        if former.damaged.is_none() && self.doubtful.insert(incarnation_key.clone()) {
+        let mut formers = self.formers.get_mut(&order_incarnation.key).into_iter().flatten();
+        let former = formers.find(|former| former.incarnation == order_incarnation.incarnation)?;
+        if former.damaged.is_none() && self.doubtful.insert(order_incarnation.clone()) {
             former.damaged_since = Some(now);
         }
         former.damaged.clone()

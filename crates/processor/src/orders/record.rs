@@ -2,7 +2,7 @@
 //! two for the outbox for each incarnation of an order.
 
 use bytes::Bytes;
-use orderstream_core::{Epoch, Event, Incarnation, OrderKey, Seq, Withheld};
+use orderstream_core::{Epoch, Event, Incarnation, OrderIncarnation, OrderKey, Seq, Withheld};
 use orderstream_journal::DurableProof;
 
 use crate::notifications::Half;
@@ -26,7 +26,8 @@ impl ListKind {
 
 /// Returns the name of a list: its kind, tenant, order id and incarnation, separated by a byte that
 /// none of them can hold.
-pub(super) fn list_name(kind: ListKind, key: &OrderKey, incarnation: &Incarnation) -> Bytes {
+pub(super) fn list_name(kind: ListKind, order_incarnation: &OrderIncarnation) -> Bytes {
+    let OrderIncarnation { key, incarnation } = order_incarnation;
     let kind = match kind {
         ListKind::Events => "e",
         ListKind::Grants => "g",
@@ -38,7 +39,7 @@ pub(super) fn list_name(kind: ListKind, key: &OrderKey, incarnation: &Incarnatio
 }
 
 /// Parses a [`list_name`]; `None` for any other name.
-pub(super) fn parse_list_name(name: &[u8]) -> Option<(ListKind, OrderKey, Incarnation)> {
+pub(super) fn parse_list_name(name: &[u8]) -> Option<(ListKind, OrderIncarnation)> {
     let mut parts = std::str::from_utf8(name).ok()?.split('\n');
     let kind = match parts.next()? {
         "e" => ListKind::Events,
@@ -48,7 +49,8 @@ pub(super) fn parse_list_name(name: &[u8]) -> Option<(ListKind, OrderKey, Incarn
         _ => return None,
     };
     let key = OrderKey::new(parts.next()?, parts.next()?).ok()?;
-    Some((kind, key, Incarnation::new(parts.next()?).ok()?))
+    let incarnation = Incarnation::new(parts.next()?).ok()?;
+    Some((kind, OrderIncarnation { key, incarnation }))
 }
 
 /// Encodes an event as a record.

@@ -10,13 +10,13 @@
 //! Until that is decided, no damage is reported: a failing disk may fail on reads too, and recover.
 
 use orderstream_core::seal::Redaction;
-use orderstream_core::{Incarnation, OrderKey, Refusal, Seq};
+use orderstream_core::{Incarnation, OrderIncarnation, OrderKey, Refusal, Seq};
 
 use super::append::{index_deadline, publish};
 use super::entry::IncarnationEntry;
 use super::reading::is_permanent;
 use super::replay::read_incarnation;
-use super::{IncarnationKey, OwnedOrders, Shard, damaged, outbox, storage_unavailable, unreadable};
+use super::{OwnedOrders, Shard, damaged, outbox, storage_unavailable, unreadable};
 use crate::metrics::ProposalsLabel;
 
 /// Former incarnations of one shard that are read again in one round.
@@ -30,31 +30,41 @@ pub(super) fn shortened(found: Seq, known: Seq) -> String {
 impl OwnedOrders {
     /// Reads a suspect order from disk again.
     pub(super) async fn reload(&self, key: &OrderKey) -> Result<(), Refusal> {
-        let incarnation_key = {
+        let order_incarnation = {
             let shard = self.shard(key).lock();
             match shard.orders.get(key) {
-                Some(entry) if entry.suspect && entry.in_flight == 0 => {
-                    (key.clone(), entry.incarnation.clone())
-                }
+                Some(entry) if entry.suspect && entry.in_flight == 0 => entry.order_incarnation(),
                 Some(entry) if entry.suspect => return Err(storage_unavailable()),
                 Some(_) | None => return Ok(()),
             }
         };
-        let fresh = self.reread(&incarnation_key).await?;
-        if self.adopt_reread(&incarnation_key, fresh) { Ok(()) } else { Err(storage_unavailable()) }
+        let fresh = self.reread(&order_incarnation).await?;
+        if self.adopt_reread(&order_incarnation, fresh) {
+            Ok(())
+        } else {
+            Err(storage_unavailable())
+        }
     }
 
     /// Reads all of an incarnation except its outbox.
-    async fn reread(&self, incarnation_key: &IncarnationKey) -> Result<IncarnationEntry, Refusal> {
-        let (journal, incarnation_key) = (self.journal(), incarnation_key.clone());
+    async fn reread(
+        &self,
+        order_incarnation: &OrderIncarnation,
+    ) -> Result<IncarnationEntry, Refusal> {
+        let (journal, order_incarnation) = (self.journal(), order_incarnation.clone());
         let read =
-            tokio::task::spawn_blocking(move || read_incarnation(&*journal, incarnation_key)).await;
+            tokio::task::spawn_blocking(move || read_incarnation(&*journal, &order_incarnation))
+                .await;
         read.ok().and_then(Result::ok).ok_or_else(unreadable)
     }
 
-    /// Adopts an order that was read again; returns false where it must be read once more.
-    fn adopt_reread(&self, incarnation_key: &IncarnationKey, mut fresh: IncarnationEntry) -> bool {
-        let (key, now) = (&incarnation_key.0, self.now());
+    /// Takes in an order that was read again; false where it is to be read once more.
+    fn adopt_reread(
+        &self,
+        order_incarnation: &OrderIncarnation,
+        mut fresh: IncarnationEntry,
+    ) -> bool {
+        let (key, now) = (&order_incarnation.key, self.now());
         let mut guard = self.shard(key).lock();
         let shard = &mut *guard;
         let Some(entry) = shard
@@ -76,8 +86,8 @@ impl OwnedOrders {
         entry.suspect = false;
         entry.damaged_since = None;
         let wakers = match fresh.damaged.take() {
-            Some(cause) => self.refuse(shard, incarnation_key, cause),
-            None => self.replace(shard, incarnation_key, fresh),
+            Some(cause) => self.refuse(shard, order_incarnation, cause),
+            None => self.replace(shard, order_incarnation, fresh),
         };
         drop(guard);
         wakers.into_iter().for_each(std::task::Waker::wake);
@@ -88,10 +98,10 @@ impl OwnedOrders {
     fn replace(
         &self,
         shard: &mut Shard,
-        incarnation_key: &IncarnationKey,
+        order_incarnation: &OrderIncarnation,
         fresh: IncarnationEntry,
     ) -> Vec<std::task::Waker> {
-        let Some(entry) = shard.orders.get_mut(&incarnation_key.0) else { return Vec::new() };
+        let Some(entry) = shard.orders.get_mut(&order_incarnation.key) else { return Vec::new() };
         entry.book = fresh.book;
         // A read-only journal accepts no grant: the last one is known in memory only.
         entry.book.replay_grant(entry.granted);
@@ -106,13 +116,13 @@ impl OwnedOrders {
         outbox::wake(self, entry);
         index_deadline(&mut shard.deadlines, entry);
         if entry.is_empty() {
-            // Its opening was refused, so there is no such order. Its records may have reached the
-            // disk nevertheless, where the next start of the store would find them.
-            shard.orders.remove(&incarnation_key.0);
+            // Its opening was refused, and there is no such order. It may have reached the disk all the
+            // same, which a store that is opened again after this shows.
+            shard.orders.remove(&order_incarnation.key);
             self.inner.count.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
-            shard.removals.insert(incarnation_key.clone());
+            shard.removals.insert(order_incarnation.clone());
         }
-        shard.index_end(&incarnation_key.0);
+        shard.index_end(&order_incarnation.key);
         wakers
     }
 
@@ -121,16 +131,16 @@ impl OwnedOrders {
     fn refuse(
         &self,
         shard: &mut Shard,
-        incarnation_key: &IncarnationKey,
+        order_incarnation: &OrderIncarnation,
         cause: String,
     ) -> Vec<std::task::Waker> {
-        let Some(entry) = shard.orders.get_mut(&incarnation_key.0) else { return Vec::new() };
-        self.report(&incarnation_key.0, &incarnation_key.1, &cause);
+        let Some(entry) = shard.orders.get_mut(&order_incarnation.key) else { return Vec::new() };
+        self.report(&order_incarnation.key, &order_incarnation.incarnation, &cause);
         if let Some(ended_at) = entry.ended_at() {
-            shard.ended.remove(&(ended_at, incarnation_key.0.clone(), incarnation_key.1.clone()));
+            shard.ended.remove(&(ended_at, order_incarnation.clone()));
         }
         self.close(entry);
-        let wakers = entry.tail.refuse(damaged(&incarnation_key.0, &cause));
+        let wakers = entry.tail.refuse(damaged(&order_incarnation.key, &cause));
         entry.refuse(cause);
         entry.fail_waiters();
         index_deadline(&mut shard.deadlines, entry);
@@ -138,7 +148,7 @@ impl OwnedOrders {
     }
 
     /// Returns former incarnations that were found damaged and are to be read again.
-    pub(super) fn doubtful(&self) -> Vec<IncarnationKey> {
+    pub(super) fn doubtful(&self) -> Vec<OrderIncarnation> {
         let doubtful = |shard: &parking_lot::Mutex<Shard>| {
             shard.lock().doubtful.iter().take(DOUBTFUL_PER_SHARD).cloned().collect::<Vec<_>>()
         };
@@ -146,39 +156,40 @@ impl OwnedOrders {
     }
 
     /// Reads former incarnations again, one after the other.
-    pub(super) async fn reread_formers(&self, incarnation_keys: Vec<IncarnationKey>) {
-        for incarnation_key in incarnation_keys {
-            match self.reread(&incarnation_key).await {
-                Ok(fresh) => self.judge_former(&incarnation_key, fresh),
-                // The others are read next; a later read of this one marks it again.
+    pub(super) async fn reread_formers(&self, order_incarnations: Vec<OrderIncarnation>) {
+        for order_incarnation in order_incarnations {
+            match self.reread(&order_incarnation).await {
+                Ok(fresh) => self.judge_former(&order_incarnation, fresh),
+                // The others have their turn; its next reader has it read again.
                 Err(_) => {
-                    self.shard(&incarnation_key.0).lock().doubtful.remove(&incarnation_key);
+                    self.shard(&order_incarnation.key).lock().doubtful.remove(&order_incarnation);
                 }
             }
         }
     }
 
-    fn judge_former(&self, incarnation_key: &IncarnationKey, fresh: IncarnationEntry) {
+    fn judge_former(&self, order_incarnation: &OrderIncarnation, fresh: IncarnationEntry) {
         let now = self.now();
-        let mut guard = self.shard(&incarnation_key.0).lock();
+        let mut guard = self.shard(&order_incarnation.key).lock();
         let shard = &mut *guard;
-        let former = shard.formers.get_mut(&incarnation_key.0).into_iter().flatten();
-        let former = former.into_iter().find(|former| former.incarnation == incarnation_key.1);
+        let former = shard.formers.get_mut(&order_incarnation.key).into_iter().flatten();
+        let former =
+            former.into_iter().find(|former| former.incarnation == order_incarnation.incarnation);
         let cause = former.as_ref().and_then(|former| former.fault_of(fresh));
         let (Some(former), Some(cause)) = (former, cause) else {
-            shard.doubtful.remove(incarnation_key);
+            shard.doubtful.remove(order_incarnation);
             return;
         };
         let Some(since) = former.damaged_since.filter(|since| is_permanent(*since, now)) else {
             return;
         };
-        tracing::debug!(order = %incarnation_key.0, since = since.0, "a former incarnation stays damaged");
+        tracing::debug!(order = %order_incarnation.key, since = since.0, "a former incarnation stays damaged");
         if let Some(ended_at) = former.ended_at {
-            shard.ended.remove(&(ended_at, incarnation_key.0.clone(), incarnation_key.1.clone()));
+            shard.ended.remove(&(ended_at, order_incarnation.clone()));
         }
-        self.report(&incarnation_key.0, &incarnation_key.1, &cause);
+        self.report(&order_incarnation.key, &order_incarnation.incarnation, &cause);
         former.refuse(cause);
-        shard.doubtful.remove(incarnation_key);
+        shard.doubtful.remove(order_incarnation);
     }
 
     /// Reports an order whose records are damaged.

@@ -10,11 +10,11 @@
 //! events whose end is old enough, or lists without one. The list of events is removed first, so
 //! that a crash leaves lists without one.
 
-use orderstream_core::{Incarnation, OrderKey, Timestamp};
+use orderstream_core::{OrderIncarnation, OrderKey, Timestamp};
 
 use super::entry::IncarnationEntry;
 use super::record::{ListKind, list_name};
-use super::{IncarnationKey, OwnedOrders, Shard};
+use super::{OwnedOrders, Shard};
 use crate::limits::{REMOVALS_FAILED_MAX, REMOVALS_MAX};
 use crate::notifications::OutboxSummary;
 use std::sync::atomic::Ordering;
@@ -24,18 +24,19 @@ impl Shard {
     pub(super) fn index_end(&mut self, key: &OrderKey) {
         let Some(entry) = self.orders.get(key) else { return };
         if let Some(ended_at) = entry.ended_at() {
-            self.ended.insert((ended_at, key.clone(), entry.incarnation.clone()));
+            self.ended.insert((ended_at, entry.order_incarnation()));
         }
     }
 
     /// Takes the next incarnation that ended no later than `until` from the index.
-    fn next_ended(&mut self, until: Timestamp) -> Option<(Timestamp, OrderKey, Incarnation)> {
-        let (ended_at, ..) = self.ended.first()?;
+    fn next_ended(&mut self, until: Timestamp) -> Option<(Timestamp, OrderIncarnation)> {
+        let (ended_at, _) = self.ended.first()?;
         if *ended_at > until { None } else { self.ended.pop_first() }
     }
 
     /// Takes an ended incarnation out of memory, unless it is in use.
-    fn evict(&mut self, key: &OrderKey, incarnation: &Incarnation) -> EvictionOutcome {
+    fn evict(&mut self, order_incarnation: &OrderIncarnation) -> EvictionOutcome {
+        let OrderIncarnation { key, incarnation } = order_incarnation;
         if let Some(formers) = self.formers.get_mut(key) {
             let before = formers.len();
             formers.retain(|former| former.incarnation != *incarnation);
@@ -88,11 +89,11 @@ impl OwnedOrders {
             let mut in_use = Vec::new();
             waiting += shard.removals.len();
             while waiting < REMOVALS_MAX
-                && let Some((ended_at, key, incarnation)) = shard.next_ended(until)
+                && let Some((ended_at, order_incarnation)) = shard.next_ended(until)
             {
-                match shard.evict(&key, &incarnation) {
+                match shard.evict(&order_incarnation) {
                     EvictionOutcome::InUse => {
-                        in_use.push((ended_at, key, incarnation));
+                        in_use.push((ended_at, order_incarnation));
                         continue;
                     }
                     EvictionOutcome::Newest => {
@@ -104,11 +105,11 @@ impl OwnedOrders {
                     EvictionOutcome::Absent => {}
                 }
                 if let Some(notifications) = self.notifications() {
-                    let incarnation_key = (key.clone(), incarnation.clone());
-                    notifications.record_summary(&incarnation_key, OutboxSummary::default());
+                    notifications.record_summary(&order_incarnation, OutboxSummary::default());
                 }
-                tracing::info!(order = %key, %incarnation, "retention is over; removing the order");
-                shard.removals.insert((key, incarnation));
+                let OrderIncarnation { key, incarnation } = &order_incarnation;
+                tracing::info!(order = %key, %incarnation, "was kept for long enough; is removed");
+                shard.removals.insert(order_incarnation);
                 waiting += 1;
             }
             shard.ended.extend(in_use);
@@ -120,48 +121,49 @@ impl OwnedOrders {
     /// Removes the due incarnations from the disk. Failed removals stay due.
     pub(super) async fn remove_evicted(&self) {
         let mut failed = 0;
-        for incarnation_key in self.pending_removals() {
-            if self.is_in_use(&incarnation_key) {
-                tracing::error!(order = %incarnation_key.0, "an order in use is not removed");
-                self.finish_removal(&incarnation_key);
+        for order_incarnation in self.pending_removals() {
+            if self.is_in_use(&order_incarnation) {
+                tracing::error!(order = %order_incarnation.key, "an order that is held was to be removed; it stays");
+                self.finish_removal(&order_incarnation);
                 continue;
             }
-            let (journal, lists) = (self.journal(), lists_of(&incarnation_key));
+            let (journal, lists) = (self.journal(), lists_of(&order_incarnation));
             let removed = tokio::task::spawn_blocking(move || {
                 lists.iter().try_for_each(|list| journal.remove(list))
             });
             if matches!(removed.await, Ok(Ok(()))) {
-                self.finish_removal(&incarnation_key);
+                self.finish_removal(&order_incarnation);
                 continue;
             }
-            tracing::debug!(order = %incarnation_key.0, "lists could not be removed yet");
+            tracing::debug!(order = %order_incarnation.key, "its lists could not be removed yet");
             failed += 1;
             if failed >= REMOVALS_FAILED_MAX {
-                *self.inner.last_failed_removal.lock() = Some(incarnation_key);
+                *self.inner.last_failed_removal.lock() = Some(order_incarnation);
                 return;
             }
         }
         *self.inner.last_failed_removal.lock() = None;
     }
 
-    /// Returns the due removals in order, starting behind the one that failed last, so that it does
-    /// not block the others.
-    fn pending_removals(&self) -> Vec<IncarnationKey> {
+    /// Returns the due removals in order, starting behind the one that failed last, so that all get
+    /// their turn.
+    fn pending_removals(&self) -> Vec<OrderIncarnation> {
         let all = |shard: &parking_lot::Mutex<Shard>| {
             shard.lock().removals.iter().cloned().collect::<Vec<_>>()
         };
-        let mut incarnation_keys: Vec<IncarnationKey> =
+        let mut order_incarnations: Vec<OrderIncarnation> =
             self.inner.shards.iter().flat_map(all).collect();
-        incarnation_keys.sort_unstable();
+        order_incarnations.sort_unstable();
         if let Some(failed) = &*self.inner.last_failed_removal.lock() {
-            let tried = incarnation_keys.partition_point(|life| life <= failed);
-            incarnation_keys.rotate_left(tried);
+            let tried = order_incarnations.partition_point(|life| life <= failed);
+            order_incarnations.rotate_left(tried);
         }
-        incarnation_keys
+        order_incarnations
     }
 
     /// Reports whether an incarnation is in use; then nothing of it may be removed.
-    fn is_in_use(&self, (key, incarnation): &IncarnationKey) -> bool {
+    fn is_in_use(&self, order_incarnation: &OrderIncarnation) -> bool {
+        let OrderIncarnation { key, incarnation } = order_incarnation;
         let shard = self.shard(key).lock();
         let is_it = |entry: &IncarnationEntry| entry.incarnation == *incarnation;
         shard.orders.get(key).is_some_and(is_it)
@@ -169,12 +171,12 @@ impl OwnedOrders {
             || shard.former(key, Some(incarnation)).is_some()
     }
 
-    fn finish_removal(&self, incarnation_key: &IncarnationKey) {
-        self.shard(&incarnation_key.0).lock().removals.remove(incarnation_key);
+    fn finish_removal(&self, order_incarnation: &OrderIncarnation) {
+        self.shard(&order_incarnation.key).lock().removals.remove(order_incarnation);
     }
 }
 
 /// Returns the names of all lists of an incarnation, its events first.
-fn lists_of((key, incarnation): &IncarnationKey) -> [bytes::Bytes; 4] {
-    ListKind::ALL.map(|kind| list_name(kind, key, incarnation))
+fn lists_of(order_incarnation: &OrderIncarnation) -> [bytes::Bytes; 4] {
+    ListKind::ALL.map(|kind| list_name(kind, order_incarnation))
 }

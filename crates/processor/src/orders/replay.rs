@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use orderstream_core::OrderKey;
 use orderstream_core::seal::Redaction;
+use orderstream_core::{OrderIncarnation, OrderKey};
 use orderstream_journal::{DurableProof, Journal, JournalRecord, ReadError};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -18,7 +18,7 @@ use super::former::FormerEntry;
 use super::invitations::InvitationIndex;
 use super::record::{self, ListKind, OnDisk};
 use super::tail::Tail;
-use super::{IncarnationKey, OwnedOrders, OwnedOrdersInner, Parts, Shard};
+use super::{OwnedOrders, OwnedOrdersInner, Parts, Shard};
 use crate::limits::{FORMER_READS_MAX, PAGE_EVENTS, SHARDS};
 use crate::metrics::ProposalsLabel;
 use crate::notifications::{Half, OutboxHealth};
@@ -34,7 +34,7 @@ pub enum ReplayError {
     NotWritten,
 }
 
-type IncarnationEntries = BTreeMap<IncarnationKey, IncarnationEntry>;
+type IncarnationEntries = BTreeMap<OrderIncarnation, IncarnationEntry>;
 
 impl OwnedOrders {
     /// Reads every order from the journal. Blocks on the disk.
@@ -48,11 +48,10 @@ impl OwnedOrders {
         let mut entries = IncarnationEntries::new();
         parts.journal.scan(&mut |list, record| {
             records = records.saturating_add(1);
-            if let Some((kind, key, incarnation)) = record::parse_list_name(list) {
-                let incarnation_key = (key.clone(), incarnation.clone());
+            if let Some((kind, order_incarnation)) = record::parse_list_name(list) {
                 let entry = entries
-                    .entry(incarnation_key)
-                    .or_insert_with(|| IncarnationEntry::new(key, incarnation));
+                    .entry(order_incarnation.clone())
+                    .or_insert_with(|| IncarnationEntry::new(order_incarnation));
                 fold(entry, kind, record);
             }
         })?;
@@ -73,8 +72,8 @@ impl OwnedOrders {
         };
         let orders = Self { inner: Arc::new(inner) };
         let mut by_order: BTreeMap<OrderKey, Vec<IncarnationEntry>> = BTreeMap::new();
-        for ((key, _), entry) in entries {
-            by_order.entry(key).or_default().push(entry);
+        for (order_incarnation, entry) in entries {
+            by_order.entry(order_incarnation.key).or_default().push(entry);
         }
         for (key, entries) in by_order {
             orders.adopt_all(&key, entries);
@@ -94,7 +93,7 @@ impl OwnedOrders {
         self.shard(key)
             .lock()
             .removals
-            .extend(empty.into_iter().map(|entry| (key.clone(), entry.incarnation)));
+            .extend(empty.iter().map(IncarnationEntry::order_incarnation));
         existing.sort_by_key(IncarnationEntry::opened_at);
         for entry in &existing {
             if let Some(cause) = &entry.damaged {
@@ -111,14 +110,13 @@ impl OwnedOrders {
 
     fn adopt_former(&self, key: &OrderKey, entry: IncarnationEntry) {
         let mut shard = self.shard(key).lock();
-        let incarnation = entry.incarnation.clone();
         match entry.ended_at() {
             Some(ended_at) => {
-                shard.ended.insert((ended_at, key.clone(), incarnation));
+                shard.ended.insert((ended_at, entry.order_incarnation()));
             }
             None => tracing::warn!(
-                order = %key, %incarnation,
-                "an incarnation without an end has a newer one beside it; it can only be read"
+                order = %key, incarnation = %entry.incarnation,
+                "an incarnation is kept that has no end, with a newer one beside it; it can only be read"
             ),
         }
         shard.formers.entry(key.clone()).or_default().push(FormerEntry::from(entry));
@@ -165,11 +163,11 @@ fn newest(entries: &[IncarnationEntry]) -> Option<usize> {
 /// Reads all of an incarnation except its outbox. Blocks on the disk.
 pub(super) fn read_incarnation(
     journal: &dyn Journal,
-    (key, incarnation): IncarnationKey,
+    order_incarnation: &OrderIncarnation,
 ) -> Result<IncarnationEntry, ReadError> {
-    let mut entry = IncarnationEntry::new(key.clone(), incarnation.clone());
+    let mut entry = IncarnationEntry::new(order_incarnation.clone());
     for kind in [ListKind::Events, ListKind::Grants] {
-        let list = record::list_name(kind, &key, &incarnation);
+        let list = record::list_name(kind, order_incarnation);
         let mut after = 0;
         loop {
             let page = match journal.read(&list, after, PAGE_EVENTS) {

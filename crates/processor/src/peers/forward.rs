@@ -198,7 +198,7 @@ fn key_of(uri: &Uri, body: &Bytes) -> Option<OrderKey> {
     let fields: RoutingFields = serde_json::from_slice(body).unwrap_or(query);
     let dead_letter = uri.path().split('/').skip_while(|part| *part != "dead-letters").nth(1);
     if let Some(id) = dead_letter {
-        return order_of(&percent_decoded(id)?).map(|(key, _)| key);
+        return order_of(&percent_decoded(id)?).map(|named| named.key);
     }
     let path = uri.path();
     // Only there: a proposal may have the id `orders`.

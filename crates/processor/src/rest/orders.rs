@@ -20,7 +20,7 @@ use super::headers::{CommandConditions, with_etag};
 use super::view::{self, ComparisonView, ConversationPage, OrderView, OrdersPage, ProposalsPage};
 use super::{CommandReplyView, OrderPath, SellerRestState, reply_response};
 use crate::limits::{PAGE_CONVERSATION, PAGE_ORDERS, PAGE_PROPOSALS};
-use crate::orders::{OrderRuntimeState, OwnedOrders};
+use crate::orders::{OrderRuntimeState, OwnedOrders, PageBounds};
 
 /// The time for which a comparison waits for a permit.
 const COMPARISON_WAIT: Duration = Duration::from_secs(2);
@@ -313,9 +313,8 @@ pub(super) async fn conversation(
     let key = OrderKey::new(&query.tenant, &order_req_id)?;
     let limit = query.limit.unwrap_or(PAGE_CONVERSATION).clamp(1, PAGE_CONVERSATION);
     let named = parse_incarnation(query.incarnation)?;
-    let page = orders
-        .pick(&key, named.as_ref(), (Seq(query.after), limit), view::conversation_message)
-        .await?;
+    let bounds = PageBounds { after: Seq(query.after), limit };
+    let page = orders.pick(&key, named.as_ref(), bounds, view::conversation_message).await?;
     let next = page.next.map(|seq| seq.0);
     Ok(Json(ConversationPage { conversation: page.found, next }).into_response())
 }

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use orderstream_core::port::{OrderIncarnation, ProjectionCursor, ProjectionError};
-use orderstream_core::{Event, EventKind, Reason, Refusal, Seq};
+use orderstream_core::port::{ProjectionCursor, ProjectionError};
+use orderstream_core::{Event, EventKind, OrderIncarnation, Reason, Refusal, Seq};
 use orderstream_rpc::client;
 use orderstream_rpc::convert::{DRAINING, event_from_wire};
 use orderstream_rpc::v1;
@@ -55,6 +55,15 @@ impl From<Refusal> for PassError {
 
 /// An order's list from a sequence number on.
 type ObserverStream = Streaming<v1::OrderStreamResponse>;
+
+/// The events of a list that are not projected yet.
+struct UnprojectedEvents {
+    stream: ObserverStream,
+    /// The last event that is projected.
+    after: Seq,
+    /// The last event that is to be projected.
+    last: Seq,
+}
 
 /// Runs one pass over one order.
 pub(super) async fn pass(
@@ -146,15 +155,17 @@ async fn catch_up(
     if cursor.seq > location.last_seq {
         return Ok(PassOutcome::Current);
     }
-    project(shared, projector, order, (stream, cursor.seq, location.last_seq)).await
+    let events = UnprojectedEvents { stream, after: cursor.seq, last: location.last_seq };
+    project(shared, projector, order, events).await
 }
 
 async fn project(
     shared: &RequestorState,
     projector: &Projector,
     order: &OrderIncarnation,
-    (mut stream, mut projected, target): (ObserverStream, Seq, Seq),
+    events: UnprojectedEvents,
 ) -> Result<PassOutcome, PassError> {
+    let UnprojectedEvents { mut stream, after: mut projected, last } = events;
     let mut batch: Vec<Arc<Event>> = Vec::new();
     let mut read = projected;
     let mut is_over = false;
@@ -164,7 +175,7 @@ async fn project(
                 check(order, &event, read)?;
                 read = event.seq;
                 batch.push(Arc::new(event));
-                is_over = read >= target;
+                is_over = read >= last;
             }
             None => is_over = true,
         }
@@ -175,7 +186,7 @@ async fn project(
             projected = read;
         }
     }
-    if projected < target {
+    if projected < last {
         return Err(Refusal::new(Reason::Draining, "the processor ended the stream").into());
     }
     Ok(PassOutcome::Projected)

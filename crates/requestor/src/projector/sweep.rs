@@ -8,8 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
-use orderstream_core::port::OrderIncarnation;
-use orderstream_core::{Incarnation, OrderKey, Refusal, Seq};
+use orderstream_core::{Incarnation, OrderIncarnation, OrderKey, Refusal, Seq};
 use orderstream_rpc::client;
 use orderstream_rpc::v1;
 use tonic::Request;

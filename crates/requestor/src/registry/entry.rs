@@ -119,10 +119,10 @@ impl RegistryEntry {
         Some(match (order, displayed()) {
             (Some(order), _) => check_after_end(order, command),
             (None, Some(displayed)) => {
-                check_after_end_phase((phase, displayed.award.as_ref()), command)
+                check_after_end_phase(phase, displayed.award.as_ref(), command)
             }
             // The winner is not known: an earlier version stored the end only.
-            (None, None) => match check_after_end_phase((phase, None), command) {
+            (None, None) => match check_after_end_phase(phase, None, command) {
                 Ok(()) if matches!(command, CommandKind::Finalise { .. }) => Err(order_ended(key)),
                 reply => reply,
             },

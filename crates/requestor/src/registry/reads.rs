@@ -58,7 +58,8 @@ impl Registry {
     pub(crate) fn route(
         &self,
         key: &OrderKey,
-        (incarnation, origin): (Option<&Incarnation>, Origin),
+        incarnation: Option<&Incarnation>,
+        origin: Origin,
     ) -> CommandRoute {
         let orders = self.orders.lock();
         match orders.of_incarnation(key, incarnation) {

@@ -7,7 +7,7 @@ use orderstream_core::port::OrderStreams as _;
 use orderstream_core::{Reason, RequestPhase};
 use serde_json::{Value, json};
 
-use super::tests::{INITIATE, Rig, key, rig, send, send_with_key, until};
+use super::tests::{INITIATE, Rig, key, post_with_key, rig, send, until};
 use super::{document, examples, routes};
 
 async fn started() -> Rig {
@@ -124,9 +124,7 @@ async fn sealed_orders_hide_prices_and_sellers() {
 async fn repeated_keys_have_one_effect() {
     let rig = started().await;
     let path = "/pause/SB1029436";
-    let pause = async |body: &str, key: &str| {
-        send_with_key(&rig.handle, (Method::POST, path, body), key).await
-    };
+    let pause = async |body: &str, key: &str| post_with_key(&rig.handle, path, body, key).await;
     let first = pause(r#"{"reason": "lunch"}"#, "k1").await;
     assert_eq!(first.0, 200);
     assert_eq!(rig.post("/resume/SB1029436", "").await.0, 200);
@@ -134,16 +132,16 @@ async fn repeated_keys_have_one_effect() {
     assert_eq!(kinds(&rig)[2..], ["OrderPaused", "OrderResumed"], "once");
     let (status, reply) = pause(r#"{"reason": "tea"}"#, "k1").await;
     assert_eq!((status, &reply["reason"]), (409, &json!("IDEMPOTENCY_CONFLICT")));
-    let undo = (Method::POST, "/undo-award/SB1029436", "");
-    let no = send_with_key(&rig.handle, undo.clone(), "k2").await;
+    let undo = "/undo-award/SB1029436";
+    let no = post_with_key(&rig.handle, undo, "", "k2").await;
     assert_eq!(no.1["reason"], "AWARD_NOT_PENDING");
-    let again = send_with_key(&rig.handle, undo, "k2").await;
+    let again = post_with_key(&rig.handle, undo, "", "k2").await;
     assert_eq!((again.0, &again.1["reason"]), (no.0, &no.1["reason"]), "a refusal too");
-    let close = (Method::POST, "/close/SB1029436", "");
-    assert_eq!(send_with_key(&rig.handle, close.clone(), "k3").await.0, 200);
+    let close = "/close/SB1029436";
+    assert_eq!(post_with_key(&rig.handle, close, "", "k3").await.0, 200);
     until("closed", || rig.handle.snapshot(&key()).unwrap().phase() == RequestPhase::Closed).await;
-    assert_eq!(send_with_key(&rig.handle, close, "k3").await.0, 200, "also after the end");
-    let (status, reply) = send_with_key(&rig.handle, (Method::POST, path, ""), "not a key").await;
+    assert_eq!(post_with_key(&rig.handle, close, "", "k3").await.0, 200, "also after the end");
+    let (status, reply) = post_with_key(&rig.handle, path, "", "not a key").await;
     assert_eq!((status, &reply["field"]), (422, &json!("idempotency_key")));
 }
 

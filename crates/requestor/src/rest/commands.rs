@@ -106,7 +106,8 @@ pub(super) async fn follow_up(
 /// Runs one command on the order that a path names, and replies with `message` when it is done.
 async fn run_command(
     buyer: &BuyerHandle,
-    (key, message): (OrderKey, &'static str),
+    key: OrderKey,
+    message: &'static str,
     request: Request,
     read: impl FnOnce(CommandBody) -> Result<BuyerCommand, Refusal>,
 ) -> Result<Response, BuyerRestError> {
@@ -128,7 +129,7 @@ pub(super) async fn finalize(
     CheckedQuery(owner): CheckedQuery<BuyerTenantQuery>,
     request: Request,
 ) -> Result<Response, BuyerRestError> {
-    run_command(&buyer, (owner.key(&id)?, "Order finalized"), request, CommandBody::finalise).await
+    run_command(&buyer, owner.key(&id)?, "Order finalized", request, CommandBody::finalise).await
 }
 
 /// Award an order, as a whole or by lines.
@@ -147,7 +148,7 @@ pub(super) async fn award(
     CheckedQuery(owner): CheckedQuery<BuyerTenantQuery>,
     request: Request,
 ) -> Result<Response, BuyerRestError> {
-    run_command(&buyer, (owner.key(&id)?, "Order awarded"), request, CommandBody::award).await
+    run_command(&buyer, owner.key(&id)?, "Order awarded", request, CommandBody::award).await
 }
 
 /// Undo a pending award.
@@ -164,7 +165,7 @@ pub(super) async fn undo_award(
     request: Request,
 ) -> Result<Response, BuyerRestError> {
     let read = |body: CommandBody| Ok(BuyerCommand::UndoAward(body.reason()?));
-    run_command(&buyer, (owner.key(&id)?, "Award undone"), request, read).await
+    run_command(&buyer, owner.key(&id)?, "Award undone", request, read).await
 }
 
 /// Pause an order: it takes no proposals for now.
@@ -181,7 +182,7 @@ pub(super) async fn pause(
     request: Request,
 ) -> Result<Response, BuyerRestError> {
     let read = |body: CommandBody| Ok(BuyerCommand::Pause(body.reason()?));
-    run_command(&buyer, (owner.key(&id)?, "Order paused"), request, read).await
+    run_command(&buyer, owner.key(&id)?, "Order paused", request, read).await
 }
 
 /// Resume an order: it takes proposals again.
@@ -197,7 +198,7 @@ pub(super) async fn resume(
     CheckedQuery(owner): CheckedQuery<BuyerTenantQuery>,
     request: Request,
 ) -> Result<Response, BuyerRestError> {
-    run_command(&buyer, (owner.key(&id)?, "Order resumed"), request, |_| Ok(BuyerCommand::Resume))
+    run_command(&buyer, owner.key(&id)?, "Order resumed", request, |_| Ok(BuyerCommand::Resume))
         .await
 }
 
@@ -214,7 +215,7 @@ pub(super) async fn extend(
     CheckedQuery(owner): CheckedQuery<BuyerTenantQuery>,
     request: Request,
 ) -> Result<Response, BuyerRestError> {
-    run_command(&buyer, (owner.key(&id)?, "Order extended"), request, CommandBody::extend).await
+    run_command(&buyer, owner.key(&id)?, "Order extended", request, CommandBody::extend).await
 }
 
 /// End an order without an award.
@@ -231,7 +232,7 @@ pub(super) async fn close(
     request: Request,
 ) -> Result<Response, BuyerRestError> {
     let read = |body: CommandBody| Ok(BuyerCommand::Close(body.reason()?));
-    run_command(&buyer, (owner.key(&id)?, "Order closed"), request, read).await
+    run_command(&buyer, owner.key(&id)?, "Order closed", request, read).await
 }
 
 /// Cancel an order, as if it had not been requested.
@@ -248,5 +249,5 @@ pub(super) async fn cancel(
     request: Request,
 ) -> Result<Response, BuyerRestError> {
     let read = |body: CommandBody| Ok(BuyerCommand::Cancel(body.reason()?));
-    run_command(&buyer, (owner.key(&id)?, "Order cancelled"), request, read).await
+    run_command(&buyer, owner.key(&id)?, "Order cancelled", request, read).await
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::tests::{FOLLOW_UP, INITIATE, key, parts, send, send_with_key, started, until};
+use super::tests::{FOLLOW_UP, INITIATE, key, parts, post_with_key, send, started, until};
 use crate::fake_processor::FakeProcessor;
 use crate::faulty::{Disk, Fault};
 use crate::{Handle, JournalLists, Lists, OrderStore, Parts};
@@ -49,7 +49,7 @@ async fn with_an_order() -> Rig {
 
 impl Rig {
     async fn post(&self, path: &str, body: &str, key: &str) -> (u16, Value) {
-        send_with_key(&self.handle, (Method::POST, path, body), key).await
+        post_with_key(&self.handle, path, body, key).await
     }
 
     /// Sends a request while the disk writes its data and then fails.
@@ -136,7 +136,7 @@ async fn commands_repeated_after_503_run_once() {
     let again = rig.kill_and_restart().await;
     let (_, view) = send(&again, Method::GET, "/SB1029436/acts/k", "").await;
     assert_eq!(view["state"], "done");
-    assert_eq!(send_with_key(&again, (Method::POST, PAUSE, ""), "k").await.0, 200);
+    assert_eq!(post_with_key(&again, PAUSE, "", "k").await.0, 200);
     assert_eq!(rig.kinds().len(), 3);
 }
 

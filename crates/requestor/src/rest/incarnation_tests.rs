@@ -5,10 +5,10 @@ use orderstream_core::port::{Assignment, OrderStreams as _};
 use orderstream_core::{Epoch, Incarnation, OrderSpec};
 use serde_json::{Value, json};
 
-use super::tests::{Rig, key, rig, send, send_with_key, until};
+use super::tests::{Rig, key, post_with_key, rig, send, until};
 use crate::fake_processor::Gate;
 
-const PAUSE: (Method, &str, &str) = (Method::POST, "/pause/SB1029436", "");
+const PAUSE: &str = "/pause/SB1029436";
 const FOLLOW_UP: &str =
     r#"{"order_req_id": "SB1029436", "follow_up_id": "f-1", "message": "how soon?"}"#;
 
@@ -48,11 +48,11 @@ fn kinds(rig: &Rig) -> Vec<&'static str> {
 async fn new_incarnations_reuse_keys() {
     let rig = rig().await;
     apply(&rig, "uid-1").await;
-    assert_eq!(send_with_key(&rig.handle, PAUSE, "k").await.0, 200);
+    assert_eq!(post_with_key(&rig.handle, PAUSE, "", "k").await.0, 200);
     assert_eq!(rig.post("/followup", FOLLOW_UP).await.0, 200);
     delete(&rig, "uid-1");
     assert_eq!(
-        send_with_key(&rig.handle, PAUSE, "k").await.0,
+        post_with_key(&rig.handle, PAUSE, "", "k").await.0,
         200,
         "what came of it is known still"
     );
@@ -62,17 +62,16 @@ async fn new_incarnations_reuse_keys() {
         let (status, reply) = outcome(&rig, key).await;
         assert_eq!((status, &reply["reason"]), (404, &json!("ACT_NOT_FOUND")), "{key}");
     }
-    assert_eq!(send_with_key(&rig.handle, PAUSE, "k").await.0, 200);
+    assert_eq!(post_with_key(&rig.handle, PAUSE, "", "k").await.0, 200);
     assert_eq!(rig.post("/followup", FOLLOW_UP).await.0, 200);
     assert_eq!(kinds(&rig)[2..], ["OrderPaused", "FollowUpAdded"]);
     for key in ["k", "f-1"] {
         assert_eq!(outcome(&rig, key).await.1["state"], "done", "{key}");
     }
-    assert_eq!(send_with_key(&rig.handle, PAUSE, "k").await.0, 200, "again");
+    assert_eq!(post_with_key(&rig.handle, PAUSE, "", "k").await.0, 200, "again");
     assert_eq!(kinds(&rig).len(), 4, "once");
     // A key of another incarnation may be used for any command.
-    let (status, reply) =
-        send_with_key(&rig.handle, (Method::POST, "/resume/SB1029436", ""), "k").await;
+    let (status, reply) = post_with_key(&rig.handle, "/resume/SB1029436", "", "k").await;
     assert_eq!((status, &reply["reason"]), (409, &json!("IDEMPOTENCY_CONFLICT")));
 }
 
@@ -81,10 +80,10 @@ async fn late_outcomes_stay_with_their_incarnation() {
     let rig = rig().await;
     apply(&rig, "uid-1").await;
     rig.fake.set_gate(Gate::Shut);
-    assert_eq!(send_with_key(&rig.handle, PAUSE, "k").await.0, 202);
+    assert_eq!(post_with_key(&rig.handle, PAUSE, "", "k").await.0, 202);
     delete(&rig, "uid-1");
     apply(&rig, "uid-2").await;
-    let again = send_with_key(&rig.handle, PAUSE, "k");
+    let again = post_with_key(&rig.handle, PAUSE, "", "k");
     let open = async {
         until("both wait", || {
             rig.handle.shared.store.load(&key()).unwrap().open_commands.len() == 2

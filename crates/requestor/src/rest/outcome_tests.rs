@@ -9,7 +9,7 @@ use orderstream_core::port::OrderStreams as _;
 use orderstream_core::{EventKind, IdempotencyKey, Incarnation, OrderSpec, ProposalId};
 use serde_json::{Value, json};
 
-use super::tests::{INITIATE, Rig, key, rig, send, send_with_key, until};
+use super::tests::{INITIATE, Rig, key, post_with_key, rig, send, until};
 use crate::fake_processor::Gate;
 use crate::store::STORED_COMMANDS_MAX;
 use crate::{Handle, Lists, OrderRecord, OrderStore, StoredOrder};
@@ -42,7 +42,7 @@ fn follow_up(id: &str) -> String {
 }
 
 async fn post(handle: &Handle, path: &str, body: &str, key: &str) -> (u16, Value) {
-    send_with_key(handle, (Method::POST, path, body), key).await
+    post_with_key(handle, path, body, key).await
 }
 
 /// Returns the outcome of the command under a key, as the REST shows it.

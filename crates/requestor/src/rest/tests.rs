@@ -76,13 +76,25 @@ pub(super) async fn rig() -> Rig {
 }
 
 pub(super) async fn send(handle: &Handle, method: Method, path: &str, body: &str) -> (u16, Value) {
-    send_with_key(handle, (method, path, body), "").await
+    send_with_key(handle, method, path, body, "").await
+}
+
+/// Sends a command under an idempotency key.
+pub(super) async fn post_with_key(
+    handle: &Handle,
+    path: &str,
+    body: &str,
+    key: &str,
+) -> (u16, Value) {
+    send_with_key(handle, Method::POST, path, body, key).await
 }
 
 /// Sends a request, under an idempotency key unless it is empty; returns the status and the body.
-pub(super) async fn send_with_key(
+async fn send_with_key(
     handle: &Handle,
-    (method, path, body): (Method, &str, &str),
+    method: Method,
+    path: &str,
+    body: &str,
     key: &str,
 ) -> (u16, Value) {
     let mut request = http::Request::builder();

@@ -163,7 +163,8 @@ pub fn follow_up_to_wire(
 /// When a part is wrong; the refusal names the field.
 pub fn follow_up_from_wire(
     id: String,
-    (audience, answers): (Vec<String>, String),
+    audience: Vec<String>,
+    answers: String,
     message: Option<v1::Message>,
 ) -> Result<FollowUp, Refusal> {
     let message = message.map(message_input).unwrap_or_default();

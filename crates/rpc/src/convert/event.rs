@@ -230,7 +230,8 @@ fn kind_from_wire(
         },
         Detail::FollowUp(follow_up) => EventKind::FollowUpAdded(follow_up_from_wire(
             follow_up.id,
-            (follow_up.audience, follow_up.answers),
+            follow_up.audience,
+            follow_up.answers,
             follow_up.message,
         )?),
         Detail::OrderPaused(paused) => {

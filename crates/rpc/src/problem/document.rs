@@ -71,7 +71,8 @@ pub fn complete(document: &mut OpenApi, reasons: impl Fn(&str) -> Vec<Reason>) {
             }
         }
     }
-    components.examples = used.into_iter().map(example).collect();
+    components.examples =
+        used.into_iter().map(|(status, reason)| example(status, reason)).collect();
     document.components = Some(components);
 }
 
@@ -135,27 +136,26 @@ fn add(operation: &mut Operation, parameter: Parameter) {
     operation.parameters.get_or_insert_default().push(RefOr::T(parameter));
 }
 
-/// Returns an example's name. It includes the status, because a transport-level problem may use a
-/// reason with another status.
-fn name_of((status, reason): (u16, Reason)) -> String {
+/// Returns an example's name: a reason has more than one status where the transport has its own.
+fn name_of(status: u16, reason: Reason) -> String {
     format!("{}-{status}", reason.as_str())
 }
 
 /// Returns the example of a problem, and its name.
-fn example((status, reason): (u16, Reason)) -> (String, RefOr<Example>) {
+fn example(status: u16, reason: Reason) -> (String, RefOr<Example>) {
     let refusal = Refusal::new(reason, "what is wrong, the limit, and the fix");
     let code = http::StatusCode::from_u16(status).unwrap_or_default();
     let problem = Problem::with_status(code, refusal);
     let body: Value = serde_json::from_str(&problem.to_json()).unwrap_or_default();
     let example = ExampleBuilder::new().value(Some(body)).build();
-    (name_of((status, reason)), RefOr::T(example))
+    (name_of(status, reason), RefOr::T(example))
 }
 
 fn problem_response(status: u16, reasons: &[Reason]) -> Response {
     let names: Vec<_> = reasons.iter().map(|reason| reason.as_str()).collect();
     let schema = RefOr::Ref(Ref::from_schema_name("ProblemBody"));
     let examples = reasons.iter().map(|reason| {
-        let reference = format!("#/components/examples/{}", name_of((status, *reason)));
+        let reference = format!("#/components/examples/{}", name_of(status, *reason));
         (reason.as_str().to_owned(), RefOr::<Example>::Ref(Ref::new(reference)))
     });
     let content = ContentBuilder::new().schema(Some(schema)).examples_from_iter(examples).build();

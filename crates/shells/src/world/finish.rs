@@ -43,7 +43,7 @@ impl SimulatedWorld<'_> {
     fn step_jobs(&mut self, jobs: &mut Vec<Job>, client: &str) {
         let mut ended = Vec::new();
         for job in jobs.iter_mut() {
-            let outcome = job.step((self.now_ms, client), &self.nodes, &self.recorder);
+            let outcome = job.step(self.now_ms, client, &self.nodes, &self.recorder);
             ended.extend(outcome.map(|outcome| (job.call.clone(), job.over, outcome)));
         }
         for (call, over, outcome) in ended {
@@ -80,7 +80,7 @@ impl SimulatedWorld<'_> {
                 let ops: &[ClientCommand] = if is_first { &plan.ends[index] } else { &closing };
                 for op in ops {
                     serial += 1;
-                    let call = call(("ender", "buyer"), order, op, serial);
+                    let call = call("ender", "buyer", order, op, serial);
                     jobs.push(Job::insistent(call, ClientInterface::Requestor));
                 }
             }

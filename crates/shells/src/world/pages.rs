@@ -46,7 +46,8 @@ impl PollState {
     /// Runs the next step; returns a response and the time of its request, if one has arrived.
     fn step(
         &mut self,
-        (now_ms, now_us): (u64, u64),
+        now_ms: u64,
+        now_us: u64,
         send: impl FnOnce() -> Option<ResultSlot<PlainResponse>>,
     ) -> Option<(u64, PlainResponse)> {
         if let Some((since_ms, t_call, slot)) = &self.pending {
@@ -96,7 +97,7 @@ impl PagePollers {
         }
         let now_us = recorder.now();
         let send = || target.send(ClientInterface::Requestor, get(ROLL_PATH));
-        let Some((t_call, response)) = self.roll.step((now_ms, now_us), send) else { return };
+        let Some((t_call, response)) = self.roll.step(now_ms, now_us, send) else { return };
         let body = response.json();
         let ids = body["tracked_order_ids"].as_array().into_iter().flatten();
         let orders: Vec<_> = ids.filter_map(|id| Some(id.as_str()?.to_owned())).collect();
@@ -148,7 +149,7 @@ impl PagePoller {
         let Self { page, order, over, .. } = self;
         let now_us = recorder.now();
         let send = || target.send(*over, get(&page.path(order)));
-        let Some((t_call, response)) = self.poll.step((now_ms, now_us), send) else { return };
+        let Some((t_call, response)) = self.poll.step(now_ms, now_us, send) else { return };
         let body = response.json();
         let found = match (response.status, body["reason"].as_str()) {
             (200, _) => PageLookup::Order(page.parse(&body)),

@@ -259,7 +259,7 @@ impl<'a> Linearisation<'a> {
                 Some(length) => {
                     placed.push((attempt.returned_at, length.max(placed.last().map_or(0, |p| p.1))))
                 }
-                None => findings.push(self.untrue_finding(attempt, (from, to))),
+                None => findings.push(self.untrue_finding(attempt, from, to)),
             }
         }
     }
@@ -281,7 +281,7 @@ impl<'a> Linearisation<'a> {
         }
     }
 
-    fn untrue_finding(&self, attempt: &ClientAttempt, (from, to): (u64, u64)) -> HistoryFinding {
+    fn untrue_finding(&self, attempt: &ClientAttempt, from: u64, to: u64) -> HistoryFinding {
         let at = usize::try_from(to).unwrap_or(usize::MAX);
         let phase = self.states.get(at).map_or("", |state| state.phase);
         match &attempt.result {

@@ -14,8 +14,7 @@ pub async fn follow(address: SocketAddr, follower: Follower) {
     let mut last = 0;
     for connection in 1.. {
         let after = if connection % RESTART_EVERY == 0 { 0 } else { last };
-        if connect(address, &follower, (connection, after), &mut last).await.is_ok_and(|over| over)
-        {
+        if connect(address, &follower, connection, after, &mut last).await.is_ok_and(|over| over) {
             return;
         }
         tokio::time::sleep(BACKOFF).await;
@@ -26,7 +25,8 @@ pub async fn follow(address: SocketAddr, follower: Follower) {
 async fn connect(
     address: SocketAddr,
     follower: &Follower,
-    (connection, after): (u32, u64),
+    connection: u32,
+    after: u64,
     last: &mut u64,
 ) -> std::io::Result<bool> {
     let mut stream = TcpStream::connect(address).await?;
@@ -42,7 +42,7 @@ async fn connect(
         let Some(event) = data.and_then(|data| ComparableEvent::from_sse(&data)) else { continue };
         *last = event.seq;
         let is_last = event.is_last();
-        follower.record(ReaderKind::Sse, (connection, after), event);
+        follower.record(ReaderKind::Sse, connection, after, event);
         if is_last {
             return Ok(true);
         }

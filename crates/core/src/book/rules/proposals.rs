@@ -171,7 +171,8 @@ pub(super) fn lock(
     order: &Order,
     now: Timestamp,
     id: &ProposalId,
-    (holder, lease_ms): (&SellerId, u64),
+    holder: &SellerId,
+    lease_ms: u64,
 ) -> RuleResult {
     if lease_ms == 0 || lease_ms > LEASE_MS_MAX {
         return Err(Refusal::field(

@@ -110,20 +110,24 @@ fn may_leave_no_trace(command: &CommandKind) -> bool {
     )
 }
 
-/// An actor and its key.
-type Key = (Actor, IdempotencyKey);
+/// A key, and the actor that uses it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct ActorKey {
+    actor: Actor,
+    key: IdempotencyKey,
+}
 
 /// Returns the actor and the key of a command; `None` where it lacks one of them.
-fn key_of(command: &Command) -> Option<Key> {
+fn key_of(command: &Command) -> Option<ActorKey> {
     let actor = command.actor.clone().or_else(|| command.kind.actor())?;
-    Some((actor, command.key.clone()?))
+    Some(ActorKey { actor, key: command.key.clone()? })
 }
 
-fn is_of(cause: &Cause, (actor, key): &Key) -> bool {
-    cause.actor.as_ref() == Some(actor) && cause.key == *key
+fn is_of(cause: &Cause, used: &ActorKey) -> bool {
+    cause.actor.as_ref() == Some(&used.actor) && cause.key == used.key
 }
 
-fn caused_by<'a>(list: &'a [Event], key: &Key) -> impl Iterator<Item = &'a Event> {
+fn caused_by<'a>(list: &'a [Event], key: &ActorKey) -> impl Iterator<Item = &'a Event> {
     list.iter().filter(move |event| event.cause.as_ref().is_some_and(|cause| is_of(cause, key)))
 }
 
@@ -174,8 +178,8 @@ pub(crate) fn once(history: &History) -> Result<(), String> {
 
 /// A conflict of keys is reported only to the actor that used the key with two bodies.
 fn own_keys(history: &History) -> Result<(), String> {
-    let mut calls: BTreeMap<usize, Option<(usize, Key)>> = BTreeMap::new();
-    let mut bodies: BTreeMap<(usize, Key), Vec<&CommandKind>> = BTreeMap::new();
+    let mut calls: BTreeMap<usize, Option<(usize, ActorKey)>> = BTreeMap::new();
+    let mut bodies: BTreeMap<(usize, ActorKey), Vec<&CommandKind>> = BTreeMap::new();
     for entry in &history.entries {
         match entry {
             Entry::Call { operation, order, command, .. } => {
@@ -217,7 +221,8 @@ pub(crate) fn asked_for(history: &History) -> Result<(), String> {
                 Some(cause) => cause
                     .actor
                     .clone()
-                    .and_then(|actor| requested.get(&(order, (actor, cause.key.clone()))))
+                    .map(|actor| ActorKey { actor, key: cause.key.clone() })
+                    .and_then(|used| requested.get(&(order, used)))
                     .is_some_and(|acts| acts.iter().any(|act| fulfils(&event.kind, act))),
                 None => match &event.kind {
                     EventKind::OrderOpened(_) => event.seq.0 == 1,

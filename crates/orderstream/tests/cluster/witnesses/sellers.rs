@@ -37,7 +37,7 @@ impl SellerEndpoints {
         assert!(response.status < 300, "{request}: {response:?}");
     }
 
-    fn refused(&self, request: &str, body: &Value, (status, reason): (u16, &str)) {
+    fn refused(&self, request: &str, body: &Value, status: u16, reason: &str) {
         let response = self.send_until_reply(request, &[], body);
         assert_eq!(
             (response.status, &response.json()["reason"]),
@@ -48,7 +48,7 @@ impl SellerEndpoints {
 
     /// Checks that a proposal is refused with this reason while none is accepted.
     pub(super) fn too_late(&self, reason: &str) {
-        self.refused("POST /api/v1/proposals", &self.whole("late", "1.00"), (409, reason));
+        self.refused("POST /api/v1/proposals", &self.whole("late", "1.00"), 409, reason);
     }
 
     /// Runs a seller's command, repeated until it succeeds; a refusal fails the test.
@@ -122,7 +122,7 @@ fn repeats(endpoints: &SellerEndpoints) {
     }
     endpoints.send_accepted("POST /api/v1/proposal-submissions", "repeats-2", &body);
     let other = endpoints.whole("repeats", "6999.00");
-    endpoints.refused("POST /api/v1/proposals", &other, (409, "PROPOSAL_EXISTS"));
+    endpoints.refused("POST /api/v1/proposals", &other, 409, "PROPOSAL_EXISTS");
     let response = endpoints.send_until_reply(
         "POST /api/v1/proposals",
         &["idempotency-key: repeats-1"],
@@ -145,7 +145,7 @@ fn withdraws(endpoints: &SellerEndpoints) {
 fn miscounts(endpoints: &SellerEndpoints) {
     let body = endpoints.per_line("miscounts", "100.00", ["60.00", "41.00"]);
     for _ in 0..2 {
-        endpoints.refused("POST /api/v1/proposals", &body, (422, "INVALID_FIELD"));
+        endpoints.refused("POST /api/v1/proposals", &body, 422, "INVALID_FIELD");
     }
 }
 
@@ -202,7 +202,7 @@ fn locks(endpoints: &SellerEndpoints) {
         let mut session = session_of(endpoints, "locks");
         session.propose(&order, proposed("locks", "7100.00", &[])).await.unwrap();
         session.lock(&order, &id, 600_000).await.unwrap();
-        endpoints.refused("POST /api/v1/proposals/p-locks/edit-lock", &rival, (423, "LOCKED"));
+        endpoints.refused("POST /api/v1/proposals/p-locks/edit-lock", &rival, 423, "LOCKED");
         session.amend(&order, proposed("locks", "7050.00", &[]), 1).await.unwrap();
         session.unlock(&order, &id).await.unwrap();
     });

@@ -240,10 +240,10 @@ impl PeerSession {
         match event.kind {
             Some(Down::Event(event)) => {
                 if let Ok(key) = OrderKey::new(identity.tenant.as_str(), &event.order_req_id) {
-                    if is_already_sent(&self.cursors, &self.finished, (&key, &event)) {
+                    if is_already_sent(&self.cursors, &self.finished, &key, &event) {
                         return;
                     }
-                    record_sent((&mut self.cursors, &mut self.finished), key, &event);
+                    record_sent(&mut self.cursors, &mut self.finished, key, &event);
                 }
                 self.outgoing.push_back(Down::Event(event));
             }
@@ -304,7 +304,8 @@ impl PeerSession {
 fn is_already_sent(
     cursors: &PeerCursors,
     finished: &FinishedOrders,
-    (key, event): (&OrderKey, &v1::OrderStreamResponse),
+    key: &OrderKey,
+    event: &v1::OrderStreamResponse,
 ) -> bool {
     match &event.detail {
         Some(Detail::Opened(opened)) => {
@@ -316,7 +317,8 @@ fn is_already_sent(
 
 /// Records the event after which the peer session resumes, should it end now.
 fn record_sent(
-    (cursors, finished): (&mut PeerCursors, &mut FinishedOrders),
+    cursors: &mut PeerCursors,
+    finished: &mut FinishedOrders,
     key: OrderKey,
     event: &v1::OrderStreamResponse,
 ) {
@@ -415,9 +417,9 @@ mod tests {
             (2, closed(), false),
         ] {
             let event = event(number, detail);
-            assert_eq!(!is_already_sent(&cursors, &finished, (&key, &event)), is_news, "{event:?}");
+            assert_eq!(!is_already_sent(&cursors, &finished, &key, &event), is_news, "{event:?}");
             if is_news {
-                record_sent((&mut cursors, &mut finished), key.clone(), &event);
+                record_sent(&mut cursors, &mut finished, key.clone(), &event);
             }
         }
     }
@@ -432,8 +434,8 @@ mod tests {
             Detail::OrderPaused(v1::OrderPaused { expired: true, ..Default::default() }),
         ] {
             let (mut cursors, mut finished) = (PeerCursors::new(), FinishedOrders::default());
-            record_sent((&mut cursors, &mut finished), key.clone(), &event(1, opened("one")));
-            record_sent((&mut cursors, &mut finished), key.clone(), &event(2, end));
+            record_sent(&mut cursors, &mut finished, key.clone(), &event(1, opened("one")));
+            record_sent(&mut cursors, &mut finished, key.clone(), &event(2, end));
             assert!(cursors.is_empty() && finished.knows(&key));
         }
     }
@@ -457,7 +459,7 @@ mod tests {
             (1, opened("two"), Some(("two", 1))),
             (2, paused(), Some(("two", 2))),
         ] {
-            record_sent((&mut cursors, &mut finished), key.clone(), &event(number, detail));
+            record_sent(&mut cursors, &mut finished, key.clone(), &event(number, detail));
             let expected = expected.map(|(life, seq)| (life.to_owned(), seq));
             assert_eq!(of(&cursors), Vec::from_iter(expected));
         }

@@ -27,7 +27,8 @@ pub(super) async fn join(grpc: &Grpc, key: OrderKey) -> SessionTaskOutput {
 /// Makes the outcome of a command; the order is followed from now on if it was not.
 pub(super) async fn command_output(
     grpc: &Grpc,
-    (request_id, joins): (String, Option<OrderKey>),
+    request_id: String,
+    joins: Option<OrderKey>,
     result: Result<Reply, Refusal>,
 ) -> SessionTaskOutput {
     let reply = match result {
@@ -57,7 +58,8 @@ pub(super) async fn command_output(
 
 /// Makes the outcome of the first acknowledgement of an order.
 pub(super) fn acknowledge_output(
-    (request_id, key): (String, OrderKey),
+    request_id: String,
+    key: OrderKey,
     result: Result<Reply, Refusal>,
 ) -> SessionTaskOutput {
     match result {

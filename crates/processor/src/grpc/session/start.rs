@@ -61,17 +61,21 @@ pub(in crate::grpc) async fn start(
     session.first.push_front(Down::Welcome(welcome));
     for cursor in cursors {
         match resume(&session.grpc, &cursor).await {
-            Ok(events) => session.follow((cursor.0.key, events)),
+            Ok(events) => session.follow(cursor.target.key, events),
             // An order that is no longer here must not block the others. If the seller is invited
             // to the incarnation that is here now, its events are sent from the first one.
-            Err(refusal) => session.first.push_back(about(&cursor.0.key, &refusal)),
+            Err(refusal) => session.first.push_back(about(&cursor.target.key, &refusal)),
         }
     }
     session.up = Some(up);
     Ok(session)
 }
 
-type HelloCursor = (OrderTarget, Seq);
+/// A cursor of the seller's `Hello`: an order, and the last event that the seller has of it.
+struct HelloCursor {
+    target: OrderTarget,
+    after: Seq,
+}
 
 /// Orders at other processors, by the URL of the processor.
 type CursorsByPeer = BTreeMap<String, PeerCursors>;
@@ -83,22 +87,22 @@ async fn partition_cursors(
     grpc: &Grpc,
     cursors: &mut Vec<HelloCursor>,
 ) -> (CursorsByPeer, Vec<(OrderKey, Refusal)>) {
-    let is_here = |(target, _): &HelloCursor| grpc.orders.incarnation(&target.key).is_some();
+    let is_here = |cursor: &HelloCursor| grpc.orders.incarnation(&cursor.target.key).is_some();
     let (here, others): (Vec<_>, Vec<_>) = std::mem::take(cursors).into_iter().partition(is_here);
     *cursors = here;
     let found = stream::iter(others)
-        .map(|cursor| async move { (grpc.peers.find(&cursor.0.key).await, cursor) })
+        .map(|cursor| async move { (grpc.peers.find(&cursor.target.key).await, cursor) })
         .buffered(LOOKUPS_IN_FLIGHT_MAX);
     let found: Vec<_> = found.collect().await;
     let (mut by_peer, mut silent) = (CursorsByPeer::new(), Vec::new());
-    for (owner, (target, seq)) in found {
+    for (owner, HelloCursor { target, after }) in found {
         match owner {
             Ok(Some(url)) => {
-                let cursor = PeerCursor { incarnation: target.incarnation, seq };
+                let cursor = PeerCursor { incarnation: target.incarnation, seq: after };
                 by_peer.entry(url).or_default().insert(target.key, cursor);
             }
             // No processor has it; the refusal is sent when this session follows its cursors.
-            Ok(None) => cursors.push((target, seq)),
+            Ok(None) => cursors.push(HelloCursor { target, after }),
             Err(refusal) => silent.push((target.key, refusal)),
         }
     }
@@ -163,13 +167,14 @@ fn cursors(tenant: &Tenant, given: Vec<v1::OrderCursor>) -> Result<Vec<HelloCurs
         if !named.insert(target.key.clone()) {
             return Err(Refusal::field("cursors", format!("names order {} twice", target.key)));
         }
-        cursors.push((target, Seq(cursor.after_seq)));
+        cursors.push(HelloCursor { target, after: Seq(cursor.after_seq) });
     }
     Ok(cursors)
 }
 
 /// Follows an order after a cursor of the seller.
-async fn resume(grpc: &Grpc, (target, after): &HelloCursor) -> Result<FollowStream, Refusal> {
+async fn resume(grpc: &Grpc, cursor: &HelloCursor) -> Result<FollowStream, Refusal> {
+    let HelloCursor { target, after } = cursor;
     let events = grpc.orders.follow(&target.key, *after, None).await?;
     if target.incarnation.as_ref().is_some_and(|meant| meant != events.incarnation()) {
         return Err(wrong_incarnation(&target.key));

@@ -29,8 +29,10 @@ pub(super) type SellerViewStream = Pin<Box<dyn Stream<Item = SellerViewItem> + S
 /// number.
 pub(super) fn seller_view(
     orders: &OwnedOrders,
-    (key, seller): (OrderKey, SellerId),
-    (number, events): (u64, FollowStream),
+    key: OrderKey,
+    seller: SellerId,
+    number: u64,
+    events: FollowStream,
 ) -> SellerViewStream {
     let orders = orders.clone();
     let end = SellerViewItem::Ended(key.clone(), number);

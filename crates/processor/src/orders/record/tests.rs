@@ -9,6 +9,7 @@ use super::*;
 fn list_names_never_change() {
     let key = OrderKey::new("acme", "SB1029436").unwrap();
     let incarnation = Incarnation::new("uid-1").unwrap();
+    let order_incarnation = OrderIncarnation { key, incarnation };
     let names: [&[u8]; 4] = [
         b"e\nacme\nSB1029436\nuid-1",
         b"g\nacme\nSB1029436\nuid-1",
@@ -16,8 +17,8 @@ fn list_names_never_change() {
         b"o\nacme\nSB1029436\nuid-1",
     ];
     for (kind, name) in ListKind::ALL.into_iter().zip(names) {
-        assert_eq!(list_name(kind, &key, &incarnation), name, "{kind:?}");
-        assert_eq!(parse_list_name(name), Some((kind, key.clone(), incarnation.clone())));
+        assert_eq!(list_name(kind, &order_incarnation), name, "{kind:?}");
+        assert_eq!(parse_list_name(name), Some((kind, order_incarnation.clone())));
     }
 }
 

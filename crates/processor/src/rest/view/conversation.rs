@@ -1,9 +1,9 @@
 //! The conversation between buyer and sellers as JSON.
 
-use orderstream_core::Event;
 use orderstream_core::date::rfc3339;
 use orderstream_core::event::{EventKind, ProposalUpdate};
 use orderstream_core::spec::FollowUp;
+use orderstream_core::{Event, SellerId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -65,13 +65,13 @@ pub(in crate::rest) fn conversation_message(event: &Event) -> Option<Conversatio
         EventKind::ProposalUpdate(ProposalUpdate::Asked { seller, question_id, message }) => {
             Some(ConversationMessageView {
                 id: Some(question_id.to_string()),
-                ..of_seller(event, (ConversationMessageKind::Question, seller.as_str()), message)
+                ..of_seller(event, ConversationMessageKind::Question, seller, message)
             })
         }
         EventKind::ProposalUpdate(ProposalUpdate::Answered { seller, follow_up_id, message }) => {
             Some(ConversationMessageView {
                 answers: Some(follow_up_id.to_string()),
-                ..of_seller(event, (ConversationMessageKind::Answer, seller.as_str()), message)
+                ..of_seller(event, ConversationMessageKind::Answer, seller, message)
             })
         }
         EventKind::ProposalUpdate(
@@ -114,7 +114,8 @@ fn follow_up_view(event: &Event, follow_up: &FollowUp) -> ConversationMessageVie
 
 fn of_seller(
     event: &Event,
-    (kind, seller): (ConversationMessageKind, &str),
+    kind: ConversationMessageKind,
+    seller: &SellerId,
     message: &str,
 ) -> ConversationMessageView {
     ConversationMessageView {
@@ -122,7 +123,7 @@ fn of_seller(
         at: rfc3339(event.at),
         kind,
         id: None,
-        seller: Some(seller.to_owned()),
+        seller: Some(seller.to_string()),
         audience: Vec::new(),
         text_type: "text",
         message: message.to_owned(),
