@@ -68,8 +68,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::buyer::ClusterBuyer;
-pub(crate) use self::buyer::tracked;
-pub use self::config::{Config, Error, LEASE_NAME, connect};
+pub use self::config::{Config, Error, connect};
 pub use self::election::Election;
 pub use self::metrics::Metrics;
 pub use self::processors::{ProcessorSource, Processors};

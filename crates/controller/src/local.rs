@@ -19,17 +19,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use orderstream_api::convert;
+use orderstream_api::manifest::namespace_of;
+use orderstream_api::order_request::{OrderRequest, OrderRequestSpec, OrderRequestStatus};
+use orderstream_api::status::{status, whole_seconds};
+use orderstream_api::update::check_update;
 use orderstream_core::port::{Clock, OrderStreams};
 use orderstream_core::{Epoch, OrderKey, Reason, Refusal, TrackerSnapshot};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::convert;
-use crate::manifest::namespace_of;
-use crate::order_request::{OrderRequest, OrderRequestSpec, OrderRequestStatus};
-use crate::status::{status, whole_seconds};
-use crate::update::check_update;
 pub use buyer::LocalBuyer;
 use store::ResourceFolder;
 use wake_queue::{DueOrders, OrderWakeQueue};
@@ -250,7 +250,7 @@ fn namespaced_name(resource: &OrderRequest) -> (&str, Option<&str>) {
 }
 
 fn not_found(namespace: &str, name: &str) -> Refusal {
-    let name = crate::check::escaped(&format!("{namespace}/{name}"));
+    let name = orderstream_api::escaped(&format!("{namespace}/{name}"));
     Refusal::new(Reason::OrderNotFound, format!("there is no OrderRequest {name}"))
 }
 

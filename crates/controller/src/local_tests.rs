@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use orderstream_api::manifest::{Manifest, read};
 use orderstream_core::event::OrderOpened;
 use orderstream_core::port::{Assignment, ReplyFuture, command_name};
 use orderstream_core::tracker::{Tracker, TrackerInput};
 use orderstream_core::{Command, Event, EventKind, Incarnation, OrderKey, Seq, Timestamp};
 
 use super::*;
-use crate::manifest::{Manifest, read};
 
 const T0: i64 = 1_800_000_000_000;
 const PROCESSOR: &str = "http://127.0.0.1:50051";

@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use orderstream_api::manifest::load_sellers;
 use orderstream_core::port::SellerDirectory;
 use orderstream_core::spec::Seller;
 use orderstream_core::{Refusal, Tenant};
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
-
-use crate::manifest::load_sellers;
 
 /// The interval at which the file is checked for changes.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);

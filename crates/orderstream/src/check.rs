@@ -4,11 +4,11 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use orderstream_api::duration::parse_ms;
 use orderstream_controller::cluster::checks::{
     self, CheckStatus, FactSelection, Group, InstallationFinding,
 };
 use orderstream_controller::cluster::resources::Resources;
-use orderstream_controller::duration::parse_ms;
 use schemars::JsonSchema;
 use serde::Serialize;
 

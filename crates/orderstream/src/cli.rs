@@ -197,7 +197,7 @@ impl CliCommand {
             Self::Notify(notify) => notify.run(),
             Self::Journal(journal) => journal.run(),
             Self::Crd => {
-                output::line(orderstream_controller::crd::crds().trim_end());
+                output::line(orderstream_api::crd::crds().trim_end());
                 Ok(())
             }
             Self::Metrics => {
@@ -207,7 +207,7 @@ impl CliCommand {
                 Ok(())
             }
             Self::Rbac => {
-                output::line(orderstream_controller::rbac::roles().trim_end());
+                output::line(orderstream_api::rbac::roles().trim_end());
                 Ok(())
             }
             Self::OpenApi { service } => {

@@ -3,8 +3,8 @@
 
 use std::io::Read as _;
 
-use orderstream_controller::lint::{self, ManifestFinding, ManifestSpan};
-use orderstream_controller::manifest::TEXT_BYTES_MAX;
+use orderstream_api::lint::{self, ManifestFinding, ManifestSpan};
+use orderstream_api::manifest::TEXT_BYTES_MAX;
 use schemars::JsonSchema;
 use serde::Serialize;
 

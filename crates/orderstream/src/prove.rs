@@ -4,10 +4,10 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use orderstream_api::duration::parse_ms;
 use orderstream_controller::cluster::resources::{
     ApiServerError as Refused, Conflicts, ResourceKind, Resources,
 };
-use orderstream_controller::duration::parse_ms;
 use orderstream_core::RequestPhase;
 use serde_json::{Value, json};
 

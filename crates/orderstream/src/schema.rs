@@ -1,7 +1,7 @@
 //! `orderstream schema VERB`: the JSON Schema of a verb's output with `-o json`. The schemas are
 //! checked in under `docs/reference/schemas`.
 
-use orderstream_controller::crd;
+use orderstream_api::crd;
 use schemars::Schema;
 use serde_json::{Value, json};
 

@@ -28,9 +28,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use orderstream_api::duration::parse_ms;
+use orderstream_api::manifest::{self, Manifest};
 use orderstream_controller::cluster::resources::{ApplyOutcome, Conflicts, ResourceKind};
-use orderstream_controller::duration::parse_ms;
-use orderstream_controller::manifest::{self, Manifest};
 use orderstream_core::request_phase::{end_reason, is_end};
 use orderstream_core::{Reason, RequestPhase};
 use serde_json::Value;

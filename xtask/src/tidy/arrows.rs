@@ -1,5 +1,5 @@
 //! The allowed dependencies between crates. Arrows point inward only:
-//! `orderstream → {processor, requestor, controller} → {rpc, journal, support} → core`, and
+//! `orderstream → {processor, requestor, controller} → {rpc, journal, api, support} → core`, and
 //! `orderstream → {mongo, notifier} → core`.
 
 use std::path::PathBuf;
@@ -18,7 +18,8 @@ const INWARD: &[(&str, &[&str])] = &[
     ("orderstream-client", &["orderstream-core", "orderstream-rpc", "orderstream-support"]),
     ("orderstream-processor", SERVICE),
     ("orderstream-requestor", SERVICE),
-    ("orderstream-controller", &["orderstream-core", "orderstream-support"]),
+    ("orderstream-api", &["orderstream-core"]),
+    ("orderstream-controller", &["orderstream-core", "orderstream-api", "orderstream-support"]),
     ("orderstream-mongo", &["orderstream-core"]),
     ("orderstream-notifier", &["orderstream-core"]),
     ("orderstream", ALL),
@@ -47,6 +48,7 @@ const SERVICE: &[&str] =
 
 const ALL: &[&str] = &[
     "orderstream-core",
+    "orderstream-api",
     "orderstream-journal",
     "orderstream-rpc",
     "orderstream-processor",
@@ -58,6 +60,7 @@ const ALL: &[&str] = &[
 
 const ALL_AND_TESTBED: &[&str] = &[
     "orderstream-core",
+    "orderstream-api",
     "orderstream-journal",
     "orderstream-rpc",
     "orderstream-processor",
@@ -85,8 +88,8 @@ const RESERVED: &[(&str, &[&str])] = &[
             "orderstream-fuzz",
         ],
     ),
-    ("kube", &["orderstream-controller", "orderstream-bench"]),
-    ("k8s-openapi", &["orderstream-controller"]),
+    ("kube", &["orderstream-api", "orderstream-controller", "orderstream-bench"]),
+    ("k8s-openapi", &["orderstream-api", "orderstream-controller"]),
     ("mongodb", &["orderstream-mongo"]),
 ];
 
@@ -186,6 +189,7 @@ mod tests {
             ("orderstream-processor", "orderstream-rpc"),
             ("orderstream-requestor", "orderstream-journal"),
             ("orderstream-controller", "orderstream-core"),
+            ("orderstream-controller", "orderstream-api"),
             ("orderstream-rpc", "prost"),
             ("orderstream-requestor", "tonic"),
             ("orderstream-controller", "kube"),
@@ -206,6 +210,7 @@ mod tests {
             ("orderstream-processor", "orderstream-requestor"),
             ("orderstream-controller", "orderstream-requestor"),
             ("orderstream-controller", "orderstream-rpc"),
+            ("orderstream-api", "orderstream-controller"),
             ("orderstream-rpc", "orderstream"),
             ("orderstream-requestor", "orderstream-mongo"),
         ] {

@@ -1,26 +1,25 @@
 //! Buyers on a cluster: a REST request becomes an edit of an `OrderRequest`, as `kubectl apply`
 //! would make it, and its reply comes from the watch, the same on every replica.
 
-use orderstream_core::date::parse_rfc3339;
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{ApiResource, DynamicObject, PostParams};
 use kube::{Api, Client};
+use orderstream_api::order_request::{OrderRequest, OrderRequestSpec};
+use orderstream_api::order_status::OrderRequestStatus;
+use orderstream_api::{buyer_view, convert, edits, phase_of};
 use orderstream_core::buyer::{
-    BestProposal, Buyer, BuyerCommand, BuyerCommandReply, BuyerError, BuyerFuture, BuyerOrderView,
+    Buyer, BuyerCommand, BuyerCommandReply, BuyerError, BuyerFuture, BuyerOrderView,
     CommandOutcome, CommandStatus, FollowUpDraft, InitiateOutcome, TrackerTotals, ViewFuture,
 };
 use orderstream_core::{
-    Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderSpec, Reason, Refusal,
-    RequestPhase, Seq,
+    FollowUpId, IdempotencyKey, OrderKey, OrderSpec, Reason, Refusal, RequestPhase,
 };
 use parking_lot::RwLock;
-use serde_json::Value;
 use uuid::Uuid;
 
-pub(super) mod edits;
 mod failure;
 mod names;
 mod outcome;
@@ -30,10 +29,6 @@ use self::names::resource_name;
 use self::outcome::{EditIntent, IntentGeneration, outcome};
 use super::cache::{Cache, CachedRequest};
 use super::writer::version_of;
-use crate::conditions::STALLED;
-use crate::convert;
-use crate::order_request::{OrderRequest, OrderRequestSpec};
-use crate::order_status::OrderRequestStatus;
 
 /// The field manager of buyers' edits.
 const FIELD_MANAGER: &str = "orderstream-requestor";
@@ -79,7 +74,7 @@ impl ClusterBuyer {
     }
 
     fn tracked_order(&self, key: &OrderKey) -> Option<BuyerOrderView> {
-        tracked(key, &*self.cached(key)?.resource()?)
+        buyer_view(key, &*self.cached(key)?.resource()?)
     }
 
     fn cached(&self, key: &OrderKey) -> Option<CachedRequest> {
@@ -338,7 +333,7 @@ fn changed(
     }
     change_result?;
     let mut changed = stored.clone();
-    merge_edit(&mut changed.data, &resource.spec, &spec).map_err(unreadable)?;
+    edits::merge(&mut changed.data, &resource.spec, &spec).map_err(unreadable)?;
     Ok(Some(changed))
 }
 
@@ -403,32 +398,6 @@ impl Buyer for ClusterBuyer {
     }
 }
 
-/// Carries an edit over to the resource as it is stored. What the edit does not touch is sent back
-/// as its author wrote it: serialized from our types it could differ, and immutable fields must
-/// not.
-pub(super) fn merge_edit(
-    stored: &mut Value,
-    before: &OrderRequestSpec,
-    after: &OrderRequestSpec,
-) -> serde_json::Result<()> {
-    let (before, after) = (serde_json::to_value(before)?, serde_json::to_value(after)?);
-    for (name, value) in after.as_object().into_iter().flatten() {
-        let former = before.get(name).unwrap_or(&Value::Null);
-        if value == former {
-            continue;
-        }
-        let field = &mut stored["spec"][name];
-        let former_len = former.as_array().map_or(0, Vec::len);
-        match (field.as_array_mut(), value.as_array()) {
-            (Some(stored_list), Some(list)) => {
-                stored_list.extend(list.iter().skip(former_len).cloned())
-            }
-            _ => field.clone_from(value),
-        }
-    }
-    Ok(())
-}
-
 fn already_initiated(
     key: &OrderKey,
     resource: &OrderRequest,
@@ -437,56 +406,6 @@ fn already_initiated(
         return Err(ended(key).into());
     }
     Ok(InitiateOutcome::AlreadyProcessed)
-}
-
-fn phase_of(status: Option<&OrderRequestStatus>) -> RequestPhase {
-    status.and_then(OrderRequestStatus::request_phase).unwrap_or(RequestPhase::Pending)
-}
-
-/// Returns the view of an order from its resource.
-pub(crate) fn tracked(key: &OrderKey, resource: &OrderRequest) -> Option<BuyerOrderView> {
-    let phase = phase_of(resource.status.as_ref());
-    let status = resource.status.clone().unwrap_or_default();
-    let tracker = status.tracker.unwrap_or_default();
-    let proposals = status.proposals.unwrap_or_default();
-    let sellers = status.sellers.unwrap_or_default();
-    let stream = status.stream.unwrap_or_default();
-    let best = proposals.best.and_then(|best| {
-        let (amount, currency) = best.price.split_once(' ')?;
-        let (amount, currency) = (amount.to_owned(), currency.to_owned());
-        Some(BestProposal { proposal_id: best.proposal_id, amount, currency })
-    });
-    let stalled = |kind: &str| {
-        let condition = status.conditions.iter().find(|held| held.type_ == kind)?;
-        (condition.status == "True")
-            .then(|| condition.message.clone())
-            .filter(|text| !text.is_empty())
-    };
-    let time = |text: &Option<String>| text.as_deref().and_then(parse_rfc3339);
-    Some(BuyerOrderView {
-        key: key.clone(),
-        incarnation: resource.metadata.uid.as_ref().and_then(|uid| Incarnation::new(uid).ok()),
-        session: resource.spec.session.clone(),
-        notification_type: convert::notification_type(resource.spec.notification_type),
-        follow_up_count: u64::from(tracker.notes)
-            .max(u64::try_from(resource.spec.follow_ups.len()).unwrap_or(u64::MAX)),
-        stream_active: tracker.stream_active,
-        phase,
-        last_seq: Seq(tracker.last_seq),
-        last_event: tracker.last_event.map(|event| event.kind),
-        proposals: [proposals.received, proposals.open, proposals.withdrawn, proposals.closed],
-        best,
-        sellers: (u64::from(sellers.selected), u64::from(sellers.declined)),
-        processor: stream.processor,
-        epoch: Epoch(stream.epoch),
-        reconnects: tracker.reconnects,
-        attempts: stream.attempts,
-        reason: stalled(STALLED),
-        opened_at: time(&status.start_time),
-        expires_at: time(&status.expires_at),
-        ended_at: time(&status.completion_time),
-        award: None,
-    })
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use kube::client::Body;
 use parking_lot::Mutex;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::guarded_request::ObservedRequest as Watched;
 use super::*;
@@ -261,29 +261,4 @@ async fn longest_id_finds_pending_follow_up() {
     let refused = buyer.follow_up(key(), other).await;
     assert!(matches!(&refused, Err(BuyerError::Refused(no))
         if no.reason == Reason::IdempotencyConflict));
-}
-
-#[test]
-fn edits_keep_other_fields_as_written() {
-    let follow_up = |id: &str| json!({ "id": id, "message": { "message": "When?" } });
-    let held = json!({ "id": "a", "audience": [], "message": { "message": "x", "new": 1 } });
-    let mut stored = json!({ "spec": {
-        "sellers": { "maxCount": 3, "names": [] }, "followUps": [held], "later": true,
-    } });
-    let read = |spec: Value| serde_json::from_value::<OrderRequestSpec>(spec).unwrap();
-    let before = read(json!({ "sellers": { "maxCount": 3 }, "followUps": [follow_up("a")] }));
-    let mut after = before.clone();
-    after.suspend = true;
-    after.award = Some(edits::award_spec(None, Some(&"late".to_owned())));
-    after.follow_ups.push(serde_json::from_value(follow_up("b")).unwrap());
-    merge_edit(&mut stored, &before, &after).unwrap();
-    let mut added = follow_up("b");
-    added["message"]["type"] = json!("text");
-    assert_eq!(
-        stored,
-        json!({ "spec": {
-            "sellers": { "maxCount": 3, "names": [] }, "followUps": [held, added],
-            "later": true, "suspend": true, "award": { "none": true, "reason": "late" },
-        } })
-    );
 }

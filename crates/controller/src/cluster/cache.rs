@@ -5,6 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use orderstream_api::convert;
+use orderstream_api::manifest::namespace_of;
+use orderstream_api::order_request::OrderRequest;
+use orderstream_api::order_status::OrderRequestStatus;
 use orderstream_core::{Incarnation, OrderKey, OrderReqId, Tenant};
 use tokio::sync::Notify;
 
@@ -14,10 +18,6 @@ use super::guarded_request::ObservedRequest;
 use super::phase_gauges::CountedPhase;
 use super::table_capacity::ReleaseCapacity as _;
 use super::writer::version;
-use crate::convert;
-use crate::manifest::namespace_of;
-use crate::order_request::OrderRequest;
-use crate::order_status::OrderRequestStatus;
 
 /// Resources that are cached as they were read; all others are compressed. A resource that was read
 /// lately is reconciled soon.

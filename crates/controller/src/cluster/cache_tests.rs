@@ -2,11 +2,11 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff;
+use orderstream_api::order_request::{OrderRequestSpec, StreamStatus};
+use orderstream_api::order_status::OrderRequestStatus;
 use proptest::prelude::*;
 
 use super::*;
-use crate::order_request::{OrderRequestSpec, StreamStatus};
-use crate::order_status::OrderRequestStatus;
 
 fn resource(name: &str, uid: &str, second: i64) -> OrderRequest {
     let created = jiff::Timestamp::from_second(second).unwrap();

@@ -36,8 +36,8 @@ fn workload(name: &str, wanted: u64) -> Workload {
 fn definition(name: &str) -> Value {
     use kube::CustomResourceExt as _;
     let mut installed = match name.starts_with("sellers") {
-        true => crate::crd::value(&crate::seller::Seller::crd()),
-        false => crate::crd::value(&crate::order_request::OrderRequest::crd()),
+        true => orderstream_api::crd::value(&orderstream_api::seller::Seller::crd()),
+        false => orderstream_api::crd::value(&orderstream_api::order_request::OrderRequest::crd()),
     };
     installed["status"] = json!({"conditions": [{"type": "Established", "status": "True"}]});
     // What an API server adds.

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::order_request::OrderRequest;
+use orderstream_api::order_request::OrderRequest;
 
 /// Typical resources as text, in all phases, the most frequent last. Text that is in here takes no
 /// space in a resource. The file may change: nothing compressed outlives the process.
@@ -37,6 +37,8 @@ impl CompressedRequest {
 #[cfg(test)]
 mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+    use orderstream_api::order_request::OrderRequestSpec;
+    use orderstream_api::status::status;
     use orderstream_core::event::OrderOpened;
     use orderstream_core::spec::{SellerChoice, Verdict};
     use orderstream_core::tracker::{Tracker, TrackerInput};
@@ -46,8 +48,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::order_request::OrderRequestSpec;
-    use crate::status::status;
 
     const UID: &str = "7d3c8f0e-3b1a-4d5e-9f6a-0b1c2d3e4f50";
 

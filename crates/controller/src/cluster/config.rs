@@ -8,6 +8,7 @@ use clap::Args;
 use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config as KubeConfig};
+use orderstream_api::rbac::LEASE_NAME;
 use orderstream_core::StoreUrl;
 use serde::{Deserialize, Serialize};
 use tower::util::MapRequestLayer;
@@ -18,8 +19,6 @@ use super::listing;
 use super::processors::ProcessorSource;
 use super::requests::Requests;
 
-/// The name of the Lease, unless another is given; the granted rights name it.
-pub const LEASE_NAME: &str = "orderstream-controller";
 /// The time limit for connecting to the API server.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -3,15 +3,15 @@
 //! stands in for one.
 
 use kube::api::PostParams;
+use orderstream_api::convert;
+use orderstream_api::order_request::OrderRequest;
 use orderstream_core::buyer::{BuyerCommand, FollowUpDraft};
 use orderstream_core::request_phase::end_reason;
 use orderstream_core::{FollowUpId, OrderKey, Reason, Refusal};
 use serde_json::Value;
 
-use super::buyer::{edits, merge_edit};
 use super::resources::{ApiServerError, ResourceKind, Resources, for_display};
-use crate::convert;
-use crate::order_request::OrderRequest;
+use orderstream_api::edits;
 
 /// The field manager of edits from the command line.
 const FIELD_MANAGER: &str = "orderstream";
@@ -56,7 +56,7 @@ pub fn edited(resource: &Value, edit: &Edit) -> Result<Value, Refusal> {
         }
     }
     let mut changed = resource.clone();
-    merge_edit(&mut changed, &current.spec, &spec).map_err(|error| unreadable(&error))?;
+    edits::merge(&mut changed, &current.spec, &spec).map_err(|error| unreadable(&error))?;
     Ok(changed)
 }
 

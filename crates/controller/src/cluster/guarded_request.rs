@@ -8,12 +8,12 @@ use std::borrow::Cow;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
+use orderstream_api::order_request::{OrderRequest, OrderRequestSpec};
+use orderstream_api::order_status::OrderRequestStatus;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::ownership::{ManagedFields, is_status_ours};
-use crate::order_request::{OrderRequest, OrderRequestSpec};
-use crate::order_status::OrderRequestStatus;
 
 /// A resource, or the fault of one that cannot be read.
 #[derive(Clone, Debug)]

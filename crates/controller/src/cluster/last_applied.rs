@@ -9,12 +9,12 @@
 
 use std::sync::Arc;
 
+use orderstream_api::order_request::OrderRequest;
+use orderstream_api::order_status::OrderRequestStatus;
+use orderstream_api::status::own;
 use tokio::time::Instant;
 
 use super::compressed::CompressedRequest;
-use crate::order_request::OrderRequest;
-use crate::order_status::OrderRequestStatus;
-use crate::status::own;
 
 /// A status that was written.
 #[derive(Debug)]
@@ -106,7 +106,7 @@ pub(super) fn is_applied(ours: &OrderRequestStatus, observed: Option<&OrderReque
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::order_request::OrderRequestSpec;
+    use orderstream_api::order_request::OrderRequestSpec;
 
     fn status(phase: &str) -> OrderRequestStatus {
         OrderRequestStatus { phase: Some(phase.to_owned()), ..OrderRequestStatus::default() }

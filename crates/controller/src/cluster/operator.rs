@@ -6,6 +6,10 @@ use orderstream_core::date::parse_rfc3339;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use orderstream_api::convert;
+use orderstream_api::order_request::OrderRequest;
+use orderstream_api::order_status::OrderRequestStatus;
+use orderstream_api::status::{ended, own};
 use orderstream_core::plan::{DesiredOrder, OrderObservation, ReconcileStep, plan, refusal};
 use orderstream_core::port::{Assignment, Clock, OrderOwners, OrderStreams};
 use orderstream_core::{
@@ -29,10 +33,6 @@ use super::seller_statuses::SellerStatuses;
 use super::steps::EditProgress;
 use super::table_capacity::ReleaseCapacity as _;
 use super::writer::StatusWriter;
-use crate::convert;
-use crate::order_request::OrderRequest;
-use crate::order_status::OrderRequestStatus;
-use crate::status::{ended, own};
 
 /// The operator. Shared by reference.
 pub(super) struct Operator {

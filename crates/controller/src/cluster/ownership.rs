@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use orderstream_api::order_status::OrderRequestStatus;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::writer::FIELD_MANAGER;
-use crate::order_status::OrderRequestStatus;
 
 /// One entry of `metadata.managedFields`: who set which fields, and how. Only the fields on which a
 /// leader builds are read: an order's end and its time, the order's owner, and the last sequence

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use orderstream_api::order_status::OrderRequestStatus;
 use orderstream_core::RequestPhase;
 use parking_lot::RwLock;
 use prometheus::core::{Collector, Desc};
@@ -11,7 +12,6 @@ use prometheus::proto::MetricFamily;
 use prometheus::{IntGaugeVec, Opts};
 
 use super::cache::Cache;
-use crate::order_status::OrderRequestStatus;
 
 /// The label of a phase that is not known here.
 const UNKNOWN: &str = "Unknown";

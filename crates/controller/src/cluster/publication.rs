@@ -1,11 +1,11 @@
 //! The decision whether a status is worth a write, and how soon: pure.
 
+use orderstream_api::conditions::{READY, STALLED};
+use orderstream_api::order_status::{OrderRequestStatus, StreamStatus, TrackerStatus};
 use orderstream_core::tracker::TrackerSnapshot;
 use orderstream_core::{Reason, Timestamp};
 
 use super::metrics::Band;
-use crate::conditions::{READY, STALLED};
-use crate::order_status::{OrderRequestStatus, StreamStatus, TrackerStatus};
 
 /// The time that a stream may be down before its status shows it, milliseconds. A restart of a
 /// processor takes less, and should not cost a write for each of its orders.

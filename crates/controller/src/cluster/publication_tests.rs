@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use orderstream_api::status::{down, status};
 use orderstream_core::command::ProposalContent;
 use orderstream_core::event::{Event, OrderOpened};
 use orderstream_core::price::Price;
@@ -11,7 +12,6 @@ use orderstream_core::{
 };
 
 use super::*;
-use crate::status::{down, status};
 
 const T0: Timestamp = Timestamp(1_800_000_000_000);
 

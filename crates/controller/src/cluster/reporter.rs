@@ -9,6 +9,9 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter as Component};
+use orderstream_api::conditions::{READY, STALLED, reasons};
+use orderstream_api::manifest::API_VERSION;
+use orderstream_api::order_status::OrderRequestStatus;
 use orderstream_core::RequestPhase;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -16,9 +19,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::cache::ObjectKey;
 use super::metrics::Metrics;
-use crate::conditions::{READY, STALLED, reasons};
-use crate::manifest::API_VERSION;
-use crate::order_status::OrderRequestStatus;
 
 /// Events that may wait to be published.
 const WAITING_MAX: usize = 1_024;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use http::header::RETRY_AFTER;
 use http::{Method, Request, Response, StatusCode};
 use k8s_openapi::api::rbac::v1::PolicyRule;
+use orderstream_api::rbac;
 use orderstream_support::Register;
 use parking_lot::Mutex;
 use pin_project_lite::pin_project;
@@ -18,7 +19,6 @@ use tokio::time::Instant;
 use tower::{Layer, Service};
 
 use super::rights::Rights;
-use crate::rbac;
 
 /// The code of a request without a response, as client-go writes it.
 const NO_RESPONSE: &str = "<error>";

@@ -8,13 +8,13 @@ use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::ApiResource;
 use kube::{Api, Client, Config as KubeConfig};
+use orderstream_api::manifest::API_VERSION;
+use orderstream_api::order_request::OrderRequest;
+use orderstream_api::seller::Seller;
 use orderstream_core::{Reason, Refusal};
 use serde_json::{Value, json};
 
 use super::config::{CONNECT_TIMEOUT, Error};
-use crate::manifest::API_VERSION;
-use crate::order_request::OrderRequest;
-use crate::seller::Seller;
 
 /// The field manager of edits from the command line.
 const FIELD_MANAGER: &str = "orderstream";

@@ -147,9 +147,11 @@ mod tests {
     #[test]
     fn requests_outside_rules_share_one_series() {
         let registry = Registry::new();
-        let rights =
-            Rights::register(&registry, &[crate::rbac::orders(), crate::rbac::own()].concat())
-                .unwrap();
+        let rights = Rights::register(
+            &registry,
+            &[orderstream_api::rbac::orders(), orderstream_api::rbac::own()].concat(),
+        )
+        .unwrap();
         for number in 0..10 {
             let path = format!("/api/v1/namespaces/a/things-{number}/{number}");
             rights.count(&Request::get(path).body(()).unwrap());

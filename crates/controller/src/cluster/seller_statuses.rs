@@ -15,6 +15,10 @@ use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::core::Request;
 use kube::runtime::watcher::Event;
 use kube::{Client, Resource as _};
+use orderstream_api::convert;
+use orderstream_api::manifest::API_VERSION;
+use orderstream_api::seller::{Seller, SellerStatus};
+use orderstream_api::seller_status::{SellerFacts, own, status};
 use orderstream_core::port::Clock;
 use orderstream_core::{Order, Refusal, Timestamp};
 use parking_lot::Mutex;
@@ -28,10 +32,6 @@ use super::leadership::Leadership;
 use super::requests::Requests;
 use super::sellers::{self, GuardedSeller, SELLERS_MAX, object_of};
 use super::writer::FIELD_MANAGER;
-use crate::convert;
-use crate::manifest::API_VERSION;
-use crate::seller::{Seller, SellerStatus};
-use crate::seller_status::{SellerFacts, own, status};
 
 /// The shortest time between two writes of one seller's status.
 const GAP: Duration = Duration::from_secs(5);

@@ -14,6 +14,9 @@ use futures_util::StreamExt as _;
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt as _};
+use orderstream_api::convert;
+use orderstream_api::manifest::DEFAULT_NAMESPACE;
+use orderstream_api::seller::Seller as Resource;
 use orderstream_core::port::SellerDirectory;
 use orderstream_core::spec::Seller;
 use orderstream_core::{SellerId, Tenant};
@@ -24,9 +27,6 @@ use tokio_util::sync::CancellationToken;
 use super::cache::ObjectKey;
 use super::listing::Listing;
 use super::retry;
-use crate::convert;
-use crate::manifest::DEFAULT_NAMESPACE;
-use crate::seller::Seller as Resource;
 
 /// Sellers that are held at most, in all namespaces.
 pub(super) const SELLERS_MAX: usize = 100_000;

@@ -140,11 +140,11 @@ impl StatusQueue {
 mod tests {
     use std::sync::Arc;
 
+    use orderstream_api::order_status::OrderRequestStatus;
     use orderstream_core::Epoch;
 
     use super::super::metrics::Band;
     use super::*;
-    use crate::order_status::OrderRequestStatus;
 
     fn object(number: usize) -> ObjectKey {
         ObjectKey { namespace: "shop".into(), name: number.to_string().into() }

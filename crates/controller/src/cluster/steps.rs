@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use kube::Api;
 use kube::api::{DeleteParams, Preconditions};
+use orderstream_api::order_request::OrderRequest;
+use orderstream_api::order_status::OrderRequestStatus;
+use orderstream_api::status::{contested, down, status, uncontested};
 use orderstream_core::plan::DesiredOrder;
 use orderstream_core::{Incarnation, OrderKey, Refusal, Timestamp};
 use orderstream_support::jitter_around;
@@ -18,9 +21,6 @@ use super::publication::{
 };
 use super::reconcile_state::Placement;
 use super::writer::{PendingStatus, version};
-use crate::order_request::OrderRequest;
-use crate::order_status::OrderRequestStatus;
-use crate::status::{contested, down, status, uncontested};
 
 /// The back-off before processors that did not reply are asked again.
 const LOCATE_BACKOFF: Duration = Duration::from_secs(2);

@@ -15,6 +15,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Patch, PatchParams};
 use kube::core::Request;
 use kube::{Client, Resource as _};
+use orderstream_api::manifest::API_VERSION;
+use orderstream_api::order_request::OrderRequest;
+use orderstream_api::order_status::OrderRequestStatus;
 use orderstream_core::Epoch;
 use orderstream_support::jitter_around;
 use parking_lot::Mutex;
@@ -35,9 +38,6 @@ use super::reporter::Reporter;
 use super::requests::Requests;
 use super::status_queue::{EnqueueResult, StatusQueue};
 use super::table_capacity::ReleaseCapacity as _;
-use crate::manifest::API_VERSION;
-use crate::order_request::OrderRequest;
-use crate::order_status::OrderRequestStatus;
 
 /// The field manager that owns the status.
 pub const FIELD_MANAGER: &str = "orderstream-controller";

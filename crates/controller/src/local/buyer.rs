@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use orderstream_api::order_request::{OrderRequest, OrderRequestStatus};
 use orderstream_core::buyer::{
     Buyer, BuyerCommand, BuyerCommandReply, BuyerError, BuyerFuture, BuyerOrderView, CommandStatus,
     FollowUpDraft, InitiateOutcome, TrackerTotals, ViewFuture,
@@ -13,8 +14,7 @@ use orderstream_core::{
 };
 
 use super::LocalOrderRequests;
-use crate::cluster::tracked;
-use crate::order_request::{OrderRequest, OrderRequestStatus};
+use orderstream_api::buyer_view;
 
 /// A [`Buyer`] over the orders of a requestor, and over those of the resources beside it.
 #[derive(Clone, Debug)]
@@ -115,14 +115,14 @@ impl Buyer for LocalBuyer {
             let mut all = self.requestor.tracked(keys).await;
             let known: BTreeSet<OrderKey> = all.iter().map(|one| one.key.clone()).collect();
             let others = keys.iter().filter(|key| !known.contains(*key));
-            all.extend(others.filter_map(|key| tracked(key, &self.unfollowed_resource(key)?)));
+            all.extend(others.filter_map(|key| buyer_view(key, &self.unfollowed_resource(key)?)));
             all.sort_by(|a, b| a.key.cmp(&b.key));
             all
         })
     }
 
     fn phase(&self, key: &OrderKey) -> Option<RequestPhase> {
-        let phase = || Some(tracked(key, &self.unfollowed_resource(key)?)?.phase);
+        let phase = || Some(buyer_view(key, &self.unfollowed_resource(key)?)?.phase);
         self.requestor.phase(key).or_else(phase)
     }
 

@@ -1,5 +1,8 @@
 //! Reconciles one order: observes it, calls `plan`, and takes its steps.
 
+use orderstream_api::convert;
+use orderstream_api::order_request::{OrderRequest, OrderRequestStatus, StreamStatus};
+use orderstream_api::status::{ended, status};
 use orderstream_core::date::parse_rfc3339;
 use orderstream_core::plan::{DesiredOrder, OrderObservation, ReconcileStep, plan, refusal};
 use orderstream_core::port::Assignment;
@@ -7,9 +10,6 @@ use orderstream_core::{Incarnation, OrderKey, Refusal, Timestamp};
 
 use super::LocalReconciler;
 use super::wake_queue::DueOrders;
-use crate::convert;
-use crate::order_request::{OrderRequest, OrderRequestStatus, StreamStatus};
-use crate::status::{ended, status};
 
 /// The longest wait of a deleted resource for its order's end, milliseconds.
 const DELETE_WAIT_MS: u64 = 30_000;

@@ -12,13 +12,13 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use axum::{Json, Router};
+use orderstream_api::convert;
+use orderstream_api::manifest::{self, API_VERSION, Manifest};
+use orderstream_api::order_request::OrderRequest;
 use orderstream_core::{Reason, Refusal};
 use serde_json::{Value, json};
 
 use super::{LocalApplyOutcome, LocalOrderRequests};
-use crate::convert;
-use crate::manifest::{self, API_VERSION, Manifest};
-use crate::order_request::OrderRequest;
 
 /// The largest body, bytes.
 pub const BODY_BYTES_MAX: usize = 64 << 10;

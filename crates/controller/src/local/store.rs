@@ -4,9 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use orderstream_api::order_request::OrderRequest;
 use orderstream_core::{Reason, Refusal};
-
-use crate::order_request::OrderRequest;
 
 /// A folder of resources.
 #[derive(Debug)]

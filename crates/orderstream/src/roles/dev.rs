@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use orderstream_api::manifest::{self, Manifest};
+use orderstream_api::order_request::OrderRequest;
 use orderstream_controller::local::LocalOrderRequests;
-use orderstream_controller::manifest::{self, Manifest};
-use orderstream_controller::order_request::OrderRequest;
 use orderstream_controller::seller_file::FileDirectory;
 use orderstream_core::port::{DnsAddresses, SellerDirectory as _};
 use orderstream_core::spec::Seller;
@@ -202,7 +202,7 @@ fn initial_manifests(config: &Config) -> Result<InitialManifests, CliError> {
             match manifest {
                 Manifest::OrderRequest(request) => manifests.requests.push(*request),
                 Manifest::Seller(seller) => {
-                    manifests.sellers.push(orderstream_controller::convert::seller(&seller)?);
+                    manifests.sellers.push(orderstream_api::convert::seller(&seller)?);
                 }
             }
         }
@@ -262,7 +262,7 @@ pub(super) fn seller_manifests(text: &str) -> Result<Vec<Seller>, CliError> {
     let sellers = manifest::read(&Path::new("demo sellers").display().to_string(), text)?
         .into_iter()
         .filter_map(|manifest| match manifest {
-            Manifest::Seller(seller) => Some(orderstream_controller::convert::seller(&seller)),
+            Manifest::Seller(seller) => Some(orderstream_api::convert::seller(&seller)),
             Manifest::OrderRequest(_) => None,
         })
         .collect::<Result<Vec<_>, _>>()?;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use orderstream_api::duration::parse_ms;
 use orderstream_controller::cluster::{Client, ClusterSellers, Requests, connect};
-use orderstream_controller::duration::parse_ms;
 use orderstream_controller::seller_file::FileDirectory;
 use orderstream_core::port::SellerDirectory;
 use orderstream_notifier::guard::AddressPolicy;

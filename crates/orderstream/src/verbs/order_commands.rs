@@ -1,8 +1,8 @@
 //! The buyer's commands on an order that exists. Each is carried out by an edit of the order
 //! request, or at the requestor, and is reported when the order's processor shows it.
 
+use orderstream_api::duration::parse_ms;
 use orderstream_controller::cluster::edit::Edit;
-use orderstream_controller::duration::parse_ms;
 use orderstream_core::buyer::{BuyerCommand, FollowUpDraft};
 use orderstream_core::date;
 use orderstream_core::input::{FollowUpInput, MessageInput, optional_text};

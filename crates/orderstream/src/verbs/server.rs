@@ -3,11 +3,11 @@
 
 use std::path::PathBuf;
 
+use orderstream_api::manifest::{self, DEFAULT_NAMESPACE, Manifest};
 use orderstream_controller::cluster::edit::{self, Edit};
 use orderstream_controller::cluster::resources::{
     self, ApplyOutcome, Conflicts, ResourceKind, Resources,
 };
-use orderstream_controller::manifest::{self, DEFAULT_NAMESPACE, Manifest};
 use orderstream_core::Reason;
 use serde_json::Value;
 

@@ -1,6 +1,6 @@
 //! The state of an order's stream to its buyer, and the cause where it is down.
 
-use orderstream_controller::conditions::{READY, STALLED};
+use orderstream_api::conditions::{READY, STALLED};
 use orderstream_core::RequestPhase;
 use serde_json::Value;
 

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use orderstream_api::manifest::{self, API_VERSION, Manifest};
 use orderstream_controller::cluster::resources::{ApplyOutcome, Conflicts};
-use orderstream_controller::manifest::{self, API_VERSION, Manifest};
 use serde_json::{Map, Value, json};
 
 use super::nearest::nearest;

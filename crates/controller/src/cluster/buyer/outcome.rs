@@ -1,17 +1,16 @@
 //! The outcome of a buyer's edit, as the resource's status shows it: pure. The edit itself is only
 //! a wish: it is done once the order has it, and refused once the status reports a refusal.
 
+use orderstream_api::conditions::{READY, STALLED};
+use orderstream_api::duration;
+use orderstream_api::order_request::{OrderRequest, OrderRequestSpec};
+use orderstream_api::order_status::OrderRequestStatus;
 use orderstream_core::buyer::{BuyerCommand, CommandOutcome};
 use orderstream_core::command::CommandKind;
 use orderstream_core::date::parse_rfc3339;
 use orderstream_core::plan::command_label;
 use orderstream_core::request_phase::end_reason;
 use orderstream_core::{FollowUpId, IdempotencyKey, Reason, Refusal, RequestPhase};
-
-use crate::conditions::{READY, STALLED};
-use crate::duration;
-use crate::order_request::{OrderRequest, OrderRequestSpec};
-use crate::order_status::OrderRequestStatus;
 
 /// The prefix of a follow-up's key.
 const FOLLOW_UP_PREFIX: &str = "follow-up:";

@@ -1,11 +1,11 @@
 //! The judges of what Kubernetes holds: the API server, the definitions, the operator, monitoring.
 
+use orderstream_api::order_request::OrderRequest;
+use orderstream_api::seller::Seller;
 use serde_json::Value;
 
 use super::CheckStatus::{Failed, Warning};
 use super::{ApiServerResult, Group, InstallationFacts, InstallationFinding, Workload};
-use crate::order_request::OrderRequest;
-use crate::seller::Seller;
 
 /// The oldest minor version of Kubernetes 1 whose fields the chart uses.
 const MINOR_MIN: u32 = 30;
@@ -147,9 +147,9 @@ fn definition(name: &str, crd: &ApiServerResult<Option<Value>>) -> Vec<Installat
 fn desired_definition(name: &str) -> Value {
     use kube::CustomResourceExt as _;
     if name.starts_with("sellers") {
-        crate::crd::value(&Seller::crd())
+        orderstream_api::crd::value(&Seller::crd())
     } else {
-        crate::crd::value(&OrderRequest::crd())
+        orderstream_api::crd::value(&OrderRequest::crd())
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::{StreamExt as _, stream};
 use http::Request;
 use k8s_openapi::jiff::Timestamp;
+use orderstream_api::manifest::API_VERSION;
 use orderstream_core::request_phase::is_end;
 use serde_json::{Value, json};
 
@@ -12,9 +13,8 @@ use super::{
     ApiServerResult, Group, InstallationFacts, LeaseFacts, MetricsPage, OpenOrderFacts, Pod,
     VolumeClaim, Workload,
 };
-use crate::cluster::LEASE_NAME;
 use crate::cluster::resources::Resources;
-use crate::manifest::API_VERSION;
+use orderstream_api::rbac::LEASE_NAME;
 
 /// The time limit of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -70,7 +70,7 @@ pub async fn gather(resources: &Resources, selection: &FactSelection) -> Install
         }
     }
     if wants(Group::Crds) && !selection.before_install {
-        for (name, _) in crate::crd::files() {
+        for (name, _) in orderstream_api::crd::files() {
             let name = name.trim_end_matches(".yaml").to_owned();
             let path = format!("{CRDS}/{name}");
             facts.crds.insert(name, gatherer.get_opt(&path).await);

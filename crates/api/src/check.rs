@@ -216,6 +216,6 @@ fn either(options: &[&str]) -> String {
 }
 
 /// Shortens and escapes a value for a message, so that it cannot control a terminal.
-pub(crate) fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     text.chars().take(40).flat_map(char::escape_default).collect()
 }

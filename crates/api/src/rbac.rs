@@ -7,8 +7,8 @@ use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Serialize;
 
-use crate::cluster::LEASE_NAME;
-
+/// The name of the controller's Lease, unless another is given.
+pub const LEASE_NAME: &str = "orderstream-controller";
 /// The name of the rights to orders.
 const ORDERS: &str = "orderstream-controller";
 /// The name of the rights in the controller's own namespace.

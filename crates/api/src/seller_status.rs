@@ -12,18 +12,18 @@ const CONDITIONS: [&str; 2] = [READY, STALLED];
 
 /// The facts that a seller's status is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SellerFacts {
+pub struct SellerFacts {
     /// The generation of the resource that they are about.
-    pub(crate) generation: i64,
+    pub generation: i64,
     /// The seller accepts no invitations now.
-    pub(crate) suspended: bool,
+    pub suspended: bool,
     /// The refusal of the resource; absent while the seller can be read.
-    pub(crate) refusal: Option<Refusal>,
+    pub refusal: Option<Refusal>,
 }
 
 /// Returns the status of a seller that is invited to `open_orders` open orders; `None` keeps the
 /// number that was last applied.
-pub(crate) fn status(
+pub fn status(
     facts: &SellerFacts,
     open_orders: Option<u32>,
     previous: &SellerStatus,
@@ -58,7 +58,7 @@ pub(crate) fn status(
 
 /// Returns the controller's part of a status: its own conditions in their order, without those of
 /// others.
-pub(crate) fn own(mut status: SellerStatus) -> SellerStatus {
+pub fn own(mut status: SellerStatus) -> SellerStatus {
     let position = |held: &Condition| CONDITIONS.iter().position(|kind| *kind == held.type_);
     status.conditions.retain(|held| position(held).is_some());
     status.conditions.sort_by_key(position);

@@ -36,7 +36,8 @@ pub fn own(mut status: OrderRequestStatus) -> OrderRequestStatus {
     status
 }
 
-pub(crate) fn whole_seconds(at: Timestamp) -> jiff::Timestamp {
+/// Returns a time without its part of a second, as Kubernetes writes times.
+pub fn whole_seconds(at: Timestamp) -> jiff::Timestamp {
     let seconds = at.0.div_euclid(1_000);
     jiff::Timestamp::from_second(seconds).unwrap_or(if seconds < 0 {
         jiff::Timestamp::MIN

@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 use orderstream_core::spec::MessageType;
 
 use super::*;
-use crate::seller_file::FileDirectory;
-use orderstream_core::port::SellerDirectory as _;
-use orderstream_core::{Incarnation, Tenant};
+use orderstream_core::Incarnation;
 
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")
@@ -176,8 +174,7 @@ fn the_example_orders_convert() {
 
 #[test]
 fn the_example_sellers_load() {
-    let directory = FileDirectory::load(&examples().join("sellers.yaml")).expect("good sellers");
-    let sellers = directory.sellers(&Tenant::default());
+    let sellers = load_sellers(&examples().join("sellers.yaml")).expect("good sellers");
     assert_eq!(sellers.len(), 10);
     assert!(sellers.iter().any(|seller| seller.suspended));
     assert!(sellers.iter().any(|seller| seller.place.is_none()));

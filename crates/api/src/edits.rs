@@ -5,6 +5,7 @@ use orderstream_core::buyer::{BuyerCommand, FollowUpDraft};
 use orderstream_core::command::Award;
 use orderstream_core::limits::FOLLOW_UPS_MAX;
 use orderstream_core::{FollowUpId, Reason, Refusal};
+use serde_json::Value;
 
 use crate::order_request::{
     AwardLineSpec, AwardSpec, CloseSpec, FollowUpSpec, MessageSpec, OrderRequestSpec,
@@ -12,10 +13,7 @@ use crate::order_request::{
 use crate::{convert, duration};
 
 /// Returns a follow-up as a manifest has it.
-pub(in crate::cluster) fn follow_up_spec(
-    id: &FollowUpId,
-    follow_up: &FollowUpDraft,
-) -> FollowUpSpec {
+pub fn follow_up_spec(id: &FollowUpId, follow_up: &FollowUpDraft) -> FollowUpSpec {
     FollowUpSpec {
         id: id.to_string(),
         audience: follow_up.audience.iter().map(ToString::to_string).collect(),
@@ -29,10 +27,10 @@ pub(in crate::cluster) fn follow_up_spec(
 }
 
 /// Adds a follow-up, unless the spec has the same one already.
-pub(in crate::cluster) fn add_follow_up(
-    spec: &mut OrderRequestSpec,
-    follow_up: &FollowUpSpec,
-) -> Result<(), Refusal> {
+///
+/// # Errors
+/// When its id has another follow-up, or the order has the most that it takes.
+pub fn add_follow_up(spec: &mut OrderRequestSpec, follow_up: &FollowUpSpec) -> Result<(), Refusal> {
     if let Some(existing) = spec.follow_ups.iter().find(|held| held.id == follow_up.id) {
         if existing == follow_up {
             return Ok(());
@@ -49,10 +47,10 @@ pub(in crate::cluster) fn add_follow_up(
 }
 
 /// Edits the spec as a command wants it.
-pub(in crate::cluster) fn apply(
-    spec: &mut OrderRequestSpec,
-    command: &BuyerCommand,
-) -> Result<(), Refusal> {
+///
+/// # Errors
+/// When the resource's own rules would refuse it.
+pub fn apply(spec: &mut OrderRequestSpec, command: &BuyerCommand) -> Result<(), Refusal> {
     match command {
         BuyerCommand::Pause(reason) if !spec.suspend => {
             spec.suspend = true;
@@ -108,7 +106,7 @@ fn extend(spec: &mut OrderRequestSpec, expires_in_ms: u64) -> Result<(), Refusal
     Ok(())
 }
 
-pub(super) fn award_spec(award: Option<&Award>, reason: Option<&String>) -> AwardSpec {
+fn award_spec(award: Option<&Award>, reason: Option<&String>) -> AwardSpec {
     let spec = AwardSpec { reason: reason.cloned(), ..AwardSpec::default() };
     match award {
         None => AwardSpec { none: true, ..spec },
@@ -120,5 +118,66 @@ pub(super) fn award_spec(award: Option<&Award>, reason: Option<&String>) -> Awar
             };
             AwardSpec { lines: lines.iter().map(line).collect(), ..spec }
         }
+    }
+}
+
+/// Carries an edit over to the resource as it is stored. What the edit does not touch is sent back
+/// as its author wrote it: serialized from our types it could differ, and immutable fields must
+/// not.
+///
+/// # Errors
+/// When a spec cannot be serialized.
+pub fn merge(
+    stored: &mut Value,
+    before: &OrderRequestSpec,
+    after: &OrderRequestSpec,
+) -> serde_json::Result<()> {
+    let (before, after) = (serde_json::to_value(before)?, serde_json::to_value(after)?);
+    for (name, value) in after.as_object().into_iter().flatten() {
+        let former = before.get(name).unwrap_or(&Value::Null);
+        if value == former {
+            continue;
+        }
+        let field = &mut stored["spec"][name];
+        let former_len = former.as_array().map_or(0, Vec::len);
+        match (field.as_array_mut(), value.as_array()) {
+            (Some(stored_list), Some(list)) => {
+                stored_list.extend(list.iter().skip(former_len).cloned())
+            }
+            _ => field.clone_from(value),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn edits_keep_other_fields_as_written() {
+        let follow_up = |id: &str| json!({ "id": id, "message": { "message": "When?" } });
+        let held = json!({ "id": "a", "audience": [], "message": { "message": "x", "new": 1 } });
+        let mut stored = json!({ "spec": {
+            "sellers": { "maxCount": 3, "names": [] }, "followUps": [held], "later": true,
+        } });
+        let read = |spec: Value| serde_json::from_value::<OrderRequestSpec>(spec).unwrap();
+        let before = read(json!({ "sellers": { "maxCount": 3 }, "followUps": [follow_up("a")] }));
+        let mut after = before.clone();
+        after.suspend = true;
+        after.award = Some(award_spec(None, Some(&"late".to_owned())));
+        after.follow_ups.push(serde_json::from_value(follow_up("b")).unwrap());
+        merge(&mut stored, &before, &after).unwrap();
+        let mut added = follow_up("b");
+        added["message"]["type"] = json!("text");
+        assert_eq!(
+            stored,
+            json!({ "spec": {
+                "sellers": { "maxCount": 3, "names": [] }, "followUps": [held, added],
+                "later": true, "suspend": true, "award": { "none": true, "reason": "late" },
+            } })
+        );
     }
 }
