@@ -19,6 +19,9 @@ pub use crate::order_status::{
     ProposalsStatus, SellersStatus, StreamStatus, TrackerStatus,
 };
 
+/// The annotation of an order that was initiated over REST and has no resource of its own.
+pub const READ_ONLY_ANNOTATION: &str = "orderstream.dev/read-only";
+
 /// The desired order. Its content is fixed once written; `suspend`, `cancel`, `close`, `award`,
 /// `followUps`, `expiresIn` and `ttlAfterFinished` steer the order afterwards.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,6 +1,3 @@
-//! The controllers that reconcile orders with their resources: the operator on a cluster, and a
-//! laptop's replacement for it.
+//! The controller that reconciles orders with their resources on a cluster.
 
 pub mod cluster;
-pub mod local;
-pub mod seller_file;

@@ -13,9 +13,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
-use orderstream_controller::local::{self, LocalBuyer, LocalOrderRequests};
 use orderstream_core::port::OrderStreams;
 use orderstream_journal::{Embedded, Options};
+use orderstream_local::{self as local, LocalBuyer, LocalOrderRequests};
 use orderstream_requestor::Handle;
 use orderstream_rpc::problem;
 use orderstream_rpc::server::http::{self, HttpLimits};

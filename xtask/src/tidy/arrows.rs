@@ -1,5 +1,5 @@
 //! The allowed dependencies between crates. Arrows point inward only:
-//! `orderstream → {processor, requestor, controller} → {rpc, journal, api, support} → core`, and
+//! `orderstream → {processor, requestor, controller, local} → {rpc, journal, api, support} → core`, and
 //! `orderstream → {mongo, notifier} → core`.
 
 use std::path::PathBuf;
@@ -20,6 +20,7 @@ const INWARD: &[(&str, &[&str])] = &[
     ("orderstream-requestor", SERVICE),
     ("orderstream-api", &["orderstream-core"]),
     ("orderstream-controller", &["orderstream-core", "orderstream-api", "orderstream-support"]),
+    ("orderstream-local", &["orderstream-core", "orderstream-api"]),
     ("orderstream-mongo", &["orderstream-core"]),
     ("orderstream-notifier", &["orderstream-core"]),
     ("orderstream", ALL),
@@ -54,6 +55,7 @@ const ALL: &[&str] = &[
     "orderstream-processor",
     "orderstream-requestor",
     "orderstream-controller",
+    "orderstream-local",
     "orderstream-mongo",
     "orderstream-notifier",
 ];
@@ -89,7 +91,7 @@ const RESERVED: &[(&str, &[&str])] = &[
         ],
     ),
     ("kube", &["orderstream-api", "orderstream-controller", "orderstream-bench"]),
-    ("k8s-openapi", &["orderstream-api", "orderstream-controller"]),
+    ("k8s-openapi", &["orderstream-api", "orderstream-controller", "orderstream-local"]),
     ("mongodb", &["orderstream-mongo"]),
 ];
 
@@ -211,6 +213,7 @@ mod tests {
             ("orderstream-controller", "orderstream-requestor"),
             ("orderstream-controller", "orderstream-rpc"),
             ("orderstream-api", "orderstream-controller"),
+            ("orderstream-local", "orderstream-controller"),
             ("orderstream-rpc", "orderstream"),
             ("orderstream-requestor", "orderstream-mongo"),
         ] {

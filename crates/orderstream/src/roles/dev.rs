@@ -7,12 +7,11 @@ use std::sync::Arc;
 
 use orderstream_api::manifest::{self, Manifest};
 use orderstream_api::order_request::OrderRequest;
-use orderstream_controller::local::LocalOrderRequests;
-use orderstream_controller::seller_file::FileDirectory;
 use orderstream_core::port::{DnsAddresses, SellerDirectory as _};
 use orderstream_core::spec::Seller;
 use orderstream_core::{StoreUrl, Tenant};
 use orderstream_journal::Embedded;
+use orderstream_local::{FileDirectory, LocalOrderRequests};
 use orderstream_notifier::guard::AddressPolicy;
 use orderstream_processor::{OwnedOrders, Parts, PeersConfig};
 use orderstream_requestor::{Handle, JournalLists, Projection, Requestor, Service};

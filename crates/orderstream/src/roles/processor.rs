@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use orderstream_api::duration::parse_ms;
 use orderstream_controller::cluster::{Client, ClusterSellers, Requests, connect};
-use orderstream_controller::seller_file::FileDirectory;
 use orderstream_core::port::SellerDirectory;
+use orderstream_local::FileDirectory;
 use orderstream_notifier::guard::AddressPolicy;
 use orderstream_processor::{Config, Parts, PeersConfig};
 use prometheus::Registry;

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use http::Method;
+use orderstream_api::order_request::READ_ONLY_ANNOTATION;
 use orderstream_controller::cluster::edit::{self, Edit};
 use orderstream_controller::cluster::service_proxy::ServiceProxy;
-use orderstream_controller::local::READ_ONLY_ANNOTATION;
 use orderstream_core::buyer::BuyerCommand;
 use orderstream_core::command::Award;
 use orderstream_core::{FollowUpId, Reason};

@@ -10,6 +10,7 @@
 mod buyer;
 mod reconcile;
 pub mod rest;
+mod seller_file;
 mod store;
 mod wake_queue;
 
@@ -21,7 +22,9 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use orderstream_api::convert;
 use orderstream_api::manifest::namespace_of;
-use orderstream_api::order_request::{OrderRequest, OrderRequestSpec, OrderRequestStatus};
+use orderstream_api::order_request::{
+    OrderRequest, OrderRequestSpec, OrderRequestStatus, READ_ONLY_ANNOTATION,
+};
 use orderstream_api::status::{status, whole_seconds};
 use orderstream_api::update::check_update;
 use orderstream_core::port::{Clock, OrderStreams};
@@ -31,13 +34,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use buyer::LocalBuyer;
+pub use seller_file::FileDirectory;
 use store::ResourceFolder;
 use wake_queue::{DueOrders, OrderWakeQueue};
 
 /// The largest number of resources that are stored.
 pub const RESOURCES_MAX: usize = 10_000;
-/// Marks an order that was initiated over REST and has no resource of its own.
-pub const READ_ONLY_ANNOTATION: &str = "orderstream.dev/read-only";
 /// The longest wait for a timer, so that a clock that jumps is noticed.
 const TIMER_WAIT_MAX: Duration = Duration::from_secs(30);
 
@@ -380,8 +382,6 @@ impl LocalReconciler {
 }
 
 #[cfg(test)]
-#[path = "local_rest_tests.rs"]
 mod rest_tests;
 #[cfg(test)]
-#[path = "local_tests.rs"]
 mod tests;
