@@ -1,6 +1,6 @@
 //! The allowed dependencies between crates. Arrows point inward only:
-//! `orderstream → {processor, requestor, controller, local} → {rpc, journal, api, support} → core`, and
-//! `orderstream → {mongo, notifier} → core`.
+//! `orderstream → {processor, requestor, controller, local, cli} → {rpc, journal, api, support} → core`,
+//! and `orderstream → {mongo, notifier} → core`.
 
 use std::path::PathBuf;
 
@@ -21,6 +21,18 @@ const INWARD: &[(&str, &[&str])] = &[
     ("orderstream-api", &["orderstream-core"]),
     ("orderstream-controller", &["orderstream-core", "orderstream-api", "orderstream-support"]),
     ("orderstream-local", &["orderstream-core", "orderstream-api"]),
+    (
+        "orderstream-cli",
+        &[
+            "orderstream-core",
+            "orderstream-api",
+            "orderstream-client",
+            "orderstream-journal",
+            "orderstream-notifier",
+            "orderstream-rpc",
+            "orderstream-support",
+        ],
+    ),
     ("orderstream-mongo", &["orderstream-core"]),
     ("orderstream-notifier", &["orderstream-core"]),
     ("orderstream", ALL),
@@ -56,8 +68,10 @@ const ALL: &[&str] = &[
     "orderstream-requestor",
     "orderstream-controller",
     "orderstream-local",
+    "orderstream-cli",
     "orderstream-mongo",
     "orderstream-notifier",
+    "orderstream-support",
 ];
 
 const ALL_AND_TESTBED: &[&str] = &[
@@ -90,8 +104,14 @@ const RESERVED: &[(&str, &[&str])] = &[
             "orderstream-fuzz",
         ],
     ),
-    ("kube", &["orderstream-api", "orderstream-controller", "orderstream-bench"]),
-    ("k8s-openapi", &["orderstream-api", "orderstream-controller", "orderstream-local"]),
+    (
+        "kube",
+        &["orderstream-api", "orderstream-controller", "orderstream-cli", "orderstream-bench"],
+    ),
+    (
+        "k8s-openapi",
+        &["orderstream-api", "orderstream-controller", "orderstream-local", "orderstream-cli"],
+    ),
     ("mongodb", &["orderstream-mongo"]),
 ];
 
@@ -214,6 +234,8 @@ mod tests {
             ("orderstream-controller", "orderstream-rpc"),
             ("orderstream-api", "orderstream-controller"),
             ("orderstream-local", "orderstream-controller"),
+            ("orderstream-cli", "orderstream-controller"),
+            ("orderstream-controller", "orderstream-cli"),
             ("orderstream-rpc", "orderstream"),
             ("orderstream-requestor", "orderstream-mongo"),
         ] {

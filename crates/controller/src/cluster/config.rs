@@ -20,7 +20,7 @@ use super::processors::ProcessorSource;
 use super::requests::Requests;
 
 /// The time limit for connecting to the API server.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A fault of the configuration, or of the access to the API server.
 #[derive(Debug, thiserror::Error)]

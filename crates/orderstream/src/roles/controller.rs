@@ -3,18 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use orderstream_cli::exit::CliError;
 use orderstream_controller::cluster::{self, ClusterBuyer, Config, Processors, Requests, connect};
 use orderstream_core::port::{OrderOwners, OrderStreams};
 use orderstream_requestor::{MemoryLists, Parts, Requestor};
 use orderstream_rpc::server::http_metrics::with_metrics;
+use orderstream_support::SystemClock;
 use tokio_util::sync::CancellationToken;
 
 use super::requestor::unexpected;
 use super::{Tasks, projection, serve};
 use crate::admin::Admin;
 use crate::cli::CommonArgs;
-use crate::clock::SystemClock;
-use crate::exit::CliError;
 use crate::listen::{ListenAddresses, OccupiedPortPolicy};
 use crate::metrics;
 use crate::shutdown::on_signal;

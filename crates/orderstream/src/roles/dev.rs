@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use orderstream_api::manifest::{self, Manifest};
 use orderstream_api::order_request::OrderRequest;
+use orderstream_cli::exit::CliError;
+use orderstream_cli::output;
 use orderstream_core::port::{DnsAddresses, SellerDirectory as _};
 use orderstream_core::spec::Seller;
 use orderstream_core::{StoreUrl, Tenant};
@@ -16,6 +18,7 @@ use orderstream_notifier::guard::AddressPolicy;
 use orderstream_processor::{OwnedOrders, Parts, PeersConfig};
 use orderstream_requestor::{Handle, JournalLists, Projection, Requestor, Service};
 use orderstream_rpc::server::http_metrics::{HttpMetrics, with_metrics};
+use orderstream_support::SystemClock;
 use prometheus::Registry;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
@@ -28,11 +31,8 @@ use super::{
 };
 use crate::admin::Admin;
 use crate::cli::CommonArgs;
-use crate::clock::SystemClock;
-use crate::exit::CliError;
 use crate::listen::{ListenAddresses, OccupiedPortPolicy, reachable};
 use crate::metrics;
-use crate::output;
 use crate::shutdown::on_signal;
 
 /// The most orders that `dev` follows.
