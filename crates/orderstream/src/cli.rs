@@ -62,7 +62,7 @@ pub(crate) enum CliCommand {
     Controller {
         /// The role's settings.
         #[command(flatten)]
-        config: orderstream_controller::cluster::Config,
+        config: orderstream_controller::Config,
         /// The flags for scripts.
         #[command(flatten)]
         common: CommonArgs,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use orderstream_api::duration::parse_ms;
 use orderstream_cli::exit::CliError;
-use orderstream_controller::cluster::{Client, ClusterSellers, Requests, connect};
+use orderstream_controller::{Client, ClusterSellers, Requests, connect};
 use orderstream_core::port::SellerDirectory;
 use orderstream_local::FileDirectory;
 use orderstream_notifier::guard::AddressPolicy;
