@@ -1,22 +1,38 @@
-//! `OrderRequest` and `Seller`, their manifests, and the controllers that reconcile orders with
-//! their resources. The only crate that depends on kube.
+//! The controller on a cluster: keeps orders in the state that their `OrderRequest` resources ask
+//! for.
+//!
+//! ```text
+//!                       ┌────────── leadership ◀── election ◀──▶ Lease
+//!                       ▼
+//!   watch ──▶ cache ──▶ queue ──▶ reconcile: facts ▶ plan ▶ steps ──▶ OrderStreams::ensure, commands
+//!               ▲         ▲                               │    └────▶ tasks: locate, cancel, remove
+//!               │         └── snapshots, timers           ▼
+//!   API server ─┴──────────────────────────────────── status: by server-side apply
+//! ```
+//!
+//! Every process watches and fills its cache; only the leader acts. A reconcile is a pure plan over
+//! facts in memory and takes microseconds; everything that waits is a task that wakes the resource
+//! again.
 
-mod check;
-pub mod cluster;
-pub mod conditions;
-pub mod convert;
-pub mod crd;
-pub mod duration;
-pub mod lint;
-pub mod local;
-pub mod manifest;
-pub mod order_request;
-pub mod order_status;
-pub mod rbac;
-#[cfg(test)]
-mod rules_tests;
-pub mod seller;
-pub mod seller_file;
-mod seller_status;
-pub mod status;
-pub mod update;
+mod buyer;
+mod config;
+mod lease;
+mod metrics;
+mod object;
+mod reconcile;
+mod sellers;
+mod service;
+mod status;
+mod table_capacity;
+mod watch;
+
+pub use kube::Client;
+
+pub use self::buyer::ClusterBuyer;
+pub use self::config::{Config, Error, connect};
+pub use self::lease::{Election, ElectionTimings};
+pub use self::metrics::Requests;
+pub use self::reconcile::{ProcessorSource, Processors};
+pub use self::sellers::ClusterSellers;
+pub use self::service::{Handle, Parts, Service, register_metrics, start};
+pub use self::watch::Cache;

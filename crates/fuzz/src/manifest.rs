@@ -1,6 +1,6 @@
 //! Manifests, which users write and apply.
 
-use orderstream_controller::{lint, manifest};
+use orderstream_api::{lint, manifest};
 
 use crate::wire::assert_explained;
 

@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use orderstream_cli::exit::CliError;
 use orderstream_core::{Reason, Refusal};
 use orderstream_journal::{Embedded, Journal as _};
 use orderstream_rpc::problem::{self, Problem};
@@ -15,8 +16,6 @@ use orderstream_rpc::server::http::{self, HttpLimits};
 use prometheus::{Encoder as _, Registry, TextEncoder};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-
-use crate::exit::CliError;
 
 /// The limit of connections to the admin port: a few scrapers and probes, each with one or two.
 const CONNECTIONS_MAX: usize = 64;

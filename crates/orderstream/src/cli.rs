@@ -5,19 +5,20 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory as _, Parser, Subcommand};
+use orderstream_cli::check::CheckArgs;
+use orderstream_cli::completion::{CompletionArgs, ManArgs};
+use orderstream_cli::exit::CliError;
+use orderstream_cli::explain::ExplainArgs;
+use orderstream_cli::journal::JournalCommand;
+use orderstream_cli::lint::LintArgs;
+use orderstream_cli::notify::NotifyArgs;
+use orderstream_cli::prove::ProveArgs;
+use orderstream_cli::schema::SchemaArgs;
+use orderstream_cli::{output, verbs};
 
-use crate::check::CheckArgs;
-use crate::completion::{CompletionArgs, ManArgs};
 use crate::config::merged;
-use crate::exit::CliError;
-use crate::explain::ExplainArgs;
-use crate::journal::JournalCommand;
-use crate::lint::LintArgs;
-use crate::notify::NotifyArgs;
-use crate::prove::ProveArgs;
-use crate::schema::SchemaArgs;
 use crate::telemetry::{CommandKind, LogFormat};
-use crate::{metrics, output, roles, verbs};
+use crate::{metrics, roles};
 
 /// Requests for quotation: a buyer asks, sellers propose, and every event is numbered and durable.
 #[derive(Debug, Parser)]
@@ -61,7 +62,7 @@ pub(crate) enum CliCommand {
     Controller {
         /// The role's settings.
         #[command(flatten)]
-        config: orderstream_controller::cluster::Config,
+        config: orderstream_controller::Config,
         /// The flags for scripts.
         #[command(flatten)]
         common: CommonArgs,
@@ -197,7 +198,7 @@ impl CliCommand {
             Self::Notify(notify) => notify.run(),
             Self::Journal(journal) => journal.run(),
             Self::Crd => {
-                output::line(orderstream_controller::crd::crds().trim_end());
+                output::line(orderstream_api::crd::crds().trim_end());
                 Ok(())
             }
             Self::Metrics => {
@@ -207,7 +208,7 @@ impl CliCommand {
                 Ok(())
             }
             Self::Rbac => {
-                output::line(orderstream_controller::rbac::roles().trim_end());
+                output::line(orderstream_api::rbac::roles().trim_end());
                 Ok(())
             }
             Self::OpenApi { service } => {
@@ -277,6 +278,21 @@ mod tests {
             "error: unexpected argument '--data-dri' found; \
              tip: a similar argument exists: '--data-dir'"
         );
+    }
+
+    /// A verb with `-o json` has a schema, and nothing else has.
+    #[test]
+    fn verbs_with_json_have_a_schema() {
+        let command = super::OrderstreamCli::command();
+        let has_output =
+            |verb: &clap::Command| verb.get_arguments().any(|arg| arg.get_id() == "output");
+        let prints = command.get_subcommands().filter(|verb| {
+            let prints_json = has_output(verb) || verb.get_subcommands().any(has_output);
+            prints_json && !matches!(verb.get_name(), "delete" | "wait")
+        });
+        let mut printing: Vec<&str> = prints.map(clap::Command::get_name).collect();
+        printing.sort_unstable();
+        assert_eq!(printing, orderstream_cli::schema::verbs());
     }
 
     #[test]

@@ -4,11 +4,10 @@ use std::path::Path;
 
 use clap::ArgMatches;
 use clap::parser::ValueSource;
+use orderstream_cli::exit::CliError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-
-use crate::exit::CliError;
 
 /// Returns the effective settings: the flags, and the file for what no flag or variable gives.
 pub(crate) fn merged<T: Serialize + DeserializeOwned>(

@@ -6,12 +6,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use orderstream_cli::exit::CliError;
 use orderstream_rpc::limits::ACCEPT_BACKLOG;
 use tokio::net::{TcpListener, TcpSocket};
 
-use crate::exit::CliError;
-
-/// The number of ports that are tried after the requested one.
+/// The number of ports that are tried after the wanted one.
 const TRIES: u16 = 50;
 
 /// The reaction to an occupied port.

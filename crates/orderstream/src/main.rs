@@ -2,30 +2,18 @@
 //! nothing.
 
 mod admin;
-mod check;
 mod cli;
-mod clock;
-mod completion;
 mod config;
-mod describe;
-mod exit;
-mod explain;
-mod journal;
-mod lint;
 mod listen;
 mod metrics;
-mod notify;
-mod output;
-mod prove;
 mod roles;
-mod schema;
 mod shutdown;
 mod telemetry;
-mod verbs;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
+use orderstream_cli::{exit, output};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

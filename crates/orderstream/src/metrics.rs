@@ -5,10 +5,9 @@ mod reference;
 
 use std::sync::Arc;
 
+use orderstream_cli::exit::CliError;
 use orderstream_rpc::server::http_metrics::HttpMetrics;
 use prometheus::{IntGaugeVec, Opts, Registry};
-
-use crate::exit::CliError;
 
 pub(crate) use journal::JournalCollector;
 pub(crate) use reference::reference;

@@ -13,19 +13,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
-use orderstream_controller::local::{self, LocalBuyer, LocalOrderRequests};
+use orderstream_cli::exit::CliError;
 use orderstream_core::port::OrderStreams;
 use orderstream_journal::{Embedded, Options};
+use orderstream_local::{self as local, LocalBuyer, LocalOrderRequests};
 use orderstream_requestor::Handle;
 use orderstream_rpc::problem;
 use orderstream_rpc::server::http::{self, HttpLimits};
+use orderstream_support::SystemClock;
 use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::SystemClock;
-use crate::exit::CliError;
 use crate::metrics::JournalCollector;
 
 /// The tasks of a role. When one fails, the others are stopped.

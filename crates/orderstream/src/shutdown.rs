@@ -1,9 +1,8 @@
 //! Shutdown: from a signal to the token that every task watches.
 
+use orderstream_cli::exit::CliError;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-
-use crate::exit::CliError;
 
 /// Waits for SIGTERM or Ctrl-C, or for the token, and then cancels the token.
 pub(crate) async fn on_signal(token: CancellationToken) -> Result<(), CliError> {

@@ -2,9 +2,8 @@
 
 use std::io::IsTerminal as _;
 
+use orderstream_cli::exit::CliError;
 use tracing_subscriber::EnvFilter;
-
-use crate::exit::CliError;
 
 /// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

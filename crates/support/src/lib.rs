@@ -1,8 +1,10 @@
-//! Helpers with side effects that more than one service needs: back-off with random jitter, and
-//! registration of metrics.
+//! Helpers that more than one crate needs, and that are not pure: waits between tries draw random
+//! numbers, metrics are registered, the clock is read.
 
 mod backoff;
+mod clock;
 mod metrics;
 
 pub use backoff::{Backoff, jitter, jitter_around};
+pub use clock::SystemClock;
 pub use metrics::Register;

@@ -1,6 +1,6 @@
-//! The allowed dependencies between crates, which only point inward:
-//! `orderstream → {processor, requestor, controller} → {rpc, journal, support} → core`, and
-//! `orderstream → {mongo, notifier} → core`.
+//! The allowed dependencies between crates. Arrows point inward only:
+//! `orderstream → {processor, requestor, controller, local, cli} → {rpc, journal, api, support} → core`,
+//! and `orderstream → {mongo, notifier} → core`.
 
 use std::path::PathBuf;
 
@@ -18,7 +18,21 @@ const INWARD: &[(&str, &[&str])] = &[
     ("orderstream-client", &["orderstream-core", "orderstream-rpc", "orderstream-support"]),
     ("orderstream-processor", SERVICE),
     ("orderstream-requestor", SERVICE),
-    ("orderstream-controller", &["orderstream-core", "orderstream-support"]),
+    ("orderstream-api", &["orderstream-core"]),
+    ("orderstream-controller", &["orderstream-core", "orderstream-api", "orderstream-support"]),
+    ("orderstream-local", &["orderstream-core", "orderstream-api"]),
+    (
+        "orderstream-cli",
+        &[
+            "orderstream-core",
+            "orderstream-api",
+            "orderstream-client",
+            "orderstream-journal",
+            "orderstream-notifier",
+            "orderstream-rpc",
+            "orderstream-support",
+        ],
+    ),
     ("orderstream-mongo", &["orderstream-core"]),
     ("orderstream-notifier", &["orderstream-core"]),
     ("orderstream", ALL),
@@ -47,17 +61,22 @@ const SERVICE: &[&str] =
 
 const ALL: &[&str] = &[
     "orderstream-core",
+    "orderstream-api",
     "orderstream-journal",
     "orderstream-rpc",
     "orderstream-processor",
     "orderstream-requestor",
     "orderstream-controller",
+    "orderstream-local",
+    "orderstream-cli",
     "orderstream-mongo",
     "orderstream-notifier",
+    "orderstream-support",
 ];
 
 const ALL_AND_TESTBED: &[&str] = &[
     "orderstream-core",
+    "orderstream-api",
     "orderstream-journal",
     "orderstream-rpc",
     "orderstream-processor",
@@ -85,8 +104,14 @@ const RESERVED: &[(&str, &[&str])] = &[
             "orderstream-fuzz",
         ],
     ),
-    ("kube", &["orderstream-controller", "orderstream-bench"]),
-    ("k8s-openapi", &["orderstream-controller"]),
+    (
+        "kube",
+        &["orderstream-api", "orderstream-controller", "orderstream-cli", "orderstream-bench"],
+    ),
+    (
+        "k8s-openapi",
+        &["orderstream-api", "orderstream-controller", "orderstream-local", "orderstream-cli"],
+    ),
     ("mongodb", &["orderstream-mongo"]),
 ];
 
@@ -186,6 +211,7 @@ mod tests {
             ("orderstream-processor", "orderstream-rpc"),
             ("orderstream-requestor", "orderstream-journal"),
             ("orderstream-controller", "orderstream-core"),
+            ("orderstream-controller", "orderstream-api"),
             ("orderstream-rpc", "prost"),
             ("orderstream-requestor", "tonic"),
             ("orderstream-controller", "kube"),
@@ -206,6 +232,10 @@ mod tests {
             ("orderstream-processor", "orderstream-requestor"),
             ("orderstream-controller", "orderstream-requestor"),
             ("orderstream-controller", "orderstream-rpc"),
+            ("orderstream-api", "orderstream-controller"),
+            ("orderstream-local", "orderstream-controller"),
+            ("orderstream-cli", "orderstream-controller"),
+            ("orderstream-controller", "orderstream-cli"),
             ("orderstream-rpc", "orderstream"),
             ("orderstream-requestor", "orderstream-mongo"),
         ] {

@@ -6,7 +6,7 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{Config, watcher};
-use orderstream_controller::order_request::OrderRequest;
+use orderstream_api::order_request::OrderRequest;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 

@@ -13,7 +13,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{Config, watcher};
 use kube::{Api, Client};
-use orderstream_controller::order_request::{OrderRequest, OrderRequestSpec};
+use orderstream_api::order_request::{OrderRequest, OrderRequestSpec};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use orderstream_controller::cluster;
+use orderstream_controller as controller;
 use orderstream_rpc::observe::{RpcMetrics, RpcSide};
 use prometheus::Registry;
 use prometheus::proto::{MetricFamily, MetricType};
@@ -32,7 +32,7 @@ fn requestor(registry: &Registry) -> Result<(), prometheus::Error> {
 fn controller(registry: &Registry) -> Result<(), prometheus::Error> {
     orderstream_requestor::Metrics::register(registry)?;
     RpcMetrics::new(registry, RpcSide::Client)?;
-    cluster::register_metrics(registry)
+    controller::register_metrics(registry)
 }
 
 /// A metric of the reference.

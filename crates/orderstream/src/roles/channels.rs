@@ -4,13 +4,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use orderstream_cli::exit::CliError;
 use orderstream_core::notification::Notifier;
 use orderstream_notifier::guard::AddressPolicy;
 use orderstream_notifier::{Config, ConfigError, NotificationChannels};
 use orderstream_processor::{Parts, Processor};
-
-use crate::clock::SystemClock;
-use crate::exit::CliError;
+use orderstream_support::SystemClock;
 
 /// Opens the channels of the `--notify-config` file; none without a file. `webhooks` can loosen the
 /// file's setting for webhooks, not tighten it.

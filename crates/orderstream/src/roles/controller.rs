@@ -3,18 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use orderstream_controller::cluster::{self, ClusterBuyer, Config, Processors, Requests, connect};
+use orderstream_cli::exit::CliError;
+use orderstream_controller::{
+    self as controller, ClusterBuyer, Config, Processors, Requests, connect,
+};
 use orderstream_core::port::{OrderOwners, OrderStreams};
 use orderstream_requestor::{MemoryLists, Parts, Requestor};
 use orderstream_rpc::server::http_metrics::with_metrics;
+use orderstream_support::SystemClock;
 use tokio_util::sync::CancellationToken;
 
 use super::requestor::unexpected;
 use super::{Tasks, projection, serve};
 use crate::admin::Admin;
 use crate::cli::CommonArgs;
-use crate::clock::SystemClock;
-use crate::exit::CliError;
 use crate::listen::{ListenAddresses, OccupiedPortPolicy};
 use crate::metrics;
 use crate::shutdown::on_signal;
@@ -55,7 +57,7 @@ pub(crate) async fn run(config: Config, common: &CommonArgs) -> Result<(), CliEr
     let streams: Arc<dyn OrderStreams> = Arc::new(requestor.clone());
     let owners: Arc<dyn OrderOwners> = Arc::new(requestor);
     let buyers = client.clone();
-    let parts = cluster::Parts {
+    let parts = controller::Parts {
         client,
         requests,
         namespace: config.namespace.clone(),
@@ -69,7 +71,7 @@ pub(crate) async fn run(config: Config, common: &CommonArgs) -> Result<(), CliEr
         shutdown: shutdown.clone(),
     };
     let (handle, service) =
-        cluster::start(parts).map_err(|error| CliError::unexpected(error.to_string()))?;
+        controller::start(parts).map_err(|error| CliError::unexpected(error.to_string()))?;
     let buyer = ClusterBuyer::new(buyers, Arc::clone(handle.cache()));
     let router = orderstream_requestor::rest::router(Arc::new(buyer));
     let admin = Admin::new(registry);
@@ -88,7 +90,7 @@ pub(crate) async fn run(config: Config, common: &CommonArgs) -> Result<(), CliEr
 }
 
 async fn set_ready_when_synced(
-    handle: cluster::Handle,
+    handle: controller::Handle,
     admin: Admin,
     shutdown: CancellationToken,
 ) -> Result<(), CliError> {

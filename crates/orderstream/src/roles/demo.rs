@@ -6,6 +6,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use orderstream_cli::describe;
+use orderstream_cli::exit::CliError;
+use orderstream_cli::output;
 use orderstream_core::event::{Event, EventKind};
 use orderstream_core::hash::StableHasher;
 use orderstream_core::port::Clock as _;
@@ -16,15 +19,12 @@ use orderstream_processor::OwnedOrders;
 use orderstream_processor::orders::FollowItem;
 use orderstream_rpc::v1;
 use orderstream_rpc::v1::order_non_streaming_service_client::OrderNonStreamingServiceClient;
+use orderstream_support::SystemClock;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 
 use super::dev::seller_manifests;
-use crate::clock::SystemClock;
-use crate::describe;
-use crate::exit::CliError;
-use crate::output;
 
 /// The interval at which new orders are looked up.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);

@@ -5,18 +5,20 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use orderstream_controller::local::LocalOrderRequests;
-use orderstream_controller::manifest::{self, Manifest};
-use orderstream_controller::order_request::OrderRequest;
-use orderstream_controller::seller_file::FileDirectory;
+use orderstream_api::manifest::{self, Manifest};
+use orderstream_api::order_request::OrderRequest;
+use orderstream_cli::exit::CliError;
+use orderstream_cli::output;
 use orderstream_core::port::{DnsAddresses, SellerDirectory as _};
 use orderstream_core::spec::Seller;
 use orderstream_core::{StoreUrl, Tenant};
 use orderstream_journal::Embedded;
+use orderstream_local::{FileDirectory, LocalOrderRequests};
 use orderstream_notifier::guard::AddressPolicy;
 use orderstream_processor::{OwnedOrders, Parts, PeersConfig};
 use orderstream_requestor::{Handle, JournalLists, Projection, Requestor, Service};
 use orderstream_rpc::server::http_metrics::{HttpMetrics, with_metrics};
+use orderstream_support::SystemClock;
 use prometheus::Registry;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
@@ -29,11 +31,8 @@ use super::{
 };
 use crate::admin::Admin;
 use crate::cli::CommonArgs;
-use crate::clock::SystemClock;
-use crate::exit::CliError;
 use crate::listen::{ListenAddresses, OccupiedPortPolicy, reachable};
 use crate::metrics;
-use crate::output;
 use crate::shutdown::on_signal;
 
 /// The most orders that `dev` follows.
@@ -203,7 +202,7 @@ fn initial_manifests(config: &Config) -> Result<InitialManifests, CliError> {
             match manifest {
                 Manifest::OrderRequest(request) => manifests.requests.push(*request),
                 Manifest::Seller(seller) => {
-                    manifests.sellers.push(orderstream_controller::convert::seller(&seller)?);
+                    manifests.sellers.push(orderstream_api::convert::seller(&seller)?);
                 }
             }
         }
@@ -264,7 +263,7 @@ pub(super) fn seller_manifests(text: &str) -> Result<Vec<Seller>, CliError> {
     let sellers = manifest::read(&Path::new("demo sellers").display().to_string(), text)?
         .into_iter()
         .filter_map(|manifest| match manifest {
-            Manifest::Seller(seller) => Some(orderstream_controller::convert::seller(&seller)),
+            Manifest::Seller(seller) => Some(orderstream_api::convert::seller(&seller)),
             Manifest::OrderRequest(_) => None,
         })
         .collect::<Result<Vec<_>, _>>()?;

@@ -3,11 +3,10 @@
 
 use std::sync::Arc;
 
+use orderstream_cli::exit::CliError;
 use orderstream_core::StoreUrl;
 use orderstream_mongo::{MongoEndpoint, MongoProjection};
 use orderstream_requestor::Projection;
-
-use crate::exit::CliError;
 
 /// Opens the projection of a role; none where orders are in the lists only. Projects the orders of
 /// `tenant` only, or of all where it is absent.

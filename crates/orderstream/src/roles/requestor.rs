@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use orderstream_cli::exit::CliError;
 use orderstream_core::port::DnsAddresses;
 use orderstream_requestor::{Config, JournalLists, Parts, Requestor};
 use orderstream_rpc::server::http_metrics::with_metrics;
+use orderstream_support::SystemClock;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -13,8 +15,6 @@ use super::{
 };
 use crate::admin::Admin;
 use crate::cli::CommonArgs;
-use crate::clock::SystemClock;
-use crate::exit::CliError;
 use crate::listen::{ListenAddresses, OccupiedPortPolicy};
 use crate::metrics;
 use crate::shutdown::on_signal;

@@ -1,0 +1,25 @@
+//! `OrderRequest` and `Seller`: the resources, their definitions and rights, the manifests in which
+//! people write them and all that may be wrong in those, and the statuses that are made from orders.
+//! Pure but for reading files: it has kube's derives, and no client.
+
+mod buyer_view;
+mod check;
+pub mod conditions;
+pub mod convert;
+pub mod crd;
+pub mod duration;
+pub mod edits;
+pub mod lint;
+pub mod manifest;
+pub mod order_request;
+pub mod order_status;
+pub mod rbac;
+#[cfg(test)]
+mod rules_tests;
+pub mod seller;
+pub mod seller_status;
+pub mod status;
+pub mod update;
+
+pub use buyer_view::{buyer_view, phase_of};
+pub use check::escaped;

@@ -1,0 +1,211 @@
+//! Tests of good and bad manifests, and of the examples.
+
+use std::path::{Path, PathBuf};
+
+use orderstream_core::spec::MessageType;
+
+use super::*;
+use orderstream_core::Incarnation;
+
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")
+}
+
+/// Returns an order with these lines under `spec`.
+fn order(spec: &str) -> String {
+    let body: String = spec.lines().map(|line| format!("  {line}\n")).collect();
+    let head = "apiVersion: orderstream.dev/v1alpha1\nkind: OrderRequest\n";
+    format!("{head}metadata:\n  name: chairs\nspec:\n  title: Chairs\n{body}")
+}
+
+fn refused(text: &str) -> Refusal {
+    read("bad.yaml", text).expect_err("the manifest is wrong")
+}
+
+#[test]
+fn refusals_name_path_limit_and_fix() {
+    let long = "x".repeat(300);
+    let many: String = (0..101).map(|i| format!("\n  - {{sku: S{i}, quantity: 1}}")).collect();
+    let follow_ups: String =
+        (0..33).map(|i| format!("\n  - {{id: f{i}, message: {{message: hello}}}}")).collect();
+    let table: Vec<(String, &str, &str)> = vec![
+        ("colour: red".into(), "spec.colour", "is not a known field; use one of award"),
+        ("order_req_id: A".into(), "spec.order_req_id", "write orderReqId"),
+        ("orderReqId: a b".into(), "spec.orderReqId", "use letters, digits"),
+        ("orderReqId: ''".into(), "spec.orderReqId", "give at least 1"),
+        (format!("category: {long}"), "spec.category", "at most 256"),
+        ("category: 7".into(), "spec.category", "put it in quotes"),
+        (
+            "notificationType: Fax".into(),
+            "spec.notificationType",
+            "use GChat, Email, SMS or Webhook",
+        ),
+        ("items: [{sku: A, quantity: -1}]".into(), "spec.items[0].quantity", "is negative"),
+        ("items: [{sku: A, quantity: 0}]".into(), "spec.items[0].quantity", "above 0"),
+        ("items: [{sku: A, quantity: 2.5}]".into(), "spec.items[0].quantity", "write \"2.5\""),
+        ("items: [{sku: A, quantity: '1e99'}]".into(), "spec.items[0].quantity", "decimal number"),
+        ("items: [{sku: A, quantity: 9999999999}]".into(), "spec.items[0].quantity", "1000000000"),
+        ("items: [{sku: A, quantity: lots}]".into(), "spec.items[0].quantity", "decimal number"),
+        ("items: [{sku: A}]".into(), "spec.items[0].quantity", "is missing"),
+        ("items: [{quantity: 1}]".into(), "spec.items[0].sku", "is missing"),
+        ("items: [{sku: A, quantity: 1, size: 3}]".into(), "spec.items[0].size", "remove it"),
+        (format!("items:{many}"), "spec.items", "at most 100"),
+        ("delivery: {latitude: 91, longitude: 0}".into(), "spec.delivery.latitude", "-90 to 90"),
+        ("delivery: {latitude: 1}".into(), "spec.delivery.longitude", "both or neither"),
+        ("delivery: {by: soon}".into(), "spec.delivery.by", "RFC 3339"),
+        ("sellers: {maxCount: 0}".into(), "spec.sellers.maxCount", "1 to 100"),
+        ("sellers: {maxCount: -3}".into(), "spec.sellers.maxCount", "1 to 100"),
+        ("sellers: {maxDistanceKm: 99999}".into(), "spec.sellers.maxDistanceKm", "20040"),
+        ("sellers: {names: ['a b']}".into(), "spec.sellers.names[0]", "use letters, digits"),
+        ("message: {type: rtf, message: x}".into(), "spec.message.type", "text, html or markdown"),
+        ("message: {type: text}".into(), "spec.message.message", "is missing"),
+        ("expiresIn: 5s".into(), "spec.expiresIn", "give 10s to 7d"),
+        ("expiresIn: 8d".into(), "spec.expiresIn", "give 10s to 7d"),
+        ("expiresIn: 30".into(), "spec.expiresIn", "put it in quotes"),
+        ("expiresIn: tomorrow".into(), "spec.expiresIn", "such as 30m"),
+        ("ttlAfterFinished: 31d".into(), "spec.ttlAfterFinished", "0s to 30d"),
+        ("sealed: 'yes'".into(), "spec.sealed", "true or false"),
+        ("award: {}".into(), "spec.award", "one decision"),
+        ("award: {proposalId: p1}\ncancel: true".into(), "spec.award", "remove one"),
+        ("award: {proposalId: 'p 1'}".into(), "spec.award.proposalId", "use letters, digits"),
+        (
+            "award: {proposalId: p1, lines: [{sku: A, proposalId: p2}]}".into(),
+            "spec.award.lines",
+            "give one of the two",
+        ),
+        (
+            "followUps: [{id: a, message: {message: x}}, {id: a, message: {message: y}}]".into(),
+            "spec.followUps[1].id",
+            "used twice",
+        ),
+        (format!("followUps:{follow_ups}"), "spec.followUps", "at most 32"),
+        (
+            "followUps: [{id: a, audience: ['?'], message: {message: x}}]".into(),
+            "spec.followUps[0].audience[0]",
+            "use letters, digits",
+        ),
+    ];
+    for (spec, field, fix) in table {
+        let refusal = refused(&order(&spec));
+        assert_eq!(refusal.field.as_deref(), Some(field), "{spec}: {refusal}");
+        assert!(refusal.message.contains(fix), "{spec}: {refusal}");
+        assert!(refusal.message.ends_with("(bad.yaml, document 1)"), "{refusal}");
+        assert_eq!(refusal.reason, Reason::InvalidField, "{refusal}");
+    }
+}
+
+#[test]
+fn every_bad_envelope_is_refused() {
+    let good = order("category: furniture");
+    let table = [
+        (good.replace("v1alpha1", "v9"), Some("apiVersion"), "use orderstream.dev/v1alpha1"),
+        (good.replace("OrderRequest", "Pod"), Some("kind"), "use OrderRequest or Seller"),
+        (good.replace("kind: OrderRequest\n", ""), Some("kind"), "is missing"),
+        (good.replace("name: chairs", "name: My_Chairs"), Some("metadata.name"), "small letters"),
+        (good.replace("name: chairs", "name: ../etc"), Some("metadata.name"), "small letters"),
+        (good.replace("  name: chairs", "  naem: x"), Some("metadata.naem"), "not a known field"),
+        (
+            good.replace("name: chairs", "name: chairs\n  namespace: A.b"),
+            Some("metadata.namespace"),
+            "small letters",
+        ),
+        (good.replace("spec:", "specs:"), Some("specs"), "not a known field"),
+        (order("delivery: {latitude: .nan, longitude: 0}"), None, "non-finite"),
+        ("just a text".to_owned(), None, "begin with apiVersion"),
+        ("a: [1".to_owned(), None, "is not YAML or JSON"),
+        (String::new(), None, "give 1 to"),
+    ];
+    for (text, field, fix) in table {
+        let refusal = refused(&text);
+        assert_eq!(refusal.field.as_deref(), field, "{text}\n{refusal}");
+        assert!(refusal.message.contains(fix), "{text}\n{refusal}");
+    }
+}
+
+/// Nothing of a text with one wrong document is used.
+#[test]
+fn refusals_name_the_document() {
+    let text = format!("{}---\n{}", order("sealed: true"), order("sealed: maybe"));
+    let refusal = refused(&text);
+    assert!(refusal.message.ends_with("(bad.yaml, document 2)"), "{refusal}");
+    assert!(refusal.metadata.contains(&("document".to_owned(), "2".to_owned())));
+}
+
+#[test]
+fn json_is_read_too() {
+    let text = r#"{"apiVersion": "orderstream.dev/v1alpha1", "kind": "OrderRequest",
+        "metadata": {"name": "a"}, "spec": {"items": [{"sku": "A", "quantity": "2.5"}]}}"#;
+    let manifests = read("a.json", text).expect("a good manifest");
+    assert_eq!(manifests.len(), 1);
+}
+
+#[test]
+fn the_example_orders_convert() {
+    for (file, id, category) in [
+        ("office-chairs.yaml", "OR-2041", "furniture"),
+        ("steel-coils.yaml", "steel-coils", "steel"),
+        ("it-services.yaml", "TENDER-2027-007", "it-services"),
+        ("sealed-tender.yaml", "TENDER-2027-012", "furniture"),
+    ] {
+        let manifests = read_file(&examples().join(file)).expect(file);
+        let [Manifest::OrderRequest(resource)] = manifests.as_slice() else {
+            panic!("{file} holds one OrderRequest");
+        };
+        let desired = convert::desired(resource, Incarnation::new("uid-1").unwrap()).expect(file);
+        assert_eq!(desired.key, orderstream_core::OrderKey::new("default", id).unwrap());
+        assert_eq!(desired.spec.category.as_deref(), Some(category));
+        assert!(!desired.spec.items.is_empty());
+        if file == "steel-coils.yaml" {
+            assert_eq!(desired.spec.sellers.max_distance_m, Some(600_000));
+            assert_eq!(desired.spec.expires_in_ms, 2 * 86_400_000);
+        }
+        if file == "sealed-tender.yaml" {
+            assert!(desired.spec.sealed && desired.spec.buyer.is_some());
+            assert_eq!(desired.spec.sellers.excluded.len(), 1);
+        }
+        if file == "it-services.yaml" {
+            let message = desired.spec.message.as_ref().expect("a message");
+            assert_eq!(message.kind, MessageType::Markdown);
+            assert!(desired.spec.sealed);
+            assert_eq!(desired.follow_ups.len(), 1);
+        }
+    }
+}
+
+#[test]
+fn the_example_sellers_load() {
+    let sellers = load_sellers(&examples().join("sellers.yaml")).expect("good sellers");
+    assert_eq!(sellers.len(), 10);
+    assert!(sellers.iter().any(|seller| seller.suspended));
+    assert!(sellers.iter().any(|seller| seller.place.is_none()));
+    assert!(sellers.windows(2).all(|pair| pair[0].id < pair[1].id));
+}
+
+#[test]
+fn bad_sellers_are_refused() {
+    let seller = |spec: &str| {
+        format!(
+            "apiVersion: orderstream.dev/v1alpha1\nkind: Seller\nmetadata: {{name: a}}\nspec: {spec}\n"
+        )
+    };
+    for (spec, field, fix) in [
+        ("{location: {latitude: 99, longitude: 0}}", "spec.location.latitude", "-90 to 90"),
+        ("{location: {latitude: 9}}", "spec.location.longitude", "is missing"),
+        ("{capacity: 0}", "spec.capacity", "1 to 1000000"),
+        ("{channels: [{type: Fax, address: x}]}", "spec.channels[0].type", "use GChat"),
+        ("{currency: eur}", "spec.currency", "write EUR"),
+        ("{currency: '123'}", "spec.currency", "ISO 4217"),
+        ("{categorys: []}", "spec.categorys", "write categories"),
+    ] {
+        let refusal = refused(&seller(spec));
+        assert_eq!(refusal.field.as_deref(), Some(field), "{spec}: {refusal}");
+        assert!(refusal.message.contains(fix), "{spec}: {refusal}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sellers.yaml");
+    std::fs::write(&path, format!("{}---\n{}", seller("{}"), seller("{}"))).unwrap();
+    let refusal = load_sellers(&path).expect_err("a name stands twice");
+    assert_eq!(refusal.field.as_deref(), Some("metadata.name"));
+    let missing = load_sellers(&dir.path().join("none.yaml")).expect_err("no such file");
+    assert!(missing.message.contains("cannot be read"), "{missing}");
+}

@@ -1,0 +1,414 @@
+//! The status of an order, made from its tracker's snapshot. Pure: the same facts give the same
+//! status, and a status that did not change compares equal.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use orderstream_core::date::rfc3339_seconds;
+use orderstream_core::summary::SellerCounts;
+use orderstream_core::{
+    OrderSummary, Phase, Reason, Refusal, RequestPhase, Timestamp, TrackerSnapshot,
+};
+
+use crate::conditions::{
+    PROPOSALS_RECEIVED, READY, RECONCILING, SELLERS_NOTIFIED, STALLED, STREAMING, reasons,
+};
+use crate::order_request::{
+    AwardStatus, BestProposalStatus, FollowUpsStatus, LastEvent, OrderRequestStatus,
+    ProposalsStatus, SellersStatus, StreamStatus, TrackerStatus,
+};
+
+/// The largest status, bytes of JSON.
+pub const STATUS_BYTES_MAX: usize = 4096;
+/// The largest free text in a condition, bytes.
+const MESSAGE_BYTES_MAX: usize = 200;
+/// The largest URL of a processor, bytes.
+const URL_BYTES_MAX: usize = 256;
+
+/// The types of the conditions that the controller writes. Others may add types of their own.
+const CONDITIONS: [&str; 6] =
+    [READY, RECONCILING, STALLED, SELLERS_NOTIFIED, STREAMING, PROPOSALS_RECEIVED];
+
+/// Returns the controller's part of a status: its own conditions in their order, without those of
+/// others.
+pub fn own(mut status: OrderRequestStatus) -> OrderRequestStatus {
+    let position = |held: &Condition| CONDITIONS.iter().position(|kind| *kind == held.type_);
+    status.conditions.retain(|held| position(held).is_some());
+    status.conditions.sort_by_key(position);
+    status
+}
+
+/// Returns a time without its part of a second, as Kubernetes writes times.
+pub fn whole_seconds(at: Timestamp) -> jiff::Timestamp {
+    let seconds = at.0.div_euclid(1_000);
+    jiff::Timestamp::from_second(seconds).unwrap_or(if seconds < 0 {
+        jiff::Timestamp::MIN
+    } else {
+        jiff::Timestamp::MAX
+    })
+}
+
+/// Returns the status of an order: from its tracker's snapshot where there is one, else the
+/// previous one. An end stays for ever.
+pub fn status(
+    generation: i64,
+    previous: &OrderRequestStatus,
+    snapshot: Option<&TrackerSnapshot>,
+    refusal: Option<&Refusal>,
+    now: Timestamp,
+) -> OrderRequestStatus {
+    let order = snapshot.and_then(TrackerSnapshot::summary);
+    let order = order.as_ref();
+    let keeps_its_end = previous.is_terminal() && !order.is_some_and(|o| o.phase.is_terminal());
+    if keeps_its_end {
+        return ended(generation, previous);
+    }
+    let mut next = previous.clone();
+    next.observed_generation = Some(generation);
+    let refused = order.is_none()
+        && refusal.is_some_and(|r| matches!(r.reason, Reason::InvalidField | Reason::OrderExists));
+    let phase = match snapshot {
+        _ if refused => RequestPhase::Failed,
+        Some(snapshot) => snapshot.phase(),
+        None => RequestPhase::Pending,
+    };
+    next.phase = Some(phase.to_string());
+    if let Some(snapshot) = snapshot {
+        copy_stream(&mut next, snapshot, order);
+    }
+    if let Some(order) = order {
+        copy_order(&mut next, order);
+    }
+    if refused {
+        next.completion_time = Some(rfc3339_seconds(now));
+    }
+    let facts = ConditionFacts { phase, snapshot, order, refusal };
+    next.conditions = facts
+        .conditions()
+        .into_iter()
+        .map(|shown| condition(&shown, generation, &previous.conditions, now))
+        .collect();
+    next
+}
+
+/// Returns the status of an order whose end was shown before: a later edit is observed, and changes
+/// nothing. The conditions keep the generation that was judged when the order ended.
+pub fn ended(generation: i64, previous: &OrderRequestStatus) -> OrderRequestStatus {
+    OrderRequestStatus { observed_generation: Some(generation), ..previous.clone() }
+}
+
+/// Returns the status of an order whose stream is down, or was never up, while nothing newer is
+/// known than was shown: only the stream's part changes.
+pub fn down(
+    generation: i64,
+    previous: &OrderRequestStatus,
+    snapshot: Option<&TrackerSnapshot>,
+    now: Timestamp,
+) -> OrderRequestStatus {
+    let mut next = previous.clone();
+    if previous.is_terminal() {
+        return next;
+    }
+    let was_open = previous.start_time.is_some();
+    let phase = if was_open { RequestPhase::Reconnecting } else { RequestPhase::Pending };
+    next.phase = Some(phase.to_string());
+    next.observed_generation = Some(generation);
+    if let Some(tracker) = &mut next.tracker {
+        tracker.stream_active = false;
+    }
+    if let Some(stream) = &mut next.stream {
+        stream.connected_since = None;
+        stream.attempts = snapshot.map_or(stream.attempts, |snapshot| snapshot.stream.attempts);
+    }
+    let facts = ConditionFacts { phase, snapshot, order: None, refusal: None };
+    for untimed in facts.conditions() {
+        let about_orders = matches!(untimed.0, "SellersNotified" | "ProposalsReceived");
+        let index = next.conditions.iter().position(|held| held.type_ == untimed.0);
+        if about_orders && index.is_some() {
+            continue;
+        }
+        let made = condition(&untimed, generation, &previous.conditions, now);
+        match index.and_then(|held| next.conditions.get_mut(held)) {
+            Some(existing) => *existing = made,
+            None => next.conditions.push(made),
+        }
+    }
+    next
+}
+
+/// Marks a status that somebody else keeps writing as stalled, unless its order has ended and it is
+/// stalled already.
+pub fn contested(
+    mut next: OrderRequestStatus,
+    generation: i64,
+    previous: &OrderRequestStatus,
+    now: Timestamp,
+) -> OrderRequestStatus {
+    let is_stalled = |held: &Condition| held.type_ == STALLED && held.status == "True";
+    if next.is_terminal() && next.conditions.iter().any(is_stalled) {
+        return next;
+    }
+    let refusal = Refusal::new(
+        Reason::StatusContested,
+        "somebody else keeps writing this status; find who in metadata.managedFields and stop it",
+    );
+    set_stalled(&mut next, Some(&refusal), generation, (previous, now));
+    next
+}
+
+/// Removes that mark from a status that nobody else writes any more.
+pub fn uncontested(
+    mut next: OrderRequestStatus,
+    generation: i64,
+    now: Timestamp,
+) -> OrderRequestStatus {
+    let is_contested = |held: &Condition| held.reason == Reason::StatusContested.as_str();
+    if next.conditions.iter().any(is_contested) {
+        let previous = next.clone();
+        set_stalled(&mut next, None, generation, (&previous, now));
+    }
+    next
+}
+
+fn set_stalled(
+    next: &mut OrderRequestStatus,
+    refusal: Option<&Refusal>,
+    generation: i64,
+    (previous, now): (&OrderRequestStatus, Timestamp),
+) {
+    let made = condition(&stalled(refusal), generation, &previous.conditions, now);
+    match next.conditions.iter_mut().find(|held| held.type_ == made.type_) {
+        Some(existing) => *existing = made,
+        None => next.conditions.push(made),
+    }
+}
+
+fn copy_stream(
+    next: &mut OrderRequestStatus,
+    snapshot: &TrackerSnapshot,
+    order: Option<&OrderSummary>,
+) {
+    let stream = &snapshot.stream;
+    let last_event = order.map(|order| LastEvent {
+        kind: order.last_event.1.clone().into_owned(),
+        time: rfc3339_seconds(order.last_event.0),
+    });
+    // A tracker that follows the order again counts from zero.
+    let reconnects = next.tracker.as_ref().map_or(0, |before| before.reconnects);
+    next.tracker = Some(TrackerStatus {
+        stream_active: stream.active,
+        notes: count(snapshot.follow_up_count),
+        last_seq: snapshot.last_seq().0,
+        last_event,
+        reconnects: stream.reconnects.max(reconnects),
+    });
+    let processor = stream.processor.as_deref().or_else(|| next.processor());
+    next.stream = Some(StreamStatus {
+        processor: processor.map(|url| truncated(url, URL_BYTES_MAX)),
+        epoch: stream.epoch.0,
+        attempts: stream.attempts,
+        connected_since: stream.connected_since.filter(|_| stream.active).map(rfc3339_seconds),
+    });
+}
+
+fn copy_order(next: &mut OrderRequestStatus, order: &OrderSummary) {
+    let counts = &order.proposals;
+    let best = counts.best.as_ref().map(|(id, price)| BestProposalStatus {
+        proposal_id: id.to_string(),
+        price: price.to_string(),
+    });
+    next.proposals = Some(ProposalsStatus {
+        received: counts.received,
+        open: counts.open,
+        withdrawn: counts.withdrawn,
+        closed: counts.closed,
+        best,
+    });
+    next.sellers = Some(sellers(&order.sellers));
+    next.award = order.pending_until.map(|at| AwardStatus { pending_until: rfc3339_seconds(at) });
+    next.follow_ups = Some(FollowUpsStatus {
+        sent: order.follow_ups,
+        last_id: order.last_follow_up.as_ref().map(ToString::to_string),
+    });
+    next.start_time = Some(rfc3339_seconds(order.opened_at));
+    next.expires_at = Some(rfc3339_seconds(order.runs_out_at()));
+    next.completion_time = order.ended_at.map(rfc3339_seconds);
+}
+
+fn sellers(counts: &SellerCounts) -> SellersStatus {
+    SellersStatus {
+        selected: counts.selected,
+        notified: counts.notified,
+        failed: counts.failed,
+        seen: counts.seen,
+        // A seller that was not invited may decline too; under seal the number is hidden.
+        declined: if counts.is_sealed { 0 } else { counts.declined },
+        proposed: counts.proposed,
+    }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// The facts from which conditions are made.
+struct ConditionFacts<'a> {
+    phase: RequestPhase,
+    snapshot: Option<&'a TrackerSnapshot>,
+    order: Option<&'a OrderSummary>,
+    refusal: Option<&'a Refusal>,
+}
+
+/// A condition before it has its times: type, status, reason, message.
+pub(crate) struct UntimedCondition<'a>(
+    pub(crate) &'static str,
+    pub(crate) bool,
+    pub(crate) &'a str,
+    pub(crate) String,
+);
+
+impl<'a> ConditionFacts<'a> {
+    fn conditions(&self) -> [UntimedCondition<'a>; 6] {
+        [
+            self.ready(),
+            self.reconciling(),
+            stalled(self.refusal),
+            self.sellers_notified(),
+            self.streaming(),
+            self.proposals_received(),
+        ]
+    }
+
+    fn ended(&self) -> bool {
+        self.order.is_some_and(|order| order.phase.is_terminal())
+    }
+
+    /// Returns the reason and message for what the order waits for; `None` where its phase shows
+    /// it.
+    fn awaited(&self) -> Option<(&'static str, &'static str)> {
+        let order = self.order.filter(|order| !order.phase.is_terminal())?;
+        if order.pending_until.is_some() {
+            let message = "the award counts at status.award.pendingUntil; undo it before, or wait";
+            return Some((reasons::AWARD_PENDING, message));
+        }
+        let message = "the proposals are opened and a decision is awaited; award one of them, or \
+            end the order without an award";
+        order.decide_until.map(|_| (reasons::PROPOSALS_OPENED, message))
+    }
+
+    fn ready(&self) -> UntimedCondition<'a> {
+        let is_up = self.phase != RequestPhase::Reconnecting;
+        if let Some((reason, message)) = self.awaited().filter(|_| is_up) {
+            return UntimedCondition(READY, true, reason, message.to_owned());
+        }
+        let message = match self.phase {
+            RequestPhase::Streaming => "the order takes proposals",
+            RequestPhase::Paused => "the order takes no proposals for now",
+            RequestPhase::Reconnecting => "the stream to the processor is being opened again",
+            RequestPhase::Pending => "the order waits for its processor",
+            RequestPhase::Failed => "the order was refused; see Stalled",
+            RequestPhase::Finalised
+            | RequestPhase::Expired
+            | RequestPhase::Closed
+            | RequestPhase::Cancelled => "the order reached its end",
+        };
+        let is_open = matches!(self.phase, RequestPhase::Streaming | RequestPhase::Paused);
+        UntimedCondition(READY, self.ended() || is_open, self.phase.as_str(), message.to_owned())
+    }
+
+    fn reconciling(&self) -> UntimedCondition<'a> {
+        let holds = matches!(self.phase, RequestPhase::Pending | RequestPhase::Reconnecting);
+        let reason = if holds { self.phase.as_str() } else { reasons::SETTLED };
+        UntimedCondition(RECONCILING, holds, reason, String::new())
+    }
+
+    fn sellers_notified(&self) -> UntimedCondition<'a> {
+        let Some(order) = self.order else {
+            return UntimedCondition(SELLERS_NOTIFIED, false, reasons::NOT_OPENED, String::new());
+        };
+        let counts = &order.sellers;
+        let (holds, reason) = match (counts.notified, counts.failed) {
+            _ if counts.selected == 0 => (false, reasons::NO_SELLER_FITS),
+            (0, 0) => (false, reasons::NOTIFYING),
+            (0, _) => (false, reasons::NOBODY_REACHED),
+            (_, 0) => (true, reasons::NOTIFIED),
+            (_, _) => (true, reasons::SOME_NOT_REACHED),
+        };
+        UntimedCondition(SELLERS_NOTIFIED, holds, reason, String::new())
+    }
+
+    fn streaming(&self) -> UntimedCondition<'a> {
+        if self.ended() {
+            return UntimedCondition(STREAMING, false, reasons::ORDER_ENDED, String::new());
+        }
+        match self.snapshot.map(|snapshot| &snapshot.stream) {
+            Some(stream) if stream.active => {
+                UntimedCondition(STREAMING, true, reasons::STREAM_UP, String::new())
+            }
+            Some(stream) => {
+                let why = stream.reason.as_deref().unwrap_or_default().to_owned();
+                UntimedCondition(STREAMING, false, reasons::STREAM_DOWN, why)
+            }
+            None => UntimedCondition(STREAMING, false, reasons::NOT_STARTED, String::new()),
+        }
+    }
+
+    fn proposals_received(&self) -> UntimedCondition<'a> {
+        let any = self.order.is_some_and(|order| order.proposals.received > 0);
+        let reason = match self.order {
+            _ if any => reasons::PROPOSALS_RECEIVED,
+            Some(order) if order.phase == Phase::Expired => reasons::EXPIRED_WITHOUT,
+            Some(_) => reasons::WAITING,
+            None => reasons::NOT_OPENED,
+        };
+        UntimedCondition(PROPOSALS_RECEIVED, any, reason, String::new())
+    }
+}
+
+fn stalled(refusal: Option<&Refusal>) -> UntimedCondition<'_> {
+    match refusal {
+        Some(refusal) => {
+            let message = match &refusal.field {
+                Some(field) => format!("{field}: {}", refusal.message),
+                None => refusal.message.clone(),
+            };
+            UntimedCondition(STALLED, true, refusal.reason.as_str(), message)
+        }
+        None => UntimedCondition(STALLED, false, reasons::NOTHING_WRONG, String::new()),
+    }
+}
+
+/// Returns a condition with its times: an unchanged one keeps its transition time.
+pub(crate) fn condition(
+    UntimedCondition(kind, holds, reason, message): &UntimedCondition<'_>,
+    generation: i64,
+    previous: &[Condition],
+    now: Timestamp,
+) -> Condition {
+    let status = if *holds { "True" } else { "False" };
+    let unchanged = previous.iter().find(|held| held.type_ == *kind && held.status == status);
+    Condition {
+        last_transition_time: unchanged
+            .map_or_else(|| Time(whole_seconds(now)), |held| held.last_transition_time.clone()),
+        message: truncated(message, MESSAGE_BYTES_MAX),
+        observed_generation: Some(generation),
+        reason: (*reason).to_owned(),
+        status: status.to_owned(),
+        type_: (*kind).to_owned(),
+    }
+}
+
+/// Returns at most `bytes_max` bytes of a text, without control characters, which JSON escapes at
+/// length.
+fn truncated(text: &str, bytes_max: usize) -> String {
+    let mut shortened = String::new();
+    for c in text.chars().map(|c| if c.is_control() { ' ' } else { c }) {
+        if shortened.len().saturating_add(c.len_utf8()) > bytes_max {
+            break;
+        }
+        shortened.push(c);
+    }
+    shortened
+}
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

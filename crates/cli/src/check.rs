@@ -1,0 +1,237 @@
+//! `orderstream check`: checks an installation. Exits with code 0 when no check failed, 6 when one
+//! did.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use orderstream_api::duration::parse_ms;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::cluster::checks::{self, CheckStatus, FactSelection, Group, InstallationFinding};
+use crate::cluster::resources::Resources;
+use crate::exit::CliError;
+use crate::output;
+
+/// The page that has a heading for each check's id.
+const PAGE: &str = "https://github.com/orderstream/orderstream/blob/main/docs/checks.md";
+/// The widest text column, characters; the id follows directly after a longer text.
+const TEXT_WIDTH_MAX: usize = 90;
+/// The time between two rounds of checks with `--wait`.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The format of the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum CheckFormat {
+    /// A table for people.
+    Table,
+    /// One JSON document.
+    Json,
+}
+
+/// `orderstream check`
+#[derive(Debug, clap::Args)]
+pub struct CheckArgs {
+    /// Check only the preconditions of an installation, before it exists
+    #[arg(long)]
+    pre: bool,
+    /// Repeat the checks until none fails, for at most this long
+    #[arg(long, value_name = "DURATION")]
+    wait: Option<String>,
+    /// Run only these groups of checks
+    #[arg(long, value_delimiter = ',', value_name = "GROUP", value_parser = group)]
+    only: Vec<Group>,
+    /// Skip these groups of checks
+    #[arg(long, value_delimiter = ',', value_name = "GROUP", value_parser = group)]
+    skip: Vec<Group>,
+    /// The intended count of processors: with `--only stranding`, check whether the others can be
+    /// removed
+    #[arg(long, value_name = "SET=COUNT", value_parser = processor_count)]
+    processors: Option<(String, u32)>,
+    /// Namespace of the installation; with `--only stranding`, the namespace of the orders
+    #[arg(long, short, value_name = "NAME")]
+    namespace: Option<String>,
+    /// The kubeconfig; without it the one that kubectl would use, else the pod's own access
+    #[arg(long, env = "ORDERSTREAM_KUBECONFIG", value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+    /// Output format
+    #[arg(long, short, default_value = "table")]
+    output: CheckFormat,
+}
+
+fn group(text: &str) -> Result<Group, String> {
+    let names = || Group::ALL.map(Group::as_str).join(", ");
+    let known = Group::ALL.into_iter().find(|group| group.as_str() == text);
+    known.ok_or_else(|| format!("no such group; give some of {}", names()))
+}
+
+fn processor_count(text: &str) -> Result<(String, u32), String> {
+    let wrong = || "give the StatefulSet's name and a count, such as processor=3".to_owned();
+    let (set, count) = text.split_once('=').ok_or_else(wrong)?;
+    Ok((set.to_owned(), count.parse().map_err(|_| wrong())?))
+}
+
+impl CheckArgs {
+    /// Runs the checks and prints the report.
+    ///
+    /// # Errors
+    /// When a setting is wrong, or a check failed.
+    pub async fn run(self) -> Result<(), CliError> {
+        let timeout = match &self.wait {
+            None => Duration::ZERO,
+            Some(text) => parse_ms(text).map(Duration::from_millis).ok_or_else(|| {
+                CliError::input(format!("--wait '{text}' is not a duration such as 60s or 5m"))
+            })?,
+        };
+        let resources = Resources::connect(self.kubeconfig.as_deref(), self.context.as_deref())
+            .await
+            .map_err(|error| CliError::input(error.to_string()))?;
+        let request = self.check_request(resources.namespace())?;
+        let began = Instant::now();
+        let mut started = Instant::now();
+        let mut findings = self.run_checks(&resources, &request).await;
+        while has_failed(&findings) && began.elapsed() < timeout {
+            tokio::time::sleep(POLL_INTERVAL).await;
+            started = Instant::now();
+            findings = self.run_checks(&resources, &request).await;
+        }
+        match self.output {
+            CheckFormat::Table => output::line(&table(&findings, started.elapsed())),
+            CheckFormat::Json => {
+                let document = serde_json::to_string(&document(&findings));
+                output::line(&document.map_err(|error| CliError::unexpected(error.to_string()))?);
+            }
+        }
+        let failed =
+            findings.iter().filter(|finding| finding.status == CheckStatus::Failed).count();
+        if failed == 0 { Ok(()) } else { Err(CliError::checks(format!("{failed} checks failed"))) }
+    }
+
+    fn check_request(&self, default: &str) -> Result<FactSelection, CliError> {
+        let is_selected = |group: &Group| match self.only.as_slice() {
+            [] => *group != Group::Stranding,
+            only => only.contains(group),
+        };
+        let groups: Vec<_> = Group::ALL
+            .into_iter()
+            .filter(is_selected)
+            .filter(|group| !self.skip.contains(group))
+            .collect();
+        if groups.contains(&Group::Stranding) && self.processors.is_none() {
+            let text = "--only stranding needs --processors SET=COUNT, how many there are to be";
+            return Err(CliError::input(text.to_owned()));
+        }
+        Ok(FactSelection {
+            groups,
+            namespace: self.namespace.as_deref().unwrap_or(default).to_owned(),
+            before_install: self.pre,
+            orders_of: self.namespace.clone(),
+            desired_processors: self.processors.clone(),
+        })
+    }
+
+    async fn run_checks(
+        &self,
+        resources: &Resources,
+        request: &FactSelection,
+    ) -> Vec<InstallationFinding> {
+        let facts = checks::gather(resources, request).await;
+        let findings = checks::judge(&facts, &request.groups);
+        let is_relevant =
+            |finding: &InstallationFinding| !self.pre || finding.group == Group::Kubernetes;
+        findings.into_iter().filter(is_relevant).collect()
+    }
+}
+
+fn has_failed(findings: &[InstallationFinding]) -> bool {
+    findings.iter().any(|finding| finding.status == CheckStatus::Failed)
+}
+
+fn table(findings: &[InstallationFinding], elapsed: Duration) -> String {
+    let mut lines = Vec::new();
+    let mut group = None;
+    let width = findings.iter().map(|finding| finding.text.chars().count()).max();
+    let width = width.unwrap_or_default().min(TEXT_WIDTH_MAX);
+    for finding in findings {
+        if group != Some(finding.group) {
+            group = Some(finding.group);
+            lines.push(finding.group.as_str().to_owned());
+        }
+        let mark = match finding.status {
+            CheckStatus::Good => '√',
+            CheckStatus::Warning => '‼',
+            CheckStatus::Failed => '×',
+        };
+        lines.push(format!("  {mark} {:<width$}  {}", finding.text, finding.id));
+        if let Some(advice) = &finding.advice {
+            lines.push(format!("      cause: {}", advice.cause));
+            lines.push(format!("      fix:   {}", advice.fix));
+            lines.push(format!("      see:   {PAGE}#{}", finding.id));
+        }
+    }
+    let count =
+        |mark: CheckStatus| findings.iter().filter(|finding| finding.status == mark).count();
+    let (failed, warnings) = (count(CheckStatus::Failed), count(CheckStatus::Warning));
+    let status = if failed > 0 { "failed" } else { "ok" };
+    lines.push(format!(
+        "Status: {status}, {failed} failed, {warnings} to look at ({} checks, {:.1} s)",
+        findings.len(),
+        elapsed.as_secs_f32()
+    ));
+    lines.join("\n")
+}
+
+/// The JSON output of `check`.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Document")]
+pub(crate) struct InstallationReport {
+    /// `ok` or `failed`.
+    status: &'static str,
+    /// Every check, in the order of the groups.
+    checks: Vec<InstallationCheck>,
+}
+
+/// The result of one check.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Checked")]
+pub(crate) struct InstallationCheck {
+    /// The check's group.
+    group: &'static str,
+    /// Its stable id.
+    id: String,
+    /// `ok`, `warning` or `failed`.
+    mark: &'static str,
+    /// The finding, in one line.
+    text: String,
+    /// The cause; absent where the check passed.
+    cause: Option<String>,
+    /// The fix; absent where the check passed.
+    fix: Option<String>,
+    /// The URL of the check's documentation; absent where the check passed.
+    page: Option<String>,
+}
+
+fn document(findings: &[InstallationFinding]) -> InstallationReport {
+    let mark = |mark: CheckStatus| match mark {
+        CheckStatus::Good => "ok",
+        CheckStatus::Warning => "warning",
+        CheckStatus::Failed => "failed",
+    };
+    let to_check = |finding: &InstallationFinding| {
+        let advice = finding.advice.as_ref();
+        InstallationCheck {
+            group: finding.group.as_str(),
+            id: finding.id.to_string(),
+            mark: mark(finding.status),
+            text: finding.text.to_string(),
+            cause: advice.map(|advice| advice.cause.to_string()),
+            fix: advice.map(|advice| advice.fix.to_string()),
+            page: advice.map(|_| format!("{PAGE}#{}", finding.id)),
+        }
+    };
+    let status = if has_failed(findings) { "failed" } else { "ok" };
+    InstallationReport { status, checks: findings.iter().map(to_check).collect() }
+}

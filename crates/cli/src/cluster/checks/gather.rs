@@ -1,0 +1,311 @@
+//! Asks the API server for the facts, each request with a deadline. A failed request is a fact too.
+
+use std::time::{Duration, Instant};
+
+use futures_util::{StreamExt as _, stream};
+use http::Request;
+use k8s_openapi::jiff::Timestamp;
+use orderstream_api::manifest::API_VERSION;
+use orderstream_core::request_phase::is_end;
+use serde_json::{Value, json};
+
+use super::{
+    ApiServerResult, Group, InstallationFacts, LeaseFacts, MetricsPage, OpenOrderFacts, Pod,
+    VolumeClaim, Workload,
+};
+use crate::cluster::resources::Resources;
+use orderstream_api::rbac::LEASE_NAME;
+
+/// The time limit of one request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pods whose metrics are read at once.
+const PODS_AT_ONCE: usize = 8;
+/// The most pods whose metrics are read.
+const PODS_MAX: usize = 200;
+/// Orders in one page of a list.
+const PAGE: usize = 500;
+/// The rights that installing the chart needs: verb, group, resource.
+const RIGHTS_NEEDED: [(&str, &str, &str); 7] = [
+    ("create", "apiextensions.k8s.io", "customresourcedefinitions"),
+    ("create", "rbac.authorization.k8s.io", "clusterroles"),
+    ("create", "rbac.authorization.k8s.io", "clusterrolebindings"),
+    ("create", "apps", "deployments"),
+    ("create", "apps", "statefulsets"),
+    ("create", "", "services"),
+    ("create", "policy", "poddisruptionbudgets"),
+];
+
+/// The choice of facts to gather.
+#[derive(Clone, Debug)]
+pub(crate) struct FactSelection {
+    /// The groups that will be judged.
+    pub groups: Vec<Group>,
+    /// The namespace of the installation.
+    pub namespace: String,
+    /// Set when the chart is still to be installed: only the facts that an installation needs are
+    /// gathered.
+    pub before_install: bool,
+    /// The namespace whose orders are listed; all when absent.
+    pub orders_of: Option<String>,
+    /// The name of the processors' set, and the number of processors that it is to have.
+    pub desired_processors: Option<(String, u32)>,
+}
+
+/// Gathers the facts that a question asks for.
+pub(crate) async fn gather(resources: &Resources, selection: &FactSelection) -> InstallationFacts {
+    let wants = |group: Group| selection.groups.contains(&group);
+    let gatherer = FactGatherer { resources, namespace: &selection.namespace };
+    let mut facts = InstallationFacts {
+        namespace: selection.namespace.clone(),
+        desired_processors: selection.desired_processors.clone(),
+        ..InstallationFacts::default()
+    };
+    if wants(Group::Kubernetes) {
+        let began = Instant::now();
+        let version = gatherer.get("/version").await.map(|version| text(&version["gitVersion"]));
+        facts.version = Some(version);
+        facts.latency_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if selection.before_install {
+            facts.rights = gatherer.rights().await;
+        }
+    }
+    if wants(Group::Crds) && !selection.before_install {
+        for (name, _) in orderstream_api::crd::files() {
+            let name = name.trim_end_matches(".yaml").to_owned();
+            let path = format!("{CRDS}/{name}");
+            facts.crds.insert(name, gatherer.get_opt(&path).await);
+        }
+    }
+    if selection.before_install {
+        return facts;
+    }
+    let needs_pods = [Group::Controller, Group::Processors, Group::Streams, Group::Storage];
+    if needs_pods.into_iter().any(wants) || wants(Group::Monitoring) {
+        facts.controllers = Some(gatherer.workloads("deployments", "controller").await);
+        facts.processors = Some(gatherer.workloads("statefulsets", "processor").await);
+        facts.lease = Some(gatherer.lease(&facts).await);
+        facts.pods = Some(gatherer.pods().await);
+    }
+    if wants(Group::Storage) {
+        facts.claims = Some(gatherer.claims().await);
+    }
+    if wants(Group::Monitoring) {
+        facts.monitors = Some(gatherer.monitors().await);
+    }
+    if wants(Group::Stranding) {
+        facts.orders = Some(gatherer.orders(selection.orders_of.as_deref()).await);
+    }
+    facts
+}
+
+const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+/// The label selector of the chart's objects, URL-encoded.
+const SELECTOR: &str = "app.kubernetes.io/part-of%3Dorderstream";
+
+struct FactGatherer<'a> {
+    resources: &'a Resources,
+    namespace: &'a str,
+}
+
+impl FactGatherer<'_> {
+    async fn text(&self, request: Request<Vec<u8>>) -> ApiServerResult<Result<String, u16>> {
+        let response = self.resources.client().request_text(request);
+        match tokio::time::timeout(REQUEST_TIMEOUT, response).await {
+            Ok(Ok(text)) => Ok(Ok(text)),
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(Err(404)),
+            Ok(Err(kube::Error::Api(status))) => {
+                let (code, message) = (status.code, &status.message);
+                Err(format!("{code}: {message}"))
+            }
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("no answer within {} s", REQUEST_TIMEOUT.as_secs())),
+        }
+    }
+
+    /// Reads an object or a list; `None` where there is none.
+    async fn get_opt(&self, path: &str) -> ApiServerResult<Option<Value>> {
+        let request = Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
+        match self.text(request).await? {
+            Ok(text) => serde_json::from_str(&text).map(Some).map_err(|error| error.to_string()),
+            Err(_) => Ok(None),
+        }
+    }
+
+    async fn get(&self, path: &str) -> ApiServerResult<Value> {
+        self.get_opt(path).await?.ok_or_else(|| format!("nothing is at {path}"))
+    }
+
+    async fn rights(&self) -> Vec<(String, ApiServerResult<bool>)> {
+        stream::iter(RIGHTS_NEEDED)
+            .then(async |(verb, group, resource)| {
+                let review = json!({
+                    "apiVersion": "authorization.k8s.io/v1",
+                    "kind": "SelfSubjectAccessReview",
+                    "spec": {"resourceAttributes": {
+                        "namespace": self.namespace, "verb": verb,
+                        "group": group, "resource": resource,
+                    }},
+                });
+                (format!("{verb} {resource}"), self.review(&review).await)
+            })
+            .collect()
+            .await
+    }
+
+    async fn review(&self, review: &Value) -> ApiServerResult<bool> {
+        let request = Request::post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews")
+            .header("content-type", "application/json")
+            .body(review.to_string().into_bytes())
+            .map_err(|error| error.to_string())?;
+        let text = self.text(request).await?.map_err(|code| code.to_string())?;
+        let response: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        Ok(response["status"]["allowed"].as_bool().unwrap_or_default())
+    }
+
+    async fn workloads(&self, kind: &str, component: &str) -> ApiServerResult<Vec<Workload>> {
+        let path = format!(
+            "/apis/apps/v1/namespaces/{}/{kind}?labelSelector={SELECTOR},\
+             app.kubernetes.io/component%3D{component}",
+            self.namespace
+        );
+        let number = |value: &Value| value.as_u64().unwrap_or_default();
+        let workload = |item: &Value| Workload {
+            name: text(&item["metadata"]["name"]),
+            desired: number(&item["spec"]["replicas"]),
+            ready: number(&item["status"]["readyReplicas"]),
+            updated: number(&item["status"]["updatedReplicas"]),
+        };
+        Ok(items(&self.get(&path).await?).iter().map(workload).collect())
+    }
+
+    async fn lease(&self, facts: &InstallationFacts) -> ApiServerResult<Option<LeaseFacts>> {
+        let deployed = facts.controllers.as_ref().and_then(|found| found.as_ref().ok());
+        let name = deployed.and_then(|found| found.first()).map_or(LEASE_NAME, |first| &first.name);
+        let namespace = self.namespace;
+        let path = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}");
+        let Some(lease) = self.get_opt(&path).await? else { return Ok(None) };
+        let spec = &lease["spec"];
+        let renewed: Option<Timestamp> =
+            spec["renewTime"].as_str().and_then(|text| text.parse().ok());
+        let age = renewed.map(|at| Timestamp::now().as_millisecond() - at.as_millisecond());
+        Ok(Some(LeaseFacts {
+            holder: text(&spec["holderIdentity"]),
+            age_ms: age.unwrap_or(i64::MAX),
+            duration_s: spec["leaseDurationSeconds"].as_i64().unwrap_or_default(),
+        }))
+    }
+
+    async fn pods(&self) -> ApiServerResult<Vec<Pod>> {
+        let namespace = self.namespace;
+        let path = format!(
+            "/api/v1/namespaces/{namespace}/pods?labelSelector={SELECTOR}&limit={PODS_MAX}"
+        );
+        let list = self.get(&path).await?;
+        let pods = items(&list)
+            .iter()
+            .map(pod)
+            .filter(|pod| matches!(pod.component.as_str(), "controller" | "processor"));
+        let scrapes = stream::iter(pods).map(|pod| async move {
+            let figures = self.scrape(&pod.name).await;
+            Pod { metrics: figures, ..pod }
+        });
+        let mut pods: Vec<_> = scrapes.buffer_unordered(PODS_AT_ONCE).collect().await;
+        pods.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(pods)
+    }
+
+    async fn scrape(&self, pod: &str) -> ApiServerResult<MetricsPage> {
+        let namespace = self.namespace;
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}:9090/proxy/metrics");
+        let request = Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
+        let page = self.text(request).await?.map_err(|code| code.to_string())?;
+        Ok(MetricsPage::parse(&page))
+    }
+
+    async fn claims(&self) -> ApiServerResult<Vec<VolumeClaim>> {
+        let namespace = self.namespace;
+        let path = format!(
+            "/api/v1/namespaces/{namespace}/persistentvolumeclaims?labelSelector=\
+             app.kubernetes.io/component%3Dprocessor"
+        );
+        let claim = |item: &Value| VolumeClaim {
+            name: text(&item["metadata"]["name"]),
+            phase: text(&item["status"]["phase"]),
+        };
+        Ok(items(&self.get(&path).await?).iter().map(claim).collect())
+    }
+
+    async fn monitors(&self) -> ApiServerResult<Option<usize>> {
+        let mut count = None;
+        for kind in ["podmonitors", "servicemonitors"] {
+            let namespace = self.namespace;
+            let path = format!(
+                "/apis/monitoring.coreos.com/v1/namespaces/{namespace}/{kind}?labelSelector={SELECTOR}"
+            );
+            if let Some(list) = self.get_opt(&path).await? {
+                count = Some(count.unwrap_or_default() + items(&list).len());
+            }
+        }
+        Ok(count)
+    }
+
+    async fn orders(&self, namespace: Option<&str>) -> ApiServerResult<Vec<OpenOrderFacts>> {
+        let of = namespace.map(|namespace| format!("/namespaces/{namespace}")).unwrap_or_default();
+        let mut orders = Vec::new();
+        let mut token = String::new();
+        loop {
+            let path =
+                format!("/apis/{API_VERSION}{of}/orderrequests?limit={PAGE}&continue={token}");
+            let page = self.get(&path).await?;
+            orders.extend(items(&page).iter().filter_map(order));
+            token = text(&page["metadata"]["continue"]);
+            if token.is_empty() {
+                return Ok(orders);
+            }
+        }
+    }
+}
+
+fn items(list: &Value) -> &[Value] {
+    list["items"].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn pod(item: &Value) -> Pod {
+    let status = &item["status"];
+    let conditions = status["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let is_ready = conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "True");
+    let container = &status["containerStatuses"][0];
+    let state = &container["state"];
+    let reasons = [
+        text(&state["waiting"]["reason"]),
+        text(&container["lastState"]["terminated"]["message"]),
+        text(&state["waiting"]["message"]),
+        text(&status["reason"]),
+    ];
+    let unscheduled = conditions.iter().find(|c| c["type"] == "PodScheduled");
+    let unscheduled = unscheduled.map(|c| text(&c["message"])).unwrap_or_default();
+    let reasons = reasons.into_iter().chain([unscheduled]).filter(|reason| !reason.is_empty());
+    Pod {
+        name: text(&item["metadata"]["name"]),
+        component: text(&item["metadata"]["labels"]["app.kubernetes.io/component"]),
+        is_ready,
+        reason: reasons.collect::<Vec<_>>().join("; ").trim().to_owned(),
+        restarts: container["restartCount"].as_u64().unwrap_or_default(),
+        metrics: Err("not asked".to_owned()),
+    }
+}
+
+/// Returns the order of a list's item; `None` where it has ended.
+fn order(item: &Value) -> Option<OpenOrderFacts> {
+    let status = &item["status"];
+    let is_over = status["phase"].as_str().is_some_and(is_end);
+    let metadata = &item["metadata"];
+    (!is_over).then(|| OpenOrderFacts {
+        name: format!("{}/{}", text(&metadata["namespace"]), text(&metadata["name"])),
+        processor: text(&status["stream"]["processor"]),
+    })
+}

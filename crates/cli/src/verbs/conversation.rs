@@ -1,0 +1,86 @@
+//! `orderstream conversation`: shows the messages of buyer and sellers.
+
+use super::market::MarketArgs;
+use super::model::{Conversation as Shown, ConversationItem};
+use super::print::{self, Column};
+use super::show::OutputFormat;
+use crate::exit::CliError;
+use crate::output;
+
+/// `orderstream conversation ORDER`
+#[derive(Debug, clap::Args)]
+pub struct ConversationArgs {
+    /// Name of the order request, or the order's id
+    order: String,
+    /// Show only questions that no follow-up answers
+    #[arg(long)]
+    open: bool,
+    /// A former incarnation of the order's id, as `status` lists them; the newest when absent
+    #[arg(long, value_name = "NAME")]
+    incarnation: Option<String>,
+    #[command(flatten)]
+    market_args: MarketArgs,
+    /// Output format
+    #[arg(long, short, default_value = "table")]
+    output: OutputFormat,
+}
+
+impl ConversationArgs {
+    pub(crate) async fn run(self) -> Result<(), CliError> {
+        let market = self.market_args.market().await?.of_incarnation(self.incarnation.clone());
+        let subject = market.subject_to_read(&self.order).await?;
+        let mut messages = market.sellers().conversation(&subject.id).await?;
+        let open_ids: Vec<String> = open_questions(&messages).map(ToOwned::to_owned).collect();
+        if self.open {
+            messages.retain(|said| said.id.as_ref().is_some_and(|id| open_ids.contains(id)));
+        }
+        if self.output != OutputFormat::Table {
+            let page = Shown { conversation: messages, next: None };
+            return print::structured(&page, self.output);
+        }
+        if messages.is_empty() {
+            let what = if self.open { "has no open question" } else { "has no conversation yet" };
+            output::line(&format!("order {} {what}", self.order));
+            return Ok(());
+        }
+        print::table(
+            &["WHEN", "WHO", "ID", "SAID"].map(Column::Text),
+            messages.iter().map(row).collect(),
+        );
+        // The suggested verb would run on the newest incarnation, whichever was read.
+        let next = open_ids.first().filter(|_| self.incarnation.is_none());
+        if let Some(question) = next {
+            output::line("");
+            let order = &self.order;
+            print::next(&format!("orderstream ask {order} --answers {question} \"…\""));
+        }
+        Ok(())
+    }
+}
+
+/// Returns the questions that the buyer has not answered, the oldest first.
+fn open_questions(messages: &[ConversationItem]) -> impl Iterator<Item = &str> {
+    let answered: Vec<&str> = messages
+        .iter()
+        .filter(|message| message.kind == "follow_up")
+        .filter_map(|message| message.answers.as_deref())
+        .collect();
+    let questions = messages.iter().filter(|said| said.kind == "question");
+    questions.filter_map(|message| message.id.as_deref()).filter(move |id| !answered.contains(id))
+}
+
+fn row(message: &ConversationItem) -> Vec<String> {
+    let to =
+        if message.audience.is_empty() { "all".to_owned() } else { message.audience.join(", ") };
+    let who = match message.seller.as_deref() {
+        Some(seller) => seller.to_owned(),
+        None => format!("buyer to {to}"),
+    };
+    let answers = message.answers.as_deref().map(|id| format!("[re {id}] ")).unwrap_or_default();
+    vec![
+        print::clock(&message.at),
+        who,
+        print::or_dash(message.id.as_deref()),
+        print::one_line(&format!("{answers}{}", message.message)),
+    ]
+}

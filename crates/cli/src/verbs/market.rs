@@ -1,0 +1,411 @@
+//! The servers that the verbs use, and the resolution of an order: by the name of an order request,
+//! or by an order's own id.
+
+use std::time::Duration;
+
+use http::Method;
+use orderstream_api::order_request::READ_ONLY_ANNOTATION;
+use orderstream_core::buyer::BuyerCommand;
+use orderstream_core::command::Award;
+use orderstream_core::{FollowUpId, Reason};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::model::{Conversation, ConversationItem, OrderView, ProposalView, ProposalsPage};
+use super::plain::PlainServer;
+use super::rest::{IdempotentRequest, RestBackend, encoded};
+use super::server::{BuyerServer, ServerArgs, failure};
+use crate::cluster::edit::{self, Edit};
+use crate::cluster::service_proxy::ServiceProxy;
+use crate::exit::CliError;
+
+/// The time limit of optional requests to the processors.
+const OPTIONAL_TIMEOUT: Duration = Duration::from_secs(3);
+/// The most pages of one conversation that are read; each holds many entries.
+const PAGES_MAX: usize = 1_000;
+
+/// The arguments that choose the buyer's server and the processors.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct MarketArgs {
+    #[command(flatten)]
+    server_args: ServerArgs,
+    #[command(flatten)]
+    sellers: ProcessorRestArgs,
+}
+
+/// The arguments that choose the processors.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ProcessorRestArgs {
+    /// URL of the processors' REST; any processor serves all orders
+    #[arg(
+        help_heading = "Where",
+        long,
+        env = "ORDERSTREAM_PROCESSOR_REST",
+        default_value = "http://127.0.0.1:8005",
+        value_name = "URL"
+    )]
+    processor_rest: String,
+    /// On a cluster: the processors' Service; when absent the one with the chart's labels
+    #[arg(
+        help_heading = "Where",
+        long,
+        env = "ORDERSTREAM_PROCESSOR_SERVICE",
+        value_name = "[NAMESPACE/]NAME"
+    )]
+    processor_service: Option<String>,
+}
+
+impl MarketArgs {
+    /// Returns the market for a buyer: the server and the processors.
+    pub(super) async fn market(&self) -> Result<Market, CliError> {
+        let server = self.server_args.connect().await?;
+        let sellers = self.processor_rest().await?;
+        Ok(Market { server, sellers })
+    }
+
+    /// Returns the processors for sellers. The buyer's server is not needed.
+    pub(super) async fn processor_rest(&self) -> Result<ProcessorRest, CliError> {
+        let resources = self.server_args.resources().await?;
+        let tenant = self.server_args.tenant(resources.as_ref());
+        let rest = match (resources, &self.sellers.processor_service) {
+            (None, _) => {
+                let url = &self.sellers.processor_rest;
+                RestBackend::Plain(Box::new(PlainServer::new("--processor-rest", url)?))
+            }
+            (Some(resources), Some(name)) => {
+                let named = ServiceProxy::named(resources, name).map_err(failure)?;
+                RestBackend::Proxy(Box::new(named))
+            }
+            (Some(resources), None) => {
+                let found = ServiceProxy::of_processors(resources).await.map_err(failure)?;
+                RestBackend::Proxy(Box::new(found))
+            }
+        };
+        Ok(ProcessorRest { rest, tenant, incarnation: None })
+    }
+}
+
+/// The processors' REST for one tenant.
+#[derive(Debug)]
+pub(super) struct ProcessorRest {
+    rest: RestBackend,
+    tenant: String,
+    /// The incarnation of an order that is read; the newest when absent.
+    incarnation: Option<String>,
+}
+
+impl ProcessorRest {
+    /// Returns the tenant of the orders.
+    pub(super) fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
+    /// Reports whether a named incarnation is read.
+    pub(super) const fn reads_named_incarnation(&self) -> bool {
+        self.incarnation.is_some()
+    }
+
+    /// Sends a command.
+    pub(super) async fn send_command(&self, request: IdempotentRequest) -> Result<Value, CliError> {
+        self.rest.send_command(&request).await
+    }
+
+    /// Reads a part of an order: `""` for the order itself, `/proposals`, `/comparison`, …
+    pub(super) async fn read<T: DeserializeOwned>(
+        &self,
+        id: &str,
+        part: &str,
+        query: &[(&str, &str)],
+    ) -> Result<T, CliError> {
+        self.rest.get(self.path(id, part, query)).await
+    }
+
+    /// Reads a part of an order as text, until `enough` accepts what was read.
+    pub(super) async fn text(
+        &self,
+        id: &str,
+        part: &str,
+        query: &[(&str, &str)],
+        enough: &(dyn Fn(&[u8]) -> bool + Sync),
+    ) -> Result<String, CliError> {
+        self.rest.text(self.path(id, part, query), enough).await
+    }
+
+    /// Reads an order's conversation, the oldest message first.
+    pub(super) async fn conversation(&self, id: &str) -> Result<Vec<ConversationItem>, CliError> {
+        let (mut all, mut after) = (Vec::new(), 0_u64);
+        for _ in 0..PAGES_MAX {
+            let cursor = after.to_string();
+            let page: Conversation = self.read(id, "/conversation", &[("after", &cursor)]).await?;
+            all.extend(page.conversation);
+            match page.next.filter(|next| *next > after) {
+                Some(next) => after = next,
+                None => break,
+            }
+        }
+        Ok(all)
+    }
+
+    /// Reads the proposals of an order, by id; at most `limit`.
+    pub(super) async fn proposals(
+        &self,
+        id: &str,
+        limit: usize,
+    ) -> Result<Vec<ProposalView>, CliError> {
+        let (mut all, mut after) = (Vec::new(), String::new());
+        while all.len() < limit {
+            let page: ProposalsPage = self.read(id, "/proposals", &[("after", &after)]).await?;
+            all.extend(page.proposals);
+            match page.next.filter(|next| !next.is_empty()) {
+                Some(next) => after = next,
+                None => break,
+            }
+        }
+        all.truncate(limit);
+        Ok(all)
+    }
+
+    /// Reads one proposal of an order.
+    pub(super) async fn proposal<T: DeserializeOwned>(
+        &self,
+        id: &str,
+        proposal_id: &str,
+    ) -> Result<T, CliError> {
+        let (tenant, id) = (encoded(&self.tenant), encoded(id));
+        let proposal_id = encoded(proposal_id);
+        let path = format!("/api/v1/proposals/{proposal_id}?order_req_id={id}&tenant={tenant}");
+        self.rest.get(path).await
+    }
+
+    fn path(&self, id: &str, part: &str, query: &[(&str, &str)]) -> String {
+        let mut path =
+            format!("/api/v1/orders/{}{part}?tenant={}", encoded(id), encoded(&self.tenant));
+        let named = self.incarnation.as_deref().map(|incarnation| ("incarnation", incarnation));
+        for (name, value) in query.iter().chain(&named) {
+            path.push_str(&format!("&{name}={}", encoded(value)));
+        }
+        path
+    }
+}
+
+/// The buyer's server, which accepts commands, and the processors, which hold the orders.
+#[derive(Debug)]
+pub(super) struct Market {
+    server: BuyerServer,
+    sellers: ProcessorRest,
+}
+
+/// The immediate result of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum VerbReceipt {
+    /// It is in the order's list, from this request or from an earlier one with its key.
+    Done,
+    /// It is stored and not decided yet; its reply can be read at this path.
+    Pending(String),
+    /// The order request has it; the order shows whether it was carried out.
+    Edited,
+}
+
+/// The state of a command at the requestor, where it is not refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RemoteCommandState {
+    /// It is in the order's list.
+    Done,
+    /// It is not decided yet.
+    Pending,
+    /// The requestor does not know it.
+    Unknown,
+}
+
+/// An order, and the order request by which its buyer controls it.
+#[derive(Debug)]
+pub(super) struct Subject {
+    /// The order's id at the processors.
+    pub(super) id: String,
+    /// Its order request; absent where it has none, or a read-only one.
+    resource: Option<Value>,
+}
+
+impl Subject {
+    /// Returns its order request; `None` where it has none, or a read-only one.
+    pub(super) const fn resource(&self) -> Option<&Value> {
+        self.resource.as_ref()
+    }
+
+    fn of_id(id: &str) -> Self {
+        Self { id: id.to_owned(), resource: None }
+    }
+}
+
+impl Market {
+    /// Reads this incarnation of orders; the newest when absent.
+    pub(super) fn of_incarnation(mut self, incarnation: Option<String>) -> Self {
+        self.sellers.incarnation = incarnation;
+        self
+    }
+
+    /// Returns the processors.
+    pub(super) const fn sellers(&self) -> &ProcessorRest {
+        &self.sellers
+    }
+
+    /// Resolves the name of an order request or an order's id, for a command.
+    pub(super) async fn subject(&self, name: &str) -> Result<Subject, CliError> {
+        let Some(resource) = self.server.find(name).await? else { return Ok(Subject::of_id(name)) };
+        let key = edit::key_of(&resource).map_err(|refusal| CliError::from_refusal(&refusal))?;
+        let annotations = resource.pointer("/metadata/annotations");
+        let is_read_only = annotations.and_then(|all| all.get(READ_ONLY_ANNOTATION)).is_some();
+        let resource = (!is_read_only).then_some(resource);
+        Ok(Subject { id: key.order_req_id.to_string(), resource })
+    }
+
+    /// Resolves the name of an order request or an order's id, for reading: where the buyer's
+    /// server is not reached, the name is taken as the order's id.
+    pub(super) async fn subject_to_read(&self, name: &str) -> Result<Subject, CliError> {
+        match self.subject(name).await {
+            Err(failure) if failure.is_not_reached() => Ok(Subject::of_id(name)),
+            found => found,
+        }
+    }
+
+    /// Reads the order at its processor; `None` if that does not respond soon.
+    pub(super) async fn order_if_reachable(
+        &self,
+        subject: &Subject,
+    ) -> Result<Option<OrderView>, CliError> {
+        await_optional(self.order(subject)).await
+    }
+
+    /// Reads the order at its processor.
+    pub(super) async fn order(&self, subject: &Subject) -> Result<OrderView, CliError> {
+        self.sellers.read(&subject.id, "", &[]).await
+    }
+
+    /// Reads the state of the order's stream at the buyer's server; `None` on a cluster, where the
+    /// order request has it.
+    pub(super) async fn tracking(&self, subject: &Subject) -> Result<Option<Value>, CliError> {
+        let Some(server) = self.server.plain() else { return Ok(None) };
+        server.get(&self.tracking_path(subject)).await.map(Some)
+    }
+
+    /// Returns the path of an order's tracking at a requestor.
+    pub(super) fn tracking_path(&self, subject: &Subject) -> String {
+        format!("/api/v1/orders/tracking/{}", encoded(&self.path_id(&subject.id)))
+    }
+
+    /// Carries out a command: by an edit of the order request, or at the requestor where there is
+    /// none. The key is for the requestor; an edit can be repeated without one.
+    pub(super) async fn send_command(
+        &self,
+        subject: &Subject,
+        edit: &Edit,
+        key: &str,
+    ) -> Result<VerbReceipt, CliError> {
+        if let Some(resource) = &subject.resource {
+            return self.server.edit(resource, edit).await.map(|_| VerbReceipt::Edited);
+        }
+        let Some(server) = self.server.plain() else {
+            let text = format!("there is no OrderRequest for the order {}", subject.id);
+            return Err(CliError::refused(text));
+        };
+        let request = match edit {
+            Edit::FollowUp(id, follow_up) => IdempotentRequest::command(
+                Method::POST,
+                "/api/v1/orders/followup".to_owned(),
+                json!({
+                    "order_req_id": subject.id,
+                    "tenant": self.sellers.tenant,
+                    "follow_up_id": id,
+                    "audience": follow_up.audience,
+                    "answers": follow_up.answers,
+                    "message": follow_up.message,
+                }),
+                key,
+            ),
+            Edit::Command(command) => {
+                let (segment, body) = request_of(command);
+                let id = encoded(&self.path_id(&subject.id));
+                IdempotentRequest::command(
+                    Method::POST,
+                    format!("/api/v1/orders/{segment}/{id}"),
+                    body,
+                    key,
+                )
+            }
+        };
+        let reply = super::rest::send_plain(server, &request).await?;
+        let location = reply.get("location").and_then(Value::as_str);
+        Ok(location.map_or(VerbReceipt::Done, |place| VerbReceipt::Pending(place.to_owned())))
+    }
+
+    /// Reads the state of a pending command at the requestor; fails where it was refused.
+    pub(super) async fn command_state(
+        &self,
+        location: &str,
+    ) -> Result<RemoteCommandState, CliError> {
+        let Some(server) = self.server.plain() else { return Ok(RemoteCommandState::Unknown) };
+        let reply = match server.get(location).await {
+            Ok(reply) => reply,
+            Err(failure) if failure.reason() == Some(Reason::CommandNotFound) => {
+                return Ok(RemoteCommandState::Unknown);
+            }
+            Err(failure) => return Err(failure),
+        };
+        let text = |name: &str| reply.get(name).and_then(Value::as_str).unwrap_or_default();
+        match text("state") {
+            "done" => Ok(RemoteCommandState::Done),
+            "refused" => {
+                let (reason, detail) = (text("reason"), text("detail"));
+                Err(CliError::from_server(Reason::parse(reason), format!("{detail} [{reason}]")))
+            }
+            _ => Ok(RemoteCommandState::Pending),
+        }
+    }
+
+    /// Reports whether the order's list has a follow-up.
+    pub(super) async fn has_follow_up(
+        &self,
+        subject: &Subject,
+        id: &FollowUpId,
+    ) -> Result<bool, CliError> {
+        let messages = self.sellers.conversation(&subject.id).await?;
+        Ok(messages.iter().any(|said| said.id.as_deref() == Some(id.as_str())))
+    }
+
+    fn path_id(&self, id: &str) -> String {
+        format!("{}/{id}", self.server.namespace())
+    }
+}
+
+/// Awaits an optional request for up to [`OPTIONAL_TIMEOUT`]; returns `None` if the processors do
+/// not respond.
+pub(super) async fn await_optional<T>(
+    request: impl Future<Output = Result<T, CliError>>,
+) -> Result<Option<T>, CliError> {
+    match tokio::time::timeout(OPTIONAL_TIMEOUT, request).await {
+        Ok(Ok(reply)) => Ok(Some(reply)),
+        Ok(Err(failure)) if !failure.is_processor_unreachable() => Err(failure),
+        Ok(Err(_)) | Err(_) => Ok(None),
+    }
+}
+
+/// Returns a command's segment of the path, and its body.
+fn request_of(command: &BuyerCommand) -> (&'static str, Value) {
+    match command {
+        BuyerCommand::Finalise { award, reason, undo_within_ms } => {
+            let mut body = json!({"reason": reason, "undo_within_ms": undo_within_ms});
+            match award {
+                Some(Award::Whole(id)) => body["proposal_id"] = json!(id),
+                Some(Award::Lines(lines)) => body["lines"] = json!(lines),
+                None => {}
+            }
+            ("finalize", body)
+        }
+        BuyerCommand::UndoAward(reason) => ("undo-award", json!({"reason": reason})),
+        BuyerCommand::Pause(reason) => ("pause", json!({"reason": reason})),
+        BuyerCommand::Resume => ("resume", json!({})),
+        BuyerCommand::Extend(ms) => ("extend", json!({"expires_in_ms": ms})),
+        BuyerCommand::Close(reason) => ("close", json!({"reason": reason})),
+        BuyerCommand::Cancel(reason) => ("cancel", json!({"reason": reason})),
+    }
+}

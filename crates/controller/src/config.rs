@@ -1,0 +1,201 @@
+//! The operator's settings, validated before anything opens, and its client.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use kube::client::ClientBuilder;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config as KubeConfig};
+use orderstream_api::rbac::LEASE_NAME;
+use orderstream_core::StoreUrl;
+use serde::{Deserialize, Serialize};
+use tower::util::MapRequestLayer;
+
+use crate::lease::{Election, ElectionTimings};
+use crate::metrics::Requests;
+use crate::reconcile::ProcessorSource;
+use crate::watch::consistent;
+
+/// The time limit for connecting to the API server.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A fault of the configuration, or of the access to the API server.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A setting is invalid.
+    #[error("{0}")]
+    Setting(String),
+    /// There is no usable kubeconfig, and this is not a pod.
+    #[error("no way to the API server: {0}; give --kubeconfig, or run in a pod")]
+    Kubeconfig(String),
+}
+
+/// The operator's settings.
+#[derive(Clone, Debug, Args, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Config {
+    /// The kubeconfig; without it KUBECONFIG or ~/.kube/config, else the pod's own access
+    #[arg(long, env = "ORDERSTREAM_KUBECONFIG", value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The namespace to watch; all when absent
+    #[arg(long, env = "ORDERSTREAM_NAMESPACE", value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// A processor, such as `http://processor-0.processor:50051`; repeatable
+    #[arg(long, env = "ORDERSTREAM_PROCESSOR", value_name = "URL", value_delimiter = ',')]
+    pub processor: Vec<String>,
+    /// The headless Service of the processors, in the controller's own namespace
+    #[arg(long, env = "ORDERSTREAM_PROCESSOR_SERVICE", value_name = "NAME")]
+    pub processor_service: Option<String>,
+    /// The address of the buyers' REST
+    #[arg(long, env = "ORDERSTREAM_REST_ADDR", default_value = "0.0.0.0:8004")]
+    pub rest_addr: SocketAddr,
+    /// The address of metrics and health
+    #[arg(long, env = "ORDERSTREAM_METRICS_ADDR", default_value = "0.0.0.0:9090")]
+    pub metrics_addr: SocketAddr,
+    /// The store to which order status and follow-ups are projected: `mongodb://host/database`
+    #[arg(long, env = "ORDERSTREAM_STORE", hide_env_values = true, value_name = "URL")]
+    pub store: Option<StoreUrl>,
+    /// The least number of connections to each processor for streams; every further thousand of
+    /// streams gets one more
+    #[arg(long, env = "ORDERSTREAM_CONNECTIONS", default_value_t = 4)]
+    pub connections: usize,
+    /// The most orders that may be followed at once
+    #[arg(long, env = "ORDERSTREAM_MAX_ORDERS", default_value_t = 200_000)]
+    pub max_orders: usize,
+    /// Let several replicas elect one leader; if false, this one always leads
+    #[arg(long, env = "ORDERSTREAM_LEADER_ELECTION", default_value_t = true, action = clap::ArgAction::Set)]
+    pub leader_election: bool,
+    /// The namespace of the Lease; the pod's own when absent
+    #[arg(long, env = "ORDERSTREAM_LEASE_NAMESPACE", value_name = "NAME")]
+    pub lease_namespace: Option<String>,
+    /// The name of the Lease
+    #[arg(long, env = "ORDERSTREAM_LEASE_NAME", default_value = LEASE_NAME)]
+    pub lease_name: String,
+    /// The pod's name, if a pod of this name runs one process at a time: then a new process need
+    /// not wait for the lease of a killed one
+    #[arg(long, env = "ORDERSTREAM_POD_NAME", value_name = "NAME")]
+    pub pod_name: Option<String>,
+    /// Seconds after which a silent leader is replaced: 3 to 300
+    #[arg(long, env = "ORDERSTREAM_LEASE_SECONDS", default_value_t = 15)]
+    pub lease_seconds: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            kubeconfig: None,
+            namespace: None,
+            processor: Vec::new(),
+            processor_service: None,
+            rest_addr: SocketAddr::from(([0, 0, 0, 0], 8004)),
+            metrics_addr: SocketAddr::from(([0, 0, 0, 0], 9090)),
+            store: None,
+            connections: 4,
+            max_orders: 200_000,
+            leader_election: true,
+            lease_namespace: None,
+            lease_name: LEASE_NAME.to_owned(),
+            pod_name: None,
+            lease_seconds: 15,
+        }
+    }
+}
+
+impl Config {
+    /// Validates the settings, as far as that is possible before anything opens.
+    ///
+    /// # Errors
+    /// Names the setting, the fault, and the fix.
+    pub fn validate(&self) -> Result<(), Error> {
+        let wrong = |text: String| Err(Error::Setting(text));
+        match (self.processor.is_empty(), &self.processor_service) {
+            (true, None) => {
+                return wrong(
+                    "no processor is given; give --processor URL or --processor-service NAME"
+                        .to_owned(),
+                );
+            }
+            (false, Some(_)) => {
+                return wrong(
+                    "--processor and --processor-service exclude each other; give one of them"
+                        .to_owned(),
+                );
+            }
+            (true, Some(_)) | (false, None) => {}
+        }
+        for url in &self.processor {
+            let is_url = url.strip_prefix("http://").is_some_and(|rest| rest.contains(':'));
+            if !is_url {
+                return wrong(format!(
+                    "--processor '{url}' is not a URL of the form http://host:port"
+                ));
+            }
+        }
+        if !(3..=300).contains(&self.lease_seconds) {
+            let given = self.lease_seconds;
+            return wrong(format!("--lease-seconds is {given}; give 3 to 300"));
+        }
+        if self.connections == 0 || self.connections > 64 {
+            return wrong(format!("--connections is {}; give 1 to 64", self.connections));
+        }
+        Ok(())
+    }
+
+    /// Returns the source of the processors; `own` is this process's namespace.
+    pub fn source(&self, own: &str) -> ProcessorSource {
+        match &self.processor_service {
+            Some(name) => {
+                ProcessorSource::Service { namespace: own.to_owned(), name: name.clone() }
+            }
+            None => ProcessorSource::Urls(self.processor.clone()),
+        }
+    }
+
+    /// Returns the election in which this process takes part; `own` is its namespace and `host` its
+    /// machine's name.
+    pub fn election(&self, own: &str, host: &str) -> Election {
+        // A random part distinguishes this start from every other one of the same pod or host.
+        let identity =
+            format!("{}_{:08x}", self.pod_name.as_deref().unwrap_or(host), fastrand::u32(..));
+        let lease = Duration::from_secs(self.lease_seconds);
+        let times = ElectionTimings { lease, renew: lease / 4, margin: lease / 5 };
+        Election {
+            namespace: self.lease_namespace.clone().unwrap_or_else(|| own.to_owned()),
+            name: self.lease_name.clone(),
+            identity,
+            identity_prefix: self.pod_name.as_ref().map(|name| format!("{name}_")),
+            times,
+            is_contested: self.leader_election,
+        }
+    }
+}
+
+/// Makes a client of the API server whose requests are counted, and returns it with its default
+/// namespace.
+///
+/// # Errors
+/// When no kubeconfig can be used and this is not a pod.
+pub async fn connect(
+    kubeconfig: Option<&std::path::Path>,
+    requests: &Requests,
+) -> Result<(Client, String), Error> {
+    let unusable = |error: &dyn std::fmt::Display| Error::Kubeconfig(error.to_string());
+    let mut config = match kubeconfig {
+        Some(path) => {
+            let kubeconfig = Kubeconfig::read_from(path).map_err(|error| unusable(&error))?;
+            KubeConfig::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+                .await
+                .map_err(|error| unusable(&error))?
+        }
+        None => KubeConfig::infer().await.map_err(|error| unusable(&error))?,
+    };
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    // Writers and watches here retry and slow down by themselves, each in its own way.
+    config.default_retry = false;
+    let namespace = config.default_namespace.clone();
+    let builder = ClientBuilder::try_from(config).map_err(|error| unusable(&error))?;
+    let consistent = MapRequestLayer::new(consistent);
+    Ok((builder.with_layer(requests).with_layer(&consistent).build(), namespace))
+}

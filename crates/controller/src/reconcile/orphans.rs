@@ -1,0 +1,162 @@
+//! Orders whose resource is gone. There is no finalizer, so a delete never hangs; instead an order
+//! is cancelled when the watch delivers its resource's deletion, and a sweep finds deletions that
+//! happened while no process watched.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use orderstream_core::port::OwnedOrder;
+use orderstream_core::{Epoch, Incarnation, OrderKey};
+use orderstream_support::jitter_around;
+
+use super::reconciler::Reconciler;
+use super::state::Placement;
+use crate::table_capacity::ReleaseCapacity as _;
+use crate::watch::DeletedRequest;
+
+/// The time between two sweeps. An order has to be without a resource in two of them in a row.
+const SWEEP: Duration = Duration::from_secs(20);
+/// The tries to cancel an order when its resource is deleted; after that the sweep does it.
+const TRIES: u32 = 4;
+
+/// An order that seems to have no resource: the URL of its processor, its key and its incarnation.
+type Suspect = (String, OrderKey, Incarnation);
+
+impl Reconciler {
+    /// Handles the loss of a resource: ends the stream and cancels the order.
+    pub(super) fn handle_deleted(self: &Arc<Self>, deleted: DeletedRequest) {
+        self.queue.forget(&deleted.object);
+        self.writer.forget(&deleted.object);
+        self.sellers.ended(&deleted.object);
+        self.unreadable.lock().remove(&deleted.object);
+        let state = {
+            let mut states = self.reconcile_states.lock();
+            let state = states.remove(&deleted.object);
+            states.release_capacity();
+            state.filter(|note| *note.uid == *deleted.incarnation.as_str())
+        };
+        let snapshot =
+            self.streams.snapshot(&deleted.key).filter(|s| s.incarnation == deleted.incarnation);
+        self.streams.stop(&deleted.key, &deleted.incarnation);
+        let Some(epoch) = self.leadership.epoch() else { return };
+        let is_over = deleted.had_ended || snapshot.as_ref().is_some_and(|s| s.is_terminal());
+        let placed = state.and_then(|note| match note.placement {
+            Placement::At(processor) => Some(processor),
+            Placement::Unknown | Placement::Locating | Placement::Unplaced => None,
+        });
+        let streamed = snapshot
+            .and_then(|snapshot| snapshot.stream.processor.as_deref().map(ToOwned::to_owned));
+        let Some(processor) = deleted.processor.or(placed).or(streamed).filter(|_| !is_over) else {
+            return;
+        };
+        tracing::info!(order = %deleted.key, "an order request was deleted; its order is cancelled");
+        let this = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let (key, incarnation) = (deleted.key, deleted.incarnation);
+            tokio::select! {
+                () = this.shutdown.cancelled() => {}
+                () = this.cancel_now(&processor, (&key, &incarnation), epoch) => {}
+            }
+        });
+    }
+
+    async fn cancel_now(
+        &self,
+        processor: &str,
+        (key, incarnation): (&OrderKey, &Incarnation),
+        epoch: Epoch,
+    ) {
+        for attempt in 0..TRIES {
+            let permit = self.owner_calls.acquire().await;
+            match self.owners.cancel(processor, key, incarnation, epoch).await {
+                Ok(()) => return,
+                Err(refusal) => {
+                    tracing::debug!(order = %key, %refusal, "an order is not cancelled yet");
+                }
+            }
+            drop(permit);
+            let wait = Duration::from_millis(250 << attempt);
+            tokio::time::sleep(jitter_around(wait)).await;
+        }
+    }
+
+    /// Sweeps until shutdown, while this process leads.
+    pub(super) async fn sweep(self: Arc<Self>) {
+        let mut suspects: HashSet<Suspect> = HashSet::new();
+        loop {
+            tokio::select! {
+                () = self.shutdown.cancelled() => return,
+                () = tokio::time::sleep(SWEEP.mul_f64(0.9 + 0.2 * fastrand::f64())) => {}
+            }
+            let Some(epoch) = self.leadership.epoch() else {
+                suspects.clear();
+                continue;
+            };
+            if !self.cache.read().is_ready() {
+                continue;
+            }
+            let found = self.find_orphans().await;
+            for suspect in found.intersection(&suspects) {
+                let (processor, key, incarnation) = suspect;
+                tracing::warn!(order = %key, %processor, "an order has no resource; it is cancelled");
+                match self.owners.cancel(processor, key, incarnation, epoch).await {
+                    Ok(()) => self.metrics.orphan_cancelled(),
+                    Err(refusal) => {
+                        tracing::warn!(order = %key, %refusal, "an orphan is not cancelled yet");
+                    }
+                }
+            }
+            suspects = found;
+        }
+    }
+
+    async fn find_orphans(&self) -> HashSet<Suspect> {
+        let mut found = HashSet::new();
+        let unreadable: HashSet<_> = self.unreadable.lock().values().cloned().collect();
+        for processor in self.processors.all() {
+            let orders = match self.owners.owned_orders(&processor, self.namespace.as_deref()).await
+            {
+                Ok(orders) => orders,
+                Err(refusal) => {
+                    tracing::warn!(%processor, %refusal, "a processor's orders cannot be listed");
+                    continue;
+                }
+            };
+            let cache = self.cache.read();
+            let has_resource = |held: &OwnedOrder| {
+                cache
+                    .of_order(&held.key)
+                    .is_some_and(|(_, kept)| *kept.uid == *held.incarnation.as_str())
+            };
+            let is_here = |held: &OwnedOrder| {
+                has_resource(held) || unreadable.contains(held.incarnation.as_str())
+            };
+            let ours =
+                orders.into_iter().filter(|held| is_uid(&held.incarnation) && !held.is_ended);
+            for order in ours.filter(|held| !is_here(held)) {
+                found.insert((processor.clone(), order.key, order.incarnation));
+            }
+        }
+        found
+    }
+}
+
+/// Reports whether an incarnation is a resource's: the API server gives random UUIDs (version 4).
+/// Orders of clients without Kubernetes have other ones, and are never orphans.
+fn is_uid(incarnation: &Incarnation) -> bool {
+    uuid::Uuid::parse_str(incarnation.as_str()).is_ok_and(|uuid| uuid.get_version_num() == 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_api_server_incarnations_are_swept() {
+        let is = |text: &str| is_uid(&Incarnation::new(text).unwrap());
+        assert!(is("7d3c8f0e-3b1a-4d5e-9f6a-0b1c2d3e4f50"));
+        assert!(!is(&uuid::Uuid::now_v7().to_string()));
+        assert!(!is("rest-1"));
+    }
+}

@@ -1,0 +1,450 @@
+//! The state that the parts of the operator share, and the reconcile of one resource: facts are
+//! gathered, `plan` is called, its steps are taken. A reconcile does not wait; slow work is done by
+//! tasks that wake the resource again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use kube::Client;
+use orderstream_api::order_request::OrderRequest;
+use orderstream_api::order_status::OrderRequestStatus;
+use orderstream_api::status::ended;
+use orderstream_core::date::parse_rfc3339;
+use orderstream_core::plan::{DesiredOrder, OrderObservation, ReconcileStep, plan, refusal};
+use orderstream_core::port::{Assignment, Clock, OrderOwners, OrderStreams};
+use orderstream_core::{Command, Epoch, OrderKey, Reason, Refusal, Timestamp};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::edits::EditProgress;
+use super::facts::{ReconcileFacts, desired, trusted_status};
+use super::in_flight_command::InFlightCommand;
+use super::processors::Processors;
+use super::queue::ReconcileQueue;
+use super::state::{Placement, ReconcileState};
+use crate::lease::Leadership;
+use crate::metrics::{Metrics, ReconcileResult, Requests};
+use crate::object::ObjectKey;
+use crate::sellers::SellerStatuses;
+use crate::status::{AppliedStatus, Reporter, StatusWriteOutcome, StatusWriter};
+use crate::table_capacity::ReleaseCapacity as _;
+use crate::watch::{Cache, CachedRequest};
+
+/// Orders that are being located or cancelled at processors at once.
+const OWNER_CALLS_MAX: usize = 64;
+
+/// The parts of a reconciler.
+pub(crate) struct ReconcilerParts {
+    /// The API server.
+    pub(crate) client: Client,
+    /// The back-off that the API server asks for.
+    pub(crate) requests: Requests,
+    /// The namespace that is watched; all when absent.
+    pub(crate) namespace: Option<String>,
+    /// The processors that take orders.
+    pub(crate) processors: Processors,
+    /// The streams that follow the orders.
+    pub(crate) streams: Arc<dyn OrderStreams>,
+    /// The calls that locate, list and cancel orders at their owners.
+    pub(crate) owners: Arc<dyn OrderOwners>,
+    /// The source of the current time.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// The resources that the watch delivered.
+    pub(crate) cache: Arc<RwLock<Cache>>,
+    /// The lead of this process.
+    pub(crate) leadership: Leadership,
+    /// The sender of Events.
+    pub(crate) reporter: Reporter,
+    /// The controller's metrics.
+    pub(crate) metrics: Arc<Metrics>,
+    /// Ends all tasks when cancelled.
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// The reconciler of all order requests. Shared by reference.
+pub(crate) struct Reconciler {
+    pub(super) client: Client,
+    pub(super) requests: Requests,
+    /// The namespace that is watched; all when absent.
+    pub(super) namespace: Option<String>,
+    pub(super) streams: Arc<dyn OrderStreams>,
+    pub(super) owners: Arc<dyn OrderOwners>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) leadership: Leadership,
+    pub(super) processors: Processors,
+    pub(super) cache: Arc<RwLock<Cache>>,
+    pub(super) queue: Arc<ReconcileQueue>,
+    pub(super) writer: Arc<StatusWriter>,
+    pub(super) reporter: Reporter,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) sellers: Arc<SellerStatuses>,
+    pub(super) reconcile_states: Mutex<HashMap<ObjectKey, ReconcileState>>,
+    /// The uids of resources that could not be read; their orders are not orphans.
+    pub(super) unreadable: Mutex<HashMap<ObjectKey, String>>,
+    /// Limits the orders that are located or cancelled at once.
+    pub(super) owner_calls: Semaphore,
+    /// The time at which this process began to lead.
+    pub(super) leading_since: Mutex<Timestamp>,
+    pub(super) tasks: TaskTracker,
+    pub(super) shutdown: CancellationToken,
+}
+
+impl std::fmt::Debug for Reconciler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reconciler").finish_non_exhaustive()
+    }
+}
+
+impl Reconciler {
+    /// Makes a reconciler with nothing to do.
+    pub(crate) fn new(parts: ReconcilerParts) -> Self {
+        let queue = Arc::new(ReconcileQueue::new(Arc::clone(&parts.metrics)));
+        let woken = Arc::clone(&queue);
+        let on_write = Box::new(move |object: &ObjectKey, outcome: StatusWriteOutcome| {
+            if outcome != StatusWriteOutcome::NotFound {
+                woken.wake(object);
+            }
+        });
+        let api = (parts.client.clone(), parts.requests.clone());
+        let reporting = (Arc::clone(&parts.metrics), parts.reporter.clone());
+        let writer = StatusWriter::new(api, parts.leadership.clone(), reporting, on_write);
+        Self {
+            client: parts.client,
+            requests: parts.requests,
+            namespace: parts.namespace,
+            streams: parts.streams,
+            owners: parts.owners,
+            clock: parts.clock,
+            leadership: parts.leadership,
+            processors: parts.processors,
+            cache: parts.cache,
+            queue,
+            writer: Arc::new(writer),
+            reporter: parts.reporter,
+            metrics: parts.metrics,
+            sellers: Arc::new(SellerStatuses::default()),
+            reconcile_states: Mutex::new(HashMap::new()),
+            unreadable: Mutex::new(HashMap::new()),
+            owner_calls: Semaphore::new(OWNER_CALLS_MAX),
+            leading_since: Mutex::new(Timestamp(0)),
+            tasks: TaskTracker::new(),
+            shutdown: parts.shutdown,
+        }
+    }
+
+    /// Reconciles resources until shutdown, one after the other: each takes microseconds.
+    pub(super) async fn run(self: Arc<Self>) {
+        const TIMER_MS_MAX: u64 = 1_000;
+        // The number of reconciles after which this task yields its thread.
+        const RECONCILES_PER_YIELD: usize = 64;
+        while !self.shutdown.is_cancelled() {
+            let now = self.clock.now();
+            let mut reconciles = 0;
+            while reconciles < RECONCILES_PER_YIELD
+                && let Some((object, _)) = self.queue.take(now)
+            {
+                self.metrics.worker_started();
+                self.reconcile(&object);
+                reconciles += 1;
+            }
+            self.metrics.worker_idle();
+            if reconciles > 0 {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            let wait = self.queue.next_timer().map_or(TIMER_MS_MAX, |at| at.ms_since(now));
+            let wait = std::time::Duration::from_millis(wait.clamp(1, TIMER_MS_MAX));
+            tokio::select! {
+                () = self.shutdown.cancelled() => {}
+                () = self.queue.woken() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Reconciles one resource. A failed step is shown in the status, and retried later.
+    pub(super) fn reconcile(self: &Arc<Self>, object: &ObjectKey) {
+        let began = tokio::time::Instant::now();
+        let Some(epoch) = self.leadership.epoch() else { return };
+        let Some(cached) = self.cache.read().get(object).cloned() else {
+            self.queue.forget(object);
+            return;
+        };
+        let now = self.clock.now();
+        let result = match self.try_reconcile(object, &cached, (epoch, now)) {
+            Ok(next) => {
+                self.queue.succeeded(object);
+                self.queue.set_timer(object, next);
+                next.map_or(ReconcileResult::Success, |_| ReconcileResult::RequeueAfter)
+            }
+            Err(refusal) => {
+                let wait_ms = self.queue.failed(object, fastrand::u64(0..=1_000));
+                tracing::debug!(%object, %refusal, wait_ms, "an order request is not reconciled");
+                self.queue.set_timer(object, Some(now.plus_ms(wait_ms)));
+                ReconcileResult::Error
+            }
+        };
+        self.metrics.reconciled(result, began.elapsed().as_secs_f64());
+    }
+
+    fn try_reconcile(
+        self: &Arc<Self>,
+        object: &ObjectKey,
+        cached: &CachedRequest,
+        (epoch, now): (Epoch, Timestamp),
+    ) -> Result<Option<Timestamp>, Refusal> {
+        let Some(resource) = cached.resource() else {
+            return Err(Refusal::new(Reason::Internal, "the resource was damaged in memory"));
+        };
+        let shown = self.writer.applied_status(object, cached, &resource);
+        if shown.is_echo
+            && let Some(compressed) = self.cache.write().compress(object, cached.version)
+        {
+            self.writer.record_echo(object, cached, compressed);
+        }
+        let known = shown.status.clone();
+        let known = known.unwrap_or_else(|| Arc::new(trusted_status(cached, &resource)));
+        let desired = match desired(&resource, cached) {
+            Ok(desired) => desired,
+            Err(refusal) => {
+                return Ok(self.publish_refusal(
+                    (object, cached, resource),
+                    (known, shown),
+                    &refusal,
+                ));
+            }
+        };
+        let key = desired.key.clone();
+        let snapshot = self.streams.snapshot(&key).filter(|s| s.incarnation == desired.incarnation);
+        let (object, uid) = (object.clone(), Arc::clone(&cached.uid));
+        let facts = ReconcileFacts {
+            object,
+            key,
+            uid,
+            resource,
+            known,
+            applied: shown,
+            snapshot,
+            epoch,
+            now,
+        };
+        if !self.is_representative(&facts) {
+            let refusal = duplicate_order(&facts.key);
+            return Ok(self.publish(&facts, Some(&refusal), EditProgress::Settled));
+        }
+        self.count_sellers(&facts);
+        if facts.known.is_terminal() && !facts.snapshot.as_ref().is_some_and(|s| s.is_terminal()) {
+            self.streams.stop(&facts.key, &desired.incarnation);
+            return Ok(self.reconcile_ended(&facts, &desired));
+        }
+        self.raise_epoch(&facts);
+        let observed = self.observe(&facts, &desired, cached);
+        self.take_steps(&facts, &desired, plan(&desired, &observed, now))
+    }
+
+    fn take_steps(
+        self: &Arc<Self>,
+        facts: &ReconcileFacts,
+        desired: &DesiredOrder,
+        steps: Vec<ReconcileStep>,
+    ) -> Result<Option<Timestamp>, Refusal> {
+        let is_command = |step: &ReconcileStep| matches!(step, ReconcileStep::SendCommand(_));
+        let edits = if steps.iter().any(is_command) {
+            EditProgress::InFlight
+        } else {
+            EditProgress::Settled
+        };
+        let mut next: Option<Timestamp> = None;
+        let mut sooner = |at: Timestamp| next = Some(next.map_or(at, |held| held.min(at)));
+        for step in steps {
+            match step {
+                ReconcileStep::Locate => self.locate(facts, desired),
+                ReconcileStep::Place(processor) => {
+                    self.with_state(facts, |note| note.placement = Placement::At(processor));
+                }
+                ReconcileStep::Start(processor) => self.start(facts, desired, processor)?,
+                ReconcileStep::SendCommand(command) => self.send_command(facts, *command)?,
+                ReconcileStep::Stop => {
+                    self.streams.stop(&facts.key, &desired.incarnation);
+                    let ended_status = ended(facts.generation(), &facts.known);
+                    self.enqueue_status(facts, ended_status).into_iter().for_each(&mut sooner);
+                }
+                ReconcileStep::Publish => {
+                    let refused = facts.snapshot.as_deref().and_then(|s| refusal(desired, s));
+                    self.publish(facts, refused.as_ref(), edits).into_iter().for_each(&mut sooner);
+                }
+                ReconcileStep::RequeueAt(at) => sooner(at.max(facts.now.plus_ms(1_000))),
+                ReconcileStep::Remove => self.remove(facts),
+            }
+        }
+        Ok(next)
+    }
+
+    fn start(
+        &self,
+        facts: &ReconcileFacts,
+        desired: &DesiredOrder,
+        processor: String,
+    ) -> Result<(), Refusal> {
+        if facts.known.phase.is_none() && facts.snapshot.is_none() {
+            let (object, trace_id) = (&facts.object, desired.incarnation.trace_id());
+            tracing::info!(%object, trace_id, processor, "an order request is taken up");
+        }
+        self.streams.ensure(Assignment {
+            key: facts.key.clone(),
+            incarnation: desired.incarnation.clone(),
+            spec: desired.spec.clone(),
+            epoch: facts.epoch,
+            processor,
+        })
+    }
+
+    fn send_command(&self, facts: &ReconcileFacts, command: Command) -> Result<(), Refusal> {
+        let order = facts.snapshot.as_deref().and_then(|snapshot| snapshot.order.as_deref());
+        let in_flight = order.and_then(|order| InFlightCommand::of(&command, order));
+        self.streams.send_command(&facts.key, command)?;
+        if in_flight.is_some() {
+            self.with_state(facts, |note| note.in_flight = in_flight);
+        }
+        Ok(())
+    }
+
+    fn observe(
+        &self,
+        facts: &ReconcileFacts,
+        desired: &DesiredOrder,
+        cached: &CachedRequest,
+    ) -> OrderObservation {
+        let observed = facts.resource.status.as_ref().and_then(|status| status.processor());
+        let is_observed = observed.is_some() && observed == facts.known.processor();
+        let remembered = self.with_state(facts, |note| match is_observed {
+            // From now on the status names the processor.
+            true => std::mem::take(&mut note.placement),
+            false => note.placement.clone(),
+        });
+        let (placed, free) = match remembered {
+            Placement::At(processor) => (Some(processor), false),
+            Placement::Unplaced => (None, true),
+            Placement::Unknown | Placement::Locating => (None, false),
+        };
+        let placement = facts.known.processor().map(ToOwned::to_owned).or(placed);
+        // Ranking hashes every processor; a placed order needs none of it.
+        let ready = match placement {
+            Some(_) => Vec::new(),
+            None => self.processors.ranked(&desired.key),
+        };
+        OrderObservation {
+            snapshot: facts.snapshot.clone(),
+            placement,
+            ready,
+            located: cached.is_live || free,
+            published_terminal: facts.known.is_terminal(),
+        }
+    }
+
+    /// Counts the order for the sellers that it invites, while it is open.
+    fn count_sellers(&self, facts: &ReconcileFacts) {
+        if facts.known.is_terminal() {
+            self.sellers.ended(&facts.object);
+            return;
+        }
+        let order = facts.snapshot.as_deref().and_then(|seen| seen.order.as_deref());
+        self.sellers.observe(&facts.object, &facts.uid, order);
+    }
+
+    /// Reports whether this resource represents its order, and not another one that names the same
+    /// order.
+    fn is_representative(&self, facts: &ReconcileFacts) -> bool {
+        let cache = self.cache.read();
+        cache.of_order(&facts.key).is_some_and(|(object, _)| *object == facts.object)
+    }
+
+    /// Raises the floor of epochs where the processor knows a higher one: it would refuse all
+    /// commands of this process.
+    fn raise_epoch(&self, facts: &ReconcileFacts) {
+        let fenced_by = facts.snapshot.as_ref().and_then(|snapshot| snapshot.stream.fenced_by);
+        if let Some(floor) = fenced_by.filter(|floor| *floor > facts.epoch) {
+            tracing::warn!(order = %facts.key, floor = floor.0, "a processor knows a higher epoch");
+            self.metrics.fenced();
+            self.leadership.raise_above(floor);
+        }
+    }
+
+    /// Handles an order whose end is published and whose stream is stopped: removes the resource
+    /// when that is due. Returns the time of the next reconcile.
+    fn reconcile_ended(
+        self: &Arc<Self>,
+        facts: &ReconcileFacts,
+        desired: &DesiredOrder,
+    ) -> Option<Timestamp> {
+        let again = self.enqueue_status(facts, ended(facts.generation(), &facts.known));
+        let completed = facts.known.completion_time.as_deref().and_then(parse_rfc3339);
+        let due = completed.unwrap_or(facts.now).plus_ms(desired.ttl_after_finished_ms);
+        if facts.now < due {
+            return Some(again.map_or(due, |again| again.min(due)));
+        }
+        self.remove(facts);
+        // The watch shows the removal; the next reconcile is for one that failed.
+        Some(facts.now.plus_ms(10_000))
+    }
+
+    /// Applies a change to the reconcile state of a resource, which is new for every incarnation;
+    /// an empty one is dropped.
+    pub(super) fn with_state<T>(
+        &self,
+        facts: &ReconcileFacts,
+        change: impl FnOnce(&mut ReconcileState) -> T,
+    ) -> T {
+        let mut states = self.reconcile_states.lock();
+        let existing = states.get_mut(&facts.object).filter(|note| note.uid == facts.uid);
+        if let Some(state) = existing {
+            let result = change(state);
+            if state.is_empty() {
+                states.remove(&facts.object);
+                states.release_capacity();
+            }
+            return result;
+        }
+        let mut state = ReconcileState::new(Arc::clone(&facts.uid));
+        let result = change(&mut state);
+        if !state.is_empty() {
+            states.insert(facts.object.clone(), state);
+        }
+        result
+    }
+
+    fn publish_refusal(
+        &self,
+        (object, cached, resource): (&ObjectKey, &CachedRequest, Arc<OrderRequest>),
+        (known, shown): (Arc<OrderRequestStatus>, AppliedStatus),
+        refusal: &Refusal,
+    ) -> Option<Timestamp> {
+        // Without an order there is no key; the name replaces it where a log needs one.
+        let key = OrderKey::new(&object.namespace, "invalid").ok()?;
+        let facts = ReconcileFacts {
+            object: object.clone(),
+            key,
+            uid: Arc::clone(&cached.uid),
+            resource,
+            known,
+            applied: shown,
+            snapshot: None,
+            epoch: self.leadership.epoch()?,
+            now: self.clock.now(),
+        };
+        self.publish(&facts, Some(refusal), EditProgress::Settled)
+    }
+}
+
+fn duplicate_order(key: &OrderKey) -> Refusal {
+    let id = &key.order_req_id;
+    Refusal {
+        field: Some("spec.orderReqId".to_owned()),
+        ..Refusal::new(
+            Reason::OrderExists,
+            format!("another OrderRequest of this namespace has the id {id}; give another id"),
+        )
+    }
+}

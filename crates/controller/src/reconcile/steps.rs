@@ -1,0 +1,202 @@
+//! The steps that take time or need a decision: publishing a status, finding an order's owner,
+//! removing a resource.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Api;
+use kube::api::{DeleteParams, Preconditions};
+use orderstream_api::order_request::OrderRequest;
+use orderstream_api::order_status::OrderRequestStatus;
+use orderstream_api::status::{contested, down, status, uncontested};
+use orderstream_core::plan::DesiredOrder;
+use orderstream_core::{Incarnation, OrderKey, Refusal, Timestamp};
+use orderstream_support::jitter_around;
+
+use super::edits::EditProgress;
+use super::facts::ReconcileFacts;
+use super::publication::{PROGRESS_MS_MIN, Readiness, band, readiness, reported_generation};
+use super::reconciler::Reconciler;
+use super::state::Placement;
+use crate::metrics::Band;
+use crate::object::version_of;
+use crate::status::PendingStatus;
+
+/// The back-off before processors that did not reply are asked again.
+const LOCATE_BACKOFF: Duration = Duration::from_secs(2);
+/// The time limit of a removal.
+const REMOVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Reconciler {
+    /// Offers the status that is known, if it is worth a write now. Returns the time to reconcile
+    /// again, if there is one.
+    pub(super) fn publish(
+        &self,
+        facts: &ReconcileFacts,
+        refusal: Option<&Refusal>,
+        edits: EditProgress,
+    ) -> Option<Timestamp> {
+        let (known, now) = (&*facts.known, facts.now);
+        let leading_since = *self.leading_since.lock();
+        let since = leading_since.max(self.created_at(facts));
+        let snapshot = facts.snapshot.as_deref();
+        let readiness = readiness(known, snapshot, since, now);
+        let observed = known.observed_generation;
+        let generation = match self.is_command_in_flight(facts) {
+            true => observed.unwrap_or_default(),
+            // The resource is refused in this generation.
+            false if refusal.is_some() => facts.generation(),
+            false => reported_generation(observed, facts.generation(), readiness),
+        };
+        let next = match (refusal, readiness) {
+            (None, Readiness::NotYet) => return None,
+            (None, Readiness::NotBefore(at)) => return Some(at),
+            (None, Readiness::DownOnly) => down(generation, known, snapshot, now),
+            (_, Readiness::Ready) | (Some(_), _) => {
+                status(generation, known, snapshot, refusal, now)
+            }
+        };
+        if edits == EditProgress::InFlight
+            && let Some(at) = self.edit_is_fresh(facts)
+        {
+            return Some(at);
+        }
+        self.enqueue_status(facts, next)
+    }
+
+    fn created_at(&self, facts: &ReconcileFacts) -> Timestamp {
+        let created = facts.resource.metadata.creation_timestamp.as_ref();
+        created.map_or(Timestamp(0), |at| Timestamp(at.0.as_millisecond()))
+    }
+
+    /// Offers a status to the writer, if it has changed or if another client overwrote it. Returns
+    /// the time to reconcile again, if there is one.
+    pub(super) fn enqueue_status(
+        &self,
+        facts: &ReconcileFacts,
+        next: OrderRequestStatus,
+    ) -> Option<Timestamp> {
+        let is_foreign = facts.applied.is_foreign;
+        let (wait, war_until) = self.with_state(facts, |state| {
+            let observed_version = version_of(&facts.resource.metadata);
+            let wait = is_foreign
+                .then(|| state.contention.record_foreign(observed_version, facts.now))
+                .flatten();
+            (wait, state.contention.contested_until(facts.now))
+        });
+        if wait.is_some() {
+            self.writer.withdraw(&facts.object);
+            return wait;
+        }
+        let next = match war_until {
+            Some(_) => contested(next, facts.generation(), &facts.known, facts.now),
+            None => uncontested(next, facts.generation(), facts.now),
+        };
+        let band = match band(&facts.known, &next) {
+            // The resource has neither this status nor the last known one.
+            Some(Band::Progress) | None if is_foreign => Band::Edge,
+            Some(band) => band,
+            None => {
+                self.writer.withdraw(&facts.object);
+                return war_until;
+            }
+        };
+        if band == Band::Progress
+            && let Some(applied_at) = facts.applied.applied_at
+        {
+            let passed = u64::try_from(applied_at.elapsed().as_millis()).unwrap_or(u64::MAX);
+            if passed < PROGRESS_MS_MIN {
+                return Some(facts.now.plus_ms(PROGRESS_MS_MIN - passed));
+            }
+        }
+        let (uid, epoch, known) = (Arc::clone(&facts.uid), facts.epoch, Arc::clone(&facts.known));
+        let status = Arc::new(next);
+        self.writer
+            .enqueue(&facts.object, PendingStatus { uid, status, band, epoch, previous: known });
+        war_until
+    }
+
+    /// Asks every processor whether it holds the order; one search runs at a time.
+    pub(super) fn locate(self: &Arc<Self>, facts: &ReconcileFacts, desired: &DesiredOrder) {
+        let was_locating = self.with_state(facts, |state| {
+            std::mem::replace(&mut state.placement, Placement::Locating) == Placement::Locating
+        });
+        if was_locating {
+            return;
+        }
+        let (object, uid) = (facts.object.clone(), Arc::clone(&facts.uid));
+        let (key, incarnation) = (desired.key.clone(), desired.incarnation.clone());
+        let this = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let found = tokio::select! {
+                () = this.shutdown.cancelled() => return,
+                found = this.find(&key, &incarnation) => found,
+            };
+            {
+                let mut states = this.reconcile_states.lock();
+                let state = states.get_mut(&object).filter(|note| note.uid == uid);
+                if let Some(state) = state.filter(|note| note.placement == Placement::Locating) {
+                    state.placement = found.map_or(Placement::Unplaced, Placement::At);
+                }
+            }
+            this.queue.wake(&object);
+        });
+    }
+
+    /// Returns the processor that holds this incarnation of the order; `None` only when all have
+    /// replied and none holds it.
+    async fn find(&self, key: &OrderKey, incarnation: &Incarnation) -> Option<String> {
+        loop {
+            let permit = self.owner_calls.acquire().await;
+            let processors = self.processors.all();
+            let mut silent = processors.is_empty();
+            for processor in processors {
+                match self.owners.locate(&processor, key).await {
+                    Ok(Some(located)) if located.incarnation == *incarnation => {
+                        return Some(processor);
+                    }
+                    Ok(_) => {}
+                    Err(refusal) => {
+                        tracing::warn!(%processor, order = %key, %refusal, "owner lookup failed");
+                        silent = true;
+                    }
+                }
+            }
+            if !silent {
+                return None;
+            }
+            drop(permit);
+            tokio::time::sleep(jitter_around(LOCATE_BACKOFF)).await;
+        }
+    }
+
+    /// Removes the resource, and no other incarnation of its name.
+    pub(super) fn remove(self: &Arc<Self>, facts: &ReconcileFacts) {
+        let was_removing =
+            self.with_state(facts, |note| std::mem::replace(&mut note.is_removing, true));
+        if was_removing {
+            return;
+        }
+        let (object, uid) = (facts.object.clone(), Arc::clone(&facts.uid));
+        let this = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let api: Api<OrderRequest> = Api::namespaced(this.client.clone(), &object.namespace);
+            let only = Preconditions { uid: Some(uid.to_string()), resource_version: None };
+            let params = DeleteParams { preconditions: Some(only), ..DeleteParams::default() };
+            let request = api.delete(&object.name, &params);
+            let failed = match tokio::time::timeout(REMOVE_TIMEOUT, request).await {
+                Ok(Ok(_)) => None,
+                Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => None,
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some("no answer in time".to_owned()),
+            };
+            if let Some(error) = failed {
+                tracing::warn!(%object, error, "an ended order request could not be removed yet");
+                let mut states = this.reconcile_states.lock();
+                if let Some(state) = states.get_mut(&object).filter(|note| note.uid == uid) {
+                    state.is_removing = false;
+                }
+            }
+        });
+    }
+}

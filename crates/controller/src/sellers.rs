@@ -1,0 +1,8 @@
+//! Sellers: those that a processor chooses from, and the statuses that the leader writes to them.
+
+mod directory;
+mod invitation_counts;
+mod statuses;
+
+pub use self::directory::ClusterSellers;
+pub(crate) use self::statuses::SellerStatuses;

@@ -1,0 +1,261 @@
+//! The sellers of a cluster, cached by one watch: a processor chooses from them, and uses the last
+//! known ones while the API server is unreachable.
+//!
+//! ```text
+//!   API server ──▶ watch ──▶ by namespace, by name ──▶ sorted list, made at the first read
+//!                                                       after a change
+//! ```
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use kube::core::DeserializeGuard;
+use kube::runtime::watcher::{self, Event};
+use kube::{Api, Client, ResourceExt as _};
+use orderstream_api::convert;
+use orderstream_api::manifest::DEFAULT_NAMESPACE;
+use orderstream_api::seller::Seller as Resource;
+use orderstream_core::port::SellerDirectory;
+use orderstream_core::spec::Seller;
+use orderstream_core::{SellerId, Tenant};
+use parking_lot::RwLock;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::object::ObjectKey;
+use crate::watch::{Listing, persistent_watch};
+
+/// The most sellers that are cached, in all namespaces.
+pub(super) const SELLERS_MAX: usize = 100_000;
+/// Seconds after which the server ends a watch; one that is silent for a little longer is dead.
+const WATCH_SECONDS: u32 = 60;
+/// Resources in one page of a list.
+const PAGE: u32 = 500;
+
+pub(super) type GuardedSeller = DeserializeGuard<Resource>;
+
+/// The sellers of a cluster; a tenant is a namespace. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ClusterSellers {
+    cache: Arc<RwLock<SellerCache>>,
+    is_listed: watch::Sender<bool>,
+}
+
+impl Default for ClusterSellers {
+    fn default() -> Self {
+        Self { cache: Arc::default(), is_listed: watch::Sender::new(false) }
+    }
+}
+
+impl ClusterSellers {
+    /// Keeps the sellers up to date until shutdown: those of one namespace, or of all.
+    pub async fn follow(self, client: Client, namespace: Option<String>, stop: CancellationToken) {
+        let api = api(&client, namespace.as_deref());
+        follow(api, stop, |event| {
+            let is_complete = matches!(event, Event::InitDone);
+            self.cache.write().take(event);
+            if is_complete && !self.is_listed.send_replace(true) {
+                tracing::info!(sellers = self.cache.read().count, "the sellers are known");
+            }
+        })
+        .await;
+    }
+
+    /// Waits until the first list is complete.
+    pub async fn listed(&self) {
+        let mut is_listed = self.is_listed.subscribe();
+        // This keeps the sender; the wait ends with the list.
+        drop(is_listed.wait_for(|is_listed| *is_listed).await);
+    }
+}
+
+impl SellerDirectory for ClusterSellers {
+    fn sellers(&self, tenant: &Tenant) -> Arc<[Seller]> {
+        match self.cache.read().tenants.get(tenant.as_str()) {
+            None => return Arc::default(),
+            Some(TenantSellers { sorted: Some(sorted), .. }) => return Arc::clone(sorted),
+            Some(_) => {}
+        }
+        let mut cache = self.cache.write();
+        cache.tenants.get_mut(tenant.as_str()).map(TenantSellers::sorted).unwrap_or_default()
+    }
+
+    fn open_orders(&self, tenant: &Tenant, id: &SellerId) -> u32 {
+        let cache = self.cache.read();
+        let tenant = cache.tenants.get(tenant.as_str());
+        tenant.and_then(|tenant| tenant.open_orders.get(id)).copied().unwrap_or(0)
+    }
+
+    fn is_known(&self) -> bool {
+        *self.is_listed.borrow()
+    }
+}
+
+/// Returns the API of the sellers of one namespace, or of all.
+pub(super) fn api(client: &Client, namespace: Option<&str>) -> Api<GuardedSeller> {
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+/// Watches sellers until shutdown. An outage is reported once.
+pub(super) async fn follow(
+    api: Api<GuardedSeller>,
+    stop: CancellationToken,
+    mut take: impl FnMut(Event<GuardedSeller>),
+) {
+    let config = watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE);
+    let mut events = pin!(persistent_watch(api, config, Listing::Paged));
+    let mut is_failing = false;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            event = events.next() => match event {
+                Some(Ok(event)) => {
+                    // The beginning of a list does not prove that the server responds.
+                    is_failing = is_failing && matches!(event, Event::Init);
+                    take(event);
+                }
+                Some(Err(error)) if is_failing => {
+                    tracing::debug!(%error, "the watch of sellers still fails");
+                }
+                Some(Err(error)) => {
+                    is_failing = true;
+                    tracing::warn!(%error, "the watch of sellers failed; the cached ones stay");
+                }
+                None => return,
+            },
+        }
+    }
+}
+
+pub(super) fn object_of(guarded: &GuardedSeller) -> ObjectKey {
+    let namespace = guarded.namespace().unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
+    ObjectKey { namespace: namespace.into(), name: guarded.name_any().into() }
+}
+
+#[derive(Debug, Default)]
+struct TenantSellers {
+    sellers: BTreeMap<SellerId, Seller>,
+    /// The sellers sorted by id, made when they are read; absent after a change.
+    sorted: Option<Arc<[Seller]>>,
+    /// The number of open orders, as the leading controller counted them. It is stored separately
+    /// because it changes with every order.
+    open_orders: HashMap<SellerId, u32>,
+}
+
+impl TenantSellers {
+    fn sorted(&mut self) -> Arc<[Seller]> {
+        let sellers = &self.sellers;
+        Arc::clone(self.sorted.get_or_insert_with(|| sellers.values().cloned().collect()))
+    }
+}
+
+#[derive(Debug, Default)]
+struct SellerCache {
+    tenants: HashMap<Arc<str>, TenantSellers>,
+    count: usize,
+    /// The sellers observed since a list began; absent outside of one.
+    relisted: Option<HashSet<ObjectKey>>,
+    /// The unreadable sellers that were reported, with their versions.
+    unreadable: HashMap<ObjectKey, Option<String>>,
+    /// Set once it was reported that there are too many.
+    is_full: bool,
+}
+
+impl SellerCache {
+    fn take(&mut self, event: Event<GuardedSeller>) {
+        match event {
+            Event::Init => self.relisted = Some(HashSet::new()),
+            Event::InitApply(guarded) => {
+                if let Some(seen) = &mut self.relisted {
+                    seen.insert(object_of(&guarded));
+                }
+                self.put(guarded);
+            }
+            Event::InitDone => self.finish_relist(),
+            Event::Apply(guarded) => self.put(guarded),
+            Event::Delete(guarded) => self.remove(&object_of(&guarded)),
+        }
+    }
+
+    /// Stores a seller that can be read. Of one that cannot, the last readable version stays.
+    fn put(&mut self, guarded: GuardedSeller) {
+        let object = object_of(&guarded);
+        let version = guarded.resource_version();
+        let read = guarded.0.map_err(|wrong| wrong.error.clone());
+        let read = read.and_then(|it| {
+            let open_orders = it.status.as_ref().and_then(|status| status.open_orders);
+            let seller = convert::seller(&it).map_err(|error| error.to_string())?;
+            Ok((seller, open_orders.unwrap_or(0)))
+        });
+        match read {
+            Ok((seller, open_orders)) => {
+                self.unreadable.remove(&object);
+                self.insert(&object, seller, open_orders);
+            }
+            Err(error) => {
+                if self.unreadable.insert(object.clone(), version.clone()) != Some(version) {
+                    tracing::error!(%object, error, "a seller cannot be read and is left out");
+                }
+            }
+        }
+    }
+
+    fn insert(&mut self, object: &ObjectKey, seller: Seller, open_orders: u32) {
+        let is_new = self
+            .tenants
+            .get(&object.namespace)
+            .is_none_or(|tenant| !tenant.sellers.contains_key(&seller.id));
+        if is_new && self.count >= SELLERS_MAX {
+            if !std::mem::replace(&mut self.is_full, true) {
+                tracing::error!(%object, "more than {SELLERS_MAX} sellers; further ones are left out");
+            }
+            return;
+        }
+        self.count = self.count.saturating_add(usize::from(is_new));
+        let tenant = self.tenants.entry(Arc::clone(&object.namespace)).or_default();
+        tenant.open_orders.insert(seller.id.clone(), open_orders);
+        if tenant.sellers.get(&seller.id) != Some(&seller) {
+            tenant.sorted = None;
+            tenant.sellers.insert(seller.id.clone(), seller);
+        }
+    }
+
+    fn remove(&mut self, object: &ObjectKey) {
+        self.unreadable.remove(object);
+        let Some(tenant) = self.tenants.get_mut(&object.namespace) else { return };
+        let Ok(id) = SellerId::new(&*object.name) else { return };
+        tenant.open_orders.remove(&id);
+        if tenant.sellers.remove(&id).is_some() {
+            tenant.sorted = None;
+            self.count = self.count.saturating_sub(1);
+            self.is_full = false;
+        }
+        if tenant.sellers.is_empty() {
+            self.tenants.remove(&object.namespace);
+        }
+    }
+
+    /// Completes a list: sellers that were not in it are dropped.
+    fn finish_relist(&mut self) {
+        let Some(seen) = self.relisted.take() else { return };
+        let mut missing: Vec<ObjectKey> =
+            self.unreadable.keys().filter(|object| !seen.contains(object)).cloned().collect();
+        for (namespace, tenant) in &self.tenants {
+            let objects = tenant
+                .sellers
+                .keys()
+                .map(|id| ObjectKey { namespace: Arc::clone(namespace), name: id.as_str().into() });
+            missing.extend(objects.filter(|object| !seen.contains(object)));
+        }
+        missing.iter().for_each(|object| self.remove(object));
+    }
+}
+
+#[cfg(test)]
+#[path = "directory_tests.rs"]
+mod tests;
