@@ -35,7 +35,6 @@ use crate::limits::{
 };
 use crate::orders::{IncarnationKey, OwnedOrders};
 
-pub use list::{DeadLetters, ListedNotification, OutboxView};
 pub(crate) use store::{Half, OutboxHealth, OutboxLocation, OutboxSummary};
 
 use destinations::Destinations;
