@@ -9,9 +9,10 @@ use orderstream_controller::cluster::edit::Edit;
 use orderstream_core::buyer::BuyerCommand;
 use orderstream_core::request_phase::end_reason;
 use orderstream_core::{Phase, Reason};
+use orderstream_rest_types::order::OrderView;
 
 use super::market::{Market, RemoteCommandState, Subject, VerbReceipt};
-use super::model::{CommandReport, OrderView};
+use super::model::CommandReport;
 use super::order_commands::{OrderArgs, is_ended};
 use crate::exit::CliError;
 
