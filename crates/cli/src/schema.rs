@@ -2,6 +2,7 @@
 //! checked in under `docs/reference/schemas`.
 
 use orderstream_api::crd;
+use orderstream_rest_types::comparison::ComparisonView;
 use schemars::Schema;
 use serde_json::{Value, json};
 
@@ -11,7 +12,7 @@ use crate::explain::Explanation;
 use crate::journal;
 use crate::lint::LintReport;
 use crate::output;
-use crate::verbs::model::{CommandReport, Comparison, Conversation, StatusReport, WhyReport};
+use crate::verbs::model::{CommandReport, Conversation, StatusReport, WhyReport};
 use crate::verbs::nearest::nearest;
 
 /// `orderstream schema [VERB]`
@@ -93,7 +94,7 @@ fn text(name: &str) -> Result<String, CliError> {
     let schema = match name {
         "act" => typed(&schemars::schema_for!(CommandReport)),
         "check" => typed(&schemars::schema_for!(check::InstallationReport)),
-        "compare" => typed(&schemars::schema_for!(Comparison)),
+        "compare" => typed(&schemars::schema_for!(ComparisonView)),
         "conversation" => typed(&schemars::schema_for!(Conversation)),
         "explain" => {
             let one = typed(&schemars::schema_for!(Explanation));

@@ -335,7 +335,7 @@ mod tests {
             Embedded::open_at(to.path(), Options::default(), Box::new(FullStore)).unwrap();
         let mut target = TargetJournal { journal: &journal, in_flight: VecDeque::new() };
         let head = source.heads.lists[&list];
-        assert_eq!(target.copy(&source, (&list, head), 0).unwrap(), 1);
+        assert_eq!(target.copy(&source, &list, head, 0).unwrap(), 1);
         assert!(matches!(target.finish(), Err(AppendError::Full(_))));
     }
 }

@@ -35,7 +35,6 @@ use crate::limits::{
 };
 use crate::orders::OwnedOrders;
 
-pub use list::{DeadLetters, ListedNotification, OutboxView};
 pub(crate) use store::{Half, OutboxHealth, OutboxLocation, OutboxSummary};
 
 use destinations::Destinations;

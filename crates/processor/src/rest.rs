@@ -24,10 +24,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
 use orderstream_core::Reply;
+use orderstream_rest_types::command::CommandReplyView;
 use orderstream_rpc::problem;
-use serde::Serialize;
 use tokio::sync::Semaphore;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 use crate::limits::COMPARISONS_AT_ONCE;
 use crate::orders::OwnedOrders;
@@ -118,32 +118,13 @@ struct ProposalPath {
     proposal_id: String,
 }
 
-/// The reply to a command: the state just after it. The same `Idempotency-Key` of the same seller
-/// gives the same reply for as long as the order is kept.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Done)]
-struct CommandReplyView {
-    /// Always true.
-    success: bool,
-    /// The proposal that the command was about.
-    proposal_id: Option<String>,
-    /// The follow-up or the question that the command was about.
-    follow_up_id: Option<String>,
-    /// The last event that the command caused. For a command that was done before, the event that
-    /// did it; for one without a key that changed nothing, the last event of the list.
-    seq: u64,
-    /// The order's phase after that event.
-    #[schema(example = "Open")]
-    phase: &'static str,
-}
-
 fn reply_response(status: StatusCode, reply: &Reply) -> Response {
     let view = CommandReplyView {
         success: true,
         proposal_id: reply.proposal_id.as_ref().map(ToString::to_string),
         follow_up_id: reply.follow_up_id.as_ref().map(ToString::to_string),
         seq: reply.seq.0,
-        phase: reply.phase.as_str(),
+        phase: reply.phase.as_str().to_owned(),
     };
     (status, Json(view)).into_response()
 }

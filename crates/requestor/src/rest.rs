@@ -71,7 +71,7 @@ struct BuyerTenantQuery {
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Path)]
 #[allow(dead_code, reason = "it describes what `InPath` reads")]
-struct OrderPath {
+struct BuyerOrderPath {
     /// The order's id, or `tenant/id` with the slash as `%2F`.
     #[param(example = "SB1029436", min_length = 1, max_length = 192)]
     order_req_id: String,

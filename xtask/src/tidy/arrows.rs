@@ -15,6 +15,7 @@ const INWARD: &[(&str, &[&str])] = &[
     ("orderstream-journal", &["orderstream-core"]),
     ("orderstream-rpc", &["orderstream-core"]),
     ("orderstream-support", &["orderstream-core"]),
+    ("orderstream-rest-types", &[]),
     ("orderstream-client", &["orderstream-core", "orderstream-rpc", "orderstream-support"]),
     ("orderstream-processor", SERVICE),
     ("orderstream-requestor", SERVICE),
@@ -56,13 +57,19 @@ const INWARD: &[(&str, &[&str])] = &[
 ];
 
 /// The crates that a service may depend on.
-const SERVICE: &[&str] =
-    &["orderstream-core", "orderstream-journal", "orderstream-rpc", "orderstream-support"];
+const SERVICE: &[&str] = &[
+    "orderstream-core",
+    "orderstream-journal",
+    "orderstream-rest-types",
+    "orderstream-rpc",
+    "orderstream-support",
+];
 
 const ALL: &[&str] = &[
     "orderstream-core",
     "orderstream-api",
     "orderstream-journal",
+    "orderstream-rest-types",
     "orderstream-rpc",
     "orderstream-processor",
     "orderstream-requestor",

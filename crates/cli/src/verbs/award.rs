@@ -5,11 +5,11 @@ use orderstream_core::buyer::BuyerCommand;
 use orderstream_core::command;
 use orderstream_core::request_phase::end_reason;
 use orderstream_core::{Phase, ProposalId, Reason};
-use serde_json::Value;
+use orderstream_rest_types::order::{AwardView, OrderView, ProposalCountsView};
+use orderstream_rest_types::proposal::ProposalView;
 
 use super::execution::{ObservedEffect, STATE_UNKNOWN, VerbCommand};
 use super::market::{Market, Subject, await_optional};
-use super::model::{OrderView, ProposalCounts, ProposalView};
 use super::nearest::nearest;
 use super::order_commands::{OrderArgs, reason, undo_within_ms};
 use super::print;
@@ -147,7 +147,7 @@ impl AwardArgs {
             let proposal = find_proposal(proposals, id)?;
             return Ok(format!(
                 "{id} of {} for {} {}",
-                proposal.seller, proposal.price, proposal.currency
+                proposal.content.seller, proposal.content.price, proposal.content.currency
             ));
         }
         if self.none {
@@ -162,7 +162,7 @@ impl AwardArgs {
                     "--line {sku} is no article of this order; it wants {skus}"
                 )));
             }
-            let proposal = find_proposal(proposals, id)?;
+            let proposal = &find_proposal(proposals, id)?.content;
             let price = proposal.lines.iter().find(|line| line.sku == *sku);
             let price = price.map(|line| format!(" for {} {}", line.price, proposal.currency));
             parts.push(format!(
@@ -180,7 +180,8 @@ impl AwardArgs {
         let mut named_proposals =
             ids.filter_map(|id| proposals.iter().find(|held| held.proposal_id == *id));
         named_proposals.find(|held| held.status == "Withdrawn").map_or(Ok(()), |held| {
-            let text = format!("proposal {} of {} was withdrawn", held.proposal_id, held.seller);
+            let (id, seller) = (&held.proposal_id, &held.content.seller);
+            let text = format!("proposal {id} of {seller} was withdrawn");
             Err(refused(Reason::ProposalEnded, &text))
         })
     }
@@ -193,8 +194,7 @@ impl AwardArgs {
     ) -> String {
         let name = self.order.name();
         if let Some(pending) = &after.pending_award {
-            let at = pending.get("effective_at").and_then(Value::as_str);
-            let at = at.map(|at| print::moment(at, crate::clock::now())).unwrap_or_default();
+            let at = print::moment(&pending.effective_at, crate::clock::now());
             return format!(
                 "awarded {summary}; it counts from {at}, and nobody is told before\n\
                  undo: orderstream undo-award {name}"
@@ -219,22 +219,29 @@ impl AwardArgs {
 
 /// Returns the number of proposals that an award to `winners` proposals closes; for a repeated
 /// award, the number that it closed.
-const fn losers(before: ProposalCounts, winners: u32) -> u32 {
+const fn losers(before: ProposalCountsView, winners: u32) -> u32 {
     before.open.saturating_sub(winners).saturating_add(before.closed)
 }
 
 /// Reports whether the order has exactly this award, pending or final.
 fn is_awarded(order: &OrderView, award: Option<&command::Award>) -> bool {
-    let decided = match &order.pending_award {
-        Some(pending) => pending.get("award"),
-        None if order.phase == Phase::Finalised.as_str() => {
-            order.award.as_ref().or(Some(&Value::Null))
+    match &order.pending_award {
+        Some(pending) => is_same(pending.award.as_ref(), award),
+        None => order.phase == Phase::Finalised.as_str() && is_same(order.award.as_ref(), award),
+    }
+}
+
+/// Reports whether the order's award is the expected one.
+fn is_same(award: Option<&AwardView>, expected: Option<&command::Award>) -> bool {
+    match (award, expected) {
+        (None, None) => true,
+        (Some(AwardView::Whole(id)), Some(command::Award::Whole(winner))) => id == winner.as_str(),
+        (Some(AwardView::Lines(lines)), Some(command::Award::Lines(winners))) => {
+            let lines = lines.iter().map(|(sku, id)| (sku.as_str(), id.as_str()));
+            lines.eq(winners.iter().map(|(sku, id)| (sku.as_str(), id.as_str())))
         }
-        None => None,
-    };
-    decided.is_some_and(|decided| {
-        serde_json::to_value(award).is_ok_and(|expected| expected == *decided)
-    })
+        _ => false,
+    }
 }
 
 /// Refuses an award that the processor would refuse, before it is requested.
@@ -277,7 +284,8 @@ mod tests {
 
     #[test]
     fn repeated_awards_report_the_same_losers() {
-        let counts = |open, closed| ProposalCounts { open, closed, ..ProposalCounts::default() };
+        let counts =
+            |open, closed| ProposalCountsView { open, closed, ..ProposalCountsView::default() };
         assert_eq!(losers(counts(3, 0), 1), 2);
         assert_eq!(losers(counts(1, 2), 1), 2);
         assert_eq!(losers(counts(0, 2), 1), 2);

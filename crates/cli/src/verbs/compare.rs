@@ -1,7 +1,9 @@
 //! `orderstream compare`: shows the proposals side by side.
 
+use orderstream_rest_types::comparison::{ComparisonView, RowView};
+use orderstream_rest_types::order::OrderView;
+
 use super::market::MarketArgs;
-use super::model::{Comparison, OrderView, Row};
 use super::print::{self, Column};
 use super::show::OutputFormat;
 use crate::exit::CliError;
@@ -66,7 +68,7 @@ impl CompareArgs {
             output::bytes(csv.as_bytes());
             return Ok(());
         }
-        let comparison: Comparison = sellers.read(id, "/comparison", &[("by", by)]).await?;
+        let comparison: ComparisonView = sellers.read(id, "/comparison", &[("by", by)]).await?;
         match self.output {
             CompareFormat::Json => return print::structured(&comparison, OutputFormat::Json),
             CompareFormat::Yaml => return print::structured(&comparison, OutputFormat::Yaml),
@@ -78,7 +80,7 @@ impl CompareArgs {
     }
 }
 
-fn show(name: &str, order: &OrderView, comparison: &Comparison) {
+fn show(name: &str, order: &OrderView, comparison: &ComparisonView) {
     if comparison.sealed {
         let opens = print::moment(&order.expires_at, crate::clock::now());
         let count = usize::try_from(order.proposals.received).unwrap_or_default();
@@ -107,7 +109,7 @@ fn show(name: &str, order: &OrderView, comparison: &Comparison) {
     }
 }
 
-fn totals(rows: &[Row]) {
+fn totals(rows: &[RowView]) {
     let columns = [
         Column::Text("PROPOSAL"),
         Column::Text("SELLER"),
@@ -117,7 +119,7 @@ fn totals(rows: &[Row]) {
         Column::Numbers("VERSION"),
         Column::Text("REMARKS"),
     ];
-    let row = |row: &Row| {
+    let row = |row: &RowView| {
         vec![
             row.proposal_id.clone(),
             row.seller.clone(),
@@ -132,7 +134,7 @@ fn totals(rows: &[Row]) {
 }
 
 /// Lists a proposal's strengths and flaws in words, because no fact may be shown by colour alone.
-fn remarks(row: &Row) -> String {
+fn remarks(row: &RowView) -> String {
     let mut remarks = Vec::new();
     if row.awarded {
         remarks.push(styled(Style::Best, "awarded"));
@@ -158,7 +160,7 @@ fn remarks(row: &Row) -> String {
 }
 
 /// Prints the lines' prices: articles down, proposals across; the best of each line has a star.
-fn lines(order: &OrderView, comparison: &Comparison) {
+fn lines(order: &OrderView, comparison: &ComparisonView) {
     let visible_rows = &comparison.rows[..comparison.rows.len().min(COLUMNS_MAX)];
     let mut columns = vec![Column::Text("LINE"), Column::Numbers("WANTED")];
     columns.extend(visible_rows.iter().map(|row| Column::Numbers(&row.proposal_id)));

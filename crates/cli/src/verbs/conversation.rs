@@ -1,5 +1,7 @@
 //! `orderstream conversation`: shows the messages of buyer and sellers.
 
+use orderstream_rest_types::conversation::{ConversationMessageKind, ConversationMessageView};
+
 use super::market::MarketArgs;
 use super::model::{Conversation as Shown, ConversationItem};
 use super::print::{self, Column};
@@ -35,6 +37,7 @@ impl ConversationArgs {
             messages.retain(|said| said.id.as_ref().is_some_and(|id| open_ids.contains(id)));
         }
         if self.output != OutputFormat::Table {
+            let messages = messages.into_iter().map(ConversationItem::from).collect();
             let page = Shown { conversation: messages, next: None };
             return print::structured(&page, self.output);
         }
@@ -59,17 +62,18 @@ impl ConversationArgs {
 }
 
 /// Returns the questions that the buyer has not answered, the oldest first.
-fn open_questions(messages: &[ConversationItem]) -> impl Iterator<Item = &str> {
+fn open_questions(messages: &[ConversationMessageView]) -> impl Iterator<Item = &str> {
     let answered: Vec<&str> = messages
         .iter()
-        .filter(|message| message.kind == "follow_up")
+        .filter(|message| message.kind == ConversationMessageKind::FollowUp.as_str())
         .filter_map(|message| message.answers.as_deref())
         .collect();
-    let questions = messages.iter().filter(|said| said.kind == "question");
+    let question = ConversationMessageKind::Question.as_str();
+    let questions = messages.iter().filter(move |said| said.kind == question);
     questions.filter_map(|message| message.id.as_deref()).filter(move |id| !answered.contains(id))
 }
 
-fn row(message: &ConversationItem) -> Vec<String> {
+fn row(message: &ConversationMessageView) -> Vec<String> {
     let to =
         if message.audience.is_empty() { "all".to_owned() } else { message.audience.join(", ") };
     let who = match message.seller.as_deref() {

@@ -8,9 +8,10 @@ use std::time::Duration;
 use orderstream_core::buyer::BuyerCommand;
 use orderstream_core::request_phase::end_reason;
 use orderstream_core::{Phase, Reason};
+use orderstream_rest_types::order::OrderView;
 
 use super::market::{Market, RemoteCommandState, Subject, VerbReceipt};
-use super::model::{CommandReport, OrderView};
+use super::model::CommandReport;
 use super::order_commands::{OrderArgs, is_ended};
 use crate::cluster::edit::Edit;
 use crate::exit::CliError;

@@ -8,10 +8,14 @@ use orderstream_api::order_request::READ_ONLY_ANNOTATION;
 use orderstream_core::buyer::BuyerCommand;
 use orderstream_core::command::Award;
 use orderstream_core::{FollowUpId, Reason};
+use orderstream_rest_types::command::{ActView, CommandReplyView, PendingView};
+use orderstream_rest_types::conversation::{ConversationMessageView, ConversationPage};
+use orderstream_rest_types::order::OrderView;
+use orderstream_rest_types::proposal::{ProposalView, ProposalsPage};
+use orderstream_rest_types::tracking::TrackedView;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::model::{Conversation, ConversationItem, OrderView, ProposalView, ProposalsPage};
 use super::plain::PlainServer;
 use super::rest::{IdempotentRequest, RestBackend, encoded};
 use super::server::{BuyerServer, ServerArgs, failure};
@@ -106,8 +110,11 @@ impl ProcessorRest {
     }
 
     /// Sends a command.
-    pub(super) async fn send_command(&self, request: IdempotentRequest) -> Result<Value, CliError> {
-        self.rest.send_command(&request).await
+    pub(super) async fn send_command(
+        &self,
+        request: IdempotentRequest,
+    ) -> Result<CommandReplyView, CliError> {
+        self.rest.send_command(&request).await.map(known_fields)
     }
 
     /// Reads a part of an order: `""` for the order itself, `/proposals`, `/comparison`, …
@@ -132,11 +139,15 @@ impl ProcessorRest {
     }
 
     /// Reads an order's conversation, the oldest message first.
-    pub(super) async fn conversation(&self, id: &str) -> Result<Vec<ConversationItem>, CliError> {
+    pub(super) async fn conversation(
+        &self,
+        id: &str,
+    ) -> Result<Vec<ConversationMessageView>, CliError> {
         let (mut all, mut after) = (Vec::new(), 0_u64);
         for _ in 0..PAGES_MAX {
             let cursor = after.to_string();
-            let page: Conversation = self.read(id, "/conversation", &[("after", &cursor)]).await?;
+            let page: ConversationPage =
+                self.read(id, "/conversation", &[("after", &cursor)]).await?;
             all.extend(page.conversation);
             match page.next.filter(|next| *next > after) {
                 Some(next) => after = next,
@@ -283,9 +294,12 @@ impl Market {
 
     /// Reads the state of the order's stream at the buyer's server; `None` on a cluster, where the
     /// order request has it.
-    pub(super) async fn tracking(&self, subject: &Subject) -> Result<Option<Value>, CliError> {
+    pub(super) async fn tracking(
+        &self,
+        subject: &Subject,
+    ) -> Result<Option<TrackedView>, CliError> {
         let Some(server) = self.server.plain() else { return Ok(None) };
-        server.get(&self.tracking_path(subject)).await.map(Some)
+        server.get(&self.tracking_path(subject)).await.map(known_fields).map(Some)
     }
 
     /// Returns the path of an order's tracking at a requestor.
@@ -334,8 +348,9 @@ impl Market {
             }
         };
         let reply = super::rest::send_plain(server, &request).await?;
-        let location = reply.get("location").and_then(Value::as_str);
-        Ok(location.map_or(VerbReceipt::Done, |place| VerbReceipt::Pending(place.to_owned())))
+        // The reply to a command that is done has no location.
+        let PendingView { location, .. } = known_fields(reply);
+        Ok(if location.is_empty() { VerbReceipt::Done } else { VerbReceipt::Pending(location) })
     }
 
     /// Reads the state of a pending command at the requestor; fails where it was refused.
@@ -344,19 +359,19 @@ impl Market {
         location: &str,
     ) -> Result<RemoteCommandState, CliError> {
         let Some(server) = self.server.plain() else { return Ok(RemoteCommandState::Unknown) };
-        let reply = match server.get(location).await {
-            Ok(reply) => reply,
+        let status: ActView = match server.get(location).await {
+            Ok(reply) => known_fields(reply),
             Err(failure) if failure.reason() == Some(Reason::CommandNotFound) => {
                 return Ok(RemoteCommandState::Unknown);
             }
             Err(failure) => return Err(failure),
         };
-        let text = |name: &str| reply.get(name).and_then(Value::as_str).unwrap_or_default();
-        match text("state") {
+        match status.state.as_str() {
             "done" => Ok(RemoteCommandState::Done),
             "refused" => {
-                let (reason, detail) = (text("reason"), text("detail"));
-                Err(CliError::from_server(Reason::parse(reason), format!("{detail} [{reason}]")))
+                let reason = status.reason.unwrap_or_default();
+                let text = format!("{} [{reason}]", status.detail.unwrap_or_default());
+                Err(CliError::from_server(Reason::parse(&reason), text))
             }
             _ => Ok(RemoteCommandState::Pending),
         }
@@ -375,6 +390,12 @@ impl Market {
     fn path_id(&self, id: &str) -> String {
         format!("{}/{id}", self.server.namespace())
     }
+}
+
+/// Reads the fields that this version knows. A reply that cannot be read has their defaults: the
+/// command that it is about was taken all the same.
+fn known_fields<T: DeserializeOwned + Default>(reply: Value) -> T {
+    serde_json::from_value(reply).unwrap_or_default()
 }
 
 /// Awaits an optional request for up to [`OPTIONAL_TIMEOUT`]; returns `None` if the processors do

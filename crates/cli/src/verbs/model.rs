@@ -1,53 +1,17 @@
-//! The processors' responses, as far as the verbs read them, and the verbs' JSON output. A field
-//! that an older server does not send has its default.
+//! The verbs' JSON output, where it is not the servers' own document: it has fewer fields, or the
+//! fields have another order.
 
-#![allow(clippy::struct_excessive_bools, reason = "facts of answers, as they come")]
-
+use orderstream_rest_types::conversation::ConversationMessageView;
+use orderstream_rest_types::notification::NotificationView;
+use orderstream_rest_types::order::{
+    ConsideredSellerView, FormerIncarnationView, InvitationView, ItemView, ProposalCountsView,
+};
+use orderstream_rest_types::proposal::{ProposalLineView, ProposalView};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-/// An article that the buyer wants.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub(crate) struct ItemView {
-    /// The buyer's article number.
-    pub(crate) sku: String,
-    /// A description for people.
-    pub(crate) description: Option<String>,
-    /// The quantity, a decimal.
-    pub(crate) quantity: String,
-    /// The quantity's unit, such as `pieces`.
-    pub(crate) unit: Option<String>,
-}
-
-/// An order as its processor returns it.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct OrderView {
-    pub(crate) order_req_id: String,
-    pub(crate) title: Option<String>,
-    pub(crate) items: Vec<ItemView>,
-    pub(crate) phase: String,
-    pub(crate) last_seq: u64,
-    pub(crate) opened_at: String,
-    pub(crate) expires_at: String,
-    pub(crate) ended_at: Option<String>,
-    pub(crate) epoch: u64,
-    pub(crate) stream_active: bool,
-    pub(crate) sellers: Vec<ConsideredSeller>,
-    pub(crate) invitations: Vec<Invitation>,
-    pub(crate) proposals: ProposalCounts,
-    pub(crate) follow_ups: u64,
-    pub(crate) award: Option<serde_json::Value>,
-    pub(crate) pending_award: Option<serde_json::Value>,
-    pub(crate) decide_until: Option<String>,
-    pub(crate) sealed: bool,
-    pub(crate) incarnation: String,
-    pub(crate) former_incarnations: Vec<FormerIncarnation>,
-}
+use serde::Serialize;
 
 /// An incarnation of an id that a newer one replaced.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct FormerIncarnation {
     /// The incarnation's name.
@@ -56,61 +20,17 @@ pub(crate) struct FormerIncarnation {
     pub(crate) ended_at: Option<String>,
 }
 
-/// A seller that was considered for an order.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub(crate) struct ConsideredSeller {
-    /// The seller's name.
-    pub(crate) seller: String,
-    /// The seller was invited.
-    pub(crate) chosen: bool,
-    /// The verdict: `Chosen`, `TooFar`, `PlaceUnknown`, `WrongCategory`, `NotNamed`, `Excluded`,
-    /// `Suspended`, `Full` or `BeyondCount`.
-    pub(crate) reason: String,
-    /// Great-circle distance to the place of delivery, metres.
-    pub(crate) distance_m: Option<u32>,
-}
-
-/// An invited seller, and the state of its invitation.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub(crate) struct Invitation {
-    /// The seller's name.
-    pub(crate) seller: String,
-    /// `Invited`, `Bounced`, `Notified`, `Seen`, `Declined` or `Proposed`.
-    pub(crate) state: String,
-    /// The time at which it reached this state, RFC 3339.
-    pub(crate) at: Option<String>,
-    /// The reason that it could not be notified, or that it gave for declining.
-    pub(crate) reason: Option<String>,
-}
-
-/// The number of an order's proposals in each state.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub(crate) struct ProposalCounts {
-    /// The number of all proposals ever made.
-    pub(crate) received: u32,
-    /// The number of proposals that can be awarded, or have won.
-    pub(crate) open: u32,
-    /// The number of proposals that were withdrawn.
-    pub(crate) withdrawn: u32,
-    /// The number of proposals that did not win.
-    pub(crate) closed: u32,
-}
-
-/// A page of proposals as a processor returns it.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct ProposalsPage {
-    pub(crate) proposals: Vec<ProposalView>,
-    pub(crate) next: Option<String>,
+impl From<FormerIncarnationView> for FormerIncarnation {
+    fn from(former: FormerIncarnationView) -> Self {
+        Self { incarnation: former.incarnation, ended_at: former.ended_at }
+    }
 }
 
 /// One proposal.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 #[serde(default)]
-pub(crate) struct ProposalView {
+#[schemars(rename = "ProposalView")]
+pub(crate) struct ProposalReport {
     /// The proposal's id.
     pub(crate) proposal_id: String,
     /// The seller's name.
@@ -141,85 +61,30 @@ pub(crate) struct ProposalView {
     pub(crate) at: String,
 }
 
-/// One line of a proposal.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub(crate) struct ProposalLineView {
-    /// The buyer's article number.
-    pub(crate) sku: String,
-    /// The quantity, a decimal.
-    pub(crate) quantity: String,
-    /// The quantity's unit, such as `pieces`.
-    pub(crate) unit: Option<String>,
-    /// The total price, a decimal.
-    pub(crate) price: String,
+impl From<ProposalView> for ProposalReport {
+    fn from(proposal: ProposalView) -> Self {
+        let content = proposal.content;
+        Self {
+            proposal_id: proposal.proposal_id,
+            seller: content.seller,
+            status: proposal.status,
+            version: proposal.version,
+            price: content.price,
+            currency: content.currency,
+            lines: content.lines,
+            note: content.note,
+            delivery_date: content.delivery_date,
+            valid_until: content.valid_until,
+            attachments: content.attachments,
+            locked_by: proposal.locked_by,
+            locked_until: proposal.locked_until,
+            at: proposal.at,
+        }
+    }
 }
 
-/// The JSON output of `compare`: the proposals that were not withdrawn, side by side.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub(crate) struct Comparison {
-    /// The order's articles, in its order; those that only proposals name come after them.
-    pub(crate) skus: Vec<String>,
-    /// The proposals, the best first.
-    pub(crate) rows: Vec<Row>,
-    /// The number of proposals beyond the limit of rows.
-    pub(crate) omitted: usize,
-    /// True while the order is sealed and nothing can be shown.
-    pub(crate) sealed: bool,
-}
-
-/// One proposal in a comparison.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub(crate) struct Row {
-    /// The proposal's id.
-    pub(crate) proposal_id: String,
-    /// The seller's name.
-    pub(crate) seller: String,
-    /// The proposal's version.
-    pub(crate) version: u32,
-    /// True while the proposal can be awarded, and once it has won.
-    pub(crate) open: bool,
-    /// True if it won, as a whole or with a line.
-    pub(crate) awarded: bool,
-    /// The total price, a decimal.
-    pub(crate) total: String,
-    /// The price's currency, ISO 4217.
-    pub(crate) currency: String,
-    /// True if it offers everything, and no other such proposal in its currency has a lower total.
-    pub(crate) best_total: bool,
-    /// The date of delivery, as the seller wrote it.
-    pub(crate) delivery_date: Option<String>,
-    /// True if no other proposal is delivered earlier.
-    pub(crate) best_delivery: bool,
-    /// True if it is delivered by the order's date; absent if either has no date.
-    pub(crate) in_time: Option<bool>,
-    /// The distance from the seller to the place of delivery, metres.
-    pub(crate) distance_m: Option<u32>,
-    /// True once its validity has ended.
-    pub(crate) lapsed: bool,
-    /// Its lines, in the order of `skus`; null where it does not offer the article, or only within
-    /// a whole.
-    pub(crate) lines: Vec<Option<ComparedLine>>,
-    /// The order's articles that it does not offer; none where it offers only a whole.
-    pub(crate) missing: Vec<String>,
-}
-
-/// One line of a proposal in a comparison.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub(crate) struct ComparedLine {
-    /// The quantity, a decimal.
-    pub(crate) quantity: String,
-    /// The total price, a decimal.
-    pub(crate) price: String,
-    /// True if no other proposal offers the line for less in this currency.
-    pub(crate) best: bool,
-}
-
-/// The JSON output of `conversation`, and a page of it at the processor.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+/// The JSON output of `conversation`.
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct Conversation {
     /// The messages, the oldest first.
@@ -229,7 +94,7 @@ pub(crate) struct Conversation {
 }
 
 /// One message of a conversation.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 #[serde(default)]
 #[schemars(rename = "Said")]
 pub(crate) struct ConversationItem {
@@ -249,6 +114,21 @@ pub(crate) struct ConversationItem {
     pub(crate) message: String,
     /// The id of the question or follow-up that it answers.
     pub(crate) answers: Option<String>,
+}
+
+impl From<ConversationMessageView> for ConversationItem {
+    fn from(message: ConversationMessageView) -> Self {
+        Self {
+            seq: message.seq,
+            at: message.at,
+            kind: message.kind,
+            id: message.id,
+            seller: message.seller,
+            audience: message.audience,
+            message: message.message,
+            answers: message.answers,
+        }
+    }
 }
 
 /// The JSON output of a command on an order.
@@ -307,11 +187,11 @@ pub(crate) struct StatusReport {
     /// The pending award, in words.
     pub(crate) pending_award: Option<String>,
     /// The number of proposals in each state.
-    pub(crate) proposal_counts: ProposalCounts,
+    pub(crate) proposal_counts: ProposalCountsView,
     /// The newest version of each proposal, at most 100.
-    pub(crate) proposals: Vec<ProposalView>,
+    pub(crate) proposals: Vec<ProposalReport>,
     /// The invited sellers.
-    pub(crate) sellers: Vec<Invitation>,
+    pub(crate) sellers: Vec<InvitationView>,
     /// The number of sellers that were considered.
     pub(crate) sellers_considered: usize,
     /// The order's stream to its buyer.
@@ -319,7 +199,7 @@ pub(crate) struct StatusReport {
     /// The last events, the oldest first.
     pub(crate) timeline: Vec<TimelineEntry>,
     /// The waiting notifications and the dead letters.
-    pub(crate) notifications: Vec<NotificationView>,
+    pub(crate) notifications: Vec<NotificationReport>,
 }
 
 /// An order's stream to its buyer.
@@ -353,9 +233,10 @@ pub(crate) struct TimelineEntry {
 }
 
 /// One notification.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 #[serde(default)]
-pub(crate) struct NotificationView {
+#[schemars(rename = "NotificationView")]
+pub(crate) struct NotificationReport {
     /// The notification's id.
     pub(crate) notification_id: String,
     /// The notification's topic.
@@ -374,13 +255,28 @@ pub(crate) struct NotificationView {
     pub(crate) reason: Option<String>,
 }
 
+impl From<NotificationView> for NotificationReport {
+    fn from(notification: NotificationView) -> Self {
+        Self {
+            notification_id: notification.notification_id,
+            topic: notification.topic,
+            recipient: notification.recipient,
+            seller: notification.seller,
+            channel: notification.channel,
+            state: notification.state,
+            attempts: notification.attempts,
+            reason: notification.reason,
+        }
+    }
+}
+
 /// The JSON output of `why`.
 #[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 pub(crate) struct WhyReport {
     /// The order's id.
     pub(crate) order_req_id: String,
     /// Every seller that was considered, the invited ones first.
-    pub(crate) sellers: Vec<ConsideredSeller>,
+    pub(crate) sellers: Vec<ConsideredSellerView>,
     /// The order's stream to its buyer.
     pub(crate) stream: StreamReport,
 }

@@ -9,10 +9,12 @@ use orderstream_core::limits::{TEXT_CHARS_MAX, UNDO_WITHIN_MS_MAX};
 use orderstream_core::request_phase::is_end;
 use orderstream_core::spec::FollowUp;
 use orderstream_core::{Phase, Reason};
+use orderstream_rest_types::conversation::{ConversationMessageKind, ConversationMessageView};
+use orderstream_rest_types::order::OrderView;
 
 use super::execution::{ObservedEffect, VerbCommand, VerbOutcome};
 use super::market::{Market, MarketArgs, Subject, await_optional};
-use super::model::{CommandReport, ConversationItem, OrderView};
+use super::model::CommandReport;
 use super::print::{self, length};
 use super::show::OutputFormat;
 use crate::cluster::edit::Edit;
@@ -306,13 +308,13 @@ impl AskArgs {
 
 /// Refuses an answer to a question that no seller asked: it would mislead all who receive it.
 fn check_question(
-    messages: &[ConversationItem],
+    messages: &[ConversationMessageView],
     follow_up: &FollowUpDraft,
 ) -> Result<(), CliError> {
     let Some(question) = &follow_up.answers else { return Ok(()) };
     let questions: Vec<&str> = messages
         .iter()
-        .filter(|message| message.kind == "question")
+        .filter(|message| message.kind == ConversationMessageKind::Question.as_str())
         .filter_map(|message| message.id.as_deref())
         .collect();
     if questions.contains(&question.as_str()) {

@@ -5,10 +5,11 @@ use orderstream_core::command::ProposalContent;
 use orderstream_core::comparison::changes;
 use orderstream_core::input::{ProposalInput, ProposalLineInput};
 use orderstream_core::price::Decimal;
+use orderstream_rest_types::order::OrderView;
+use orderstream_rest_types::proposal::{ContentView, ProposalLineView, ProposalView};
 use serde_json::{Value, json};
 
 use super::market::ProcessorRest;
-use super::model::{OrderView, ProposalView};
 use super::order_commands::duration_ms;
 use super::print;
 use super::rest::{IdempotentRequest, encoded};
@@ -138,6 +139,7 @@ pub struct UnlockArgs {
 impl ProposalArgs {
     /// Returns the proposal by these flags; a field that is not given stays as in `before`.
     fn merged_with(self, before: &ProposalView, seller: &str) -> Result<ProposalInput, CliError> {
+        let ProposalView { proposal_id, content: before, .. } = before;
         let lines: Vec<ProposalLineInput> = if self.lines.is_empty() {
             before.lines.iter().map(line_before).collect()
         } else {
@@ -151,7 +153,7 @@ impl ProposalArgs {
         let attachments =
             if self.attachments.is_empty() { before.attachments.clone() } else { self.attachments };
         Ok(ProposalInput {
-            proposal_id: Some(before.proposal_id.clone()).filter(|id| !id.is_empty()),
+            proposal_id: Some(proposal_id.clone()).filter(|id| !id.is_empty()),
             seller: seller.to_owned(),
             price,
             currency: self.currency.unwrap_or_else(|| before.currency.clone()),
@@ -164,12 +166,26 @@ impl ProposalArgs {
     }
 }
 
-fn line_before(line: &super::model::ProposalLineView) -> ProposalLineInput {
+fn line_before(line: &ProposalLineView) -> ProposalLineInput {
     ProposalLineInput {
         sku: line.sku.clone(),
         quantity: line.quantity.clone(),
         unit: line.unit.clone(),
         price: line.price.clone(),
+    }
+}
+
+fn content_before(content: &ContentView) -> ProposalInput {
+    ProposalInput {
+        proposal_id: None,
+        seller: content.seller.clone(),
+        price: content.price.clone(),
+        currency: content.currency.clone(),
+        lines: content.lines.iter().map(line_before).collect(),
+        note: content.note.clone(),
+        delivery_date: content.delivery_date.clone(),
+        valid_until: content.valid_until.clone(),
+        attachments: content.attachments.clone(),
     }
 }
 
@@ -222,7 +238,7 @@ impl ProposeArgs {
         let request =
             IdempotentRequest::command(Method::POST, "/api/v1/proposals".to_owned(), body, &key);
         let report =
-            CommandReport::of(&order, "propose", &sellers.send_command(request).await?, key);
+            CommandReport::of(&order, "propose", sellers.send_command(request).await?, key);
         let id = report.proposal_id.clone().unwrap_or_default();
         let name = seller.name();
         seller
@@ -258,7 +274,7 @@ impl AmendArgs {
         let request =
             IdempotentRequest::command(Method::PUT, path, body(&sellers, &order, &input)?, &key);
         let reply = sellers.send_command(request.if_version(version)).await?;
-        let report = CommandReport::of(&order, "amend", &reply, key);
+        let report = CommandReport::of(&order, "amend", reply, key);
         let summary = if is_sealed {
             format!("proposal {proposal} amended: {}", proposed.price)
         } else {
@@ -270,17 +286,7 @@ impl AmendArgs {
 
 /// Describes the changes of an amendment, field by field.
 fn amended(id: &str, before: &ProposalView, proposed: &ProposalContent) -> String {
-    let former = ProposalContent::try_from(ProposalInput {
-        proposal_id: None,
-        seller: before.seller.clone(),
-        price: before.price.clone(),
-        currency: before.currency.clone(),
-        lines: before.lines.iter().map(line_before).collect(),
-        note: before.note.clone(),
-        delivery_date: before.delivery_date.clone(),
-        valid_until: before.valid_until.clone(),
-        attachments: before.attachments.clone(),
-    });
+    let former = ProposalContent::try_from(content_before(&before.content));
     let changes = former.map(|former| changes(&former, proposed));
     if changes.as_ref().is_ok_and(Vec::is_empty) {
         // This happens when the same command is repeated, which makes no version.
@@ -307,7 +313,7 @@ impl WithdrawArgs {
         let reply = sellers
             .send_command(IdempotentRequest::command(Method::POST, path, body, &key))
             .await?;
-        let report = CommandReport::of(&order, "withdraw", &reply, key).about(&proposal);
+        let report = CommandReport::of(&order, "withdraw", reply, key).about(&proposal);
         seller.print_report(&report, &format!("proposal {proposal} withdrawn"))
     }
 }
@@ -323,7 +329,7 @@ impl LockArgs {
         let reply = sellers
             .send_command(IdempotentRequest::command(Method::POST, path, body, &key))
             .await?;
-        let report = CommandReport::of(&order, "lock", &reply, key).about(&proposal);
+        let report = CommandReport::of(&order, "lock", reply, key).about(&proposal);
         let (name, lease) = (seller.name(), print::length(lease_ms));
         seller.print_report(&report, &format!("proposal {proposal} locked by {name} for {lease}"))
     }
@@ -338,7 +344,7 @@ impl UnlockArgs {
         let reply = sellers
             .send_command(IdempotentRequest::command(Method::DELETE, path, body, &key))
             .await?;
-        let report = CommandReport::of(&order, "unlock", &reply, key).about(&proposal);
+        let report = CommandReport::of(&order, "unlock", reply, key).about(&proposal);
         seller.print_report(&report, &format!("proposal {proposal} unlocked"))
     }
 }

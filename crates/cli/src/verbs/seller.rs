@@ -2,7 +2,8 @@
 //! share.
 
 use http::Method;
-use serde_json::{Value, json};
+use orderstream_rest_types::command::CommandReplyView;
+use serde_json::json;
 
 use super::market::{MarketArgs, ProcessorRest};
 pub(super) use super::model::CommandReport;
@@ -89,15 +90,14 @@ impl SellerCommandArgs {
 
 impl CommandReport {
     /// Makes the JSON output of a command from the processor's reply.
-    pub(super) fn of(order: &str, verb: &str, reply: &Value, key: String) -> Self {
-        let text = |name: &str| reply.get(name).and_then(Value::as_str).map(ToOwned::to_owned);
+    pub(super) fn of(order: &str, verb: &str, reply: CommandReplyView, key: String) -> Self {
         Self {
             order_req_id: order.to_owned(),
             verb: verb.to_owned(),
-            last_seq: reply.get("seq").and_then(Value::as_u64).unwrap_or(0),
-            phase: text("phase").unwrap_or_default(),
-            proposal_id: text("proposal_id"),
-            follow_up_id: text("follow_up_id"),
+            last_seq: reply.seq,
+            phase: reply.phase,
+            proposal_id: reply.proposal_id,
+            follow_up_id: reply.follow_up_id,
             key,
         }
     }
@@ -167,7 +167,7 @@ impl DeclineArgs {
         let body = json!({"tenant": sellers.tenant(), "seller": seller.name(), "reason": reason});
         let request = IdempotentRequest::command(Method::POST, path(&order, "decline"), body, &key);
         let report =
-            CommandReport::of(&order, "decline", &sellers.send_command(request).await?, key);
+            CommandReport::of(&order, "decline", sellers.send_command(request).await?, key);
         seller.print_report(&report, &format!("{} declined order {order}", seller.name()))
     }
 }
@@ -186,7 +186,7 @@ impl AnswerArgs {
         let at = format!("/api/v1/proposals/{NO_PROPOSAL}/followup");
         let reply =
             sellers.send_command(IdempotentRequest::command(Method::POST, at, body, &key)).await?;
-        let report = CommandReport::of(&order, "answer", &reply, key);
+        let report = CommandReport::of(&order, "answer", reply, key);
         seller.print_report(&report, &format!("{} answered follow-up {follow_up}", seller.name()))
     }
 }
@@ -204,7 +204,7 @@ impl QuestionArgs {
         let request =
             IdempotentRequest::command(Method::POST, path(&order, "questions"), body, &key);
         let report =
-            CommandReport::of(&order, "question", &sellers.send_command(request).await?, key);
+            CommandReport::of(&order, "question", sellers.send_command(request).await?, key);
         let id = report.follow_up_id.clone().unwrap_or_default();
         seller
             .print_report(&report, &format!("question {id} of {} sent to the buyer", seller.name()))
@@ -217,7 +217,7 @@ impl SeenArgs {
         let (sellers, key) = (seller.processor_rest().await?, seller.key());
         let body = json!({"tenant": sellers.tenant(), "seller": seller.name()});
         let request = IdempotentRequest::command(Method::POST, path(&order, "seen"), body, &key);
-        let report = CommandReport::of(&order, "seen", &sellers.send_command(request).await?, key);
+        let report = CommandReport::of(&order, "seen", sellers.send_command(request).await?, key);
         seller.print_report(
             &report,
             &format!("the buyer sees that {} has seen order {order}", seller.name()),

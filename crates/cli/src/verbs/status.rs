@@ -1,13 +1,18 @@
 //! `orderstream status`: shows an order on one screen.
 
+use orderstream_core::ProposalId;
 use orderstream_core::command::Award;
-use serde_json::Value;
+use orderstream_core::request_phase::is_end;
+use orderstream_rest_types::notification::{NotificationView, OutboxView};
+use orderstream_rest_types::order::{AwardView, InvitationView, ItemView, PendingAwardView};
 
 use super::market::{Market, MarketArgs, Subject};
-use super::model::{ItemView, NotificationView, OrderView, StatusReport};
+use super::model::{
+    FormerIncarnation, NotificationReport, ProposalReport, StatusReport, TimelineEntry,
+};
 use super::print::{self, Column, or_dash};
 use super::show::OutputFormat;
-use super::{order_commands, stream, timeline, tracked};
+use super::{stream, timeline, tracked};
 use crate::describe::winners;
 use crate::exit::CliError;
 use crate::output::{self, Style, styled};
@@ -63,6 +68,7 @@ async fn report(market: &Market, subject: &Subject, events: u64) -> Result<Statu
     let timeline = timeline::last(sellers, &order, events).await?;
     let notifications = notifications(market, subject).await?;
     let stream = stream::report(market, subject, &order).await?;
+    let formers = order.former_incarnations.into_iter();
     let award = order.award.as_ref().map(award_text);
     let pending_award = order.pending_award.as_ref().map(pending_award_text);
     Ok(StatusReport {
@@ -70,7 +76,7 @@ async fn report(market: &Market, subject: &Subject, events: u64) -> Result<Statu
         tenant: sellers.tenant().to_owned(),
         title: order.title,
         incarnation: order.incarnation,
-        former_incarnations: order.former_incarnations,
+        former_incarnations: formers.map(FormerIncarnation::from).collect(),
         items: order.items,
         phase: order.phase,
         sealed: order.sealed,
@@ -81,19 +87,13 @@ async fn report(market: &Market, subject: &Subject, events: u64) -> Result<Statu
         award,
         pending_award,
         proposal_counts: order.proposals,
-        proposals,
+        proposals: proposals.into_iter().map(ProposalReport::from).collect(),
         sellers_considered: order.sellers.len(),
         sellers: order.invitations,
         stream,
         timeline,
-        notifications,
+        notifications: notifications.into_iter().map(NotificationReport::from).collect(),
     })
-}
-
-/// An order's outbox, as its processor returns it.
-#[derive(serde::Deserialize)]
-struct OutboxPage {
-    notifications: Vec<NotificationView>,
 }
 
 /// Reads the waiting notifications and the dead letters; none where the processor has no outbox.
@@ -101,23 +101,28 @@ async fn notifications(
     market: &Market,
     subject: &Subject,
 ) -> Result<Vec<NotificationView>, CliError> {
-    let outbox: OutboxPage = market.sellers().read(&subject.id, "/notifications", &[]).await?;
+    let outbox: OutboxView = market.sellers().read(&subject.id, "/notifications", &[]).await?;
     Ok(outbox.notifications)
 }
 
-/// Parses an award; events and the REST have the same form.
-fn award_of(value: &Value) -> Option<Award> {
-    serde_json::from_value(value.clone()).ok()
+fn award_of(award: &AwardView) -> Option<Award> {
+    let id = |id: &String| ProposalId::new(id.clone()).ok();
+    Some(match award {
+        AwardView::Whole(winner) => Award::Whole(id(winner)?),
+        AwardView::Lines(lines) => {
+            let lines = lines.iter().map(|(sku, winner)| Some((sku.clone(), id(winner)?)));
+            Award::Lines(lines.collect::<Option<_>>()?)
+        }
+    })
 }
 
-fn award_text(award: &Value) -> String {
+fn award_text(award: &AwardView) -> String {
     winners(award_of(award).as_ref())
 }
 
-fn pending_award_text(pending: &Value) -> String {
-    let award = winners(pending.get("award").and_then(award_of).as_ref());
-    let at = pending.get("effective_at").and_then(Value::as_str).unwrap_or_default();
-    format!("{award}, counts from {}", print::moment(at, crate::clock::now()))
+fn pending_award_text(pending: &PendingAwardView) -> String {
+    let award = winners(pending.award.as_ref().and_then(award_of).as_ref());
+    format!("{award}, counts from {}", print::moment(&pending.effective_at, crate::clock::now()))
 }
 
 fn show(name: &str, report: &StatusReport) {
@@ -126,9 +131,9 @@ fn show(name: &str, report: &StatusReport) {
     proposals(report);
     if !report.timeline.is_empty() {
         let (first, last) = (report.timeline.first(), report.timeline.last());
-        let seq = |entry: Option<&super::model::TimelineEntry>| entry.map_or(0, |entry| entry.seq);
+        let seq = |entry: Option<&TimelineEntry>| entry.map_or(0, |entry| entry.seq);
         print::heading(&format!("timeline ({} to {} of {})", seq(first), seq(last), seq(last)));
-        let row = |entry: &super::model::TimelineEntry| {
+        let row = |entry: &TimelineEntry| {
             let text = entry.text.clone();
             vec![print::clock(&entry.at), format!("#{}", entry.seq), entry.event.clone(), text]
         };
@@ -207,7 +212,7 @@ fn item(item: &ItemView) -> String {
 fn sellers(report: &StatusReport) {
     let (invited, considered) = (report.sellers.len(), report.sellers_considered);
     print::heading(&format!("sellers ({invited} invited of {considered} considered)"));
-    let row = |seller: &super::model::Invitation| {
+    let row = |seller: &InvitationView| {
         vec![
             seller.seller.clone(),
             seller.state.clone(),
@@ -228,7 +233,7 @@ fn proposals(report: &StatusReport) {
     let of = usize::try_from(report.proposal_counts.received).unwrap_or(listed);
     let count = if of > listed { format!("first {listed} of {of}") } else { listed.to_string() };
     print::heading(&format!("proposals ({count})"));
-    let row = |proposal: &super::model::ProposalView| {
+    let row = |proposal: &ProposalReport| {
         let price = if hidden {
             "hidden".to_owned()
         } else {
@@ -267,7 +272,7 @@ fn notified(report: &StatusReport) {
         latest.len(),
         all.len()
     ));
-    let row = |notification: &NotificationView| {
+    let row = |notification: &NotificationReport| {
         vec![
             notification.topic.clone(),
             notification.seller.clone().unwrap_or_else(|| notification.recipient.clone()),
@@ -290,8 +295,7 @@ fn notified(report: &StatusReport) {
 
 /// Returns the command that a buyer most likely runs next.
 fn next(name: &str, report: &StatusReport) -> Option<String> {
-    let order = OrderView { phase: report.phase.clone(), ..OrderView::default() };
-    if order_commands::is_ended(&order) || is_former(report) {
+    if is_end(&report.phase) || is_former(report) {
         return None;
     }
     if report.pending_award.is_some() {

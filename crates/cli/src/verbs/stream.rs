@@ -2,10 +2,12 @@
 
 use orderstream_api::conditions::{READY, STALLED};
 use orderstream_core::RequestPhase;
+use orderstream_rest_types::order::OrderView;
+use orderstream_rest_types::tracking::TrackedView;
 use serde_json::Value;
 
 use super::market::{Market, Subject};
-use super::model::{OrderView, StreamReport};
+use super::model::StreamReport;
 use super::order_commands::is_ended;
 use super::print::one_line;
 use crate::exit::CliError;
@@ -72,14 +74,13 @@ fn of_resource(resource: &Value) -> StreamReader {
     }
 }
 
-fn of_tracking(tracked: &Value) -> StreamReader {
-    let text = |name: &str| tracked.get(name).and_then(Value::as_str).map(one_line);
+fn of_tracking(tracked: &TrackedView) -> StreamReader {
     StreamReader {
-        phase: text("phase").unwrap_or_default(),
-        processor: text("processor"),
-        reconnects: tracked.get("reconnects").and_then(Value::as_u64),
-        attempts: tracked.get("attempts").and_then(Value::as_u64).unwrap_or(0),
-        trouble: text("reason"),
+        phase: one_line(&tracked.phase),
+        processor: tracked.processor.as_deref().map(one_line),
+        reconnects: Some(u64::from(tracked.reconnects)),
+        attempts: u64::from(tracked.attempts),
+        trouble: tracked.reason.as_deref().map(one_line),
     }
 }
 

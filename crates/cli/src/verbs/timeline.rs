@@ -2,10 +2,11 @@
 //! later events are not awaited.
 
 use orderstream_core::event::EventKind;
+use orderstream_rest_types::order::OrderView;
 use serde::Deserialize;
 
 use super::market::ProcessorRest;
-use super::model::{OrderView, TimelineEntry};
+use super::model::TimelineEntry;
 use super::print::one_line;
 use crate::describe;
 use crate::exit::CliError;

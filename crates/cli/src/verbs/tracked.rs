@@ -1,6 +1,6 @@
 //! The view that the buyer's server has of an order whose processor does not respond.
 
-use serde_json::Value;
+use orderstream_rest_types::tracking::TrackedView;
 
 use super::market::{Market, Subject};
 use super::print::one_line;
@@ -44,18 +44,18 @@ pub(super) async fn print_tracking(
     ))
 }
 
-fn lines(tracked: &Value) -> Vec<String> {
-    let text = |name: &str| tracked.get(name).and_then(Value::as_str).map(one_line);
-    let number = |name: &str| tracked.get(name).and_then(Value::as_u64).unwrap_or(0);
-    let (open, withdrawn) = (number("proposals_open"), number("proposals_withdrawn"));
-    let at = text("processor").map(|at| format!(" at {at}")).unwrap_or_default();
-    let trouble = text("reason").map(|why| format!("; {why}")).unwrap_or_default();
-    let (last_seq, epoch) = (number("last_seq"), number("epoch"));
+fn lines(tracked: &TrackedView) -> Vec<String> {
+    let suffix = |before: &str, text: &Option<String>| {
+        text.as_deref().map(|text| format!("{before}{}", one_line(text))).unwrap_or_default()
+    };
+    let (at, trouble) = (suffix(" at ", &tracked.processor), suffix("; ", &tracked.reason));
+    let (open, withdrawn) = (tracked.proposals_open, tracked.proposals_withdrawn);
+    let (last_seq, epoch) = (tracked.last_seq, tracked.epoch);
     vec![
-        format!("  phase      {}", text("phase").unwrap_or_default()),
+        format!("  phase      {}", one_line(&tracked.phase)),
         format!(
             "  proposals  {open} open, {withdrawn} withdrawn, {} closed",
-            number("proposals_closed")
+            tracked.proposals_closed
         ),
         format!("  stream     event {last_seq}, epoch {epoch}{at}{trouble}"),
     ]
@@ -64,14 +64,19 @@ fn lines(tracked: &Value) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn tracking_is_shown_in_lines() {
-        let tracked = json!({
-            "phase": "Reconnecting", "proposals_open": 2, "proposals_withdrawn": 1, "last_seq": 9,
-            "epoch": 3, "processor": "http://p-0:8002", "reason": "it is silent",
-        });
+        let tracked = TrackedView {
+            phase: "Reconnecting".to_owned(),
+            proposals_open: 2,
+            proposals_withdrawn: 1,
+            last_seq: 9,
+            epoch: 3,
+            processor: Some("http://p-0:8002".to_owned()),
+            reason: Some("it is silent".to_owned()),
+            ..TrackedView::default()
+        };
         let expected = [
             "  phase      Reconnecting",
             "  proposals  2 open, 1 withdrawn, 0 closed",

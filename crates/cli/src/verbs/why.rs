@@ -1,9 +1,10 @@
 //! `orderstream why`: explains why each seller was or was not invited, and why the stream is down.
 
 use orderstream_core::spec::Verdict;
+use orderstream_rest_types::order::ConsideredSellerView;
 
 use super::market::MarketArgs;
-use super::model::{ConsideredSeller, WhyReport};
+use super::model::WhyReport;
 use super::print::{self, Column};
 use super::show::OutputFormat;
 use super::{stream, tracked};
@@ -48,7 +49,7 @@ fn show(report: &WhyReport) {
     let chosen = report.sellers.iter().filter(|seller| seller.chosen).count();
     let (id, all) = (&report.order_req_id, report.sellers.len());
     output::line(&styled(Style::Heading, &format!("sellers of {id}: {chosen} of {all} invited")));
-    let row = |seller: &ConsideredSeller| {
+    let row = |seller: &ConsideredSellerView| {
         vec![
             seller.seller.clone(),
             if seller.chosen { "yes" } else { "no" }.to_owned(),

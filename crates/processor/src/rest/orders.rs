@@ -10,6 +10,11 @@ use orderstream_core::comparison::{self, Comparison, Criterion};
 use orderstream_core::{
     CommandKind, Incarnation, Order, OrderKey, ProposalId, Reason, Refusal, Seq, Tenant,
 };
+use orderstream_rest_types::command::CommandReplyView;
+use orderstream_rest_types::comparison::ComparisonView;
+use orderstream_rest_types::conversation::ConversationPage;
+use orderstream_rest_types::order::{OrderView, OrdersPage};
+use orderstream_rest_types::proposal::ProposalsPage;
 use orderstream_rpc::problem::{CheckedPath, CheckedQuery, Problem};
 use serde::Deserialize;
 use tokio::time::timeout;
@@ -17,8 +22,8 @@ use utoipa::IntoParams;
 
 use super::body::{self, DeclineBody, QuestionBody, SeenBody};
 use super::headers::{CommandConditions, with_etag};
-use super::view::{self, ComparisonView, ConversationPage, OrderView, OrdersPage, ProposalsPage};
-use super::{CommandReplyView, OrderPath, SellerRestState, reply_response};
+use super::view;
+use super::{OrderPath, SellerRestState, reply_response};
 use crate::limits::{PAGE_CONVERSATION, PAGE_ORDERS, PAGE_PROPOSALS};
 use crate::orders::{OrderRuntimeState, OwnedOrders, PageBounds};
 
@@ -44,7 +49,7 @@ pub(super) struct IncarnationQuery {
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct OrdersFrom {
+pub(super) struct OrdersQuery {
     /// The tenant of the orders; all tenants when left out.
     tenant: String,
     /// The `next` of the page before.
@@ -211,11 +216,11 @@ pub(super) async fn proposals(
 ///
 /// Each processor shows only its own orders; send the request to every processor to get all.
 #[utoipa::path(get, path = "/api/v1/orders", tag = "orders", operation_id = "orders",
-    params(OrdersFrom),
+    params(OrdersQuery),
     responses((status = 200, description = "A page of orders.", body = OrdersPage)))]
 pub(super) async fn list(
     State(orders): State<OwnedOrders>,
-    CheckedQuery(query): CheckedQuery<OrdersFrom>,
+    CheckedQuery(query): CheckedQuery<OrdersQuery>,
 ) -> Result<Response, Problem> {
     let limit = query.limit.unwrap_or(PAGE_ORDERS).clamp(1, PAGE_ORDERS);
     let after = Some(query.after.as_str()).filter(|after| !after.is_empty());
@@ -277,11 +282,7 @@ pub(super) async fn compare(
         tokio::task::spawn_blocking(move || comparison::compare(&order, by, now)).await;
     let comparison =
         comparison.map_err(|_| Refusal::new(Reason::Internal, "the comparison failed"))?;
-    Ok(if as_csv {
-        csv(&comparison)
-    } else {
-        Json(ComparisonView::from(comparison)).into_response()
-    })
+    Ok(if as_csv { csv(&comparison) } else { Json(view::comparison(comparison)).into_response() })
 }
 
 fn csv(comparison: &Comparison) -> Response {

@@ -10,14 +10,14 @@ use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
 use orderstream_core::buyer::{BuyerCommand, BuyerCommandReply, InitiateOutcome};
 use orderstream_core::{IdempotencyKey, OrderKey, Refusal, Tenant};
+use orderstream_rest_types::command::{FollowUpView, PendingView, SuccessView};
 use orderstream_rpc::problem::{self, CheckedPath, CheckedQuery, idempotency_key};
 
 use super::body::{
     AwardBody, CommandBody, ExtendBody, FollowUpBody, InitiateBody, InitiateSchema, ReasonBody,
 };
 use super::error::BuyerRestError;
-use super::view::{FollowUpView, PendingView, SuccessView};
-use super::{BuyerHandle, BuyerTenantQuery, OrderPath};
+use super::{BuyerHandle, BuyerOrderPath, BuyerTenantQuery, view};
 
 /// Returns the reply to a command: done, or not decided yet with the outcome's path.
 fn respond(key: &OrderKey, acted: BuyerCommandReply, message: &'static str) -> Response {
@@ -30,8 +30,9 @@ fn respond(key: &OrderKey, acted: BuyerCommandReply, message: &'static str) -> R
 fn pending(key: &OrderKey, command_key: &IdempotencyKey, follow_up_id: Option<String>) -> Response {
     let location = outcome_path(key, command_key);
     let view = PendingView {
-        state: "pending",
-        message: "It is stored and goes on by itself, and is not decided yet; read the location",
+        state: "pending".to_owned(),
+        message: "It is stored and goes on by itself, and is not decided yet; read the location"
+            .to_owned(),
         key: command_key.to_string(),
         location: location.clone(),
         follow_up_id,
@@ -49,7 +50,7 @@ fn outcome_path(key: &OrderKey, command_key: &IdempotencyKey) -> String {
 }
 
 fn success(message: &'static str) -> Response {
-    Json(SuccessView::new(message)).into_response()
+    Json(view::success(message)).into_response()
 }
 
 /// Ask for quotations.
@@ -97,7 +98,8 @@ pub(super) async fn follow_up(
     Ok(match reply {
         BuyerCommandReply::Pending(command_key) => pending(&key, &command_key, Some(follow_up_id)),
         BuyerCommandReply::Done => {
-            let view = FollowUpView { success: true, message: "Follow-up added", follow_up_id };
+            let message = "Follow-up added".to_owned();
+            let view = FollowUpView { success: true, message, follow_up_id };
             Json(view).into_response()
         }
     })
@@ -118,7 +120,7 @@ async fn run_command(
 
 /// End an order, with or without an award.
 #[utoipa::path(post, path = "/api/v1/orders/finalize/{order_req_id}", tag = "orders",
-    operation_id = "finalize", params(OrderPath, BuyerTenantQuery), request_body = Option<AwardBody>,
+    operation_id = "finalize", params(BuyerOrderPath, BuyerTenantQuery), request_body = Option<AwardBody>,
     responses(
         (status = 200, description = "The command is in the order's list.", body = SuccessView),
         (status = 202, description = "The command is stored, and not decided yet.", body = PendingView,
@@ -137,7 +139,7 @@ pub(super) async fn finalize(
 /// With `undo_within_ms` the award takes effect, and sellers are notified, only after that time;
 /// until then it can be undone.
 #[utoipa::path(post, path = "/api/v1/orders/award/{order_req_id}", tag = "orders",
-    operation_id = "award", params(OrderPath, BuyerTenantQuery), request_body = AwardBody,
+    operation_id = "award", params(BuyerOrderPath, BuyerTenantQuery), request_body = AwardBody,
     responses(
         (status = 200, description = "The command is in the order's list.", body = SuccessView),
         (status = 202, description = "The command is stored, and not decided yet.", body = PendingView,
@@ -153,7 +155,7 @@ pub(super) async fn award(
 
 /// Undo a pending award.
 #[utoipa::path(post, path = "/api/v1/orders/undo-award/{order_req_id}", tag = "orders",
-    operation_id = "undo-award", params(OrderPath, BuyerTenantQuery), request_body = Option<ReasonBody>,
+    operation_id = "undo-award", params(BuyerOrderPath, BuyerTenantQuery), request_body = Option<ReasonBody>,
     responses(
         (status = 200, description = "The command is in the order's list.", body = SuccessView),
         (status = 202, description = "The command is stored, and not decided yet.", body = PendingView,
@@ -170,7 +172,7 @@ pub(super) async fn undo_award(
 
 /// Pause an order: it takes no proposals for now.
 #[utoipa::path(post, path = "/api/v1/orders/pause/{order_req_id}", tag = "orders",
-    operation_id = "pause", params(OrderPath, BuyerTenantQuery), request_body = Option<ReasonBody>,
+    operation_id = "pause", params(BuyerOrderPath, BuyerTenantQuery), request_body = Option<ReasonBody>,
     responses(
         (status = 200, description = "The command is in the order's list.", body = SuccessView),
         (status = 202, description = "The command is stored, and not decided yet.", body = PendingView,
@@ -187,7 +189,7 @@ pub(super) async fn pause(
 
 /// Resume an order: it takes proposals again.
 #[utoipa::path(post, path = "/api/v1/orders/resume/{order_req_id}", tag = "orders",
-    operation_id = "resume", params(OrderPath, BuyerTenantQuery),
+    operation_id = "resume", params(BuyerOrderPath, BuyerTenantQuery),
     responses(
         (status = 200, description = "The command is in the order's list.", body = SuccessView),
         (status = 202, description = "The command is stored, and not decided yet.", body = PendingView,
@@ -204,7 +206,7 @@ pub(super) async fn resume(
 
 /// Extend an order; all who were invited are notified.
 #[utoipa::path(post, path = "/api/v1/orders/extend/{order_req_id}", tag = "orders",
-    operation_id = "extend", params(OrderPath, BuyerTenantQuery), request_body = ExtendBody,
+    operation_id = "extend", params(BuyerOrderPath, BuyerTenantQuery), request_body = ExtendBody,
     responses(
         (status = 200, description = "The command is in the order's list.", body = SuccessView),
         (status = 202, description = "The command is stored, and not decided yet.", body = PendingView,
@@ -220,7 +222,7 @@ pub(super) async fn extend(
 
 /// End an order without an award.
 #[utoipa::path(post, path = "/api/v1/orders/close/{order_req_id}", tag = "orders",
-    operation_id = "close", params(OrderPath, BuyerTenantQuery), request_body = Option<ReasonBody>,
+    operation_id = "close", params(BuyerOrderPath, BuyerTenantQuery), request_body = Option<ReasonBody>,
     responses(
         (status = 200, description = "The command is in the order's list.", body = SuccessView),
         (status = 202, description = "The command is stored, and not decided yet.", body = PendingView,
@@ -237,7 +239,7 @@ pub(super) async fn close(
 
 /// Cancel an order, as if it had not been requested.
 #[utoipa::path(post, path = "/api/v1/orders/cancel/{order_req_id}", tag = "orders",
-    operation_id = "cancel", params(OrderPath, BuyerTenantQuery), request_body = Option<ReasonBody>,
+    operation_id = "cancel", params(BuyerOrderPath, BuyerTenantQuery), request_body = Option<ReasonBody>,
     responses(
         (status = 200, description = "The command is in the order's list.", body = SuccessView),
         (status = 202, description = "The command is stored, and not decided yet.", body = PendingView,

@@ -4,13 +4,14 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use orderstream_core::{IdempotencyKey, OrderKey, Reason, Refusal, RequestPhase, Tenant};
+use orderstream_rest_types::command::ActView;
+use orderstream_rest_types::tracking::{StatusView, TrackedOrdersPage, TrackedView};
 use orderstream_rpc::problem::{self, CheckedPath, CheckedQuery};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::error::BuyerRestError;
-use super::view::{ActView, OrdersPage, StatusView, SummaryView, TrackedView};
-use super::{BuyerHandle, BuyerTenantQuery, OrderPath, PAGE_ORDERS};
+use super::{BuyerHandle, BuyerOrderPath, BuyerTenantQuery, PAGE_ORDERS, view};
 use crate::handle::order_not_found;
 
 /// The most orders that one request for a page scans.
@@ -19,7 +20,7 @@ const SCANNED_MAX: usize = 10_000;
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct OrdersFrom {
+pub(super) struct TrackedOrdersQuery {
     /// The tenant of the orders; all tenants when left out.
     tenant: String,
     /// The `next` of the page before; the first page when left out.
@@ -45,12 +46,12 @@ pub(super) async fn status(
     request: Request,
 ) -> Result<Response, BuyerRestError> {
     problem::no_query(request.uri())?;
-    Ok(Json(StatusView::from(&buyer.totals())).into_response())
+    Ok(Json(view::status(&buyer.totals())).into_response())
 }
 
 /// Show an order as its tracker sees it.
 #[utoipa::path(get, path = "/api/v1/orders/tracking/{order_req_id}", tag = "tracking",
-    operation_id = "tracking", params(OrderPath, BuyerTenantQuery),
+    operation_id = "tracking", params(BuyerOrderPath, BuyerTenantQuery),
     responses((status = 200, description = "The order.", body = TrackedView)))]
 pub(super) async fn tracking(
     State(buyer): State<BuyerHandle>,
@@ -60,7 +61,7 @@ pub(super) async fn tracking(
     let key = owner.key(&id)?;
     let tracked = buyer.tracked(std::slice::from_ref(&key)).await;
     match tracked.first() {
-        Some(tracked) => Ok(Json(TrackedView::from(tracked)).into_response()),
+        Some(tracked) => Ok(Json(view::tracked(tracked)).into_response()),
         None => {
             buyer.check_records(&key)?;
             Err(order_not_found(&key).into())
@@ -97,7 +98,7 @@ pub(super) async fn command(
         .map_err(|refusal| Refusal { field: Some("key".to_owned()), ..refusal })?;
     let stored = buyer.command_status(key.clone(), command_key.clone()).await?;
     let stored = stored.ok_or_else(|| command_not_found(&key, &command_key))?;
-    Ok(Json(ActView::new(&key, &command_key, stored)).into_response())
+    Ok(Json(view::command(&key, &command_key, stored)).into_response())
 }
 
 fn command_not_found(key: &OrderKey, command_key: &IdempotencyKey) -> Refusal {
@@ -113,11 +114,11 @@ fn command_not_found(key: &OrderKey, command_key: &IdempotencyKey) -> Refusal {
 /// A page may have fewer orders than its limit, or none, and still have a `next`: one request scans
 /// at most 10000 orders.
 #[utoipa::path(get, path = "/api/v1/orders", tag = "tracking", operation_id = "orders",
-    params(OrdersFrom),
-    responses((status = 200, description = "A page of orders.", body = OrdersPage)))]
+    params(TrackedOrdersQuery),
+    responses((status = 200, description = "A page of orders.", body = TrackedOrdersPage)))]
 pub(super) async fn list(
     State(buyer): State<BuyerHandle>,
-    CheckedQuery(from): CheckedQuery<OrdersFrom>,
+    CheckedQuery(from): CheckedQuery<TrackedOrdersQuery>,
 ) -> Result<Response, BuyerRestError> {
     let limit = from.limit.unwrap_or(PAGE_ORDERS).clamp(1, PAGE_ORDERS);
     let after = Some(from.after.as_str()).filter(|after| !after.is_empty());
@@ -139,8 +140,8 @@ pub(super) async fn list(
     // An order that was dropped since is left out, and so is one whose phase has changed.
     let tracked = buyer.tracked(&page).await.into_iter();
     let tracked = tracked.filter(|order| phase.is_none_or(|phase| order.phase == phase));
-    let orders = tracked.map(|tracked| SummaryView::from(&tracked)).collect();
-    Ok(Json(OrdersPage { orders, next: next.map(|key| key.to_string()) }).into_response())
+    let orders = tracked.map(|tracked| view::summary(&tracked)).collect();
+    Ok(Json(TrackedOrdersPage { orders, next: next.map(|key| key.to_string()) }).into_response())
 }
 
 /// Returns the phase that a query names; `None` for any.
