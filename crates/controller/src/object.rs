@@ -8,7 +8,7 @@ use orderstream_api::manifest::namespace_of;
 
 /// A resource's namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ObjectKey {
+pub(crate) struct ObjectKey {
     /// Its namespace.
     pub namespace: Arc<str>,
     /// Its name.
@@ -17,7 +17,7 @@ pub struct ObjectKey {
 
 impl ObjectKey {
     /// Returns the key of the resource with this metadata.
-    pub fn of(metadata: &ObjectMeta) -> Self {
+    pub(crate) fn of(metadata: &ObjectMeta) -> Self {
         Self {
             namespace: namespace_of(metadata).into(),
             name: metadata.name.as_deref().unwrap_or_default().into(),

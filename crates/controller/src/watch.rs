@@ -1,23 +1,26 @@
-//! The watch of order requests into memory: the cache of what was observed, compressed while nothing
-//! happens to it. Also what every watch here needs: a way through outages, and to the first list.
+//! The watch of order requests into memory: the cache of what was observed and last applied, compressed
+//! while nothing happens to it. Also what every watch here needs: a way through outages, and to the first list.
 
 mod cache;
 mod change_notifiers;
 mod compressed;
 mod guarded_request;
+mod last_applied;
 mod listing;
 mod ownership;
 mod phase_gauges;
+mod request_snapshot;
 mod retry;
 mod watcher;
 
 pub use self::cache::Cache;
 pub(crate) use self::cache::{CacheChange, CachedRequest, DeletedRequest};
-pub(crate) use self::compressed::CompressedRequest;
 #[cfg(test)]
 pub(crate) use self::guarded_request::ObservedRequest;
+pub(crate) use self::last_applied::{AppliedStatus, is_applied};
 pub(crate) use self::listing::{Listing, consistent};
 pub(crate) use self::ownership::FIELD_MANAGER;
 pub(crate) use self::phase_gauges::PhaseGauges;
+pub(crate) use self::request_snapshot::{AppliedWrite, RequestSnapshot, snapshot};
 pub(crate) use self::retry::persistent_watch;
 pub(crate) use self::watcher::{WatchSink, run};

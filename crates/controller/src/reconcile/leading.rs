@@ -63,8 +63,10 @@ impl Reconciler {
                         *self.reconcile_states.lock() = HashMap::new();
                         self.sellers.begin();
                         // Another process may have led, and written, since the last lead.
-                        self.writer.forget_all();
-                        self.cache.write().clear_live();
+                        self.writer.clear();
+                        let mut cache = self.cache.write();
+                        cache.forget_applied();
+                        cache.clear_live();
                     }
                     self.wake_all();
                 }
@@ -79,7 +81,8 @@ impl Reconciler {
     }
 
     fn stop_leading(&self) {
-        self.writer.forget_all();
+        self.writer.clear();
+        self.cache.write().forget_applied();
         self.sellers.end();
         for key in self.streams.keys() {
             if let Some(snapshot) = self.streams.snapshot(&key) {

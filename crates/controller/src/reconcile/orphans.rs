@@ -27,7 +27,7 @@ impl Reconciler {
     /// Handles the loss of a resource: ends the stream and cancels the order.
     pub(super) fn handle_deleted(self: &Arc<Self>, deleted: DeletedRequest) {
         self.queue.forget(&deleted.object);
-        self.writer.forget(&deleted.object);
+        self.writer.withdraw(&deleted.object);
         self.sellers.ended(&deleted.object);
         self.unreadable.lock().remove(&deleted.object);
         let state = {

@@ -6,20 +6,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use kube::Client;
-use orderstream_api::order_request::OrderRequest;
-use orderstream_api::order_status::OrderRequestStatus;
 use orderstream_api::status::ended;
 use orderstream_core::date::parse_rfc3339;
 use orderstream_core::plan::{DesiredOrder, OrderObservation, ReconcileStep, plan, refusal};
 use orderstream_core::port::{Assignment, Clock, OrderOwners, OrderStreams};
-use orderstream_core::{Command, Epoch, OrderKey, Reason, Refusal, Timestamp};
+use orderstream_core::{Command, OrderKey, Reason, Refusal, Timestamp};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::edits::EditProgress;
-use super::facts::{ReconcileFacts, desired, trusted_status};
+use super::facts::{ReconcileFacts, ReconcileMoment, desired};
 use super::in_flight_command::InFlightCommand;
 use super::processors::Processors;
 use super::queue::ReconcileQueue;
@@ -28,9 +26,9 @@ use crate::lease::Leadership;
 use crate::metrics::{Metrics, ReconcileResult, Requests};
 use crate::object::ObjectKey;
 use crate::sellers::SellerStatuses;
-use crate::status::{AppliedStatus, Reporter, StatusWriteOutcome, StatusWriter};
+use crate::status::{Reporter, StatusWriteOutcome, StatusWriter, StatusWriterParts};
 use crate::table_capacity::ReleaseCapacity as _;
-use crate::watch::{Cache, CachedRequest};
+use crate::watch::{Cache, RequestSnapshot, snapshot};
 
 /// Orders that are being located or cancelled at processors at once.
 const OWNER_CALLS_MAX: usize = 64;
@@ -107,9 +105,15 @@ impl Reconciler {
                 woken.wake(object);
             }
         });
-        let api = (parts.client.clone(), parts.requests.clone());
-        let reporting = (Arc::clone(&parts.metrics), parts.reporter.clone());
-        let writer = StatusWriter::new(api, parts.leadership.clone(), reporting, on_write);
+        let writer = StatusWriter::new(StatusWriterParts {
+            client: parts.client.clone(),
+            requests: parts.requests.clone(),
+            leadership: parts.leadership.clone(),
+            cache: Arc::clone(&parts.cache),
+            metrics: Arc::clone(&parts.metrics),
+            reporter: parts.reporter.clone(),
+            on_write,
+        });
         Self {
             client: parts.client,
             requests: parts.requests,
@@ -168,12 +172,13 @@ impl Reconciler {
     pub(super) fn reconcile(self: &Arc<Self>, object: &ObjectKey) {
         let began = tokio::time::Instant::now();
         let Some(epoch) = self.leadership.epoch() else { return };
-        let Some(cached) = self.cache.read().get(object).cloned() else {
+        let Some(request) = snapshot(&self.cache, object).transpose() else {
             self.queue.forget(object);
             return;
         };
         let now = self.clock.now();
-        let result = match self.try_reconcile(object, &cached, (epoch, now)) {
+        let moment = ReconcileMoment { epoch, now };
+        let result = match request.and_then(|it| self.try_reconcile(object, it, moment)) {
             Ok(next) => {
                 self.queue.succeeded(object);
                 self.queue.set_timer(object, next);
@@ -192,44 +197,22 @@ impl Reconciler {
     fn try_reconcile(
         self: &Arc<Self>,
         object: &ObjectKey,
-        cached: &CachedRequest,
-        (epoch, now): (Epoch, Timestamp),
+        request: RequestSnapshot,
+        moment: ReconcileMoment,
     ) -> Result<Option<Timestamp>, Refusal> {
-        let Some(resource) = cached.resource() else {
-            return Err(Refusal::new(Reason::Internal, "the resource was damaged in memory"));
-        };
-        let shown = self.writer.applied_status(object, cached, &resource);
-        if shown.is_echo
-            && let Some(compressed) = self.cache.write().compress(object, cached.version)
-        {
-            self.writer.record_echo(object, cached, compressed);
-        }
-        let known = shown.status.clone();
-        let known = known.unwrap_or_else(|| Arc::new(trusted_status(cached, &resource)));
-        let desired = match desired(&resource, cached) {
+        let desired = match desired(&request) {
             Ok(desired) => desired,
             Err(refusal) => {
-                return Ok(self.publish_refusal(
-                    (object, cached, resource),
-                    (known, shown),
-                    &refusal,
-                ));
+                // Without an order there is no key; the name replaces it where a log needs one.
+                let Ok(key) = OrderKey::new(&object.namespace, "invalid") else { return Ok(None) };
+                let facts = ReconcileFacts::new(object, request, key, None, moment);
+                return Ok(self.publish(&facts, Some(&refusal), EditProgress::Settled));
             }
         };
         let key = desired.key.clone();
-        let snapshot = self.streams.snapshot(&key).filter(|s| s.incarnation == desired.incarnation);
-        let (object, uid) = (object.clone(), Arc::clone(&cached.uid));
-        let facts = ReconcileFacts {
-            object,
-            key,
-            uid,
-            resource,
-            known,
-            applied: shown,
-            snapshot,
-            epoch,
-            now,
-        };
+        let followed = self.streams.snapshot(&key);
+        let followed = followed.filter(|held| held.incarnation == desired.incarnation);
+        let facts = ReconcileFacts::new(object, request, key, followed, moment);
         if !self.is_representative(&facts) {
             let refusal = duplicate_order(&facts.key);
             return Ok(self.publish(&facts, Some(&refusal), EditProgress::Settled));
@@ -240,8 +223,8 @@ impl Reconciler {
             return Ok(self.reconcile_ended(&facts, &desired));
         }
         self.raise_epoch(&facts);
-        let observed = self.observe(&facts, &desired, cached);
-        self.take_steps(&facts, &desired, plan(&desired, &observed, now))
+        let observed = self.observe(&facts, &desired);
+        self.take_steps(&facts, &desired, plan(&desired, &observed, facts.now))
     }
 
     fn take_steps(
@@ -311,12 +294,7 @@ impl Reconciler {
         Ok(())
     }
 
-    fn observe(
-        &self,
-        facts: &ReconcileFacts,
-        desired: &DesiredOrder,
-        cached: &CachedRequest,
-    ) -> OrderObservation {
+    fn observe(&self, facts: &ReconcileFacts, desired: &DesiredOrder) -> OrderObservation {
         let observed = facts.resource.status.as_ref().and_then(|status| status.processor());
         let is_observed = observed.is_some() && observed == facts.known.processor();
         let remembered = self.with_state(facts, |note| match is_observed {
@@ -339,7 +317,7 @@ impl Reconciler {
             snapshot: facts.snapshot.clone(),
             placement,
             ready,
-            located: cached.is_live || free,
+            located: facts.is_live || free,
             published_terminal: facts.known.is_terminal(),
         }
     }
@@ -413,28 +391,6 @@ impl Reconciler {
             states.insert(facts.object.clone(), state);
         }
         result
-    }
-
-    fn publish_refusal(
-        &self,
-        (object, cached, resource): (&ObjectKey, &CachedRequest, Arc<OrderRequest>),
-        (known, shown): (Arc<OrderRequestStatus>, AppliedStatus),
-        refusal: &Refusal,
-    ) -> Option<Timestamp> {
-        // Without an order there is no key; the name replaces it where a log needs one.
-        let key = OrderKey::new(&object.namespace, "invalid").ok()?;
-        let facts = ReconcileFacts {
-            object: object.clone(),
-            key,
-            uid: Arc::clone(&cached.uid),
-            resource,
-            known,
-            applied: shown,
-            snapshot: None,
-            epoch: self.leadership.epoch()?,
-            now: self.clock.now(),
-        };
-        self.publish(&facts, Some(refusal), EditProgress::Settled)
     }
 }
 

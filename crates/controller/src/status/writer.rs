@@ -7,7 +7,7 @@
 //!                 └───────── later, slower ───────────┘
 //! ```
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use orderstream_api::manifest::API_VERSION;
 use orderstream_api::order_request::OrderRequest;
 use orderstream_api::order_status::OrderRequestStatus;
 use orderstream_support::jitter_around;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
@@ -27,15 +27,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::events::Reporter;
-use super::last_applied::{AppliedStatus, LastApplied, is_applied};
 use super::pending::{PendingStatus, StatusWriteOutcome};
 use super::queue::{EnqueueResult, StatusQueue};
 use super::rate_limit::TokenBucket;
 use crate::lease::Leadership;
 use crate::metrics::{Band, Metrics, Requests};
 use crate::object::{ObjectKey, parse_version};
-use crate::table_capacity::ReleaseCapacity as _;
-use crate::watch::{CachedRequest, CompressedRequest, FIELD_MANAGER};
+use crate::watch::{AppliedWrite, Cache, FIELD_MANAGER, is_applied};
 
 /// Writes under way at once.
 const IN_FLIGHT_MAX: usize = 32;
@@ -44,17 +42,29 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The back-off after a failed write.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// The parts of a writer.
+pub(crate) struct StatusWriterParts {
+    /// The API server.
+    pub(crate) client: Client,
+    /// The back-off that the API server asks for.
+    pub(crate) requests: Requests,
+    /// The lead of this process.
+    pub(crate) leadership: Leadership,
+    /// The cache, which keeps what is applied.
+    pub(crate) cache: Arc<RwLock<Cache>>,
+    /// The controller's metrics.
+    pub(crate) metrics: Arc<Metrics>,
+    /// The sender of Events.
+    pub(crate) reporter: Reporter,
+    /// Called after a write, with its outcome.
+    pub(crate) on_write: StatusWriteCallback,
+}
+
 /// The writer. Shared by reference.
 pub(crate) struct StatusWriter {
-    client: Client,
-    requests: Requests,
-    leadership: Leadership,
-    metrics: Arc<Metrics>,
-    reporter: Reporter,
+    parts: StatusWriterParts,
     state: Mutex<StatusWriterState>,
     changed: Notify,
-    /// Called after a write, with its outcome.
-    on_write: StatusWriteCallback,
 }
 
 impl std::fmt::Debug for StatusWriter {
@@ -68,46 +78,27 @@ pub(crate) type StatusWriteCallback = Box<dyn Fn(&ObjectKey, StatusWriteOutcome)
 
 struct StatusWriterState {
     queue: StatusQueue,
-    in_flight: HashMap<ObjectKey, Arc<OrderRequestStatus>>,
-    applied: HashMap<ObjectKey, LastApplied>,
-    /// The number of times that another process may have led; a status written before the last one
-    /// does not count.
-    terms: u64,
+    /// The resources that are being written to.
+    in_flight: HashSet<ObjectKey>,
     bucket: TokenBucket,
 }
 
 impl StatusWriter {
     /// Makes a writer with nothing to do.
-    pub(crate) fn new(
-        (client, requests): (Client, Requests),
-        leadership: Leadership,
-        (metrics, reporter): (Arc<Metrics>, Reporter),
-        on_write: StatusWriteCallback,
-    ) -> Self {
+    pub(crate) fn new(parts: StatusWriterParts) -> Self {
         let state = Mutex::new(StatusWriterState {
             queue: StatusQueue::default(),
-            in_flight: HashMap::new(),
-            applied: HashMap::new(),
-            terms: 0,
+            in_flight: HashSet::new(),
             bucket: TokenBucket::new(Instant::now()),
         });
-        Self {
-            client,
-            requests,
-            leadership,
-            metrics,
-            reporter,
-            state,
-            changed: Notify::new(),
-            on_write,
-        }
+        Self { parts, state, changed: Notify::new() }
     }
 
     /// Writes this status as soon as its turn comes; a newer one takes its place. Where too many
     /// wait already it is not kept, and `on_write` is called when there is space.
     pub(crate) fn enqueue(&self, object: &ObjectKey, offer: PendingStatus) {
         if self.state.lock().queue.enqueue(object, offer) == EnqueueResult::Replaced {
-            self.metrics.status_coalesced();
+            self.parts.metrics.status_coalesced();
         }
         self.changed.notify_one();
     }
@@ -117,60 +108,9 @@ impl StatusWriter {
         self.state.lock().queue.withdraw(object);
     }
 
-    /// Returns the status that this process applied to a resource: the one being written, else the
-    /// one written last.
-    pub(crate) fn applied_status(
-        &self,
-        object: &ObjectKey,
-        cached: &CachedRequest,
-        observed: &OrderRequest,
-    ) -> AppliedStatus {
-        let state = self.state.lock();
-        let in_flight = state.in_flight.get(object).cloned();
-        let last_applied = state.applied.get(object).filter(|written| written.uid == cached.uid);
-        let applied = last_applied
-            .map(|written| written.compare(cached.version, observed))
-            .unwrap_or_default();
-        match in_flight {
-            Some(status) => AppliedStatus { status: Some(status), is_foreign: false, ..applied },
-            None => applied,
-        }
-    }
-
-    /// Records that this version of a resource has the status that was written last, and is
-    /// compressed now.
-    pub(crate) fn record_echo(
-        &self,
-        object: &ObjectKey,
-        cached: &CachedRequest,
-        compressed: CompressedRequest,
-    ) {
-        if let Some(last_applied) = self.state.lock().applied.get_mut(object)
-            && last_applied.uid == cached.uid
-        {
-            last_applied.record_echo(compressed, cached.version);
-        }
-    }
-
-    /// Forgets a resource that is gone.
-    pub(crate) fn forget(&self, object: &ObjectKey) {
-        let mut state = self.state.lock();
-        state.queue.withdraw(object);
-        state.applied.remove(object);
-        state.applied.release_capacity();
-    }
-
     /// Drops all offers: this process may not write now.
     pub(crate) fn clear(&self) {
         self.state.lock().queue.clear();
-    }
-
-    /// Drops all offers and all that was written: another leader writes, or wrote.
-    pub(crate) fn forget_all(&self) {
-        self.clear();
-        let mut state = self.state.lock();
-        state.applied = HashMap::new();
-        state.terms = state.terms.saturating_add(1);
     }
 
     /// Writes until shutdown, then waits for the writes under way, [`WRITE_TIMEOUT`] at most.
@@ -183,7 +123,8 @@ impl StatusWriter {
                 }
             }
             let due = self.state.lock().queue.admit_deferred();
-            due.iter().for_each(|object| (self.on_write)(object, StatusWriteOutcome::SpaceFree));
+            due.iter()
+                .for_each(|object| (self.parts.on_write)(object, StatusWriteOutcome::SpaceFree));
             match self.next(writes.len()) {
                 NextStatusWrite::Write(object, pending) => {
                     let this = Arc::clone(&self);
@@ -208,11 +149,11 @@ impl StatusWriter {
         const IDLE: Duration = Duration::from_secs(5);
         let mut state = self.state.lock();
         let state = &mut *state;
-        self.metrics.set_statuses_waiting(state.queue.len(), state.bucket.per_second());
+        self.parts.metrics.set_statuses_waiting(state.queue.len(), state.bucket.per_second());
         if under_way >= IN_FLIGHT_MAX {
             return NextStatusWrite::Wait(IDLE);
         }
-        let Some(object) = state.queue.next(|object| state.in_flight.contains_key(object)) else {
+        let Some(object) = state.queue.next(|object| state.in_flight.contains(object)) else {
             return NextStatusWrite::Wait(IDLE);
         };
         if let Err(wait) = state.bucket.take(Instant::now()) {
@@ -222,21 +163,25 @@ impl StatusWriter {
         let Some(pending) = state.queue.take(&object) else {
             return NextStatusWrite::Wait(Duration::ZERO);
         };
-        state.in_flight.insert(object.clone(), Arc::clone(&pending.status));
+        state.in_flight.insert(object.clone());
+        // Still under the writer's lock: a reconcile is to find the status either waiting or in flight.
+        let status = Arc::clone(&pending.status);
+        self.parts.cache.write().begin_write(&object, &pending.uid, status);
         NextStatusWrite::Write(object, Box::new(pending))
     }
 
     async fn write(&self, object: ObjectKey, pending: Box<PendingStatus>) {
-        let outcome = if self.leadership.epoch() == Some(pending.epoch) {
+        let outcome = if self.parts.leadership.epoch() == Some(pending.epoch) {
             self.patch(&object, &pending).await
         } else {
             StatusWriteOutcome::Failed
         };
+        self.parts.cache.write().end_write(&object, &pending.uid);
         self.state.lock().in_flight.remove(&object);
         if outcome == StatusWriteOutcome::Failed {
             tokio::time::sleep(jitter_around(RETRY)).await;
         }
-        (self.on_write)(&object, outcome);
+        (self.parts.on_write)(&object, outcome);
         self.changed.notify_one();
     }
 
@@ -248,7 +193,7 @@ impl StatusWriter {
             "status": *pending.status,
         });
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        let terms = self.state.lock().terms;
+        let terms = self.parts.cache.read().terms();
         let mut response =
             match self.send(object, pending.band, (&params, &Patch::Apply(patch))).await {
                 Ok(resource) => resource,
@@ -268,15 +213,15 @@ impl StatusWriter {
             }
         }
         let version = parse_version(response.metadata.resource_version.as_deref());
-        let status = Arc::clone(&pending.status);
-        let last_applied =
-            LastApplied::new(Arc::clone(&pending.uid), status, version, Instant::now());
-        let mut state = self.state.lock();
-        if state.terms == terms {
-            state.applied.insert(object.clone(), last_applied);
-        }
-        drop(state);
-        self.reporter.report_transition(object, &pending.uid, &pending.previous, &pending.status);
+        let (uid, status) = (Arc::clone(&pending.uid), Arc::clone(&pending.status));
+        let write = AppliedWrite { uid, status, version, terms };
+        self.parts.cache.write().record_applied(object, write);
+        self.parts.reporter.report_transition(
+            object,
+            &pending.uid,
+            &pending.previous,
+            &pending.status,
+        );
         StatusWriteOutcome::Applied
     }
 
@@ -291,17 +236,17 @@ impl StatusWriter {
         let request = Request::new(url).patch_subresource("status", &object.name, params, patch);
         let response = async {
             let request = request.map_err(kube::Error::BuildRequest)?;
-            self.client.request::<PatchResponse>(request).await
+            self.parts.client.request::<PatchResponse>(request).await
         };
         match tokio::time::timeout(WRITE_TIMEOUT, response).await {
             Ok(Ok(response)) => {
-                self.metrics.status_written(band, "ok");
+                self.parts.metrics.status_written(band, "ok");
                 Ok(response)
             }
             Ok(Err(error)) => Err(self.failed(object, band, &error)),
             Err(_) => {
-                self.metrics.status_written(band, "error");
-                tracing::warn!(%object, "a status write got no response in time");
+                self.parts.metrics.status_written(band, "error");
+                tracing::warn!(%object, "a status write was not answered in time");
                 Err(StatusWriteOutcome::Failed)
             }
         }
@@ -316,9 +261,9 @@ impl StatusWriter {
             _ => ("error", StatusWriteOutcome::Failed),
         };
         if matches!(code, 429 | 503) {
-            self.state.lock().bucket.slow_down(Instant::now(), self.requests.backoff());
+            self.state.lock().bucket.slow_down(Instant::now(), self.parts.requests.backoff());
         }
-        self.metrics.status_written(band, result);
+        self.parts.metrics.status_written(band, result);
         tracing::warn!(%object, code, %error, "a status was not written");
         outcome
     }

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use super::change_notifiers::ChangeNotifiers;
 use super::compressed::CompressedRequest;
 use super::guarded_request::ObservedRequest;
+use super::last_applied::AppliedStatuses;
 use super::phase_gauges::CountedPhase;
 use crate::object::{ObjectKey, version_of};
 use crate::table_capacity::ReleaseCapacity as _;
@@ -41,7 +42,7 @@ fn interned_key(object: &ObjectKey, key: OrderKey) -> OrderKey {
 
 /// A resource that is gone, and the incarnation of the order that went with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeletedRequest {
+pub(crate) struct DeletedRequest {
     /// The resource's key.
     pub object: ObjectKey,
     /// The key of its order.
@@ -56,7 +57,7 @@ pub struct DeletedRequest {
 
 /// A change of the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CacheChange {
+pub(crate) enum CacheChange {
     /// This resource is to be reconciled.
     Reconcile(ObjectKey),
     /// The resource that represented an order was deleted.
@@ -66,7 +67,7 @@ pub enum CacheChange {
 /// A cached resource.
 #[derive(Clone, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "three independent facts")]
-pub struct CachedRequest {
+pub(crate) struct CachedRequest {
     body: CachedBody,
     /// Its uid; empty where it has none.
     pub uid: Arc<str>,
@@ -113,7 +114,7 @@ impl CachedRequest {
 
     /// Returns the resource, without the fields that are not needed. `None` where its text was
     /// damaged in memory.
-    pub fn resource(&self) -> Option<Arc<OrderRequest>> {
+    pub(crate) fn resource(&self) -> Option<Arc<OrderRequest>> {
         let compressed = match &self.body {
             CachedBody::Parsed(resource) => return Some(Arc::clone(resource)),
             CachedBody::Compressed(compressed) => compressed,
@@ -153,6 +154,8 @@ pub struct Cache {
     by_order: HashMap<OrderKey, ObjectKey>,
     /// The resources that name an order that another one represents.
     rivals: HashMap<OrderKey, BTreeSet<ObjectKey>>,
+    /// The statuses that this process applied to the resources.
+    pub(super) applied: AppliedStatuses,
     /// The resources observed since a relist began; absent outside of one.
     relisted: Option<HashSet<ObjectKey>>,
     /// The resources that were read last, with their versions; the oldest is compressed first.
@@ -168,27 +171,22 @@ impl Cache {
     }
 
     /// Reports whether the first list is complete.
-    pub const fn is_ready(&self) -> bool {
+    pub(crate) const fn is_ready(&self) -> bool {
         self.is_ready
     }
 
     /// Returns the number of resources.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.objects.len()
     }
 
-    /// Reports whether there are no resources.
-    pub fn is_empty(&self) -> bool {
-        self.objects.is_empty()
-    }
-
     /// Returns one resource.
-    pub fn get(&self, object: &ObjectKey) -> Option<&CachedRequest> {
+    pub(crate) fn get(&self, object: &ObjectKey) -> Option<&CachedRequest> {
         self.objects.get(object)
     }
 
-    /// Returns the resource that represents an order.
-    pub fn of_order(&self, key: &OrderKey) -> Option<(&ObjectKey, &CachedRequest)> {
+    /// Returns the resource that speaks for an order.
+    pub(crate) fn of_order(&self, key: &OrderKey) -> Option<(&ObjectKey, &CachedRequest)> {
         let object = self.representative(key)?;
         self.objects.get_key_value(object)
     }
@@ -214,28 +212,28 @@ impl Cache {
     }
 
     /// Iterates over all resources.
-    pub fn iter(&self) -> impl Iterator<Item = (&ObjectKey, &CachedRequest)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&ObjectKey, &CachedRequest)> {
         self.objects.iter()
     }
 
     /// Clears `is_live` of all resources: another process may have led when they were created.
-    pub fn clear_live(&mut self) {
+    pub(crate) fn clear_live(&mut self) {
         self.objects.values_mut().for_each(|kept| kept.is_live = false);
     }
 
-    /// Applies a resource that was created or changed.
-    pub fn apply(&mut self, observed: ObservedRequest) -> Vec<CacheChange> {
+    /// Takes in a resource that was created or changed.
+    pub(crate) fn apply(&mut self, observed: ObservedRequest) -> Vec<CacheChange> {
         let object = self.object_of(&observed.resource.metadata);
         self.put(object, observed, ResourceOrigin::Changed)
     }
 
     /// Begins a list.
-    pub fn relist(&mut self) {
+    pub(super) fn relist(&mut self) {
         self.relisted = Some(HashSet::new());
     }
 
-    /// Applies a resource of a list.
-    pub fn listed(&mut self, observed: ObservedRequest) -> Vec<CacheChange> {
+    /// Takes in a resource of a list.
+    pub(super) fn listed(&mut self, observed: ObservedRequest) -> Vec<CacheChange> {
         let object = self.object_of(&observed.resource.metadata);
         if let Some(seen) = &mut self.relisted {
             seen.insert(object.clone());
@@ -243,15 +241,15 @@ impl Cache {
         self.put(object, observed, ResourceOrigin::Listed)
     }
 
-    /// Handles a resource of a list that cannot be read; its cached version stays.
-    pub fn listed_unreadable(&mut self, object: ObjectKey) {
+    /// Takes in a resource of a list that cannot be read; its cached version stays.
+    pub(super) fn listed_unreadable(&mut self, object: ObjectKey) {
         if let Some(seen) = &mut self.relisted {
             seen.insert(object);
         }
     }
 
-    /// Completes a list: resources that were not in it are dropped.
-    pub fn relisted(&mut self) -> Vec<CacheChange> {
+    /// Completes a list: resources that were not in it are gone.
+    pub(super) fn relisted(&mut self) -> Vec<CacheChange> {
         self.is_ready = true;
         let Some(seen) = self.relisted.take() else { return Vec::new() };
         let missing: Vec<_> =
@@ -260,7 +258,7 @@ impl Cache {
     }
 
     /// Drops a resource that was deleted.
-    pub fn deleted(&mut self, observed: ObservedRequest) -> Vec<CacheChange> {
+    pub(super) fn deleted(&mut self, observed: ObservedRequest) -> Vec<CacheChange> {
         let object = ObjectKey::of(&observed.resource.metadata);
         let Some(cached) = self.objects.get_mut(&object) else { return Vec::new() };
         if *cached.uid != *observed.resource.metadata.uid.as_deref().unwrap_or_default() {
@@ -273,7 +271,7 @@ impl Cache {
 
     /// Drops a resource that was deleted and could no longer be read, if its uid is the cached
     /// one's.
-    pub fn deleted_unreadable(
+    pub(super) fn deleted_unreadable(
         &mut self,
         object: &ObjectKey,
         uid: Option<&str>,
@@ -323,7 +321,7 @@ impl Cache {
 
     /// Compresses a resource that need not be reconciled soon, and returns the compressed text;
     /// `None` where there is a newer version by now.
-    pub(crate) fn compress(
+    pub(super) fn compress(
         &mut self,
         object: &ObjectKey,
         version: u64,
@@ -393,6 +391,7 @@ impl Cache {
     fn drop_object(&mut self, object: &ObjectKey) -> Vec<CacheChange> {
         let Some(cached) = self.objects.remove(object) else { return Vec::new() };
         self.objects.release_capacity();
+        self.applied.forget(object);
         let resource = cached.resource();
         let Some(key) = cached.key else { return Vec::new() };
         self.notifiers.notify(&key);

@@ -72,7 +72,7 @@ fn deleted_resources_are_gone_once() {
     assert_eq!(descriptions(&apply(&mut cache, resource("a", "u1", 1))), ["look a"]);
     assert_eq!(descriptions(&deleted(&mut cache, resource("a", "u1", 1))), ["gone a u1"]);
     assert_eq!(descriptions(&deleted(&mut cache, resource("a", "u1", 1))), [""; 0]);
-    assert!(cache.is_empty());
+    assert_eq!(cache.len(), 0);
 }
 
 /// This holds where the delete was missed too; a late delete of the former one drops nothing.
@@ -224,6 +224,6 @@ proptest! {
             prop_assert_eq!(representative(&cache, "a"), first(&present));
         }
         (0..3).for_each(|which| drop(deleted(&mut cache, named(which))));
-        prop_assert!(cache.is_empty() && cache.by_order.is_empty() && cache.rivals.is_empty());
+        prop_assert!(cache.len() == 0 && cache.by_order.is_empty() && cache.rivals.is_empty());
     }
 }

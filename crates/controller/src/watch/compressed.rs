@@ -12,7 +12,7 @@ static DICTIONARY: &[u8] = include_bytes!("compressed/dictionary.txt");
 
 /// A resource as compressed text. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct CompressedRequest {
+pub(super) struct CompressedRequest {
     bytes: Arc<[u8]>,
     /// The bytes of the text before compression.
     text_len: usize,
@@ -20,14 +20,14 @@ pub(crate) struct CompressedRequest {
 
 impl CompressedRequest {
     /// Compresses a resource; `None` when it cannot be written as text.
-    pub(crate) fn compress(resource: &OrderRequest) -> Option<Self> {
+    pub(super) fn compress(resource: &OrderRequest) -> Option<Self> {
         let text = serde_json::to_vec(resource).ok()?;
         let bytes = lz4_flex::block::compress_with_dict(&text, DICTIONARY).into();
         Some(Self { bytes, text_len: text.len() })
     }
 
     /// Returns the resource as it was compressed; `None` where the bytes are damaged.
-    pub(crate) fn decompress(&self) -> Option<OrderRequest> {
+    pub(super) fn decompress(&self) -> Option<OrderRequest> {
         let text =
             lz4_flex::block::decompress_with_dict(&self.bytes, self.text_len, DICTIONARY).ok()?;
         serde_json::from_slice(&text).ok()

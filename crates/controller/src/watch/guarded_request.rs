@@ -21,7 +21,7 @@ pub(crate) struct GuardedOrderRequest(pub(super) Result<ObservedRequest, Unreada
 
 /// A resource without the fields that are not needed.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ObservedRequest {
+pub(crate) struct ObservedRequest {
     /// The resource; of its metadata only names, uid, version, generation and time of creation.
     pub resource: OrderRequest,
     /// Set when its status is what this project's controllers wrote last.

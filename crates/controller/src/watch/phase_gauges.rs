@@ -18,11 +18,11 @@ const UNKNOWN: &str = "Unknown";
 
 /// The phase under which a resource is counted; absent where its status has an unknown one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CountedPhase(Option<RequestPhase>);
+pub(crate) struct CountedPhase(Option<RequestPhase>);
 
 impl CountedPhase {
     /// Returns the phase of a status; `Pending` while there is none.
-    pub fn of(status: Option<&OrderRequestStatus>) -> Self {
+    pub(crate) fn of(status: Option<&OrderRequestStatus>) -> Self {
         let phase = status.and_then(|status| status.phase.as_deref());
         Self(phase.map_or(Some(RequestPhase::Pending), RequestPhase::parse))
     }
