@@ -28,6 +28,8 @@ use orderstream_rest_types::command::CommandReplyView;
 use orderstream_rpc::problem;
 use tokio::sync::Semaphore;
 use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::limits::COMPARISONS_AT_ONCE;
 use crate::orders::OwnedOrders;
@@ -58,38 +60,57 @@ pub(crate) fn forwarding_router(orders: OwnedOrders, peers: Peers) -> Router {
 
 /// Returns the sellers' REST over a processor's orders.
 pub fn router(orders: OwnedOrders) -> Router {
-    let router = routes()
-        .into_iter()
-        .fold(Router::new(), |router, (path, methods)| router.route(path, methods));
+    let (router, _) = operations().split_for_parts();
+    let router =
+        aliases().into_iter().fold(router, |router, alias| router.route(alias.name, alias.methods));
     let comparisons = Arc::new(Semaphore::new(COMPARISONS_AT_ONCE));
     problem::with_fallbacks(router).with_state(SellerRestState { orders, comparisons })
 }
 
-/// Returns every path with its methods.
-fn routes() -> Vec<(&'static str, MethodRouter<SellerRestState>)> {
-    use proposals::{amend, answer, lock, proposal, propose, unlock, versions, withdraw};
-    vec![
-        ("/api/v1/proposals", post(propose)),
-        ("/api/v1/proposal-submissions", post(propose)),
-        ("/api/v1/proposals/{proposal_id}", get(proposal).put(amend)),
-        ("/api/v1/proposals/{proposal_id}/versions", get(versions)),
-        ("/api/v1/proposals/{proposal_id}/followup", post(answer)),
-        ("/api/v1/proposals/{proposal_id}/edit-lock", post(lock).delete(unlock)),
-        ("/api/v1/proposals/{proposal_id}/withdraw", post(withdraw)),
-        ("/api/v1/orders", get(orders::list)),
-        ("/api/v1/orders/{order_req_id}", get(orders::order)),
-        ("/api/v1/orders/{order_req_id}/proposals", get(orders::proposals)),
-        ("/api/v1/orders/{order_req_id}/comparison", get(orders::compare)),
-        ("/api/v1/orders/{order_req_id}/conversation", get(orders::conversation)),
-        ("/api/v1/orders/{order_req_id}/decline", post(orders::decline)),
-        ("/api/v1/orders/{order_req_id}/questions", post(orders::ask)),
-        ("/api/v1/orders/{order_req_id}/seen", post(orders::see)),
-        ("/orders/{order_req_id}/events", get(events::follow)),
-        ("/api/v1/orders/{order_req_id}/events", get(events::follow)),
-        ("/api/v1/orders/{order_req_id}/notifications", get(notifications::of_order)),
-        ("/api/v1/dead-letters", get(notifications::dead_letters)),
-        ("/api/v1/dead-letters/{notification_id}/replay", post(notifications::replay)),
-        ("/api/v1/openapi.json", get(document::serve)),
+/// Returns every operation: its route, and its part of the OpenAPI document.
+fn operations() -> OpenApiRouter<SellerRestState> {
+    OpenApiRouter::with_openapi(document::head())
+        .routes(routes!(proposals::propose))
+        .routes(routes!(proposals::proposal, proposals::amend))
+        .routes(routes!(proposals::versions))
+        .routes(routes!(proposals::answer))
+        .routes(routes!(proposals::lock, proposals::unlock))
+        .routes(routes!(proposals::withdraw))
+        .routes(routes!(orders::list))
+        .routes(routes!(orders::order))
+        .routes(routes!(orders::proposals))
+        .routes(routes!(orders::compare))
+        .routes(routes!(orders::conversation))
+        .routes(routes!(orders::decline))
+        .routes(routes!(orders::ask))
+        .routes(routes!(orders::see))
+        .routes(routes!(events::follow))
+        .routes(routes!(notifications::of_order))
+        .routes(routes!(notifications::dead_letters))
+        .routes(routes!(notifications::replay))
+        .routes(routes!(document::serve))
+}
+
+/// A second name of a path.
+struct RouteAlias {
+    name: &'static str,
+    path: &'static str,
+    methods: MethodRouter<SellerRestState>,
+}
+
+/// Returns the paths with a second name, the original system's or a shorter one.
+fn aliases() -> [RouteAlias; 2] {
+    [
+        RouteAlias {
+            name: "/api/v1/proposal-submissions",
+            path: "/api/v1/proposals",
+            methods: post(proposals::propose),
+        },
+        RouteAlias {
+            name: "/orders/{order_req_id}/events",
+            path: "/api/v1/orders/{order_req_id}/events",
+            methods: get(events::follow),
+        },
     ]
 }
 

@@ -13,12 +13,13 @@ mod view;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{MethodRouter, get, post};
 use orderstream_core::buyer::Buyer;
 use orderstream_core::{OrderKey, Refusal};
 use orderstream_rpc::problem;
 use serde::Deserialize;
 use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 pub use self::document::document;
 pub use orderstream_rpc::server::http::limits::BODY_BYTES_MAX;
@@ -31,31 +32,28 @@ type BuyerHandle = Arc<dyn Buyer>;
 
 /// Returns the buyer's REST over a service for buyers.
 pub fn router(buyer: BuyerHandle) -> Router {
-    let router = routes()
-        .into_iter()
-        .fold(Router::new(), |router, (path, methods)| router.route(path, methods));
+    let (router, _) = operations().split_for_parts();
     problem::with_fallbacks(router).with_state(buyer)
 }
 
-/// Returns every path with its methods.
-fn routes() -> Vec<(&'static str, MethodRouter<BuyerHandle>)> {
-    vec![
-        ("/api/v1/orders", get(reads::list)),
-        ("/api/v1/orders/initiate", post(commands::initiate)),
-        ("/api/v1/orders/followup", post(commands::follow_up)),
-        ("/api/v1/orders/finalize/{order_req_id}", post(commands::finalize)),
-        ("/api/v1/orders/award/{order_req_id}", post(commands::award)),
-        ("/api/v1/orders/undo-award/{order_req_id}", post(commands::undo_award)),
-        ("/api/v1/orders/pause/{order_req_id}", post(commands::pause)),
-        ("/api/v1/orders/resume/{order_req_id}", post(commands::resume)),
-        ("/api/v1/orders/extend/{order_req_id}", post(commands::extend)),
-        ("/api/v1/orders/close/{order_req_id}", post(commands::close)),
-        ("/api/v1/orders/cancel/{order_req_id}", post(commands::cancel)),
-        ("/api/v1/orders/tracking/status", get(reads::status)),
-        ("/api/v1/orders/tracking/{order_req_id}", get(reads::tracking)),
-        ("/api/v1/orders/{order_req_id}/acts/{key}", get(reads::command)),
-        ("/api/v1/openapi.json", get(document::serve)),
-    ]
+/// Returns every operation: its route, and its part of the OpenAPI document.
+fn operations() -> OpenApiRouter<BuyerHandle> {
+    OpenApiRouter::with_openapi(document::head())
+        .routes(routes!(commands::initiate))
+        .routes(routes!(commands::follow_up))
+        .routes(routes!(commands::finalize))
+        .routes(routes!(commands::award))
+        .routes(routes!(commands::undo_award))
+        .routes(routes!(commands::pause))
+        .routes(routes!(commands::resume))
+        .routes(routes!(commands::extend))
+        .routes(routes!(commands::close))
+        .routes(routes!(commands::cancel))
+        .routes(routes!(reads::list))
+        .routes(routes!(reads::status))
+        .routes(routes!(reads::tracking))
+        .routes(routes!(reads::command))
+        .routes(routes!(document::serve))
 }
 
 /// The tenant of the order that a path names.

@@ -12,3 +12,42 @@ pub mod notification;
 pub mod order;
 pub mod proposal;
 pub mod tracking;
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use serde::de::DeserializeOwned;
+
+    use super::command::{ActView, CommandReplyView, PendingView};
+    use super::comparison::{ComparisonView, RowView};
+    use super::conversation::{ConversationMessageView, ConversationPage};
+    use super::notification::{NotificationView, OutboxView};
+    use super::order::{FormerIncarnationView, OrderView, PendingAwardView};
+    use super::proposal::{ProposalView, ProposalsPage, VersionView};
+    use super::tracking::TrackedView;
+
+    fn assert_readable_without_fields<T: DeserializeOwned + Default + Debug + PartialEq>() {
+        assert_eq!(serde_json::from_str::<T>("{}").unwrap(), T::default());
+    }
+
+    #[test]
+    fn fields_that_a_server_leaves_out_have_defaults() {
+        assert_readable_without_fields::<ActView>();
+        assert_readable_without_fields::<CommandReplyView>();
+        assert_readable_without_fields::<ComparisonView>();
+        assert_readable_without_fields::<ConversationMessageView>();
+        assert_readable_without_fields::<ConversationPage>();
+        assert_readable_without_fields::<FormerIncarnationView>();
+        assert_readable_without_fields::<NotificationView>();
+        assert_readable_without_fields::<OrderView>();
+        assert_readable_without_fields::<OutboxView>();
+        assert_readable_without_fields::<PendingAwardView>();
+        assert_readable_without_fields::<PendingView>();
+        assert_readable_without_fields::<ProposalView>();
+        assert_readable_without_fields::<ProposalsPage>();
+        assert_readable_without_fields::<RowView>();
+        assert_readable_without_fields::<TrackedView>();
+        assert_readable_without_fields::<VersionView>();
+    }
+}

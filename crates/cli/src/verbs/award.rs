@@ -283,6 +283,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn awards_are_compared_with_those_of_orders() {
+        let id = |id: &str| ProposalId::new(id).unwrap();
+        let (whole, other) = (command::Award::Whole(id("p1")), command::Award::Whole(id("p2")));
+        let lines = command::Award::Lines(vec![("a".to_owned(), id("p1"))]);
+        let of_lines = |sku: &str| AwardView::Lines(vec![(sku.to_owned(), "p1".to_owned())]);
+        let of_whole = AwardView::Whole("p1".to_owned());
+        assert!(is_same(None, None));
+        assert!(is_same(Some(&of_whole), Some(&whole)));
+        assert!(is_same(Some(&of_lines("a")), Some(&lines)));
+        for (award, expected) in [
+            (None, Some(&whole)),
+            (Some(&of_whole), None),
+            (Some(&of_whole), Some(&other)),
+            (Some(&of_whole), Some(&lines)),
+            (Some(&of_lines("b")), Some(&lines)),
+        ] {
+            assert!(!is_same(award, expected), "{award:?} {expected:?}");
+        }
+    }
+
+    #[test]
     fn repeated_awards_report_the_same_losers() {
         let counts =
             |open, closed| ProposalCountsView { open, closed, ..ProposalCountsView::default() };

@@ -8,14 +8,6 @@ use orderstream_core::Reason;
 use orderstream_rpc::problem;
 use utoipa::OpenApi;
 
-use super::{events, notifications, orders, proposals};
-
-/// Paths with a second name, the original system's or a shorter one: the second name, and the path.
-const ALIASES: [(&str, &str); 2] = [
-    ("/api/v1/proposal-submissions", "/api/v1/proposals"),
-    ("/orders/{order_req_id}/events", "/api/v1/orders/{order_req_id}/events"),
-];
-
 #[derive(Debug, OpenApi)]
 #[openapi(
     info(
@@ -25,29 +17,6 @@ const ALIASES: [(&str, &str); 2] = [
                        read as JSON whatever their content type, up to 64 KiB; unknown fields are \
                        ignored. Queries and paths are parsed strictly.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
-    ),
-    paths(
-        proposals::propose,
-        proposals::amend,
-        proposals::proposal,
-        proposals::versions,
-        proposals::answer,
-        proposals::lock,
-        proposals::unlock,
-        proposals::withdraw,
-        orders::list,
-        orders::order,
-        orders::proposals,
-        orders::compare,
-        orders::conversation,
-        orders::decline,
-        orders::ask,
-        orders::see,
-        notifications::of_order,
-        notifications::dead_letters,
-        notifications::replay,
-        events::follow,
-        serve,
     ),
     tags(
         (name = "orders", description = "Orders, as their owner holds them."),
@@ -59,17 +28,21 @@ const ALIASES: [(&str, &str); 2] = [
 )]
 struct SellerApiDocument;
 
+/// Returns the document without its operations.
+pub(super) fn head() -> utoipa::openapi::OpenApi {
+    SellerApiDocument::openapi()
+}
+
 /// Makes the document.
 pub fn document() -> utoipa::openapi::OpenApi {
-    let mut document = SellerApiDocument::openapi();
-    for (alias, path) in ALIASES {
-        if let Some(mut item) = document.paths.paths.get(path).cloned() {
-            item.get = item.get.filter(|_| path.ends_with("events"));
+    let mut document = super::operations().into_openapi();
+    for alias in super::aliases() {
+        if let Some(mut item) = document.paths.paths.get(alias.path).cloned() {
             for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
                 let id = operation.operation_id.clone().unwrap_or_default();
                 operation.operation_id = Some(format!("{id}-alias"));
             }
-            document.paths.paths.insert(alias.to_owned(), item);
+            document.paths.paths.insert(alias.name.to_owned(), item);
         }
     }
     problem::complete(&mut document, reasons);

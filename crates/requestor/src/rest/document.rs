@@ -8,8 +8,6 @@ use orderstream_core::Reason;
 use orderstream_rpc::problem;
 use utoipa::OpenApi;
 
-use super::{commands, reads};
-
 #[derive(Debug, OpenApi)]
 #[openapi(
     info(
@@ -21,23 +19,6 @@ use super::{commands, reads};
                        Queries and paths are parsed strictly.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
-    paths(
-        commands::initiate,
-        commands::follow_up,
-        commands::finalize,
-        commands::award,
-        commands::undo_award,
-        commands::pause,
-        commands::resume,
-        commands::extend,
-        commands::close,
-        commands::cancel,
-        reads::list,
-        reads::status,
-        reads::tracking,
-        reads::command,
-        serve,
-    ),
     tags(
         (name = "orders", description = "The buyers' commands on orders."),
         (name = "tracking", description = "The tracked state of orders."),
@@ -46,9 +27,14 @@ use super::{commands, reads};
 )]
 struct RequestorOpenApi;
 
+/// Returns the document without its operations.
+pub(super) fn head() -> utoipa::openapi::OpenApi {
+    RequestorOpenApi::openapi()
+}
+
 /// Returns the OpenAPI document.
 pub fn document() -> utoipa::openapi::OpenApi {
-    let mut document = RequestorOpenApi::openapi();
+    let mut document = super::operations().into_openapi();
     problem::complete(&mut document, reasons);
     document
 }
