@@ -163,6 +163,7 @@ fn changes_name_field_and_both_values() {
     let mut to =
         content(&ProposalCase("p1", "far", "95 EUR", &[("chair", "35 EUR")], Some("2026-12-12")));
     to.note = Some("from stock".to_owned());
+    to.attachments = vec!["https://a/1".to_owned(), "https://a/2".to_owned()];
     let actual: Vec<_> = changes(&from, &to)
         .into_iter()
         .map(|change| {
@@ -174,6 +175,7 @@ fn changes_name_field_and_both_values() {
         ("lines.chair", "2 for 40 EUR", "2 for 35 EUR"),
         ("lines.desk", "2 for 60 EUR", ""),
         ("note", "", "from stock"),
+        ("attachments", "", "https://a/1 https://a/2"),
     ];
     let expected = expected.map(|(a, b, c)| (a.to_owned(), b.to_owned(), c.to_owned()));
     assert_eq!(actual, expected);

@@ -461,3 +461,6 @@ fn update_best(best: &mut Option<(ProposalId, Price)>, id: &ProposalId, price: &
         *best = Some((id.clone(), price.clone()));
     }
 }
+
+#[cfg(test)]
+mod tests;

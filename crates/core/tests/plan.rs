@@ -201,6 +201,48 @@ fn wishes_missed_by_end_are_refused() {
     let resource = DesiredOrder { award: Some(undone), ..desired() };
     let (reason, text) = refusal_at_end(&resource, &finalised(won)).unwrap();
     assert_eq!((reason, text.starts_with("undo-award: ")), (Reason::AwardNotPending, true));
+    let another = Some(Award::Whole(ProposalId::new("p2").unwrap()));
+    assert_eq!(refusal_at_end(&resource, &finalised(another)), None, "that one does not stand");
+    let nobody = DesiredAward { award: None, undo: true, ..award() };
+    let resource = DesiredOrder { award: Some(nobody), ..desired() };
+    assert_eq!(refusal_at_end(&resource, &close), None, "there was no award");
+}
+
+/// The field is in the text: a resource has no such field.
+#[test]
+fn refusals_name_command_and_field() {
+    let resource = DesiredOrder { award: Some(award()), ..desired() };
+    let mut observed = observed(&[]);
+    let key = IdempotencyKey::new("award:0:1").unwrap();
+    let refusal = Refusal::field("award", "names nothing");
+    let snapshot = observed.snapshot.as_deref().cloned().unwrap();
+    let snapshot = TrackerSnapshot { refused: [(key, refusal)].into(), ..snapshot };
+    let refusal = plan::refusal(&resource, &snapshot).unwrap();
+    assert_eq!((refusal.field, refusal.message.as_str()), (None, "award: award: names nothing"));
+    observed.snapshot = Some(Arc::new(snapshot));
+    assert_eq!(keys(&resource, &observed), [""; 0]);
+}
+
+/// Another incarnation of the order must not take them.
+#[test]
+fn commands_name_their_incarnation() {
+    for (ms, undo_within_ms) in [(0, None), (1, Some(1))] {
+        let undoable = DesiredAward { undo_within_ms: Some(ms), ..award() };
+        let resource = DesiredOrder { award: Some(undoable), ..desired() };
+        let commands: Vec<_> = plan(&resource, &observed(&[]), NOW)
+            .into_iter()
+            .filter_map(|step| {
+                if let ReconcileStep::SendCommand(command) = step { Some(command) } else { None }
+            })
+            .collect();
+        let kind = CommandKind::Finalise { award: award().award, reason: None, undo_within_ms };
+        let expected = Command {
+            key: IdempotencyKey::new("award:0:1").ok(),
+            incarnation: Some(resource.incarnation),
+            ..Command::bare(kind)
+        };
+        assert_eq!(commands, [Box::new(expected)]);
+    }
 }
 
 /// Returns the desired and the observed state of an order that was opened sealed, and had these

@@ -8,7 +8,9 @@ use orderstream_api::manifest::{Manifest, read};
 use orderstream_core::event::OrderOpened;
 use orderstream_core::port::{Assignment, ReplyFuture, command_name};
 use orderstream_core::tracker::{Tracker, TrackerInput};
-use orderstream_core::{Command, Event, EventKind, Incarnation, OrderKey, Seq, Timestamp};
+use orderstream_core::{
+    Command, Event, EventKind, Incarnation, OrderKey, OrderSpec, Seq, Timestamp,
+};
 
 use super::*;
 
@@ -105,6 +107,10 @@ impl OrderStreams for Script {
 
     fn watch(&self, wake: Wake) {
         *self.wake.lock() = Some(wake);
+    }
+
+    fn spec(&self, key: &OrderKey) -> Option<OrderSpec> {
+        Some(self.snapshot(key)?.order.as_ref()?.spec.clone())
     }
 
     fn persist<'a>(&'a self, _: &'a [OrderKey]) -> ReplyFuture<'a, ()> {
@@ -398,7 +404,7 @@ fn order_ids_belong_to_one_owner() {
     let rest = Assignment {
         key: key("SB1029436"),
         incarnation: Incarnation::new("rest-1").unwrap(),
-        spec: orderstream_core::OrderSpec::default(),
+        spec: OrderSpec::default(),
         epoch: Epoch(1),
         processor: PROCESSOR.to_owned(),
     };

@@ -26,7 +26,12 @@ fn event(seq: u64, kind: EventKind) -> Event {
 
 /// Returns an opening, an invitation of four sellers, and follow-ups to all of them.
 fn events(follow_ups: u64) -> Vec<Event> {
-    let choice = |name: &&str| SellerChoice {
+    events_for(&SELLERS.map(str::to_owned), follow_ups)
+}
+
+/// Returns the same events, with an invitation of these sellers.
+fn events_for(sellers: &[String], follow_ups: u64) -> Vec<Event> {
+    let choice = |name: &String| SellerChoice {
         seller: seller(name),
         verdict: Verdict::Chosen,
         distance_m: None,
@@ -41,7 +46,7 @@ fn events(follow_ups: u64) -> Vec<Event> {
                 expires_at: Timestamp(1_000_000),
             })),
         ),
-        event(2, EventKind::SellersSelected(SELLERS.iter().map(choice).collect())),
+        event(2, EventKind::SellersSelected(sellers.iter().map(choice).collect())),
     ];
     events.extend((0..follow_ups).map(|number| {
         let follow_up = FollowUp {
@@ -233,14 +238,82 @@ fn waiting_messages_are_limited() {
         }
         assert!(outbox.snapshot().counts().0 <= PENDING_MAX);
     }
+    assert_eq!(outbox.all().count(), 701);
     assert!(outbox.all().all(|(_, kept)| kept.due.channel.address == "s0@x"));
-    // Three that hang: more than may wait.
-    let mut outbox = fresh();
-    for event in &events {
-        receive(&mut outbox, Timestamp(0), &order, event);
+}
+
+/// All recipients hang: more messages wait than may, and of those given up some are dropped.
+#[test]
+fn dead_letters_are_limited() {
+    for (follow_ups, dropped) in [(763, 5 + 763 * 4 - PENDING_MAX - DEAD_LETTERS_MAX), (700, 0)] {
+        let events = events(follow_ups);
+        let (order, mut outbox) = (order(&events), fresh());
+        for event in &events {
+            receive(&mut outbox, Timestamp(0), &order, event);
+        }
+        let dead = 5 + usize::try_from(follow_ups).unwrap() * 4 - PENDING_MAX - dropped;
+        assert_eq!(outbox.snapshot().counts(), (PENDING_MAX, dead));
+        assert_eq!(outbox.dropped(), dropped as u64);
+        let all: Vec<_> = outbox.all().map(|(id, _)| id).collect();
+        assert_eq!(all.len(), PENDING_MAX + dead);
+        let last: Vec<_> = outbox.dead().map(|(id, _)| id).collect();
+        assert_eq!(all[PENDING_MAX..], last, "dead letters come last");
     }
-    let (pending, dead) = outbox.snapshot().counts();
-    assert_eq!((pending, dead), (PENDING_MAX, 5 + 700 * 4 - PENDING_MAX));
+}
+
+#[test]
+fn passed_events_move_the_cursor_forward() {
+    let mut outbox = fresh();
+    for (seq, is_changed, cursor) in [(0, false, 0), (2, true, 2), (1, false, 2), (2, false, 2)] {
+        let output = outbox.step(Timestamp(0), &OutboxInput::Passed(Seq(seq)));
+        assert_eq!((output.is_changed, outbox.cursor()), (is_changed, Seq(cursor)), "{seq}");
+    }
+}
+
+#[test]
+fn postponed_attempts_wait() {
+    let events = events(0);
+    let (order, mut outbox) = (order(&events), fresh());
+    let number = receive(&mut outbox, Timestamp(0), &order, &events[0]).attempts[0];
+    let output = outbox.step(Timestamp(5), &OutboxInput::Postponed { number, for_ms: 10 });
+    assert_eq!((output.attempts, output.next_at), (vec![], Some(Timestamp(15))));
+    assert!(outbox.step(Timestamp(14), &OutboxInput::Tick).attempts.is_empty());
+    assert_eq!(outbox.step(Timestamp(15), &OutboxInput::Tick).attempts, [number]);
+}
+
+/// They are composed of the event that they are about.
+#[test]
+fn waiting_notifications_are_composed() {
+    let events = events(0);
+    let (order, mut outbox) = (order(&events), fresh());
+    assert_eq!(outbox.snapshot().oldest_due_at(), None);
+    let number = receive(&mut outbox, Timestamp(3), &order, &events[0]).attempts[0];
+    receive(&mut outbox, Timestamp(5), &order, &events[1]);
+    assert_eq!(outbox.snapshot().oldest_due_at(), Some(Timestamp(3)));
+    let composed = outbox.compose(number, &order, &events[0]).unwrap();
+    assert_eq!(composed.id, outbox.all().next().unwrap().0);
+    assert!(outbox.compose(number, &order, &events[1]).is_none(), "it is about the opening");
+    assert!(outbox.compose(number + 99, &order, &events[0]).is_none());
+}
+
+/// Attempts and reports together; one that is under way is not started again.
+#[test]
+fn attempts_in_flight_are_limited() {
+    let names: Vec<_> = (0..IN_FLIGHT_MAX + 2).map(|number| format!("s{number}")).collect();
+    let events = events_for(&names, 0);
+    let (order, mut outbox) = (order(&events), fresh());
+    let mut started = receive(&mut outbox, Timestamp(0), &order, &events[0]).attempts;
+    started.extend(receive(&mut outbox, Timestamp(0), &order, &events[1]).attempts);
+    assert_eq!(started.len(), IN_FLIGHT_MAX, "the buyer, and all sellers but three");
+    let invited = started[1];
+    let output = outbox.step(Timestamp(0), &OutboxInput::Delivered(invited));
+    assert_eq!((output.reports.len(), output.attempts.len()), (1, 0), "a report takes its place");
+    for _ in 0..2 {
+        let output = outbox.step(Timestamp(0), &OutboxInput::Tick);
+        assert_eq!((output.reports, output.attempts), (vec![], vec![]), "all are under way");
+    }
+    let output = outbox.step(Timestamp(0), &OutboxInput::Reported(invited));
+    assert_eq!((output.reports.len(), output.attempts.len()), (0, 1));
 }
 
 /// The outcome of one delivery attempt.
