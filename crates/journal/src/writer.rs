@@ -14,7 +14,7 @@ use parking_lot::RwLock;
 use self::batch::{Batch, empty_frame};
 use crate::damage::FileDamage;
 use crate::engine::{Engine, EngineError, OpenReason, RescuedStore, StoreLocation, WriteOp};
-use crate::error::AppendError;
+use crate::error::{AppendError, RemoveError};
 use crate::heads::Heads;
 use crate::keys::{self, ListId};
 use crate::limits;
@@ -277,7 +277,7 @@ fn run_callback(call: impl FnOnce()) {
 }
 
 /// Converts the refusal of an append into that of a removal.
-fn removal_error(refusal: &AppendError) -> crate::error::ReadError {
+fn removal_error(refusal: &AppendError) -> RemoveError {
     std::io::Error::other(refusal.clone()).into()
 }
 
