@@ -70,7 +70,6 @@ impl std::fmt::Debug for Operator {
 /// The facts of one reconcile.
 pub(super) struct ReconcileFacts {
     pub(super) object: ObjectKey,
-    pub(super) key: OrderKey,
     pub(super) uid: Arc<str>,
     pub(super) resource: Arc<OrderRequest>,
     pub(super) known: Arc<OrderRequestStatus>,
@@ -169,30 +168,21 @@ impl Operator {
                 ));
             }
         };
-        let key = desired.key.clone();
-        let snapshot = self.streams.snapshot(&key).filter(|s| s.incarnation == desired.incarnation);
+        let key = &desired.key;
+        let snapshot = self.streams.snapshot(key).filter(|s| s.incarnation == desired.incarnation);
         let (object, uid) = (object.clone(), Arc::clone(&cached.uid));
-        let facts = ReconcileFacts {
-            object,
-            key,
-            uid,
-            resource,
-            known,
-            applied: shown,
-            snapshot,
-            epoch,
-            now,
-        };
-        if !self.is_representative(&facts) {
-            let refusal = duplicate_order(&facts.key);
+        let facts =
+            ReconcileFacts { object, uid, resource, known, applied: shown, snapshot, epoch, now };
+        if !self.is_representative(&facts.object, key) {
+            let refusal = duplicate_order(key);
             return Ok(self.publish(&facts, Some(&refusal), EditProgress::Settled));
         }
         self.count_sellers(&facts);
         if facts.known.is_terminal() && !facts.snapshot.as_ref().is_some_and(|s| s.is_terminal()) {
-            self.streams.stop(&facts.key, &desired.incarnation);
+            self.streams.stop(key, &desired.incarnation);
             return Ok(self.reconcile_ended(&facts, &desired));
         }
-        self.raise_epoch(&facts);
+        self.raise_epoch(&facts, key);
         let observed = self.observe(&facts, &desired, cached);
         self.take_steps(&facts, &desired, plan(&desired, &observed, now))
     }
@@ -218,9 +208,11 @@ impl Operator {
                     self.with_state(facts, |note| note.placement = Placement::At(processor));
                 }
                 ReconcileStep::Start(processor) => self.start(facts, desired, processor)?,
-                ReconcileStep::SendCommand(command) => self.send_command(facts, *command)?,
+                ReconcileStep::SendCommand(command) => {
+                    self.send_command(facts, &desired.key, *command)?;
+                }
                 ReconcileStep::Stop => {
-                    self.streams.stop(&facts.key, &desired.incarnation);
+                    self.streams.stop(&desired.key, &desired.incarnation);
                     let ended_status = ended(facts.generation(), &facts.known);
                     self.enqueue_status(facts, ended_status).into_iter().for_each(&mut sooner);
                 }
@@ -246,7 +238,7 @@ impl Operator {
             tracing::info!(%object, trace_id, processor, "an order request is taken up");
         }
         self.streams.ensure(Assignment {
-            key: facts.key.clone(),
+            key: desired.key.clone(),
             incarnation: desired.incarnation.clone(),
             spec: desired.spec.clone(),
             epoch: facts.epoch,
@@ -254,10 +246,15 @@ impl Operator {
         })
     }
 
-    fn send_command(&self, facts: &ReconcileFacts, command: Command) -> Result<(), Refusal> {
+    fn send_command(
+        &self,
+        facts: &ReconcileFacts,
+        key: &OrderKey,
+        command: Command,
+    ) -> Result<(), Refusal> {
         let order = facts.snapshot.as_deref().and_then(|snapshot| snapshot.order.as_deref());
         let in_flight = order.and_then(|order| InFlightCommand::of(&command, order));
-        self.streams.send_command(&facts.key, command)?;
+        self.streams.send_command(key, command)?;
         if in_flight.is_some() {
             self.with_state(facts, |note| note.in_flight = in_flight);
         }
@@ -309,17 +306,17 @@ impl Operator {
 
     /// Reports whether this resource represents its order, and not another one that names the same
     /// order.
-    fn is_representative(&self, facts: &ReconcileFacts) -> bool {
+    fn is_representative(&self, object: &ObjectKey, key: &OrderKey) -> bool {
         let cache = self.cache.read();
-        cache.of_order(&facts.key).is_some_and(|(object, _)| *object == facts.object)
+        cache.of_order(key).is_some_and(|(representative, _)| representative == object)
     }
 
     /// Raises the floor of epochs where the processor knows a higher one: it would refuse all
     /// commands of this process.
-    fn raise_epoch(&self, facts: &ReconcileFacts) {
+    fn raise_epoch(&self, facts: &ReconcileFacts, key: &OrderKey) {
         let fenced_by = facts.snapshot.as_ref().and_then(|snapshot| snapshot.stream.fenced_by);
         if let Some(floor) = fenced_by.filter(|floor| *floor > facts.epoch) {
-            tracing::warn!(order = %facts.key, floor = floor.0, "a processor knows a higher epoch");
+            tracing::warn!(order = %key, floor = floor.0, "a processor knows a higher epoch");
             self.metrics.fenced();
             self.leadership.raise_above(floor);
         }
@@ -374,11 +371,8 @@ impl Operator {
         (known, shown): (Arc<OrderRequestStatus>, AppliedStatus),
         refusal: &Refusal,
     ) -> Option<Timestamp> {
-        // Without an order there is no key; the name replaces it where a log needs one.
-        let key = OrderKey::new(&object.namespace, "invalid").ok()?;
         let facts = ReconcileFacts {
             object: object.clone(),
-            key,
             uid: Arc::clone(&cached.uid),
             resource,
             known,
