@@ -7,7 +7,7 @@ use orderstream_core::id::Seq;
 use orderstream_core::withheld::{Durable, ListHash};
 use tokio::sync::oneshot;
 
-use crate::error::{AppendError, ReadError, SubmitError};
+use crate::error::{AppendError, ReadError, RemoveError, SubmitError};
 
 /// Durable, ordered lists of records. Each list has a key (1 to
 /// [`LIST_KEY_BYTES_MAX`](crate::limits::LIST_KEY_BYTES_MAX) bytes) and records numbered 1, 2, 3, …
@@ -50,8 +50,8 @@ pub trait Journal: Send + Sync + Debug + 'static {
     /// exist counts as removed. Blocks on the disk, so it must not be called from `done`.
     ///
     /// # Errors
-    /// When the removal is not durable; the list may or may not exist afterwards.
-    fn remove(&self, list: &[u8]) -> Result<(), ReadError>;
+    /// As [`RemoveError`] lists.
+    fn remove(&self, list: &[u8]) -> Result<(), RemoveError>;
 
     /// Visits every record in one pass, list by list and in order within a list. A damaged record
     /// is passed to the visitor as an error for its list; the rest of that list is skipped, and the

@@ -18,7 +18,7 @@ use crate::damage::{DamageCounts, DamageReport};
 use crate::durable;
 use crate::engine::fjall::FjallLocation;
 use crate::engine::{Engine, StoreLocation};
-use crate::error::{OpenError, ReadError, SubmitError};
+use crate::error::{OpenError, ReadError, RemoveError, SubmitError};
 use crate::limits;
 use crate::queue::{BatchLimits, Health, WriteQueue, WriteRequest};
 use crate::reader::{self, StoreScan};
@@ -230,7 +230,7 @@ impl Journal for Embedded {
         Ok(lists.chain(lost.map(|list| (list.to_vec(), 0))).collect())
     }
 
-    fn remove(&self, list: &[u8]) -> Result<(), ReadError> {
+    fn remove(&self, list: &[u8]) -> Result<(), RemoveError> {
         let (sender, receiver) = mpsc::sync_channel(1);
         let list = Bytes::copy_from_slice(list);
         let done = Box::new(move |outcome| {

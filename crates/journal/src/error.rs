@@ -72,7 +72,24 @@ pub enum ReadError {
     Io(#[from] io::Error),
 }
 
-/// The reason for which a journal cannot be opened.
+/// The reason that a removal is not durable. The list may be there or not.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoveError {
+    /// The list is damaged so that its records cannot be found. It stays, and is refused.
+    #[error("the list is damaged at record {seq}: {reason}")]
+    Damaged {
+        /// The number of the record, 0 where the list itself is damaged.
+        seq: u64,
+        /// The fault, for people.
+        reason: String,
+    },
+    /// The removal was not taken or not written: try again later.
+    // Users know the text; it is that of `ReadError::Io`.
+    #[error("the store cannot be read: {0}")]
+    NotDurable(#[from] io::Error),
+}
+
+/// The reason that a journal cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has the journal open.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::damage::ListDamage;
 use crate::engine::{Engine, EngineError, ListCatalog};
-use crate::error::ReadError;
+use crate::error::{ReadError, RemoveError};
 use crate::keys::{self, ListId};
 use crate::marks::Marks;
 
@@ -42,6 +42,11 @@ impl RecordDamage {
     pub(crate) fn error(&self, list: &[u8]) -> ReadError {
         let list = Bytes::copy_from_slice(list);
         ReadError::Damaged { list, seq: self.seq, reason: self.reason.clone() }
+    }
+
+    /// Returns the error for the removal of a list that cannot be found for this damage.
+    pub(crate) fn removal_error(&self) -> RemoveError {
+        RemoveError::Damaged { seq: self.seq, reason: self.reason.clone() }
     }
 }
 

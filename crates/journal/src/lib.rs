@@ -40,6 +40,6 @@ pub use api::{
 };
 pub use damage::{DamageCounts, DamageReport, FileDamage, ListDamage};
 pub use embedded::{Embedded, Options};
-pub use error::{AppendError, OpenError, ReadError, SubmitError};
+pub use error::{AppendError, OpenError, ReadError, RemoveError, SubmitError};
 pub use queue::Health;
 pub use stats::{SYNC_BOUNDS, Stats};

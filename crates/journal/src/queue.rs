@@ -8,7 +8,7 @@ use bytes::Bytes;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::api::Append;
-use crate::error::{ReadError, SubmitError};
+use crate::error::{RemoveError, SubmitError};
 use crate::stats::Stats;
 
 /// The health of a journal.
@@ -24,7 +24,7 @@ pub enum Health {
 }
 
 /// The callback that receives the outcome of a removal.
-pub(crate) type RemovalCallback = Box<dyn FnOnce(Result<(), ReadError>) + Send>;
+pub(crate) type RemovalCallback = Box<dyn FnOnce(Result<(), RemoveError>) + Send>;
 
 /// A request to the writer.
 pub(crate) enum WriteRequest {

@@ -14,7 +14,7 @@ use parking_lot::RwLock;
 use self::batch::{Batch, empty_frame};
 use crate::damage::FileDamage;
 use crate::engine::{Engine, EngineError, OpenReason, RescuedStore, StoreLocation, WriteOp};
-use crate::error::AppendError;
+use crate::error::{AppendError, RemoveError};
 use crate::heads::Heads;
 use crate::keys::{self, ListId};
 use crate::limits;
@@ -274,8 +274,8 @@ fn run_callback(call: impl FnOnce()) {
     }
 }
 
-/// Converts an append's refusal into a removal's.
-fn removal_error(refusal: &AppendError) -> crate::error::ReadError {
+/// Converts the refusal of an append into that of a removal.
+fn removal_error(refusal: &AppendError) -> RemoveError {
     std::io::Error::other(refusal.clone()).into()
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use orderstream_journal::{
-    AppendError, DamageCounts, Embedded, Health, Journal, ReadError, SubmitError,
+    AppendError, Embedded, Health, Journal, ReadError, RemoveError, SubmitError,
 };
 
 use crate::faulty::{Disk, Fault};
@@ -160,7 +160,8 @@ fn damaged_unmarked_keys_refuse_their_list() {
     assert_eq!(damaged_at(&journal, "b"), Some(0));
     assert_eq!(scanned(&journal), only_b(0, 0));
     assert!(matches!(append(&journal, "b", 0, &["x"]), Err(AppendError::Damaged(_))));
-    assert!(journal.remove(b"b").is_err(), "what cannot be found cannot be removed");
+    // What cannot be found cannot be removed.
+    assert!(matches!(journal.remove(b"b"), Err(RemoveError::Damaged { seq: 0, .. })));
     assert_eq!(append(&journal, "d", 0, &["new"]), Ok(1));
     assert_eq!(payloads(&journal, "d", 0), ["new"]);
     disk.tamper(|map| map.get_mut(&b"lb"[..]).unwrap()[5] ^= 1);

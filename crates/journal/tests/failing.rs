@@ -8,8 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use orderstream_journal::engine::OpenReason;
 use orderstream_journal::{
-    Append, AppendError, DamageCounts, Embedded, Health, Journal, OpenError, Options, ReadError,
-    SubmitError, limits,
+    Append, AppendError, Embedded, Health, Journal, OpenError, Options, RemoveError, SubmitError,
 };
 
 use crate::faulty::{DAMAGE, Disk, DiskSpace, Fault};
@@ -51,7 +50,7 @@ fn service_resumes_after_a_full_disk() {
     assert!(matches!(journal.health(), Health::Unhealthy(_)));
     let refused = submit(&journal, "a", 3, &["lost"]).map(drop);
     assert!(matches!(refused, Err(SubmitError::Unhealthy(_))), "{refused:?}");
-    assert!(journal.remove(b"a").is_err());
+    assert!(matches!(journal.remove(b"a"), Err(RemoveError::NotDurable(_))));
     assert_eq!(payloads(&journal, "a", 0), ["1", "2", "3"], "reads go on");
     disk.set_space(DiskSpace::Enough);
     wait_until_healthy(&journal);
@@ -185,7 +184,7 @@ fn failed_durable_removals_are_not_losses() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
     let journal = with_three_records(&disk, dir.path());
     disk.fail_after(0, Fault::SyncFails);
-    assert!(journal.remove(b"a").is_err());
+    assert!(matches!(journal.remove(b"a"), Err(RemoveError::NotDurable(_))));
     wait_until_healthy(&journal);
     let last = append_until_tombstones_are_purged(&journal, &disk);
     journal.close();

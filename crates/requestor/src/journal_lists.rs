@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use orderstream_journal::{AppendError, Journal, ReadError, append};
+use orderstream_journal::{AppendError, Journal, ReadError, RemoveError, append};
 
 use crate::store::{Lists, StoreError};
 
@@ -25,6 +25,13 @@ fn store_read_error(error: &ReadError) -> StoreError {
     match error {
         ReadError::Damaged { .. } => StoreError::Damaged(error.to_string()),
         ReadError::Io(_) => StoreError::Unavailable(error.to_string()),
+    }
+}
+
+fn store_remove_error(error: &RemoveError) -> StoreError {
+    match error {
+        RemoveError::Damaged { .. } => StoreError::Damaged(error.to_string()),
+        RemoveError::NotDurable(_) => StoreError::Unavailable(error.to_string()),
     }
 }
 
@@ -64,7 +71,7 @@ impl Lists for JournalLists {
             let removed = tokio::task::spawn_blocking(move || journal.remove(list.as_bytes()));
             let removed =
                 removed.await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
-            removed.map_err(|error| store_read_error(&error))
+            removed.map_err(|error| store_remove_error(&error))
         })
     }
 

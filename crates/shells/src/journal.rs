@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use orderstream_journal::{
     Append, AppendCallback, AppendError, AppendReceipt, Embedded, Health, Journal, JournalRecord,
-    Options, ReadError, RecordVisitor, SubmitError,
+    Options, ReadError, RecordVisitor, RemoveError, SubmitError,
 };
 use parking_lot::Mutex;
 use tempfile::TempDir;
@@ -176,7 +176,7 @@ impl Journal for DeferredJournal {
         self.opened()?.lists()
     }
 
-    fn remove(&self, list: &[u8]) -> Result<(), ReadError> {
+    fn remove(&self, list: &[u8]) -> Result<(), RemoveError> {
         self.opened()?.remove(list)
     }
 
@@ -186,8 +186,8 @@ impl Journal for DeferredJournal {
 }
 
 impl DeferredJournal {
-    fn opened(&self) -> Result<Embedded, ReadError> {
-        let host_ended = || std::io::Error::other("the host is gone").into();
+    fn opened(&self) -> std::io::Result<Embedded> {
+        let host_ended = || std::io::Error::other("the host is gone");
         self.journal.lock().clone().ok_or_else(host_ended)
     }
 }

@@ -95,47 +95,21 @@ impl std::fmt::Debug for Reconciler {
     }
 }
 
-impl Reconciler {
-    /// Makes a reconciler with nothing to do.
-    pub(crate) fn new(parts: ReconcilerParts) -> Self {
-        let queue = Arc::new(ReconcileQueue::new(Arc::clone(&parts.metrics)));
-        let woken = Arc::clone(&queue);
-        let on_write = Box::new(move |object: &ObjectKey, outcome: StatusWriteOutcome| {
-            if outcome != StatusWriteOutcome::NotFound {
-                woken.wake(object);
-            }
-        });
-        let writer = StatusWriter::new(StatusWriterParts {
-            client: parts.client.clone(),
-            requests: parts.requests.clone(),
-            leadership: parts.leadership.clone(),
-            cache: Arc::clone(&parts.cache),
-            metrics: Arc::clone(&parts.metrics),
-            reporter: parts.reporter.clone(),
-            on_write,
-        });
-        Self {
-            client: parts.client,
-            requests: parts.requests,
-            namespace: parts.namespace,
-            streams: parts.streams,
-            owners: parts.owners,
-            clock: parts.clock,
-            leadership: parts.leadership,
-            processors: parts.processors,
-            cache: parts.cache,
-            queue,
-            writer: Arc::new(writer),
-            reporter: parts.reporter,
-            metrics: parts.metrics,
-            sellers: Arc::new(SellerStatuses::default()),
-            reconcile_states: Mutex::new(HashMap::new()),
-            unreadable: Mutex::new(HashMap::new()),
-            owner_calls: Semaphore::new(OWNER_CALLS_MAX),
-            leading_since: Mutex::new(Timestamp(0)),
-            tasks: TaskTracker::new(),
-            shutdown: parts.shutdown,
-        }
+/// The facts of one reconcile.
+pub(super) struct ReconcileFacts {
+    pub(super) object: ObjectKey,
+    pub(super) uid: Arc<str>,
+    pub(super) resource: Arc<OrderRequest>,
+    pub(super) known: Arc<OrderRequestStatus>,
+    pub(super) applied: AppliedStatus,
+    pub(super) snapshot: Option<Arc<TrackerSnapshot>>,
+    pub(super) epoch: Epoch,
+    pub(super) now: Timestamp,
+}
+
+impl ReconcileFacts {
+    pub(super) fn generation(&self) -> i64 {
+        self.resource.metadata.generation.unwrap_or(1)
     }
 
     /// Reconciles resources until shutdown, one after the other: each takes microseconds.
@@ -209,22 +183,23 @@ impl Reconciler {
                 return Ok(self.publish(&facts, Some(&refusal), EditProgress::Settled));
             }
         };
-        let key = desired.key.clone();
-        let followed = self.streams.snapshot(&key);
-        let followed = followed.filter(|held| held.incarnation == desired.incarnation);
-        let facts = ReconcileFacts::new(object, request, key, followed, moment);
-        if !self.is_representative(&facts) {
-            let refusal = duplicate_order(&facts.key);
+        let key = &desired.key;
+        let snapshot = self.streams.snapshot(key).filter(|s| s.incarnation == desired.incarnation);
+        let (object, uid) = (object.clone(), Arc::clone(&cached.uid));
+        let facts =
+            ReconcileFacts { object, uid, resource, known, applied: shown, snapshot, epoch, now };
+        if !self.is_representative(&facts.object, key) {
+            let refusal = duplicate_order(key);
             return Ok(self.publish(&facts, Some(&refusal), EditProgress::Settled));
         }
         self.count_sellers(&facts);
         if facts.known.is_terminal() && !facts.snapshot.as_ref().is_some_and(|s| s.is_terminal()) {
-            self.streams.stop(&facts.key, &desired.incarnation);
+            self.streams.stop(key, &desired.incarnation);
             return Ok(self.reconcile_ended(&facts, &desired));
         }
-        self.raise_epoch(&facts);
-        let observed = self.observe(&facts, &desired);
-        self.take_steps(&facts, &desired, plan(&desired, &observed, facts.now))
+        self.raise_epoch(&facts, key);
+        let observed = self.observe(&facts, &desired, cached);
+        self.take_steps(&facts, &desired, plan(&desired, &observed, now))
     }
 
     fn take_steps(
@@ -248,9 +223,11 @@ impl Reconciler {
                     self.with_state(facts, |note| note.placement = Placement::At(processor));
                 }
                 ReconcileStep::Start(processor) => self.start(facts, desired, processor)?,
-                ReconcileStep::SendCommand(command) => self.send_command(facts, *command)?,
+                ReconcileStep::SendCommand(command) => {
+                    self.send_command(facts, &desired.key, *command)?;
+                }
                 ReconcileStep::Stop => {
-                    self.streams.stop(&facts.key, &desired.incarnation);
+                    self.streams.stop(&desired.key, &desired.incarnation);
                     let ended_status = ended(facts.generation(), &facts.known);
                     self.enqueue_status(facts, ended_status).into_iter().for_each(&mut sooner);
                 }
@@ -276,7 +253,7 @@ impl Reconciler {
             tracing::info!(%object, trace_id, processor, "an order request is taken up");
         }
         self.streams.ensure(Assignment {
-            key: facts.key.clone(),
+            key: desired.key.clone(),
             incarnation: desired.incarnation.clone(),
             spec: desired.spec.clone(),
             epoch: facts.epoch,
@@ -284,10 +261,15 @@ impl Reconciler {
         })
     }
 
-    fn send_command(&self, facts: &ReconcileFacts, command: Command) -> Result<(), Refusal> {
+    fn send_command(
+        &self,
+        facts: &ReconcileFacts,
+        key: &OrderKey,
+        command: Command,
+    ) -> Result<(), Refusal> {
         let order = facts.snapshot.as_deref().and_then(|snapshot| snapshot.order.as_deref());
         let in_flight = order.and_then(|order| InFlightCommand::of(&command, order));
-        self.streams.send_command(&facts.key, command)?;
+        self.streams.send_command(key, command)?;
         if in_flight.is_some() {
             self.with_state(facts, |note| note.in_flight = in_flight);
         }
@@ -334,17 +316,17 @@ impl Reconciler {
 
     /// Reports whether this resource represents its order, and not another one that names the same
     /// order.
-    fn is_representative(&self, facts: &ReconcileFacts) -> bool {
+    fn is_representative(&self, object: &ObjectKey, key: &OrderKey) -> bool {
         let cache = self.cache.read();
-        cache.of_order(&facts.key).is_some_and(|(object, _)| *object == facts.object)
+        cache.of_order(key).is_some_and(|(representative, _)| representative == object)
     }
 
     /// Raises the floor of epochs where the processor knows a higher one: it would refuse all
     /// commands of this process.
-    fn raise_epoch(&self, facts: &ReconcileFacts) {
+    fn raise_epoch(&self, facts: &ReconcileFacts, key: &OrderKey) {
         let fenced_by = facts.snapshot.as_ref().and_then(|snapshot| snapshot.stream.fenced_by);
         if let Some(floor) = fenced_by.filter(|floor| *floor > facts.epoch) {
-            tracing::warn!(order = %facts.key, floor = floor.0, "a processor knows a higher epoch");
+            tracing::warn!(order = %key, floor = floor.0, "a processor knows a higher epoch");
             self.metrics.fenced();
             self.leadership.raise_above(floor);
         }
@@ -392,6 +374,42 @@ impl Reconciler {
         }
         result
     }
+
+    fn publish_refusal(
+        &self,
+        (object, cached, resource): (&ObjectKey, &CachedRequest, Arc<OrderRequest>),
+        (known, shown): (Arc<OrderRequestStatus>, AppliedStatus),
+        refusal: &Refusal,
+    ) -> Option<Timestamp> {
+        let facts = ReconcileFacts {
+            object: object.clone(),
+            uid: Arc::clone(&cached.uid),
+            resource,
+            known,
+            applied: shown,
+            snapshot: None,
+            epoch: self.leadership.epoch()?,
+            now: self.clock.now(),
+        };
+        self.publish(&facts, Some(refusal), EditProgress::Settled)
+    }
+}
+
+/// Returns the desired state of a resource, sharing the texts of the cached key and uid.
+fn desired(resource: &OrderRequest, cached: &CachedRequest) -> Result<DesiredOrder, Refusal> {
+    let incarnation = Incarnation::try_from(Arc::clone(&cached.uid))?;
+    let mut desired = convert::desired(resource, incarnation)?;
+    if let Some(key) = &cached.key {
+        desired.key = key.clone();
+    }
+    Ok(desired)
+}
+
+/// Returns the status of a resource to which this process has not yet written. A foreign status
+/// counts as lost: the processors are asked.
+fn trusted_status(cached: &CachedRequest, resource: &OrderRequest) -> OrderRequestStatus {
+    let status = resource.status.as_ref().filter(|_| cached.is_status_ours);
+    own(status.cloned().unwrap_or_default())
 }
 
 fn duplicate_order(key: &OrderKey) -> Refusal {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::{removal_error, run_callback};
 use crate::api::{Append, AppendCallback, AppendReceipt};
 use crate::engine::WriteOp;
-use crate::error::{AppendError, ReadError};
+use crate::error::{AppendError, RemoveError};
 use crate::heads::{Heads, ListHead};
 use crate::marks::MarkUpdate;
 use crate::queue::{RemovalCallback, WriteRequest};
@@ -35,7 +35,7 @@ pub(super) fn empty_frame() -> Vec<u8> {
 /// A waiting caller, with the outcome that it receives if the batch becomes durable.
 enum WriteCompletion {
     Append(AppendCallback, Result<(Bytes, u64), AppendError>),
-    Remove(RemovalCallback, Result<(), ReadError>),
+    Remove(RemovalCallback, Result<(), RemoveError>),
 }
 
 impl Batch {
@@ -177,9 +177,9 @@ impl Batch {
 
     /// Removes the list's key and its records. The numbers of the records are known, so nothing is
     /// read, and a missing or damaged record does not matter.
-    fn remove(&mut self, list: Bytes, heads: &Heads) -> Result<(), ReadError> {
+    fn remove(&mut self, list: Bytes, heads: &Heads) -> Result<(), RemoveError> {
         let Some(head) = self.head(&list, heads) else {
-            return heads.damaged.get(&list).map_or(Ok(()), |damaged| Err(damaged.error(&list)));
+            return heads.damaged.get(&list).map_or(Ok(()), |damaged| Err(damaged.removal_error()));
         };
         self.ops.push(WriteOp::Delete(keys::list(&list)));
         self.ops.push(WriteOp::Put(keys::tombstone(head.id), empty_frame()));

@@ -7,7 +7,7 @@ use orderstream_core::port::SellerDirectory;
 use orderstream_core::{
     Event, Incarnation, Order, OrderIncarnation, OrderKey, Refusal, Seq, Timestamp,
 };
-use orderstream_journal::{Journal, ReadError, append};
+use orderstream_journal::{Journal, ReadError, RemoveError, append};
 
 use super::entry::IncarnationEntry;
 use super::former::FormerEntry;
@@ -67,10 +67,10 @@ impl OwnedOrders {
     /// The journal cannot be written.
     pub(crate) fn disable_notifications(&self) -> Result<(), ReplayError> {
         match self.inner.parts.journal.remove(SINCE_LIST) {
-            // A damaged list has no effect now; if it becomes readable again, too many events cause
-            // notifications.
-            Err(ReadError::Damaged { reason, .. }) => {
-                tracing::error!(reason, "the record of when notifications were enabled is damaged");
+            // A damaged list has no effect now; if it becomes readable again, too many events are
+            // notified.
+            Err(RemoveError::Damaged { reason, .. }) => {
+                tracing::error!(reason, "the start of notifications is damaged");
                 Ok(())
             }
             removed => Ok(removed?),
@@ -249,7 +249,7 @@ impl OwnedOrders {
         let journal = self.journal();
         let removed = tokio::task::spawn_blocking(move || journal.remove(&list)).await;
         let removed = removed.map_err(|_| storage_unavailable())?;
-        removed.map_err(|error| self.refuse_read(kind, order_incarnation, &error))
+        removed.map_err(|error| self.refuse_removal(kind, order_incarnation, &error))
     }
 }
 

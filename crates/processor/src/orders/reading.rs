@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use orderstream_core::{Event, OrderIncarnation, Refusal, Seq, Timestamp};
-use orderstream_journal::{JournalRecord, ReadError};
+use orderstream_journal::{JournalRecord, ReadError, RemoveError};
 
 use super::record::{self, ListKind};
 use super::{OwnedOrders, Shard, damaged, unreadable};
@@ -78,6 +78,21 @@ impl OwnedOrders {
                 self.refuse_damaged(kind, order_incarnation, &error.to_string())
             }
             ReadError::Io(_) => unreadable(),
+        }
+    }
+
+    /// Returns the refusal for a list that could not be removed.
+    pub(super) fn refuse_removal(
+        &self,
+        kind: ListKind,
+        order_incarnation: &OrderIncarnation,
+        error: &RemoveError,
+    ) -> Refusal {
+        match error {
+            RemoveError::Damaged { .. } => {
+                self.refuse_damaged(kind, order_incarnation, &error.to_string())
+            }
+            RemoveError::NotDurable(_) => unreadable(),
         }
     }
 

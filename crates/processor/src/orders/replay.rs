@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use orderstream_core::seal::Redaction;
 use orderstream_core::{OrderIncarnation, OrderKey};
-use orderstream_journal::{DurableProof, Journal, JournalRecord, ReadError};
+use orderstream_journal::{DurableProof, Journal, JournalRecord, ReadError, RemoveError};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -29,7 +29,11 @@ pub enum ReplayError {
     /// It cannot be read.
     #[error("cannot read the journal: {0}")]
     Unreadable(#[from] ReadError),
-    /// It accepts no records.
+    /// A list of it cannot be removed.
+    // Users know the text; it is that of a journal that cannot be read.
+    #[error("cannot read the journal: {0}")]
+    NotRemoved(#[from] RemoveError),
+    /// It takes no records.
     #[error("cannot write the journal; is its disk full?")]
     NotWritten,
 }
