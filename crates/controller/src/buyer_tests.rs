@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::object::ObjectKey;
 use crate::watch::ObservedRequest as Watched;
 
 /// The outcome of a request.
@@ -73,7 +74,8 @@ impl Cluster {
     fn put(&self, resource: Value) {
         *self.stored.lock() = Some(resource.clone());
         let resource = serde_json::from_value(resource).unwrap();
-        drop(self.cache.write().apply(Watched { resource, is_status_ours: true }));
+        let read = Watched { resource, is_status_ours: true };
+        drop(self.cache.write().apply(ObjectKey::of(&read.resource.metadata), read));
     }
 
     /// Stores a write, of a buyer or as of `kubectl`, with the next version and generation.

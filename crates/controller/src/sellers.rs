@@ -2,6 +2,7 @@
 
 mod directory;
 mod invitation_counts;
+mod seller_watch;
 mod statuses;
 
 pub use self::directory::ClusterSellers;

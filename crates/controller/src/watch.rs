@@ -1,9 +1,12 @@
 //! The watch of order requests into memory: the cache of what was observed and last applied, compressed
-//! while nothing happens to it. Also what every watch here needs: a way through outages, and to the first list.
+//! while nothing happens to it. Also what every
+//! watch here needs: the loop from one list to the next, and ways through outages and to the first
+//! list.
 
 mod cache;
 mod change_notifiers;
 mod compressed;
+mod follow;
 mod guarded_request;
 mod last_applied;
 mod listing;
@@ -15,6 +18,9 @@ mod watcher;
 
 pub use self::cache::Cache;
 pub(crate) use self::cache::{CacheChange, CachedRequest, DeletedRequest};
+pub(crate) use self::follow::{
+    OutageProgress, ResourceChange, ResourceStore, UnreadableVersions, WatchSettings, follow,
+};
 #[cfg(test)]
 pub(crate) use self::guarded_request::ObservedRequest;
 pub(crate) use self::last_applied::{AppliedStatus, is_applied};

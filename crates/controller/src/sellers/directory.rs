@@ -7,16 +7,11 @@
 //! ```
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::pin::pin;
 use std::sync::Arc;
 
-use futures_util::StreamExt as _;
-use kube::core::DeserializeGuard;
-use kube::runtime::watcher::{self, Event};
-use kube::{Api, Client, ResourceExt as _};
+use kube::runtime::watcher;
+use kube::{Client, ResourceExt as _};
 use orderstream_api::convert;
-use orderstream_api::manifest::DEFAULT_NAMESPACE;
-use orderstream_api::seller::Seller as Resource;
 use orderstream_core::port::SellerDirectory;
 use orderstream_core::spec::Seller;
 use orderstream_core::{SellerId, Tenant};
@@ -24,17 +19,9 @@ use parking_lot::RwLock;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::seller_watch::{self, GuardedSeller, SELLERS_MAX, SETTINGS};
 use crate::object::ObjectKey;
-use crate::watch::{Listing, persistent_watch};
-
-/// The most sellers that are cached, in all namespaces.
-pub(super) const SELLERS_MAX: usize = 100_000;
-/// Seconds after which the server ends a watch; one that is silent for a little longer is dead.
-const WATCH_SECONDS: u32 = 60;
-/// Resources in one page of a list.
-const PAGE: u32 = 500;
-
-pub(super) type GuardedSeller = DeserializeGuard<Resource>;
+use crate::watch::{OutageProgress, ResourceChange, ResourceStore, UnreadableVersions, follow};
 
 /// The sellers of a cluster; a tenant is a namespace. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -52,15 +39,7 @@ impl Default for ClusterSellers {
 impl ClusterSellers {
     /// Keeps the sellers up to date until shutdown: those of one namespace, or of all.
     pub async fn follow(self, client: Client, namespace: Option<String>, stop: CancellationToken) {
-        let api = api(&client, namespace.as_deref());
-        follow(api, stop, |event| {
-            let is_complete = matches!(event, Event::InitDone);
-            self.cache.write().take(event);
-            if is_complete && !self.is_listed.send_replace(true) {
-                tracing::info!(sellers = self.cache.read().count, "the sellers are known");
-            }
-        })
-        .await;
+        follow(seller_watch::api(&client, namespace.as_deref()), SETTINGS, self, stop).await;
     }
 
     /// Waits until the first list is complete.
@@ -68,6 +47,20 @@ impl ClusterSellers {
         let mut is_listed = self.is_listed.subscribe();
         // This keeps the sender; the wait ends with the list.
         drop(is_listed.wait_for(|is_listed| *is_listed).await);
+    }
+}
+
+impl ResourceStore<GuardedSeller> for ClusterSellers {
+    fn take(&mut self, change: ResourceChange<GuardedSeller>) {
+        let is_complete = matches!(change, ResourceChange::ListComplete(_));
+        self.cache.write().take(change);
+        if is_complete && !self.is_listed.send_replace(true) {
+            tracing::info!(sellers = self.cache.read().count, "the sellers are known");
+        }
+    }
+
+    fn report_failure(&self, error: &watcher::Error, outage: OutageProgress) {
+        seller_watch::report_failure(error, outage);
     }
 }
 
@@ -93,50 +86,6 @@ impl SellerDirectory for ClusterSellers {
     }
 }
 
-/// Returns the API of the sellers of one namespace, or of all.
-pub(super) fn api(client: &Client, namespace: Option<&str>) -> Api<GuardedSeller> {
-    match namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    }
-}
-
-/// Watches sellers until shutdown. An outage is reported once.
-pub(super) async fn follow(
-    api: Api<GuardedSeller>,
-    stop: CancellationToken,
-    mut take: impl FnMut(Event<GuardedSeller>),
-) {
-    let config = watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE);
-    let mut events = pin!(persistent_watch(api, config, Listing::Paged));
-    let mut is_failing = false;
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            event = events.next() => match event {
-                Some(Ok(event)) => {
-                    // The beginning of a list does not prove that the server responds.
-                    is_failing = is_failing && matches!(event, Event::Init);
-                    take(event);
-                }
-                Some(Err(error)) if is_failing => {
-                    tracing::debug!(%error, "the watch of sellers still fails");
-                }
-                Some(Err(error)) => {
-                    is_failing = true;
-                    tracing::warn!(%error, "the watch of sellers failed; the cached ones stay");
-                }
-                None => return,
-            },
-        }
-    }
-}
-
-pub(super) fn object_of(guarded: &GuardedSeller) -> ObjectKey {
-    let namespace = guarded.namespace().unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
-    ObjectKey { namespace: namespace.into(), name: guarded.name_any().into() }
-}
-
 #[derive(Debug, Default)]
 struct TenantSellers {
     sellers: BTreeMap<SellerId, Seller>,
@@ -158,33 +107,25 @@ impl TenantSellers {
 struct SellerCache {
     tenants: HashMap<Arc<str>, TenantSellers>,
     count: usize,
-    /// The sellers observed since a list began; absent outside of one.
-    relisted: Option<HashSet<ObjectKey>>,
-    /// The unreadable sellers that were reported, with their versions.
-    unreadable: HashMap<ObjectKey, Option<String>>,
+    unreadable: UnreadableVersions,
     /// Set once it was reported that there are too many.
     is_full: bool,
 }
 
 impl SellerCache {
-    fn take(&mut self, event: Event<GuardedSeller>) {
-        match event {
-            Event::Init => self.relisted = Some(HashSet::new()),
-            Event::InitApply(guarded) => {
-                if let Some(seen) = &mut self.relisted {
-                    seen.insert(object_of(&guarded));
-                }
-                self.put(guarded);
+    fn take(&mut self, change: ResourceChange<GuardedSeller>) {
+        match change {
+            ResourceChange::ListBegan => {}
+            ResourceChange::Listed(object, seller) | ResourceChange::Applied(object, seller) => {
+                self.put(&object, seller);
             }
-            Event::InitDone => self.finish_relist(),
-            Event::Apply(guarded) => self.put(guarded),
-            Event::Delete(guarded) => self.remove(&object_of(&guarded)),
+            ResourceChange::ListComplete(listed) => self.complete_list(&listed),
+            ResourceChange::Deleted(object, _) => self.remove(&object),
         }
     }
 
-    /// Stores a seller that can be read. Of one that cannot, the last readable version stays.
-    fn put(&mut self, guarded: GuardedSeller) {
-        let object = object_of(&guarded);
+    /// Takes in a seller that can be read. Of one that cannot, the last readable version stays.
+    fn put(&mut self, object: &ObjectKey, guarded: GuardedSeller) {
         let version = guarded.resource_version();
         let read = guarded.0.map_err(|wrong| wrong.error.clone());
         let read = read.and_then(|it| {
@@ -194,11 +135,11 @@ impl SellerCache {
         });
         match read {
             Ok((seller, open_orders)) => {
-                self.unreadable.remove(&object);
-                self.insert(&object, seller, open_orders);
+                self.unreadable.forget(object);
+                self.insert(object, seller, open_orders);
             }
             Err(error) => {
-                if self.unreadable.insert(object.clone(), version.clone()) != Some(version) {
+                if self.unreadable.record(object, version) {
                     tracing::error!(%object, error, "a seller cannot be read and is left out");
                 }
             }
@@ -226,7 +167,7 @@ impl SellerCache {
     }
 
     fn remove(&mut self, object: &ObjectKey) {
-        self.unreadable.remove(object);
+        self.unreadable.forget(object);
         let Some(tenant) = self.tenants.get_mut(&object.namespace) else { return };
         let Ok(id) = SellerId::new(&*object.name) else { return };
         tenant.open_orders.remove(&id);
@@ -240,17 +181,16 @@ impl SellerCache {
         }
     }
 
-    /// Completes a list: sellers that were not in it are dropped.
-    fn finish_relist(&mut self) {
-        let Some(seen) = self.relisted.take() else { return };
-        let mut missing: Vec<ObjectKey> =
-            self.unreadable.keys().filter(|object| !seen.contains(object)).cloned().collect();
+    /// Completes a list: sellers that were not in it are gone.
+    fn complete_list(&mut self, listed: &HashSet<ObjectKey>) {
+        self.unreadable.retain(listed);
+        let mut missing: Vec<ObjectKey> = Vec::new();
         for (namespace, tenant) in &self.tenants {
             let objects = tenant
                 .sellers
                 .keys()
                 .map(|id| ObjectKey { namespace: Arc::clone(namespace), name: id.as_str().into() });
-            missing.extend(objects.filter(|object| !seen.contains(object)));
+            missing.extend(objects.filter(|object| !listed.contains(object)));
         }
         missing.iter().for_each(|object| self.remove(object));
     }

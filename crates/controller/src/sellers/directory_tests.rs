@@ -18,6 +18,21 @@ fn seller(name: &str) -> GuardedSeller {
     guarded(name, &json!({}))
 }
 
+fn object(name: &str) -> ObjectKey {
+    ObjectKey { namespace: "shop".into(), name: name.into() }
+}
+
+/// Takes in a seller that was created or changed.
+fn apply(sellers: &ClusterSellers, seller: GuardedSeller) {
+    let object = object(&seller.name_any());
+    sellers.cache.write().take(ResourceChange::Applied(object, seller));
+}
+
+fn delete(sellers: &ClusterSellers, seller: GuardedSeller) {
+    let object = object(&seller.name_any());
+    sellers.cache.write().take(ResourceChange::Deleted(object, seller));
+}
+
 fn names(sellers: &ClusterSellers, tenant: &str) -> Vec<String> {
     let sellers = sellers.sellers(&Tenant::new(tenant).unwrap());
     sellers.iter().map(|seller| seller.id.to_string()).collect()
@@ -25,9 +40,8 @@ fn names(sellers: &ClusterSellers, tenant: &str) -> Vec<String> {
 
 fn list(sellers: &ClusterSellers, names: &[&str]) {
     let mut cache = sellers.cache.write();
-    cache.take(Event::Init);
-    names.iter().for_each(|name| cache.take(Event::InitApply(seller(name))));
-    cache.take(Event::InitDone);
+    names.iter().for_each(|name| cache.take(ResourceChange::Listed(object(name), seller(name))));
+    cache.take(ResourceChange::ListComplete(names.iter().map(|name| object(name)).collect()));
 }
 
 #[test]
@@ -50,12 +64,12 @@ fn seller_list_changes_only_with_sellers() {
     let first = sellers.sellers(&tenant);
     assert!(Arc::ptr_eq(&first, &sellers.sellers(&tenant)));
     let asleep = guarded("a", &json!({ "suspended": true }));
-    sellers.cache.write().take(Event::Apply(asleep.clone()));
+    apply(&sellers, asleep.clone());
     let second = sellers.sellers(&tenant);
     assert!(second[0].suspended);
-    sellers.cache.write().take(Event::Apply(asleep));
+    apply(&sellers, asleep);
     assert!(Arc::ptr_eq(&second, &sellers.sellers(&tenant)), "nothing changed");
-    sellers.cache.write().take(Event::Delete(seller("a")));
+    delete(&sellers, seller("a"));
     assert_eq!(names(&sellers, "shop"), [""; 0]);
 }
 
@@ -72,10 +86,10 @@ fn new_counts_keep_seller_list() {
         let status = json!({ "openOrders": 7 });
         resource.status = Some(serde_json::from_value(status).unwrap());
     }
-    sellers.cache.write().take(Event::Apply(counted));
+    apply(&sellers, counted);
     assert_eq!(sellers.open_orders(&tenant, &id), 7);
     assert!(Arc::ptr_eq(&before, &sellers.sellers(&tenant)));
-    sellers.cache.write().take(Event::Delete(seller("a")));
+    delete(&sellers, seller("a"));
     assert_eq!(sellers.open_orders(&tenant, &id), 0);
 }
 
@@ -84,10 +98,9 @@ fn new_counts_keep_seller_list() {
 fn complete_lists_drop_missing_sellers() {
     let sellers = ClusterSellers::default();
     list(&sellers, &["a", "b"]);
-    sellers.cache.write().take(Event::Init);
+    sellers.cache.write().take(ResourceChange::ListBegan);
     assert_eq!(names(&sellers, "shop"), ["a", "b"], "the API server may be away for long");
-    sellers.cache.write().take(Event::InitApply(seller("b")));
-    sellers.cache.write().take(Event::InitDone);
+    list(&sellers, &["b"]);
     assert_eq!(names(&sellers, "shop"), ["b"]);
 }
 
@@ -97,14 +110,14 @@ fn unreadable_sellers_harm_no_others() {
     let sellers = ClusterSellers::default();
     list(&sellers, &["a", "b"]);
     for wrong in [json!({ "capacity": "many" }), json!({ "currency": "eur" })] {
-        sellers.cache.write().take(Event::Apply(guarded("b", &wrong)));
-        sellers.cache.write().take(Event::Apply(guarded("c", &wrong)));
+        apply(&sellers, guarded("b", &wrong));
+        apply(&sellers, guarded("c", &wrong));
         assert_eq!(names(&sellers, "shop"), ["a", "b"]);
     }
-    sellers.cache.write().take(Event::Apply(seller("c")));
+    apply(&sellers, seller("c"));
     assert_eq!(names(&sellers, "shop"), ["a", "b", "c"]);
     assert_eq!(sellers.cache.read().count, 3);
-    sellers.cache.write().take(Event::Delete(guarded("b", &json!({ "capacity": "many" }))));
+    delete(&sellers, guarded("b", &json!({ "capacity": "many" })));
     assert_eq!(names(&sellers, "shop"), ["a", "c"]);
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::core::Request;
-use kube::runtime::watcher::Event;
+use kube::runtime::watcher;
 use kube::{Client, Resource as _};
 use orderstream_api::convert;
 use orderstream_api::manifest::API_VERSION;
@@ -25,12 +25,12 @@ use serde_json::json;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::directory::{self, GuardedSeller, SELLERS_MAX, object_of};
 use super::invitation_counts::InvitationCounts;
+use super::seller_watch::{self, GuardedSeller, SELLERS_MAX, SETTINGS};
 use crate::lease::Leadership;
 use crate::metrics::Requests;
 use crate::object::{ObjectKey, version_of};
-use crate::watch::FIELD_MANAGER;
+use crate::watch::{FIELD_MANAGER, OutageProgress, ResourceChange, ResourceStore, follow};
 
 /// The shortest time between two writes of one seller's status.
 const GAP: Duration = Duration::from_secs(5);
@@ -52,8 +52,6 @@ pub(crate) struct SellerStatuses(Mutex<SellerStatusState>);
 #[derive(Debug, Default)]
 struct SellerStatusState {
     sellers: HashMap<ObjectKey, ObservedSeller>,
-    /// The sellers observed since a list began; absent outside of one.
-    relisted: Option<HashSet<ObjectKey>>,
     invitation_counts: InvitationCounts,
     /// Sellers whose status may have changed.
     changed: HashSet<ObjectKey>,
@@ -116,8 +114,7 @@ impl SellerStatuses {
         namespace: Option<String>,
         stop: CancellationToken,
     ) {
-        let api = directory::api(&client, namespace.as_deref());
-        directory::follow(api, stop, |event| self.0.lock().take(event)).await;
+        follow(seller_watch::api(&client, namespace.as_deref()), SETTINGS, self, stop).await;
     }
 
     /// Writes statuses until shutdown, while this process leads.
@@ -154,6 +151,16 @@ impl SellerStatuses {
                 tokio::time::sleep(PACE).await;
             }
         }
+    }
+}
+
+impl ResourceStore<GuardedSeller> for Arc<SellerStatuses> {
+    fn take(&mut self, change: ResourceChange<GuardedSeller>) {
+        self.0.lock().take(change);
+    }
+
+    fn report_failure(&self, error: &watcher::Error, outage: OutageProgress) {
+        seller_watch::report_failure(error, outage);
     }
 }
 
@@ -194,29 +201,22 @@ async fn send(client: &Client, seller: &ObjectKey, write: &SellerStatusWrite) ->
 }
 
 impl SellerStatusState {
-    fn take(&mut self, event: Event<GuardedSeller>) {
-        match event {
-            Event::Init => self.relisted = Some(HashSet::new()),
-            Event::InitApply(guarded) => {
-                if let Some(seen) = &mut self.relisted {
-                    seen.insert(object_of(&guarded));
-                }
-                self.put(guarded);
+    fn take(&mut self, change: ResourceChange<GuardedSeller>) {
+        match change {
+            ResourceChange::ListBegan => {}
+            ResourceChange::Listed(object, seller) | ResourceChange::Applied(object, seller) => {
+                self.put(object, seller);
             }
-            Event::InitDone => {
-                if let Some(seen) = self.relisted.take() {
-                    self.sellers.retain(|seller, _| seen.contains(seller));
-                }
+            ResourceChange::ListComplete(listed) => {
+                self.sellers.retain(|seller, _| listed.contains(seller));
             }
-            Event::Apply(guarded) => self.put(guarded),
-            Event::Delete(guarded) => {
-                self.sellers.remove(&object_of(&guarded));
+            ResourceChange::Deleted(object, _) => {
+                self.sellers.remove(&object);
             }
         }
     }
 
-    fn put(&mut self, guarded: GuardedSeller) {
-        let seller = object_of(&guarded);
+    fn put(&mut self, seller: ObjectKey, guarded: GuardedSeller) {
         let (metadata, facts, shown) = match guarded.0 {
             Ok(resource) => {
                 let refusal = convert::seller(&resource).err();

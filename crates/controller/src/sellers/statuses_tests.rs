@@ -27,9 +27,8 @@ fn key() -> ObjectKey {
 /// Returns the state of a leader that has counted since `began` and knows one seller.
 fn leader(began: Instant) -> SellerStatusState {
     let mut state = SellerStatusState { counts_since: Some(began), ..SellerStatusState::default() };
-    state.take(Event::Init);
-    state.take(Event::InitApply(seller(1, &json!({}), None)));
-    state.take(Event::InitDone);
+    state.take(ResourceChange::Listed(key(), seller(1, &json!({}), None)));
+    state.take(ResourceChange::ListComplete(HashSet::from([key()])));
     state
 }
 
@@ -52,7 +51,7 @@ async fn changed_sellers_are_written_once() {
     assert_eq!(write.status.open_orders, Some(0));
     state.record_write(&key(), &write, Ok(Some(2)));
     // The event for our own write changes nothing.
-    state.take(Event::Apply(seller(2, &json!({}), Some(&write.status))));
+    state.take(ResourceChange::Applied(key(), seller(2, &json!({}), Some(&write.status))));
     assert_eq!(state.next(&key(), NOW, Instant::now()), None);
 
     counted(&mut state, "one");
@@ -85,10 +84,10 @@ async fn late_watch_events_undo_nothing() {
     let mut state = leader(Instant::now());
     let write = state.next(&key(), NOW, Instant::now()).unwrap();
     state.record_write(&key(), &write, Ok(Some(5)));
-    state.take(Event::Apply(seller(4, &json!({}), None)));
+    state.take(ResourceChange::Applied(key(), seller(4, &json!({}), None)));
     assert_eq!(state.next(&key(), NOW, Instant::now()), None, "older than what was written");
     let theirs = SellerStatus { open_orders: Some(9), ..write.status.clone() };
-    state.take(Event::Apply(seller(6, &json!({}), Some(&theirs))));
+    state.take(ResourceChange::Applied(key(), seller(6, &json!({}), Some(&theirs))));
     assert_eq!(state.next(&key(), NOW, Instant::now()).map(|it| it.status), Some(write.status));
 }
 
@@ -101,12 +100,12 @@ async fn statuses_show_suspended_and_invalid_sellers() {
         (3, json!({ "currency": "eur" }), "Failed"),
         (4, json!({ "capacity": "many" }), "Failed"),
     ] {
-        state.take(Event::Apply(seller(version, &spec, None)));
+        state.take(ResourceChange::Applied(key(), seller(version, &spec, None)));
         let write = state.next(&key(), NOW, Instant::now()).expect(phase);
         assert_eq!(write.status.phase.as_deref(), Some(phase));
         state.record_write(&key(), &write, Ok(Some(version)));
         assert_eq!(state.next(&key(), NOW, Instant::now()), None);
     }
-    state.take(Event::Delete(seller(5, &json!({}), None)));
+    state.take(ResourceChange::Deleted(key(), seller(5, &json!({}), None)));
     assert_eq!(state.next(&key(), NOW, Instant::now()), None);
 }

@@ -156,8 +156,6 @@ pub struct Cache {
     rivals: HashMap<OrderKey, BTreeSet<ObjectKey>>,
     /// The statuses that this process applied to the resources.
     pub(super) applied: AppliedStatuses,
-    /// The resources observed since a relist began; absent outside of one.
-    relisted: Option<HashSet<ObjectKey>>,
     /// The resources that were read last, with their versions; the oldest is compressed first.
     parsed: VecDeque<(ObjectKey, u64)>,
     is_ready: bool,
@@ -222,51 +220,44 @@ impl Cache {
     }
 
     /// Takes in a resource that was created or changed.
-    pub(crate) fn apply(&mut self, observed: ObservedRequest) -> Vec<CacheChange> {
-        let object = self.object_of(&observed.resource.metadata);
+    pub(crate) fn apply(
+        &mut self,
+        object: ObjectKey,
+        observed: ObservedRequest,
+    ) -> Vec<CacheChange> {
         self.put(object, observed, ResourceOrigin::Changed)
     }
 
-    /// Begins a list.
-    pub(super) fn relist(&mut self) {
-        self.relisted = Some(HashSet::new());
-    }
-
     /// Takes in a resource of a list.
-    pub(super) fn listed(&mut self, observed: ObservedRequest) -> Vec<CacheChange> {
-        let object = self.object_of(&observed.resource.metadata);
-        if let Some(seen) = &mut self.relisted {
-            seen.insert(object.clone());
-        }
+    pub(super) fn listed(
+        &mut self,
+        object: ObjectKey,
+        observed: ObservedRequest,
+    ) -> Vec<CacheChange> {
         self.put(object, observed, ResourceOrigin::Listed)
     }
 
-    /// Takes in a resource of a list that cannot be read; its cached version stays.
-    pub(super) fn listed_unreadable(&mut self, object: ObjectKey) {
-        if let Some(seen) = &mut self.relisted {
-            seen.insert(object);
-        }
-    }
-
     /// Completes a list: resources that were not in it are gone.
-    pub(super) fn relisted(&mut self) -> Vec<CacheChange> {
+    pub(super) fn complete_list(&mut self, listed: &HashSet<ObjectKey>) -> Vec<CacheChange> {
         self.is_ready = true;
-        let Some(seen) = self.relisted.take() else { return Vec::new() };
         let missing: Vec<_> =
-            self.objects.keys().filter(|key| !seen.contains(key)).cloned().collect();
+            self.objects.keys().filter(|key| !listed.contains(key)).cloned().collect();
         missing.into_iter().flat_map(|object| self.drop_object(&object)).collect()
     }
 
     /// Drops a resource that was deleted.
-    pub(super) fn deleted(&mut self, observed: ObservedRequest) -> Vec<CacheChange> {
-        let object = ObjectKey::of(&observed.resource.metadata);
-        let Some(cached) = self.objects.get_mut(&object) else { return Vec::new() };
+    pub(super) fn deleted(
+        &mut self,
+        object: &ObjectKey,
+        observed: ObservedRequest,
+    ) -> Vec<CacheChange> {
+        let Some(cached) = self.objects.get_mut(object) else { return Vec::new() };
         if *cached.uid != *observed.resource.metadata.uid.as_deref().unwrap_or_default() {
             return Vec::new();
         }
         // The deletion has a newer version than the cache.
         cached.body = CachedBody::Parsed(Arc::new(observed.resource));
-        self.drop_object(&object)
+        self.drop_object(object)
     }
 
     /// Drops a resource that was deleted and could no longer be read, if its uid is the cached
@@ -339,7 +330,7 @@ impl Cache {
     }
 
     /// Returns a resource's key, sharing the texts of a cached key where there is one.
-    fn object_of(&self, metadata: &ObjectMeta) -> ObjectKey {
+    pub(super) fn object_of(&self, metadata: &ObjectMeta) -> ObjectKey {
         let mut object = ObjectKey::of(metadata);
         if let Some((known, _)) = self.objects.get_key_value(&object) {
             return known.clone();

@@ -37,15 +37,21 @@ const fn observed(resource: OrderRequest) -> ObservedRequest {
 }
 
 fn apply(cache: &mut Cache, resource: OrderRequest) -> Vec<CacheChange> {
-    cache.apply(observed(resource))
+    cache.apply(ObjectKey::of(&resource.metadata), observed(resource))
 }
 
 fn listed(cache: &mut Cache, resource: OrderRequest) -> Vec<CacheChange> {
-    cache.listed(observed(resource))
+    cache.listed(ObjectKey::of(&resource.metadata), observed(resource))
 }
 
 fn deleted(cache: &mut Cache, resource: OrderRequest) -> Vec<CacheChange> {
-    cache.deleted(observed(resource))
+    cache.deleted(&ObjectKey::of(&resource.metadata), observed(resource))
+}
+
+/// Completes a list of these names.
+fn complete(cache: &mut Cache, names: &[&str]) -> Vec<CacheChange> {
+    let object = |name: &&str| ObjectKey { namespace: "shop".into(), name: (*name).into() };
+    cache.complete_list(&names.iter().map(object).collect())
 }
 
 fn descriptions(changes: &[CacheChange]) -> Vec<String> {
@@ -95,10 +101,8 @@ fn relists_drop_missing_but_not_unreadable() {
     for name in ["a", "b", "c"] {
         apply(&mut cache, resource(name, name, 1));
     }
-    cache.relist();
     listed(&mut cache, resource("a", "a", 1));
-    cache.listed_unreadable(ObjectKey { namespace: "shop".into(), name: "b".into() });
-    assert_eq!(descriptions(&cache.relisted()), ["gone c c"]);
+    assert_eq!(descriptions(&complete(&mut cache, &["a", "b"])), ["gone c c"]);
     assert_eq!(cache.len(), 2);
 }
 
@@ -106,9 +110,8 @@ fn relists_drop_missing_but_not_unreadable() {
 #[test]
 fn only_created_resources_are_live() {
     let mut cache = Cache::default();
-    cache.relist();
     listed(&mut cache, resource("found", "u1", 1));
-    cache.relisted();
+    complete(&mut cache, &["found"]);
     apply(&mut cache, resource("made", "u2", 2));
     apply(&mut cache, resource("found", "u1", 1));
     let is_live = |cache: &Cache, name: &str| {
@@ -179,10 +182,9 @@ fn relisted_resources_stay_compressed() {
     apply(&mut cache, at("same", 1));
     apply(&mut cache, at("other", 1));
     cache.objects.values_mut().for_each(|kept| drop(kept.compress()));
-    cache.relist();
     listed(&mut cache, at("same", 1));
     listed(&mut cache, at("other", 2));
-    cache.relisted();
+    complete(&mut cache, &["same", "other"]);
     let compressed_at = |name: &str| {
         let cached = cache.get(&ObjectKey::of(&at(name, 0).metadata)).unwrap();
         (matches!(cached.body, CachedBody::Compressed(_)), cached.version)

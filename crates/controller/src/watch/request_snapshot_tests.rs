@@ -30,7 +30,7 @@ fn object() -> ObjectKey {
 /// Returns a cache of one resource, at version 6 and pending.
 fn cache() -> RwLock<Cache> {
     let cache = RwLock::new(Cache::default());
-    cache.write().apply(observed("u1", 6, &status("Pending")));
+    cache.write().apply(object(), observed("u1", 6, &status("Pending")));
     cache
 }
 
@@ -62,11 +62,11 @@ async fn written_statuses_stay_known() {
     write(&cache, "u1", 7, "Streaming");
     assert_eq!(applied(&cache), known, "the watch is late");
     for version in [7, 8] {
-        cache.write().apply(observed("u1", version, &streaming));
+        cache.write().apply(object(), observed("u1", version, &streaming));
         assert_eq!(applied(&cache), known, "an echo");
         assert_eq!(applied(&cache), known, "compressed");
     }
-    cache.write().apply(observed("u1", 9, &status("Closed")));
+    cache.write().apply(object(), observed("u1", 9, &status("Closed")));
     assert_eq!(applied(&cache), (known.0, true));
 }
 
@@ -76,7 +76,7 @@ async fn late_echoes_do_not_replace_newer_writes() {
     let cache = cache();
     write(&cache, "u1", 7, "Streaming");
     let compared = cache.read().applied.get(&object(), "u1").unwrap().last().cloned().unwrap();
-    cache.write().apply(observed("u1", 7, &status("Streaming")));
+    cache.write().apply(object(), observed("u1", 7, &status("Streaming")));
     write(&cache, "u1", 8, "Paused");
     cache.write().record_echo(&object(), 7, &compared);
     assert_eq!(applied(&cache), (Some("Paused".to_owned()), false));
@@ -87,7 +87,7 @@ async fn late_echoes_do_not_replace_newer_writes() {
 async fn new_incarnations_know_no_former_status() {
     let cache = cache();
     cache.write().begin_write(&object(), &"u1".into(), status("Closed"));
-    cache.write().apply(observed("u2", 8, &status("Pending")));
+    cache.write().apply(object(), observed("u2", 8, &status("Pending")));
     assert_eq!(applied(&cache), (None, false));
     write(&cache, "u1", 7, "Closed");
     assert_eq!(applied(&cache), (None, false));

@@ -2,30 +2,28 @@
 //! has gone silent is detected by its time-out and renewed; a resource that cannot be read is
 //! reported and harms no other.
 
-use std::collections::HashMap;
-use std::pin::pin;
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Api;
-use kube::runtime::watcher::{self, Event};
+use kube::runtime::watcher;
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
 use super::cache::{Cache, CacheChange};
+use super::follow::{
+    OutageProgress, ResourceChange, ResourceStore, UnreadableVersions, WatchSettings, follow,
+};
 use super::guarded_request::{GuardedOrderRequest, ObservedRequest, UnreadableRequest};
 use super::listing::Listing;
-use super::retry::persistent_watch;
 use crate::metrics::Metrics;
 use crate::object::ObjectKey;
 
-/// Seconds after which the server ends a watch; one that is silent for a little longer is dead.
-const WATCH_SECONDS: u32 = 30;
-/// Resources in one page of a list, where the server streams none. All of a page is in memory at
-/// once, as text and as it is read: with 500 a start on four thousand held 25 to 30 MB more for a
-/// while, and was a tenth faster.
-const PAGE: u32 = 100;
+/// The settings of the watch. All of a page is in memory at once, as text and as it is read: with 500
+/// a start on four thousand held 25 to 30 MB more for a while, and was a tenth faster.
+const SETTINGS: WatchSettings =
+    WatchSettings { seconds: 30, page: 100, listing: Listing::Streamed };
 
 /// The receiver of the watch's changes.
 pub(crate) trait WatchSink: Send + Sync + 'static {
@@ -47,98 +45,86 @@ pub(crate) async fn run(
     sink: Arc<dyn WatchSink>,
     shutdown: CancellationToken,
 ) {
-    let config = watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE);
-    let mut events = pin!(persistent_watch(api, config, Listing::Streamed));
-    let mut updater = CacheUpdater { cache, metrics, sink, unreadable: HashMap::new() };
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            event = events.next() => match event {
-                Some(Ok(event)) => updater.take(event),
-                Some(Err(error)) => updater.failed(&error).await,
-                None => return,
-            },
-        }
-    }
+    let updater = CacheUpdater { cache, metrics, sink, unreadable: UnreadableVersions::default() };
+    follow(api, SETTINGS, updater, shutdown).await;
 }
 
 struct CacheUpdater {
     cache: Arc<RwLock<Cache>>,
     metrics: Arc<Metrics>,
     sink: Arc<dyn WatchSink>,
-    /// The unreadable resources that were reported, with their versions.
-    unreadable: HashMap<ObjectKey, Option<String>>,
+    unreadable: UnreadableVersions,
 }
 
-impl CacheUpdater {
-    fn take(&mut self, event: Event<GuardedOrderRequest>) {
-        let changes = match event {
-            Event::Init => {
+impl ResourceStore<GuardedOrderRequest> for CacheUpdater {
+    fn object_of(&self, metadata: &ObjectMeta) -> ObjectKey {
+        self.cache.read().object_of(metadata)
+    }
+
+    fn take(&mut self, change: ResourceChange<GuardedOrderRequest>) {
+        let changes = match change {
+            ResourceChange::ListBegan => {
                 self.metrics.watch_restarted();
-                self.cache.write().relist();
                 Vec::new()
             }
-            Event::InitApply(guarded) => match self.read(guarded) {
-                Ok(read) => self.cache.write().listed(read),
-                Err(object) => {
-                    self.cache.write().listed_unreadable(object);
-                    Vec::new()
-                }
+            ResourceChange::Listed(object, guarded) => match self.read(&object, guarded) {
+                Some(read) => self.cache.write().listed(object, read),
+                None => Vec::new(),
             },
-            Event::InitDone => {
-                let changes = self.cache.write().relisted();
-                tracing::debug!(resources = self.cache.read().len(), "the list is complete");
-                changes
-            }
-            Event::Apply(guarded) => match self.read(guarded) {
-                Ok(read) => self.cache.write().apply(read),
-                Err(_) => Vec::new(),
+            ResourceChange::ListComplete(listed) => self.complete(&listed),
+            ResourceChange::Applied(object, guarded) => match self.read(&object, guarded) {
+                Some(read) => self.cache.write().apply(object, read),
+                None => Vec::new(),
             },
-            Event::Delete(guarded) => self.deleted(guarded),
+            ResourceChange::Deleted(object, guarded) => self.deleted(&object, guarded),
         };
         self.metrics.set_resources(self.cache.read().len());
         self.sink.changed(changes);
     }
 
-    fn deleted(&mut self, guarded: GuardedOrderRequest) -> Vec<CacheChange> {
-        match guarded.0 {
-            Ok(read) => {
-                self.unreadable.remove(&ObjectKey::of(&read.resource.metadata));
-                self.cache.write().deleted(read)
-            }
-            Err(wrong) => {
-                let object = ObjectKey::of(&wrong.metadata);
-                self.unreadable.remove(&object);
-                self.sink.unreadable_deleted(&object);
-                self.cache.write().deleted_unreadable(&object, wrong.metadata.uid.as_deref())
-            }
-        }
-    }
-
-    fn read(&mut self, guarded: GuardedOrderRequest) -> Result<ObservedRequest, ObjectKey> {
-        match guarded.0 {
-            Ok(read) => {
-                if !self.unreadable.is_empty() {
-                    self.unreadable.remove(&ObjectKey::of(&read.resource.metadata));
-                }
-                Ok(read)
-            }
-            Err(UnreadableRequest { error, metadata }) => {
-                let object = ObjectKey::of(&metadata);
-                let version = metadata.resource_version;
-                if self.unreadable.insert(object.clone(), version.clone()) != Some(version) {
-                    tracing::error!(%object, error, "an order request cannot be read");
-                    self.sink.unreadable(&object, metadata.uid.as_deref(), &error);
-                }
-                Err(object)
-            }
-        }
-    }
-
-    async fn failed(&self, error: &watcher::Error) {
+    fn report_failure(&self, error: &watcher::Error, _outage: OutageProgress) {
         self.metrics.watch_failed();
         tracing::warn!(%error, "the watch of order requests failed; it is opened again");
-        // The stream backs off by itself; this only prevents a busy loop in case it does not.
-        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+impl CacheUpdater {
+    fn complete(&mut self, listed: &HashSet<ObjectKey>) -> Vec<CacheChange> {
+        self.unreadable.retain(listed);
+        let changes = self.cache.write().complete_list(listed);
+        tracing::debug!(resources = self.cache.read().len(), "the list is complete");
+        changes
+    }
+
+    fn deleted(&mut self, object: &ObjectKey, guarded: GuardedOrderRequest) -> Vec<CacheChange> {
+        self.unreadable.forget(object);
+        match guarded.0 {
+            Ok(read) => self.cache.write().deleted(object, read),
+            Err(wrong) => {
+                self.sink.unreadable_deleted(object);
+                self.cache.write().deleted_unreadable(object, wrong.metadata.uid.as_deref())
+            }
+        }
+    }
+
+    /// Returns the resource; one that cannot be read is reported, and its cached version stays.
+    fn read(
+        &mut self,
+        object: &ObjectKey,
+        guarded: GuardedOrderRequest,
+    ) -> Option<ObservedRequest> {
+        match guarded.0 {
+            Ok(read) => {
+                self.unreadable.forget(object);
+                Some(read)
+            }
+            Err(UnreadableRequest { error, metadata }) => {
+                if self.unreadable.record(object, metadata.resource_version) {
+                    tracing::error!(%object, error, "an order request cannot be read");
+                    self.sink.unreadable(object, metadata.uid.as_deref(), &error);
+                }
+                None
+            }
+        }
     }
 }
