@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use orderstream_journal::{
-    AppendError, Embedded, Health, Journal, ReadError, RemoveError, SubmitError,
+    AppendError, DamageCounts, Embedded, Health, Journal, ReadError, RemoveError, SubmitError,
 };
 
 use crate::faulty::{Disk, Fault};

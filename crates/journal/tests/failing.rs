@@ -8,7 +8,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use orderstream_journal::engine::OpenReason;
 use orderstream_journal::{
-    Append, AppendError, Embedded, Health, Journal, OpenError, Options, RemoveError, SubmitError,
+    Append, AppendError, DamageCounts, Embedded, Health, Journal, OpenError, Options, ReadError,
+    RemoveError, SubmitError, limits,
 };
 
 use crate::faulty::{DAMAGE, Disk, DiskSpace, Fault};

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// One order.
+#[allow(clippy::struct_excessive_bools, reason = "independent facts, each a field of the JSON")]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct OrderView {
     /// The order's tenant.

@@ -7,7 +7,7 @@ use orderstream_api::order_request::OrderRequest;
 use orderstream_api::order_status::OrderRequestStatus;
 use orderstream_api::status::own;
 use orderstream_core::plan::DesiredOrder;
-use orderstream_core::{Epoch, Incarnation, OrderKey, Refusal, Timestamp, TrackerSnapshot};
+use orderstream_core::{Epoch, Incarnation, Refusal, Timestamp, TrackerSnapshot};
 
 use crate::object::ObjectKey;
 use crate::watch::{AppliedStatus, RequestSnapshot};
@@ -15,7 +15,6 @@ use crate::watch::{AppliedStatus, RequestSnapshot};
 /// The facts of one reconcile.
 pub(super) struct ReconcileFacts {
     pub(super) object: ObjectKey,
-    pub(super) key: OrderKey,
     pub(super) uid: Arc<str>,
     pub(super) resource: Arc<OrderRequest>,
     pub(super) known: Arc<OrderRequestStatus>,
@@ -35,12 +34,11 @@ pub(super) struct ReconcileMoment {
 }
 
 impl ReconcileFacts {
-    /// Gathers the facts about a resource whose order has this key and is followed as the snapshot
+    /// Gathers the facts about a resource whose order, if it has one, is followed as the snapshot
     /// shows.
     pub(super) fn new(
         object: &ObjectKey,
         request: RequestSnapshot,
-        key: OrderKey,
         snapshot: Option<Arc<TrackerSnapshot>>,
         moment: ReconcileMoment,
     ) -> Self {
@@ -48,7 +46,7 @@ impl ReconcileFacts {
         let known = known.unwrap_or_else(|| Arc::new(trusted_status(&request)));
         let RequestSnapshot { uid, resource, is_live, applied, .. } = request;
         let (object, ReconcileMoment { epoch, now }) = (object.clone(), moment);
-        Self { object, key, uid, resource, known, is_live, applied, snapshot, epoch, now }
+        Self { object, uid, resource, known, is_live, applied, snapshot, epoch, now }
     }
 
     pub(super) fn generation(&self) -> i64 {

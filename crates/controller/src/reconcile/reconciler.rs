@@ -1,6 +1,6 @@
 //! The state that the parts of the operator share, and the reconcile of one resource: facts are
-//! gathered, `plan` is called, its steps are taken. A reconcile does not wait; slow work is done by
-//! tasks that wake the resource again.
+//! gathered, `plan` is called, its steps are taken. A reconcile waits for nothing; what takes time
+//! is done by tasks that wake the resource again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -95,21 +95,47 @@ impl std::fmt::Debug for Reconciler {
     }
 }
 
-/// The facts of one reconcile.
-pub(super) struct ReconcileFacts {
-    pub(super) object: ObjectKey,
-    pub(super) uid: Arc<str>,
-    pub(super) resource: Arc<OrderRequest>,
-    pub(super) known: Arc<OrderRequestStatus>,
-    pub(super) applied: AppliedStatus,
-    pub(super) snapshot: Option<Arc<TrackerSnapshot>>,
-    pub(super) epoch: Epoch,
-    pub(super) now: Timestamp,
-}
-
-impl ReconcileFacts {
-    pub(super) fn generation(&self) -> i64 {
-        self.resource.metadata.generation.unwrap_or(1)
+impl Reconciler {
+    /// Makes a reconciler with nothing to do.
+    pub(crate) fn new(parts: ReconcilerParts) -> Self {
+        let queue = Arc::new(ReconcileQueue::new(Arc::clone(&parts.metrics)));
+        let woken = Arc::clone(&queue);
+        let on_write = Box::new(move |object: &ObjectKey, outcome: StatusWriteOutcome| {
+            if outcome != StatusWriteOutcome::NotFound {
+                woken.wake(object);
+            }
+        });
+        let writer = StatusWriter::new(StatusWriterParts {
+            client: parts.client.clone(),
+            requests: parts.requests.clone(),
+            leadership: parts.leadership.clone(),
+            cache: Arc::clone(&parts.cache),
+            metrics: Arc::clone(&parts.metrics),
+            reporter: parts.reporter.clone(),
+            on_write,
+        });
+        Self {
+            client: parts.client,
+            requests: parts.requests,
+            namespace: parts.namespace,
+            streams: parts.streams,
+            owners: parts.owners,
+            clock: parts.clock,
+            leadership: parts.leadership,
+            processors: parts.processors,
+            cache: parts.cache,
+            queue,
+            writer: Arc::new(writer),
+            reporter: parts.reporter,
+            metrics: parts.metrics,
+            sellers: Arc::new(SellerStatuses::default()),
+            reconcile_states: Mutex::new(HashMap::new()),
+            unreadable: Mutex::new(HashMap::new()),
+            owner_calls: Semaphore::new(OWNER_CALLS_MAX),
+            leading_since: Mutex::new(Timestamp(0)),
+            tasks: TaskTracker::new(),
+            shutdown: parts.shutdown,
+        }
     }
 
     /// Reconciles resources until shutdown, one after the other: each takes microseconds.
@@ -142,7 +168,7 @@ impl ReconcileFacts {
         }
     }
 
-    /// Reconciles one resource. A failed step is shown in the status, and retried later.
+    /// Reconciles one resource. A step that fails is shown in the status, and retried later.
     pub(super) fn reconcile(self: &Arc<Self>, object: &ObjectKey) {
         let began = tokio::time::Instant::now();
         let Some(epoch) = self.leadership.epoch() else { return };
@@ -160,7 +186,7 @@ impl ReconcileFacts {
             }
             Err(refusal) => {
                 let wait_ms = self.queue.failed(object, fastrand::u64(0..=1_000));
-                tracing::debug!(%object, %refusal, wait_ms, "an order request is not reconciled");
+                tracing::debug!(%object, %refusal, wait_ms, "an order request waits");
                 self.queue.set_timer(object, Some(now.plus_ms(wait_ms)));
                 ReconcileResult::Error
             }
@@ -177,17 +203,14 @@ impl ReconcileFacts {
         let desired = match desired(&request) {
             Ok(desired) => desired,
             Err(refusal) => {
-                // Without an order there is no key; the name replaces it where a log needs one.
-                let Ok(key) = OrderKey::new(&object.namespace, "invalid") else { return Ok(None) };
-                let facts = ReconcileFacts::new(object, request, key, None, moment);
+                let facts = ReconcileFacts::new(object, request, None, moment);
                 return Ok(self.publish(&facts, Some(&refusal), EditProgress::Settled));
             }
         };
         let key = &desired.key;
-        let snapshot = self.streams.snapshot(key).filter(|s| s.incarnation == desired.incarnation);
-        let (object, uid) = (object.clone(), Arc::clone(&cached.uid));
-        let facts =
-            ReconcileFacts { object, uid, resource, known, applied: shown, snapshot, epoch, now };
+        let followed = self.streams.snapshot(key);
+        let followed = followed.filter(|held| held.incarnation == desired.incarnation);
+        let facts = ReconcileFacts::new(object, request, followed, moment);
         if !self.is_representative(&facts.object, key) {
             let refusal = duplicate_order(key);
             return Ok(self.publish(&facts, Some(&refusal), EditProgress::Settled));
@@ -198,8 +221,8 @@ impl ReconcileFacts {
             return Ok(self.reconcile_ended(&facts, &desired));
         }
         self.raise_epoch(&facts, key);
-        let observed = self.observe(&facts, &desired, cached);
-        self.take_steps(&facts, &desired, plan(&desired, &observed, now))
+        let observed = self.observe(&facts, &desired);
+        self.take_steps(&facts, &desired, plan(&desired, &observed, facts.now))
     }
 
     fn take_steps(
@@ -224,7 +247,7 @@ impl ReconcileFacts {
                 }
                 ReconcileStep::Start(processor) => self.start(facts, desired, processor)?,
                 ReconcileStep::SendCommand(command) => {
-                    self.send_command(facts, &desired.key, *command)?;
+                    self.send_command(facts, &desired.key, *command)?
                 }
                 ReconcileStep::Stop => {
                     self.streams.stop(&desired.key, &desired.incarnation);
@@ -332,8 +355,8 @@ impl ReconcileFacts {
         }
     }
 
-    /// Handles an order whose end is published and whose stream is stopped: removes the resource
-    /// when that is due. Returns the time of the next reconcile.
+    /// Handles an order whose end is shown and whose stream is stopped: removes the resource when
+    /// that is due. Returns the time of the next reconcile.
     fn reconcile_ended(
         self: &Arc<Self>,
         facts: &ReconcileFacts,
@@ -350,8 +373,8 @@ impl ReconcileFacts {
         Some(facts.now.plus_ms(10_000))
     }
 
-    /// Applies a change to the reconcile state of a resource, which is new for every incarnation;
-    /// an empty one is dropped.
+    /// Applies a change to the notes of a resource, which are new for every incarnation; empty ones
+    /// are dropped.
     pub(super) fn with_state<T>(
         &self,
         facts: &ReconcileFacts,
@@ -374,42 +397,6 @@ impl ReconcileFacts {
         }
         result
     }
-
-    fn publish_refusal(
-        &self,
-        (object, cached, resource): (&ObjectKey, &CachedRequest, Arc<OrderRequest>),
-        (known, shown): (Arc<OrderRequestStatus>, AppliedStatus),
-        refusal: &Refusal,
-    ) -> Option<Timestamp> {
-        let facts = ReconcileFacts {
-            object: object.clone(),
-            uid: Arc::clone(&cached.uid),
-            resource,
-            known,
-            applied: shown,
-            snapshot: None,
-            epoch: self.leadership.epoch()?,
-            now: self.clock.now(),
-        };
-        self.publish(&facts, Some(refusal), EditProgress::Settled)
-    }
-}
-
-/// Returns the desired state of a resource, sharing the texts of the cached key and uid.
-fn desired(resource: &OrderRequest, cached: &CachedRequest) -> Result<DesiredOrder, Refusal> {
-    let incarnation = Incarnation::try_from(Arc::clone(&cached.uid))?;
-    let mut desired = convert::desired(resource, incarnation)?;
-    if let Some(key) = &cached.key {
-        desired.key = key.clone();
-    }
-    Ok(desired)
-}
-
-/// Returns the status of a resource to which this process has not yet written. A foreign status
-/// counts as lost: the processors are asked.
-fn trusted_status(cached: &CachedRequest, resource: &OrderRequest) -> OrderRequestStatus {
-    let status = resource.status.as_ref().filter(|_| cached.is_status_ours);
-    own(status.cloned().unwrap_or_default())
 }
 
 fn duplicate_order(key: &OrderKey) -> Refusal {
