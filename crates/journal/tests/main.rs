@@ -13,6 +13,8 @@ mod faulty;
 #[cfg(test)]
 mod fjall;
 #[cfg(test)]
+mod logs;
+#[cfg(test)]
 mod marks;
 #[cfg(test)]
 mod on_disk;
