@@ -28,6 +28,7 @@ const INWARD: &[(&str, &[&str])] = &[
             "orderstream-core",
             "orderstream-api",
             "orderstream-client",
+            "orderstream-rest-types",
             "orderstream-journal",
             "orderstream-notifier",
             "orderstream-rpc",

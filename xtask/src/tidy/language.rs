@@ -13,7 +13,7 @@ const ASKING_PER_MILLE_MAX: usize = 5;
 /// The limit on doc comments of one word.
 const ONE_WORD_MAX: usize = 0;
 /// The limit on types that share their name with another type, per thousand.
-const SHARED_PER_MILLE_MAX: usize = 25;
+const SHARED_PER_MILLE_MAX: usize = 5;
 /// The most functions, of ten thousand, that take a tuple apart in a parameter.
 const TUPLES_PER_TEN_THOUSAND_MAX: usize = 20;
 /// The most tests whose name has more than [`NAME_LETTERS_MAX`] letters.
