@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::command::{Command, CommandKind};
+use crate::command::Command;
 use crate::id::{Epoch, Incarnation, OrderKey, SellerId, Tenant, Timestamp};
 use crate::refusal::Refusal;
 use crate::spec::{OrderSpec, Seller};
@@ -171,30 +171,4 @@ pub trait OrderOwners: Send + Sync + Debug + 'static {
         incarnation: &'a Incarnation,
         epoch: Epoch,
     ) -> ReplyFuture<'a, ()>;
-}
-
-/// Returns the stable name of a command.
-pub fn command_name(kind: &CommandKind) -> &'static str {
-    match kind {
-        CommandKind::Open(_) => "open",
-        CommandKind::Propose(_) => "propose",
-        CommandKind::Amend(_) => "amend",
-        CommandKind::Withdraw { .. } => "withdraw",
-        CommandKind::Decline { .. } => "decline",
-        CommandKind::Answer { .. } => "answer",
-        CommandKind::Ask { .. } => "ask",
-        CommandKind::See { .. } => "see",
-        CommandKind::Notified { .. } => "notified",
-        CommandKind::UndoAward { .. } => "undo-award",
-        CommandKind::FollowUp(_) => "follow-up",
-        CommandKind::Lock { .. } => "lock",
-        CommandKind::Unlock { .. } => "unlock",
-        CommandKind::Pause { .. } => "pause",
-        CommandKind::Resume => "resume",
-        CommandKind::Extend { .. } => "extend",
-        CommandKind::Close { .. } => "close",
-        CommandKind::Finalise { .. } => "finalise",
-        CommandKind::Cancel { .. } => "cancel",
-        CommandKind::Tick => "tick",
-    }
 }

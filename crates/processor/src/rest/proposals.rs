@@ -12,15 +12,28 @@ use orderstream_rest_types::proposal::{ProposalView, VersionsPage};
 use orderstream_rpc::problem::{CheckedPath, CheckedQuery, Problem};
 use serde::Deserialize;
 use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::body::{self, AnswerBody, LockBody, ProposalBody, WithdrawBody};
 use super::headers::{CommandConditions, with_etag};
 use super::orders::parse_incarnation;
 use super::view;
-use super::{ProposalPath, reply_response};
+use super::{ProposalPath, SellerRestState, reply_response};
 use crate::limits::{PAGE_BYTES_MAX, PAGE_VERSIONS};
 use crate::orders::{OrderRuntimeState, OwnedOrders};
 use crate::page::text_bytes;
+
+/// Returns the operations of this file.
+pub(super) fn operations() -> OpenApiRouter<SellerRestState> {
+    OpenApiRouter::default()
+        .routes(routes!(propose))
+        .routes(routes!(proposal, amend))
+        .routes(routes!(versions))
+        .routes(routes!(answer))
+        .routes(routes!(lock, unlock))
+        .routes(routes!(withdraw))
+}
 
 /// The query that names a proposal's order.
 #[derive(Debug, Default, Deserialize, IntoParams)]
