@@ -371,6 +371,18 @@ pub enum Award {
     Lines(Vec<(String, ProposalId)>),
 }
 
+/// Describes an award, or its absence, for people.
+pub fn winners(award: Option<&Award>) -> String {
+    match award {
+        None => "no award".to_owned(),
+        Some(Award::Whole(id)) => format!("won by {id}"),
+        Some(Award::Lines(lines)) => {
+            let lines: Vec<_> = lines.iter().map(|(sku, id)| format!("{sku} by {id}")).collect();
+            format!("won: {}", lines.join(", "))
+        }
+    }
+}
+
 /// The reply to a command that was done, with the order's standing at that time. The same key of
 /// the same actor gets the same reply for the whole incarnation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,7 +7,6 @@ mod cli;
 mod clock;
 mod completion;
 mod config;
-mod describe;
 mod exit;
 mod explain;
 mod journal;

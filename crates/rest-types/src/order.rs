@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 /// One order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct OrderView {
     /// The order's tenant.
     #[serde(default)]

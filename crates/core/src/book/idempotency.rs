@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::command::{Actor, CommandKind, PermanentEffect, Reply};
-use crate::event::{Cause, Event, EventKind, ProposalUpdate, fingerprint};
+use crate::event::{Cause, ConversationMessage, Event, EventKind, ProposalUpdate, fingerprint};
 use crate::id::{FollowUpId, IdempotencyKey, ProposalId, SellerId, Seq, Timestamp};
 use crate::order::{InvitationState, Order, Phase};
 
@@ -100,48 +100,13 @@ impl IdempotencyRecords {
     }
 
     fn record_effect(&mut self, order: &Order, event: &Event) {
-        let (effect, body) = match &event.kind {
-            EventKind::FollowUpAdded(added) => (
-                PermanentEffect::FollowUp(added.id.clone()),
-                Some(fingerprint(&CommandKind::FollowUp(added.clone()))),
-            ),
-            EventKind::ProposalUpdate(ProposalUpdate::Asked { seller, question_id, message }) => {
-                let (seller, message) = (seller.clone(), message.clone());
-                let question =
-                    CommandKind::Ask { seller, question_id: Some(question_id.clone()), message };
-                (PermanentEffect::Question(question_id.clone()), Some(fingerprint(&question)))
-            }
-            EventKind::ProposalUpdate(ProposalUpdate::Withdrawn { proposal_id, .. }) => {
-                (PermanentEffect::Withdrawn(proposal_id.clone()), None)
-            }
-            EventKind::ProposalUpdate(ProposalUpdate::Declined { seller, .. }) => {
-                self.record_seen(order, seller, event.seq);
-                (PermanentEffect::Declined(seller.clone()), None)
-            }
-            EventKind::NewProposal(proposed) => {
-                return self.record_seen(order, &proposed.seller, event.seq);
-            }
-            EventKind::SellerNotified { seller, .. } => {
-                return self.record_seen(order, seller, event.seq);
-            }
-            EventKind::OrderOpened(_)
-            | EventKind::SellersSelected(_)
-            | EventKind::ProposalUpdate(
-                ProposalUpdate::Amended { .. } | ProposalUpdate::Answered { .. },
-            )
-            | EventKind::ProposalClosed { .. }
-            | EventKind::EditLock { .. }
-            | EventKind::OrderPaused { .. }
-            | EventKind::OrderResumed
-            | EventKind::OrderExtended { .. }
-            | EventKind::ProposalsOpened { .. }
-            | EventKind::AwardPending { .. }
-            | EventKind::AwardUndone { .. }
-            | EventKind::OrderFinalised { .. }
-            | EventKind::OrderClosed { .. }
-            | EventKind::OrderCancelled { .. } => return,
-        };
-        self.effects.entry(effect).or_insert(EffectRecord { seq: event.seq, body });
+        if let Some(seller) = event.kind.seller() {
+            self.record_seen(order, seller, event.seq);
+        }
+        if let Some(effect) = event.kind.permanent_effect() {
+            let body = exact_command(&event.kind).map(|command| fingerprint(&command));
+            self.effects.entry(effect).or_insert(EffectRecord { seq: event.seq, body });
+        }
     }
 
     /// Records that a seller has seen the order; one that proposes or declines has.
@@ -252,36 +217,26 @@ fn legacy_key(actor: &Actor, key: &IdempotencyKey) -> Option<IdempotencyKey> {
     }
 }
 
+/// Returns the one command that has an event's effect, where others of its kind have another.
+fn exact_command(kind: &EventKind) -> Option<CommandKind> {
+    match kind.message()? {
+        ConversationMessage::FollowUp(added) => Some(CommandKind::FollowUp(added.clone())),
+        ConversationMessage::Question { seller, id, text } => Some(CommandKind::Ask {
+            seller: seller.clone(),
+            question_id: Some(id.clone()),
+            message: text.to_owned(),
+        }),
+        ConversationMessage::Answer { .. } => None,
+    }
+}
+
 /// Returns the actor behind an event's key, for records that lack it.
 fn actor_of(order: &Order, kind: &EventKind) -> Actor {
-    let seller = match kind {
-        EventKind::NewProposal(proposed)
-        | EventKind::ProposalUpdate(ProposalUpdate::Amended { proposal: proposed, .. }) => {
-            Some(&proposed.seller)
-        }
-        EventKind::ProposalUpdate(ProposalUpdate::Withdrawn { proposal_id, .. }) => {
+    let seller =
+        if let EventKind::ProposalUpdate(ProposalUpdate::Withdrawn { proposal_id, .. }) = kind {
             order.proposals.get(proposal_id).map(|held| &held.content.seller)
-        }
-        EventKind::ProposalUpdate(
-            ProposalUpdate::Declined { seller, .. }
-            | ProposalUpdate::Answered { seller, .. }
-            | ProposalUpdate::Asked { seller, .. },
-        )
-        | EventKind::SellerNotified { seller, .. }
-        | EventKind::EditLock { holder: seller, .. } => Some(seller),
-        EventKind::OrderOpened(_)
-        | EventKind::SellersSelected(_)
-        | EventKind::ProposalClosed { .. }
-        | EventKind::FollowUpAdded(_)
-        | EventKind::OrderPaused { .. }
-        | EventKind::OrderResumed
-        | EventKind::OrderExtended { .. }
-        | EventKind::ProposalsOpened { .. }
-        | EventKind::AwardPending { .. }
-        | EventKind::AwardUndone { .. }
-        | EventKind::OrderFinalised { .. }
-        | EventKind::OrderClosed { .. }
-        | EventKind::OrderCancelled { .. } => None,
-    };
+        } else {
+            kind.seller()
+        };
     seller.map_or(Actor::Buyer, |seller| Actor::Seller(seller.clone()))
 }

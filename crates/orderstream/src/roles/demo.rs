@@ -22,7 +22,6 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::dev::seller_manifests;
 use crate::clock::SystemClock;
-use crate::describe;
 use crate::exit::CliError;
 use crate::output;
 
@@ -188,7 +187,7 @@ fn describe(key: &OrderKey, event: &Event) -> String {
     let age_ms = SystemClock.now().ms_since(event.at);
     let at = rfc3339_seconds(event.at);
     let event_type = event.kind.as_str();
-    let detail = describe::detail(&event.kind);
+    let detail = event.kind.text();
     let age = if age_ms > 1_000 { format!("  ({age_ms} ms ago)") } else { String::new() };
     format!("{at}  {key}  #{:<3} {event_type:<16} {detail}{age}", event.seq.0)
 }
