@@ -5,7 +5,6 @@ pub mod check;
 mod clock;
 mod cluster;
 pub mod completion;
-pub mod describe;
 pub mod exit;
 pub mod explain;
 pub mod journal;

@@ -1,6 +1,7 @@
 //! `orderstream schema VERB`: the JSON Schema of a verb's output with `-o json`. The schemas are
 //! checked in under `docs/reference/schemas`.
 
+use clap::Command;
 use orderstream_api::crd;
 use orderstream_rest_types::comparison::ComparisonView;
 use schemars::Schema;
@@ -22,93 +23,129 @@ pub struct SchemaArgs {
     verb: Option<String>,
 }
 
-/// The outputs, and the verbs that print each.
-const OUTPUTS: [(&str, &[&str]); 11] = [
-    ("act", &COMMAND_VERBS),
-    ("check", &["check"]),
-    ("compare", &["compare"]),
-    ("conversation", &["conversation"]),
-    ("explain", &["explain"]),
-    ("journal", &["journal"]),
-    ("lint", &["lint"]),
-    ("order-request", &["apply", "get", "submit", "watch"]),
-    ("order-request-list", &["list"]),
-    ("status", &["status"]),
-    ("why", &["why"]),
-];
+/// The outputs in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum JsonOutput {
+    /// The result of a command on an order.
+    CommandReport,
+    Check,
+    Compare,
+    Conversation,
+    Explain,
+    Journal,
+    Lint,
+    OrderRequest,
+    OrderRequestList,
+    Status,
+    Why,
+}
 
-/// The verbs that print the result of a command on an order.
-const COMMAND_VERBS: [&str; 17] = [
-    "amend",
-    "answer",
-    "ask",
-    "award",
-    "cancel",
-    "close",
-    "decline",
-    "extend",
-    "lock",
-    "pause",
-    "propose",
-    "question",
-    "resume",
-    "seen",
-    "undo-award",
-    "unlock",
-    "withdraw",
-];
+impl JsonOutput {
+    const ALL: [Self; 11] = [
+        Self::CommandReport,
+        Self::Check,
+        Self::Compare,
+        Self::Conversation,
+        Self::Explain,
+        Self::Journal,
+        Self::Lint,
+        Self::OrderRequest,
+        Self::OrderRequestList,
+        Self::Status,
+        Self::Why,
+    ];
+
+    /// Returns the name of its file.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::CommandReport => "act",
+            Self::Check => "check",
+            Self::Compare => "compare",
+            Self::Conversation => "conversation",
+            Self::Explain => "explain",
+            Self::Journal => "journal",
+            Self::Lint => "lint",
+            Self::OrderRequest => "order-request",
+            Self::OrderRequestList => "order-request-list",
+            Self::Status => "status",
+            Self::Why => "why",
+        }
+    }
+
+    /// Returns the output of a verb; `None` for a verb that prints no JSON. A command on an order
+    /// has an idempotency key.
+    fn of_verb(verb: &Command) -> Option<Self> {
+        match verb.get_name() {
+            "apply" | "get" | "submit" | "watch" => Some(Self::OrderRequest),
+            "list" => Some(Self::OrderRequestList),
+            name => {
+                let has = |argument| verb.get_arguments().any(|arg| arg.get_id() == argument);
+                let is_command = has("output") && has("key");
+                let named = || Self::ALL.into_iter().find(|output| output.name() == name);
+                is_command.then_some(Self::CommandReport).or_else(named)
+            }
+        }
+    }
+
+    fn schema(self) -> Value {
+        match self {
+            Self::CommandReport => typed(&schemars::schema_for!(CommandReport)),
+            Self::Check => typed(&schemars::schema_for!(check::InstallationReport)),
+            Self::Compare => typed(&schemars::schema_for!(ComparisonView)),
+            Self::Conversation => typed(&schemars::schema_for!(Conversation)),
+            Self::Explain => one_or_list(&typed(&schemars::schema_for!(Explanation))),
+            Self::Journal => typed(&schemars::schema_for!(journal::JournalDamageReport)),
+            Self::Lint => typed(&schemars::schema_for!(LintReport)),
+            Self::OrderRequest => resource(),
+            Self::OrderRequestList => list(),
+            Self::Status => typed(&schemars::schema_for!(StatusReport)),
+            Self::Why => typed(&schemars::schema_for!(WhyReport)),
+        }
+    }
+
+    /// Returns the schema as it is checked in.
+    fn text(self) -> Result<String, CliError> {
+        let text = serde_json::to_string_pretty(&self.schema());
+        Ok(format!("{}\n", text.map_err(|error| CliError::unexpected(error.to_string()))?))
+    }
+}
+
+/// Returns the verbs of the command line that print JSON, in alphabetical order, each with its
+/// output.
+fn printing_verbs(program: &Command) -> Vec<(String, JsonOutput)> {
+    let output = |verb: &Command| Some((verb.get_name().to_owned(), JsonOutput::of_verb(verb)?));
+    let mut verbs: Vec<_> = program.get_subcommands().filter_map(output).collect();
+    verbs.sort_by(|(one, _), (other, _)| one.cmp(other));
+    verbs
+}
+
+/// Returns the verbs of the command line whose output has a schema, in alphabetical order.
+pub fn verbs(program: &Command) -> Vec<String> {
+    printing_verbs(program).into_iter().map(|(verb, _)| verb).collect()
+}
 
 impl SchemaArgs {
-    /// Prints the schema, or the verbs that have one.
+    /// Prints the schema, or the verbs of the command line that have one.
     ///
     /// # Errors
     /// When the verb has no JSON output.
-    pub fn run(self) -> Result<(), CliError> {
+    pub fn run(self, program: &Command) -> Result<(), CliError> {
+        let verbs = printing_verbs(program);
         let Some(verb) = self.verb else {
-            verbs().iter().for_each(|verb| output::line(verb));
+            verbs.iter().for_each(|(verb, _)| output::line(verb));
             return Ok(());
         };
-        let found = OUTPUTS.iter().find(|(_, verbs)| verbs.contains(&verb.as_str()));
-        let (name, _) = found.ok_or_else(|| {
-            let suggestion =
-                nearest(&verb, verbs().into_iter()).map(|meant| format!("; did you mean {meant}?"));
+        let found = verbs.iter().find(|(name, _)| *name == verb);
+        let (_, output) = found.ok_or_else(|| {
+            let names = verbs.iter().map(|(name, _)| name.as_str());
+            let suggestion = nearest(&verb, names).map(|meant| format!("; did you mean {meant}?"));
             let suggestion =
                 suggestion.unwrap_or_else(|| "; `orderstream schema` lists them".to_owned());
             CliError::input(format!("no JSON output of '{verb}' is known{suggestion}"))
         })?;
-        output::line(text(name)?.trim_end());
+        output::line(output.text()?.trim_end());
         Ok(())
     }
-}
-
-/// Returns the verbs whose output has a schema, sorted.
-pub fn verbs() -> Vec<&'static str> {
-    let mut verbs: Vec<&str> =
-        OUTPUTS.iter().flat_map(|(_, verbs)| verbs.iter().copied()).collect();
-    verbs.sort_unstable();
-    verbs
-}
-
-/// Returns the schema of an output as it is checked in.
-fn text(name: &str) -> Result<String, CliError> {
-    let schema = match name {
-        "act" => typed(&schemars::schema_for!(CommandReport)),
-        "check" => typed(&schemars::schema_for!(check::InstallationReport)),
-        "compare" => typed(&schemars::schema_for!(ComparisonView)),
-        "conversation" => typed(&schemars::schema_for!(Conversation)),
-        "explain" => {
-            let one = typed(&schemars::schema_for!(Explanation));
-            one_or_list(&one)
-        }
-        "journal" => typed(&schemars::schema_for!(journal::JournalDamageReport)),
-        "lint" => typed(&schemars::schema_for!(LintReport)),
-        "order-request" => resource(),
-        "order-request-list" => list(),
-        "status" => typed(&schemars::schema_for!(StatusReport)),
-        _ => typed(&schemars::schema_for!(WhyReport)),
-    };
-    let text = serde_json::to_string_pretty(&schema);
-    Ok(format!("{}\n", text.map_err(|error| CliError::unexpected(error.to_string()))?))
 }
 
 fn typed(schema: &Schema) -> Value {
@@ -163,9 +200,10 @@ mod tests {
         let dir =
             std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/schemas");
         let mut known = Vec::new();
-        for (name, _) in OUTPUTS {
+        for output in JsonOutput::ALL {
+            let name = output.name();
             let path = dir.join(format!("{name}.json"));
-            let text = text(name).unwrap();
+            let text = output.text().unwrap();
             if std::env::var_os("UPDATE").is_some() {
                 std::fs::create_dir_all(&dir).unwrap();
                 std::fs::write(&path, &text).unwrap();

@@ -40,7 +40,8 @@ use crate::output;
 use server::{ListScope, ResourceArgs};
 use show::OutputFormat;
 
-pub use verb::{BuyerVerb, SellerVerb};
+pub use seller::SellerVerb;
+pub use verb::BuyerVerb;
 
 /// The interval between two reads of a resource.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);

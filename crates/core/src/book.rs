@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use crate::buyer::BuyerCommand;
 use crate::command::{Actor, Award, Command, CommandKind, OrderOpening, Precondition, Reply};
 use crate::event::{Cause, Event, EventKind, OrderOpened};
 use crate::id::{Epoch, FollowUpId, Incarnation, OrderKey, ProposalId, Seq, Timestamp};
@@ -358,15 +359,18 @@ pub fn outcome_after_end(order: &Order, kind: &CommandKind) -> Option<Result<(),
         return None;
     }
     let result = check_after_end(order, kind);
-    let is_in_list = match kind {
-        CommandKind::FollowUp(follow_up) => order.follow_ups.contains(&follow_up.id),
-        // An expiry only ever moves later: one at least as late as this includes the extension.
-        CommandKind::Extend { expires_in_ms } => {
-            order.expires_at >= order.opened_at.plus_ms(*expires_in_ms)
+    if let CommandKind::FollowUp(follow_up) = kind {
+        let is_in_list = order.follow_ups.contains(&follow_up.id);
+        return Some(if is_in_list { Ok(()) } else { result });
+    }
+    let is_in_list = match kind.buyer_command()? {
+        // An expiry only grows: one at least as late as this includes the extension.
+        BuyerCommand::Extend(expires_in_ms) => {
+            order.expires_at >= order.opened_at.plus_ms(expires_in_ms)
         }
-        CommandKind::Close { .. } | CommandKind::Cancel { .. } => result.is_ok(),
+        BuyerCommand::Close(_) | BuyerCommand::Cancel(_) => result.is_ok(),
         // A pending award may have been accepted, and the order ended by something else since.
-        CommandKind::Finalise { undo_within_ms, .. } => {
+        BuyerCommand::Finalise { undo_within_ms, .. } => {
             let could_be_pending =
                 undo_within_ms.is_some_and(|ms| ms > 0) || order.awards_undone > 0;
             if result.is_err() && could_be_pending {
@@ -374,22 +378,8 @@ pub fn outcome_after_end(order: &Order, kind: &CommandKind) -> Option<Result<(),
             }
             result.is_ok()
         }
-        // An effect that has been undone since leaves no trace in the order's end.
-        CommandKind::Pause { .. } | CommandKind::Resume | CommandKind::UndoAward { .. } => {
-            return None;
-        }
-        CommandKind::Open(_)
-        | CommandKind::Propose(_)
-        | CommandKind::Amend(_)
-        | CommandKind::Withdraw { .. }
-        | CommandKind::Decline { .. }
-        | CommandKind::Answer { .. }
-        | CommandKind::Ask { .. }
-        | CommandKind::See { .. }
-        | CommandKind::Notified { .. }
-        | CommandKind::Lock { .. }
-        | CommandKind::Unlock { .. }
-        | CommandKind::Tick => return None,
+        // An effect that was undone since leaves no trace in the end.
+        BuyerCommand::Pause(_) | BuyerCommand::Resume | BuyerCommand::UndoAward(_) => return None,
     };
     Some(if is_in_list { Ok(()) } else { result })
 }

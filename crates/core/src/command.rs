@@ -2,12 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::buyer::BuyerCommand;
 use crate::id::{
     Epoch, FollowUpId, IdempotencyKey, Incarnation, ProposalId, SellerId, Seq, Timestamp,
 };
 use crate::order::Phase;
 use crate::price::{Price, Quantity};
 use crate::spec::{FollowUp, NotificationType, OrderSpec, SellerChoice};
+
+use facts::{CommandFacts, NamedActor};
+pub(crate) use facts::{PermanentEffect, ReferencedId};
+
+mod facts;
 
 /// A command: its body, with the guards against a repetition, a former leader and an outdated view.
 #[derive(Clone, Debug, PartialEq)]
@@ -186,80 +192,122 @@ impl CommandKind {
         )
     }
 
+    /// Returns the stable name of the command.
+    pub fn name(&self) -> &'static str {
+        self.facts().name
+    }
+
     /// Returns the actor that the body names. `None` for the owner's own commands, which have no
     /// key, and for a withdrawal, which names a proposal.
     pub fn actor(&self) -> Option<Actor> {
-        match self {
-            Self::Propose(ProposalContent { seller, .. })
-            | Self::Amend(ProposalContent { seller, .. })
-            | Self::Decline { seller, .. }
-            | Self::Answer { seller, .. }
-            | Self::Ask { seller, .. }
-            | Self::See { seller }
-            | Self::Lock { holder: seller, .. }
-            | Self::Unlock { holder: seller, .. } => Some(Actor::Seller(seller.clone())),
-            Self::Open(_)
-            | Self::FollowUp(_)
-            | Self::Pause { .. }
-            | Self::Resume
-            | Self::Extend { .. }
-            | Self::Close { .. }
-            | Self::Finalise { .. }
-            | Self::UndoAward { .. }
-            | Self::Cancel { .. } => Some(Actor::Buyer),
-            Self::Withdraw { .. } | Self::Notified { .. } | Self::Tick => None,
+        match self.facts().actor {
+            NamedActor::Buyer => Some(Actor::Buyer),
+            NamedActor::Seller(seller) => Some(Actor::Seller(seller.clone())),
+            NamedActor::Unnamed => None,
         }
     }
 
     /// Returns the id of the proposal that the body names, if any.
-    pub const fn proposal_id(&self) -> Option<&ProposalId> {
-        match self {
-            Self::Propose(proposed) | Self::Amend(proposed) => proposed.proposal_id.as_ref(),
-            Self::Withdraw { proposal_id, .. }
-            | Self::Lock { proposal_id, .. }
-            | Self::Unlock { proposal_id, .. } => Some(proposal_id),
-            Self::Open(_)
-            | Self::Decline { .. }
-            | Self::Answer { .. }
-            | Self::Ask { .. }
-            | Self::See { .. }
-            | Self::Notified { .. }
-            | Self::UndoAward { .. }
-            | Self::FollowUp(_)
-            | Self::Pause { .. }
-            | Self::Resume
-            | Self::Extend { .. }
-            | Self::Close { .. }
-            | Self::Finalise { .. }
-            | Self::Cancel { .. }
-            | Self::Tick => None,
-        }
+    pub fn proposal_id(&self) -> Option<&ProposalId> {
+        self.facts().id.and_then(ReferencedId::proposal)
     }
 
     /// Returns the id of the follow-up or question that the body names, if any.
-    pub const fn follow_up_id(&self) -> Option<&FollowUpId> {
+    pub fn follow_up_id(&self) -> Option<&FollowUpId> {
+        self.facts().id.and_then(ReferencedId::message)
+    }
+
+    /// Returns the effect that no later command undoes, if the command has one.
+    pub(crate) fn permanent_effect(&self) -> Option<PermanentEffect> {
+        self.facts().effect
+    }
+
+    /// Answers what is asked of a command, wherever it is read: a new command answers it here.
+    fn facts(&self) -> CommandFacts<'_> {
+        use NamedActor::{Buyer, Seller, Unnamed};
+        use PermanentEffect as Effect;
+        use ReferencedId as Id;
+        let facts = CommandFacts::new;
         match self {
-            Self::FollowUp(follow_up) => Some(&follow_up.id),
-            Self::Answer { follow_up_id, .. } => Some(follow_up_id),
-            Self::Ask { question_id, .. } => question_id.as_ref(),
+            Self::Open(_) => facts("open", Buyer, None, None),
+            Self::Propose(proposed) => {
+                let id = proposed.proposal_id.as_ref();
+                let effect = id.cloned().map(Effect::Proposed);
+                facts("propose", Seller(&proposed.seller), id.map(Id::Proposal), effect)
+            }
+            Self::Amend(proposed) => {
+                let id = proposed.proposal_id.as_ref().map(Id::Proposal);
+                facts("amend", Seller(&proposed.seller), id, None)
+            }
+            Self::Withdraw { proposal_id: id, .. } => {
+                let effect = Effect::Withdrawn(id.clone());
+                facts("withdraw", Unnamed, Some(Id::Proposal(id)), Some(effect))
+            }
+            Self::Decline { seller, .. } => {
+                let effect = Effect::Declined(seller.clone());
+                facts("decline", Seller(seller), None, Some(effect))
+            }
+            Self::Answer { seller, follow_up_id: id, .. } => {
+                facts("answer", Seller(seller), Some(Id::Message(id)), None)
+            }
+            Self::FollowUp(FollowUp { id, .. }) => {
+                let effect = Effect::FollowUp(id.clone());
+                facts("follow-up", Buyer, Some(Id::Message(id)), Some(effect))
+            }
+            Self::Ask { seller, question_id, .. } => {
+                let effect = question_id.clone().map(Effect::Question);
+                facts("ask", Seller(seller), question_id.as_ref().map(Id::Message), effect)
+            }
+            Self::See { seller } => {
+                facts("see", Seller(seller), None, Some(Effect::Seen(seller.clone())))
+            }
+            Self::Notified { .. } => facts("notified", Unnamed, None, None),
+            Self::Lock { proposal_id: id, holder, .. } => {
+                facts("lock", Seller(holder), Some(Id::Proposal(id)), None)
+            }
+            Self::Unlock { proposal_id: id, holder } => {
+                facts("unlock", Seller(holder), Some(Id::Proposal(id)), None)
+            }
+            Self::Pause { .. } => facts("pause", Buyer, None, None),
+            Self::Resume => facts("resume", Buyer, None, None),
+            Self::Extend { .. } => facts("extend", Buyer, None, None),
+            Self::Close { .. } => facts("close", Buyer, None, None),
+            Self::Finalise { .. } => facts("finalise", Buyer, None, None),
+            Self::UndoAward { .. } => facts("undo-award", Buyer, None, None),
+            Self::Cancel { .. } => facts("cancel", Buyer, None, None),
+            Self::Tick => facts("tick", Unnamed, None, None),
+        }
+    }
+
+    /// Returns the command as the buyer's, on an order that was opened. `None` for a follow-up,
+    /// which is a message, and for all commands that are not the buyer's.
+    pub fn buyer_command(&self) -> Option<BuyerCommand> {
+        Some(match self {
+            Self::Pause { reason } => BuyerCommand::Pause(reason.clone()),
+            Self::Resume => BuyerCommand::Resume,
+            Self::Extend { expires_in_ms } => BuyerCommand::Extend(*expires_in_ms),
+            Self::Close { reason } => BuyerCommand::Close(reason.clone()),
+            Self::Finalise { award, reason, undo_within_ms } => BuyerCommand::Finalise {
+                award: award.clone(),
+                reason: reason.clone(),
+                undo_within_ms: *undo_within_ms,
+            },
+            Self::UndoAward { reason } => BuyerCommand::UndoAward(reason.clone()),
+            Self::Cancel { reason } => BuyerCommand::Cancel(reason.clone()),
             Self::Open(_)
             | Self::Propose(_)
             | Self::Amend(_)
             | Self::Withdraw { .. }
             | Self::Decline { .. }
+            | Self::Answer { .. }
+            | Self::FollowUp(_)
+            | Self::Ask { .. }
             | Self::See { .. }
             | Self::Notified { .. }
-            | Self::UndoAward { .. }
             | Self::Lock { .. }
             | Self::Unlock { .. }
-            | Self::Pause { .. }
-            | Self::Resume
-            | Self::Extend { .. }
-            | Self::Close { .. }
-            | Self::Finalise { .. }
-            | Self::Cancel { .. }
-            | Self::Tick => None,
-        }
+            | Self::Tick => return None,
+        })
     }
 }
 
@@ -324,8 +372,20 @@ pub enum Award {
     Lines(Vec<(String, ProposalId)>),
 }
 
-/// The reply to a command that was done, with the order's state at that time. The same key of the
-/// same actor gets the same reply for the whole incarnation.
+/// Describes an award, or its absence, for people.
+pub fn winners(award: Option<&Award>) -> String {
+    match award {
+        None => "no award".to_owned(),
+        Some(Award::Whole(id)) => format!("won by {id}"),
+        Some(Award::Lines(lines)) => {
+            let lines: Vec<_> = lines.iter().map(|(sku, id)| format!("{sku} by {id}")).collect();
+            format!("won: {}", lines.join(", "))
+        }
+    }
+}
+
+/// The reply to a command that was done, with the order's standing at that time. The same key of
+/// the same actor gets the same reply for the whole incarnation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reply {
     /// The last event that the command caused. If it had already been done for good, the event that

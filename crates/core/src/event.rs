@@ -2,13 +2,25 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::command::{Actor, Award, CommandKind, ProposalContent};
-use crate::hash::StableHasher;
-use crate::id::{
-    FollowUpId, IdempotencyKey, Incarnation, OrderKey, ProposalId, SellerId, Seq, Timestamp,
-};
+use crate::command::{Award, PermanentEffect, ProposalContent, ReferencedId, winners};
+use crate::date::rfc3339_seconds;
+use crate::id::{FollowUpId, Incarnation, OrderKey, ProposalId, SellerId, Seq, Timestamp};
+use crate::notification::Announcement;
 use crate::order::Phase;
-use crate::spec::{FollowUp, OrderSpec, SellerChoice};
+use crate::spec::{FollowUp, OrderSpec, SellerChoice, Verdict};
+
+use facts::EventFacts;
+
+mod cause;
+mod facts;
+mod notify_result;
+mod proposal_update;
+
+pub use cause::Cause;
+pub(crate) use cause::fingerprint;
+pub use facts::{ConversationMessage, SellerAudience};
+pub use notify_result::NotifyResult;
+pub use proposal_update::ProposalUpdate;
 
 /// One event of an order's list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,43 +35,6 @@ pub struct Event {
     pub cause: Option<Cause>,
     /// The event's kind and content.
     pub kind: EventKind,
-}
-
-/// A repeatable request: its key and a fingerprint of its body.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cause {
-    /// The caller's key.
-    pub key: IdempotencyKey,
-    /// The FNV-1a hash of the command's canonical form.
-    pub fingerprint: u64,
-    /// The actor that the key belongs to. Absent in records from before keys had one; there it
-    /// follows from the event.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub actor: Option<Actor>,
-}
-
-impl Cause {
-    /// Returns a key with the fingerprint of the command under it.
-    pub fn new(key: IdempotencyKey, kind: &CommandKind) -> Self {
-        Self { key, fingerprint: fingerprint(kind), actor: None }
-    }
-
-    /// Returns the same cause, as this actor's.
-    #[must_use]
-    pub fn by(self, actor: Actor) -> Self {
-        Self { actor: Some(actor), ..self }
-    }
-}
-
-/// Returns the FNV-1a hash of the command's canonical JSON: stable across builds, and good enough
-/// to distinguish an honest repetition from a key used twice by mistake.
-pub(crate) fn fingerprint(kind: &CommandKind) -> u64 {
-    let mut hasher = StableHasher::default();
-    match serde_json::to_writer(&mut hasher, kind) {
-        Ok(()) => hasher.finish(),
-        // A command is plain data and always serialises.
-        Err(_) => 0,
-    }
 }
 
 /// An event's kind and content.
@@ -155,34 +130,6 @@ pub enum EventKind {
     },
 }
 
-/// The result of notifying a seller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum NotifyResult {
-    /// The channel accepted the notification.
-    Delivered,
-    /// The notification could not be delivered, and is not retried.
-    Bounced,
-    /// The seller has seen the order.
-    Seen,
-}
-
-impl NotifyResult {
-    /// Returns the spelling on the wire and in replies.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Delivered => "delivered",
-            Self::Bounced => "bounced",
-            Self::Seen => "seen",
-        }
-    }
-
-    /// Returns the result with this spelling; `None` for an unknown one.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Delivered, Self::Bounced, Self::Seen].into_iter().find(|r| r.as_str() == text)
-    }
-}
-
 /// The content of an order's first event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OrderOpened {
@@ -196,171 +143,189 @@ pub struct OrderOpened {
     pub expires_at: Timestamp,
 }
 
-/// A change of a proposal, or a message of a seller.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ProposalUpdate {
-    /// A seller amended a proposal (the first content is version 1).
-    Amended {
-        /// The new content.
-        proposal: ProposalContent,
-        /// The version's number.
-        version: u32,
-    },
-    /// A seller withdrew a proposal.
-    Withdrawn {
-        /// The proposal's id.
-        proposal_id: ProposalId,
-        /// The seller's reason.
-        reason: Option<String>,
-    },
-    /// A seller will not propose.
-    Declined {
-        /// The seller that declined.
-        seller: SellerId,
-        /// The seller's reason.
-        reason: Option<String>,
-    },
-    /// A seller answered a follow-up.
-    Answered {
-        /// The seller that answered.
-        seller: SellerId,
-        /// The follow-up that it answered.
-        follow_up_id: FollowUpId,
-        /// The answer's text.
-        message: String,
-    },
-    /// A seller asked the buyer something.
-    Asked {
-        /// The seller that asked.
-        seller: SellerId,
-        /// The question's id, unique in the order.
-        question_id: FollowUpId,
-        /// The question's text.
-        message: String,
-    },
-}
-
-impl ProposalUpdate {
-    /// Returns the stable name of the change.
-    pub const fn change(&self) -> &'static str {
-        match self {
-            Self::Amended { .. } => "amended",
-            Self::Withdrawn { .. } => "withdrawn",
-            Self::Declined { .. } => "declined",
-            Self::Answered { .. } => "answered",
-            Self::Asked { .. } => "asked",
-        }
-    }
-}
-
 impl EventKind {
     /// Returns the name on the wire, in logs and in status. The first ones are the original
     /// system's.
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::NewProposal(_) => "NewProposal",
-            Self::ProposalUpdate(_) => "ProposalUpdate",
-            Self::ProposalClosed { .. } => "ProposalClosed",
-            Self::EditLock { .. } => "EditLock",
-            Self::OrderPaused { .. } => "OrderPaused",
-            Self::OrderOpened(_) => "OrderOpened",
-            Self::SellersSelected(_) => "SellersSelected",
-            Self::SellerNotified { .. } => "SellerNotified",
-            Self::FollowUpAdded(_) => "FollowUpAdded",
-            Self::OrderResumed => "OrderResumed",
-            Self::OrderExtended { .. } => "OrderExtended",
-            Self::ProposalsOpened { .. } => "ProposalsOpened",
-            Self::AwardPending { .. } => "AwardPending",
-            Self::AwardUndone { .. } => "AwardUndone",
-            Self::OrderFinalised { .. } => "OrderFinalised",
-            Self::OrderClosed { .. } => "OrderClosed",
-            Self::OrderCancelled { .. } => "OrderCancelled",
-        }
+    pub fn as_str(&self) -> &'static str {
+        self.facts().name
+    }
+
+    /// Returns the phase that the order has after this event, if the event sets it.
+    pub fn phase_after(&self) -> Option<Phase> {
+        self.facts().phase
     }
 
     /// Returns the phase in which this event ends the order, if it does: no event follows it then.
-    pub const fn ends(&self) -> Option<Phase> {
-        match self {
-            Self::OrderFinalised { .. } => Some(Phase::Finalised),
-            Self::OrderClosed { .. } => Some(Phase::Closed),
-            Self::OrderCancelled { .. } => Some(Phase::Cancelled),
-            Self::OrderPaused { expired: true, .. } => Some(Phase::Expired),
-            Self::OrderOpened(_)
-            | Self::SellersSelected(_)
-            | Self::SellerNotified { .. }
-            | Self::NewProposal(_)
-            | Self::ProposalUpdate(_)
-            | Self::ProposalClosed { .. }
-            | Self::EditLock { .. }
-            | Self::FollowUpAdded(_)
-            | Self::OrderPaused { expired: false, .. }
-            | Self::OrderResumed
-            | Self::OrderExtended { .. }
-            | Self::ProposalsOpened { .. }
-            | Self::AwardPending { .. }
-            | Self::AwardUndone { .. } => None,
-        }
+    pub fn ends(&self) -> Option<Phase> {
+        self.phase_after().filter(|phase| phase.is_terminal())
     }
 
     /// Returns the id of the proposal that the event is about, if any.
-    pub const fn proposal_id(&self) -> Option<&ProposalId> {
-        match self {
-            Self::NewProposal(proposal)
-            | Self::ProposalUpdate(ProposalUpdate::Amended { proposal, .. }) => {
-                proposal.proposal_id.as_ref()
-            }
-            Self::ProposalUpdate(ProposalUpdate::Withdrawn { proposal_id, .. })
-            | Self::ProposalClosed { proposal_id, .. }
-            | Self::EditLock { proposal_id, .. } => Some(proposal_id),
-            Self::ProposalUpdate(
-                ProposalUpdate::Declined { .. }
-                | ProposalUpdate::Answered { .. }
-                | ProposalUpdate::Asked { .. },
-            )
-            | Self::OrderOpened(_)
-            | Self::SellersSelected(_)
-            | Self::SellerNotified { .. }
-            | Self::FollowUpAdded(_)
-            | Self::OrderPaused { .. }
-            | Self::OrderResumed
-            | Self::OrderExtended { .. }
-            | Self::ProposalsOpened { .. }
-            | Self::AwardPending { .. }
-            | Self::AwardUndone { .. }
-            | Self::OrderFinalised { .. }
-            | Self::OrderClosed { .. }
-            | Self::OrderCancelled { .. } => None,
-        }
+    pub fn proposal_id(&self) -> Option<&ProposalId> {
+        self.facts().id.and_then(ReferencedId::proposal)
     }
 
     /// Returns the id of the follow-up or question that the event is about, if any.
-    pub const fn follow_up_id(&self) -> Option<&FollowUpId> {
+    pub fn follow_up_id(&self) -> Option<&FollowUpId> {
+        self.facts().id.and_then(ReferencedId::message)
+    }
+
+    /// Returns the seller that the event names, if any: the one that acted, or was notified.
+    pub fn seller(&self) -> Option<&SellerId> {
+        self.facts().seller
+    }
+
+    /// Returns the sellers that see the event in their sessions.
+    pub fn audience(&self) -> SellerAudience<'_> {
+        self.facts().audience
+    }
+
+    /// Returns the news of the event, if anybody is to be notified of it.
+    pub fn announcement(&self) -> Option<Announcement<'_>> {
+        self.facts().announcement
+    }
+
+    /// Returns the content that the event gives to a proposal, if it does.
+    pub const fn proposal_content(&self) -> Option<&ProposalContent> {
+        if let Self::NewProposal(content)
+        | Self::ProposalUpdate(ProposalUpdate::Amended { proposal: content, .. }) = self
+        {
+            return Some(content);
+        }
+        None
+    }
+
+    /// Returns the message of the conversation that the event holds, if it does.
+    pub fn message(&self) -> Option<ConversationMessage<'_>> {
+        if let Self::FollowUpAdded(follow_up) = self {
+            return Some(ConversationMessage::FollowUp(follow_up));
+        }
+        if let Self::ProposalUpdate(update) = self { update.message() } else { None }
+    }
+
+    /// Returns the effect that no later command undoes, if the event records one by itself.
+    pub(crate) fn permanent_effect(&self) -> Option<PermanentEffect> {
+        if let Self::FollowUpAdded(added) = self {
+            return Some(PermanentEffect::FollowUp(added.id.clone()));
+        }
+        if let Self::ProposalUpdate(update) = self { update.permanent_effect() } else { None }
+    }
+
+    /// Answers what is asked of an event, wherever it is read: a new event answers it here, and
+    /// in [`Self::text`].
+    fn facts(&self) -> EventFacts<'_> {
+        use Announcement as News;
+        use ReferencedId as Id;
+        use SellerAudience::{All, Nobody, OwnerOf, Proposer, Seller, Sellers};
+        let facts = EventFacts::new;
         match self {
-            Self::FollowUpAdded(follow_up) => Some(&follow_up.id),
-            Self::ProposalUpdate(
-                ProposalUpdate::Answered { follow_up_id: id, .. }
-                | ProposalUpdate::Asked { question_id: id, .. },
-            ) => Some(id),
-            Self::ProposalUpdate(
-                ProposalUpdate::Amended { .. }
-                | ProposalUpdate::Withdrawn { .. }
-                | ProposalUpdate::Declined { .. },
-            )
-            | Self::OrderOpened(_)
-            | Self::SellersSelected(_)
-            | Self::SellerNotified { .. }
-            | Self::NewProposal(_)
-            | Self::ProposalClosed { .. }
-            | Self::EditLock { .. }
-            | Self::OrderPaused { .. }
-            | Self::OrderResumed
-            | Self::OrderExtended { .. }
-            | Self::ProposalsOpened { .. }
-            | Self::AwardPending { .. }
-            | Self::AwardUndone { .. }
-            | Self::OrderFinalised { .. }
-            | Self::OrderClosed { .. }
-            | Self::OrderCancelled { .. } => None,
+            Self::OrderOpened(opened) => {
+                facts("OrderOpened", All).sets(Phase::Open).announced(News::Opening(opened))
+            }
+            Self::SellersSelected(_) => {
+                facts("SellersSelected", Nobody).announced(News::Invitation)
+            }
+            // A seller that was not reached is reported when its notification is given up.
+            Self::SellerNotified { seller, .. } => {
+                facts("SellerNotified", Seller(seller)).of_seller(seller)
+            }
+            Self::NewProposal(proposal) => facts("NewProposal", Proposer(proposal))
+                .of_seller(&proposal.seller)
+                .with_id(proposal.proposal_id.as_ref().map(Id::Proposal))
+                .announced(News::Proposal(proposal)),
+            Self::ProposalUpdate(update) => update.facts(),
+            // The award itself notifies the losers.
+            Self::ProposalClosed { proposal_id: id, .. } => {
+                facts("ProposalClosed", OwnerOf(id)).with_id(Some(Id::Proposal(id)))
+            }
+            Self::EditLock { proposal_id: id, holder, .. } => {
+                facts("EditLock", OwnerOf(id)).of_seller(holder).with_id(Some(Id::Proposal(id)))
+            }
+            Self::FollowUpAdded(added) => {
+                let audience = &added.audience;
+                let audience = if audience.is_empty() { All } else { Sellers(audience) };
+                facts("FollowUpAdded", audience)
+                    .with_id(Some(Id::Message(&added.id)))
+                    .announced(News::FollowUp(added))
+            }
+            Self::OrderPaused { expired, reason } => {
+                let phase = if *expired { Phase::Expired } else { Phase::Paused };
+                let news = News::Pause { expired: *expired, reason: reason.as_deref() };
+                facts("OrderPaused", All).sets(phase).announced(news)
+            }
+            Self::OrderResumed => {
+                facts("OrderResumed", All).sets(Phase::Open).announced(News::Resumption)
+            }
+            Self::OrderExtended { expires_at } => {
+                facts("OrderExtended", All).announced(News::Extension(*expires_at))
+            }
+            // A sealed order takes nothing more from its opening on.
+            Self::ProposalsOpened { decide_until } => facts("ProposalsOpened", All)
+                .sets(Phase::Paused)
+                .announced(News::ProposalsOpened(*decide_until)),
+            // Nobody receives an award while it may be undone.
+            Self::AwardPending { .. } => facts("AwardPending", Nobody),
+            Self::AwardUndone { .. } => facts("AwardUndone", Nobody),
+            Self::OrderFinalised { award, reason } => {
+                let news = News::Award { award: award.as_ref(), reason: reason.as_deref() };
+                facts("OrderFinalised", All).sets(Phase::Finalised).announced(news)
+            }
+            Self::OrderClosed { reason } => facts("OrderClosed", All)
+                .sets(Phase::Closed)
+                .announced(News::End { reason: reason.as_deref() }),
+            Self::OrderCancelled { reason } => facts("OrderCancelled", All)
+                .sets(Phase::Cancelled)
+                .announced(News::End { reason: reason.as_deref() }),
+        }
+    }
+
+    /// Describes the event's content for people, without its name.
+    pub fn text(&self) -> String {
+        let text = |reason: &Option<String>| reason.clone().unwrap_or_default();
+        match self {
+            Self::OrderOpened(opened) => {
+                opened.spec.title.as_deref().unwrap_or_default().to_owned()
+            }
+            Self::SellersSelected(choices) => {
+                let chosen = choices.iter().filter(|choice| choice.verdict == Verdict::Chosen);
+                let chosen: Vec<&str> = chosen.map(|choice| choice.seller.as_str()).collect();
+                format!("{} of {}: {}", chosen.len(), choices.len(), chosen.join(", "))
+            }
+            Self::SellerNotified { seller, channel, result, .. } => {
+                format!("{seller} by {channel}: {}", result.as_str())
+            }
+            Self::NewProposal(proposal) => format!("{}  {}", proposal.seller, proposal.price),
+            Self::ProposalUpdate(update) => update.text(),
+            Self::ProposalClosed { proposal_id, reason } => format!("{proposal_id} {reason}"),
+            Self::EditLock { proposal_id, holder, until } => {
+                let how = if until.is_some() { "locked" } else { "unlocked" };
+                format!("{proposal_id} {how} by {holder}")
+            }
+            Self::FollowUpAdded(follow_up) => {
+                let audience: Vec<&str> = follow_up.audience.iter().map(SellerId::as_str).collect();
+                let to = if audience.is_empty() { "all".to_owned() } else { audience.join(", ") };
+                let what = match &follow_up.answers {
+                    Some(question) => format!("answers {question} to {to}"),
+                    None => format!("asks {to}"),
+                };
+                format!("{}: the buyer {what}: {}", follow_up.id, follow_up.message.message)
+            }
+            Self::OrderPaused { reason, .. }
+            | Self::AwardUndone { reason }
+            | Self::OrderClosed { reason }
+            | Self::OrderCancelled { reason } => text(reason),
+            Self::OrderResumed => String::new(),
+            Self::OrderExtended { expires_at } => rfc3339_seconds(*expires_at),
+            Self::ProposalsOpened { decide_until } => {
+                format!("decide until {}", rfc3339_seconds(*decide_until))
+            }
+            Self::AwardPending { award, effective_at, .. } => {
+                let at = rfc3339_seconds(*effective_at);
+                format!("{}, counts from {at}", winners(award.as_ref()))
+            }
+            Self::OrderFinalised { award, reason } => {
+                format!("{} {}", winners(award.as_ref()), text(reason))
+            }
         }
     }
 }
@@ -368,14 +333,6 @@ impl EventKind {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn results_of_notifications_are_parsed() {
-        for result in [NotifyResult::Delivered, NotifyResult::Bounced, NotifyResult::Seen] {
-            assert_eq!(NotifyResult::parse(result.as_str()), Some(result));
-        }
-        assert_eq!(NotifyResult::parse("Seen"), None);
-    }
 
     /// An order that is paused because its time ran out has ended.
     #[test]

@@ -1,6 +1,7 @@
 //! The types of notifications, which the outbox passes to a channel. A notification carries the id
 //! of the event behind it, so that a recipient can recognise a duplicate.
 
+mod announcement;
 mod compose;
 mod due;
 mod template;
@@ -14,6 +15,7 @@ use crate::hash::StableHasher;
 use crate::id::{Incarnation, OrderIncarnation, OrderKey, SellerId, Seq, Timestamp};
 use crate::spec::{Channel, NotificationType};
 
+pub use announcement::Announcement;
 pub use compose::compose;
 pub(crate) use due::due_for_failure;
 pub use due::{Audience, DueNotification, due, has_recipients};

@@ -7,7 +7,6 @@ use crate::book::{check_after_end, outcome_after_end};
 use crate::command::{Award, Command, CommandKind};
 use crate::id::{IdempotencyKey, Incarnation, OrderKey, Timestamp};
 use crate::order::{Order, Phase};
-use crate::port::command_name;
 use crate::refusal::Refusal;
 use crate::spec::{FollowUp, OrderSpec};
 use crate::tracker::TrackerSnapshot;
@@ -192,7 +191,7 @@ pub fn command_label(kind: &CommandKind) -> String {
     match kind {
         CommandKind::Finalise { .. } => "award".to_owned(),
         CommandKind::FollowUp(follow_up) => format!("follow-up {}", follow_up.id),
-        kind => command_name(kind).to_owned(),
+        kind => kind.name().to_owned(),
     }
 }
 

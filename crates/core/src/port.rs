@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::command::{Command, CommandKind};
+use crate::command::Command;
 use crate::id::{Epoch, Incarnation, OrderKey, SellerId, Tenant, Timestamp};
 use crate::refusal::Refusal;
 use crate::spec::{OrderSpec, Seller};
@@ -168,73 +168,4 @@ pub trait OrderOwners: Send + Sync + Debug + 'static {
         incarnation: &'a Incarnation,
         epoch: Epoch,
     ) -> ReplyFuture<'a, ()>;
-}
-
-/// Returns the stable name of a command.
-pub fn command_name(kind: &CommandKind) -> &'static str {
-    match kind {
-        CommandKind::Open(_) => "open",
-        CommandKind::Propose(_) => "propose",
-        CommandKind::Amend(_) => "amend",
-        CommandKind::Withdraw { .. } => "withdraw",
-        CommandKind::Decline { .. } => "decline",
-        CommandKind::Answer { .. } => "answer",
-        CommandKind::Ask { .. } => "ask",
-        CommandKind::See { .. } => "see",
-        CommandKind::Notified { .. } => "notified",
-        CommandKind::UndoAward { .. } => "undo-award",
-        CommandKind::FollowUp(_) => "follow-up",
-        CommandKind::Lock { .. } => "lock",
-        CommandKind::Unlock { .. } => "unlock",
-        CommandKind::Pause { .. } => "pause",
-        CommandKind::Resume => "resume",
-        CommandKind::Extend { .. } => "extend",
-        CommandKind::Close { .. } => "close",
-        CommandKind::Finalise { .. } => "finalise",
-        CommandKind::Cancel { .. } => "cancel",
-        CommandKind::Tick => "tick",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::spec::Contact;
-
-    #[derive(Debug)]
-    struct TwoSellers;
-
-    impl SellerDirectory for TwoSellers {
-        fn sellers(&self, _tenant: &Tenant) -> Arc<[Seller]> {
-            let seller = |name: &str| Seller {
-                id: SellerId::new(name).unwrap(),
-                place: None,
-                categories: Vec::new(),
-                contact: Contact::default(),
-                currency: None,
-                capacity: None,
-                suspended: false,
-            };
-            [seller("s1"), seller("s2")].into()
-        }
-    }
-
-    /// Sellers are found by name, are known at once, and their orders are not counted.
-    #[test]
-    fn directories_need_only_their_sellers() {
-        let tenant = Tenant::new("t").unwrap();
-        assert!(TwoSellers.is_known());
-        for (name, is_found) in [("s0", false), ("s1", true), ("s2", true), ("s3", false)] {
-            let id = SellerId::new(name).unwrap();
-            let found = TwoSellers.seller(&tenant, &id);
-            assert_eq!(found.map(|seller| seller.id), is_found.then_some(id.clone()));
-            assert_eq!(TwoSellers.open_orders(&tenant, &id), 0);
-        }
-    }
-
-    #[test]
-    fn names_alone_have_no_address() {
-        assert_eq!(DnsAddresses.address("http://a"), None);
-        assert_eq!(DnsAddresses.known(), [""; 0]);
-    }
 }

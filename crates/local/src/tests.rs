@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use orderstream_api::manifest::{Manifest, read};
 use orderstream_core::event::OrderOpened;
-use orderstream_core::port::{Assignment, ReplyFuture, command_name};
+use orderstream_core::port::{Assignment, ReplyFuture};
 use orderstream_core::tracker::{Tracker, TrackerInput};
 use orderstream_core::{
     Command, Event, EventKind, Incarnation, OrderKey, OrderSpec, Seq, Timestamp,
@@ -85,7 +85,7 @@ impl OrderStreams for Script {
     }
 
     fn send_command(&self, key: &OrderKey, command: Command) -> Result<(), Refusal> {
-        self.calls.lock().push(command_name(&command.kind).to_owned());
+        self.calls.lock().push(command.kind.name().to_owned());
         if matches!(command.kind, orderstream_core::CommandKind::Cancel { .. }) {
             self.event(key, EventKind::OrderCancelled { reason: None });
         }

@@ -7,7 +7,7 @@ use mongodb::bson::{Bson, DateTime, Document, doc};
 use orderstream_core::command::Award;
 use orderstream_core::event::{OrderOpened, ProposalUpdate};
 use orderstream_core::spec::FollowUp;
-use orderstream_core::{Event, EventKind, OrderIncarnation, Phase, Seq, Timestamp};
+use orderstream_core::{Event, EventKind, OrderIncarnation, Seq, Timestamp};
 
 /// One document per incarnation of an order: its status, and the cursor up to which its events are
 /// projected.
@@ -64,34 +64,23 @@ pub(crate) fn writes(order: &OrderIncarnation, after: Seq, events: &[Arc<Event>]
 
 impl StatusDelta {
     fn apply(&mut self, order: &OrderIncarnation, event: &Event) {
-        match &event.kind {
-            EventKind::OrderOpened(opened) => self.open(order, event.at, opened),
-            EventKind::NewProposal(_) => self.received += 1,
-            EventKind::ProposalUpdate(ProposalUpdate::Withdrawn { .. }) => self.withdrawn += 1,
-            EventKind::ProposalClosed { .. } => self.closed += 1,
-            EventKind::FollowUpAdded(_) => self.follow_ups += 1,
-            EventKind::OrderPaused { expired: false, .. } => self.phase(Phase::Paused),
-            EventKind::OrderPaused { expired: true, .. } => self.end(event.at, Phase::Expired),
-            EventKind::OrderResumed => self.phase(Phase::Open),
-            EventKind::OrderExtended { expires_at } => {
-                self.set.insert("expires_at", date(*expires_at));
-            }
-            EventKind::OrderFinalised { .. } => self.end(event.at, Phase::Finalised),
-            EventKind::OrderClosed { .. } => self.end(event.at, Phase::Closed),
-            EventKind::OrderCancelled { .. } => self.end(event.at, Phase::Cancelled),
-            // A sealed order accepts nothing more once its proposals are opened.
-            EventKind::ProposalsOpened { .. } => self.phase(Phase::Paused),
-            EventKind::SellersSelected(_)
-            | EventKind::AwardPending { .. }
-            | EventKind::AwardUndone { .. }
-            | EventKind::SellerNotified { .. }
-            | EventKind::ProposalUpdate(
-                ProposalUpdate::Amended { .. }
-                | ProposalUpdate::Declined { .. }
-                | ProposalUpdate::Answered { .. }
-                | ProposalUpdate::Asked { .. },
-            )
-            | EventKind::EditLock { .. } => {}
+        let kind = &event.kind;
+        if let EventKind::OrderOpened(opened) = kind {
+            self.open(order, event.at, opened);
+        }
+        if let EventKind::OrderExtended { expires_at } = kind {
+            self.set.insert("expires_at", date(*expires_at));
+        }
+        let withdrawn = matches!(kind, EventKind::ProposalUpdate(ProposalUpdate::Withdrawn { .. }));
+        self.received += i64::from(matches!(kind, EventKind::NewProposal(_)));
+        self.withdrawn += i64::from(withdrawn);
+        self.closed += i64::from(matches!(kind, EventKind::ProposalClosed { .. }));
+        self.follow_ups += i64::from(matches!(kind, EventKind::FollowUpAdded(_)));
+        if let Some(phase) = kind.phase_after() {
+            self.set.insert("status", phase.as_str());
+        }
+        if kind.ends().is_some() {
+            self.set.insert("ended_at", date(event.at));
         }
         self.set.insert("last_seq", number(event.seq));
         self.set.insert("last_event", event.kind.as_str());
@@ -108,16 +97,6 @@ impl StatusDelta {
             "expires_at": date(opened.expires_at),
             "ended_at": Bson::Null,
         });
-        self.phase(Phase::Open);
-    }
-
-    fn phase(&mut self, phase: Phase) {
-        self.set.insert("status", phase.as_str());
-    }
-
-    fn end(&mut self, at: Timestamp, phase: Phase) {
-        self.phase(phase);
-        self.set.insert("ended_at", date(at));
     }
 
     fn update(self) -> Document {
@@ -137,32 +116,16 @@ impl StatusDelta {
 /// Returns the document for an event, apart from the order's status, with its collection.
 fn document_of(order: &OrderIncarnation, event: &Event) -> Option<(&'static str, Document)> {
     let incarnation_id = id_of(order);
-    let (collection, id, content) = match &event.kind {
-        EventKind::FollowUpAdded(follow_up) => {
-            (FOLLOW_UPS, format!("{incarnation_id}/{}", follow_up.id), follow_up_of(follow_up))
-        }
-        EventKind::OrderFinalised { award, reason } => {
-            let content = doc! { "award": award.as_ref().map(award_of), "reason": reason.clone() };
-            (FINALISED, incarnation_id, content)
-        }
-        EventKind::OrderPaused { expired, reason } => {
-            let content = doc! { "expired": *expired, "reason": reason.clone() };
-            (PAUSED, format!("{incarnation_id}/{}", event.seq), content)
-        }
-        EventKind::OrderOpened(_)
-        | EventKind::SellersSelected(_)
-        | EventKind::SellerNotified { .. }
-        | EventKind::NewProposal(_)
-        | EventKind::ProposalUpdate(_)
-        | EventKind::ProposalClosed { .. }
-        | EventKind::EditLock { .. }
-        | EventKind::OrderResumed
-        | EventKind::OrderExtended { .. }
-        | EventKind::ProposalsOpened { .. }
-        | EventKind::AwardPending { .. }
-        | EventKind::AwardUndone { .. }
-        | EventKind::OrderClosed { .. }
-        | EventKind::OrderCancelled { .. } => return None,
+    let (collection, id, content) = if let EventKind::FollowUpAdded(follow_up) = &event.kind {
+        (FOLLOW_UPS, format!("{incarnation_id}/{}", follow_up.id), follow_up_of(follow_up))
+    } else if let EventKind::OrderFinalised { award, reason } = &event.kind {
+        let content = doc! { "award": award.as_ref().map(award_of), "reason": reason.clone() };
+        (FINALISED, incarnation_id, content)
+    } else if let EventKind::OrderPaused { expired, reason } = &event.kind {
+        let content = doc! { "expired": *expired, "reason": reason.clone() };
+        (PAUSED, format!("{incarnation_id}/{}", event.seq), content)
+    } else {
+        return None;
     };
     let mut document = doc! { "_id": id };
     document.extend(order_fields(order));

@@ -229,7 +229,7 @@ impl CliCommand {
             Self::Seller(verb) => verb.run().await,
             Self::Lint(verb) => verb.run(),
             Self::Explain(verb) => verb.run(),
-            Self::Schema(verb) => verb.run(),
+            Self::Schema(verb) => verb.run(&OrderstreamCli::command()),
             Self::Completion(verb) => {
                 verb.run(OrderstreamCli::command());
                 Ok(())
@@ -292,7 +292,7 @@ mod tests {
         });
         let mut printing: Vec<&str> = prints.map(clap::Command::get_name).collect();
         printing.sort_unstable();
-        assert_eq!(printing, orderstream_cli::schema::verbs());
+        assert_eq!(printing, orderstream_cli::schema::verbs(&command));
     }
 
     #[test]

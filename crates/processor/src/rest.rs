@@ -5,7 +5,6 @@ mod body;
 mod document;
 #[allow(unused_qualifications, reason = "the macro of a path writes whole paths")]
 mod events;
-mod examples;
 mod headers;
 #[allow(unused_qualifications, reason = "the macro of a path writes whole paths")]
 mod notifications;
@@ -70,24 +69,10 @@ pub fn router(orders: OwnedOrders) -> Router {
 /// Returns every operation: its route, and its part of the OpenAPI document.
 fn operations() -> OpenApiRouter<SellerRestState> {
     OpenApiRouter::with_openapi(document::head())
-        .routes(routes!(proposals::propose))
-        .routes(routes!(proposals::proposal, proposals::amend))
-        .routes(routes!(proposals::versions))
-        .routes(routes!(proposals::answer))
-        .routes(routes!(proposals::lock, proposals::unlock))
-        .routes(routes!(proposals::withdraw))
-        .routes(routes!(orders::list))
-        .routes(routes!(orders::order))
-        .routes(routes!(orders::proposals))
-        .routes(routes!(orders::compare))
-        .routes(routes!(orders::conversation))
-        .routes(routes!(orders::decline))
-        .routes(routes!(orders::ask))
-        .routes(routes!(orders::see))
+        .merge(proposals::operations())
+        .merge(orders::operations())
         .routes(routes!(events::follow))
-        .routes(routes!(notifications::of_order))
-        .routes(routes!(notifications::dead_letters))
-        .routes(routes!(notifications::replay))
+        .merge(notifications::operations())
         .routes(routes!(document::serve))
 }
 

@@ -10,7 +10,6 @@ use orderstream_core::buyer::{
 };
 use orderstream_core::command::CommandKind;
 use orderstream_core::event::Cause;
-use orderstream_core::port::command_name;
 use orderstream_core::spec::FollowUp;
 use orderstream_core::{
     Command, FollowUpId, IdempotencyKey, Incarnation, OrderKey, Reason, Refusal,
@@ -200,7 +199,7 @@ async fn store_command(
     let mut guard = shared.store.write_guard(&key).await;
     let body = CommandKind::from(buyer_command);
     let id = match &repeat {
-        None => IdempotencyKey::new(format!("{}:{}", command_name(&body), Uuid::now_v7()))?,
+        None => IdempotencyKey::new(format!("{}:{}", body.name(), Uuid::now_v7()))?,
         Some(repeat) => buyers_key(repeat),
     };
     let command = Command { key: Some(id.clone()), ..Command::bare(body) };

@@ -177,7 +177,7 @@ async fn deliver(
     queued: &Arc<QueuedCommand>,
 ) -> FinalOutcome {
     let order_req_id = key.order_req_id.as_str();
-    let name = orderstream_core::port::command_name(&queued.command.kind);
+    let name = queued.command.kind.name();
     let (mut backoff, mut attempts) = (backoff(), SendAttempts::new(queued.history));
     loop {
         let target = find_target(shared, key, queued, attempts.history).await?;

@@ -12,7 +12,6 @@ use orderstream_core::command::CommandKind;
 use orderstream_core::event::Cause;
 use orderstream_core::limits::FOLLOW_UPS_MAX;
 use orderstream_core::placement::order_hash;
-use orderstream_core::port::command_name;
 use orderstream_core::spec::FollowUp;
 use orderstream_core::tracker::PublishedView;
 use orderstream_core::{
@@ -169,7 +168,7 @@ impl StoredOrder {
         let incarnation = incarnation.or_else(of_submission);
         if let Some(key) = &command.key {
             let cause = Cause::new(key.clone(), &command.kind);
-            let (name, incarnation) = (command_name(&command.kind), incarnation.clone());
+            let (name, incarnation) = (command.kind.name(), incarnation.clone());
             self.by_key.entry(key.clone()).or_default().push(self.commands.len());
             self.commands.push(StoredCommand {
                 cause,

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// One order.
-#[allow(clippy::struct_excessive_bools, reason = "independent facts, each a field of the JSON")]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct OrderView {
     /// The order's tenant.
     #[serde(default)]

@@ -1,6 +1,7 @@
-//! The seller's verbs that are not about a proposal, and the arguments that all seller's verbs
-//! share.
+//! The verbs of sellers, as the command line lists them, the arguments that they share, and those
+//! that are not about a proposal.
 
+use clap::Subcommand;
 use http::Method;
 use orderstream_rest_types::command::CommandReplyView;
 use serde_json::json;
@@ -9,10 +10,54 @@ use super::market::{MarketArgs, ProcessorRest};
 pub(super) use super::model::CommandReport;
 use super::order_commands::generate_key;
 use super::print;
+use super::proposals::{AmendArgs, LockArgs, ProposeArgs, UnlockArgs, WithdrawArgs};
 use super::rest::{IdempotentRequest, encoded};
 use super::show::OutputFormat;
 use crate::exit::CliError;
 use crate::output;
+
+/// The seller's verbs.
+#[derive(Debug, Subcommand)]
+pub enum SellerVerb {
+    /// Seller: make a proposal
+    Propose(Box<ProposeArgs>),
+    /// Seller: change a proposal; fields that are not given stay
+    Amend(Box<AmendArgs>),
+    /// Seller: withdraw a proposal
+    Withdraw(WithdrawArgs),
+    /// Seller: decline to propose
+    Decline(DeclineArgs),
+    /// Seller: ask the buyer a question
+    Question(QuestionArgs),
+    /// Seller: answer the buyer's follow-up
+    Answer(AnswerArgs),
+    /// Seller: keep others from changing a proposal for a while
+    Lock(LockArgs),
+    /// Seller: release the edit lock
+    Unlock(UnlockArgs),
+    /// Seller: mark the invitation as seen
+    Seen(SeenArgs),
+}
+
+impl SellerVerb {
+    /// Runs the verb to its end.
+    ///
+    /// # Errors
+    /// When the command line is wrong, or the server refuses the request or is not reached.
+    pub async fn run(self) -> Result<(), CliError> {
+        match self {
+            Self::Propose(verb) => verb.run().await,
+            Self::Amend(verb) => verb.run().await,
+            Self::Withdraw(verb) => verb.run().await,
+            Self::Decline(verb) => verb.run().await,
+            Self::Question(verb) => verb.run().await,
+            Self::Answer(verb) => verb.run().await,
+            Self::Lock(verb) => verb.run().await,
+            Self::Unlock(verb) => verb.run().await,
+            Self::Seen(verb) => verb.run().await,
+        }
+    }
+}
 
 /// The proposal id in the path of an answer that concerns no proposal.
 const NO_PROPOSAL: &str = "none";

@@ -1,7 +1,7 @@
 //! `orderstream status`: shows an order on one screen.
 
 use orderstream_core::ProposalId;
-use orderstream_core::command::Award;
+use orderstream_core::command::{Award, winners};
 use orderstream_core::request_phase::is_end;
 use orderstream_rest_types::notification::{NotificationView, OutboxView};
 use orderstream_rest_types::order::{AwardView, InvitationView, ItemView, PendingAwardView};
@@ -13,7 +13,6 @@ use super::model::{
 use super::print::{self, Column, or_dash};
 use super::show::OutputFormat;
 use super::{stream, timeline, tracked};
-use crate::describe::winners;
 use crate::exit::CliError;
 use crate::output::{self, Style, styled};
 

@@ -8,7 +8,6 @@ use serde::Deserialize;
 use super::market::ProcessorRest;
 use super::model::TimelineEntry;
 use super::print::one_line;
-use crate::describe;
 use crate::exit::CliError;
 
 /// The data of a server-sent event.
@@ -48,7 +47,7 @@ fn entry(payload: SsePayload) -> TimelineEntry {
     let SsePayload { seq, at, status: event, detail } = payload;
     // A newer server may know events that this binary does not.
     let text = match serde_json::from_value::<EventKind>(detail) {
-        Ok(kind) => one_line(&describe::detail(&kind)),
+        Ok(kind) => one_line(&kind.text()),
         Err(_) => String::new(),
     };
     TimelineEntry { seq, at, event, text }

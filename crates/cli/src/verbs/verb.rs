@@ -1,4 +1,4 @@
-//! The verbs of buyers and of sellers, as the command line lists them.
+//! The verbs of buyers, as the command line lists them.
 
 use clap::Subcommand;
 
@@ -6,8 +6,6 @@ use super::award::AwardArgs;
 use super::compare::CompareArgs;
 use super::conversation::ConversationArgs;
 use super::order_commands::{AskArgs, ExtendArgs, ReasonArgs, ResumeArgs};
-use super::proposals::{AmendArgs, LockArgs, ProposeArgs, UnlockArgs, WithdrawArgs};
-use super::seller::{AnswerArgs, DeclineArgs, QuestionArgs, SeenArgs};
 use super::status::StatusArgs;
 use super::submit::SubmitArgs;
 use super::why::WhyArgs;
@@ -44,29 +42,6 @@ pub enum BuyerVerb {
     Cancel(ReasonArgs),
 }
 
-/// The seller's verbs.
-#[derive(Debug, Subcommand)]
-pub enum SellerVerb {
-    /// Seller: make a proposal
-    Propose(Box<ProposeArgs>),
-    /// Seller: change a proposal; fields that are not given stay
-    Amend(Box<AmendArgs>),
-    /// Seller: withdraw a proposal
-    Withdraw(WithdrawArgs),
-    /// Seller: decline to propose
-    Decline(DeclineArgs),
-    /// Seller: ask the buyer a question
-    Question(QuestionArgs),
-    /// Seller: answer the buyer's follow-up
-    Answer(AnswerArgs),
-    /// Seller: keep others from changing a proposal for a while
-    Lock(LockArgs),
-    /// Seller: release the edit lock
-    Unlock(UnlockArgs),
-    /// Seller: mark the invitation as seen
-    Seen(SeenArgs),
-}
-
 impl BuyerVerb {
     /// Runs the verb to its end.
     ///
@@ -87,26 +62,6 @@ impl BuyerVerb {
             Self::UndoAward(verb) => verb.undo_award().await,
             Self::Close(verb) => verb.close().await,
             Self::Cancel(verb) => verb.cancel().await,
-        }
-    }
-}
-
-impl SellerVerb {
-    /// Runs the verb to its end.
-    ///
-    /// # Errors
-    /// When the command line is wrong, or the server refuses the request or is not reached.
-    pub async fn run(self) -> Result<(), CliError> {
-        match self {
-            Self::Propose(verb) => verb.run().await,
-            Self::Amend(verb) => verb.run().await,
-            Self::Withdraw(verb) => verb.run().await,
-            Self::Decline(verb) => verb.run().await,
-            Self::Question(verb) => verb.run().await,
-            Self::Answer(verb) => verb.run().await,
-            Self::Lock(verb) => verb.run().await,
-            Self::Unlock(verb) => verb.run().await,
-            Self::Seen(verb) => verb.run().await,
         }
     }
 }

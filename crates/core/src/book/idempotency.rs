@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::command::{Actor, CommandKind, Reply};
-use crate::event::{Cause, Event, EventKind, ProposalUpdate, fingerprint};
+use crate::command::{Actor, CommandKind, PermanentEffect, Reply};
+use crate::event::{Cause, ConversationMessage, Event, EventKind, ProposalUpdate, fingerprint};
 use crate::id::{FollowUpId, IdempotencyKey, ProposalId, SellerId, Seq, Timestamp};
 use crate::order::{InvitationState, Order, Phase};
 
@@ -33,24 +33,12 @@ struct KeyRecord {
     is_legacy: bool,
 }
 
-/// An effect that no later command undoes, so that a repetition has nothing to do.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum PermanentEffect {
-    /// The first content of a proposal; recorded only once it is amended.
-    Proposed(ProposalId),
-    Withdrawn(ProposalId),
-    Declined(SellerId),
-    Seen(SellerId),
-    FollowUp(FollowUpId),
-    Question(FollowUpId),
-}
-
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct EffectRecord {
     seq: Seq,
-    /// The fingerprint of the command with exactly this effect; 0 where every command of its kind
-    /// has it.
-    body: u64,
+    /// The fingerprint of the command with exactly this effect; absent where every command of its
+    /// kind has it.
+    body: Option<u64>,
 }
 
 /// The part of an order's state that replies contain.
@@ -84,7 +72,8 @@ impl IdempotencyRecords {
     /// Records an event that was folded into the order: its reply state, its effect and its key.
     pub(super) fn record(&mut self, order: &Order, event: &Event, first: Option<FirstContent>) {
         if let Some((id, seq, body)) = first {
-            self.effects.insert(PermanentEffect::Proposed(id), EffectRecord { seq, body });
+            self.effects
+                .insert(PermanentEffect::Proposed(id), EffectRecord { seq, body: Some(body) });
         }
         let is_ended = order.phase.is_terminal();
         let expires_at = Some(order.expires_at).filter(|_| !is_ended);
@@ -111,48 +100,13 @@ impl IdempotencyRecords {
     }
 
     fn record_effect(&mut self, order: &Order, event: &Event) {
-        let (effect, body) = match &event.kind {
-            EventKind::FollowUpAdded(added) => (
-                PermanentEffect::FollowUp(added.id.clone()),
-                fingerprint(&CommandKind::FollowUp(added.clone())),
-            ),
-            EventKind::ProposalUpdate(ProposalUpdate::Asked { seller, question_id, message }) => {
-                let (seller, message) = (seller.clone(), message.clone());
-                let question =
-                    CommandKind::Ask { seller, question_id: Some(question_id.clone()), message };
-                (PermanentEffect::Question(question_id.clone()), fingerprint(&question))
-            }
-            EventKind::ProposalUpdate(ProposalUpdate::Withdrawn { proposal_id, .. }) => {
-                (PermanentEffect::Withdrawn(proposal_id.clone()), 0)
-            }
-            EventKind::ProposalUpdate(ProposalUpdate::Declined { seller, .. }) => {
-                self.record_seen(order, seller, event.seq);
-                (PermanentEffect::Declined(seller.clone()), 0)
-            }
-            EventKind::NewProposal(proposed) => {
-                return self.record_seen(order, &proposed.seller, event.seq);
-            }
-            EventKind::SellerNotified { seller, .. } => {
-                return self.record_seen(order, seller, event.seq);
-            }
-            EventKind::OrderOpened(_)
-            | EventKind::SellersSelected(_)
-            | EventKind::ProposalUpdate(
-                ProposalUpdate::Amended { .. } | ProposalUpdate::Answered { .. },
-            )
-            | EventKind::ProposalClosed { .. }
-            | EventKind::EditLock { .. }
-            | EventKind::OrderPaused { .. }
-            | EventKind::OrderResumed
-            | EventKind::OrderExtended { .. }
-            | EventKind::ProposalsOpened { .. }
-            | EventKind::AwardPending { .. }
-            | EventKind::AwardUndone { .. }
-            | EventKind::OrderFinalised { .. }
-            | EventKind::OrderClosed { .. }
-            | EventKind::OrderCancelled { .. } => return,
-        };
-        self.effects.entry(effect).or_insert(EffectRecord { seq: event.seq, body });
+        if let Some(seller) = event.kind.seller() {
+            self.record_seen(order, seller, event.seq);
+        }
+        if let Some(effect) = event.kind.permanent_effect() {
+            let body = exact_command(&event.kind).map(|command| fingerprint(&command));
+            self.effects.entry(effect).or_insert(EffectRecord { seq: event.seq, body });
+        }
     }
 
     /// Records that a seller has seen the order; one that proposes or declines has.
@@ -160,7 +114,7 @@ impl IdempotencyRecords {
         if order.invitation(seller).is_some_and(|held| held.state >= InvitationState::Seen) {
             self.effects
                 .entry(PermanentEffect::Seen(seller.clone()))
-                .or_insert(EffectRecord { seq, body: 0 });
+                .or_insert(EffectRecord { seq, body: None });
         }
     }
 
@@ -209,58 +163,23 @@ impl IdempotencyRecords {
     /// Returns the event that gave this command its permanent effect: a repetition has no effect,
     /// and its reply never changes.
     pub(super) fn effect_seq(&self, order: &Order, kind: &CommandKind) -> Option<Seq> {
-        let record_of = |deed: PermanentEffect| self.effects.get(&deed);
-        match kind {
-            CommandKind::Propose(proposed) => {
-                // A proposal's id serves as the key of its submission.
-                let id = proposed.proposal_id.as_ref()?;
-                let proposal = order.proposals.get(id)?;
-                if proposal.version == 1 {
-                    return proposal
-                        .versions
-                        .first()
-                        .copied()
-                        .filter(|_| proposal.content == *proposed);
-                }
-                let first = record_of(PermanentEffect::Proposed(id.clone()))?;
-                (first.body == fingerprint(kind)).then_some(first.seq)
+        let effect = kind.permanent_effect()?;
+        if let CommandKind::Propose(proposed) = kind {
+            // A proposal's id serves as the key of its submission.
+            let proposal = order.proposals.get(proposed.proposal_id.as_ref()?)?;
+            if proposal.version == 1 {
+                let first = proposal.versions.first().copied();
+                return first.filter(|_| proposal.content == *proposed);
             }
-            CommandKind::Withdraw { proposal_id, .. } => {
-                record_of(PermanentEffect::Withdrawn(proposal_id.clone())).map(|done| done.seq)
-            }
-            CommandKind::Decline { seller, .. } => {
-                record_of(PermanentEffect::Declined(seller.clone())).map(|done| done.seq)
-            }
-            // A seller that was not invited has nothing to see, as the selection event shows.
-            CommandKind::See { seller } if order.invitation(seller).is_none() => {
-                Some(SELECTION_SEQ.min(order.last_seq))
-            }
-            CommandKind::See { seller } => {
-                record_of(PermanentEffect::Seen(seller.clone())).map(|done| done.seq)
-            }
-            CommandKind::FollowUp(added) => {
-                let record = record_of(PermanentEffect::FollowUp(added.id.clone()))?;
-                (record.body == fingerprint(kind)).then_some(record.seq)
-            }
-            CommandKind::Ask { question_id, .. } => {
-                let record = record_of(PermanentEffect::Question(question_id.clone()?))?;
-                (record.body == fingerprint(kind)).then_some(record.seq)
-            }
-            CommandKind::Open(_)
-            | CommandKind::Amend(_)
-            | CommandKind::Answer { .. }
-            | CommandKind::Notified { .. }
-            | CommandKind::Lock { .. }
-            | CommandKind::Unlock { .. }
-            | CommandKind::Pause { .. }
-            | CommandKind::Resume
-            | CommandKind::Extend { .. }
-            | CommandKind::Close { .. }
-            | CommandKind::Finalise { .. }
-            | CommandKind::UndoAward { .. }
-            | CommandKind::Cancel { .. }
-            | CommandKind::Tick => None,
         }
+        // A seller that was not invited has nothing to see, as the selection's event shows.
+        if let PermanentEffect::Seen(seller) = &effect
+            && order.invitation(seller).is_none()
+        {
+            return Some(SELECTION_SEQ.min(order.last_seq));
+        }
+        let record = self.effects.get(&effect)?;
+        record.body.is_none_or(|body| body == fingerprint(kind)).then_some(record.seq)
     }
 }
 
@@ -279,27 +198,12 @@ impl KeyRecord {
     fn with_assigned_id(&self, kind: &CommandKind) -> Option<CommandKind> {
         let id = self.follow_up_id.clone()?;
         let mut kind = kind.clone();
-        match &mut kind {
-            CommandKind::FollowUp(added) => added.id = id,
-            CommandKind::Ask { question_id, .. } => *question_id = Some(id),
-            CommandKind::Open(_)
-            | CommandKind::Propose(_)
-            | CommandKind::Amend(_)
-            | CommandKind::Withdraw { .. }
-            | CommandKind::Decline { .. }
-            | CommandKind::Answer { .. }
-            | CommandKind::See { .. }
-            | CommandKind::Notified { .. }
-            | CommandKind::Lock { .. }
-            | CommandKind::Unlock { .. }
-            | CommandKind::Pause { .. }
-            | CommandKind::Resume
-            | CommandKind::Extend { .. }
-            | CommandKind::Close { .. }
-            | CommandKind::Finalise { .. }
-            | CommandKind::UndoAward { .. }
-            | CommandKind::Cancel { .. }
-            | CommandKind::Tick => return None,
+        if let CommandKind::FollowUp(added) = &mut kind {
+            added.id = id;
+        } else if let CommandKind::Ask { question_id, .. } = &mut kind {
+            *question_id = Some(id);
+        } else {
+            return None;
         }
         Some(kind)
     }
@@ -313,36 +217,26 @@ fn legacy_key(actor: &Actor, key: &IdempotencyKey) -> Option<IdempotencyKey> {
     }
 }
 
+/// Returns the one command that has an event's effect, where others of its kind have another.
+fn exact_command(kind: &EventKind) -> Option<CommandKind> {
+    match kind.message()? {
+        ConversationMessage::FollowUp(added) => Some(CommandKind::FollowUp(added.clone())),
+        ConversationMessage::Question { seller, id, text } => Some(CommandKind::Ask {
+            seller: seller.clone(),
+            question_id: Some(id.clone()),
+            message: text.to_owned(),
+        }),
+        ConversationMessage::Answer { .. } => None,
+    }
+}
+
 /// Returns the actor behind an event's key, for records that lack it.
 fn actor_of(order: &Order, kind: &EventKind) -> Actor {
-    let seller = match kind {
-        EventKind::NewProposal(proposed)
-        | EventKind::ProposalUpdate(ProposalUpdate::Amended { proposal: proposed, .. }) => {
-            Some(&proposed.seller)
-        }
-        EventKind::ProposalUpdate(ProposalUpdate::Withdrawn { proposal_id, .. }) => {
+    let seller =
+        if let EventKind::ProposalUpdate(ProposalUpdate::Withdrawn { proposal_id, .. }) = kind {
             order.proposals.get(proposal_id).map(|held| &held.content.seller)
-        }
-        EventKind::ProposalUpdate(
-            ProposalUpdate::Declined { seller, .. }
-            | ProposalUpdate::Answered { seller, .. }
-            | ProposalUpdate::Asked { seller, .. },
-        )
-        | EventKind::SellerNotified { seller, .. }
-        | EventKind::EditLock { holder: seller, .. } => Some(seller),
-        EventKind::OrderOpened(_)
-        | EventKind::SellersSelected(_)
-        | EventKind::ProposalClosed { .. }
-        | EventKind::FollowUpAdded(_)
-        | EventKind::OrderPaused { .. }
-        | EventKind::OrderResumed
-        | EventKind::OrderExtended { .. }
-        | EventKind::ProposalsOpened { .. }
-        | EventKind::AwardPending { .. }
-        | EventKind::AwardUndone { .. }
-        | EventKind::OrderFinalised { .. }
-        | EventKind::OrderClosed { .. }
-        | EventKind::OrderCancelled { .. } => None,
-    };
+        } else {
+            kind.seller()
+        };
     seller.map_or(Actor::Buyer, |seller| Actor::Seller(seller.clone()))
 }

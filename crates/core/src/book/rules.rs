@@ -108,7 +108,7 @@ pub(super) fn restate(order: &Order, kind: &CommandKind) -> Option<EventKind> {
                 (pending.award, pending.reason, pending.effective_at);
             Some(EventKind::AwardPending { award, reason, effective_at })
         }
-        // No event: these are permanent (see `effect_seq`), always cause an event, or have no key.
+        // No event: their effect is permanent, they always cause an event, or they have no key.
         CommandKind::Open(_)
         | CommandKind::Propose(_)
         | CommandKind::Withdraw { .. }

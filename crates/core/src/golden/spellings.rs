@@ -6,10 +6,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{commands, events, file};
+use crate::command::CommandKind;
 use crate::event::{EventKind, NotifyResult, ProposalUpdate};
 use crate::notification::{Template, Topic};
 use crate::order::Phase;
-use crate::port::command_name;
 use crate::refusal::Reason;
 use crate::spec::{MessageType, NotificationType, Verdict};
 
@@ -41,7 +41,7 @@ fn stored<T: Serialize + DeserializeOwned>(
 fn spellings_never_change() {
     let (commands, kinds, updates) =
         (commands::bare(), events::bare_kinds(), events::bare_updates());
-    let command_names: Vec<_> = commands.iter().map(command_name).collect();
+    let command_names: Vec<_> = commands.iter().map(CommandKind::name).collect();
     let kinds: Vec<_> = kinds.iter().map(EventKind::as_str).collect();
     let changes: Vec<_> = updates.iter().map(ProposalUpdate::change).collect();
     let spelling_lines = [

@@ -5,9 +5,11 @@
 use crate::date::rfc3339;
 use serde_json::{Map, Value, json};
 
-use super::{DeliveryFailure, DueNotification, Notification, Recipient, Template, id};
+use super::{
+    Announcement, DeliveryFailure, DueNotification, Notification, Recipient, Template, id,
+};
 use crate::command::{Award, ProposalContent};
-use crate::event::{Event, EventKind, ProposalUpdate};
+use crate::event::{Event, ProposalUpdate};
 use crate::id::SellerId;
 use crate::order::Order;
 use crate::spec::{Item, Message};
@@ -96,46 +98,39 @@ fn delivery(order: &Order) -> Value {
 
 /// Returns the event's content, as the recipient may know it.
 fn event_content(order: &Order, event: &Event, recipient: &Recipient) -> Value {
-    let mut content = match &event.kind {
-        EventKind::OrderOpened(opened) => json!({ "expires_at": rfc3339(opened.expires_at) }),
-        EventKind::SellersSelected(_) => json!({ "invited": order.invitations.len() }),
-        EventKind::SellerNotified { channel, result, .. } => {
-            json!({ "channel": channel, "result": result })
-        }
-        EventKind::NewProposal(proposed) => proposal(order, proposed, 1),
-        EventKind::ProposalUpdate(update) => update_content(order, update),
-        EventKind::ProposalClosed { proposal_id, reason } => {
-            json!({ "proposal_id": proposal_id, "reason": reason })
-        }
-        EventKind::EditLock { proposal_id, .. } => json!({ "proposal_id": proposal_id }),
-        EventKind::FollowUpAdded(follow_up) => json!({
-            "follow_up_id": follow_up.id,
-            "message": message(&follow_up.message),
-            "answers": follow_up.answers,
-        }),
-        EventKind::OrderPaused { expired, reason } => {
-            json!({ "expired": expired, "reason": reason })
-        }
-        EventKind::OrderResumed => json!({}),
-        EventKind::OrderExtended { expires_at } => json!({ "expires_at": rfc3339(*expires_at) }),
-        EventKind::ProposalsOpened { decide_until } => json!({
-            "decide_until": rfc3339(*decide_until),
-            "proposals": order.proposal_counts().open,
-        }),
-        EventKind::OrderFinalised { award, reason } => {
-            json!({ "award": award_content(order, award.as_ref(), recipient), "reason": reason })
-        }
-        EventKind::AwardPending { reason, .. }
-        | EventKind::AwardUndone { reason }
-        | EventKind::OrderClosed { reason }
-        | EventKind::OrderCancelled { reason } => json!({ "reason": reason }),
-    };
+    let news = event.kind.announcement();
+    let mut content = news.map_or_else(|| json!({}), |news| news_content(order, news, recipient));
     if let Some(fields) = content.as_object_mut() {
         fields.insert("kind".to_owned(), json!(event.kind.as_str()));
         fields.insert("seq".to_owned(), json!(event.seq));
         fields.insert("at".to_owned(), json!(rfc3339(event.at)));
     }
     content
+}
+
+fn news_content(order: &Order, news: Announcement<'_>, recipient: &Recipient) -> Value {
+    match news {
+        Announcement::Opening(opened) => json!({ "expires_at": rfc3339(opened.expires_at) }),
+        Announcement::Invitation => json!({ "invited": order.invitations.len() }),
+        Announcement::Proposal(proposed) => proposal(order, proposed, 1),
+        Announcement::Update(update) => update_content(order, update),
+        Announcement::FollowUp(follow_up) => json!({
+            "follow_up_id": follow_up.id,
+            "message": message(&follow_up.message),
+            "answers": follow_up.answers,
+        }),
+        Announcement::Pause { expired, reason } => json!({ "expired": expired, "reason": reason }),
+        Announcement::Resumption => json!({}),
+        Announcement::Extension(expires_at) => json!({ "expires_at": rfc3339(expires_at) }),
+        Announcement::ProposalsOpened(decide_until) => json!({
+            "decide_until": rfc3339(decide_until),
+            "proposals": order.proposal_counts().open,
+        }),
+        Announcement::Award { award, reason } => {
+            json!({ "award": award_content(order, award, recipient), "reason": reason })
+        }
+        Announcement::End { reason } => json!({ "reason": reason }),
+    }
 }
 
 /// Returns the notification that was given up. Under seal it has only the template and the channel:

@@ -6,9 +6,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Recipient, Template, Topic};
+use super::{Announcement, Recipient, Template, Topic};
 use crate::command::Award;
-use crate::event::{Event, EventKind, ProposalUpdate};
+use crate::event::{Event, ProposalUpdate};
 use crate::id::{ProposalId, SellerId};
 use crate::limits::{RECIPIENTS_MAX, SINKS_MAX};
 use crate::order::{Order, ProposalPhase};
@@ -65,7 +65,8 @@ struct ReachableRecipient<'a> {
 pub fn due(order: &Order, event: &Event, audience: &Audience<'_>) -> Vec<DueNotification> {
     let mut due = Vec::new();
     let mut topics: Vec<(Topic, Template)> = Vec::new();
-    for (topic, template, group) in recipients_of(order, &event.kind) {
+    let news = event.kind.announcement();
+    for (topic, template, group) in news.into_iter().flat_map(|news| recipients_of(order, news)) {
         if !topics.iter().any(|(known, _)| *known == topic) {
             topics.push((topic, template));
         }
@@ -171,45 +172,36 @@ fn channel<'a>(
     served.clone().find(|channel| channel.kind == preferred).or_else(|| served.next())
 }
 
-/// Returns the topics, templates and recipients of an event.
-fn recipients_of(order: &Order, kind: &EventKind) -> Vec<(Topic, Template, RecipientGroup)> {
+/// Returns the notifications of these news, each with its recipients.
+fn recipients_of(order: &Order, news: Announcement<'_>) -> Vec<(Topic, Template, RecipientGroup)> {
     let buyer = |template| vec![(Topic::BuyerNotify, template, RecipientGroup::Buyer)];
     let sellers =
         |template, sellers| vec![(Topic::SellerNotify, template, RecipientGroup::Sellers(sellers))];
-    match kind {
-        EventKind::OrderOpened(_) => {
+    match news {
+        Announcement::Opening(_) => {
             vec![(Topic::BuyerAcknowledgements, Template::Acknowledgement, RecipientGroup::Buyer)]
         }
-        EventKind::SellersSelected(_) => sellers(Template::Invitation, invited_sellers(order)),
-        EventKind::NewProposal(proposed) => {
+        Announcement::Invitation => sellers(Template::Invitation, invited_sellers(order)),
+        Announcement::Proposal(proposed) => {
             let mut groups = buyer(Template::Proposal);
             groups.push(receipt(&proposed.seller));
             groups
         }
-        EventKind::ProposalUpdate(update) => recipients_of_update(update),
-        EventKind::FollowUpAdded(follow_up) if follow_up.audience.is_empty() => {
+        Announcement::Update(update) => recipients_of_update(update),
+        Announcement::FollowUp(follow_up) if follow_up.audience.is_empty() => {
             sellers(Template::FollowUp, participants(order))
         }
-        EventKind::FollowUpAdded(follow_up) => {
+        Announcement::FollowUp(follow_up) => {
             sellers(Template::FollowUp, follow_up.audience.clone())
         }
-        EventKind::OrderPaused { expired: false, .. } => {
-            sellers(Template::Pause, participants(order))
+        Announcement::Pause { expired: false, .. } => sellers(Template::Pause, participants(order)),
+        Announcement::Pause { expired: true, .. } | Announcement::End { .. } => {
+            end_recipients(participants(order))
         }
-        EventKind::OrderPaused { expired: true, .. }
-        | EventKind::OrderClosed { .. }
-        | EventKind::OrderCancelled { .. } => end_recipients(participants(order)),
-        EventKind::OrderResumed => sellers(Template::Resumption, participants(order)),
-        EventKind::OrderExtended { .. } => sellers(Template::Extension, participants(order)),
-        EventKind::ProposalsOpened { .. } => buyer(Template::Opening),
-        EventKind::OrderFinalised { award, .. } => award_recipients(order, award.as_ref()),
-        // The award itself notifies the losers; a pending award is not announced yet;
-        // a seller that was not reached is reported when its notification is given up.
-        EventKind::ProposalClosed { .. }
-        | EventKind::EditLock { .. }
-        | EventKind::SellerNotified { .. }
-        | EventKind::AwardPending { .. }
-        | EventKind::AwardUndone { .. } => Vec::new(),
+        Announcement::Resumption => sellers(Template::Resumption, participants(order)),
+        Announcement::Extension(_) => sellers(Template::Extension, participants(order)),
+        Announcement::ProposalsOpened(_) => buyer(Template::Opening),
+        Announcement::Award { award, .. } => award_recipients(order, award),
     }
 }
 

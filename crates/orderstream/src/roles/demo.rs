@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use orderstream_cli::describe;
 use orderstream_cli::exit::CliError;
 use orderstream_cli::output;
 use orderstream_core::event::{Event, EventKind};
@@ -188,7 +187,7 @@ fn describe(key: &OrderKey, event: &Event) -> String {
     let age_ms = SystemClock.now().ms_since(event.at);
     let at = rfc3339_seconds(event.at);
     let event_type = event.kind.as_str();
-    let detail = describe::detail(&event.kind);
+    let detail = event.kind.text();
     let age = if age_ms > 1_000 { format!("  ({age_ms} ms ago)") } else { String::new() };
     format!("{at}  {key}  #{:<3} {event_type:<16} {detail}{age}", event.seq.0)
 }

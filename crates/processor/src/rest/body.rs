@@ -10,8 +10,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::examples;
 use crate::limits::BODY_BYTES_MAX;
+
+/// The order's id in the examples of the document. A test sends each of them to a processor.
+pub(super) const ORDER_EXAMPLE: &str = "SB1029436";
+/// The proposal's id in the examples.
+pub(super) const PROPOSAL_EXAMPLE: &str = "P-1";
 
 /// Reads a body as JSON, whatever its content type is. A query beside it would be ignored, and is
 /// refused.
@@ -50,7 +54,21 @@ impl From<Decimal> for String {
 /// A new or changed proposal.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
-#[schema(example = json!(examples::proposal()))]
+#[schema(example = json!({
+    "order_req_id": ORDER_EXAMPLE,
+    "proposal_id": PROPOSAL_EXAMPLE,
+    "seller": "seller1",
+    "price": "1249.50",
+    "currency": "EUR",
+    "lines": [
+        { "sku": "A4-80", "quantity": "100", "unit": "box", "price": "1200.00" },
+        { "sku": "TONER", "quantity": "1", "price": "49.50" },
+    ],
+    "note": "Delivered free of charge.",
+    "delivery_date": "2026-12-01",
+    "valid_until": "2026-12-31T23:59:59Z",
+    "attachments": ["https://seller1.example/offers/P-1.pdf"],
+}))]
 pub(super) struct ProposalBody {
     /// The order's tenant; `default` when left out.
     tenant: String,
@@ -126,7 +144,12 @@ impl ProposalBody {
 /// A seller's answer to a follow-up.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
-#[schema(example = json!(examples::answer()))]
+#[schema(example = json!({
+    "order_req_id": ORDER_EXAMPLE,
+    "seller": "seller1",
+    "follow_up_id": "f-1",
+    "message": "In three days.",
+}))]
 pub(super) struct AnswerBody {
     /// The order's tenant; `default` when left out.
     tenant: String,
@@ -164,7 +187,11 @@ fn required_message(message: String) -> Result<String, Refusal> {
 /// A seller's question to the buyer.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
-#[schema(example = json!(examples::question()))]
+#[schema(example = json!({
+    "seller": "seller1",
+    "question_id": "q-1",
+    "message": "Is recycled paper fine?",
+}))]
 pub(super) struct QuestionBody {
     /// The order's tenant; `default` when left out.
     pub(super) tenant: String,
@@ -194,7 +221,7 @@ impl QuestionBody {
 /// A seller's mark that it has seen the order.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
-#[schema(example = json!(examples::seen()))]
+#[schema(example = json!({ "seller": "seller1" }))]
 pub(super) struct SeenBody {
     /// The order's tenant; `default` when left out.
     pub(super) tenant: String,
@@ -213,7 +240,7 @@ impl SeenBody {
 /// The acquisition or the release of an edit lock.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
-#[schema(example = json!(examples::lock()))]
+#[schema(example = json!({ "order_req_id": ORDER_EXAMPLE, "holder": "seller1", "lease_ms": 60_000 }))]
 pub(super) struct LockBody {
     /// The order's tenant; `default` when left out.
     tenant: String,
@@ -241,7 +268,7 @@ impl LockBody {
 /// The withdrawal of a proposal.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
-#[schema(example = json!(examples::withdraw()))]
+#[schema(example = json!({ "order_req_id": ORDER_EXAMPLE, "reason": "sold out" }))]
 pub(super) struct WithdrawBody {
     /// The order's tenant; `default` when left out.
     tenant: String,
@@ -262,7 +289,7 @@ impl WithdrawBody {
 /// A seller's decision not to propose.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
-#[schema(example = json!(examples::decline()))]
+#[schema(example = json!({ "seller": "seller2", "reason": "not in stock" }))]
 pub(super) struct DeclineBody {
     /// The order's tenant; `default` when left out.
     pub(super) tenant: String,

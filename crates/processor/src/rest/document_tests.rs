@@ -9,8 +9,9 @@ use orderstream_core::command::{Command, CommandKind};
 use orderstream_core::spec::{FollowUp, Message};
 use serde_json::Value;
 
+use super::body::{ORDER_EXAMPLE, PROPOSAL_EXAMPLE};
+use super::document;
 use super::tests::Rig;
-use super::{document, examples};
 
 /// The HTTP methods that a route may take.
 const METHODS: [Method; 5] =
@@ -33,7 +34,7 @@ fn operations(document: &Value) -> BTreeMap<(String, String), Value> {
 
 /// Fills in the examples of a path's parameters.
 fn filled(path: &str) -> String {
-    path.replace("{order_req_id}", examples::ORDER).replace("{proposal_id}", examples::PROPOSAL)
+    path.replace("{order_req_id}", ORDER_EXAMPLE).replace("{proposal_id}", PROPOSAL_EXAMPLE)
 }
 
 #[tokio::test]
@@ -82,7 +83,7 @@ fn operations_have_names_summaries_and_problems() {
 #[tokio::test]
 async fn the_examples_of_the_document_work() {
     let rig = Rig::start().await;
-    let key = OrderKey::new("", examples::ORDER).unwrap();
+    let key = OrderKey::new("", ORDER_EXAMPLE).unwrap();
     rig.open(&key).await;
     let follow_up = FollowUp {
         id: FollowUpId::new("f-1").unwrap(),

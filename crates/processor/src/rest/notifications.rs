@@ -9,11 +9,21 @@ use serde_json::json;
 
 use serde::Deserialize;
 use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::OrderPath;
 use super::orders::{IncarnationQuery, parse_incarnation};
+use super::{OrderPath, SellerRestState};
 use crate::limits::PAGE_NOTIFICATIONS;
 use crate::orders::OwnedOrders;
+
+/// Returns the operations of this file.
+pub(super) fn operations() -> OpenApiRouter<SellerRestState> {
+    OpenApiRouter::default()
+        .routes(routes!(of_order))
+        .routes(routes!(dead_letters))
+        .routes(routes!(replay))
+}
 
 /// The query for a page of dead letters.
 #[derive(Debug, Default, Deserialize, IntoParams)]

@@ -19,6 +19,8 @@ use orderstream_rpc::problem::{CheckedPath, CheckedQuery, Problem};
 use serde::Deserialize;
 use tokio::time::timeout;
 use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::body::{self, DeclineBody, QuestionBody, SeenBody};
 use super::headers::{CommandConditions, with_etag};
@@ -33,6 +35,19 @@ const COMPARISON_WAIT: Duration = Duration::from_secs(2);
 const OMITTED: &str = "orderstream-omitted";
 /// The header that reports whether a CSV comparison is empty because the order is sealed.
 const SEALED: &str = "orderstream-sealed";
+
+/// Returns the operations of this file.
+pub(super) fn operations() -> OpenApiRouter<SellerRestState> {
+    OpenApiRouter::default()
+        .routes(routes!(list))
+        .routes(routes!(order))
+        .routes(routes!(proposals))
+        .routes(routes!(compare))
+        .routes(routes!(conversation))
+        .routes(routes!(decline))
+        .routes(routes!(ask))
+        .routes(routes!(see))
+}
 
 /// The query that completes an order's path.
 #[derive(Debug, Default, Deserialize, IntoParams)]

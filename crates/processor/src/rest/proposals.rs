@@ -4,23 +4,34 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use orderstream_core::command::ProposalContent;
-use orderstream_core::event::{EventKind, ProposalUpdate};
 use orderstream_core::{CommandKind, Event, Order, OrderKey, ProposalId, Reason, Refusal, Seq};
 use orderstream_rest_types::command::CommandReplyView;
 use orderstream_rest_types::proposal::{ProposalView, VersionsPage};
 use orderstream_rpc::problem::{CheckedPath, CheckedQuery, Problem};
 use serde::Deserialize;
 use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::body::{self, AnswerBody, LockBody, ProposalBody, WithdrawBody};
 use super::headers::{CommandConditions, with_etag};
 use super::orders::parse_incarnation;
 use super::view;
-use super::{ProposalPath, reply_response};
+use super::{ProposalPath, SellerRestState, reply_response};
 use crate::limits::{PAGE_BYTES_MAX, PAGE_VERSIONS};
 use crate::orders::{OrderRuntimeState, OwnedOrders};
 use crate::page::text_bytes;
+
+/// Returns the operations of this file.
+pub(super) fn operations() -> OpenApiRouter<SellerRestState> {
+    OpenApiRouter::default()
+        .routes(routes!(propose))
+        .routes(routes!(proposal, amend))
+        .routes(routes!(versions))
+        .routes(routes!(answer))
+        .routes(routes!(lock, unlock))
+        .routes(routes!(withdraw))
+}
 
 /// The query that names a proposal's order.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -215,7 +226,7 @@ pub(super) async fn versions(
 /// where there is one.
 fn page_of(after: u32, events: &[std::sync::Arc<Event>], total: usize) -> VersionsPage {
     let mut contents =
-        events.iter().filter_map(|event| Some((event, content(&event.kind)?))).peekable();
+        events.iter().filter_map(|event| Some((event, event.kind.proposal_content()?))).peekable();
     let mut before = if after > 0 { contents.next().map(|(_, content)| content) } else { None };
     let (mut versions, mut number, mut bytes) = (Vec::new(), after, 0_usize);
     for (event, content) in contents {
@@ -229,14 +240,4 @@ fn page_of(after: u32, events: &[std::sync::Arc<Event>], total: usize) -> Versio
     }
     let is_more = usize::try_from(number).is_ok_and(|number| number < total);
     VersionsPage { versions, next: is_more.then_some(number) }
-}
-
-/// Returns the content that an event gave to a proposal.
-const fn content(kind: &EventKind) -> Option<&ProposalContent> {
-    if let EventKind::NewProposal(content)
-    | EventKind::ProposalUpdate(ProposalUpdate::Amended { proposal: content, .. }) = kind
-    {
-        return Some(content);
-    }
-    None
 }

@@ -1,8 +1,8 @@
 //! Conversions of the buyer's commands to requests.
 
+use orderstream_core::buyer::BuyerCommand;
 use orderstream_core::command::{Award, Command, CommandKind, Precondition};
 use orderstream_core::input::{AwardInput, FollowUpInput};
-use orderstream_core::port::command_name;
 use orderstream_core::spec::FollowUp;
 use orderstream_core::{OrderKey, Reason, Refusal};
 
@@ -48,69 +48,54 @@ pub fn request_for(key: &OrderKey, command: &Command) -> Result<CommandRequest, 
     let order = Some(order_ref(key, incarnation));
     let idempotency_key = command.key.as_ref().map(ToString::to_string).unwrap_or_default();
     let epoch = command.epoch.map_or(0, |epoch| epoch.0);
-    let text = |reason: &Option<String>| reason.clone().unwrap_or_default();
-    Ok(match &command.kind {
-        CommandKind::FollowUp(follow_up) => {
-            CommandRequest::FollowUp(follow_up_to_wire(key, command, follow_up))
-        }
-        CommandKind::Pause { reason } => {
-            let reason = text(reason);
+    if let CommandKind::FollowUp(follow_up) = &command.kind {
+        return Ok(CommandRequest::FollowUp(follow_up_to_wire(key, command, follow_up)));
+    }
+    let Some(buyer_command) = command.kind.buyer_command() else {
+        let text = format!("{} is not a buyer's command", command.kind.name());
+        return Err(Refusal::new(Reason::Internal, text));
+    };
+    Ok(match buyer_command {
+        BuyerCommand::Pause(reason) => {
+            let reason = reason.unwrap_or_default();
             CommandRequest::Pause(v1::PauseRequest { order, idempotency_key, epoch, reason })
         }
-        CommandKind::Resume => {
+        BuyerCommand::Resume => {
             CommandRequest::Resume(v1::ResumeRequest { order, idempotency_key, epoch })
         }
-        CommandKind::Extend { expires_in_ms } => CommandRequest::Extend(v1::ExtendRequest {
+        BuyerCommand::Extend(expires_in_ms) => CommandRequest::Extend(v1::ExtendRequest {
             order,
             idempotency_key,
             epoch,
-            expires_in_ms: *expires_in_ms,
+            expires_in_ms,
         }),
-        CommandKind::Close { reason } => {
-            let reason = text(reason);
+        BuyerCommand::Close(reason) => {
+            let reason = reason.unwrap_or_default();
             CommandRequest::Close(v1::CloseRequest { order, idempotency_key, epoch, reason })
         }
-        CommandKind::Cancel { reason } => {
-            let reason = text(reason);
+        BuyerCommand::Cancel(reason) => {
+            let reason = reason.unwrap_or_default();
             CommandRequest::Cancel(v1::CancelRequest { order, idempotency_key, epoch, reason })
         }
-        CommandKind::Finalise { award, reason, undo_within_ms } => {
+        BuyerCommand::Finalise { award, reason, undo_within_ms } => {
             let (proposal_id, lines) = award_to_wire(award.as_ref());
             CommandRequest::Award(v1::AwardRequest {
                 order,
                 idempotency_key,
                 epoch,
-                reason: text(reason),
+                reason: reason.unwrap_or_default(),
                 proposal_id,
                 lines,
                 undo_within_ms: undo_within_ms.unwrap_or(0),
                 expected_seq: expected_seq(command),
             })
         }
-        CommandKind::UndoAward { reason } => {
-            let reason = text(reason);
-            CommandRequest::UndoAward(v1::UndoAwardRequest {
-                order,
-                idempotency_key,
-                epoch,
-                reason,
-            })
-        }
-        other @ (CommandKind::Open(_)
-        | CommandKind::Propose(_)
-        | CommandKind::Amend(_)
-        | CommandKind::Withdraw { .. }
-        | CommandKind::Decline { .. }
-        | CommandKind::Answer { .. }
-        | CommandKind::Ask { .. }
-        | CommandKind::See { .. }
-        | CommandKind::Notified { .. }
-        | CommandKind::Lock { .. }
-        | CommandKind::Unlock { .. }
-        | CommandKind::Tick) => {
-            let name = command_name(other);
-            return Err(Refusal::new(Reason::Internal, format!("{name} is not a buyer's command")));
-        }
+        BuyerCommand::UndoAward(reason) => CommandRequest::UndoAward(v1::UndoAwardRequest {
+            order,
+            idempotency_key,
+            epoch,
+            reason: reason.unwrap_or_default(),
+        }),
     })
 }
 

@@ -4,6 +4,7 @@
 use std::pin::Pin;
 
 use futures_util::{Stream, StreamExt as _, stream};
+use orderstream_core::event::SellerAudience;
 use orderstream_core::seal::SEALED;
 use orderstream_core::{EventKind, OrderKey, ProposalId, Refusal, SellerId};
 use orderstream_rpc::convert::event_to_wire;
@@ -52,39 +53,17 @@ pub(super) fn seller_view(
 /// Reports whether a seller sees an event: it sees the events of its own proposals, and not those
 /// of other sellers.
 fn concerns(seller: &SellerId, kind: &EventKind, is_own: impl Fn(&ProposalId) -> bool) -> bool {
-    use EventKind as K;
-    use orderstream_core::event::ProposalUpdate as U;
-    match kind {
+    match kind.audience() {
+        SellerAudience::All => true,
+        SellerAudience::Nobody => false,
+        SellerAudience::Sellers(sellers) => sellers.contains(seller),
+        SellerAudience::Seller(by) => by == seller,
         // Before the opening of a sealed order the event names no seller, so the proposal's id
         // decides.
-        K::NewProposal(proposal) | K::ProposalUpdate(U::Amended { proposal, .. }) => {
-            if proposal.seller.as_str() == SEALED {
-                proposal.proposal_id.as_ref().is_some_and(is_own)
-            } else {
-                proposal.seller == *seller
-            }
+        SellerAudience::Proposer(proposal) if proposal.seller.as_str() == SEALED => {
+            proposal.proposal_id.as_ref().is_some_and(is_own)
         }
-        K::ProposalUpdate(
-            U::Declined { seller: by, .. }
-            | U::Answered { seller: by, .. }
-            | U::Asked { seller: by, .. },
-        )
-        | K::SellerNotified { seller: by, .. } => by == seller,
-        K::FollowUpAdded(follow_up) => {
-            follow_up.audience.is_empty() || follow_up.audience.contains(seller)
-        }
-        K::EditLock { proposal_id, .. }
-        | K::ProposalUpdate(U::Withdrawn { proposal_id, .. })
-        | K::ProposalClosed { proposal_id, .. } => is_own(proposal_id),
-        // Sellers do not receive an award while it may be undone.
-        K::SellersSelected(_) | K::AwardPending { .. } | K::AwardUndone { .. } => false,
-        K::OrderOpened(_)
-        | K::OrderPaused { .. }
-        | K::OrderResumed
-        | K::OrderExtended { .. }
-        | K::ProposalsOpened { .. }
-        | K::OrderFinalised { .. }
-        | K::OrderClosed { .. }
-        | K::OrderCancelled { .. } => true,
+        SellerAudience::Proposer(proposal) => proposal.seller == *seller,
+        SellerAudience::OwnerOf(proposal_id) => is_own(proposal_id),
     }
 }
