@@ -6,6 +6,7 @@ mod facts;
 mod in_flight_command;
 mod leading;
 mod orphans;
+mod placement;
 mod processors;
 mod publication;
 mod queue;

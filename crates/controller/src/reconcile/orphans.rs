@@ -10,8 +10,8 @@ use orderstream_core::port::OwnedOrder;
 use orderstream_core::{Epoch, Incarnation, OrderKey};
 use orderstream_support::jitter_around;
 
+use super::placement::Placement;
 use super::reconciler::Reconciler;
-use super::state::Placement;
 use crate::table_capacity::ReleaseCapacity as _;
 use crate::watch::DeletedRequest;
 

@@ -1,6 +1,5 @@
-//! The state that the parts of the operator share, and the reconcile of one resource: facts are
-//! gathered, `plan` is called, its steps are taken. A reconcile waits for nothing; what takes time
-//! is done by tasks that wake the resource again.
+//! The reconcile of one resource: facts are gathered, `plan` is called, its steps are taken. A
+//! reconcile waits for nothing; what takes time is done by tasks that wake the resource again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,9 +7,9 @@ use std::sync::Arc;
 use kube::Client;
 use orderstream_api::status::ended;
 use orderstream_core::date::parse_rfc3339;
-use orderstream_core::plan::{DesiredOrder, OrderObservation, ReconcileStep, plan, refusal};
-use orderstream_core::port::{Assignment, Clock, OrderOwners, OrderStreams};
-use orderstream_core::{Command, OrderKey, Reason, Refusal, Timestamp};
+use orderstream_core::plan::{DesiredOrder, OrderObservation, plan};
+use orderstream_core::port::{Clock, OrderOwners, OrderStreams};
+use orderstream_core::{OrderKey, Reason, Refusal, Timestamp};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -18,10 +17,10 @@ use tokio_util::task::TaskTracker;
 
 use super::edits::EditProgress;
 use super::facts::{ReconcileFacts, ReconcileMoment, desired};
-use super::in_flight_command::InFlightCommand;
+use super::placement::Placement;
 use super::processors::Processors;
 use super::queue::ReconcileQueue;
-use super::state::{Placement, ReconcileState};
+use super::state::ReconcileState;
 use crate::lease::Leadership;
 use crate::metrics::{Metrics, ReconcileResult, Requests};
 use crate::object::ObjectKey;
@@ -223,80 +222,6 @@ impl Reconciler {
         self.raise_epoch(&facts, key);
         let observed = self.observe(&facts, &desired);
         self.take_steps(&facts, &desired, plan(&desired, &observed, facts.now))
-    }
-
-    fn take_steps(
-        self: &Arc<Self>,
-        facts: &ReconcileFacts,
-        desired: &DesiredOrder,
-        steps: Vec<ReconcileStep>,
-    ) -> Result<Option<Timestamp>, Refusal> {
-        let is_command = |step: &ReconcileStep| matches!(step, ReconcileStep::SendCommand(_));
-        let edits = if steps.iter().any(is_command) {
-            EditProgress::InFlight
-        } else {
-            EditProgress::Settled
-        };
-        let mut next: Option<Timestamp> = None;
-        let mut sooner = |at: Timestamp| next = Some(next.map_or(at, |held| held.min(at)));
-        for step in steps {
-            match step {
-                ReconcileStep::Locate => self.locate(facts, desired),
-                ReconcileStep::Place(processor) => {
-                    self.with_state(facts, |note| note.placement = Placement::At(processor));
-                }
-                ReconcileStep::Start(processor) => self.start(facts, desired, processor)?,
-                ReconcileStep::SendCommand(command) => {
-                    self.send_command(facts, &desired.key, *command)?
-                }
-                ReconcileStep::Stop => {
-                    self.streams.stop(&desired.key, &desired.incarnation);
-                    let ended_status = ended(facts.generation(), &facts.known);
-                    self.enqueue_status(facts, ended_status).into_iter().for_each(&mut sooner);
-                }
-                ReconcileStep::Publish => {
-                    let refused = facts.snapshot.as_deref().and_then(|s| refusal(desired, s));
-                    self.publish(facts, refused.as_ref(), edits).into_iter().for_each(&mut sooner);
-                }
-                ReconcileStep::RequeueAt(at) => sooner(at.max(facts.now.plus_ms(1_000))),
-                ReconcileStep::Remove => self.remove(facts),
-            }
-        }
-        Ok(next)
-    }
-
-    fn start(
-        &self,
-        facts: &ReconcileFacts,
-        desired: &DesiredOrder,
-        processor: String,
-    ) -> Result<(), Refusal> {
-        if facts.known.phase.is_none() && facts.snapshot.is_none() {
-            let (object, trace_id) = (&facts.object, desired.incarnation.trace_id());
-            tracing::info!(%object, trace_id, processor, "an order request is taken up");
-        }
-        self.streams.ensure(Assignment {
-            key: desired.key.clone(),
-            incarnation: desired.incarnation.clone(),
-            spec: desired.spec.clone(),
-            epoch: facts.epoch,
-            processor,
-        })
-    }
-
-    fn send_command(
-        &self,
-        facts: &ReconcileFacts,
-        key: &OrderKey,
-        command: Command,
-    ) -> Result<(), Refusal> {
-        let order = facts.snapshot.as_deref().and_then(|snapshot| snapshot.order.as_deref());
-        let in_flight = order.and_then(|order| InFlightCommand::of(&command, order));
-        self.streams.send_command(key, command)?;
-        if in_flight.is_some() {
-            self.with_state(facts, |note| note.in_flight = in_flight);
-        }
-        Ok(())
     }
 
     fn observe(&self, facts: &ReconcileFacts, desired: &DesiredOrder) -> OrderObservation {

@@ -5,20 +5,7 @@ use std::sync::Arc;
 use orderstream_core::Timestamp;
 
 use super::in_flight_command::InFlightCommand;
-
-/// The owner of an order whose status does not name it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) enum Placement {
-    /// No processor was asked yet.
-    #[default]
-    Unknown,
-    /// The processors are being asked.
-    Locating,
-    /// No processor holds it.
-    Unplaced,
-    /// This processor holds it, or is to hold it.
-    At(String),
-}
+use super::placement::Placement;
 
 /// The reconcile state of one resource.
 #[derive(Clone, Debug)]

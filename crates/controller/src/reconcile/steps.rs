@@ -1,5 +1,5 @@
-//! The steps that take time or need a decision: publishing a status, finding an order's owner,
-//! removing a resource.
+//! The steps of a plan: streams, commands, the status that is offered to the writer, the removal of
+//! a resource.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,26 +8,104 @@ use kube::Api;
 use kube::api::{DeleteParams, Preconditions};
 use orderstream_api::order_request::OrderRequest;
 use orderstream_api::order_status::OrderRequestStatus;
-use orderstream_api::status::{contested, down, status, uncontested};
-use orderstream_core::plan::DesiredOrder;
-use orderstream_core::{Incarnation, OrderKey, Refusal, Timestamp};
-use orderstream_support::jitter_around;
+use orderstream_api::status::{contested, down, ended, status, uncontested};
+use orderstream_core::plan::{DesiredOrder, ReconcileStep, refusal};
+use orderstream_core::port::Assignment;
+use orderstream_core::{Command, OrderKey, Refusal, Timestamp};
 
 use super::edits::EditProgress;
 use super::facts::ReconcileFacts;
+use super::in_flight_command::InFlightCommand;
+use super::placement::Placement;
 use super::publication::{PROGRESS_MS_MIN, Readiness, band, readiness, reported_generation};
 use super::reconciler::Reconciler;
-use super::state::Placement;
 use crate::metrics::Band;
 use crate::object::version_of;
 use crate::status::PendingStatus;
 
-/// The back-off before processors that did not reply are asked again.
-const LOCATE_BACKOFF: Duration = Duration::from_secs(2);
 /// The time limit of a removal.
 const REMOVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Reconciler {
+    /// Takes the steps of a plan, one after the other. Returns the time of the next reconcile, if there
+    /// is one.
+    ///
+    /// # Errors
+    /// When a stream cannot be opened, or a command cannot be sent.
+    pub(super) fn take_steps(
+        self: &Arc<Self>,
+        facts: &ReconcileFacts,
+        desired: &DesiredOrder,
+        steps: Vec<ReconcileStep>,
+    ) -> Result<Option<Timestamp>, Refusal> {
+        let is_command = |step: &ReconcileStep| matches!(step, ReconcileStep::SendCommand(_));
+        let edits = if steps.iter().any(is_command) {
+            EditProgress::InFlight
+        } else {
+            EditProgress::Settled
+        };
+        let mut next: Option<Timestamp> = None;
+        let mut sooner = |at: Timestamp| next = Some(next.map_or(at, |held| held.min(at)));
+        for step in steps {
+            match step {
+                ReconcileStep::Locate => self.locate(facts, desired),
+                ReconcileStep::Place(processor) => {
+                    self.with_state(facts, |note| note.placement = Placement::At(processor));
+                }
+                ReconcileStep::Start(processor) => self.start(facts, desired, processor)?,
+                ReconcileStep::SendCommand(command) => {
+                    self.send_command(facts, &desired.key, *command)?
+                }
+                ReconcileStep::Stop => {
+                    self.streams.stop(&desired.key, &desired.incarnation);
+                    let ended_status = ended(facts.generation(), &facts.known);
+                    self.enqueue_status(facts, ended_status).into_iter().for_each(&mut sooner);
+                }
+                ReconcileStep::Publish => {
+                    let refused = facts.snapshot.as_deref().and_then(|s| refusal(desired, s));
+                    self.publish(facts, refused.as_ref(), edits).into_iter().for_each(&mut sooner);
+                }
+                ReconcileStep::RequeueAt(at) => sooner(at.max(facts.now.plus_ms(1_000))),
+                ReconcileStep::Remove => self.remove(facts),
+            }
+        }
+        Ok(next)
+    }
+
+    fn start(
+        &self,
+        facts: &ReconcileFacts,
+        desired: &DesiredOrder,
+        processor: String,
+    ) -> Result<(), Refusal> {
+        if facts.known.phase.is_none() && facts.snapshot.is_none() {
+            let (object, trace_id) = (&facts.object, desired.incarnation.trace_id());
+            tracing::info!(%object, trace_id, processor, "an order request is taken up");
+        }
+        self.streams.ensure(Assignment {
+            key: desired.key.clone(),
+            incarnation: desired.incarnation.clone(),
+            spec: desired.spec.clone(),
+            epoch: facts.epoch,
+            processor,
+        })
+    }
+
+    fn send_command(
+        &self,
+        facts: &ReconcileFacts,
+        key: &OrderKey,
+        command: Command,
+    ) -> Result<(), Refusal> {
+        let order = facts.snapshot.as_deref().and_then(|snapshot| snapshot.order.as_deref());
+        let in_flight = order.and_then(|order| InFlightCommand::of(&command, order));
+        self.streams.send_command(key, command)?;
+        if in_flight.is_some() {
+            self.with_state(facts, |note| note.in_flight = in_flight);
+        }
+        Ok(())
+    }
+
     /// Offers the status that is known, if it is worth a write now. Returns the time to reconcile
     /// again, if there is one.
     pub(super) fn publish(
@@ -114,60 +192,6 @@ impl Reconciler {
         self.writer
             .enqueue(&facts.object, PendingStatus { uid, status, band, epoch, previous: known });
         war_until
-    }
-
-    /// Asks every processor whether it holds the order; one search runs at a time.
-    pub(super) fn locate(self: &Arc<Self>, facts: &ReconcileFacts, desired: &DesiredOrder) {
-        let was_locating = self.with_state(facts, |state| {
-            std::mem::replace(&mut state.placement, Placement::Locating) == Placement::Locating
-        });
-        if was_locating {
-            return;
-        }
-        let (object, uid) = (facts.object.clone(), Arc::clone(&facts.uid));
-        let (key, incarnation) = (desired.key.clone(), desired.incarnation.clone());
-        let this = Arc::clone(self);
-        self.tasks.spawn(async move {
-            let found = tokio::select! {
-                () = this.shutdown.cancelled() => return,
-                found = this.find(&key, &incarnation) => found,
-            };
-            {
-                let mut states = this.reconcile_states.lock();
-                let state = states.get_mut(&object).filter(|note| note.uid == uid);
-                if let Some(state) = state.filter(|note| note.placement == Placement::Locating) {
-                    state.placement = found.map_or(Placement::Unplaced, Placement::At);
-                }
-            }
-            this.queue.wake(&object);
-        });
-    }
-
-    /// Returns the processor that holds this incarnation of the order; `None` only when all have
-    /// replied and none holds it.
-    async fn find(&self, key: &OrderKey, incarnation: &Incarnation) -> Option<String> {
-        loop {
-            let permit = self.owner_calls.acquire().await;
-            let processors = self.processors.all();
-            let mut silent = processors.is_empty();
-            for processor in processors {
-                match self.owners.locate(&processor, key).await {
-                    Ok(Some(located)) if located.incarnation == *incarnation => {
-                        return Some(processor);
-                    }
-                    Ok(_) => {}
-                    Err(refusal) => {
-                        tracing::warn!(%processor, order = %key, %refusal, "owner lookup failed");
-                        silent = true;
-                    }
-                }
-            }
-            if !silent {
-                return None;
-            }
-            drop(permit);
-            tokio::time::sleep(jitter_around(LOCATE_BACKOFF)).await;
-        }
     }
 
     /// Removes the resource, and no other incarnation of its name.
