@@ -121,8 +121,8 @@ fn every_rule_has_cases_both_ways() {
     for kind in ["OrderRequest", "Seller"] {
         for (field, rule) in rules("", schema(kind)) {
             let text = rule["message"].as_str().unwrap();
-            let row = table.iter().find(|told| {
-                told.kind == kind && told.message == text && unnumbered(&told.field) == field
+            let row = table.iter().find(|listed| {
+                listed.kind == kind && listed.message == text && unnumbered(&listed.field) == field
             });
             let Some(row) = row else {
                 missing.push(format!("{kind} {field}: {text}"));

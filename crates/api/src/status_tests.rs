@@ -305,33 +305,33 @@ proptest! {
         generation in any::<i64>(),
         happenings in proptest::collection::vec(happenings(), 1..60),
     ) {
-        let mut life = ScriptedOrder::open(OrderSpec::default(), &id);
+        let mut scripted = ScriptedOrder::open(OrderSpec::default(), &id);
         let mut shown = OrderRequestStatus::default();
         for (step, happens) in (1..).zip(happenings) {
             let now = T0.plus_ms(step * 997);
-            let next = |shown: &OrderRequestStatus, life: &ScriptedOrder, refusal: Option<&Refusal>| {
-                status(generation, shown, Some(&life.0.snapshot()), refusal, now)
+            let next = |shown: &OrderRequestStatus, scripted: &ScriptedOrder, refusal: Option<&Refusal>| {
+                status(generation, shown, Some(&scripted.0.snapshot()), refusal, now)
             };
             shown = match happens {
-                Happens::Event(kind) => { life.event(kind); next(&shown, &life, None) }
+                Happens::Event(kind) => { scripted.event(kind); next(&shown, &scripted, None) }
                 Happens::Proposal(id, price) => {
-                    life.propose(&id, &price);
-                    next(&shown, &life, None)
+                    scripted.propose(&id, &price);
+                    next(&shown, &scripted, None)
                 }
                 Happens::Connected(processor) => {
-                    life.0.step(now, TrackerInput::Connected { processor: processor.into(), epoch: Epoch(step) });
-                    next(&shown, &life, None)
+                    scripted.0.step(now, TrackerInput::Connected { processor: processor.into(), epoch: Epoch(step) });
+                    next(&shown, &scripted, None)
                 }
                 Happens::Disconnected(reason) => {
-                    life.0.step(now, TrackerInput::Disconnected { reason });
-                    next(&shown, &life, None)
+                    scripted.0.step(now, TrackerInput::Disconnected { reason });
+                    next(&shown, &scripted, None)
                 }
                 Happens::Forgotten => status(generation, &shown, None, None, now),
                 Happens::Refused(reason, message) => {
                     let refusal = Refusal { field: Some(id.clone()), ..Refusal::new(reason, message) };
-                    next(&shown, &life, Some(&refusal))
+                    next(&shown, &scripted, Some(&refusal))
                 }
-                Happens::Down => down(generation, &shown, Some(&life.0.snapshot()), now),
+                Happens::Down => down(generation, &shown, Some(&scripted.0.snapshot()), now),
                 Happens::Contested => contested(shown.clone(), generation, &shown, now),
             };
             let bytes = serde_json::to_vec(&shown).unwrap().len();

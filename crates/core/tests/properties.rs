@@ -144,12 +144,12 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         1 => -5_000..60_000i64,
     ];
     let one = (jumps, keys, epochs, incarnations, command_kinds(), sellers());
-    let one = one.prop_map(|(jump_ms, key, epoch, incarnation_number, kind, speaker)| {
+    let one = one.prop_map(|(jump_ms, key, epoch, incarnation_number, kind, sender)| {
         let key = key.map(|n| IdempotencyKey::new(format!("k{n}")).unwrap());
         let incarnation = incarnation_number.map(|n| Incarnation::new(format!("uid-{n}")).unwrap());
         // A withdrawal names no seller, so its actor is given.
         let is_named = !matches!(kind, CommandKind::Withdraw { .. });
-        let actor = if is_named { None } else { Some(Actor::Seller(speaker)) };
+        let actor = if is_named { None } else { Some(Actor::Seller(sender)) };
         let epoch = epoch.map(Epoch);
         let command = Command { key, actor, incarnation, epoch, ..Command::bare(kind) };
         Move { jump_ms, command }

@@ -122,7 +122,7 @@ fn coverage_labels(history: &history::History) -> std::collections::BTreeSet<Str
 
 #[test]
 fn runs_cover_every_event_and_fault() {
-    let covered: std::collections::BTreeSet<String> =
+    let reached: std::collections::BTreeSet<String> =
         (0..400).flat_map(|seed| coverage_labels(&world::play(seed))).collect();
     let expected = [
         "processor crash",
@@ -158,7 +158,7 @@ fn runs_cover_every_event_and_fault() {
         "LOCKED",
     ];
     for label in expected {
-        assert!(covered.contains(label), "no life has {label:?}: {covered:?}");
+        assert!(reached.contains(label), "no life has {label:?}: {reached:?}");
     }
 }
 

@@ -59,7 +59,7 @@ impl RecipientServer {
 
     fn accepted(&self) -> Vec<ReceivedRequest> {
         let requests = self.state.requests.lock();
-        requests.iter().filter(|heard| heard.is_accepted).cloned().collect()
+        requests.iter().filter(|request| request.is_accepted).cloned().collect()
     }
 }
 

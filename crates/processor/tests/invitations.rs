@@ -128,8 +128,8 @@ async fn unusable_cursors_block_no_other_order() {
     drop(wire.follow(of_incarnation("second")).await.unwrap());
     open(&wire, "b", &["seller1"]).await;
     open(&wire, "short", &["seller1"]).await;
-    let cursor = |id: &str, life: &str, after_seq| v1::OrderCursor {
-        order: Some(v1::OrderRef { incarnation: life.to_owned(), ..order(id) }),
+    let cursor = |id: &str, incarnation: &str, after_seq| v1::OrderCursor {
+        order: Some(v1::OrderRef { incarnation: incarnation.to_owned(), ..order(id) }),
         after_seq,
     };
     let hello = v1::Hello {

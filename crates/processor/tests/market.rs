@@ -185,7 +185,7 @@ async fn conversations_are_paged_in_order() {
     let messages = all["conversation"].as_array().unwrap();
     let kinds: Vec<_> = messages
         .iter()
-        .map(|said| (said["seq"].as_u64().unwrap(), said["kind"].as_str().unwrap()))
+        .map(|message| (message["seq"].as_u64().unwrap(), message["kind"].as_str().unwrap()))
         .collect();
     assert_eq!(kinds, [(3, "question"), (5, "follow_up"), (6, "answer")]);
     assert_eq!((&messages[0]["id"], &messages[0]["seller"]), (&json!("q1"), &json!("seller2")));

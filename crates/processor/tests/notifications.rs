@@ -118,7 +118,10 @@ fn received_by<'a>(notifications: &'a [Notification], who: &str) -> Vec<&'a Noti
 }
 
 fn templates(notifications: &[Notification], who: &str) -> Vec<&'static str> {
-    received_by(notifications, who).iter().map(|told| told.template.as_str()).collect()
+    received_by(notifications, who)
+        .iter()
+        .map(|notification| notification.template.as_str())
+        .collect()
 }
 
 async fn propose(rig: &Rig, seller: &str, id: &str) {
@@ -186,8 +189,9 @@ async fn hanging_attempts_delay_no_others() {
         .wait_for_delivered("all of seller2", |taken| templates(taken, "seller2").len() == 5)
         .await;
     let of_a = received_by(&delivered, "seller2").into_iter();
-    let of_a: Vec<_> = of_a.filter(|told| told.key.order_req_id.as_str() == "a").collect();
-    assert!(of_a.is_sorted_by_key(|told| told.seq), "{of_a:?}");
+    let of_a: Vec<_> =
+        of_a.filter(|notification| notification.key.order_req_id.as_str() == "a").collect();
+    assert!(of_a.is_sorted_by_key(|notification| notification.seq), "{of_a:?}");
     assert_eq!(invitation_states(&rig).await["seller1"], "Invited");
 }
 
@@ -211,7 +215,7 @@ async fn failed_attempts_are_retried_after_restart() {
     assert_eq!(received_by(&delivered, "seller1")[0].id.as_str(), first.as_str().unwrap());
     until_listed(&rig, |listed| listed["waiting"] == 0).await;
     // Nobody is notified twice after an orderly restart.
-    let ids: BTreeSet<_> = delivered.iter().map(|told| told.id.clone()).collect();
+    let ids: BTreeSet<_> = delivered.iter().map(|notification| notification.id.clone()).collect();
     assert_eq!(ids.len(), delivered.len(), "{delivered:?}");
     assert_eq!(invitation_states(&rig).await["seller1"], "Notified");
 }
@@ -232,7 +236,8 @@ async fn full_disk_repeats_no_notification() {
     }
     let assert_delivered_once = |notifier: &ManualNotifier| {
         let delivered = notifier.delivered.lock();
-        let ids: BTreeSet<_> = delivered.iter().map(|told| told.id.clone()).collect();
+        let ids: BTreeSet<_> =
+            delivered.iter().map(|notification| notification.id.clone()).collect();
         assert_eq!(ids.len(), delivered.len(), "{ids:?}");
     };
     assert_delivered_once(&notifier);
@@ -273,14 +278,14 @@ async fn former_incarnations_are_still_notified() {
     notifier.set("https://seller1/", None);
     rig.restart().await;
     rig.clock.set(START.plus_ms(600_000));
-    let of_uid_1 = |told: &&Notification| told.incarnation.as_str() == "uid-1";
+    let of_uid_1 = |notification: &&Notification| notification.incarnation.as_str() == "uid-1";
     let delivered = notifier
         .wait_for_delivered("all of the former one", |taken| {
             received_by(taken, "seller1").into_iter().filter(of_uid_1).count() == 2
         })
         .await;
     let received = received_by(&delivered, "seller1").into_iter().filter(of_uid_1);
-    let received: Vec<_> = received.map(|told| told.template.as_str()).collect();
+    let received: Vec<_> = received.map(|notification| notification.template.as_str()).collect();
     assert_eq!(received.first(), Some(&"invitation"), "{received:?}");
 }
 
@@ -372,7 +377,10 @@ async fn earlier_events_are_never_notified() {
     let delivered =
         notifier.wait_for_delivered("the receipt", |t| !templates(t, "seller2").is_empty()).await;
     assert_eq!(templates(&delivered, "seller2"), ["receipt"]);
-    assert!(delivered.iter().all(|told| told.template.as_str() != "invitation"), "{delivered:?}");
+    assert!(
+        delivered.iter().all(|notification| notification.template.as_str() != "invitation"),
+        "{delivered:?}"
+    );
 }
 
 /// Until the list of sellers is known, no address is: notifications of that time are sent late.
@@ -411,8 +419,10 @@ async fn damaged_outbox_costs_only_notifications() {
     until_listed(&rig, |answer| answer["reason"] == "RECORDS_DAMAGED").await;
     propose(&rig, "seller1", "p2").await;
     wire.propose("b", "p1").await;
-    let of_b = |told: &Notification| told.key.order_req_id.as_str() == "b";
-    let is_delivered = |told: &Notification| of_b(told) && told.template.as_str() == "proposal";
+    let of_b = |notification: &Notification| notification.key.order_req_id.as_str() == "b";
+    let is_delivered = |notification: &Notification| {
+        of_b(notification) && notification.template.as_str() == "proposal"
+    };
     notifier
         .wait_for_delivered("the other order's proposal", |taken| taken.iter().any(is_delivered))
         .await;

@@ -63,7 +63,7 @@ impl ManualClock {
     pub(crate) async fn wait_for_expiry_round(&self) {
         let mut reads = self.reads.subscribe();
         let begun = *reads.borrow_and_update();
-        let read = reads.wait_for(|looks| *looks >= begun + 3);
+        let read = reads.wait_for(|count| *count >= begun + 3);
         within("three looks at the clock", read).await.unwrap();
     }
 }
@@ -71,7 +71,7 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         let now = Timestamp(self.now_ms.load(Ordering::SeqCst));
-        self.reads.send_modify(|looks| *looks += 1);
+        self.reads.send_modify(|count| *count += 1);
         now
     }
 }

@@ -112,7 +112,7 @@ impl RegistryState {
         incarnation: Option<&Incarnation>,
     ) -> Option<&RegistryEntry> {
         let entry = self.map.get(key)?;
-        incarnation.is_none_or(|life| entry.tracker.incarnation() == life).then_some(entry)
+        incarnation.is_none_or(|expected| entry.tracker.incarnation() == expected).then_some(entry)
     }
 }
 

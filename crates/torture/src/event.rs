@@ -105,8 +105,11 @@ impl ComparableEvent {
                 self.until = lock.expires_at.as_ref().map(|at| timestamp_from_wire(at).0);
             }
             Some(Detail::FollowUp(added)) => {
-                self.token =
-                    added.message.as_ref().map(|said| said.message.clone()).unwrap_or_default();
+                self.token = added
+                    .message
+                    .as_ref()
+                    .map(|message| message.message.clone())
+                    .unwrap_or_default();
             }
             Some(Detail::OrderPaused(paused)) => {
                 self.change = String::from(if paused.expired { "expired" } else { "paused" });

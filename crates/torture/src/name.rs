@@ -9,7 +9,7 @@ pub fn id(name: &str) -> &str {
 /// Returns the incarnation; empty for the newest.
 #[must_use]
 pub fn incarnation(name: &str) -> &str {
-    name.split_once('@').map_or("", |(_, life)| life)
+    name.split_once('@').map_or("", |(_, incarnation)| incarnation)
 }
 
 /// Returns the query with the incarnation, such as `?incarnation=first`; empty for the newest.

@@ -38,7 +38,7 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
 
 /// Returns the notes in helm's output.
 fn extract_notes(notes: &str) -> &str {
-    notes.split_once("NOTES:").map_or(notes, |(_, told)| told)
+    notes.split_once("NOTES:").map_or(notes, |(_, text)| text)
 }
 
 /// Checks that the binary under a plugin's name is a kubectl command.

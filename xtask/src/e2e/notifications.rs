@@ -98,8 +98,8 @@ fn is_all_notified(cluster: &Cluster) -> anyhow::Result<Option<()>> {
 
 /// Checks that there is one invitation, apart from repetitions, with the correct content.
 fn judge(received: &[VerifiedWebhook]) -> anyhow::Result<()> {
-    let invitations: Vec<_> = received.iter().filter(|heard| is_invitation(heard)).collect();
-    let ids: BTreeSet<_> = invitations.iter().map(|heard| heard.event["id"].as_str()).collect();
+    let invitations: Vec<_> = received.iter().filter(|request| is_invitation(request)).collect();
+    let ids: BTreeSet<_> = invitations.iter().map(|request| request.event["id"].as_str()).collect();
     ensure!(ids.len() == 1, "not one invitation but {ids:?}");
     for webhook in &invitations {
         let (path, event) = (&webhook.path, &webhook.event);

@@ -21,6 +21,43 @@ const LONG_NAMES_MAX: usize = 0;
 /// The limit on the median number of words in a test's name.
 const NAME_WORDS_MEDIAN_MAX: usize = 6;
 
+/// The limit on names in the code that have one of the [`REPLACED`] words.
+const REPLACED_MAX: usize = 0;
+/// The words that the glossary replaced, and that no name in the code has. Words that also have an
+/// ordinary use in code (held, kept, seen, shown, rest) are left to the reader.
+const REPLACED: [&str; 30] = [
+    "acted",
+    "branch",
+    "census",
+    "cover",
+    "covered",
+    "door",
+    "doors",
+    "elsewhere",
+    "feed",
+    "figures",
+    "hear",
+    "heard",
+    "hears",
+    "life",
+    "lives",
+    "look",
+    "looked",
+    "looks",
+    "packed",
+    "passage",
+    "said",
+    "say",
+    "says",
+    "seat",
+    "seats",
+    "speaker",
+    "tell",
+    "telling",
+    "tells",
+    "told",
+];
+
 /// The largest number of letters in a test's name.
 const NAME_LETTERS_MAX: usize = 64;
 /// The words that open a question, or a doc comment that is not a sentence or a noun phrase.
@@ -39,12 +76,16 @@ pub(super) struct Language {
     functions: usize,
     tuples: usize,
     tests: Vec<String>,
+    /// Names with a replaced word, and their files.
+    replaced: Vec<(String, String)>,
+    path: String,
 }
 
 impl Language {
     /// Counts one source file; a file that does not parse is reported by another rule.
     pub(super) fn add(&mut self, path: &str, text: &str) {
         let Ok(file) = syn::parse_file(text) else { return };
+        path.clone_into(&mut self.path);
         let in_tests = path.contains("/tests/") || path.ends_with("tests.rs");
         for item in file.items.iter().filter(|_| !in_tests) {
             self.add_type(item);
@@ -65,6 +106,14 @@ impl Language {
             return;
         };
         *self.types.entry(name.to_string()).or_default() += 1;
+    }
+
+    /// Counts a name where it is defined, if it has a replaced word.
+    fn add_name(&mut self, name: &syn::Ident) {
+        let name = name.to_string();
+        if words_of(&name).any(|word| REPLACED.contains(&word.as_str())) {
+            self.replaced.push((self.path.clone(), name));
+        }
     }
 
     fn add_doc(&mut self, attributes: &[syn::Attribute]) {
@@ -89,6 +138,8 @@ impl Language {
         };
         if attributes.iter().any(is_test) {
             self.tests.push(signature.ident.to_string());
+        } else {
+            self.add_name(&signature.ident);
         }
     }
 
@@ -100,7 +151,7 @@ impl Language {
     }
 
     /// Returns each measure: its description, its value and its limit.
-    fn counts(&self) -> [(&'static str, usize, usize); 6] {
+    fn counts(&self) -> [(&'static str, usize, usize); 7] {
         let per = |part: usize, whole: usize, of: usize| (part * of).div_ceil(whole.max(1));
         let mut words: Vec<_> = self.tests.iter().map(|name| name.split('_').count()).collect();
         words.sort_unstable();
@@ -129,6 +180,7 @@ impl Language {
                 LONG_NAMES_MAX,
             ),
             ("words has the median name of a test", median, NAME_WORDS_MEDIAN_MAX),
+            ("names have a word that the glossary replaced", self.replaced.len(), REPLACED_MAX),
         ]
     }
 
@@ -143,8 +195,28 @@ impl Language {
                 findings.push(TidyFinding::new("docs/glossary.md", 1, &problem, fix));
             }
         }
+        if self.replaced.len() > REPLACED_MAX {
+            findings.extend(self.replaced.iter().map(|(path, name)| {
+                let problem = format!("the name `{name}` has a word that the glossary replaced");
+                TidyFinding::new(path, 1, &problem, "use the glossary's word")
+            }));
+        }
         findings
     }
+}
+
+/// Splits a name in snake case, camel case or upper case into its words, in lower case.
+fn words_of(name: &str) -> impl Iterator<Item = String> {
+    let mut text = String::new();
+    let mut was_lower = false;
+    for letter in name.chars() {
+        if letter.is_uppercase() && was_lower {
+            text.push('_');
+        }
+        was_lower = letter.is_lowercase() || letter.is_numeric();
+        text.extend(letter.to_lowercase());
+    }
+    text.split('_').map(ToOwned::to_owned).collect::<Vec<_>>().into_iter()
 }
 
 fn doc_line(attribute: &syn::Attribute) -> Option<String> {
@@ -172,36 +244,58 @@ impl<'ast> Visit<'ast> for Language {
     }
 
     fn visit_item_struct(&mut self, item: &'ast syn::ItemStruct) {
+        self.add_name(&item.ident);
         self.add_doc(&item.attrs);
         visit::visit_item_struct(self, item);
     }
 
     fn visit_item_enum(&mut self, item: &'ast syn::ItemEnum) {
+        self.add_name(&item.ident);
         self.add_doc(&item.attrs);
         visit::visit_item_enum(self, item);
     }
 
     fn visit_item_trait(&mut self, item: &'ast syn::ItemTrait) {
+        self.add_name(&item.ident);
         self.add_doc(&item.attrs);
         visit::visit_item_trait(self, item);
     }
 
     fn visit_item_type(&mut self, item: &'ast syn::ItemType) {
+        self.add_name(&item.ident);
         self.add_doc(&item.attrs);
         visit::visit_item_type(self, item);
     }
 
     fn visit_item_const(&mut self, item: &'ast syn::ItemConst) {
+        self.add_name(&item.ident);
         self.add_doc(&item.attrs);
         visit::visit_item_const(self, item);
     }
 
+    fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
+        self.add_name(&item.ident);
+        visit::visit_item_mod(self, item);
+    }
+
+    fn visit_item_static(&mut self, item: &'ast syn::ItemStatic) {
+        self.add_name(&item.ident);
+        visit::visit_item_static(self, item);
+    }
+
+    fn visit_pat_ident(&mut self, pattern: &'ast syn::PatIdent) {
+        self.add_name(&pattern.ident);
+        visit::visit_pat_ident(self, pattern);
+    }
+
     fn visit_field(&mut self, field: &'ast syn::Field) {
+        field.ident.iter().for_each(|name| self.add_name(name));
         self.add_doc(&field.attrs);
         visit::visit_field(self, field);
     }
 
     fn visit_variant(&mut self, variant: &'ast syn::Variant) {
+        self.add_name(&variant.ident);
         self.add_doc(&variant.attrs);
         visit::visit_variant(self, variant);
     }
@@ -244,6 +338,16 @@ mod tests {
         );
         assert_eq!((language.functions, language.tuples), (3, 1));
         assert_eq!(language.tests, ["it_is_so"]);
+    }
+
+    #[test]
+    fn replaced_words_in_names_are_counted() {
+        let language = counted(
+            "struct LifeTold;\nfn lookup(feed_url: u8) { let (said, lookups) = (1, 2); }\n\
+             #[test]\nfn it_says_so() {}\n",
+        );
+        let names: Vec<_> = language.replaced.iter().map(|(_, name)| name.as_str()).collect();
+        assert_eq!(names, ["LifeTold", "feed_url", "said"]);
     }
 
     #[test]

@@ -34,7 +34,7 @@ impl ConversationArgs {
         let mut messages = market.sellers().conversation(&subject.id).await?;
         let open_ids: Vec<String> = open_questions(&messages).map(ToOwned::to_owned).collect();
         if self.open {
-            messages.retain(|said| said.id.as_ref().is_some_and(|id| open_ids.contains(id)));
+            messages.retain(|message| message.id.as_ref().is_some_and(|id| open_ids.contains(id)));
         }
         if self.output != OutputFormat::Table {
             let messages = messages.into_iter().map(ConversationItem::from).collect();
@@ -69,7 +69,7 @@ fn open_questions(messages: &[ConversationMessageView]) -> impl Iterator<Item = 
         .filter_map(|message| message.answers.as_deref())
         .collect();
     let question = ConversationMessageKind::Question.as_str();
-    let questions = messages.iter().filter(move |said| said.kind == question);
+    let questions = messages.iter().filter(move |message| message.kind == question);
     questions.filter_map(|message| message.id.as_deref()).filter(move |id| !answered.contains(id))
 }
 

@@ -384,7 +384,7 @@ impl Market {
         id: &FollowUpId,
     ) -> Result<bool, CliError> {
         let messages = self.sellers.conversation(&subject.id).await?;
-        Ok(messages.iter().any(|said| said.id.as_deref() == Some(id.as_str())))
+        Ok(messages.iter().any(|message| message.id.as_deref() == Some(id.as_str())))
     }
 
     fn path_id(&self, id: &str) -> String {

@@ -288,7 +288,7 @@ impl AskArgs {
         if let Some((order, messages)) = &before {
             check_audience(order, &follow_up)?;
             check_question(messages, &follow_up)?;
-            let is_new = !messages.iter().any(|said| said.id.as_deref() == Some(id.as_str()));
+            let is_new = !messages.iter().any(|message| message.id.as_deref() == Some(id.as_str()));
             least = if is_new { order.follow_ups.saturating_add(1) } else { 0 };
         }
         let to = addressees(before.as_ref().map(|(order, _)| order), &follow_up);
@@ -367,7 +367,7 @@ impl ExtendArgs {
             (Some(by), _) => {
                 let by_ms = duration_ms("--by", by)?;
                 lifetime_ms
-                    .map(|life_ms| life_ms.saturating_add(by_ms))
+                    .map(|current_ms| current_ms.saturating_add(by_ms))
                     .ok_or_else(expiry_unknown)?
             }
             (None, Some(whole)) => duration_ms("--expires-in", whole)?,
@@ -381,7 +381,7 @@ impl ExtendArgs {
         };
         let edit = Edit::Command(BuyerCommand::Extend(requested_ms));
         let verb_command = VerbCommand { verb: "extend", edit, has_effect: &has_effect };
-        if let Some(lifetime_ms) = lifetime_ms.filter(|life_ms| requested_ms < *life_ms)
+        if let Some(lifetime_ms) = lifetime_ms.filter(|current_ms| requested_ms < *current_ms)
             && !self.order.may_be_decided(&subject)
         {
             let text = format!(

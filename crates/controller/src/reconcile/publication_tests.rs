@@ -214,10 +214,11 @@ fn unsealed_orders_are_shown_once_reread() {
         order.event(orderstream_core::seal::event(&event).kind.clone());
     }
     let current = OrderRequestStatus::default();
-    let ready =
-        |life: &ScriptedTracker| readiness(&current, Some(&life.tracker.snapshot()), T0, T0);
-    let best = |life: &ScriptedTracker| {
-        life.tracker.order().and_then(|order| order.proposal_counts().best).map(|(id, _)| id)
+    let ready = |scripted: &ScriptedTracker| {
+        readiness(&current, Some(&scripted.tracker.snapshot()), T0, T0)
+    };
+    let best = |scripted: &ScriptedTracker| {
+        scripted.tracker.order().and_then(|order| order.proposal_counts().best).map(|(id, _)| id)
     };
     assert_eq!((ready(&order), best(&order)), (Readiness::NotYet, None));
     order.seq = 0;

@@ -395,11 +395,11 @@ impl Cache {
         self.by_order.remove(&key);
         self.by_order.release_capacity();
         let status = resource.as_ref().and_then(|resource| resource.status.as_ref());
-        if let Ok(life) = Incarnation::new(&*cached.uid) {
+        if let Ok(incarnation) = Incarnation::new(&*cached.uid) {
             changes.push(CacheChange::Deleted(DeletedRequest {
                 object: object.clone(),
                 key: key.clone(),
-                incarnation: life,
+                incarnation,
                 processor: status.and_then(|status| status.processor()).map(ToOwned::to_owned),
                 had_ended: status.is_some_and(OrderRequestStatus::is_terminal),
             }));

@@ -218,8 +218,8 @@ proptest! {
                 apply(&mut cache, shown);
             } else {
                 let was_there = present[which].take().is_some();
-                let told = descriptions(&deleted(&mut cache, shown));
-                let is_gone = told.iter().any(|told| told.starts_with("gone"));
+                let described = descriptions(&deleted(&mut cache, shown));
+                let is_gone = described.iter().any(|described| described.starts_with("gone"));
                 let name = ["a", "b", "c"][which];
                 prop_assert_eq!(is_gone, was_there && spoke.as_deref() == Some(name));
             }

@@ -243,7 +243,7 @@ fn notifications_hide_sealed_content_before_opening() {
     ] {
         notifications.extend(scenario.next(EventKind::ProposalUpdate(update)));
     }
-    assert_eq!(notifications.iter().filter(|told| told.template == Template::Proposal).count(), 2);
+    assert_eq!(notifications.iter().filter(|sent| sent.template == Template::Proposal).count(), 2);
     for notification in &notifications {
         let data = notification.data.to_string();
         for hidden in ["4711", "mailed", "texted", "secret", "why"] {

@@ -127,8 +127,8 @@ impl Clients {
     }
 
     /// Sends a command under the next key of its actor.
-    fn send(&mut self, sim: &mut Sim, order: usize, speaker: Actor, kind: CommandKind) {
-        let actor = kind.actor().unwrap_or(speaker);
+    fn send(&mut self, sim: &mut Sim, order: usize, sender: Actor, kind: CommandKind) {
+        let actor = kind.actor().unwrap_or(sender);
         let count = self.keys.entry(actor.clone()).or_default();
         *count += 1;
         let key = IdempotencyKey::new(count.to_string()).ok();

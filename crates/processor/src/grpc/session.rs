@@ -228,7 +228,7 @@ impl ServedSession {
 
     /// Returns the number of messages without a reply.
     fn under_way(&self) -> usize {
-        let at_peers = self.peer_sessions.as_ref().map_or(0, |elsewhere| elsewhere.under_way());
+        let at_peers = self.peer_sessions.as_ref().map_or(0, |peers| peers.under_way());
         self.commands.len().saturating_add(at_peers)
     }
 
@@ -358,7 +358,7 @@ impl ServedSession {
     /// Ends the session once the seller has sent all and has every reply; when the server stops,
     /// with the drain message.
     fn poll_end(&mut self) -> Poll<Option<Down>> {
-        let is_settled = self.peer_sessions.as_ref().is_none_or(|elsewhere| elsewhere.is_settled());
+        let is_settled = self.peer_sessions.as_ref().is_none_or(|peers| peers.is_settled());
         if self.up.is_some() || !self.commands.is_empty() || !is_settled {
             return Poll::Pending;
         }

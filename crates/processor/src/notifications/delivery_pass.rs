@@ -371,20 +371,20 @@ impl DeliveryPassState<'_> {
         attempt: DeliveryAttemptResult,
         shutdown: &CancellationToken,
     ) -> Result<(), Refusal> {
-        let DeliveryAttemptResult { number, result, permit: passage } = attempt;
+        let DeliveryAttemptResult { number, result, permit } = attempt;
         let now = self.now();
         let output = match result {
             Ok(()) => {
-                passage.succeeded();
+                permit.succeeded();
                 self.step(&OutboxInput::Delivered(number))
             }
             Err(error) => {
                 match &error {
                     DeliveryError::TryAgain { blame: Blame::Destination, .. } => {
-                        passage.failed(now);
+                        permit.failed(now);
                     }
                     DeliveryError::TryAgain { .. } | DeliveryError::Bounced { .. } => {
-                        passage.succeeded();
+                        permit.succeeded();
                     }
                 }
                 let output = self.failed(now, number, error).await?;

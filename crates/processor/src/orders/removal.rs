@@ -155,7 +155,8 @@ impl OwnedOrders {
             self.inner.shards.iter().flat_map(all).collect();
         order_incarnations.sort_unstable();
         if let Some(failed) = &*self.inner.last_failed_removal.lock() {
-            let tried = order_incarnations.partition_point(|life| life <= failed);
+            let tried =
+                order_incarnations.partition_point(|order_incarnation| order_incarnation <= failed);
             order_incarnations.rotate_left(tried);
         }
         order_incarnations

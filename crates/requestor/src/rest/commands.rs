@@ -20,8 +20,8 @@ use super::error::BuyerRestError;
 use super::{BuyerHandle, BuyerOrderPath, BuyerTenantQuery, view};
 
 /// Returns the reply to a command: done, or not decided yet with the outcome's path.
-fn respond(key: &OrderKey, acted: BuyerCommandReply, message: &'static str) -> Response {
-    match acted {
+fn respond(key: &OrderKey, reply: BuyerCommandReply, message: &'static str) -> Response {
+    match reply {
         BuyerCommandReply::Done => success(message),
         BuyerCommandReply::Pending(command_key) => pending(key, &command_key, None),
     }

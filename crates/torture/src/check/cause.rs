@@ -89,7 +89,7 @@ pub(super) fn is_already_done(attempt: &ClientAttempt, state: &ReferenceState) -
         ClientCommand::Resume => state.phase == "Open",
         ClientCommand::Unlock { proposal } => state.lock_holder(proposal).is_none(),
         ClientCommand::Extend { expires_in_ms } => i64::try_from(*expires_in_ms)
-            .is_ok_and(|life| state.opened_at + life == state.expires_at),
+            .is_ok_and(|lifetime| state.opened_at + lifetime == state.expires_at),
         ClientCommand::Award { proposal, .. } => {
             state.award.as_ref() == Some(proposal) || state.pending() == Some(proposal)
         }

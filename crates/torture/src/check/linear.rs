@@ -108,8 +108,10 @@ impl<'a> Linearisation<'a> {
         for attempts in commands.values() {
             linearisation.add_bounds(attempts);
         }
-        let receipts = history.receipts.iter().filter(|told| told.order == order);
-        linearisation.known.extend(receipts.map(|told| (told.received_at, told.event.seq)));
+        let receipts = history.receipts.iter().filter(|receipt| receipt.order == order);
+        linearisation
+            .known
+            .extend(receipts.map(|receipt| (receipt.received_at, receipt.event.seq)));
         for reading in history.page_readings.iter().filter(|view| view.order == order) {
             if let PageLookup::Order(snapshot) = &reading.result {
                 linearisation.known.push((reading.returned_at, snapshot.last_seq));

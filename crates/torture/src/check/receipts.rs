@@ -14,7 +14,7 @@ pub(super) fn check(history: &SortedHistory<'_>) -> Vec<HistoryFinding> {
         connections.entry(connection).or_default().push(receipt);
     }
     for ((name, connection, order), receipts) in connections {
-        let mut last = receipts.first().map_or(0, |told| told.after);
+        let mut last = receipts.first().map_or(0, |receipt| receipt.after);
         for (index, receipt) in receipts.iter().enumerate() {
             let seq = receipt.event.seq;
             let follows = match receipt.reader {

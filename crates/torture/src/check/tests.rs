@@ -93,12 +93,12 @@ fn p1_finds_lost_acknowledged_commands() {
 fn p2_finds_gaps_repeats_and_changed_events() {
     breaks("P2", |lines| {
         lines.retain(
-            |line| !matches!(line, HistoryLine::Receipt(told) if told.name == "sse" && told.event.seq == 4),
+            |line| !matches!(line, HistoryLine::Receipt(receipt) if receipt.name == "sse" && receipt.event.seq == 4),
         );
     });
-    breaks("P2", |lines| change(lines, receipts_of("observer"), |told| told.after = 3));
+    breaks("P2", |lines| change(lines, receipts_of("observer"), |receipt| receipt.after = 3));
     breaks("P2", |lines| {
-        change(lines, receipts_of("observer"), |told| told.event.proposal = "z".to_owned());
+        change(lines, receipts_of("observer"), |receipt| receipt.event.proposal = "z".to_owned());
     });
 }
 
@@ -210,7 +210,7 @@ fn p6_finds_pages_that_go_back() {
 #[test]
 fn p7_finds_metrics_out_of_balance() {
     fn measurements(line: &mut HistoryLine) -> Option<&mut ProcessMeasurements> {
-        if let HistoryLine::Measurements(figures) = line { Some(figures) } else { None }
+        if let HistoryLine::Measurements(sample) = line { Some(sample) } else { None }
     }
     let series = |name: &'static str, value: f64| {
         move |measurements: &mut ProcessMeasurements| {
@@ -224,8 +224,8 @@ fn p7_finds_metrics_out_of_balance() {
     breaks("P7", |lines| change(lines, measurements, series("grpc_server_started_total", 9.0)));
     breaks("P7", |lines| change(lines, measurements, series("grpc_server_in_flight", -1.0)));
     breaks("P7", |lines| change(lines, measurements, series("orderstream_processor_orders", 5.0)));
-    breaks("P7", |lines| change(lines, measurements, |figures| figures.rss_kb = 9_000_000));
-    breaks("P7", |lines| change(lines, measurements, |figures| figures.descriptors = 9_000));
+    breaks("P7", |lines| change(lines, measurements, |sample| sample.rss_kb = 9_000_000));
+    breaks("P7", |lines| change(lines, measurements, |sample| sample.descriptors = 9_000));
 }
 
 #[test]
@@ -347,11 +347,11 @@ fn p13_finds_pages_unlike_the_list() {
 #[test]
 fn p14_finds_leaked_events() {
     breaks("P14", |lines| {
-        change(lines, receipts_of("bolt-1"), |told| told.event.actor = "acme".to_owned())
+        change(lines, receipts_of("bolt-1"), |receipt| receipt.event.actor = "acme".to_owned())
     });
     breaks("P14", |lines| {
-        change(lines, receipts_of("bolt-1"), |told| {
-            (told.reader, told.event.actor) = (ReaderKind::Sse, "acme".to_owned());
+        change(lines, receipts_of("bolt-1"), |receipt| {
+            (receipt.reader, receipt.event.actor) = (ReaderKind::Sse, "acme".to_owned());
         });
     });
 }

@@ -181,8 +181,8 @@ pub(super) fn controller(facts: &InstallationFacts) -> Vec<InstallationFinding> 
         findings.push(deployed((group, "controller-ready"), found, facts, "controller"));
     }
     findings.extend(facts.lease.as_ref().map(leader));
-    let leads = |figures: &super::MetricsPage| {
-        figures.sum("leader_election_master_status", &[]).is_some_and(|leads| leads > 0.5)
+    let leads = |page: &super::MetricsPage| {
+        page.sum("leader_election_master_status", &[]).is_some_and(|leads| leads > 0.5)
     };
     let leading = facts.pods().iter().filter(|pod| pod.metrics.as_ref().is_ok_and(leads));
     let leading: Vec<_> = leading.map(|pod| pod.name.as_str()).collect();

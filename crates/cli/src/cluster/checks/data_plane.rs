@@ -23,7 +23,7 @@ fn pods<'a>(
     component: &'a str,
 ) -> impl Iterator<Item = (&'a Pod, &'a MetricsPage)> {
     let of_kind = facts.pods().iter().filter(move |pod| pod.component == component);
-    of_kind.filter_map(|pod| pod.metrics.as_ref().ok().map(|figures| (pod, figures)))
+    of_kind.filter_map(|pod| pod.metrics.as_ref().ok().map(|page| (pod, page)))
 }
 
 /// Returns the pod with the highest value, and the value.
@@ -32,8 +32,8 @@ fn highest<'a>(
     component: &'a str,
     metric: impl Fn(&MetricsPage) -> Option<f64>,
 ) -> Option<(&'a str, f64)> {
-    let values = pods(facts, component)
-        .filter_map(|(pod, figures)| Some((pod.name.as_str(), metric(figures)?)));
+    let values =
+        pods(facts, component).filter_map(|(pod, page)| Some((pod.name.as_str(), metric(page)?)));
     values.max_by(|(_, a), (_, b)| a.total_cmp(b))
 }
 
@@ -52,8 +52,8 @@ pub(super) fn processors(facts: &InstallationFacts) -> Vec<InstallationFinding> 
             format!("kubectl -n {} logs {} --previous", facts.namespace, pod.name),
         ));
     }
-    let overdue = highest(facts, "processor", |figures| {
-        figures.sum("orderstream_processor_expiry_overdue_seconds", &[])
+    let overdue = highest(facts, "processor", |page| {
+        page.sum("orderstream_processor_expiry_overdue_seconds", &[])
     });
     findings.extend(overdue.map(|(pod, seconds)| {
         if seconds > OVERDUE_SECONDS_MAX {
@@ -72,8 +72,8 @@ pub(super) fn processors(facts: &InstallationFacts) -> Vec<InstallationFinding> 
 
 pub(super) fn streams(facts: &InstallationFacts) -> Vec<InstallationFinding> {
     let group = Group::Streams;
-    let leader = pods(facts, "controller").find(|(_, figures)| {
-        figures.sum("leader_election_master_status", &[]).is_some_and(|leads| leads > 0.5)
+    let leader = pods(facts, "controller").find(|(_, page)| {
+        page.sum("leader_election_master_status", &[]).is_some_and(|leads| leads > 0.5)
     });
     let Some((pod, page)) = leader else {
         return vec![InstallationFinding::bad(
@@ -158,8 +158,8 @@ fn volumes(facts: &InstallationFacts) -> Option<InstallationFinding> {
 
 fn space(facts: &InstallationFacts) -> Option<InstallationFinding> {
     let (group, id) = (Group::Storage, "storage-space");
-    let used = |figures: &MetricsPage| {
-        let bytes = |state: &str| figures.sum("orderstream_journal_disk_bytes", &[state]);
+    let used = |page: &MetricsPage| {
+        let bytes = |state: &str| page.sum("orderstream_journal_disk_bytes", &[state]);
         let total = bytes("state=\"total\"").filter(|total| *total > 0.0)?;
         Some(1.0 - bytes("state=\"free\"")? / total)
     };
@@ -186,7 +186,7 @@ fn space(facts: &InstallationFacts) -> Option<InstallationFinding> {
 
 fn journal(facts: &InstallationFacts) -> Option<InstallationFinding> {
     let (group, id) = (Group::Storage, "storage-journal");
-    let read_only = |figures: &MetricsPage| figures.sum("orderstream_journal_read_only", &[]);
+    let read_only = |page: &MetricsPage| page.sum("orderstream_journal_read_only", &[]);
     let (pod, count) = highest(facts, "processor", read_only)?;
     if count > 0.0 {
         return Some(InstallationFinding::bad(
@@ -197,7 +197,7 @@ fn journal(facts: &InstallationFacts) -> Option<InstallationFinding> {
         ));
     }
     let damaged = |kind: &'static str| {
-        move |figures: &MetricsPage| figures.sum("orderstream_journal_damaged", &[kind])
+        move |page: &MetricsPage| page.sum("orderstream_journal_damaged", &[kind])
     };
     let (pod, records) = highest(facts, "processor", damaged("kind=\"record\""))?;
     if records > 0.0 {
@@ -222,7 +222,7 @@ fn journal(facts: &InstallationFacts) -> Option<InstallationFinding> {
 
 fn damaged(facts: &InstallationFacts) -> Option<InstallationFinding> {
     let (group, id) = (Group::Storage, "storage-damaged");
-    let count = |figures: &MetricsPage| figures.sum("orderstream_journal_damaged_orders", &[]);
+    let count = |page: &MetricsPage| page.sum("orderstream_journal_damaged_orders", &[]);
     let (pod, count) = highest(facts, "processor", count)?;
     if count < 1.0 {
         return Some(InstallationFinding::good(group, id, "no order has damaged records"));
@@ -237,9 +237,9 @@ fn damaged(facts: &InstallationFacts) -> Option<InstallationFinding> {
 
 fn sync(facts: &InstallationFacts) -> Option<InstallationFinding> {
     let (group, id) = (Group::Storage, "storage-sync");
-    let seconds = |figures: &MetricsPage| {
-        let count = figures.sum("orderstream_journal_sync_seconds_count", &[])?;
-        let sum = figures.sum("orderstream_journal_sync_seconds_sum", &[])?;
+    let seconds = |page: &MetricsPage| {
+        let count = page.sum("orderstream_journal_sync_seconds_count", &[])?;
+        let sum = page.sum("orderstream_journal_sync_seconds_sum", &[])?;
         Some(if count > 0.0 { sum / count } else { 0.0 })
     };
     let (pod, seconds) = highest(facts, "processor", seconds)?;

@@ -206,8 +206,8 @@ impl FactGatherer<'_> {
             .map(pod)
             .filter(|pod| matches!(pod.component.as_str(), "controller" | "processor"));
         let scrapes = stream::iter(pods).map(|pod| async move {
-            let figures = self.scrape(&pod.name).await;
-            Pod { metrics: figures, ..pod }
+            let metrics = self.scrape(&pod.name).await;
+            Pod { metrics, ..pod }
         });
         let mut pods: Vec<_> = scrapes.buffer_unordered(PODS_AT_ONCE).collect().await;
         pods.sort_by(|a, b| a.name.cmp(&b.name));

@@ -332,7 +332,7 @@ fn ends_leave_possible_pending_awards_unsettled() {
     ] {
         let outcome = outcome_after_end(order, &kind);
         assert_eq!(outcome.is_some(), is_settled, "{kind:?}");
-        assert!(outcome.is_none_or(|told| told.is_err()), "{kind:?}");
+        assert!(outcome.is_none_or(|result| result.is_err()), "{kind:?}");
     }
     assert_eq!(check_after_end_phase(Phase::Cancelled, None, &cancel()), Ok(()));
     assert!(check_after_end_phase(Phase::Cancelled, None, &close()).is_err());

@@ -170,8 +170,12 @@ pub(super) fn commands(stage: &Stage, list: &[Entry]) {
     let folded = FoldedOrder::of(list);
     let status = stage.command(&["status", ORDER, "--events", "1000"]);
     let timeline = array(&status["timeline"]);
-    let to_entry = |told: &Value| {
-        (told["seq"].as_u64().unwrap(), millis(text(&told["at"])), text(&told["event"]).to_owned())
+    let to_entry = |event: &Value| {
+        (
+            event["seq"].as_u64().unwrap(),
+            millis(text(&event["at"])),
+            text(&event["event"]).to_owned(),
+        )
     };
     let expected = list.iter().map(|entry| (entry.seq, entry.at_ms, entry.event_type.clone()));
     assert_eq!(timeline.iter().map(to_entry).collect::<Vec<_>>(), expected.collect::<Vec<_>>());

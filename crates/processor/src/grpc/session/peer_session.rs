@@ -308,9 +308,8 @@ fn is_already_sent(
     event: &v1::OrderStreamResponse,
 ) -> bool {
     match &event.detail {
-        Some(Detail::Opened(opened)) => {
-            Incarnation::new(&*opened.incarnation).is_ok_and(|life| finished.has(key, &life))
-        }
+        Some(Detail::Opened(opened)) => Incarnation::new(&*opened.incarnation)
+            .is_ok_and(|incarnation| finished.has(key, &incarnation)),
         Some(_) | None => finished.knows(key) && !cursors.contains_key(key),
     }
 }
@@ -460,7 +459,7 @@ mod tests {
             (2, paused(), Some(("two", 2))),
         ] {
             record_sent(&mut cursors, &mut finished, key.clone(), &event(number, detail));
-            let expected = expected.map(|(life, seq)| (life.to_owned(), seq));
+            let expected = expected.map(|(incarnation, seq)| (incarnation.to_owned(), seq));
             assert_eq!(of(&cursors), Vec::from_iter(expected));
         }
     }

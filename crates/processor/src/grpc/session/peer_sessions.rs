@@ -137,7 +137,7 @@ impl PeerSessions {
             }
         }
         if self.is_leaving {
-            self.sessions.retain(|branch| !branch.is_settled());
+            self.sessions.retain(|session| !session.is_settled());
         }
         let under_way = self.under_way();
         for _ in 0..self.sessions.len() {
@@ -163,7 +163,7 @@ impl PeerSessions {
             return;
         }
         let urls = self.identity.peers.urls();
-        let is_known = |branch: &PeerSession| urls.iter().any(|url| url == branch.url());
+        let is_known = |session: &PeerSession| urls.iter().any(|url| url == session.url());
         self.sessions.retain(|it| is_known(it) || it.has_cursors() || !it.is_settled());
         for url in urls {
             self.session(url);
@@ -172,7 +172,7 @@ impl PeerSessions {
 
     /// Returns the peer session at this processor; opens one when there is none yet.
     fn session(&mut self, url: String) -> &mut PeerSession {
-        let index = self.sessions.iter().position(|branch| branch.url() == url);
+        let index = self.sessions.iter().position(|session| session.url() == url);
         let index = index.unwrap_or_else(|| {
             self.sessions.push(PeerSession::new(&self.identity, url, PeerCursors::new()));
             self.sessions.len() - 1
