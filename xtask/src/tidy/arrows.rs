@@ -1,5 +1,6 @@
 //! The allowed dependencies between crates. Arrows point inward only:
-//! `orderstream → {processor, requestor, controller, local, cli} → {rpc, journal, api, support} → core`,
+//! `orderstream → {processor, requestor, controller, local, cli} →
+//! {client, rest-types, rpc, journal, api, support} → core`,
 //! and `orderstream → {mongo, notifier} → core`.
 
 use std::path::PathBuf;

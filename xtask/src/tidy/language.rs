@@ -1,6 +1,6 @@
 //! Measures the language of the code over the whole tree: the first words of doc comments, types
-//! that share a name, functions with a tuple pattern as a parameter, and the names of tests. The
-//! limits are only ever lowered; their targets are in `docs/glossary.md`.
+//! that share a name, functions with a tuple pattern as a parameter, and the names of tests. Its
+//! limits are those of `docs/glossary.md`, and only ever fall.
 
 use std::collections::BTreeMap;
 
