@@ -33,6 +33,10 @@ pub trait Journal: Send + Sync + Debug + 'static {
     /// takes appends, or while a failed store is being opened again.
     fn read_only(&self) -> Option<String>;
 
+    /// Reports whether the store holds what it will hold: not from a failure until it is open again,
+    /// when it may turn out to hold records whose appends failed.
+    fn is_settled(&self) -> bool;
+
     /// Reads at most `limit` records with numbers above `after`, in order; returns none for a list
     /// that does not exist. Blocks on the disk.
     ///

@@ -172,6 +172,10 @@ impl Embedded {
 }
 
 impl Journal for Embedded {
+    fn is_settled(&self) -> bool {
+        !matches!(self.health(), Health::Unhealthy(_))
+    }
+
     fn read_only(&self) -> Option<String> {
         match self.health() {
             Health::ReadOnly(reason) => Some(reason),

@@ -70,7 +70,7 @@ pub use replay::ReplayError;
 
 use append::CommandCaller;
 use capacity::{Capacity, Reservation};
-use entry::IncarnationEntry;
+use entry::{BookTrust, IncarnationEntry};
 use invitations::InvitationIndex;
 
 /// The orders of one processor. Clones share them.
@@ -246,7 +246,7 @@ impl OwnedOrders {
         let Some(entry) = entry else {
             return Err(not_found(key));
         };
-        if entry.suspect {
+        if entry.needs_reload() {
             return Ok(SubmitOutcome::Suspect);
         }
         if let Some(cause) = &entry.damaged {
@@ -298,7 +298,7 @@ impl OwnedOrders {
                     if let Some(cause) = &entry.damaged {
                         return Err(damaged(key, cause));
                     }
-                    if entry.suspect {
+                    if entry.trust == BookTrust::Suspect {
                         return Err(storage_unavailable());
                     }
                     let order = entry.book.order().ok_or_else(|| not_found(key))?;

@@ -40,6 +40,48 @@ fn assert_unavailable(status: &Status) {
     assert_eq!(refusal.retry_after_ms, Some(1_000), "it says when to come again");
 }
 
+/// The refused record is on the disk, as the store shows that is opened again. Before, the order was
+/// read from the failed store, and of two commands in flight the second took its place as given.
+#[tokio::test]
+async fn records_of_failed_syncs_are_not_doubled() {
+    let disk = Disk::default();
+    let rig = Rig::start_on(&disk).await;
+    let wire = rig.wire().await;
+    wire.track("a").await.through(2).await;
+    wire.track("b").await.through(2).await;
+    disk.fail_after(0, Fault::SyncFails);
+    let refused = wire.submit(vec![submission("a", "p")]).await.unwrap();
+    disk.set_space(DiskSpace::None);
+    assert_eq!(refused.results[0].reason, "STORAGE_UNAVAILABLE");
+    let read = async { while wire.state("a").await.is_err() {} };
+    within("the order is read again", read).await;
+    disk.set_space(DiskSpace::Enough);
+    propose_until_stored(&wire, "b", "other").await;
+    // Both are in the queue when the journal takes the first of them.
+    disk.hold();
+    let submit = |id: &'static str, proposal_id: &'static str| {
+        let wire = wire.clone();
+        async move { wire.submit(vec![submission(id, proposal_id)]).await }
+    };
+    let mut submissions = JoinSet::new();
+    submissions.spawn(submit("b", "held"));
+    wait_for_write(&disk).await;
+    submissions.spawn(submit("a", "q"));
+    submissions.spawn(submit("a", "p"));
+    for _ in 0..10_000 {
+        tokio::task::yield_now().await;
+    }
+    disk.release();
+    while let Some(submitted) = submissions.join_next().await {
+        submitted.unwrap().unwrap();
+    }
+    propose_until_stored(&wire, "a", "q").await;
+    propose_until_stored(&wire, "a", "p").await;
+    let events = wire.observe("a").await.through(4).await;
+    assert_eq!(events, ["OrderOpened", "SellersSelected", "NewProposal", "NewProposal"]);
+    assert_eq!(wire.state("a").await.unwrap().last_seq, 4, "each is there once");
+}
+
 /// Stored events are still read.
 #[tokio::test]
 async fn full_disk_refuses_commands_until_freed() {

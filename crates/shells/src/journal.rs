@@ -168,6 +168,10 @@ impl Journal for DeferredJournal {
         self.opened().ok()?.read_only()
     }
 
+    fn is_settled(&self) -> bool {
+        self.opened().is_ok_and(|journal| journal.is_settled())
+    }
+
     fn read(&self, list: &[u8], after: u64, limit: usize) -> Result<Vec<JournalRecord>, ReadError> {
         self.opened()?.read(list, after, limit)
     }

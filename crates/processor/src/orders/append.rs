@@ -9,7 +9,7 @@ use orderstream_journal::{Append, AppendError, AppendReceipt, DurableProof};
 use tokio::sync::oneshot;
 
 use super::capacity::Reservation;
-use super::entry::{IncarnationEntry, reply};
+use super::entry::{BookTrust, IncarnationEntry, reply};
 use super::incarnations::entry_of;
 use super::outbox;
 use super::record::{self, ListKind, OnDisk};
@@ -242,7 +242,7 @@ impl Shard {
         if let Some(entry) =
             entry.filter(|entry| entry.incarnation == order_incarnation.incarnation)
         {
-            entry.suspect = true;
+            entry.trust = BookTrust::Suspect;
             entry.fail_waiters();
             self.suspects.insert(order_incarnation.key.clone());
         }

@@ -14,6 +14,20 @@ use super::tail::Tail;
 use crate::metrics::ProposalsLabel;
 use crate::notifications::OutboxLocation;
 
+/// The relation of an order's book to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BookTrust {
+    /// The book is as on disk, or its appends are under way.
+    Known,
+    /// The order was read again from a store that had failed: once that is open, it may turn out to
+    /// hold the records that were refused. The order can be read, and is read from disk once more
+    /// before its next command.
+    Unsettled,
+    /// An append failed, so that the book may be ahead of the disk, or damage was found: the order is
+    /// read again before its next command.
+    Suspect,
+}
+
 /// One order in the map.
 #[derive(Debug)]
 pub(super) struct IncarnationEntry {
@@ -28,9 +42,8 @@ pub(super) struct IncarnationEntry {
     pub(super) granted: Epoch,
     /// Appends, of events and of grants, whose outcome is outstanding.
     pub(super) in_flight: u32,
-    /// Set after a failed append, when the book may be ahead of the disk, or after damage was
-    /// found: the order is read again before its next command.
-    pub(super) suspect: bool,
+    /// The relation of its book to the disk.
+    pub(super) trust: BookTrust,
     /// The location of its outbox in the journal.
     pub(super) outbox: OutboxLocation,
     /// True if the order may need notifications; absent until that is decided.
@@ -72,7 +85,7 @@ impl IncarnationEntry {
             grants: 0,
             granted: Epoch(0),
             in_flight: 0,
-            suspect: false,
+            trust: BookTrust::Known,
             outbox: OutboxLocation::default(),
             needs_notifications: None,
             proposals: ProposalsLabel::None,
@@ -90,10 +103,15 @@ impl IncarnationEntry {
         OrderIncarnation::new(self.book.key(), &self.incarnation)
     }
 
+    /// Reports whether the order is to be read from disk before its next command.
+    pub(super) const fn needs_reload(&self) -> bool {
+        !matches!(self.trust, BookTrust::Known)
+    }
+
     /// Returns the time of its end, once that is on disk.
     pub(super) fn ended_at(&self) -> Option<Timestamp> {
         let order = self.book.order().filter(|order| order.phase.is_terminal())?;
-        let is_on_disk = self.on_disk.seq() >= order.last_seq && !self.suspect;
+        let is_on_disk = self.on_disk.seq() >= order.last_seq && !self.needs_reload();
         is_on_disk.then(|| order.ended_at.unwrap_or(order.last_event.0))
     }
 

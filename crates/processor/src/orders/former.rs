@@ -10,7 +10,7 @@ use orderstream_core::{
     Seq, Timestamp,
 };
 
-use super::entry::IncarnationEntry;
+use super::entry::{BookTrust, IncarnationEntry};
 use super::record::{ListKind, OnDisk};
 use super::reload::shortened;
 use super::tail::Tail;
@@ -103,7 +103,8 @@ impl Shard {
         let Some(entry) = self.openings.remove(key) else { return };
         let Some(mut before) = self.orders.insert(key.clone(), entry) else { return };
         let since = before.damaged_since.unwrap_or(now);
-        let is_doubtful = std::mem::take(&mut before.suspect);
+        let is_doubtful = before.needs_reload();
+        before.trust = BookTrust::Known;
         let mut former = FormerEntry::from(before);
         // Its damage is decided among the former incarnations.
         if is_doubtful {

@@ -26,8 +26,8 @@ impl OwnedOrders {
         incarnation: &Incarnation,
         epoch: Epoch,
     ) -> Result<(), Refusal> {
-        let is_suspect = self.shard(key).lock().newest(key, Some(incarnation))?.suspect;
-        if is_suspect {
+        let needs_reload = self.shard(key).lock().newest(key, Some(incarnation))?.needs_reload();
+        if needs_reload {
             self.reload(key).await?;
         }
         let receiver = {
@@ -36,7 +36,7 @@ impl OwnedOrders {
             if let Some(cause) = &entry.damaged {
                 return Err(damaged(key, cause));
             }
-            if entry.suspect {
+            if entry.needs_reload() {
                 return Err(storage_unavailable());
             }
             entry.book.grant(epoch)?;

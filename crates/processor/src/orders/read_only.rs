@@ -29,7 +29,7 @@ impl OwnedOrders {
         let Some(entry) = shard.orders.get_mut(key) else {
             return Err(opening.map_or_else(|| not_found(key), |_| refused(reason)));
         };
-        if entry.suspect {
+        if entry.needs_reload() {
             return Ok(SubmitOutcome::Suspect);
         }
         if let Some(cause) = &entry.damaged {

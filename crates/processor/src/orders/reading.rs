@@ -14,6 +14,7 @@ use std::sync::Arc;
 use orderstream_core::{Event, OrderIncarnation, Refusal, Seq, Timestamp};
 use orderstream_journal::{JournalRecord, ReadError, RemoveError};
 
+use super::entry::BookTrust;
 use super::record::{self, ListKind};
 use super::{OwnedOrders, Shard, damaged, unreadable};
 use crate::limits::DAMAGED_MS_MIN;
@@ -156,7 +157,7 @@ impl Shard {
             .filter(|entry| entry.incarnation == order_incarnation.incarnation);
         if let Some(entry) = newest {
             if entry.damaged.is_none() {
-                entry.suspect = true;
+                entry.trust = BookTrust::Suspect;
                 self.suspects.insert(order_incarnation.key.clone());
             }
             return entry.damaged.clone();

@@ -8,12 +8,14 @@
 //! ```
 //!
 //! Until that is decided, no damage is reported: a failing disk may fail on reads too, and recover.
+//! A store that has failed and is not open again may turn out to hold what it refused: an order that
+//! was read from it is read once more before its next command.
 
 use orderstream_core::seal::Redaction;
 use orderstream_core::{Incarnation, OrderIncarnation, OrderKey, Refusal, Seq};
 
 use super::append::{index_deadline, publish};
-use super::entry::IncarnationEntry;
+use super::entry::{BookTrust, IncarnationEntry};
 use super::reading::is_permanent;
 use super::replay::read_incarnation;
 use super::{OwnedOrders, Shard, damaged, outbox, storage_unavailable, unreadable};
@@ -28,18 +30,28 @@ pub(super) fn shortened(found: Seq, known: Seq) -> String {
 }
 
 impl OwnedOrders {
-    /// Reads a suspect order from disk again.
+    /// Reads a suspect order from disk again, and once more where the store had failed then and is
+    /// open by now.
     pub(super) async fn reload(&self, key: &OrderKey) -> Result<(), Refusal> {
+        // Asked before the read: records that are read later are no fewer.
+        let is_settled = self.inner.parts.journal.is_settled();
+        let trust = if is_settled { BookTrust::Known } else { BookTrust::Unsettled };
         let order_incarnation = {
             let shard = self.shard(key).lock();
             match shard.orders.get(key) {
-                Some(entry) if entry.suspect && entry.in_flight == 0 => entry.order_incarnation(),
-                Some(entry) if entry.suspect => return Err(storage_unavailable()),
-                Some(_) | None => return Ok(()),
+                Some(entry) if !entry.needs_reload() => return Ok(()),
+                Some(entry)
+                    if entry.in_flight == 0
+                        && (is_settled || entry.trust == BookTrust::Suspect) =>
+                {
+                    entry.order_incarnation()
+                }
+                Some(_) => return Err(storage_unavailable()),
+                None => return Ok(()),
             }
         };
         let fresh = self.reread(&order_incarnation).await?;
-        if self.adopt_reread(&order_incarnation, fresh) {
+        if self.adopt_reread(&order_incarnation, fresh, trust) {
             Ok(())
         } else {
             Err(storage_unavailable())
@@ -63,6 +75,7 @@ impl OwnedOrders {
         &self,
         order_incarnation: &OrderIncarnation,
         mut fresh: IncarnationEntry,
+        trust: BookTrust,
     ) -> bool {
         let (key, now) = (&order_incarnation.key, self.now());
         let mut guard = self.shard(key).lock();
@@ -70,7 +83,7 @@ impl OwnedOrders {
         let Some(entry) = shard
             .orders
             .get_mut(key)
-            .filter(|held| held.suspect && held.in_flight == 0)
+            .filter(|held| held.needs_reload() && held.in_flight == 0)
             .filter(|held| held.incarnation == fresh.incarnation)
         else {
             return true;
@@ -82,8 +95,10 @@ impl OwnedOrders {
         if fresh.damaged.is_some() && !is_permanent(*entry.damaged_since.get_or_insert(now), now) {
             return false;
         }
-        shard.suspects.remove(key);
-        entry.suspect = false;
+        entry.trust = if fresh.damaged.is_some() { BookTrust::Known } else { trust };
+        if entry.trust == BookTrust::Known {
+            shard.suspects.remove(key);
+        }
         entry.damaged_since = None;
         let wakers = match fresh.damaged.take() {
             Some(cause) => self.refuse(shard, order_incarnation, cause),

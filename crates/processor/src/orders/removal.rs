@@ -48,7 +48,7 @@ impl Shard {
                 return EvictionOutcome::Former;
             }
         }
-        let is_busy = |entry: &IncarnationEntry| entry.suspect || entry.in_flight > 0;
+        let is_busy = |entry: &IncarnationEntry| entry.needs_reload() || entry.in_flight > 0;
         match self.orders.get(key).filter(|entry| entry.incarnation == *incarnation) {
             None => EvictionOutcome::Absent,
             Some(entry) if is_busy(entry) || self.openings.contains_key(key) => {
