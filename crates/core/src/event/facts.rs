@@ -29,7 +29,7 @@ pub enum SellerAudience<'a> {
     All,
     /// No seller.
     Nobody,
-    /// These.
+    /// The sellers with these names.
     Sellers(&'a [SellerId]),
     /// This one.
     Seller(&'a SellerId),
