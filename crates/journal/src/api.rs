@@ -38,13 +38,15 @@ pub trait Journal: Send + Sync + Debug + 'static {
     fn is_settled(&self) -> bool;
 
     /// Reads at most `limit` records with numbers above `after`, in order; returns none for a list
-    /// that does not exist. Blocks on the disk.
+    /// that does not exist, or whose removal is being written. Blocks on the disk.
     ///
     /// # Errors
-    /// [`ReadError::Damaged`] when one of those records is missing or damaged.
+    /// [`ReadError::Damaged`] when one of those records is missing or damaged; [`ReadError::Io`]
+    /// when the store cannot be read now.
     fn read(&self, list: &[u8], after: u64, limit: usize) -> Result<Vec<JournalRecord>, ReadError>;
 
-    /// Returns the key and the last number of every list, in no particular order.
+    /// Returns the key and the last number of every list, in no particular order, except those
+    /// whose removal is being written.
     ///
     /// # Errors
     /// When the store cannot be read now.

@@ -208,7 +208,7 @@ impl Journal for Embedded {
                 if let Some(damaged) = heads.damaged.get(list) {
                     return Err(damaged.error(list));
                 }
-                heads.lists.get(list).copied()
+                heads.readable(list)
             };
             let Some(head) = head else { return Ok(Vec::new()) };
             let records = reader::read(engine, list, head, after, limit);
@@ -216,10 +216,14 @@ impl Journal for Embedded {
             if matches!(&records, Ok(records) if records.len() as u64 == expected) {
                 return records;
             }
-            // The list is damaged, or was removed during the read.
-            let now = self.inner.shared.heads.read().lists.get(list).map(|head| head.id);
+            // The list is damaged, or was removed during the read, or the store shows a removal
+            // that failed.
+            let now = self.inner.shared.heads.read().readable(list).map(|head| head.id);
             if now != Some(head.id) {
                 return Ok(Vec::new());
+            }
+            if !self.is_settled() {
+                return Err(io::Error::other("a write failed, and the store is not open again").into());
             }
             let next = after + 1 + records?.len() as u64;
             let list = Bytes::copy_from_slice(list);
@@ -229,7 +233,8 @@ impl Journal for Embedded {
 
     fn lists(&self) -> Result<Vec<(Vec<u8>, u64)>, ReadError> {
         let heads = self.inner.shared.heads.read();
-        let lists = heads.lists.iter().map(|(list, head)| (list.to_vec(), head.last));
+        let lists = heads.lists.iter().filter(|(_, head)| !heads.removing.contains(&head.id));
+        let lists = lists.map(|(list, head)| (list.to_vec(), head.last));
         let lost = heads.damaged.keys().filter(|list| !heads.lists.contains_key(*list));
         Ok(lists.chain(lost.map(|list| (list.to_vec(), 0))).collect())
     }

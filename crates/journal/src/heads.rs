@@ -2,7 +2,7 @@
 
 mod load;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 
@@ -57,6 +57,9 @@ pub(crate) struct Heads {
     /// Refused lists, with the damage that was found when the store was opened.
     pub(crate) damaged: HashMap<Bytes, RecordDamage>,
     pub(crate) next_id: ListId,
+    /// Lists whose removal is being written. The store may show any part of them, so readers are
+    /// told that they are gone; if the removal fails, they are back.
+    pub(crate) removing: HashSet<ListId>,
     /// Removed lists that the store still records as removed.
     pub(crate) tombstones: Vec<ListId>,
     /// The store records that a marks file exists.
@@ -82,6 +85,11 @@ impl Heads {
         let acknowledged = marks.acknowledged(&heads);
         heads.verify_ends(acknowledged.into_iter());
         Ok(heads)
+    }
+
+    /// Returns the end of a list that exists, and whose removal is not being written.
+    pub(crate) fn readable(&self, list: &[u8]) -> Option<ListHead> {
+        self.lists.get(list).copied().filter(|head| !self.removing.contains(&head.id))
     }
 
     /// Returns each list as it was acknowledged.

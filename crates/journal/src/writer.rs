@@ -106,6 +106,7 @@ impl BatchWriter {
         let mut ops = batch.take_ops();
         if !ops.is_empty() {
             ops.extend(self.housekeeping_ops());
+            self.shared.heads.write().removing.extend(batch.removed());
             if let Err(error) = self.commit(ops) {
                 return self.fail(batch, &error);
             }
@@ -162,6 +163,8 @@ impl BatchWriter {
                 AppendError::Failed(reason.clone())
             }
         };
+        // The health says already that the store may show what failed.
+        self.shared.heads.write().removing.clear();
         let failed = batch.len().saturating_add(pending.len());
         let failed = u64::try_from(failed).unwrap_or(u64::MAX);
         self.shared.stats.failed_appends.fetch_add(failed, Ordering::Relaxed);

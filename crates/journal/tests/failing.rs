@@ -179,6 +179,55 @@ fn read_only_journals_leave_their_marks() {
     assert_eq!(std::fs::read(&marks).unwrap(), before);
 }
 
+/// Starts to remove list `a`, and waits until the removal is written and not synced.
+fn remove_unsynced<'a>(
+    scope: &'a std::thread::Scope<'a, '_>,
+    journal: &'a Embedded,
+    disk: &Disk,
+) -> std::thread::ScopedJoinHandle<'a, Result<(), RemoveError>> {
+    disk.hold_syncs();
+    let removal = scope.spawn(|| journal.remove(b"a"));
+    disk.wait_for_commit();
+    removal
+}
+
+/// They are not damaged, though the store has their ends and not their records.
+#[test]
+fn lists_being_removed_read_as_removed() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
+    let journal = &with_three_records(&disk, dir.path());
+    std::thread::scope(|scope| {
+        let removal = remove_unsynced(scope, journal, &disk);
+        let (records, lists) = (journal.read(b"a", 0, 10), lists(journal));
+        disk.release();
+        assert!(removal.join().unwrap().is_ok());
+        assert!(matches!(&records, Ok(records) if records.is_empty()), "{records:?}");
+        assert_eq!(lists, []);
+    });
+    assert_eq!(append(journal, "a", 0, &["new"]), Ok(1));
+    assert_eq!(payloads(journal, "a", 0), ["new"]);
+}
+
+/// Their reads fail until the store is open again; they are not damaged.
+#[test]
+fn lists_of_failed_removals_are_unavailable() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
+    let journal = &with_three_records(&disk, dir.path());
+    disk.fail_after(0, Fault::SyncFails);
+    std::thread::scope(|scope| {
+        let removal = remove_unsynced(scope, journal, &disk);
+        disk.set_space(DiskSpace::None);
+        disk.release();
+        assert!(matches!(removal.join().unwrap(), Err(RemoveError::NotDurable(_))));
+    });
+    assert!(matches!(journal.read(b"a", 0, 10), Err(ReadError::Io(_))));
+    assert_eq!(lists(journal), [("a".to_owned(), 3)], "it is not known to be removed");
+    disk.set_space(DiskSpace::Enough);
+    wait_until_healthy(journal);
+    assert_eq!(payloads(journal, "a", 0), [""; 0]);
+    assert_eq!(lists(journal), []);
+}
+
 /// A removal may be on disk although its sync failed.
 #[test]
 fn failed_durable_removals_are_not_losses() {

@@ -46,6 +46,8 @@ struct State {
     script: VecDeque<Option<Fault>>,
     space: DiskSpace,
     held: bool,
+    /// Commits block after they are written, before their sync.
+    syncs_held: bool,
     commits: Vec<usize>,
     blocked_commits: usize,
     open_reasons: Vec<OpenReason>,
@@ -83,8 +85,15 @@ impl Disk {
         self.0.changed.wait_while(&mut state, |state| state.blocked_commits == 0);
     }
 
+    /// Blocks commits after they are written, before their sync, from now on.
+    #[allow(dead_code, reason = "the journal's tests use it")]
+    pub(crate) fn hold_syncs(&self) {
+        self.0.state.lock().syncs_held = true;
+    }
+
     pub(crate) fn release(&self) {
-        self.0.state.lock().held = false;
+        let mut state = self.0.state.lock();
+        (state.held, state.syncs_held) = (false, false);
         self.0.changed.notify_all();
     }
 
@@ -200,6 +209,10 @@ impl Engine for Store {
                 WriteOp::Delete(key) => state.map.remove(&key),
             };
         }
+        state.blocked_commits += 1;
+        self.0.changed.notify_all();
+        self.0.changed.wait_while(&mut state, |state| state.syncs_held);
+        state.blocked_commits -= 1;
         if fault.is_some() { Err(EngineError::Failed("EIO".to_owned())) } else { Ok(()) }
     }
 

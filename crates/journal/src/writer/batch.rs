@@ -19,6 +19,7 @@ pub(super) struct Batch {
     ops: Vec<WriteOp>,
     /// The ends of the lists that the batch changes; `None` for a list that it removes.
     heads: HashMap<Bytes, Option<ListHead>>,
+    removed: Vec<keys::ListId>,
     next_id: keys::ListId,
     completions: Vec<WriteCompletion>,
     records: u64,
@@ -44,6 +45,7 @@ impl Batch {
         let mut batch = Self {
             ops: Vec::new(),
             heads: HashMap::new(),
+            removed: Vec::new(),
             next_id: heads.next_id,
             completions: Vec::new(),
             records: 0,
@@ -63,6 +65,11 @@ impl Batch {
 
     pub(super) fn take_ops(&mut self) -> Vec<WriteOp> {
         std::mem::take(&mut self.ops)
+    }
+
+    /// Returns the lists that the batch removes, also those that it then creates again.
+    pub(super) fn removed(&self) -> impl Iterator<Item = keys::ListId> {
+        self.removed.iter().copied()
     }
 
     /// Returns the number of callers that wait for the batch.
@@ -96,6 +103,7 @@ impl Batch {
     /// Updates the ends of the lists; called after the sync.
     pub(super) fn move_heads(&mut self, heads: &mut Heads) {
         heads.next_id = self.next_id;
+        heads.removing.clear();
         for (list, head) in self.heads.drain() {
             if let Some(head) = head {
                 heads.lists.insert(list, head);
@@ -181,6 +189,7 @@ impl Batch {
         let Some(head) = self.head(&list, heads) else {
             return heads.damaged.get(&list).map_or(Ok(()), |damaged| Err(damaged.removal_error()));
         };
+        self.removed.push(head.id);
         self.ops.push(WriteOp::Delete(keys::list(&list)));
         self.ops.push(WriteOp::Put(keys::tombstone(head.id), empty_frame()));
         let records =
