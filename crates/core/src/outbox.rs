@@ -413,12 +413,13 @@ impl Outbox {
                     if is_in_flight || !is_first {
                         continue;
                     }
-                    if *next_at <= now && has_capacity {
+                    if *next_at > now {
+                        next = Some(next.map_or(*next_at, |at| at.min(*next_at)));
+                    } else if has_capacity {
                         self.in_flight.insert(*number);
                         output.attempts.push(*number);
-                    } else {
-                        next = Some(next.map_or(*next_at, |at| at.min(*next_at)));
                     }
+                    // Without capacity, the end of an attempt starts it, and no clock.
                 }
                 DeliveryProgress::Delivered | DeliveryProgress::GivenUp { .. }
                     if !is_in_flight && has_capacity =>

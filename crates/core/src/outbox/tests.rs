@@ -303,7 +303,9 @@ fn attempts_in_flight_are_limited() {
     let events = events_for(&names, 0);
     let (order, mut outbox) = (order(&events), fresh());
     let mut started = receive(&mut outbox, Timestamp(0), &order, &events[0]).attempts;
-    started.extend(receive(&mut outbox, Timestamp(0), &order, &events[1]).attempts);
+    let output = receive(&mut outbox, Timestamp(0), &order, &events[1]);
+    assert_eq!(output.next_at, None, "the others wait for the end of an attempt");
+    started.extend(output.attempts);
     assert_eq!(started.len(), IN_FLIGHT_MAX, "the buyer, and all sellers but three");
     let invited = started[1];
     let output = outbox.step(Timestamp(0), &OutboxInput::Delivered(invited));
@@ -314,6 +316,17 @@ fn attempts_in_flight_are_limited() {
     }
     let output = outbox.step(Timestamp(0), &OutboxInput::Reported(invited));
     assert_eq!((output.reports.len(), output.attempts.len()), (0, 1));
+}
+
+#[test]
+fn reports_in_flight_are_not_repeated() {
+    let events = events(0);
+    let (order, mut outbox) = (order(&events), fresh());
+    receive(&mut outbox, Timestamp(0), &order, &events[0]);
+    let invited = receive(&mut outbox, Timestamp(0), &order, &events[1]).attempts[0];
+    let report = outbox.step(Timestamp(0), &OutboxInput::Delivered(invited)).reports;
+    assert_eq!(report.len(), 1);
+    assert_eq!(outbox.step(Timestamp(0), &OutboxInput::Tick).reports, vec![]);
 }
 
 /// The outcome of one delivery attempt.
