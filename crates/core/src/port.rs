@@ -169,3 +169,45 @@ pub trait OrderOwners: Send + Sync + Debug + 'static {
         epoch: Epoch,
     ) -> ReplyFuture<'a, ()>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::Contact;
+
+    /// A directory with a fixed list.
+    #[derive(Debug)]
+    struct FixedDirectory(Arc<[Seller]>);
+
+    impl SellerDirectory for FixedDirectory {
+        fn sellers(&self, _: &Tenant) -> Arc<[Seller]> {
+            Arc::clone(&self.0)
+        }
+    }
+
+    #[test]
+    fn plain_directories_know_their_sellers() {
+        let id = |name: &str| SellerId::new(name).unwrap();
+        let seller = |name: &str| Seller {
+            id: id(name),
+            place: None,
+            categories: Vec::new(),
+            contact: Contact::default(),
+            currency: None,
+            capacity: None,
+            suspended: false,
+        };
+        let directory = FixedDirectory(["a", "b", "c"].map(seller).into());
+        let tenant = Tenant::default();
+        assert!(directory.is_known());
+        assert_eq!(directory.open_orders(&tenant, &id("b")), 0);
+        assert_eq!(directory.seller(&tenant, &id("b")), Some(seller("b")));
+        assert_eq!(directory.seller(&tenant, &id("bb")), None);
+    }
+
+    #[test]
+    fn names_without_addresses_are_resolved() {
+        assert_eq!(DnsAddresses.address("http://processor-0:50051"), None);
+        assert_eq!(DnsAddresses.known(), [""; 0]);
+    }
+}

@@ -152,6 +152,7 @@ mod tests {
     fn every_spelling_is_parsed() {
         for phase in RequestPhase::ALL {
             assert_eq!(RequestPhase::parse(phase.as_str()), Some(phase));
+            assert_eq!(is_end(phase.as_str()), phase.is_terminal());
         }
         assert_eq!(RequestPhase::parse("Open"), None);
         assert!(RequestPhase::Failed.is_terminal());
