@@ -113,7 +113,8 @@ enum XtaskCommand {
         #[arg(long)]
         list: bool,
     },
-    /// Run every rig on new seeds for the given time, and report what was run.
+    /// Run every rig that draws seeds or inputs on new ones for the given time, then all mutants,
+    /// and report what was run.
     Nightly {
         /// The total time, minutes.
         #[arg(long, default_value_t = 480, value_parser = clap::value_parser!(u64).range(10..))]

@@ -1,5 +1,6 @@
-//! `cargo xtask nightly`: runs every rig whose findings need more time than the tests of a commit
-//! have, for the given time and on new seeds; at the end it reports what was run.
+//! `cargo xtask nightly`: runs every rig that draws seeds or inputs, and the mutants, for the given
+//! time and on new seeds; at the end it reports what was run. The cases of the contract and of the
+//! cluster are fixed: more time would find nothing more in them.
 //!
 //! ```text
 //! minutes -> a share for each rig -> rounds of new seeds until the share is used up -> report
@@ -18,6 +19,8 @@ use crate::{fuzz, mutants, powercut, step, torture};
 
 /// The number of the simulation's seeds in one round.
 const SIMULATED_IN_A_ROUND: u64 = 50_000;
+/// The number of the shells' seeds in one round.
+const SHELLS_IN_A_ROUND: u64 = 200;
 /// The number of power cuts in one round.
 const CUTS_IN_A_ROUND: u64 = 300;
 /// The number of the black-box test's seeds in one round.
@@ -26,6 +29,8 @@ const TORTURED_IN_A_ROUND: u64 = 20;
 const SEEDS_BELOW: u64 = 1_000_000_000;
 /// The environment variable from which the simulation reads the number of seeds.
 const SEEDS_VARIABLE: &str = "SEEDS";
+/// The environment variable from which the shells' tests read their seeds.
+const SHELLS_SEEDS_VARIABLE: &str = "SHELLS_SEEDS";
 const FIRST_SEED_VARIABLE: &str = "SIM_FIRST_SEED";
 
 /// The work of a rig, and its failure if a guarantee was broken.
@@ -55,7 +60,8 @@ pub(crate) fn run(root: &Path, options: NightlyOptions) -> anyhow::Result<ExitCo
         |percent: u64| Duration::from_secs(options.minutes.saturating_mul(60) * percent / 100);
     println!("== nightly: {} minutes from seed {first}", options.minutes);
     let reports = [
-        rounds("simulation", share(20), first, SIMULATED_IN_A_ROUND, |seed| simulate(root, seed)),
+        rounds("simulation", share(15), first, SIMULATED_IN_A_ROUND, |seed| simulate(root, seed)),
+        rounds("shells", share(10), first, SHELLS_IN_A_ROUND, |seed| run_shells(root, seed)),
         rounds("power cuts", share(15), first, CUTS_IN_A_ROUND, |seed| {
             powercut::run(root, CUTS_IN_A_ROUND, seed)
         }),
@@ -63,7 +69,7 @@ pub(crate) fn run(root: &Path, options: NightlyOptions) -> anyhow::Result<ExitCo
             let last = seed.saturating_add(TORTURED_IN_A_ROUND).saturating_sub(1);
             torture::run(root, &["--seeds".to_owned(), format!("{seed}-{last}")])
         }),
-        run_fuzz(root, share(20)),
+        run_fuzz(root, share(15)),
         run_mutants(root),
     ];
     println!("\n== nightly: what was covered");
@@ -117,6 +123,15 @@ fn simulate(root: &Path, seed: u64) -> anyhow::Result<()> {
     test.env(SEEDS_VARIABLE, SIMULATED_IN_A_ROUND.to_string());
     test.env(FIRST_SEED_VARIABLE, seed.to_string());
     step::run("simulate whole lives", &mut test)
+}
+
+fn run_shells(root: &Path, seed: u64) -> anyhow::Result<()> {
+    let args = ["test", "--release", "--locked", "-p", "orderstream-shells", "--test", "main"];
+    let mut test = step::cargo(root, &args);
+    test.args(["seeds::every_answer_holds_despite_faults", "--", "--exact"]);
+    let last = seed.saturating_add(SHELLS_IN_A_ROUND).saturating_sub(1);
+    test.env(SHELLS_SEEDS_VARIABLE, format!("{seed}-{last}"));
+    step::run("the shells over simulated hosts", &mut test)
 }
 
 fn run_fuzz(root: &Path, time: Duration) -> RigReport {
