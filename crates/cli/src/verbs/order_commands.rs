@@ -356,7 +356,7 @@ fn addressees(order: Option<&OrderView>, follow_up: &FollowUpDraft) -> String {
 impl ExtendArgs {
     pub(crate) async fn run(self) -> Result<(), CliError> {
         if self.by.is_some() && self.order.key.is_some() {
-            let text = "--by counts from what the order's life is now, so the same command again \
+            let text = "--by counts from the order's present expiry, so the same command again \
                 would extend it again whatever its --key; give --expires-in";
             return Err(CliError::input(text.to_owned()));
         }
@@ -400,8 +400,8 @@ impl ExtendArgs {
 
 /// Makes the failure of `--by` where the order's expiry is not known.
 fn expiry_unknown() -> CliError {
-    let text = "the order's processor does not answer, and --by counts from what the order's life is \
-                now; nothing was asked for; give --expires-in";
+    let text = "the order's processor does not answer, and --by counts from the order's present \
+                expiry; nothing was asked for; give --expires-in";
     CliError::not_reached(text.to_owned())
 }
 
