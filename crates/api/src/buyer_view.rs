@@ -2,6 +2,7 @@
 
 use orderstream_core::buyer::{BestProposal, BuyerOrderView};
 use orderstream_core::date::parse_rfc3339;
+use orderstream_core::price::Price;
 use orderstream_core::{Epoch, Incarnation, OrderKey, RequestPhase, Seq};
 
 use crate::conditions::STALLED;
@@ -23,8 +24,8 @@ pub fn buyer_view(key: &OrderKey, resource: &OrderRequest) -> Option<BuyerOrderV
     let sellers = status.sellers.unwrap_or_default();
     let stream = status.stream.unwrap_or_default();
     let best = proposals.best.and_then(|best| {
-        let (amount, currency) = best.price.split_once(' ')?;
-        let (amount, currency) = (amount.to_owned(), currency.to_owned());
+        let price: Price = best.price.parse().ok()?;
+        let (amount, currency) = (price.amount().to_string(), price.currency().as_str().to_owned());
         Some(BestProposal { proposal_id: best.proposal_id, amount, currency })
     });
     let stalled = |kind: &str| {

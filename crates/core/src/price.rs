@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::str::FromStr;
 
 pub use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize, Serializer};
@@ -91,9 +92,20 @@ impl Price {
     }
 }
 
+/// The form in which statuses store a price: the amount, a space and the currency.
 impl fmt::Display for Price {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.amount, self.currency.as_str())
+    }
+}
+
+/// Reads what [`Display`](fmt::Display) writes.
+impl FromStr for Price {
+    type Err = Refusal;
+
+    fn from_str(text: &str) -> Result<Self, Refusal> {
+        let (amount, currency) = text.split_once(' ').unwrap_or((text, ""));
+        Self::parse(amount, currency)
     }
 }
 

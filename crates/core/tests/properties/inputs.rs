@@ -6,7 +6,7 @@ use orderstream_core::input::{
     ProposalLineInput, SellersInput, SpecInput,
 };
 use orderstream_core::spec::FollowUp;
-use orderstream_core::{OrderSpec, Reason, Refusal};
+use orderstream_core::{OrderSpec, Price, Reason, Refusal};
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
@@ -142,6 +142,13 @@ proptest! {
         if let Ok(spec) = strict {
             let text = serde_json::to_string(&spec).unwrap();
             prop_assert_eq!(serde_json::from_str::<OrderSpec>(&text).unwrap(), spec);
+        }
+    }
+
+    #[test]
+    fn prices_are_read_as_they_are_written(amount in numbers(), currency in "[A-Za-z]{3}") {
+        if let Ok(price) = Price::parse(&amount, &currency) {
+            prop_assert_eq!(price.to_string().parse::<Price>(), Ok(price));
         }
     }
 
