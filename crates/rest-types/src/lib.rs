@@ -23,12 +23,24 @@ mod tests {
     use super::comparison::{ComparisonView, RowView};
     use super::conversation::{ConversationMessageView, ConversationPage};
     use super::notification::{NotificationView, OutboxView};
-    use super::order::{FormerIncarnationView, OrderView, PendingAwardView};
+    use super::order::{AwardView, FormerIncarnationView, OrderView, PendingAwardView};
     use super::proposal::{ProposalView, ProposalsPage, VersionView};
     use super::tracking::TrackedView;
 
     fn assert_readable_without_fields<T: DeserializeOwned + Default + Debug + PartialEq>() {
         assert_eq!(serde_json::from_str::<T>("{}").unwrap(), T::default());
+    }
+
+    #[test]
+    fn awards_of_later_servers_are_readable() {
+        let order = |award: &str| {
+            let text = format!(r#"{{"phase":"Finalised","award":{award}}}"#);
+            serde_json::from_str::<OrderView>(&text).unwrap().award
+        };
+        assert_eq!(order(r#"{"Whole":"p1"}"#), Some(AwardView::Whole("p1".to_owned())));
+        assert_eq!(order(r#"{"Shares":[["p1",0.5]]}"#), Some(AwardView::Other));
+        assert_eq!(order(r#""Nobody""#), Some(AwardView::Other));
+        assert_eq!(order("null"), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! An order as its processor shows it.
 
 use schemars::JsonSchema;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -190,11 +191,34 @@ pub struct ProposalCountsView {
 
 /// The proposals that win.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(from = "AnyAward")]
 pub enum AwardView {
     /// One proposal wins the whole order.
     Whole(String),
     /// The lines go to different proposals, as pairs of article number and proposal id.
     Lines(Vec<(String, String)>),
+    /// A form of a later server.
+    #[serde(skip)]
+    Other,
+}
+
+/// An award as it is read: a form that this version lacks is no error.
+#[derive(Deserialize)]
+enum AnyAward {
+    Whole(String),
+    Lines(Vec<(String, String)>),
+    #[serde(untagged)]
+    Other(IgnoredAny),
+}
+
+impl From<AnyAward> for AwardView {
+    fn from(award: AnyAward) -> Self {
+        match award {
+            AnyAward::Whole(proposal) => Self::Whole(proposal),
+            AnyAward::Lines(lines) => Self::Lines(lines),
+            AnyAward::Other(_) => Self::Other,
+        }
+    }
 }
 
 /// An award that can still be undone.

@@ -107,6 +107,7 @@ async fn notifications(
 fn award_of(award: &AwardView) -> Option<Award> {
     let id = |id: &String| ProposalId::new(id.clone()).ok();
     Some(match award {
+        AwardView::Other => return None,
         AwardView::Whole(winner) => Award::Whole(id(winner)?),
         AwardView::Lines(lines) => {
             let lines = lines.iter().map(|(sku, winner)| Some((sku.clone(), id(winner)?)));
@@ -116,11 +117,14 @@ fn award_of(award: &AwardView) -> Option<Award> {
 }
 
 fn award_text(award: &AwardView) -> String {
+    if *award == AwardView::Other {
+        return "in a form that this version of orderstream does not know".to_owned();
+    }
     winners(award_of(award).as_ref())
 }
 
 fn pending_award_text(pending: &PendingAwardView) -> String {
-    let award = winners(pending.award.as_ref().and_then(award_of).as_ref());
+    let award = pending.award.as_ref().map_or_else(|| winners(None), award_text);
     format!("{award}, counts from {}", print::moment(&pending.effective_at, crate::clock::now()))
 }
 
