@@ -429,3 +429,6 @@ impl Tracker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

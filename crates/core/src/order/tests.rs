@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::event::{NotifyResult, OrderOpened};
+use crate::summary::{OrderSummary, SellerCounts};
 
 fn seller(name: &str) -> SellerId {
     SellerId::new(name).unwrap()
@@ -119,5 +120,37 @@ fn best_proposals_have_the_lowest_price() {
         let counts = folded(sealed, kinds.clone()).proposal_counts();
         let found = counts.best.map(|(id, _)| id.to_string());
         assert_eq!(found.as_deref(), best, "{kinds:?}");
+    }
+}
+
+/// Under seal it counts no seller that opened the order or proposed.
+#[test]
+fn summaries_count_sellers_by_stage() {
+    let declined = ProposalUpdate::Declined { seller: seller("s2"), reason: None };
+    let kinds = || {
+        vec![
+            notified(NotifyResult::Seen, None),
+            EventKind::ProposalUpdate(declined.clone()),
+            proposal("p1", price("7", "EUR")),
+        ]
+    };
+    let open = OrderSummary::of(&folded(Sealing::Open, kinds())).sellers;
+    let counts = |sellers: SellerCounts| {
+        let SellerCounts { selected, notified, failed, seen, declined, proposed, .. } = sellers;
+        [selected, notified, failed, seen, declined, proposed]
+    };
+    assert_eq!((counts(open), open.is_sealed), ([2, 2, 0, 2, 1, 1], false));
+    let sealed = OrderSummary::of(&folded(Sealing::Sealed, kinds())).sellers;
+    assert_eq!((counts(sealed), sealed.is_sealed), ([2, 2, 0, 0, 1, 0], true));
+}
+
+#[test]
+fn summaries_run_out_as_their_orders_do() {
+    let opened = EventKind::ProposalsOpened { decide_until: Timestamp(5_000) };
+    for (kinds, expected) in [(vec![], 1_000), (vec![opened], 5_000)] {
+        let order = folded(Sealing::Sealed, kinds);
+        let summary = OrderSummary::of(&order);
+        assert_eq!(summary.runs_out_at(), Timestamp(expected));
+        assert_eq!(summary.runs_out_at(), order.runs_out_at());
     }
 }
