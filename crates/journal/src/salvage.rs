@@ -171,9 +171,7 @@ impl SourceJournal {
         until: u64,
     ) -> Result<Vec<JournalRecord>, ReadError> {
         let last = if until > 0 { head.last.min(until.saturating_sub(1)) } else { head.last };
-        let limit = usize::try_from(last.saturating_sub(after)).unwrap_or(usize::MAX);
-        let head = ListHead { last, ..head };
-        reader::read(self.engine.as_ref(), list, head, after, limit.min(PAGE_RECORDS))
+        reader::read(self.engine.as_ref(), list, ListHead { last, ..head }, after, PAGE_RECORDS)
     }
 }
 

@@ -2,6 +2,7 @@
 //! is space.
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::time::Instant;
 
@@ -14,7 +15,7 @@ use orderstream_journal::{
 
 use crate::faulty::{DAMAGE, Disk, DiskSpace, Fault};
 use crate::support::{
-    STEP_TIMEOUT, append, append_until_tombstones_are_purged, lists, payloads, submit,
+    STEP_TIMEOUT, append, append_until_tombstones_are_purged, lists, payloads, pending, submit,
 };
 
 fn wait_until(what: &str, is_so: impl Fn() -> bool) {
@@ -42,12 +43,16 @@ fn service_resumes_after_a_full_disk() {
     let journal = with_three_records(&disk, dir.path());
     disk.set_space(DiskSpace::None);
     disk.hold();
-    let first = submit(&journal, "a", 3, &["lost"]).unwrap();
+    let together = [pending("a", 3, &["lost"]), pending("c", 0, &["lost"])];
+    let (appends, outcomes): (Vec<_>, Vec<_>) = together.into_iter().unzip();
+    journal.submit_all(appends).unwrap();
     disk.wait_for_commit();
     let queued = submit(&journal, "b", 0, &["lost"]).unwrap();
     disk.release();
-    assert!(matches!(first.wait(), Err(AppendError::Full(_))));
-    assert!(matches!(queued.wait(), Err(AppendError::Full(_))));
+    for outcome in outcomes.into_iter().chain([queued]) {
+        assert!(matches!(outcome.wait(), Err(AppendError::Full(_))));
+    }
+    assert_eq!(journal.stats().failed_appends.load(Ordering::Relaxed), 3, "with the queued one");
     assert!(matches!(journal.health(), Health::Unhealthy(_)));
     let refused = submit(&journal, "a", 3, &["lost"]).map(drop);
     assert!(matches!(refused, Err(SubmitError::Unhealthy(_))), "{refused:?}");

@@ -11,7 +11,7 @@ use orderstream_journal::engine::{
     WriteOp,
 };
 use orderstream_journal::{Embedded, FileDamage, Options};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 /// A failure of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,9 +45,7 @@ struct State {
     /// The outcomes of the next commits; `None` succeeds.
     script: VecDeque<Option<Fault>>,
     space: DiskSpace,
-    held: bool,
-    /// Commits block after they are written, before their sync.
-    syncs_held: bool,
+    held: Option<HeldAt>,
     commits: Vec<usize>,
     blocked_commits: usize,
     open_reasons: Vec<OpenReason>,
@@ -56,6 +54,13 @@ struct State {
     damaged_opens: usize,
     probes: Vec<Instant>,
     unreadable: Option<Vec<u8>>,
+}
+
+/// The step before which a commit is blocked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HeldAt {
+    Write,
+    Sync,
 }
 
 impl Disk {
@@ -76,7 +81,7 @@ impl Disk {
 
     /// Blocks commits from now on.
     pub(crate) fn hold(&self) {
-        self.0.state.lock().held = true;
+        self.0.state.lock().held = Some(HeldAt::Write);
     }
 
     /// Waits until a commit is blocked.
@@ -88,12 +93,11 @@ impl Disk {
     /// Blocks commits after they are written, before their sync, from now on.
     #[allow(dead_code, reason = "the journal's tests use it")]
     pub(crate) fn hold_syncs(&self) {
-        self.0.state.lock().syncs_held = true;
+        self.0.state.lock().held = Some(HeldAt::Sync);
     }
 
     pub(crate) fn release(&self) {
-        let mut state = self.0.state.lock();
-        (state.held, state.syncs_held) = (false, false);
+        self.0.state.lock().held = None;
         self.0.changed.notify_all();
     }
 
@@ -131,6 +135,18 @@ impl Disk {
     /// Makes a key unreadable from now on.
     pub(crate) fn set_unreadable(&self, key: Option<Vec<u8>>) {
         self.0.state.lock().unreadable = key;
+    }
+}
+
+impl Inner {
+    /// Blocks a commit before this step while it is held there.
+    fn block(&self, state: &mut MutexGuard<'_, State>, step: HeldAt) {
+        if state.held == Some(step) {
+            state.blocked_commits += 1;
+            self.changed.notify_all();
+            self.changed.wait_while(state, |state| state.held == Some(step));
+            state.blocked_commits -= 1;
+        }
     }
 }
 
@@ -187,10 +203,7 @@ impl Drop for Store {
 impl Engine for Store {
     fn commit(&self, ops: Vec<WriteOp>) -> Result<(), EngineError> {
         let mut state = self.0.state.lock();
-        state.blocked_commits += 1;
-        self.0.changed.notify_all();
-        self.0.changed.wait_while(&mut state, |state| state.held);
-        state.blocked_commits -= 1;
+        self.0.block(&mut state, HeldAt::Write);
         let fault = if state.space == DiskSpace::None {
             Some(Fault::DiskFull)
         } else {
@@ -209,10 +222,7 @@ impl Engine for Store {
                 WriteOp::Delete(key) => state.map.remove(&key),
             };
         }
-        state.blocked_commits += 1;
-        self.0.changed.notify_all();
-        self.0.changed.wait_while(&mut state, |state| state.syncs_held);
-        state.blocked_commits -= 1;
+        self.0.block(&mut state, HeldAt::Sync);
         if fault.is_some() { Err(EngineError::Failed("EIO".to_owned())) } else { Ok(()) }
     }
 

@@ -173,6 +173,25 @@ fn grown_marks_are_written_anew() {
     assert_eq!(lists(&journal).len() as u64, count + 1);
 }
 
+/// The entry of its first append names it, also if an earlier list had the same key.
+#[test]
+fn marks_name_each_list_once() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
+    let marks = dir.path().join("journal.marks");
+    let len = || fs::metadata(&marks).unwrap().len();
+    let key = "k".repeat(limits::LIST_KEY_BYTES_MAX);
+    let journal = disk.open(dir.path());
+    append(&journal, &key, 0, &["old"]).unwrap();
+    journal.remove(key.as_bytes()).unwrap();
+    append(&journal, &key, 0, &["1"]).unwrap();
+    let named = len();
+    append(&journal, &key, 1, &["2"]).unwrap();
+    assert!(len() - named < limits::LIST_KEY_BYTES_MAX as u64);
+    journal.close();
+    disk.tamper(|map| map.get_mut(&[b"l", key.as_bytes()].concat()).unwrap()[5] ^= 1);
+    assert_eq!(payloads(&disk.open(dir.path()), &key, 0), ["1", "2"]);
+}
+
 /// Earlier releases wrote none.
 #[test]
 fn journals_without_marks_open() {

@@ -19,7 +19,7 @@ pub(super) struct Batch {
     ops: Vec<WriteOp>,
     /// The ends of the lists that the batch changes; `None` for a list that it removes.
     heads: HashMap<Bytes, Option<ListHead>>,
-    removed: Vec<keys::ListId>,
+    removed: Option<keys::ListId>,
     next_id: keys::ListId,
     completions: Vec<WriteCompletion>,
     records: u64,
@@ -45,7 +45,7 @@ impl Batch {
         let mut batch = Self {
             ops: Vec::new(),
             heads: HashMap::new(),
-            removed: Vec::new(),
+            removed: None,
             next_id: heads.next_id,
             completions: Vec::new(),
             records: 0,
@@ -67,9 +67,9 @@ impl Batch {
         std::mem::take(&mut self.ops)
     }
 
-    /// Returns the lists that the batch removes, also those that it then creates again.
-    pub(super) fn removed(&self) -> impl Iterator<Item = keys::ListId> {
-        self.removed.iter().copied()
+    /// Returns the list that the batch removes; a removal has a batch of its own.
+    pub(super) const fn removed(&self) -> Option<keys::ListId> {
+        self.removed
     }
 
     /// Returns the number of callers that wait for the batch.
@@ -86,16 +86,14 @@ impl Batch {
     pub(super) fn changes(&self, heads: &Heads) -> Vec<u8> {
         let mut changes = Vec::new();
         for (list, head) in &self.heads {
-            let current = heads.lists.get(list);
-            match head {
-                Some(head) if current.is_some_and(|known| known.id == head.id) => {
-                    MarkUpdate::End(*head).encode(&mut changes);
-                }
-                Some(head) => MarkUpdate::New(*head, list).encode(&mut changes),
-                None => current.into_iter().for_each(|known| {
-                    MarkUpdate::Removed(known.id).encode(&mut changes);
-                }),
-            }
+            // A list that exists has its id still: no batch removes it and creates it again.
+            let update = match (head, heads.lists.get(list)) {
+                (Some(head), Some(_)) => MarkUpdate::End(*head),
+                (Some(head), None) => MarkUpdate::New(*head, list),
+                (None, Some(known)) => MarkUpdate::Removed(known.id),
+                (None, None) => continue,
+            };
+            update.encode(&mut changes);
         }
         changes
     }
@@ -189,7 +187,7 @@ impl Batch {
         let Some(head) = self.head(&list, heads) else {
             return heads.damaged.get(&list).map_or(Ok(()), |damaged| Err(damaged.removal_error()));
         };
-        self.removed.push(head.id);
+        self.removed = Some(head.id);
         self.ops.push(WriteOp::Delete(keys::list(&list)));
         self.ops.push(WriteOp::Put(keys::tombstone(head.id), empty_frame()));
         let records =
