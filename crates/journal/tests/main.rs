@@ -22,3 +22,5 @@ mod on_disk;
 mod salvage;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tables;

@@ -25,7 +25,7 @@ fn text(list: &str, seq: u64) -> String {
 }
 
 /// Appends to each list in turn, each record in a batch of its own.
-fn append_rounds(journal: &Embedded, from: u64, to: u64) {
+pub(crate) fn append_rounds(journal: &Embedded, from: u64, to: u64) {
     for seq in from..to {
         for list in LISTS {
             assert_eq!(append(journal, list, seq, &[&text(list, seq + 1)]), Ok(seq + 1));
@@ -45,7 +45,7 @@ pub(crate) fn journal_in_log() -> tempfile::TempDir {
 }
 
 /// Creates the same, with the first record of each list in a table and the second in the log.
-fn journal_in_tables_and_log() -> tempfile::TempDir {
+pub(crate) fn journal_in_tables_and_log() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path());
     append_rounds(&journal, 0, 1);

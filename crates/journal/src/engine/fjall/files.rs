@@ -25,8 +25,6 @@ use crate::damage::FileDamage;
 
 /// The store's magic number and format version.
 const VERSION: &[u8] = b"FJL\x03";
-/// The length of `current`, bytes.
-const CURRENT_LEN: usize = 25;
 /// The length of a table's entry in the list of tables, bytes: id, kind of checksum, checksum,
 /// first sequence number.
 const TABLE_LEN: usize = 33;
@@ -183,8 +181,7 @@ fn file_damage(file: &Path, what: String) -> FileDamage {
 fn split_current(bytes: &[u8]) -> Option<(u64, u128)> {
     let (number, rest) = bytes.split_first_chunk::<8>()?;
     let (checksum, kind) = rest.split_first_chunk::<16>()?;
-    let is_current = bytes.len() == CURRENT_LEN && kind == [0];
-    is_current.then(|| (u64::from_le_bytes(*number), u128::from_le_bytes(*checksum)))
+    (kind == [0]).then(|| (u64::from_le_bytes(*number), u128::from_le_bytes(*checksum)))
 }
 
 /// Parses a list of tables: after one byte with the number of levels, each level has a number of
