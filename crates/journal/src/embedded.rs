@@ -223,7 +223,9 @@ impl Journal for Embedded {
                 return Ok(Vec::new());
             }
             if !self.is_settled() {
-                return Err(io::Error::other("a write failed, and the store is not open again").into());
+                return Err(
+                    io::Error::other("a write failed, and the store is not open again").into()
+                );
             }
             let next = after + 1 + records?.len() as u64;
             let list = Bytes::copy_from_slice(list);
