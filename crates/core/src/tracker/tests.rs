@@ -4,21 +4,49 @@ use super::*;
 use crate::event::{EventKind, OrderOpened};
 use crate::spec::OrderSpec;
 
-/// Folds an opening and these events.
-fn folded(kinds: &[EventKind]) -> Order {
+fn key() -> OrderKey {
+    OrderKey::new("t", "o").unwrap()
+}
+
+/// Returns an opening and these events; each one's time is its number.
+fn events(incarnation: &str, kinds: &[EventKind]) -> Vec<Event> {
     let opened = OrderOpened {
-        key: OrderKey::new("t", "o").unwrap(),
-        incarnation: Incarnation::new("i-1").unwrap(),
+        key: key(),
+        incarnation: Incarnation::new(incarnation).unwrap(),
         spec: OrderSpec::default(),
         expires_at: Timestamp(1_000),
     };
-    let mut order = None;
     let opened = EventKind::OrderOpened(Box::new(opened));
-    for (seq, kind) in (1..).zip([&opened].into_iter().chain(kinds)) {
-        let event = Event { seq: Seq(seq), at: Timestamp(0), cause: None, kind: kind.clone() };
-        Order::fold(&mut order, &event).unwrap();
-    }
+    let event = |(seq, kind): (i64, &EventKind)| {
+        let (at, kind) = (Timestamp(seq), kind.clone());
+        Event { seq: Seq(seq.unsigned_abs()), at, cause: None, kind }
+    };
+    (1..).zip([&opened].into_iter().chain(kinds)).map(event).collect()
+}
+
+/// Folds an opening and these events.
+fn folded(kinds: &[EventKind]) -> Order {
+    let mut order = None;
+    events("i-1", kinds).iter().for_each(|event| Order::fold(&mut order, event).unwrap());
     order.unwrap()
+}
+
+fn fresh() -> Tracker {
+    Tracker::new(key(), Incarnation::new("i-1").unwrap())
+}
+
+fn receive(tracker: &mut Tracker, event: &Event) -> TrackerOutput {
+    tracker.step(Timestamp(0), TrackerInput::Received(Arc::new(event.clone())))
+}
+
+fn connect(tracker: &mut Tracker) {
+    let connected = TrackerInput::Connected { processor: "p".into(), epoch: Epoch(1) };
+    tracker.step(Timestamp(0), connected);
+}
+
+fn publish(tracker: &mut Tracker, ended: Phase) {
+    let view = PublishedView::only_ended(Incarnation::new("i-1").unwrap(), ended);
+    tracker.step(Timestamp(0), TrackerInput::Published(Arc::new(view)));
 }
 
 /// Returns the snapshot of an order that was read up to one event, and published up to another.
@@ -59,4 +87,55 @@ fn snapshots_show_the_newer_of_two_views() {
         assert_eq!((snapshot.order_phase(), snapshot.last_seq()), (Some(phase), Seq(seq)));
         assert_eq!(snapshot.is_terminal(), phase.is_terminal());
     }
+}
+
+#[test]
+fn ends_close_the_stream() {
+    let mut tracker = fresh();
+    connect(&mut tracker);
+    let list = events("i-1", &[EventKind::OrderClosed { reason: None }]);
+    assert_eq!((tracker.resume_event_at(), tracker.end()), (None, None));
+    assert_eq!(receive(&mut tracker, &list[0]), TrackerOutput::Changed);
+    assert_eq!((tracker.resume_event_at(), tracker.end()), (Some(Timestamp(1)), None));
+    assert!(tracker.snapshot().stream.active);
+    assert_eq!(receive(&mut tracker, &list[1]), TrackerOutput::Ended);
+    assert_eq!(
+        (tracker.resume_event_at(), tracker.end()),
+        (Some(Timestamp(2)), Some(Phase::Closed))
+    );
+    assert!(!tracker.snapshot().stream.active);
+}
+
+/// Also of an order that a former process followed.
+#[test]
+fn streams_that_come_back_are_counted() {
+    let reconnects = |before: fn(&mut Tracker)| {
+        let mut tracker = fresh();
+        before(&mut tracker);
+        connect(&mut tracker);
+        tracker.snapshot().stream.reconnects
+    };
+    assert_eq!(reconnects(|_| {}), 0);
+    assert_eq!(reconnects(connect), 1, "it was up, and had no event yet");
+    assert_eq!(reconnects(|tracker| publish(tracker, Phase::Open)), 1);
+    let event = |tracker: &mut Tracker| {
+        receive(tracker, &events("i-1", &[])[0]);
+    };
+    assert_eq!(reconnects(event), 1);
+}
+
+#[test]
+fn orders_share_the_ids_of_their_trackers() {
+    let mut tracker = fresh();
+    receive(&mut tracker, &events("i-1", &[])[0]);
+    let order = tracker.order().unwrap();
+    let ids = |key: &OrderKey, incarnation: &Incarnation| {
+        [key.order_req_id.as_str().as_ptr(), incarnation.as_str().as_ptr()]
+    };
+    let own = ids(&tracker.key, tracker.incarnation());
+    assert_eq!(ids(&order.key, &order.incarnation), own);
+    receive(&mut tracker, &events("i-1", &[])[0]);
+    let mut other = fresh();
+    receive(&mut other, &events("i-2", &[])[0]);
+    assert_eq!(other.order().unwrap().incarnation.as_str(), "i-2", "ids that differ stay");
 }
