@@ -229,3 +229,73 @@ fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Option<&'a [u8; N]> {
     *rest = after;
     Some(chunk)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns a batch of one item with this number.
+    fn batch(number: u64) -> Vec<u8> {
+        let mut out = Vec::new();
+        encode(number, &[&encode_put(b"key", b"value")], &mut out);
+        out
+    }
+
+    /// Splits a log of batches with these numbers, each as long as the others; returns the kind of
+    /// each region, and how many batches long it is.
+    fn kinds(numbers: &[u64]) -> Vec<(char, usize)> {
+        let len = batch(0).len();
+        let log = Log::of(numbers.iter().flat_map(|number| batch(*number)).collect());
+        let kinds = log.regions().into_iter().map(|region| match region {
+            LogRegion::Whole(range) => ('w', range.len() / len),
+            LogRegion::Damaged(range) => ('d', range.len() / len),
+            LogRegion::Torn(range) => ('t', range.len() / len),
+        });
+        kinds.collect()
+    }
+
+    #[test]
+    fn preallocated_zeros_are_no_region() {
+        let batch = batch(1);
+        assert_eq!(Log::of(Vec::new()).regions(), []);
+        assert_eq!(Log::of(vec![0; 64]).regions(), []);
+        let whole = [LogRegion::Whole(0..batch.len())];
+        assert_eq!(Log::of(batch.clone()).regions(), whole);
+        assert_eq!(Log::of([&batch[..], &[0; 64]].concat()).regions(), whole);
+    }
+
+    /// They may contain what begins like a batch.
+    #[test]
+    fn other_bytes_are_damage_or_torn() {
+        let (batch, next) = (batch(1), batch(2));
+        let (len, next_len) = (batch.len(), next.len());
+        for other in [&b"x"[..], &next[..next_len - 1], &[&[START; 20][..], &[ITEM; 3]].concat()] {
+            let torn = len..len + other.len();
+            let log = Log::of([&batch[..], other].concat());
+            assert_eq!(log.regions(), [LogRegion::Whole(0..len), LogRegion::Torn(torn.clone())]);
+            let log = Log::of([&batch[..], other, &next].concat());
+            let last = LogRegion::Whole(torn.end..torn.end + next_len);
+            assert_eq!(log.regions(), [LogRegion::Whole(0..len), LogRegion::Damaged(torn), last]);
+        }
+    }
+
+    /// No checksum covers them.
+    #[test]
+    fn numbers_of_batches_rise() {
+        assert_eq!(kinds(&[0, 1, 7]), [('w', 1); 3]);
+        assert_eq!(kinds(&[1, 3, 2]), [('w', 1), ('d', 1), ('w', 1)], "3 is damaged");
+        assert_eq!(kinds(&[5, 1, 6]), [('d', 1), ('w', 1), ('w', 1)], "5 is damaged");
+        assert_eq!(kinds(&[2, 2]), [('d', 1), ('w', 1)]);
+        assert_eq!(kinds(&[2, 1]), [('d', 1), ('w', 1)]);
+        assert_eq!(kinds(&[4, 3, 2, 5]), [('w', 1), ('d', 2), ('w', 1)], "3 and 2 are damaged");
+        assert_eq!(kinds(&[4, 3, 2]), [('w', 1), ('t', 2)], "3 and 2 are damaged");
+    }
+
+    #[test]
+    fn steps_of_numbers_are_bounded() {
+        assert_eq!(kinds(&[7, 7 + SEQNO_STEP_MAX - 1]), [('w', 1); 2]);
+        assert_eq!(kinds(&[7, 7 + SEQNO_STEP_MAX]), [('w', 1), ('t', 1)]);
+        assert_eq!(kinds(&[SEQNO_MAX - 1]), [('w', 1)]);
+        assert_eq!(kinds(&[SEQNO_MAX]), [('t', 1)]);
+    }
+}
