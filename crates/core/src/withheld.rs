@@ -100,6 +100,7 @@ mod tests {
         assert!(withheld().release(&grants).is_err(), "of another list of the order");
         assert!(withheld().release(&None::<Proof>).is_err());
         assert_eq!(withheld().release(&Proof(list, Seq(3))).unwrap(), "done");
+        assert_eq!(withheld().release(&Some(Proof(list, Seq(3)))).unwrap(), "done");
         let free = Withheld::new("refused", None, Seq(0));
         assert_eq!(free.release(&None::<Proof>).unwrap(), "refused");
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::event::{EventKind, OrderOpened};
+use crate::refusal::Reason;
 use crate::spec::OrderSpec;
 
 fn key() -> OrderKey {
@@ -138,4 +139,21 @@ fn orders_share_the_ids_of_their_trackers() {
     let mut other = fresh();
     receive(&mut other, &events("i-2", &[])[0]);
     assert_eq!(other.order().unwrap().incarnation.as_str(), "i-2", "ids that differ stay");
+}
+
+/// The newest refusal of a key is shown, once.
+#[test]
+fn refusals_are_shown_once_per_key() {
+    let mut tracker = fresh();
+    let mut refuse = |key: &str, reason| {
+        let key = IdempotencyKey::new(key).unwrap();
+        let refusal = Refusal::new(reason, "no");
+        tracker.step(Timestamp(0), TrackerInput::CommandRefused { key, refusal });
+    };
+    refuse("a", Reason::AwardPending);
+    refuse("b", Reason::OrderEnded);
+    refuse("a", Reason::OrderPaused);
+    let snapshot = tracker.snapshot();
+    let shown = snapshot.refused.iter().map(|(key, refusal)| (key.as_str(), refusal.reason));
+    assert_eq!(shown.collect::<Vec<_>>(), [("b", Reason::OrderEnded), ("a", Reason::OrderPaused)]);
 }
