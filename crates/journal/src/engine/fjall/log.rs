@@ -287,8 +287,9 @@ mod tests {
         assert_eq!(kinds(&[5, 1, 6]), [('d', 1), ('w', 1), ('w', 1)], "5 is damaged");
         assert_eq!(kinds(&[2, 2]), [('d', 1), ('w', 1)]);
         assert_eq!(kinds(&[2, 1]), [('d', 1), ('w', 1)]);
-        assert_eq!(kinds(&[4, 3, 2, 5]), [('w', 1), ('d', 2), ('w', 1)], "3 and 2 are damaged");
-        assert_eq!(kinds(&[4, 3, 2]), [('w', 1), ('t', 2)], "3 and 2 are damaged");
+        // 3 and 2 are damaged.
+        assert_eq!(kinds(&[4, 5, 3, 2, 6]), [('w', 1), ('w', 1), ('d', 2), ('w', 1)]);
+        assert_eq!(kinds(&[4, 5, 3, 2]), [('w', 1), ('w', 1), ('t', 2)]);
     }
 
     #[test]
