@@ -148,16 +148,49 @@ fn salvage_leaves_unacknowledged_records() {
     assert_eq!(payloads(&open(to.path()), "d", 0), ["d1"]);
 }
 
-/// Creates a journal whose log ended in a batch of two records of `d` and one of `e`; a bit of `d2`
-/// was flipped, and opening the journal cut the batch off.
-fn with_quarantined_batch(dir: &Path) -> Embedded {
-    filled(dir);
-    let journal = open(dir);
+/// Appends two records of `d` and one of `e` in one batch.
+fn append_d_and_e(journal: &Embedded) {
     let (first, first_pending) = pending("d", 0, &["d1", "d2"]);
     let (second, second_pending) = pending("e", 0, &["e1"]);
     journal.submit_all(vec![first, second]).unwrap();
     first_pending.wait().unwrap();
     second_pending.wait().unwrap();
+}
+
+/// The batch is followed by another, and the records before it are in a table. Their lists' keys are
+/// in the marks, or in the batch itself.
+#[test]
+fn proven_records_of_damaged_batches_are_served() {
+    for has_marks in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        filled(dir.path());
+        let store = dir.path().join("store");
+        drop(FjallLocation::new(store.clone()).open(OpenReason::AfterFailure).unwrap());
+        let journal = open(dir.path());
+        append_d_and_e(&journal);
+        append(&journal, "a", 3, &["a4"]).unwrap();
+        journal.close();
+        let log = store.join("1.jnl");
+        damage(&log, &fs::read(&log).unwrap(), "d2");
+        if !has_marks {
+            fs::remove_file(dir.path().join("journal.marks")).unwrap();
+        }
+        let journal = open(dir.path());
+        assert!(journal.read_only().is_some());
+        assert_eq!(payloads(&journal, "e", 0), ["e1"]);
+        assert_eq!(payloads(&journal, "a", 0), ["a1", "a2", "a3", "a4"]);
+        let damaged = journal.damage().lists;
+        let damaged: Vec<_> = damaged.iter().map(|list| (&list.list[..], list.seq)).collect();
+        assert_eq!(damaged, [(&b"d"[..], 2)][..usize::from(has_marks)]);
+    }
+}
+
+/// Creates a journal whose log ended in a batch of two records of `d` and one of `e`; a bit of `d2`
+/// was flipped, and opening the journal cut the batch off.
+fn with_quarantined_batch(dir: &Path) -> Embedded {
+    filled(dir);
+    let journal = open(dir);
+    append_d_and_e(&journal);
     journal.close();
     let log = dir.join("store/0.jnl");
     damage(&log, &fs::read(&log).unwrap(), "d2");
