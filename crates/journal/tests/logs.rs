@@ -94,3 +94,12 @@ fn records_of_no_list_are_logged() {
     let line = reported(logged(|| disk.open(dir.path()).close())).unwrap();
     assert!(line.contains("orphans=3"), "{line}");
 }
+
+/// The quarantined bytes of a log are removed, where there are any.
+#[test]
+fn only_failures_at_the_start_are_logged() {
+    let (dir, cut) = (journal_in_log(), "the quarantined bytes of the log cannot be removed");
+    assert_eq!(logged(|| open(dir.path()).close()), [""; 0]);
+    fs::write(dir.path().join("store.cut"), "not a folder").unwrap();
+    assert_line(&logged(|| open(dir.path()).close()), &[cut]);
+}

@@ -112,13 +112,15 @@ fn salvage_can_keep_damaged_lists() {
 /// Its store or its marks may be all that is left of a journal.
 #[test]
 fn verify_reads_what_is_left() {
-    for (gone, lists, missing) in [("journal.marks", 3, 0), ("store", 0, 9)] {
+    for (gone, lists, missing, files) in [("journal.marks", 3, 0, 1), ("store", 0, 9, 0)] {
         let dir = tempfile::tempdir().unwrap();
         filled(dir.path());
         let gone = dir.path().join(gone);
-        if gone.is_dir() { fs::remove_dir_all(gone) } else { fs::remove_file(gone) }.unwrap();
+        if gone.is_dir() { fs::remove_dir_all(&gone) } else { fs::remove_file(&gone) }.unwrap();
         let verified = verify(dir.path()).unwrap();
         assert_eq!((verified.lists, verified.damage.missing_records()), (lists, missing));
+        let reported: Vec<_> = verified.damage.files.into_iter().map(|file| file.file).collect();
+        assert_eq!(reported, [gone][..files], "a missing store is told by its lists");
     }
 }
 
@@ -238,7 +240,7 @@ fn salvage_skips_removed_lists() {
 #[test]
 fn repeated_cuts_are_all_kept() {
     let dir = tempfile::tempdir().unwrap();
-    let (log, _) = filled(dir.path());
+    let (log, bytes) = filled(dir.path());
     for list in ["d", "e"] {
         let journal = open(dir.path());
         append(&journal, list, 0, &[&format!("{list}1")]).unwrap();
@@ -246,7 +248,11 @@ fn repeated_cuts_are_all_kept() {
         damage(&log, &fs::read(&log).unwrap(), &format!("{list}1"));
     }
     open(dir.path()).close();
-    assert_eq!(fs::read_dir(dir.path().join("store.cut")).unwrap().count(), 2);
+    let kept = fs::read_dir(dir.path().join("store.cut")).unwrap();
+    let mut kept: Vec<_> = kept.map(|entry| entry.unwrap().file_name()).collect();
+    kept.sort();
+    let at = bytes.len();
+    assert_eq!(kept, [&*format!("0.jnl.{at}"), &*format!("0.jnl.{at}.1")]);
 }
 
 /// A list also stays refused if none of its records is left.

@@ -203,8 +203,7 @@ pub(super) fn encode(seqno: u64, items: &[&[u8]], out: &mut Vec<u8>) {
 fn head(rest: &mut &[u8]) -> Option<(u32, u64)> {
     let [START] = *take::<1>(rest)? else { return None };
     let count = u32::from_le_bytes(*take(rest)?);
-    let seqno = u64::from_le_bytes(*take(rest)?);
-    (count > 0).then_some((count, seqno))
+    Some((count, u64::from_le_bytes(*take(rest)?)))
 }
 
 fn item<'a>(rest: &mut &'a [u8]) -> Option<LogItem<'a>> {
