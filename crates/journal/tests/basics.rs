@@ -12,7 +12,7 @@ use orderstream_journal::{
     SubmitError, limits,
 };
 
-use crate::support::{append, lists, payloads, submit};
+use crate::support::{MEBIBYTE, append, lists, payloads, submit};
 
 fn open(dir: &Path) -> Embedded {
     Embedded::open(dir, Options::default()).expect("journal opens")
@@ -159,7 +159,7 @@ fn oversized_appends_are_not_taken() {
     let key = "k".repeat(limits::LIST_KEY_BYTES_MAX);
     assert_eq!(append(&journal, &key, 0, &["x"]), Ok(1));
     assert!(too_large(submit(&journal, &format!("{key}k"), 0, &["x"]).map(drop)));
-    let record = "r".repeat(limits::RECORD_BYTES_MAX);
+    let record = "r".repeat(16 * MEBIBYTE);
     assert_eq!(append(&journal, "a", 0, &[&record]), Ok(1));
     assert!(too_large(submit(&journal, "a", 1, &[&format!("{record}r")]).map(drop)));
 }

@@ -11,7 +11,7 @@ use orderstream_journal::{Append, AppendError, Embedded, Journal, Options, Submi
 use parking_lot::Mutex;
 
 use crate::faulty::Disk;
-use crate::support::{STEP_TIMEOUT, append, pending, submit};
+use crate::support::{MEBIBYTE, STEP_TIMEOUT, append, pending, submit};
 
 #[test]
 fn appends_during_a_sync_share_the_next() {
@@ -53,6 +53,24 @@ fn batches_and_queue_are_bounded() {
         pending.wait().unwrap();
     }
     assert_eq!(disk.commits(), [3, 1, 3, 2, 3]);
+}
+
+/// The append that fills it is the last one, and the next has a batch of its own.
+#[test]
+fn batches_have_four_mebibytes() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
+    let journal = disk.open(dir.path());
+    append(&journal, "a", 0, &["made"]).unwrap();
+    disk.hold();
+    let mut pending = vec![submit(&journal, "a", 1, &["x"]).unwrap()];
+    disk.wait_for_commit();
+    let record = "r".repeat(MEBIBYTE);
+    pending.extend((2..7).map(|seq| submit(&journal, "a", seq, &[&record]).unwrap()));
+    disk.release();
+    for pending in pending {
+        pending.wait().unwrap();
+    }
+    assert_eq!(disk.commits(), [3, 1, 4, 1]);
 }
 
 /// Grouped appends share a sync.

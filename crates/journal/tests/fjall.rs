@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::symlink;
 
 use orderstream_journal::engine::fjall::FjallLocation;
 use orderstream_journal::engine::{EngineError, OpenReason, StoreLocation as _};
 
 use crate::on_disk::open;
-use crate::support::{append, payloads};
+use crate::support::{MEBIBYTE, append, payloads};
 
 #[test]
 fn only_content_errors_are_damage() {
@@ -37,8 +38,27 @@ fn probes_write_and_leave_nothing() {
     let location = FjallLocation::new(dir.path().join("store"));
     location.probe().unwrap();
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
-    fs::create_dir(dir.path().join("store.probe")).unwrap();
+    let (probe, written) = (dir.path().join("store.probe"), dir.path().join("written"));
+    symlink(&written, &probe).unwrap();
+    location.probe().unwrap();
+    assert_eq!(fs::metadata(written).unwrap().len(), MEBIBYTE as u64);
+    fs::create_dir(&probe).unwrap();
     assert!(location.probe().is_err(), "there is no place to write to");
+}
+
+/// They stay in the log until then.
+#[test]
+fn tables_are_written_from_32_mebibytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let tables = dir.path().join("store/keyspaces/1/tables");
+    let journal = open(dir.path());
+    let record = "r".repeat(MEBIBYTE);
+    for seq in 0..24 {
+        assert_eq!(append(&journal, "a", seq, &[&record]), Ok(seq + 1));
+    }
+    journal.close();
+    assert_eq!(fs::read_dir(tables).unwrap().count(), 0);
+    assert!(!dir.path().join("store/1.jnl").exists());
 }
 
 /// What their logs held is in tables before they are read.

@@ -16,7 +16,7 @@ use orderstream_journal::{AppendError, Embedded, Journal as _, OpenError, Option
 use crate::faulty::Disk;
 use crate::on_disk::{ROUNDS, files, journal_in_log, make_unreadable, open, refused, restore};
 use crate::support::{
-    STEP_TIMEOUT, append, append_until_tombstones_are_purged, lists, payloads, pending,
+    MEBIBYTE, STEP_TIMEOUT, append, append_until_tombstones_are_purged, lists, payloads, pending,
 };
 use orderstream_journal::salvage::verify;
 
@@ -148,29 +148,38 @@ fn stores_that_hold_an_earlier_list_lost_it() {
     }
 }
 
-/// Each list with so long a key takes more than 512 bytes of them.
+/// They are so from 8 MiB, in entries of 64 KiB. Each list with so long a key takes more than 512
+/// bytes of them.
 #[test]
 fn grown_marks_are_written_anew() {
-    let count = limits::MARKS_GROWTH_BYTES / limits::LIST_KEY_BYTES_MAX as u64;
-    let (appends, mut outcomes): (Vec<_>, Vec<_>) = (0..count)
-        .map(|list| {
-            pending(&format!("{list:0>width$}", width = limits::LIST_KEY_BYTES_MAX), 0, &["1"])
-        })
-        .unzip();
+    let half = u64::try_from(4 * MEBIBYTE / limits::LIST_KEY_BYTES_MAX).unwrap();
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
     let marks = dir.path().join("journal.marks");
     let file = || fs::metadata(&marks).unwrap().ino();
     let journal = disk.open(dir.path());
     let first = file();
-    journal.submit_all(appends).unwrap();
-    outcomes.pop().unwrap().wait().unwrap();
-    assert_eq!(file(), first);
+    for lists in [0..half, half..2 * half] {
+        append_to_long_keys(&journal, lists);
+        assert_eq!(file(), first);
+    }
     append(&journal, "a", 0, &["1"]).unwrap();
     assert_ne!(file(), first, "another file has replaced it");
+    let written = fs::read(&marks).unwrap();
+    let entry_len = u32::from_le_bytes(*written[LAYOUT_LEN..].first_chunk().unwrap());
+    assert!((64 * 1024..65 * 1024).contains(&entry_len), "{entry_len}");
     journal.close();
     let journal = disk.open(dir.path());
     assert!(journal.damage().is_none(), "{:?}", journal.damage());
-    assert_eq!(lists(&journal).len() as u64, count + 1);
+    assert_eq!(lists(&journal).len() as u64, 2 * half + 1);
+}
+
+/// Appends a record to each of these lists, in one batch; their keys are as long as can be.
+fn append_to_long_keys(journal: &Embedded, lists: Range<u64>) {
+    let width = limits::LIST_KEY_BYTES_MAX;
+    let appends = lists.map(|list| pending(&format!("{list:0>width$}"), 0, &["1"]));
+    let (appends, mut outcomes): (Vec<_>, Vec<_>) = appends.unzip();
+    journal.submit_all(appends).unwrap();
+    outcomes.pop().unwrap().wait().unwrap();
 }
 
 /// The entry of its first append names it, also if an earlier list had the same key.

@@ -8,6 +8,8 @@ use orderstream_journal::{Append, AppendError, AppendReceipt, Journal, SubmitErr
 
 use crate::faulty::Disk;
 
+pub(crate) const MEBIBYTE: usize = 1024 * 1024;
+
 /// The longest duration of a test's step; one that takes longer is considered hung.
 pub(crate) const STEP_TIMEOUT: Duration = Duration::from_secs(20);
 
