@@ -10,6 +10,11 @@ use std::path::Path;
 /// # Errors
 /// When it cannot be created or synced.
 pub(crate) fn create_folder(dir: &Path) -> io::Result<()> {
+    create_with(dir, sync)
+}
+
+/// Creates a folder and its missing parents, which `sync` makes durable.
+fn create_with(dir: &Path, mut sync: impl FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
     let missing = dir.ancestors().take_while(|ancestor| !ancestor.exists()).count();
     fs::create_dir_all(dir)?;
     // A killed process may have created folders without syncing them, so the parents are synced
@@ -63,4 +68,54 @@ pub(crate) fn sync_tree(dir: &Path) -> io::Result<()> {
 /// Syncs a file or a folder.
 pub(crate) fn sync(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// Creates two folders, where one folder cannot be synced; returns the outcome, and the synced
+    /// folders.
+    fn created(unsynced: &Path, dir: &Path) -> (io::Result<()>, Vec<PathBuf>) {
+        let mut synced = Vec::new();
+        let outcome = create_with(&dir.join("new/journal"), |path| {
+            synced.push(path.to_owned());
+            if path == unsynced { Err(io::Error::from_raw_os_error(5)) } else { Ok(()) }
+        });
+        assert!(dir.join("new/journal").is_dir());
+        (outcome, synced)
+    }
+
+    /// Parents that were there before are synced as far up as they can be.
+    #[test]
+    fn new_folders_must_be_synced() {
+        let dir = tempfile::tempdir().unwrap();
+        let (dir, above) = (dir.path(), dir.path().parent().unwrap());
+        for unsynced in [dir.join("new"), dir.to_owned()] {
+            let (outcome, synced) = created(&unsynced, dir);
+            assert_eq!(outcome.unwrap_err().raw_os_error(), Some(5), "{unsynced:?}");
+            assert_eq!(synced.last(), Some(&unsynced));
+            fs::remove_dir_all(dir.join("new")).unwrap();
+        }
+        let (outcome, synced) = created(above, dir);
+        outcome.unwrap();
+        assert_eq!(synced, [&dir.join("new"), dir, above]);
+        let (outcome, synced) = created(Path::new(""), dir);
+        outcome.unwrap();
+        assert_eq!(synced.last().map(PathBuf::as_path), Some(Path::new("/")));
+    }
+
+    #[test]
+    fn parts_that_cannot_be_synced_are_errors() {
+        let dir = tempfile::tempdir().unwrap();
+        sync_tree(dir.path()).unwrap();
+        let missing = dir.path().join("folder/missing");
+        assert!(sync(&missing).is_err());
+        fs::create_dir(dir.path().join("folder")).unwrap();
+        symlink("nowhere", missing).unwrap();
+        assert!(sync_tree(dir.path()).is_err());
+    }
 }

@@ -1,14 +1,17 @@
 //! Tests of `verify` and `salvage`.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
 
 use orderstream_journal::engine::fjall::FjallLocation;
 use orderstream_journal::engine::{OpenReason, StoreLocation as _};
 use orderstream_journal::salvage::{SalvageError, SalvagePolicy, salvage, verify};
 use orderstream_journal::{Embedded, Journal, OpenError, Options, ReadError};
 
-use crate::support::{append, lists, payloads, pending};
+use crate::support::{STEP_TIMEOUT, append, lists, payloads, pending};
 
 fn open(dir: &Path) -> Embedded {
     Embedded::open(dir, Options::default()).unwrap()
@@ -253,6 +256,26 @@ fn repeated_cuts_are_all_kept() {
     kept.sort();
     let at = bytes.len();
     assert_eq!(kept, [&*format!("0.jnl.{at}"), &*format!("0.jnl.{at}.1")]);
+}
+
+/// No file can be made in the folder of the cuts.
+#[test]
+fn logs_are_cut_only_where_cuts_are_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, bytes) = filled(dir.path());
+    damage(&log, &bytes, "c3");
+    let damaged = fs::read(&log).unwrap();
+    symlink("/proc/self/fdinfo", dir.path().join("store.cut")).unwrap();
+    let (sender, receiver) = mpsc::channel();
+    let path = dir.path().to_owned();
+    let opening = thread::spawn(move || {
+        let opened = Embedded::open(&path, Options::default());
+        sender.send(opened.map(|journal| journal.damage().read_only))
+    });
+    let opened = receiver.recv_timeout(STEP_TIMEOUT).unwrap();
+    assert!(!matches!(opened, Ok(None)), "{opened:?}");
+    opening.join().unwrap().unwrap();
+    assert_eq!(fs::read(&log).unwrap(), damaged);
 }
 
 /// A list also stays refused if none of its records is left.
