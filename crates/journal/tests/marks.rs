@@ -209,6 +209,7 @@ fn journals_without_marks_open() {
     let store = FjallLocation::new(dir.path().join("store")).open(OpenReason::Startup).unwrap();
     store.commit(vec![WriteOp::Delete(b"m".to_vec())]).unwrap();
     drop(store);
+    assert!(verify(dir.path()).unwrap().damage.is_none());
     let journal = open(dir.path());
     assert!(journal.damage().is_none(), "{:?}", journal.damage());
     assert_eq!(refused(&journal, "an earlier release"), [""; 0]);

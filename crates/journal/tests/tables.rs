@@ -1,15 +1,18 @@
 //! Damage of the store's tables, and of the files that list them.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use orderstream_journal::engine::fjall::FjallLocation;
-use orderstream_journal::engine::{OpenReason, StoreLocation as _};
+use orderstream_journal::engine::{EngineError, OpenReason, StoreLocation as _, WriteOp};
 use orderstream_journal::{Embedded, OpenError, Options};
 
 use crate::on_disk::{
     append_rounds, files, journal_in_log, journal_in_tables_and_log, make_unreadable, open, refused,
 };
+use crate::support::{append, payloads};
 
 const NONE: [&str; 0] = [];
 
@@ -28,6 +31,15 @@ fn journal_in_two_tables() -> tempfile::TempDir {
 /// Returns the folder of the journal's tables and their list.
 fn tree(dir: &Path) -> PathBuf {
     dir.join("store/keyspaces/1")
+}
+
+/// Returns the two tables.
+fn tables(dir: &Path) -> Vec<PathBuf> {
+    let names = fs::read_dir(tree(dir).join("tables")).unwrap();
+    let mut names: Vec<_> = names.map(|entry| entry.unwrap().path()).collect();
+    names.sort();
+    assert_eq!(names.len(), 2, "{names:?}");
+    names
 }
 
 /// Returns the files of the store, and what was cut off its log.
@@ -84,19 +96,99 @@ fn damaged_lists_of_tables_hide_no_table() {
 fn broken_tables_hide_no_others() {
     for is_listed in [true, false] {
         let dir = journal_in_two_tables();
-        let tables = tree(dir.path()).join("tables");
-        let mut names: Vec<_> =
-            fs::read_dir(&tables).unwrap().map(|entry| entry.unwrap().path()).collect();
-        names.sort();
-        assert_eq!(names.len(), 2, "{names:?}");
-        fs::write(&names[1], "").unwrap();
+        let tables = tables(dir.path());
+        fs::write(&tables[1], "").unwrap();
+        let current = tree(dir.path()).join("current");
         if !is_listed {
-            fs::write(tree(dir.path()).join("current"), "").unwrap();
+            fs::write(&current, "").unwrap();
         }
-        let journal = open(dir.path());
-        assert!(journal.damage().read_only.is_some());
-        assert_eq!(journal.damage().missing_records(), 3, "one of each list; listed: {is_listed}");
+        let damage = open(dir.path()).damage();
+        assert!(damage.read_only.is_some());
+        assert_eq!(damage.missing_records(), 3, "one of each list; listed: {is_listed}");
+        let reported: Vec<_> = damage.files.into_iter().map(|file| file.file).collect();
+        assert_eq!(reported, [if is_listed { tables[1].as_path() } else { &current }]);
     }
+}
+
+/// One of the two is missing; of the other, only the block with `b` cannot be read.
+#[test]
+fn blocks_beside_missing_tables_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("store");
+    let records: Vec<_> = ["z", "a", "b", "c"].map(|list| (list, block())).into();
+    for lists in [&records[..1], &records[1..]] {
+        let journal = open(dir.path());
+        for (list, record) in lists {
+            append(&journal, list, 0, &[record]).unwrap();
+        }
+        journal.close();
+        drop(FjallLocation::new(store.clone()).open(OpenReason::AfterFailure).unwrap());
+    }
+    let tables = tables(dir.path());
+    for path in &tables {
+        let mut table = fs::read(path).unwrap();
+        let text = &records[2].1.as_bytes()[..100];
+        match table.windows(100).position(|bytes| bytes == text) {
+            Some(at) => {
+                table[at] ^= 1;
+                fs::write(path, table).unwrap();
+            }
+            None => fs::remove_file(path).unwrap(),
+        }
+    }
+    let journal = open(dir.path());
+    let mut reported: Vec<_> = journal.damage().files.into_iter().map(|file| file.file).collect();
+    reported.sort();
+    assert_eq!(reported, tables);
+    assert_eq!(payloads(&journal, "c", 0), [records[3].1.clone()]);
+    let refused = journal.damage().lists;
+    let refused: Vec<_> = refused.iter().map(|list| &list.list[..]).collect();
+    assert_eq!(refused, [&b"a"[..], b"b", b"z"]);
+}
+
+/// Returns text that takes a block of its own in a table.
+fn block() -> String {
+    std::iter::repeat_with(fastrand::alphanumeric).take(10_000).collect()
+}
+
+/// Creates a journal with tables and a damaged log.
+fn journal_with_a_damaged_log() -> tempfile::TempDir {
+    let dir = journal_in_tables_and_log();
+    let log = dir.path().join("store/1.jnl");
+    let mut bytes = fs::read(&log).unwrap();
+    bytes[20] ^= 1;
+    fs::write(&log, bytes).unwrap();
+    dir
+}
+
+#[test]
+fn whole_tables_are_read_with_their_list() {
+    let dir = journal_with_a_damaged_log();
+    let journal = open(dir.path());
+    assert!(journal.damage().read_only.is_some());
+    let [store, copy] = ["store", "store.read"]
+        .map(|store| fs::read(dir.path().join(store).join("keyspaces/1/current")).unwrap());
+    assert_eq!(store, copy);
+    journal.close();
+    assert!(!dir.path().join("store.read").exists());
+}
+
+#[test]
+fn rescued_stores_take_no_writes() {
+    let dir = journal_with_a_damaged_log();
+    let names = HashMap::from([(0_u32, (Bytes::from_static(b"a"), 2_u64))]);
+    let rescued = FjallLocation::new(dir.path().join("store")).rescue(&names).unwrap();
+    let ops = vec![WriteOp::Delete(b"la".to_vec())];
+    assert!(matches!(rescued.engine.commit(ops), Err(EngineError::Damaged(_))));
+}
+
+/// What is whole of the store would be laid out there.
+#[test]
+fn files_in_the_way_of_a_rescue_are_errors() {
+    let dir = journal_with_a_damaged_log();
+    fs::write(dir.path().join("store.read"), "not a folder").unwrap();
+    let error = Embedded::open(dir.path(), Options::default()).unwrap_err().to_string();
+    assert!(error.contains("Not a directory"), "{error}");
 }
 
 /// A table is missing, and the log has an incomplete end, which is cut off a store that is whole.

@@ -344,3 +344,21 @@ impl Engine for ReadOnlyEngine {
         self.store.last_key(from, to)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is left of an earlier process must not be a part of the new store.
+    #[test]
+    fn folders_that_stay_are_errors() {
+        let dir = tempfile::tempdir().unwrap();
+        let scratch = dir.path().join("scratch");
+        clear(&scratch).unwrap();
+        fs::create_dir_all(scratch.join("keyspaces")).unwrap();
+        clear(&scratch).unwrap();
+        assert!(!scratch.exists());
+        fs::write(&scratch, "not a folder").unwrap();
+        assert!(clear(&scratch).is_err());
+    }
+}
