@@ -153,10 +153,8 @@ impl MarksFile {
     }
 
     /// Syncs the file and closes it.
-    pub(crate) fn close(mut self) {
-        if let Err(error) = self.sync() {
-            tracing::warn!(%error, "the journal's marks cannot be synced");
-        }
+    pub(crate) fn close(mut self) -> io::Result<()> {
+        self.sync()
     }
 
     fn sync(&mut self) -> io::Result<()> {
@@ -326,6 +324,26 @@ mod tests {
         assert!(file.due().is_some());
         assert!(file.sync_or_rewrite(&heads));
         assert_eq!(last_marked(&dir), 2);
+    }
+
+    /// Here they are on a device without a disk.
+    #[test]
+    fn closed_marks_are_synced() {
+        let (_dir, mut file, mut heads) = marks_of_a_list();
+        file.file = Some(File::options().write(true).open("/dev/null").unwrap());
+        mark_next(&mut file, &mut heads);
+        assert!(file.close().is_err());
+    }
+
+    #[test]
+    fn marks_grow_up_to_their_limit() {
+        let (_dir, mut file, mut heads) = marks_of_a_list();
+        for (beyond, is_rewritten) in [(0, false), (1, true)] {
+            file.base_len = 100;
+            file.len = 200 + limits::MARKS_GROWTH_BYTES + beyond;
+            mark_next(&mut file, &mut heads);
+            assert_eq!(file.base_len != 100, is_rewritten);
+        }
     }
 
     #[test]

@@ -35,9 +35,11 @@ pub(crate) fn read(path: &Path) -> io::Result<ReadablePages> {
     }
     // A folder, or a file that cannot be opened, has no readable page.
     let file = File::open(path).and_then(|file| Ok((file.metadata()?, file)));
-    let file = file.ok().filter(|(about, _)| about.is_file() && about.len() > 0);
+    let file = file.ok().filter(|(about, _)| about.is_file());
     let (bytes, unreadable) = match file {
-        Some((about, file)) => read_by_page(about.len(), |page, at| file.read_exact_at(page, at)),
+        Some((about, file)) => {
+            read_by_page(about.len(), error, |page, at| file.read_exact_at(page, at))
+        }
         None => (Vec::new(), Some((0, error))),
     };
     let damage = unreadable.map(|(at, error)| {
@@ -55,14 +57,16 @@ pub(crate) fn copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::copy(from, to).map(drop).or_else(|_| fs::write(to, read(from)?.bytes))
 }
 
-/// Reads a file of this length page by page; returns its bytes, and the offset of the first page
-/// that cannot be read.
+/// Reads a file of this length page by page, after it could not be read in one piece; returns its
+/// bytes, and the offset of the first page that cannot be read. A file without a length has none
+/// that can.
 fn read_by_page(
     len: u64,
+    error: io::Error,
     mut read: impl FnMut(&mut [u8], u64) -> io::Result<()>,
 ) -> (Vec<u8>, Option<(u64, io::Error)>) {
     let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
-    let (mut at, mut unreadable) = (0, None);
+    let (mut at, mut unreadable) = (0, (len == 0).then_some((0, error)));
     for page in bytes.chunks_mut(limits::PAGE_BYTES) {
         if let Err(error) = read(page, at) {
             page.fill(0);
@@ -79,10 +83,11 @@ mod tests {
 
     /// Reads a file of ones, some of whose pages cannot be read.
     fn read_without(pages: &[u64], len: u64) -> (Vec<u8>, Option<u64>) {
-        let (bytes, unreadable) = read_by_page(len, |page, at| {
+        let error = || io::Error::from_raw_os_error(5);
+        let (bytes, unreadable) = read_by_page(len, error(), |page, at| {
             page.fill(1);
             if pages.contains(&(at / limits::PAGE_BYTES as u64)) {
-                return Err(io::Error::from_raw_os_error(5));
+                return Err(error());
             }
             Ok(())
         });
@@ -102,6 +107,7 @@ mod tests {
             assert_eq!(at, Some(from as u64));
         }
         assert_eq!(read_without(&[], 10), (vec![1; 10], None));
+        assert_eq!(read_without(&[], 0), (Vec::new(), Some(0)));
         assert_eq!(read_without(&[2, 1], len as u64).1, Some(page as u64), "the first is told");
     }
 }

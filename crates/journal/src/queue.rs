@@ -188,3 +188,19 @@ impl WriteQueueState {
         stats.queue_len.store(self.pending.len() as u64, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The marks are synced when they are due, and nothing is done until then.
+    #[test]
+    fn waits_end_at_their_deadline() {
+        let queue = WriteQueue::new(1);
+        let bounds = BatchLimits { records_max: 1, bytes_max: 1 };
+        let until = Instant::now() + Duration::from_millis(20);
+        let outcome = queue.dequeue(bounds, Some(until), &Stats::default(), &mut Vec::new());
+        assert_eq!(outcome, DequeueOutcome::Idle);
+        assert!(Instant::now() >= until);
+    }
+}

@@ -169,7 +169,7 @@ impl ScanCursor<'_> {
     }
 
     fn finish(&mut self, visit: &mut RecordVisitor<'_>) {
-        while self.index < self.lists.len() {
+        for _ in self.index..self.lists.len() {
             self.finish_list(visit);
         }
     }

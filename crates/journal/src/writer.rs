@@ -96,8 +96,8 @@ impl BatchWriter {
     }
 
     fn close_marks(&mut self) {
-        if let Some(marks) = self.marks.take() {
-            marks.close();
+        if let Some(Err(error)) = self.marks.take().map(MarksFile::close) {
+            tracing::warn!(%error, "the journal's marks cannot be synced");
         }
     }
 
