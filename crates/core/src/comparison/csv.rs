@@ -82,6 +82,62 @@ fn cell(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::comparison::ComparisonLine;
+    use crate::id::{ProposalId, SellerId};
+
+    fn row(lines: Vec<Option<ComparisonLine>>) -> ComparisonRow {
+        ComparisonRow {
+            proposal_id: ProposalId::new("p1").unwrap(),
+            seller: SellerId::new("anna").unwrap(),
+            version: 3,
+            open: true,
+            awarded: false,
+            total: "1249.50".to_owned(),
+            currency: "EUR".to_owned(),
+            best_total: true,
+            delivery_date: Some("2026-12-10".to_owned()),
+            best_delivery: false,
+            in_time: Some(true),
+            distance_m: Some(1_200),
+            lapsed: false,
+            lines,
+            missing: vec!["desk".to_owned(), "lamp".to_owned()],
+        }
+    }
+
+    #[test]
+    fn proposals_are_lines_under_a_header() {
+        let line = |price: &str, best| ComparisonLine {
+            quantity: "2".to_owned(),
+            price: price.to_owned(),
+            best,
+        };
+        let bare = ComparisonRow {
+            delivery_date: None,
+            in_time: None,
+            distance_m: None,
+            missing: Vec::new(),
+            ..row(vec![None, None])
+        };
+        let comparison = Comparison {
+            skus: vec!["chair".to_owned(), "=desk".to_owned()],
+            rows: vec![row(vec![Some(line("10", true)), None]), bare],
+            omitted: 0,
+            sealed: false,
+        };
+        let text = csv(&comparison);
+        let lines: Vec<_> = text.split_terminator("\r\n").collect();
+        let articles =
+            "chair quantity,chair price,chair best,'=desk quantity,'=desk price,'=desk best";
+        assert_eq!(lines[0], format!("{},{articles}", FIXED_COLUMNS.join(",")));
+        assert_eq!(
+            lines[1],
+            "p1,anna,3,true,false,1249.50,EUR,true,2026-12-10,false,true,1200,false,desk; lamp,\
+             2,10,true,,,"
+        );
+        assert_eq!(lines[2], "p1,anna,3,true,false,1249.50,EUR,true,,false,,,false,,,,,,,");
+        assert_eq!(lines.len(), 3);
+    }
 
     #[test]
     fn cells_are_quoted_and_never_formulas() {

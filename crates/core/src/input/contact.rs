@@ -102,3 +102,64 @@ pub fn language(tag: String) -> Result<String, Refusal> {
         ),
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_accepted(kind: &str, address: &str) -> bool {
+        let (kind, address) = (kind.to_owned(), address.to_owned());
+        match Channel::try_from(ChannelInput { kind, address: address.clone() }) {
+            Ok(channel) => channel.address == address,
+            Err(refusal) => {
+                assert_eq!(refusal.field.as_deref(), Some("address"), "{address}");
+                false
+            }
+        }
+    }
+
+    #[test]
+    fn mail_addresses_have_two_sides() {
+        for address in ["a@b", "einkauf+1@büro.example", "o'neil@x-y.example"] {
+            assert!(is_accepted("email", address), "{address}");
+        }
+        for address in
+            ["", "a", "@b", "a@", "a@b@c", "a b@c", "a@b,c@d", "a;b@c", "<a@b>", "a@b>", "a@b\t"]
+        {
+            assert!(!is_accepted("email", address), "{address}");
+        }
+    }
+
+    #[test]
+    fn telephone_numbers_have_seven_to_fifteen_digits() {
+        for address in ["+1234567", "+491711234567", "+123456789012345"] {
+            assert!(is_accepted("SMS", address), "{address}");
+        }
+        for address in ["", "+", "1234567", "+123456", "+1234567890123456", "+49171 1234567"] {
+            assert!(!is_accepted("SMS", address), "{address}");
+        }
+    }
+
+    #[test]
+    fn language_tags_are_letters_then_subtags() {
+        for tag in ["de", "pt-BR", "zh-Hant-TW", "de-1996", "en-x-a", "abcdefgh-12345678"] {
+            assert_eq!(language(tag.to_owned()).as_deref(), Ok(tag));
+        }
+        let long = ["de"; LANGUAGE_CHARS_MAX].join("-");
+        for tag in ["", "d", "d1", "12", "de_DE", "de-", "-de", "abcdefghi", "de-123456789", &long]
+        {
+            let refusal = language(tag.to_owned()).unwrap_err();
+            assert_eq!(refusal.field.as_deref(), Some("language"), "{tag}");
+        }
+    }
+
+    /// An empty language is absent.
+    #[test]
+    fn contacts_keep_their_language() {
+        let language = |tag: &str| {
+            let input = ContactInput { language: Some(tag.to_owned()), ..ContactInput::default() };
+            Contact::try_from(input).unwrap().language
+        };
+        assert_eq!((language("de"), language("")), (Some("de".to_owned()), None));
+    }
+}

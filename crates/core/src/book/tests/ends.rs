@@ -335,5 +335,6 @@ fn ends_leave_possible_pending_awards_unsettled() {
         assert!(outcome.is_none_or(|result| result.is_err()), "{kind:?}");
     }
     assert_eq!(check_after_end_phase(Phase::Cancelled, None, &cancel()), Ok(()));
-    assert!(check_after_end_phase(Phase::Cancelled, None, &close()).is_err());
+    let refusal = check_after_end_phase(Phase::Cancelled, None, &close()).unwrap_err();
+    assert_eq!(refusal.message, "the order is Cancelled; nothing more is taken");
 }
