@@ -108,6 +108,20 @@ mod tests {
         assert_eq!(synced.last().map(PathBuf::as_path), Some(Path::new("/")));
     }
 
+    /// A killed process may have left a part of it.
+    #[test]
+    fn nothing_is_laid_out_over_what_is_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let (folder, new) = (dir.path().join("store"), dir.path().join("store.new"));
+        fs::create_dir_all(new.join("a part")).unwrap();
+        create_atomically(&folder, |new| fs::create_dir(new)).unwrap();
+        assert_eq!(fs::read_dir(folder).unwrap().count(), 0);
+        fs::write(new, "not a folder").unwrap();
+        let other = dir.path().join("store.other");
+        let created = create_atomically(&other, |_| -> io::Result<()> { panic!("it is there") });
+        assert!(created.is_err());
+    }
+
     #[test]
     fn parts_that_cannot_be_synced_are_errors() {
         let dir = tempfile::tempdir().unwrap();
