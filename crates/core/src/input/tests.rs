@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::command::ProposalContent;
 
 fn spec(input: Value) -> Result<OrderSpec, Refusal> {
     OrderSpec::try_from(serde_json::from_value::<SpecInput>(input).unwrap())
@@ -236,4 +237,30 @@ fn awards_name_a_whole_or_lines() {
     assert_refused(award(Some("p1"), &lines), "lines", "give one of the two");
     assert_refused(award(None, &[("", "p1")]), "lines[0].sku", "is missing");
     assert_refused(award(None, &[lines[0]; ITEMS_MAX + 1]), "lines", "at most 100 are allowed");
+}
+
+fn proposal(changed: &Value) -> Result<ProposalContent, Refusal> {
+    let mut proposal = json!({"proposal_id": "p1", "seller": "anna", "price": "10",
+        "currency": "EUR"});
+    proposal.as_object_mut().unwrap().extend(changed.as_object().unwrap().clone());
+    ProposalContent::try_from(serde_json::from_value::<ProposalInput>(proposal).unwrap())
+}
+
+/// Each price is that of its whole line; a proposal without lines has only its total.
+#[test]
+fn lines_add_up_to_the_total() {
+    let lines = |prices: [&str; 2]| {
+        let line = |price: &str| json!({"sku": "chair", "quantity": "2", "price": price});
+        json!({"lines": prices.map(line)})
+    };
+    assert!(proposal(&json!({})).is_ok());
+    assert!(proposal(&lines(["7.5", "2.50"])).is_ok());
+    assert_refused(proposal(&lines(["7", "2"])), "price", "is 10, but the lines add up to 9");
+}
+
+/// An empty id is one that was not given.
+#[test]
+fn proposals_keep_their_ids() {
+    let id = |text: &str| proposal(&json!({"proposal_id": text})).unwrap().proposal_id;
+    assert_eq!((id("p7"), id("")), (ProposalId::new("p7").ok(), None));
 }

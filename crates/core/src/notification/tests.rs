@@ -5,9 +5,12 @@ use crate::command::{Award, ProposalContent};
 use crate::event::{Event, EventKind, NotifyResult, OrderOpened, ProposalUpdate};
 use crate::id::{FollowUpId, ProposalId};
 use crate::order::Order;
-use crate::price::Price;
+use crate::price::{Price, Quantity};
 use crate::seal;
-use crate::spec::{Contact, FollowUp, Message, NotificationType, OrderSpec, SellerChoice, Verdict};
+use crate::spec::{
+    Contact, Delivery, FollowUp, Item, Message, NotificationType, OrderSpec, SellerChoice, Verdict,
+};
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 fn seller(name: &str) -> SellerId {
@@ -297,4 +300,138 @@ fn orders_without_contacts_have_no_listeners() {
     assert!(has_recipients(&order, &audience(&somebody)), "a seller");
     let unserved = Audience { contact: &somebody, serves: &|_| false, sinks: &[] };
     assert!(!has_recipients(&order, &unserved));
+}
+
+#[test]
+fn invitations_describe_the_whole_request() {
+    let mut scenario = Scenario::new(false);
+    let EventKind::OrderOpened(mut opened) = scenario.opened() else { unreachable!() };
+    opened.spec = OrderSpec {
+        items: vec![Item {
+            sku: "M8".to_owned(),
+            description: Some("bolts".to_owned()),
+            quantity: Quantity::parse("12.5").unwrap(),
+            unit: None,
+        }],
+        category: Some("steel".into()),
+        delivery: Some(Box::new(Delivery {
+            address: Some("Graz".to_owned()),
+            by: Some("2026-12-15".to_owned()),
+            ..Delivery::default()
+        })),
+        message: Some(Box::new(Message { message: "When?".to_owned(), ..Message::default() })),
+        ..opened.spec.clone()
+    };
+    scenario.next(EventKind::OrderOpened(opened));
+    let invitation = &scenario.next(Scenario::selected())[0].data["order"];
+    assert_eq!(
+        invitation["items"],
+        json!([{"sku": "M8", "description": "bolts", "quantity": "12.5", "unit": null}])
+    );
+    assert_eq!(invitation["category"], "steel");
+    assert_eq!(invitation["delivery"], json!({"address": "Graz", "by": "2026-12-15"}));
+    assert_eq!(invitation["message"], json!({"type": "text", "message": "When?", "urls": []}));
+    assert_eq!(invitation["invited"], 3);
+    let proposal = &scenario.next(Scenario::proposed("p1", "mailed"))[0].data["order"];
+    assert_eq!(proposal.get("items"), None, "only the first notification is that long");
+}
+
+#[test]
+fn updates_say_who_changed_what() {
+    let EventKind::NewProposal(proposal) = Scenario::proposed("p1", "mailed") else {
+        unreachable!()
+    };
+    let (question_id, follow_up_id) =
+        (FollowUpId::new("q").unwrap(), FollowUpId::new("f").unwrap());
+    let (why, message) = (Some("dear".to_owned()), "soon".to_owned());
+    for (update, expected) in [
+        (
+            ProposalUpdate::Amended { proposal, version: 2 },
+            json!({"change": "amended", "proposal_id": "p1", "version": 2, "seller": "mailed"}),
+        ),
+        (
+            ProposalUpdate::Declined { seller: seller("texted"), reason: why.clone() },
+            json!({"change": "declined", "seller": "texted", "reason": "dear"}),
+        ),
+        (
+            ProposalUpdate::Answered {
+                seller: seller("mailed"),
+                follow_up_id,
+                message: message.clone(),
+            },
+            json!({"change": "answered", "seller": "mailed", "follow_up_id": "f",
+                "message": "soon"}),
+        ),
+        (
+            ProposalUpdate::Asked { seller: seller("mailed"), question_id, message },
+            json!({"change": "asked", "seller": "mailed", "question_id": "q", "message": "soon"}),
+        ),
+        (
+            ProposalUpdate::Withdrawn { proposal_id: ProposalId::new("p1").unwrap(), reason: why },
+            json!({"change": "withdrawn", "proposal_id": "p1", "seller": "mailed",
+                "reason": "dear"}),
+        ),
+    ] {
+        let mut scenario = Scenario::new(false);
+        let opened = scenario.opened();
+        scenario.next(opened);
+        scenario.next(Scenario::proposed("p1", "mailed"));
+        let event = scenario.next(EventKind::ProposalUpdate(update))[0].data["event"].clone();
+        for (field, value) in expected.as_object().unwrap() {
+            assert_eq!(&event[field], value, "{field} of {event}");
+        }
+    }
+}
+
+/// Returns the data of a proposal's notification, which reports that another one failed, as it is
+/// composed without the redaction of its caller.
+#[allow(clippy::fn_params_excessive_bools, reason = "a case of a test")]
+fn unredacted(sealed: bool, price: Option<Price>) -> Value {
+    let mut scenario = Scenario::new(sealed);
+    let opened = scenario.opened();
+    scenario.next(opened);
+    let EventKind::NewProposal(proposal) = Scenario::proposed("p1", "mailed") else {
+        unreachable!()
+    };
+    let price = price.unwrap_or_else(|| proposal.price.clone());
+    let kind = EventKind::NewProposal(ProposalContent { price, ..proposal });
+    let event = Event { seq: Seq(2), at: Timestamp(2), cause: None, kind };
+    let order = scenario.order.unwrap();
+    let due = DueNotification {
+        topic: Topic::BuyerNotify,
+        template: Template::Proposal,
+        recipient: Recipient::Buyer,
+        channel: scenario.sinks[0].clone(),
+        language: None,
+    };
+    let failure = DeliveryFailure {
+        id: "n-1".to_owned(),
+        template: Template::Invitation,
+        channel: NotificationType::Email,
+        seller: Some(seller("mailed")),
+        reason: "no such user".to_owned(),
+    };
+    compose(&order, &event, &due, Some(&failure)).data
+}
+
+#[test]
+fn sealed_orders_and_hidden_prices_name_nobody() {
+    let open = unredacted(false, None);
+    assert_eq!(
+        (&open["event"]["seller"], &open["event"]["price"]),
+        (&json!("mailed"), &json!("4711.99"))
+    );
+    assert_eq!(
+        open["failed"],
+        json!({"notification_id": "n-1", "template": "invitation", "channel": "Email",
+            "seller": "mailed", "reason": "no such user"})
+    );
+    let sealed = unredacted(true, None);
+    let failed = &sealed["failed"];
+    assert_eq!((&failed["seller"], &failed["reason"]), (&Value::Null, &Value::Null));
+    for data in [sealed, unredacted(false, Some(Price::hidden()))] {
+        let event = &data["event"];
+        assert_eq!((&event["seller"], &event["price"]), (&Value::Null, &Value::Null));
+        assert_eq!(event["proposal_id"], "p1");
+    }
 }
