@@ -110,7 +110,7 @@ mod tests {
 
     /// A killed process may have left a part of it.
     #[test]
-    fn nothing_is_laid_out_over_what_is_left() {
+    fn remainders_are_not_laid_out_over() {
         let dir = tempfile::tempdir().unwrap();
         let (folder, new) = (dir.path().join("store"), dir.path().join("store.new"));
         fs::create_dir_all(new.join("a part")).unwrap();
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_that_cannot_be_synced_are_errors() {
+    fn failed_syncs_are_errors() {
         let dir = tempfile::tempdir().unwrap();
         sync_tree(dir.path()).unwrap();
         let missing = dir.path().join("folder/missing");

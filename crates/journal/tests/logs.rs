@@ -97,7 +97,7 @@ fn records_of_no_list_are_logged() {
 
 /// The quarantined bytes of a log are removed, where there are any.
 #[test]
-fn only_failures_at_the_start_are_logged() {
+fn starts_log_failures_only() {
     let (dir, cut) = (journal_in_log(), "the quarantined bytes of the log cannot be removed");
     assert_eq!(logged(|| open(dir.path()).close()), [""; 0]);
     fs::write(dir.path().join("store.cut"), "not a folder").unwrap();

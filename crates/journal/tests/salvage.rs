@@ -165,7 +165,7 @@ fn append_d_and_e(journal: &Embedded) {
 /// The batch is followed by another, and the records before it are in a table. Their lists' keys are
 /// in the marks, or in the batch itself.
 #[test]
-fn proven_records_of_damaged_batches_are_served() {
+fn damaged_batches_give_proven_records() {
     for has_marks in [true, false] {
         let dir = tempfile::tempdir().unwrap();
         filled(dir.path());
@@ -260,7 +260,7 @@ fn repeated_cuts_are_all_kept() {
 
 /// No file can be made in the folder of the cuts.
 #[test]
-fn logs_are_cut_only_where_cuts_are_kept() {
+fn cuts_that_cannot_be_kept_fail() {
     let dir = tempfile::tempdir().unwrap();
     let (log, bytes) = filled(dir.path());
     damage(&log, &bytes, "c3");

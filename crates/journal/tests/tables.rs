@@ -71,7 +71,7 @@ fn stores_without_tables_are_checked() {
 
 /// Its checksum proves it, and so must be of a known kind.
 #[test]
-fn damaged_lists_of_tables_hide_no_table() {
+fn damaged_lists_hide_no_table() {
     let dir = journal_in_two_tables();
     let current = tree(dir.path()).join("current");
     let number = u64::from_le_bytes(*fs::read(&current).unwrap().first_chunk().unwrap());
@@ -162,7 +162,7 @@ fn journal_with_a_damaged_log() -> tempfile::TempDir {
 }
 
 #[test]
-fn whole_tables_are_read_with_their_list() {
+fn valid_lists_of_tables_are_kept() {
     let dir = journal_with_a_damaged_log();
     let journal = open(dir.path());
     assert!(journal.damage().read_only.is_some());
@@ -184,7 +184,7 @@ fn rescued_stores_take_no_writes() {
 
 /// What is whole of the store would be laid out there.
 #[test]
-fn files_in_the_way_of_a_rescue_are_errors() {
+fn rescues_need_their_folder() {
     let dir = journal_with_a_damaged_log();
     fs::write(dir.path().join("store.read"), "not a folder").unwrap();
     let error = Embedded::open(dir.path(), Options::default()).unwrap_err().to_string();
@@ -193,7 +193,7 @@ fn files_in_the_way_of_a_rescue_are_errors() {
 
 /// A table is missing, and the log has an incomplete end, which is cut off a store that is whole.
 #[test]
-fn stores_that_lack_a_table_are_not_touched() {
+fn stores_without_a_table_stay_untouched() {
     let dir = journal_in_tables_and_log();
     fs::remove_file(tree(dir.path()).join("tables/1")).unwrap();
     let log = dir.path().join("store/1.jnl");
@@ -207,7 +207,7 @@ fn stores_that_lack_a_table_are_not_touched() {
 
 /// They are not taken for empty folders.
 #[test]
-fn folders_that_cannot_be_read_are_errors() {
+fn unreadable_folders_are_errors() {
     let dir = journal_in_tables_and_log();
     let (tables, moved) = (tree(dir.path()).join("tables"), dir.path().join("moved"));
     fs::rename(&tables, &moved).unwrap();
