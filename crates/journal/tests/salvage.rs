@@ -162,8 +162,8 @@ fn append_d_and_e(journal: &Embedded) {
     second_pending.wait().unwrap();
 }
 
-/// The batch is followed by another, and the records before it are in a table. Their lists' keys are
-/// in the marks, or in the batch itself.
+/// The batch is followed by another, and the records before it are in a table. The keys of its
+/// lists are in the marks, or in the batch itself.
 #[test]
 fn damaged_batches_give_proven_records() {
     for has_marks in [true, false] {
