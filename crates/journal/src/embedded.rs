@@ -218,14 +218,14 @@ impl Journal for Embedded {
             }
             // The list is damaged, or was removed during the read, or the store shows a removal
             // that failed.
-            let now = self.inner.shared.heads.read().readable(list).map(|head| head.id);
-            if now != Some(head.id) {
-                return Ok(Vec::new());
-            }
-            if !self.is_settled() {
-                return Err(
-                    io::Error::other("a write failed, and the store is not open again").into()
-                );
+            {
+                let heads = self.inner.shared.heads.read();
+                if heads.readable(list).map(|head| head.id) != Some(head.id) {
+                    return Ok(Vec::new());
+                }
+                if heads.has_failed_removal(head) {
+                    return Err(io::Error::other("its removal failed, and may be done").into());
+                }
             }
             let next = after + 1 + records?.len() as u64;
             let list = Bytes::copy_from_slice(list);
@@ -235,7 +235,7 @@ impl Journal for Embedded {
 
     fn lists(&self) -> Result<Vec<(Vec<u8>, u64)>, ReadError> {
         let heads = self.inner.shared.heads.read();
-        let lists = heads.lists.iter().filter(|(_, head)| !heads.removing.contains(&head.id));
+        let lists = heads.lists.iter().filter(|(_, head)| !heads.is_being_removed(**head));
         let lists = lists.map(|(list, head)| (list.to_vec(), head.last));
         let lost = heads.damaged.keys().filter(|list| !heads.lists.contains_key(*list));
         Ok(lists.chain(lost.map(|list| (list.to_vec(), 0))).collect())

@@ -2,7 +2,7 @@
 
 mod load;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use bytes::Bytes;
 
@@ -50,6 +50,15 @@ impl RecordDamage {
     }
 }
 
+/// The state of a removal that is not known to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PendingRemoval {
+    /// It is being written.
+    Writing,
+    /// Its write failed; the outcome is known once the store is open again.
+    Failed,
+}
+
 /// The lists of a store.
 #[derive(Debug, Default)]
 pub(crate) struct Heads {
@@ -57,9 +66,8 @@ pub(crate) struct Heads {
     /// Refused lists, with the damage that was found when the store was opened.
     pub(crate) damaged: HashMap<Bytes, RecordDamage>,
     pub(crate) next_id: ListId,
-    /// Lists whose removal is being written. The store may show any part of them, so readers are
-    /// told that they are gone; if the removal fails, they are back.
-    pub(crate) removing: HashSet<ListId>,
+    /// Lists whose removal is not known to be done; the store may show any part of them.
+    pub(crate) removals: HashMap<ListId, PendingRemoval>,
     /// Removed lists that the store still records as removed.
     pub(crate) tombstones: Vec<ListId>,
     /// The store records that a marks file exists.
@@ -87,9 +95,19 @@ impl Heads {
         Ok(heads)
     }
 
+    /// Reports whether the removal of a list is being written: readers are told that it is gone.
+    pub(crate) fn is_being_removed(&self, head: ListHead) -> bool {
+        self.removals.get(&head.id) == Some(&PendingRemoval::Writing)
+    }
+
+    /// Reports whether the removal of a list failed, so that it may be there or not.
+    pub(crate) fn has_failed_removal(&self, head: ListHead) -> bool {
+        self.removals.get(&head.id) == Some(&PendingRemoval::Failed)
+    }
+
     /// Returns the end of a list that exists, and whose removal is not being written.
     pub(crate) fn readable(&self, list: &[u8]) -> Option<ListHead> {
-        self.lists.get(list).copied().filter(|head| !self.removing.contains(&head.id))
+        self.lists.get(list).copied().filter(|head| !self.is_being_removed(*head))
     }
 
     /// Returns each list as it was acknowledged.

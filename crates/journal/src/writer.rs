@@ -15,7 +15,7 @@ use self::batch::{Batch, empty_frame};
 use crate::damage::FileDamage;
 use crate::engine::{Engine, EngineError, OpenReason, RescuedStore, StoreLocation, WriteOp};
 use crate::error::{AppendError, RemoveError};
-use crate::heads::Heads;
+use crate::heads::{Heads, PendingRemoval};
 use crate::keys::{self, ListId};
 use crate::limits;
 use crate::marks::MarksFile;
@@ -106,7 +106,8 @@ impl BatchWriter {
         let mut ops = batch.take_ops();
         if !ops.is_empty() {
             ops.extend(self.housekeeping_ops());
-            self.shared.heads.write().removing.extend(batch.removed());
+            let removed = batch.removed().into_iter().map(|id| (id, PendingRemoval::Writing));
+            self.shared.heads.write().removals.extend(removed);
             if let Err(error) = self.commit(ops) {
                 return self.fail(batch, &error);
             }
@@ -163,8 +164,9 @@ impl BatchWriter {
                 AppendError::Failed(reason.clone())
             }
         };
-        // The health says already that the store may show what failed.
-        self.shared.heads.write().removing.clear();
+        for removal in self.shared.heads.write().removals.values_mut() {
+            *removal = PendingRemoval::Failed;
+        }
         let failed = batch.len().saturating_add(pending.len());
         let failed = u64::try_from(failed).unwrap_or(u64::MAX);
         self.shared.stats.failed_appends.fetch_add(failed, Ordering::Relaxed);

@@ -127,7 +127,7 @@ mod tests {
     }
 
     /// Pages that do not concern an installation; their commands are tested elsewhere.
-    const OF_ORDERS: [&str; 4] = ["cli", "notifications", "tenders", "testing"];
+    const OF_ORDERS: [&str; 5] = ["cli", "mutants", "notifications", "tenders", "testing"];
 
     /// Each command is run by a section of [`SECTIONS`], except those of pages that do not concern
     /// an installation.
