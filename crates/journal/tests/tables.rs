@@ -45,7 +45,7 @@ fn tables(dir: &Path) -> Vec<PathBuf> {
 /// Returns the files of the store, and what was cut off its log.
 fn store_files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = files(dir);
-    files.retain(|(path, _)| !path.parent().is_some_and(|folder| folder == dir));
+    files.retain(|(path, _)| path.parent().is_none_or(|folder| folder != dir));
     files
 }
 
