@@ -305,7 +305,7 @@ fn orders_without_contacts_have_no_listeners() {
 #[test]
 fn invitations_describe_the_whole_request() {
     let mut scenario = Scenario::new(false);
-    let EventKind::OrderOpened(mut opened) = scenario.opened() else { unreachable!() };
+    let EventKind::OrderOpened(mut opened) = scenario.opened() else { panic!("not an opening") };
     opened.spec = OrderSpec {
         items: vec![Item {
             sku: "M8".to_owned(),
@@ -339,7 +339,7 @@ fn invitations_describe_the_whole_request() {
 #[test]
 fn updates_say_who_changed_what() {
     let EventKind::NewProposal(proposal) = Scenario::proposed("p1", "mailed") else {
-        unreachable!()
+        panic!("not a proposal")
     };
     let (question_id, follow_up_id) =
         (FollowUpId::new("q").unwrap(), FollowUpId::new("f").unwrap());
@@ -391,7 +391,7 @@ fn unredacted(sealed: bool, price: Option<Price>) -> Value {
     let opened = scenario.opened();
     scenario.next(opened);
     let EventKind::NewProposal(proposal) = Scenario::proposed("p1", "mailed") else {
-        unreachable!()
+        panic!("not a proposal")
     };
     let price = price.unwrap_or_else(|| proposal.price.clone());
     let kind = EventKind::NewProposal(ProposalContent { price, ..proposal });
