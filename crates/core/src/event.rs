@@ -333,6 +333,7 @@ impl EventKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::price::Price;
 
     /// An order that is paused because its time ran out has ended.
     #[test]
@@ -347,5 +348,36 @@ mod tests {
         ] {
             assert_eq!(kind.ends(), expected, "{kind:?}");
         }
+    }
+
+    #[test]
+    fn selections_name_the_chosen() {
+        let choice = |name: &str, verdict| SellerChoice {
+            seller: SellerId::new(name).unwrap(),
+            verdict,
+            distance_m: None,
+        };
+        let choices = vec![choice("a", Verdict::Chosen), choice("b", Verdict::TooFar)];
+        assert_eq!(EventKind::SellersSelected(choices).text(), "1 of 2: a");
+    }
+
+    #[test]
+    fn first_and_amended_proposals_have_content() {
+        let content = ProposalContent {
+            proposal_id: ProposalId::new("p1").ok(),
+            seller: SellerId::new("a").unwrap(),
+            price: Price::parse("7", "EUR").unwrap(),
+            lines: Vec::new(),
+            note: None,
+            delivery_date: None,
+            valid_until: None,
+            attachments: Vec::new(),
+        };
+        let amended = ProposalUpdate::Amended { proposal: content.clone(), version: 2 };
+        let kinds = [EventKind::NewProposal(content.clone()), EventKind::ProposalUpdate(amended)];
+        for kind in kinds {
+            assert_eq!(kind.proposal_content(), Some(&content));
+        }
+        assert_eq!(EventKind::OrderResumed.proposal_content(), None);
     }
 }
