@@ -435,3 +435,30 @@ fn sealed_orders_and_hidden_prices_name_nobody() {
         assert_eq!(event["proposal_id"], "p1");
     }
 }
+
+/// The buyer, and the sellers who took part; there is no award.
+#[test]
+fn ends_notify_all_who_took_part() {
+    for end in [
+        EventKind::OrderClosed { reason: None },
+        EventKind::OrderCancelled { reason: None },
+        EventKind::OrderPaused { expired: true, reason: None },
+        EventKind::OrderFinalised { award: None, reason: None },
+    ] {
+        let mut scenario = Scenario::new(false);
+        let opened = scenario.opened();
+        scenario.next(opened);
+        scenario.next(Scenario::selected());
+        assert_eq!(
+            summaries(&scenario.next(end.clone())),
+            [
+                "buyer Email BUYER_NOTIFY end",
+                "mailed Email SELLER_NOTIFY end",
+                "texted SMS SELLER_NOTIFY end",
+                "sink Webhook BUYER_NOTIFY end",
+                "sink Webhook SELLER_NOTIFY end",
+            ],
+            "{end:?}"
+        );
+    }
+}
