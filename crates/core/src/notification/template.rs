@@ -100,3 +100,16 @@ impl Template {
         Self::ALL.into_iter().find(|template| template.as_str() == text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_template_is_parsed() {
+        for template in Template::ALL {
+            assert_eq!(Template::parse(template.as_str()), Some(template));
+        }
+        assert_eq!(Template::parse("Invitation"), None);
+    }
+}

@@ -154,3 +154,18 @@ fn summaries_run_out_as_their_orders_do() {
         assert_eq!(summary.runs_out_at(), order.runs_out_at());
     }
 }
+
+/// Replies and statuses show them.
+#[test]
+fn invitation_states_are_spelled_by_name() {
+    for (state, expected) in [
+        (InvitationState::Invited, "Invited"),
+        (InvitationState::Bounced, "Bounced"),
+        (InvitationState::Notified, "Notified"),
+        (InvitationState::Seen, "Seen"),
+        (InvitationState::Declined, "Declined"),
+        (InvitationState::Proposed, "Proposed"),
+    ] {
+        assert_eq!(state.as_str(), expected);
+    }
+}
