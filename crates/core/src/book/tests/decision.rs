@@ -165,6 +165,7 @@ fn cancel_and_close_drop_pending_awards() {
 #[test]
 fn undo_windows_have_a_limit() {
     let mut harness = two_proposals();
+    harness.clone().run(award("p1", UNDO_WITHIN_MS_MAX)).unwrap();
     let refusal = harness.run(award("p1", UNDO_WITHIN_MS_MAX + 1)).unwrap_err();
     assert_eq!(refusal.field.as_deref(), Some("undo_within_ms"));
     assert!(refusal.message.contains("86400000"), "{}", refusal.message);

@@ -38,7 +38,9 @@ fn repeated_proposals_count_once() {
 #[test]
 fn proposal_ids_belong_to_first_content() {
     let mut harness = with_proposal();
-    assert_eq!(harness.expect_refusal(propose("p1", "b")), Reason::ProposalExists);
+    let refusal = harness.run(propose("p1", "b")).unwrap_err();
+    assert_eq!(refusal.reason, Reason::ProposalExists);
+    assert_eq!(refusal.field.as_deref(), Some("proposal_id"));
     let first = harness.run(propose("p1", "a")).unwrap();
     harness.run(amend("p1", "a", "9")).unwrap();
     harness.run(amend("p1", "a", "8")).unwrap();
