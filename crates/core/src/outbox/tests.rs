@@ -248,9 +248,11 @@ fn dead_letters_are_limited() {
     for (follow_ups, dropped) in [(763, 5 + 763 * 4 - PENDING_MAX - DEAD_LETTERS_MAX), (700, 0)] {
         let events = events(follow_ups);
         let (order, mut outbox) = (order(&events), fresh());
+        let mut in_flight = Vec::new();
         for event in &events {
-            receive(&mut outbox, Timestamp(0), &order, event);
+            in_flight.extend(receive(&mut outbox, Timestamp(0), &order, event).attempts);
         }
+        assert!(in_flight.iter().all(|number| outbox.pending(*number).is_some()), "they stay");
         let dead = 5 + usize::try_from(follow_ups).unwrap() * 4 - PENDING_MAX - dropped;
         assert_eq!(outbox.snapshot().counts(), (PENDING_MAX, dead));
         assert_eq!(outbox.dropped(), dropped as u64);
