@@ -117,7 +117,8 @@ fn rounds(
 }
 
 fn simulate(root: &Path, seed: u64) -> anyhow::Result<()> {
-    let args = ["test", "--release", "--locked", "-p", "orderstream-core", "--test", "main"];
+    let args =
+        ["test", "--profile", "dist", "--locked", "-p", "orderstream-core", "--test", "main"];
     let mut test = step::cargo(root, &args);
     test.args(["simulation::every_seed_keeps_every_promise", "--", "--exact"]);
     test.env(SEEDS_VARIABLE, SIMULATED_IN_A_ROUND.to_string());
@@ -126,7 +127,8 @@ fn simulate(root: &Path, seed: u64) -> anyhow::Result<()> {
 }
 
 fn run_shells(root: &Path, seed: u64) -> anyhow::Result<()> {
-    let args = ["test", "--release", "--locked", "-p", "orderstream-shells", "--test", "main"];
+    let args =
+        ["test", "--profile", "dist", "--locked", "-p", "orderstream-shells", "--test", "main"];
     let mut test = step::cargo(root, &args);
     test.args(["seeds::every_answer_holds_despite_faults", "--", "--exact"]);
     let last = seed.saturating_add(SHELLS_IN_A_ROUND).saturating_sub(1);

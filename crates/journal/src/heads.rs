@@ -66,8 +66,9 @@ pub(crate) struct Heads {
     /// Refused lists, with the damage that was found when the store was opened.
     pub(crate) damaged: HashMap<Bytes, RecordDamage>,
     pub(crate) next_id: ListId,
-    /// Lists whose removal is not known to be done; the store may show any part of them.
-    pub(crate) removals: HashMap<ListId, PendingRemoval>,
+    /// The list whose removal is not known to be done; the store may show any part of it. One at a
+    /// time is removed.
+    pub(crate) removal: Option<(ListId, PendingRemoval)>,
     /// Removed lists that the store still records as removed.
     pub(crate) tombstones: Vec<ListId>,
     /// The store records that a marks file exists.
@@ -97,12 +98,12 @@ impl Heads {
 
     /// Reports whether the removal of a list is being written: readers are told that it is gone.
     pub(crate) fn is_being_removed(&self, head: ListHead) -> bool {
-        self.removals.get(&head.id) == Some(&PendingRemoval::Writing)
+        self.removal == Some((head.id, PendingRemoval::Writing))
     }
 
     /// Reports whether the removal of a list failed, so that it may be there or not.
     pub(crate) fn has_failed_removal(&self, head: ListHead) -> bool {
-        self.removals.get(&head.id) == Some(&PendingRemoval::Failed)
+        self.removal == Some((head.id, PendingRemoval::Failed))
     }
 
     /// Returns the end of a list that exists, and whose removal is not being written.

@@ -106,8 +106,9 @@ impl BatchWriter {
         let mut ops = batch.take_ops();
         if !ops.is_empty() {
             ops.extend(self.housekeeping_ops());
-            let removed = batch.removed().into_iter().map(|id| (id, PendingRemoval::Writing));
-            self.shared.heads.write().removals.extend(removed);
+            if let Some(id) = batch.removed() {
+                self.shared.heads.write().removal = Some((id, PendingRemoval::Writing));
+            }
             if let Err(error) = self.commit(ops) {
                 return self.fail(batch, &error);
             }
@@ -164,7 +165,7 @@ impl BatchWriter {
                 AppendError::Failed(reason.clone())
             }
         };
-        for removal in self.shared.heads.write().removals.values_mut() {
+        if let Some((_, removal)) = &mut self.shared.heads.write().removal {
             *removal = PendingRemoval::Failed;
         }
         let failed = batch.len().saturating_add(pending.len());

@@ -101,7 +101,7 @@ impl Batch {
     /// Updates the ends of the lists; called after the sync.
     pub(super) fn move_heads(&mut self, heads: &mut Heads) {
         heads.next_id = self.next_id;
-        heads.removals.clear();
+        heads.removal = None;
         for (list, head) in self.heads.drain() {
             if let Some(head) = head {
                 heads.lists.insert(list, head);
