@@ -37,7 +37,8 @@ fn sealed_orders_open_at_deadline() {
     let harness = opened();
     assert_eq!(harness.event_names().last(), Some(&"ProposalsOpened"));
     let order = harness.book.order().unwrap();
-    let decide_until = Timestamp(T0).plus_ms(LIFETIME_MS + DECIDE_IN_MS);
+    let thirty_days_ms = 2_592_000_000;
+    let decide_until = Timestamp(T0).plus_ms(LIFETIME_MS + thirty_days_ms);
     assert_eq!((order.phase, order.decide_until), (Phase::Paused, Some(decide_until)));
     assert_eq!(harness.book.deadline(), Some(decide_until));
 }
