@@ -1,6 +1,5 @@
-//! The generated files other than the custom resource definitions: dashboards, the references of
-//! metrics and of the REST APIs, and the chart's copies, because a chart cannot include files from
-//! outside its folder.
+//! The generated files other than the custom resource definitions: dashboards, the pages of the
+//! reference, and the chart's copies, because a chart cannot include files from outside its folder.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +8,7 @@ use anyhow::Context as _;
 
 use crate::deploy::DocumentSet;
 use crate::tidy::TidyFinding;
-use crate::{dashboards, deploy};
+use crate::{dashboards, deploy, reference};
 
 /// The chart's folder of files for templates.
 const IN_CHART: &str = "deploy/helm/orderstream/files";
@@ -24,14 +23,19 @@ const REFERENCES: [DocumentSet; 3] = [
 const FIX: &str = "run `cargo xtask codegen`";
 
 /// A generated file: its path from the workspace's root, and its text.
-type GeneratedFile = (String, String);
+pub(crate) type GeneratedFile = (String, String);
 
-/// Writes all files.
+/// Writes all files, and removes the pages of commands that do not exist any more.
 ///
 /// # Errors
-/// When a file cannot be generated or written.
+/// When a file cannot be generated, written or removed.
 pub(crate) fn write(root: &Path) -> anyhow::Result<()> {
-    for (path, text) in files(root)? {
+    let files = files(root)?;
+    for path in reference::surplus(root, &files)? {
+        fs::remove_file(root.join(&path)).with_context(|| format!("remove {path}"))?;
+        println!("   removed {path}");
+    }
+    for (path, text) in files {
         let full = root.join(&path);
         fs::create_dir_all(full.parent().context("a folder")?)?;
         if fs::read_to_string(&full).ok().as_deref() != Some(text.as_str()) {
@@ -52,7 +56,10 @@ pub(crate) fn check(root: &Path) -> anyhow::Result<Vec<TidyFinding>> {
     };
     let files = files(root)?;
     let stale = files.iter().filter(|file| stale(file));
-    Ok(stale.map(|(path, _)| TidyFinding::new(path, 1, "is missing or stale", FIX)).collect())
+    let stale = stale.map(|(path, _)| TidyFinding::new(path, 1, "is missing or stale", FIX));
+    let surplus = reference::surplus(root, &files)?;
+    let surplus = surplus.iter().map(|path| TidyFinding::new(path, 1, "is of no command", FIX));
+    Ok(stale.chain(surplus).collect())
 }
 
 fn files(root: &Path) -> anyhow::Result<Vec<GeneratedFile>> {
@@ -79,5 +86,6 @@ fn files(root: &Path) -> anyhow::Result<Vec<GeneratedFile>> {
             }
         }
     }
+    files.extend(reference::files(root)?);
     Ok(files)
 }

@@ -1,8 +1,9 @@
-//! `cargo xtask chart`: checks the chart with Helm and the alerts with promtool. Helm and helm-docs
-//! are installed from their Go modules if they are missing; a missing promtool is reported.
+//! `cargo xtask chart`: checks the chart with Helm and kube-score, and the alerts with promtool. Helm,
+//! helm-docs and kube-score are installed from their Go modules if they are missing; a missing
+//! promtool is reported.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, bail, ensure};
@@ -10,11 +11,9 @@ use serde_json::Value;
 
 use crate::step;
 
-const CHART: &str = "deploy/helm/orderstream";
+/// The path of the chart, from the workspace's root.
+pub(crate) const CHART: &str = "deploy/helm/orderstream";
 const CASES: &str = "deploy/helm/tests";
-/// The additional APIs of a cluster with the Prometheus operator.
-const APIS: [&str; 2] =
-    ["--api-versions=monitoring.coreos.com/v1", "--api-versions=flowcontrol.apiserver.k8s.io/v1"];
 
 /// Runs all checks of the chart and of the alerts.
 ///
@@ -22,9 +21,7 @@ const APIS: [&str; 2] =
 /// When a check fails.
 pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     alerts(root)?;
-    let tools = root.join("target/tools/bin");
-    let mut install = Command::new(root.join("deploy/tools/install"));
-    step::run("find the tools", install.arg(&tools).args(["helm", "helm-docs"]))?;
+    let tools = install_tools(root, &["helm", "helm-docs", "kube-score"])?;
     let helm = |args: &[&str]| {
         let mut command = Command::new(tools.join("helm"));
         command.current_dir(root).args(args);
@@ -36,8 +33,8 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     }
     for case in cases(root)? {
         let name = case["name"].as_str().context("a case's name")?.to_owned();
-        let mut args = vec!["template", "shop", CHART, "--namespace", "buying"];
-        args.extend(APIS);
+        let release = case["release"].as_str().unwrap_or("shop");
+        let mut args = vec!["template", release, CHART, "--namespace", "buying"];
         let example = case["example"].as_str().map(|name| format!("{CHART}/examples/{name}.yaml"));
         args.extend(example.iter().flat_map(|path| ["--values", path]));
         let settings = case["set"].as_array().cloned().unwrap_or_default();
@@ -45,7 +42,19 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
         judge(&case, &step::output(&mut helm(&args))?).with_context(|| name.clone())?;
         println!("   {name}: ok");
     }
+    score(root, &tools)?;
     docs(root, &tools)
+}
+
+/// Installs those tools that are not there yet, and returns their folder.
+///
+/// # Errors
+/// When one is missing and Go, which builds it, too.
+pub(crate) fn install_tools(root: &Path, names: &[&str]) -> anyhow::Result<PathBuf> {
+    let tools = root.join("target/tools/bin");
+    let mut install = Command::new(root.join("deploy/tools/install"));
+    step::run("find the tools", install.arg(&tools).args(names))?;
+    Ok(tools)
 }
 
 fn alerts(root: &Path) -> anyhow::Result<()> {
@@ -126,6 +135,45 @@ fn documents(text: &str) -> anyhow::Result<Vec<Value>> {
         .collect()
 }
 
+/// Checks the chart's objects with kube-score: by default, and with each example. Exceptions are its
+/// flags, each with a reason, for all renderings or for that of one example.
+fn score(root: &Path, tools: &Path) -> anyhow::Result<()> {
+    let exceptions = root.join(CASES).join("kube-score.yaml");
+    let exceptions = fs::read_to_string(exceptions).context("read kube-score's exceptions")?;
+    let exceptions: Vec<Value> =
+        serde_saphyr::from_str(&exceptions).context("parse kube-score's exceptions")?;
+    let dir = root.join("target/chart");
+    fs::create_dir_all(&dir).context("create target/chart")?;
+    for example in examples(root)?.into_iter().map(Some).chain([None]) {
+        let name = example.as_deref().and_then(|path| Path::new(path).file_stem()?.to_str());
+        let mut template = Command::new(tools.join("helm"));
+        template.current_dir(root).args(["template", "shop", CHART, "--namespace", "buying"]);
+        template.args(example.iter().flat_map(|path| ["--values", path]));
+        let output = step::output(&mut template)?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let rendered = dir.join(format!("{}.yaml", name.unwrap_or("default")));
+        fs::write(&rendered, output.stdout).context("write what the chart makes")?;
+        let mut score = Command::new(tools.join("kube-score"));
+        score.args(["score", "--exit-one-on-warning", "--output-format", "ci"]);
+        for exception in &exceptions {
+            ensure!(exception["why"].is_string(), "{exception}: no reason");
+            if exception["example"].is_null() || exception["example"].as_str() == name {
+                score.arg(exception["flag"].as_str().context("an exception's flag")?);
+            }
+        }
+        let output = step::output(score.arg(&rendered))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let found: Vec<_> = text
+            .lines()
+            .filter(|line| line.starts_with("[CRITICAL]") || line.starts_with("[WARNING]"))
+            .collect();
+        let what = name.unwrap_or("the defaults");
+        ensure!(output.status.success() && found.is_empty(), "{what}: {}", found.join("\n"));
+        println!("   kube-score, {what}: ok");
+    }
+    Ok(())
+}
+
 /// Checks that the chart's page equals the one that helm-docs generates from its values.
 fn docs(root: &Path, tools: &Path) -> anyhow::Result<()> {
     let page = root.join(CHART).join("README.md");
@@ -145,22 +193,33 @@ mod tests {
     use serde_json::{Map, Value};
 
     /// The settings with keys that are defined by the user or by Kubernetes.
-    const FREE: [&str; 15] = [
+    const FREE: [&str; 26] = [
+        "additionalRuleLabels",
         "affinity",
         "annotations",
+        "behavior",
+        "commonAnnotations",
         "commonLabels",
+        "containerSecurityContext",
+        "dnsConfig",
         "env",
         "headers",
         "imagePullSecrets",
         "labels",
+        "livenessProbe",
         "nodeSelector",
         "podAnnotations",
         "podLabels",
+        "podSecurityContext",
+        "readinessProbe",
         "resources",
         "secretHeaders",
+        "startupProbe",
+        "strategy",
         "templatesConfigMaps",
         "tolerations",
         "topologySpreadConstraints",
+        "updateStrategy",
     ];
 
     fn fields(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
@@ -169,7 +228,8 @@ mod tests {
 
     /// Checks that the values and their schema have the same keys.
     fn agree(path: &str, values: &Value, schema: &Value) {
-        assert_eq!(schema["additionalProperties"], false, "{path} takes any key");
+        // The globals of a parent chart are given to all its charts, with keys of others.
+        assert_eq!(schema["additionalProperties"] == false, path != "/global", "{path}");
         for (name, value) in fields(values) {
             let path = format!("{path}/{name}");
             let schema = &schema["properties"][name];
@@ -188,9 +248,7 @@ mod tests {
         let values = include_str!("../../deploy/helm/orderstream/values.yaml");
         let values: Value = serde_saphyr::from_str(values).unwrap();
         let schema = include_str!("../../deploy/helm/orderstream/values.schema.json");
-        let mut schema: Value = serde_json::from_str(schema).unwrap();
-        // Helm's own key, which every chart has.
-        schema["properties"].as_object_mut().unwrap().remove("global");
+        let schema: Value = serde_json::from_str(schema).unwrap();
         agree("", &values, &schema);
     }
 

@@ -17,7 +17,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
         step::cargo(root, &["run", "-q", "-p", "orderstream-rpc", "--example", "codegen"]);
     step::run("write the wire code from proto/", &mut wire)?;
     deploy::SETS.into_iter().try_for_each(|set| write(root, set))?;
-    println!("== write the dashboards, the reference of metrics, and the chart's copies");
+    println!("== write the dashboards, the pages of the reference, and the chart's copies");
     bundle::write(root)
 }
 

@@ -9,6 +9,8 @@ use self::panel::Panel;
 
 /// The tag that links the dashboards to each other.
 const TAG: &str = "orderstream";
+/// The variables, as label and title. Each has the values of the processes of Orderstream alone.
+const VARIABLES: [(&str, &str); 3] = [("namespace", "Namespace"), ("job", "Job"), ("pod", "Pod")];
 
 /// A dashboard: rows of panels.
 #[derive(Clone, Debug)]
@@ -40,6 +42,7 @@ pub(crate) fn expressions() -> Vec<(String, String)> {
                 let expression = query
                     .expression
                     .replace("$namespace", ".*")
+                    .replace("$job", ".*")
                     .replace("$pod", ".*")
                     .replace("$__rate_interval", "1m")
                     .replace("$__range", "5m");
@@ -63,7 +66,7 @@ fn json(board: &Board) -> Value {
         "refresh": "30s",
         "time": {"from": "now-1h", "to": "now"},
         "timezone": "browser",
-        "templating": {"list": [datasource(), variable("namespace", "Namespace"), variable("pod", "Pod")]},
+        "templating": {"list": variables(board)},
         "annotations": {"list": [leader_changes()]},
         "links": [{
             "type": "dashboards", "tags": [TAG], "title": "Orderstream", "asDropdown": true,
@@ -108,15 +111,30 @@ fn datasource() -> Value {
     })
 }
 
-/// Creates a variable: a choice among the values of a label.
+/// Creates the variables that a panel of the dashboard uses, or the query of another variable.
+fn variables(board: &Board) -> Vec<Value> {
+    let panels = board.rows.iter().flat_map(|(_, panels)| panels);
+    let queries: Vec<_> = panels.flat_map(|panel| &panel.queries).collect();
+    let is_used =
+        |label: &str| queries.iter().any(|query| query.expression.contains(&format!("${label}")));
+    let used = VARIABLES.into_iter().filter(|(label, _)| is_used(label));
+    std::iter::once(datasource()).chain(used.map(|(label, title)| variable(label, title))).collect()
+}
+
+/// Creates a variable: a choice among the values of a label. All of them are listed when all are
+/// chosen, so that no other program is matched.
 fn variable(label: &str, title: &str) -> Value {
-    let of = if label == "pod" { "{namespace=~\"$namespace\"}" } else { "" };
+    let of = match label {
+        "pod" => "{namespace=~\"$namespace\",job=~\"$job\"}",
+        "job" => "{namespace=~\"$namespace\"}",
+        _ => "",
+    };
     let query = format!("label_values(orderstream_build_info{of}, {label})");
     json!({
         "name": label, "label": title, "type": "query", "definition": query,
         "query": {"query": query, "refId": label},
         "datasource": {"type": "prometheus", "uid": "${datasource}"},
-        "includeAll": true, "allValue": ".*", "multi": true, "refresh": 2, "sort": 1,
+        "includeAll": true, "multi": true, "refresh": 2, "sort": 1,
         "current": {"text": "All", "value": "$__all"}, "hide": 0,
     })
 }
@@ -125,7 +143,7 @@ fn leader_changes() -> Value {
     json!({
         "name": "Leader changes", "enable": true, "iconColor": "orange",
         "datasource": {"type": "prometheus", "uid": "${datasource}"},
-        "expr": "changes(leader_election_master_status{namespace=~\"$namespace\"}[1m]) > 0",
+        "expr": "changes(leader_election_master_status{namespace=~\"$namespace\",job=~\"$job\"}[1m]) > 0 and on (namespace, job, pod) orderstream_build_info",
         "titleFormat": "Leader changed", "textFormat": "{{pod}}", "step": "60s",
     })
 }

@@ -87,7 +87,8 @@ pub(crate) fn run(
         Some(image) => image.clone(),
         None => {
             let archive = root.join("target/image/orderstream.tar");
-            let name = image::run(root, &archive, image::NAME, image::Build::Quick)?;
+            let (build, host) = (image::Build::Quick, image::Architecture::of_host()?);
+            let name = image::write_archive(root, &archive, image::NAME, build, host)?;
             step::run("start the cluster", cluster()?.arg("up"))?;
             step::run("load the image", cluster()?.arg("load").arg(&archive))?;
             name

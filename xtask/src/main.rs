@@ -21,6 +21,8 @@ mod mutants;
 mod nightly;
 mod powercut;
 mod python;
+mod reference;
+mod release;
 mod step;
 mod test;
 mod tidy;
@@ -60,14 +62,9 @@ enum XtaskCommand {
     /// Check the chart with Helm and the alerts with promtool.
     Chart,
     /// Build the container image as an archive, without any container tool.
-    Image {
-        /// The path of the archive.
-        #[arg(long, default_value = "target/image/orderstream.tar")]
-        output: PathBuf,
-        /// The image's name with its tag; the default tag is the version.
-        #[arg(long, default_value = image::NAME)]
-        name: String,
-    },
+    Image(image::ImageArgs),
+    /// Make every file of a release under `target/release-files`, and publish nothing.
+    Release(release::ReleaseArgs),
     /// Install the chart on a real cluster and run through all the tasks of an operator.
     E2e {
         /// An image that the cluster can pull; by default one is built and loaded into the test
@@ -123,8 +120,8 @@ enum XtaskCommand {
         #[arg(long)]
         seed: Option<u64>,
     },
-    /// Regenerate the generated files: the wire code, and the custom resource definitions and
-    /// permissions under `deploy`.
+    /// Regenerate the generated files: the wire code, the custom resource definitions and
+    /// permissions under `deploy`, and the pages of the reference.
     Codegen,
     /// Regenerate the file of the public contract; review accepts additions only.
     Contract,
@@ -148,10 +145,8 @@ fn run(command: XtaskCommand) -> anyhow::Result<ExitCode> {
         XtaskCommand::Bench { args } => bench::run(&root, &args).map(|()| ExitCode::SUCCESS),
         XtaskCommand::Torture { args } => torture::run(&root, &args).map(|()| ExitCode::SUCCESS),
         XtaskCommand::Chart => chart::run(&root).map(|()| ExitCode::SUCCESS),
-        XtaskCommand::Image { output, name } => {
-            image::run(&root, &root.join(output), &name, image::Build::Shipped)
-                .map(|_| ExitCode::SUCCESS)
-        }
+        XtaskCommand::Image(args) => image::run(&root, &args).map(|()| ExitCode::SUCCESS),
+        XtaskCommand::Release(args) => release::run(&root, &args).map(|()| ExitCode::SUCCESS),
         XtaskCommand::E2e { image, keep, only, inside } => {
             let options = e2e::E2eOptions { image, keep, only };
             let location =

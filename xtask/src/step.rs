@@ -1,5 +1,6 @@
 //! One step of an xtask command: a header, then the program's output.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Instant;
@@ -14,8 +15,14 @@ const OF_THIS_PACKAGE: [&str; 2] = ["CARGO_MANIFEST_", "CARGO_PKG_"];
 /// workspace's root.
 pub(crate) fn cargo(root: &Path, args: &[&str]) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
+    let mut command = program(&cargo);
     command.current_dir(root).args(args);
+    command
+}
+
+/// Returns a program that calls cargo, as if it were called from the shell.
+pub(crate) fn program(name: &OsStr) -> Command {
+    let mut command = Command::new(name);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if OF_THIS_PACKAGE.iter().any(|prefix| text.starts_with(prefix)) {

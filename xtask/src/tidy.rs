@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 pub(crate) use self::finding::TidyFinding;
-use crate::{bundle, contract, deploy, mutants, step};
+use crate::{bundle, contract, deploy, image, mutants, step};
 
 /// Checks the whole tree and prints one line for each finding; any finding gives exit code 1.
 ///
@@ -30,6 +30,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<ExitCode> {
     findings.extend(bundle::check(root)?);
     findings.extend(mutants::list::check(root)?);
     findings.extend(contract::check(root)?);
+    findings.extend(image::check_context(root)?);
     findings.sort();
     for finding in &findings {
         println!("{finding}");
@@ -107,7 +108,7 @@ fn generated(root: &Path, set: deploy::DocumentSet) -> anyhow::Result<Vec<TidyFi
 }
 
 /// Lists every file that is or would be checked in, from git; without git, every file on disk.
-fn paths(root: &Path) -> anyhow::Result<Vec<String>> {
+pub(crate) fn paths(root: &Path) -> anyhow::Result<Vec<String>> {
     let mut git = std::process::Command::new("git");
     git.current_dir(root).args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
     if let Ok(output) = git.output()

@@ -2,23 +2,42 @@
 
 use orderstream_core::buyer::{BestProposal, BuyerOrderView};
 use orderstream_core::date::parse_rfc3339;
+use orderstream_core::limits::DECIDE_WITHIN_MS_DEFAULT;
 use orderstream_core::price::Price;
-use orderstream_core::{Epoch, Incarnation, OrderKey, RequestPhase, Seq};
+use orderstream_core::{Epoch, Incarnation, OrderKey, RequestPhase, Seq, Timestamp};
 
 use crate::conditions::STALLED;
-use crate::convert;
 use crate::order_request::OrderRequest;
 use crate::order_status::OrderRequestStatus;
+use crate::{convert, duration};
 
 /// Returns the phase that a status shows.
 pub fn phase_of(status: Option<&OrderRequestStatus>) -> RequestPhase {
     status.and_then(OrderRequestStatus::request_phase).unwrap_or(RequestPhase::Pending)
 }
 
+/// Returns the deadline for proposals that a resource shows, also while its order waits for a
+/// decision after it.
+pub fn deadline(resource: &OrderRequest) -> Option<Timestamp> {
+    let status = resource.status.as_ref()?;
+    let time = |text: &Option<String>| text.as_deref().and_then(parse_rfc3339);
+    if let Some(deadline) = time(&status.deadline) {
+        return Some(deadline);
+    }
+    let Some(decide_by) = time(&status.decide_by) else { return time(&status.expires_at) };
+    // An earlier version left it out; the time to decide always began with it then.
+    let decide_within_ms = match &resource.spec.decide_within {
+        Some(text) => duration::decide_within_ms(text).ok()?,
+        None => DECIDE_WITHIN_MS_DEFAULT,
+    };
+    Some(Timestamp(decide_by.0.saturating_sub_unsigned(decide_within_ms)))
+}
+
 /// Returns the view of an order from its resource.
 pub fn buyer_view(key: &OrderKey, resource: &OrderRequest) -> Option<BuyerOrderView> {
     let phase = phase_of(resource.status.as_ref());
     let status = resource.status.clone().unwrap_or_default();
+    let stream_phase = status.stream_phase();
     let tracker = status.tracker.unwrap_or_default();
     let proposals = status.proposals.unwrap_or_default();
     let sellers = status.sellers.unwrap_or_default();
@@ -43,6 +62,7 @@ pub fn buyer_view(key: &OrderKey, resource: &OrderRequest) -> Option<BuyerOrderV
         follow_up_count: u64::from(tracker.notes)
             .max(u64::try_from(resource.spec.follow_ups.len()).unwrap_or(u64::MAX)),
         stream_active: tracker.stream_active,
+        stream: stream_phase,
         phase,
         last_seq: Seq(tracker.last_seq),
         last_event: tracker.last_event.map(|event| event.kind),
@@ -55,7 +75,8 @@ pub fn buyer_view(key: &OrderKey, resource: &OrderRequest) -> Option<BuyerOrderV
         attempts: stream.attempts,
         reason: stalled(STALLED),
         opened_at: time(&status.start_time),
-        expires_at: time(&status.expires_at),
+        expires_at: deadline(resource),
+        decide_until: time(&status.decide_by),
         ended_at: time(&status.completion_time),
         award: None,
     })

@@ -2,6 +2,7 @@
 //! names its path, the limit and the fix. Unknown fields are refused at every level.
 
 use orderstream_core::Refusal;
+use orderstream_core::input::unknown_field;
 use serde_json::{Map, Value};
 
 /// Checks `value`, which was found at `path`.
@@ -43,7 +44,7 @@ impl Findings {
             return;
         }
         if schema["x-kubernetes-int-or-string"].as_bool() == Some(true) {
-            return self.take(int_or_string(path, value));
+            return self.take(int_or_string(path, value, schema));
         }
         match (schema["type"].as_str(), value) {
             (Some("object"), Value::Object(fields)) => self.object(path, fields, schema),
@@ -96,16 +97,7 @@ impl Findings {
 
 /// Returns the refusal of an unknown field. It names the known one that was most likely meant.
 pub(crate) fn unknown(path: &str, name: &str, known: &Map<String, Value>) -> Refusal {
-    let plain = |text: &str| text.to_ascii_lowercase().replace(['_', '-'], "");
-    let likeness = |key: &String| strsim::normalized_damerau_levenshtein(&plain(key), &plain(name));
-    let scored = known.keys().map(|key| (likeness(key), key));
-    let meant = scored.max_by(|(a, _), (b, _)| a.total_cmp(b)).filter(|(score, _)| *score > 0.6);
-    let fix = match meant {
-        Some((_, key)) => format!("write {key}"),
-        None => format!("use one of {}", known.keys().cloned().collect::<Vec<_>>().join(", ")),
-    };
-    let path: String = path.chars().take(256).flat_map(char::escape_default).collect();
-    Refusal::field(path, format!("is not a known field; {fix}, or remove it"))
+    unknown_field(path, name, known.keys().map(String::as_str))
 }
 
 /// Checks that each key of a list that is a map occurs once.
@@ -163,19 +155,16 @@ fn range(path: &str, number: Option<f64>, schema: &Value) -> Result<(), Refusal>
     Ok(())
 }
 
-fn int_or_string(path: &str, value: &Value) -> Result<(), Refusal> {
+fn int_or_string(path: &str, value: &Value, schema: &Value) -> Result<(), Refusal> {
     match value {
-        Value::String(text) if text.chars().count() <= 64 => Ok(()),
-        Value::String(text) => Err(Refusal::field(
-            path,
-            format!("has {} characters; at most 64 are allowed", text.chars().count()),
-        )),
+        Value::String(text) => string(path, text, schema),
         Value::Number(number) if number.as_i64().is_some_and(|n| i32::try_from(n).is_ok()) => {
             Ok(())
         }
+        // Its digits are lost: a number without quotes is read as a double.
         Value::Number(number) if number.is_f64() => Err(Refusal::field(
             path,
-            format!("{number} is a decimal without quotes; write \"{number}\""),
+            "is a decimal without quotes; write \"2.5\" and not 2.5, so that no digit is lost",
         )),
         Value::Number(number) => Err(Refusal::field(
             path,
@@ -187,7 +176,8 @@ fn int_or_string(path: &str, value: &Value) -> Result<(), Refusal> {
     }
 }
 
-fn wrong_type(path: &str, expected: &str, value: &Value) -> Refusal {
+/// Returns the refusal of a value that is not of the expected type of a schema.
+pub(crate) fn wrong_type(path: &str, expected: &str, value: &Value) -> Refusal {
     let got = match value {
         Value::Null => "empty",
         Value::Bool(_) => "a boolean",
@@ -213,6 +203,11 @@ fn either(options: &[&str]) -> String {
         [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
         _ => options.concat(),
     }
+}
+
+/// Shortens and escapes a field's path, whose names may be anything.
+pub(crate) fn escaped_path(path: &str) -> String {
+    path.chars().take(256).flat_map(char::escape_default).collect()
 }
 
 /// Shortens and escapes a value for a message, so that it cannot control a terminal.

@@ -1,8 +1,9 @@
 //! The conditions of the statuses: their types, and the reasons that are not a phase or the code of
 //! a refusal. Users and tools match on these names; they never change.
 
-/// The order is open, or has ended: its phase, or [`reasons::AWARD_PENDING`] and
-/// [`reasons::PROPOSALS_OPENED`], is the reason. A seller can be invited.
+/// The order is followed, or has ended: its phase is the reason, or what it waits for
+/// ([`reasons::AWARD_PENDING`], [`reasons::PROPOSALS_OPENED`], [`reasons::DECISION_DUE`]). False
+/// with [`reasons::STREAM_DOWN`] while its stream is down. A seller can be invited.
 pub const READY: &str = "Ready";
 /// The order waits for its processor, or for its stream.
 pub const RECONCILING: &str = "Reconciling";
@@ -21,6 +22,8 @@ pub mod reasons {
     pub const AWARD_PENDING: &str = "AwardPending";
     /// Ready: a sealed order is opened and awaits a decision.
     pub const PROPOSALS_OPENED: &str = "ProposalsOpened";
+    /// Ready: the order's time is over, and it awaits a decision.
+    pub const DECISION_DUE: &str = "DecisionDue";
     /// Not reconciling.
     pub const SETTLED: &str = "Settled";
     /// Not stalled.
@@ -41,7 +44,7 @@ pub mod reasons {
     pub const ORDER_ENDED: &str = "OrderEnded";
     /// The stream is up.
     pub const STREAM_UP: &str = "StreamUp";
-    /// The stream broke or cannot be opened.
+    /// The stream broke or cannot be opened; not ready, and reconciling.
     pub const STREAM_DOWN: &str = "StreamDown";
     /// The stream was not opened yet.
     pub const NOT_STARTED: &str = "NotStarted";

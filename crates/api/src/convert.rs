@@ -3,18 +3,21 @@
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use orderstream_core::command::Award;
+use orderstream_core::date::DateOrTime;
 use orderstream_core::input::{
     AwardInput, ChannelInput, ContactInput, DeliveryInput, FollowUpInput, ItemInput, MessageInput,
-    SellersInput, SpecInput, coordinates, language, optional_text,
+    SellersInput, SpecInput, check_date, check_new_order, check_new_seller, coordinates,
+    display_name, language, optional_text,
 };
-use orderstream_core::limits::TEXT_CHARS_MAX;
+use orderstream_core::limits::{ID_CHARS_MAX, TEXT_CHARS_MAX};
 use orderstream_core::plan::{DesiredAward, DesiredClose, DesiredOrder};
-use orderstream_core::price::Currency;
+use orderstream_core::price::{Currency, Decimal};
 use orderstream_core::spec::{self, FollowUp, MessageType, NotificationType, OrderSpec};
 use orderstream_core::{Incarnation, OrderKey, Refusal, SellerId};
 
 use crate::duration;
 use crate::manifest::namespace_of;
+use crate::new_order;
 use crate::order_request::{
     ContactSpec, DeliverySpec, FollowUpSpec, ItemSpec, MessageSpec, NotificationChannel,
     OrderRequest, OrderRequestSpec, SellersSpec, TextType,
@@ -34,10 +37,36 @@ pub fn desired(resource: &OrderRequest, incarnation: Incarnation) -> Result<Desi
 /// # Errors
 /// Names the wrong field by its path in the manifest.
 pub fn check(resource: &OrderRequest) -> Result<(), Refusal> {
-    if resource.metadata.uid.is_some() {
-        incarnation(resource)?;
+    let incarnation = match &resource.metadata.uid {
+        Some(_) => incarnation(resource)?,
+        None => Incarnation::new("new")?,
+    };
+    let desired = read(resource)?(incarnation);
+    // What was opened stays as it is, by whichever rules it was taken.
+    if is_placed(resource) {
+        return Ok(());
     }
-    read(resource).map(drop)
+    new_order::check_forms(&resource.spec)?;
+    check_unplaced(resource, &desired)
+}
+
+/// Reports whether a processor has the resource's order, or had it.
+fn is_placed(resource: &OrderRequest) -> bool {
+    let status = resource.status.as_ref();
+    status.is_some_and(|status| status.processor().is_some() && !status.is_refused())
+}
+
+/// Checks the content of an order that no processor has yet, by the rules for new orders.
+///
+/// # Errors
+/// Names the wrong field by its path in the manifest.
+pub fn check_unplaced(resource: &OrderRequest, desired: &DesiredOrder) -> Result<(), Refusal> {
+    check_new_order(&desired.key.order_req_id, &desired.spec).map_err(|refusal| {
+        match refusal.field.as_deref() {
+            Some("order_req_id") => with_field(id_field(resource), refusal),
+            Some(_) | None => in_spec(refusal),
+        }
+    })
 }
 
 /// Returns a resource's uid as the incarnation.
@@ -51,9 +80,12 @@ pub fn incarnation(resource: &OrderRequest) -> Result<Incarnation, Refusal> {
 
 fn read(resource: &OrderRequest) -> Result<impl FnOnce(Incarnation) -> DesiredOrder, Refusal> {
     let desired_spec = &resource.spec;
-    let expires_in_ms = duration::expires_in_ms(&desired_spec.expires_in)?;
     let key = key(resource)?;
-    let spec = OrderSpec::try_from(spec_input(desired_spec, expires_in_ms)?).map_err(in_spec)?;
+    let mut input = spec_input(desired_spec)?;
+    if is_placed(resource) {
+        input.items.iter_mut().for_each(respell_quantity);
+    }
+    let spec = OrderSpec::try_from(input).map_err(in_spec)?;
     let follow_ups = follow_ups(&desired_spec.follow_ups)?;
     let suspend = desired_spec.suspend;
     let suspend_reason = reason_text("", "suspend_reason", desired_spec.suspend_reason.as_ref())?;
@@ -84,14 +116,27 @@ fn read(resource: &OrderRequest) -> Result<impl FnOnce(Incarnation) -> DesiredOr
 /// Names `spec.orderReqId`, or `metadata.name` where that is used instead, or `metadata.namespace`.
 pub fn key(resource: &OrderRequest) -> Result<OrderKey, Refusal> {
     let name = resource.metadata.name.as_deref().unwrap_or_default();
-    let (field, id) = match resource.spec.order_req_id.as_deref() {
-        Some(id) => ("spec.orderReqId", id),
-        None => ("metadata.name", name),
+    let id = match resource.spec.order_req_id.as_deref() {
+        Some(id) => id,
+        None if name.len() > ID_CHARS_MAX => {
+            let length = name.len();
+            let message = format!(
+                "is missing, and the name has {length} characters, {ID_CHARS_MAX} at most for an \
+                 order's id; give orderReqId, or a shorter name"
+            );
+            return Err(Refusal::field("spec.orderReqId", message));
+        }
+        None => name,
     };
     OrderKey::new(namespace_of(&resource.metadata), id).map_err(|refusal| {
         let is_tenant = refusal.field.as_deref() == Some("tenant");
-        with_field(if is_tenant { "metadata.namespace" } else { field }, refusal)
+        with_field(if is_tenant { "metadata.namespace" } else { id_field(resource) }, refusal)
     })
+}
+
+/// Returns the path of the field that has the order's id.
+const fn id_field(resource: &OrderRequest) -> &'static str {
+    if resource.spec.order_req_id.is_some() { "spec.orderReqId" } else { "metadata.name" }
 }
 
 fn with_field(field: &str, refusal: Refusal) -> Refusal {
@@ -126,7 +171,9 @@ fn manifest_path(field: &str) -> String {
     path
 }
 
-fn spec_input(spec: &OrderRequestSpec, expires_in_ms: u64) -> Result<SpecInput, Refusal> {
+fn spec_input(spec: &OrderRequestSpec) -> Result<SpecInput, Refusal> {
+    let expires_in_ms = duration::expires_in_ms(&spec.expires_in)?;
+    let decide_within = spec.decide_within.as_deref();
     Ok(SpecInput {
         title: spec.title.clone(),
         notification_type: Some(notification_type(spec.notification_type).as_str().to_owned()),
@@ -139,15 +186,29 @@ fn spec_input(spec: &OrderRequestSpec, expires_in_ms: u64) -> Result<SpecInput, 
             max_distance_km: sellers.max_distance_km,
             names: sellers.names.clone(),
             excluded: sellers.excluded.clone(),
+            open_to_all: sellers.open_to_all,
         }),
         message: spec.message.as_ref().map(message),
         expires_in_ms: Some(expires_in_ms),
+        decide_within_ms: decide_within.map(duration::decide_within_ms).transpose()?,
         sealed: spec.sealed,
         buyer: spec.buyer.as_ref().map(|buyer| ContactInput {
             channels: buyer.channels.iter().map(channel).collect(),
             language: buyer.language.clone(),
         }),
+        currency: spec.currency.as_deref().map(capital_currency).transpose()?,
+        time_zone: spec.time_zone.clone(),
     })
+}
+
+/// Checks a currency's code; a manifest has it in capital letters.
+fn capital_currency(code: &str) -> Result<String, Refusal> {
+    let known = Currency::new(code).map_err(|e| e.under("spec"))?;
+    if known.as_str() != code {
+        let message = format!("'{code}' has small letters; write {}", known.as_str());
+        return Err(Refusal::field("spec.currency", message));
+    }
+    Ok(code.to_owned())
 }
 
 fn channel(channel: &SellerChannel) -> ChannelInput {
@@ -161,18 +222,23 @@ fn item(item: &ItemSpec) -> ItemInput {
         IntOrString::String(text) => text.clone(),
     };
     let (sku, description) = (item.sku.clone(), item.description.clone());
-    ItemInput { sku, description, quantity, unit: item.unit.clone() }
+    ItemInput { sku, description, quantity, unit: item.unit.clone(), line: item.line.clone() }
+}
+
+/// Respells a quantity as its order was opened with it: earlier versions read looser decimals, such
+/// as `1_5`, `+5` and `.5`.
+fn respell_quantity(item: &mut ItemInput) {
+    if let Ok(quantity) = Decimal::from_str_exact(item.quantity.trim()) {
+        item.quantity = quantity.to_string();
+    }
 }
 
 fn delivery(delivery: &DeliverySpec) -> Result<DeliveryInput, Refusal> {
-    if let Some(by) = &delivery.by {
-        by.parse::<jiff::Timestamp>().map_err(|_| {
-            let escaped = crate::check::escaped(by);
-            Refusal::field(
-                "spec.delivery.by",
-                format!("'{escaped}' is not a time; give RFC 3339, such as 2026-12-01T12:00:00Z"),
-            )
-        })?;
+    // An order that was opened by earlier rules may have other formats.
+    if let Some(by) = delivery.by.as_deref()
+        && DateOrTime::read_stored(by).is_none()
+    {
+        check_date("spec.delivery.by", by)?;
     }
     Ok(DeliveryInput {
         latitude: delivery.latitude,
@@ -219,8 +285,9 @@ fn follow_ups(specs: &[FollowUpSpec]) -> Result<Vec<FollowUp>, Refusal> {
 
 fn award(spec: &OrderRequestSpec) -> Result<Option<DesiredAward>, Refusal> {
     let Some(award_spec) = &spec.award else { return Ok(None) };
-    if spec.cancel {
-        let message = "stands beside cancel; an order ends one way, remove one of the two";
+    if spec.cancel && !award_spec.undo {
+        let message = "stands beside cancel; an order ends one way, remove one of the two, or undo \
+                       the award with spec.award.undo: true";
         return Err(Refusal::field("spec.award", message));
     }
     let lines = award_spec.lines.iter().map(|line| (line.sku.clone(), line.proposal_id.clone()));
@@ -239,8 +306,9 @@ fn award(spec: &OrderRequestSpec) -> Result<Option<DesiredAward>, Refusal> {
 
 fn closing(spec: &OrderRequestSpec) -> Result<Option<DesiredClose>, Refusal> {
     let Some(close_spec) = &spec.close else { return Ok(None) };
-    if spec.cancel || spec.award.is_some() {
-        let message = "stands beside another end; an order ends one way, remove one of them";
+    if spec.cancel || spec.award.as_ref().is_some_and(|award| !award.undo) {
+        let message = "stands beside another end; an order ends one way, remove one of them, or \
+                       undo the award with spec.award.undo: true";
         return Err(Refusal::field("spec.close", message));
     }
     Ok(Some(DesiredClose { reason: reason_text("close", "reason", close_spec.reason.as_ref())? }))
@@ -261,13 +329,7 @@ pub fn seller(resource: &Seller) -> Result<spec::Seller, Refusal> {
     let place = resource.spec.location.map(|location| {
         coordinates(location.latitude, location.longitude).map_err(|e| e.under("spec.location"))
     });
-    if let Some(currency) = &resource.spec.currency {
-        let known = Currency::new(currency).map_err(|e| e.under("spec"))?;
-        if known.as_str() != currency {
-            let message = format!("'{currency}' has small letters; write {}", known.as_str());
-            return Err(Refusal::field("spec.currency", message));
-        }
-    }
+    resource.spec.currency.as_deref().map(capital_currency).transpose()?;
     for (index, tag) in resource.spec.languages.iter().enumerate() {
         language(tag.clone()).map_err(|e| with_field(&format!("spec.languages[{index}]"), e))?;
     }
@@ -277,8 +339,10 @@ pub fn seller(resource: &Seller) -> Result<spec::Seller, Refusal> {
     })
     .map_err(in_spec)?;
     let currency = resource.spec.currency.as_deref().map(Currency::new).transpose();
+    let id = SellerId::new(name).and_then(|id| check_new_seller(&id).map(|()| id));
     Ok(spec::Seller {
-        id: SellerId::new(name).map_err(|e| with_field("metadata.name", e))?,
+        id: id.map_err(|e| with_field("metadata.name", e))?,
+        display_name: display_name(resource.spec.display_name.clone()).map_err(in_spec)?,
         place: place.transpose()?,
         categories: resource.spec.categories.clone(),
         contact,
@@ -310,6 +374,7 @@ pub fn spec_of(order_req_id: &str, order: &OrderSpec) -> OrderRequestSpec {
             max_distance_km: order.sellers.max_distance_m.map(|metres| f64::from(metres) / 1e3),
             names: order.sellers.names.iter().map(ToString::to_string).collect(),
             excluded: order.sellers.excluded.iter().map(ToString::to_string).collect(),
+            open_to_all: order.sellers.open_to_all,
         }),
         message: order.message.as_ref().map(|message| MessageSpec {
             kind: text_type(message.kind),
@@ -317,11 +382,14 @@ pub fn spec_of(order_req_id: &str, order: &OrderSpec) -> OrderRequestSpec {
             urls: message.urls.clone(),
         }),
         expires_in: duration::format_ms(order.expires_in_ms),
+        decide_within: order.decide_within_ms.map(duration::format_ms),
         sealed: order.sealed,
         buyer: order.buyer.as_ref().map(|buyer| ContactSpec {
             channels: buyer.channels.iter().map(channel_of).collect(),
             language: buyer.language.clone(),
         }),
+        currency: order.currency.map(|code| code.as_str().to_owned()),
+        time_zone: line(&order.time_zone),
         ..OrderRequestSpec::default()
     }
 }
@@ -353,5 +421,6 @@ fn item_of(item: &spec::Item) -> ItemSpec {
         description: item.description.clone(),
         quantity: IntOrString::String(item.quantity.value().to_string()),
         unit: item.unit.clone(),
+        line: item.line.clone(),
     }
 }

@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
-use serde_json::Value;
+use orderstream_core::limits::ID_CHARS_MAX;
+use serde_json::{Value, json};
 
 use crate::order_request::OrderRequest;
 use crate::seller::Seller;
@@ -42,7 +43,20 @@ pub fn value(crd: &CustomResourceDefinition) -> Value {
     }
     let spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec";
     value.pointer_mut(spec).into_iter().for_each(not_nullable);
+    if value["spec"]["names"]["kind"] == "Seller" {
+        let properties = "/spec/versions/0/schema/openAPIV3Schema/properties";
+        value.pointer_mut(properties).into_iter().for_each(bound_name);
+    }
     value
+}
+
+/// Bounds the name of a resource whose name is an id: a longer one would be stored, and be of no
+/// use.
+fn bound_name(properties: &mut Value) {
+    properties["metadata"] = json!({
+        "type": "object",
+        "properties": { "name": { "type": "string", "maxLength": ID_CHARS_MAX } },
+    });
 }
 
 /// Makes all fields of a spec not nullable, so that the server drops a field that is null. A stored
@@ -163,7 +177,8 @@ mod tests {
         assert!(columns.contains(&("Reason", "string", Some(1))), "{columns:?}");
         let selectable: Vec<_> =
             version.selectable_fields.iter().flatten().map(|field| &field.json_path).collect();
-        assert_eq!(selectable, [".status.phase", ".status.stream.processor"]);
+        let expected = [".status.phase", ".status.stream.processor", ".status.tracker.stream"];
+        assert_eq!(selectable, expected);
     }
 
     #[test]
@@ -188,9 +203,9 @@ mod tests {
         let steered = ["cancelReason", "expiresIn", "suspend", "suspendReason", "ttlAfterFinished"];
         let fields = order_request_schema()["properties"]["spec"]["properties"].as_object();
         for field in fields.expect("fields").keys().filter(|f| !steered.contains(&f.as_str())) {
-            let path = format!(".{field}");
+            let paths = [format!(".{field}"), format!(".spec.{field}")];
             let is_fixed = rules.iter().any(|rule| {
-                rule["fieldPath"] == *path
+                paths.iter().any(|path| rule["fieldPath"] == **path)
                     && rule["rule"].as_str().is_some_and(|text| text.contains("oldSelf"))
             });
             assert!(is_fixed, "{field} may change freely");

@@ -1,12 +1,20 @@
 //! Durations as manifests write them: whole days (`7d`), or hours, minutes and seconds
-//! (`30m`, `1h30m`). The same grammar as the pattern in the resource's schema.
+//! (`30m`, `1h30m`). The same grammar as the pattern in the resource's schema. Flags take all that
+//! people write (`1d12h`, `2w`, `90 min`).
 
+use jiff::{Span, SpanRelativeTo};
 use orderstream_core::Refusal;
-use orderstream_core::limits::{EXPIRES_IN_MS_MAX, EXPIRES_IN_MS_MIN, UNDO_WITHIN_MS_MAX};
+use orderstream_core::limits::{
+    DECIDE_WITHIN_MS_MAX, EXPIRES_IN_MS_MAX, EXPIRES_IN_MS_MIN, UNDO_WITHIN_MS_MAX,
+};
 
 const DAY_MS: u64 = 24 * 3_600_000;
 /// The longest time for which a resource is kept after its order's end, milliseconds (30 d).
 pub const TTL_MS_MAX: u64 = 30 * DAY_MS;
+/// The largest number of seconds that [`parse_ms`] takes.
+const SECONDS_MAX: u64 = 999_999;
+/// The longest text of a duration in a flag, bytes.
+const FRIENDLY_BYTES_MAX: usize = 64;
 
 /// Parses a duration into milliseconds; `None` for anything outside the grammar.
 pub fn parse_ms(text: &str) -> Option<u64> {
@@ -35,6 +43,21 @@ pub fn parse_ms(text: &str) -> Option<u64> {
     }
 }
 
+/// Parses a duration as people write it in a flag, into whole milliseconds: all that [`parse_ms`]
+/// takes, and also `1d12h`, `2w`, `1h 30m`, `1.5h` or `90 minutes`. A day has 24 hours. `None` for
+/// anything else, such as a bare number, a negative duration, or months, which have no one length.
+pub fn parse_friendly_ms(text: &str) -> Option<u64> {
+    if text.len() > FRIENDLY_BYTES_MAX {
+        return None;
+    }
+    if let Some(ms) = parse_ms(text) {
+        return Some(ms);
+    }
+    let span: Span = text.trim().parse().ok()?;
+    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
+    u64::try_from(duration.as_millis()).ok()
+}
+
 fn number(digits: &str, digits_max: usize) -> Option<u64> {
     let fits = (1..=digits_max).contains(&digits.len());
     (fits && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok()).flatten()
@@ -52,15 +75,26 @@ pub fn format_ms(ms: u64) -> String {
     if seconds > 0 && seconds.is_multiple_of(60) {
         return format!("{}m", seconds / 60);
     }
-    format!("{seconds}s")
+    if seconds <= SECONDS_MAX {
+        return format!("{seconds}s");
+    }
+    format!("{}m{}s", seconds / 60, seconds % 60)
 }
 
-/// Parses the time from an order's opening to its expiry, milliseconds.
+/// Parses the time from an order's opening to its deadline, milliseconds.
 ///
 /// # Errors
 /// Names `spec.expiresIn`, the limits and the form.
 pub fn expires_in_ms(text: &str) -> Result<u64, Refusal> {
-    bounded("spec.expiresIn", text, (EXPIRES_IN_MS_MIN, EXPIRES_IN_MS_MAX), "10s to 7d")
+    bounded("spec.expiresIn", text, (EXPIRES_IN_MS_MIN, EXPIRES_IN_MS_MAX), "10s to 180d")
+}
+
+/// Parses the time after the deadline in which the buyer may decide, milliseconds.
+///
+/// # Errors
+/// Names `spec.decideWithin`, the limits and the form.
+pub fn decide_within_ms(text: &str) -> Result<u64, Refusal> {
+    bounded("spec.decideWithin", text, (0, DECIDE_WITHIN_MS_MAX), "0s to 180d")
 }
 
 /// Parses the time for which a resource is kept after its order's end, milliseconds.
@@ -124,8 +158,37 @@ mod tests {
     }
 
     #[test]
+    fn flags_take_durations_as_people_write_them() {
+        let hour = 3_600_000;
+        for (text, ms) in [
+            ("36h", Some(36 * hour)),
+            ("1d12h", Some(36 * hour)),
+            ("1d 12h", Some(36 * hour)),
+            ("2w", Some(14 * DAY_MS)),
+            ("1.5h", Some(hour + hour / 2)),
+            ("90 minutes", Some(hour + hour / 2)),
+            ("1 hour, 30 min", Some(hour + hour / 2)),
+            ("500ms", Some(500)),
+            ("0s", Some(0)),
+            ("30m1h", Some(hour + hour / 2)),
+            (" 2w ", Some(14 * DAY_MS)),
+            ("", None),
+            ("30", None),
+            ("soon", None),
+            ("-5m", None),
+            ("5 minutes ago", None),
+            ("1 month", None),
+            ("1y", None),
+            ("1d12", None),
+        ] {
+            assert_eq!(parse_friendly_ms(text), ms, "{text}");
+        }
+        assert_eq!(parse_friendly_ms(&"1".repeat(100)), None);
+    }
+
+    #[test]
     fn formatted_durations_parse_back() {
-        for text in ["10s", "90s", "30m", "5h", "7d", "0s"] {
+        for text in ["10s", "90s", "30m", "5h", "7d", "0s", "17280m1s", "259199m59s", "999999s"] {
             let ms = parse_ms(text).expect("a duration");
             assert_eq!(parse_ms(&format_ms(ms)), Some(ms), "{text}");
         }
@@ -136,7 +199,7 @@ mod tests {
     fn wrong_durations_name_field_and_limits() {
         let low = expires_in_ms("5s").expect_err("too short");
         assert_eq!(low.field.as_deref(), Some("spec.expiresIn"));
-        assert_eq!(low.message, "is 5s; give 10s to 7d");
+        assert_eq!(low.message, "is 5s; give 10s to 180d");
         let word = ttl_ms("soon").expect_err("no duration");
         assert_eq!(word.field.as_deref(), Some("spec.ttlAfterFinished"));
         assert!(word.message.contains("'soon' is not a duration; give 0s to 30d"), "{word}");

@@ -2,6 +2,7 @@
 //! people write them and all that may be wrong in those, and the statuses that are made from orders.
 //! Pure but for reading files: it has kube's derives, and no client.
 
+pub mod apply_merge;
 mod buyer_view;
 mod check;
 pub mod conditions;
@@ -11,6 +12,9 @@ pub mod duration;
 pub mod edits;
 pub mod lint;
 pub mod manifest;
+#[cfg(test)]
+mod manifest_table_tests;
+mod new_order;
 pub mod order_request;
 pub mod order_status;
 pub mod rbac;
@@ -20,6 +24,7 @@ pub mod seller;
 pub mod seller_status;
 pub mod status;
 pub mod update;
+mod yaml;
 
-pub use buyer_view::{buyer_view, phase_of};
+pub use buyer_view::{buyer_view, deadline, phase_of};
 pub use check::escaped;

@@ -1,22 +1,27 @@
 //! The `OrderRequest` resource: its spec, and the rules that the API server enforces.
 //!
-//! An order's content never changes once it is written: sellers have been asked for exactly that.
-//! The rules of [`OrderRequestSpec`] define which fields may change, and how.
+//! An order's content never changes once it is written: sellers have been asked for exactly that. It
+//! may be corrected only where the order was refused before it was opened. The rules of the resource
+//! and of [`OrderRequestSpec`] define which fields may change, and how.
 
 #![allow(unreachable_pub, reason = "kube's derive makes public types inside of functions")]
 #![allow(clippy::struct_excessive_bools, reason = "independent switches of the manifest")]
 #![allow(clippy::duplicated_attributes, reason = "columns of one type and priority")]
 
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::seller::{LANGUAGE, SellerChannel};
+mod award_rule;
+mod contact;
+mod wanted;
 
+use self::award_rule::award_once;
+pub use self::contact::ContactSpec;
+pub use self::wanted::{DeliverySpec, ItemSpec, SellersSpec};
 pub use crate::order_status::{
     AwardStatus, BestProposalStatus, FollowUpsStatus, LastEvent, OrderRequestStatus,
-    ProposalsStatus, SellersStatus, StreamStatus, TrackerStatus,
+    ProposalsStatus, RefusedAwardStatus, SellersStatus, StreamStatus, TrackerStatus,
 };
 
 /// The annotation of an order that was initiated over REST and has no resource of its own.
@@ -37,13 +42,37 @@ pub const READ_ONLY_ANNOTATION: &str = "orderstream.dev/read-only";
     derive = "PartialEq",
     doc = "A request for quotation: sellers are chosen and invited, and their proposals come back.",
     selectable = ".status.phase",
-    selectable = ".status.stream.processor"
+    selectable = ".status.stream.processor",
+    selectable = ".status.tracker.stream",
+    validation = Rule::new(NAME_IS_ID)
+        .message("the name is too long for the order's id; give orderReqId, or a shorter name")
+        .field_path(".spec.orderReqId"),
+    validation = immutable("orderReqId"),
+    validation = immutable("session"),
+    validation = immutable("notificationType"),
+    validation = immutable("title"),
+    validation = immutable_list("items"),
+    validation = immutable("category"),
+    validation = immutable("delivery"),
+    validation = immutable("sellers"),
+    validation = immutable("message"),
+    validation = immutable("decideWithin"),
+    validation = immutable("sealed"),
+    validation = immutable("buyer"),
+    validation = immutable("currency"),
+    validation = immutable("timeZone"),
+    validation = award_once()
 )]
 #[kube(
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Proposals", type_ = "integer", json_path = ".status.proposals.received"),
-    printcolumn(name = "Best", type_ = "string", json_path = ".status.proposals.best.price"),
-    printcolumn(name = "Stream", type_ = "boolean", json_path = ".status.tracker.streamActive"),
+    printcolumn(
+        name = "Best",
+        type_ = "string",
+        json_path = ".status.proposals.best.price",
+        description = "The best price of the proposals that are still valid."
+    ),
+    printcolumn(name = "Stream", type_ = "string", json_path = ".status.tracker.stream"),
     printcolumn(name = "Expires", type_ = "string", json_path = ".status.expiresAt"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
@@ -67,33 +96,19 @@ pub const READ_ONLY_ANNOTATION: &str = "orderstream.dev/read-only";
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
-    validation = immutable("orderReqId"),
-    validation = immutable("session"),
-    validation = immutable("notificationType"),
-    validation = immutable("title"),
-    validation = immutable_list("items"),
-    validation = immutable("category"),
-    validation = immutable("delivery"),
-    validation = immutable("sellers"),
-    validation = immutable("message"),
-    validation = immutable("sealed"),
-    validation = immutable("buyer"),
     validation = Rule::new("!oldSelf.cancel || self.cancel")
         .message("cancel cannot be taken back; create a new OrderRequest")
         .field_path(".cancel"),
-    validation = Rule::new(
-        "!has(oldSelf.award) || has(self.award) && (has(oldSelf.award.undo) && oldSelf.award.undo || has(self.award.proposalId) == has(oldSelf.award.proposalId) && (!has(self.award.proposalId) || self.award.proposalId == oldSelf.award.proposalId) && (has(self.award.lines) ? self.award.lines : []) == (has(oldSelf.award.lines) ? oldSelf.award.lines : []) && (has(self.award.none) && self.award.none) == (has(oldSelf.award.none) && oldSelf.award.none))"
-    )
-        .message("award is set once; put the former award back, or undo it first")
-        .field_path(".award"),
     validation = Rule::new("!has(oldSelf.close) || (has(self.close) && self.close == oldSelf.close)")
         .message("close cannot be taken back; create a new OrderRequest")
         .field_path(".close"),
-    validation = Rule::new("!has(self.close) || (!self.cancel && !has(self.award))")
-        .message("close excludes cancel and award; an order ends one way, remove one of them")
+    validation = Rule::new(
+        "!has(self.close) || !self.cancel && (!has(self.award) || has(self.award.undo) && self.award.undo)"
+    )
+        .message("close excludes cancel and award; an order ends one way, remove one, or undo the award")
         .field_path(".close"),
-    validation = Rule::new("!has(self.award) || !self.cancel")
-        .message("award and cancel exclude each other; remove one of them")
+    validation = Rule::new("!has(self.award) || !self.cancel || has(self.award.undo) && self.award.undo")
+        .message("award and cancel exclude each other; remove one of them, or undo the award")
         .field_path(".award"),
     validation = Rule::new(
         "!has(oldSelf.followUps) || oldSelf.followUps.all(o, has(self.followUps) && self.followUps.exists(n, n.id == o.id))"
@@ -105,6 +120,10 @@ pub struct OrderRequestSpec {
     /// The order's id, chosen by the buyer; the resource's name when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9._:-]+$"))]
+    #[x_kube(
+        validation = Rule::new("!(self in ['.', '..', 'status'])")
+            .message("orderReqId has another meaning in paths; use another one")
+    )]
     pub order_req_id: Option<String>,
     /// The buyer's session, kept as it came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -120,6 +139,12 @@ pub struct OrderRequestSpec {
     /// The wanted items.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
+    #[x_kube(
+        validation = Rule::new(
+            "self.all(i, self.exists_one(o, has(o.line) ? (has(i.line) ? o.line == i.line : o.line == i.sku) : (has(i.line) ? o.sku == i.line : o.sku == i.sku)) && (has(i.line) || self.exists_one(o, o.sku == i.sku)))"
+        )
+            .message("items have one sku, or one line, twice; give each of them a line of its own")
+    )]
     pub items: Vec<ItemSpec>,
     /// The category that a seller must offer; absent means any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -134,17 +159,26 @@ pub struct OrderRequestSpec {
     /// The text for the sellers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<MessageSpec>,
-    /// The time from the order's opening to its expiry: 10s to 7d, such as 30m, 1h30m or 2d. It may
-    /// only grow.
+    /// The time from the order's opening to its deadline: 10s to 180d, such as 30m, 1h30m or 2d. It
+    /// may only grow.
     #[serde(default = "default_expires_in")]
     #[schemars(length(max = 16), regex(pattern = "^([0-9]{1,3}d|([0-9]{1,6}[hms])+)$"))]
     #[x_kube(
-        validation = Rule::new(format!("{SECONDS} >= 10 && {SECONDS} <= 604800"))
-            .message("expiresIn is out of range; give 10s to 7d"),
+        validation = Rule::new(format!("{SECONDS} >= 10 && {SECONDS} <= 15552000"))
+            .message("expiresIn is out of range; give 10s to 180d"),
         validation = Rule::new(format!("{SECONDS} >= {OLD_SECONDS}"))
             .message("expiresIn may only grow; give at least the former value")
     )]
     pub expires_in: String,
+    /// The time after the deadline in which the buyer may decide: 0s to 180d; 30d when absent. The
+    /// order takes no proposals then. 0s ends the order at its deadline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16), regex(pattern = "^([0-9]{1,3}d|([0-9]{1,6}[hms])+)$"))]
+    #[x_kube(
+        validation = Rule::new(format!("{SECONDS} <= 15552000"))
+            .message("decideWithin is out of range; give 0s to 180d")
+    )]
+    pub decide_within: Option<String>,
     /// Hide prices and the proposing sellers until the order's deadline. Then the order is opened,
     /// takes no more proposals, and waits for a decision.
     #[serde(default)]
@@ -152,6 +186,15 @@ pub struct OrderRequestSpec {
     /// The buyer's contact; absent when the buyer is not notified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub buyer: Option<ContactSpec>,
+    /// The only currency of proposals, ISO 4217; absent means any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 3, max = 3), regex(pattern = "^[A-Z]{3}$"))]
+    pub currency: Option<String>,
+    /// The time zone in which dates without a time end, such as Europe/Berlin (IANA); UTC when
+    /// absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$"))]
+    pub time_zone: Option<String>,
     /// Accept no proposals for now.
     #[serde(default)]
     pub suspend: bool,
@@ -169,7 +212,7 @@ pub struct OrderRequestSpec {
     /// End the order without an award. This cannot be taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub close: Option<CloseSpec>,
-    /// End the order with an award. It is set once, unless it is undone in time.
+    /// End the order with an award. It is set once, unless it is undone in time, or refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub award: Option<AwardSpec>,
     /// Questions and remarks to the sellers, oldest first. The list only grows.
@@ -195,24 +238,34 @@ const SECONDS: &str = "(self.endsWith('d') ? int(self.substring(0, size(self) - 
 const OLD_SECONDS: &str = "(oldSelf.endsWith('d') ? \
     int(oldSelf.substring(0, size(oldSelf) - 1)) * 86400 : duration(oldSelf).getSeconds())";
 
-/// Returns the rule for a field that never changes once it is written. It is a rule of the whole
-/// spec: a rule of the field itself is not evaluated when the field is added or removed.
+/// The CEL expression for a resource that has an id for its order. One with a status was stored
+/// before this was a rule, and takes its updates: a new resource has no status yet.
+const NAME_IS_ID: &str =
+    "has(self.status) || has(self.spec.orderReqId) || size(self.metadata.name) <= 128";
+
+/// The CEL expression for an order that was refused before it was opened: nothing was sent to
+/// sellers, so its spec may be corrected.
+const WAS_REFUSED: &str = "has(oldSelf.status) && has(oldSelf.status.phase) && \
+    oldSelf.status.phase == 'Failed' && !has(oldSelf.status.startTime)";
+
+/// Returns the rule for a field that never changes once it was sent. It is a rule of the whole
+/// resource, which has the status too, and sees that the field is added or removed.
 fn immutable(field: &str) -> kube::core::Rule {
     fixed_field(
         field,
         &format!(
-            "has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
+            "has(self.spec.{field}) == has(oldSelf.spec.{field}) && (!has(self.spec.{field}) || self.spec.{field} == oldSelf.spec.{field})"
         ),
     )
 }
 
-/// Returns the rule for a list that never changes once it is written; an empty list equals an
-/// absent one.
+/// Returns the rule for a list that never changes once it was sent; an empty list equals an absent
+/// one.
 fn immutable_list(field: &str) -> kube::core::Rule {
     fixed_field(
         field,
         &format!(
-            "(has(self.{field}) ? self.{field} : []) == (has(oldSelf.{field}) ? oldSelf.{field} : [])"
+            "(has(self.spec.{field}) ? self.spec.{field} : []) == (has(oldSelf.spec.{field}) ? oldSelf.spec.{field} : [])"
         ),
     )
 }
@@ -220,7 +273,8 @@ fn immutable_list(field: &str) -> kube::core::Rule {
 fn fixed_field(field: &str, rule: &str) -> kube::core::Rule {
     let message =
         format!("{field} cannot change once sellers were asked; create a new OrderRequest");
-    kube::core::Rule::new(rule).message(message.as_str()).field_path(format!(".{field}"))
+    let rule = format!("({rule}) || ({WAS_REFUSED})");
+    kube::core::Rule::new(rule).message(message.as_str()).field_path(format!(".spec.{field}"))
 }
 
 fn default_expires_in() -> String {
@@ -228,11 +282,7 @@ fn default_expires_in() -> String {
 }
 
 fn default_ttl() -> String {
-    "1h".to_owned()
-}
-
-const fn default_max_count() -> u32 {
-    orderstream_core::limits::SELLERS_DEFAULT
+    "7d".to_owned()
 }
 
 impl Default for OrderRequestSpec {
@@ -248,8 +298,11 @@ impl Default for OrderRequestSpec {
             sellers: None,
             message: None,
             expires_in: default_expires_in(),
+            decide_within: None,
             sealed: false,
             buyer: None,
+            currency: None,
+            time_zone: None,
             suspend: false,
             suspend_reason: None,
             cancel: false,
@@ -276,73 +329,6 @@ pub enum NotificationChannel {
     Sms,
     /// An HTTP request to the recipient's address.
     Webhook,
-}
-
-/// One wanted item.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ItemSpec {
-    /// The buyer's article number.
-    #[schemars(length(min = 1, max = 256))]
-    pub sku: String,
-    /// A description for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 4096))]
-    pub description: Option<String>,
-    /// The quantity: a whole number, or a decimal in quotes such as "2.5".
-    pub quantity: IntOrString,
-    /// The unit of the quantity: pieces, kg, hours.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 256))]
-    pub unit: Option<String>,
-}
-
-/// The place of delivery, and its latest time.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(
-    validation = Rule::new("has(self.latitude) == has(self.longitude)")
-        .message("latitude and longitude belong together; give both or neither")
-)]
-pub struct DeliverySpec {
-    /// The latitude in degrees, -90 to 90.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = -90, max = 90))]
-    pub latitude: Option<f64>,
-    /// The longitude in degrees, -180 to 180.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = -180, max = 180))]
-    pub longitude: Option<f64>,
-    /// The address, as text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 4096))]
-    pub address: Option<String>,
-    /// The latest time of delivery: RFC 3339, such as 2026-12-01T12:00:00Z.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64), extend("format" = "date-time"))]
-    pub by: Option<String>,
-}
-
-/// The limits on the sellers that an order invites.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SellersSpec {
-    /// The largest number of sellers to invite.
-    #[serde(default = "default_max_count")]
-    #[schemars(range(min = 1, max = 100))]
-    pub max_count: u32,
-    /// The largest distance from the place of delivery, kilometres.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0.001, max = 20040))]
-    pub max_distance_km: Option<f64>,
-    /// The only sellers to invite, when any are named.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 100), inner(length(min = 1, max = 128)))]
-    pub names: Vec<String>,
-    /// The sellers never to invite.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 100), inner(length(min = 1, max = 128)))]
-    pub excluded: Vec<String>,
 }
 
 /// A text with its type.
@@ -386,7 +372,7 @@ pub enum TextType {
 pub struct AwardSpec {
     /// The id of the proposal that wins the whole order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 128))]
+    #[schemars(length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9._:-]+$"))]
     pub proposal_id: Option<String>,
     /// The lines, when they go to different proposals.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -408,7 +394,8 @@ pub struct AwardSpec {
             .message("undoWithin is out of range; give 0s to 1d")
     )]
     pub undo_within: Option<String>,
-    /// Undo it, while it is pending. Afterwards another award can be set.
+    /// Undo it, while it is pending or where it was refused. Afterwards another award can be set, or
+    /// the order be closed or cancelled.
     #[serde(default, skip_serializing_if = "is_false")]
     pub undo: bool,
     /// The reason for undoing it, for the order's record.
@@ -427,24 +414,6 @@ pub struct CloseSpec {
     pub reason: Option<String>,
 }
 
-/// A contact: its channels and its language.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ContactSpec {
-    /// The channels, the preferred one first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
-    pub channels: Vec<SellerChannel>,
-    /// The language, as a BCP 47 tag such as de or pt-BR.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 2, max = 35))]
-    #[x_kube(
-        validation = Rule::new(format!("self.matches('{LANGUAGE}')"))
-            .message("language is not a BCP 47 tag; write a tag such as de or pt-BR")
-    )]
-    pub language: Option<String>,
-}
-
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 const fn is_false(value: &bool) -> bool {
     !*value
@@ -455,11 +424,11 @@ const fn is_false(value: &bool) -> bool {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "AwardLine")]
 pub struct AwardLineSpec {
-    /// The article number of one of the order's items.
+    /// The line of the order: its name, or its article number where it has none.
     #[schemars(length(min = 1, max = 256))]
     pub sku: String,
     /// The id of the proposal that wins it.
-    #[schemars(length(min = 1, max = 128))]
+    #[schemars(length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9._:-]+$"))]
     pub proposal_id: String,
 }
 
@@ -476,7 +445,10 @@ pub struct FollowUpSpec {
     pub id: String,
     /// The recipients; empty means all sellers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 100), inner(length(min = 1, max = 128)))]
+    #[schemars(
+        length(max = 100),
+        inner(length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9._:-]+$"))
+    )]
     pub audience: Vec<String>,
     /// The text.
     pub message: MessageSpec,

@@ -5,9 +5,20 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::KubeSchema;
-use orderstream_core::RequestPhase;
+use orderstream_core::{ProposalId, RequestPhase, StreamPhase};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::conditions::STALLED;
+use crate::order_request::{AwardLineSpec, AwardSpec, OrderRequestSpec};
+
+/// The openings of a stalled order's message that are about its award: a processor refused it, or
+/// it cannot be read.
+pub(crate) const REFUSED_AWARDS: [&str; 2] = ["award: ", "spec.award"];
+/// The most lines of a refused award that a status has.
+const REFUSED_LINES_MAX: usize = 16;
+/// The most bytes of their names: a status stays small.
+const REFUSED_LINES_BYTES_MAX: usize = 512;
 
 /// The observed state of the order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -16,8 +27,8 @@ pub struct OrderRequestStatus {
     /// The generation of the resource that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// The phase: Pending, Streaming, Reconnecting or Paused; from the order's end on Finalised,
-    /// Expired, Closed, Cancelled or Failed.
+    /// The phase: Pending, Open, Paused or Deciding; from the order's end on Finalised, Expired,
+    /// Closed, Cancelled or Failed. A Failed order without a start time may be corrected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
     /// The conditions `Ready`, `Reconciling`, `Stalled`, `SellersNotified`, `Streaming` and
@@ -38,6 +49,10 @@ pub struct OrderRequestStatus {
     /// The pending award; absent when none is pending.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub award: Option<AwardStatus>,
+    /// The winners of the award that was refused, while the condition `Stalled` reports it: another
+    /// award may take its place. Absent for an award of many lines, which is undone first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_award: Option<RefusedAwardStatus>,
     /// The buyer's follow-ups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follow_ups: Option<FollowUpsStatus>,
@@ -48,11 +63,20 @@ pub struct OrderRequestStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub start_time: Option<String>,
-    /// The time at which the order expires; for a sealed order that was opened, the time until
-    /// which it waits for a decision.
+    /// The time that runs out next: the deadline for proposals; from then on `decideBy`, where the
+    /// order waits for a decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub expires_at: Option<String>,
+    /// The time until which the buyer decides; absent before the deadline, and where there was
+    /// nothing to decide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub decide_by: Option<String>,
+    /// The deadline for proposals, beside `decideBy`; before, it is `expiresAt`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub deadline: Option<String>,
     /// The time at which the order ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
@@ -65,14 +89,53 @@ impl OrderRequestStatus {
         self.request_phase().is_some_and(RequestPhase::is_terminal)
     }
 
+    /// Reports whether the order was refused before it was opened: nothing was sent to sellers, and
+    /// the spec may be corrected.
+    pub fn is_refused(&self) -> bool {
+        self.request_phase() == Some(RequestPhase::Failed) && self.start_time.is_none()
+    }
+
     /// Returns the phase; `None` where none was written yet, or an unknown one.
     pub fn request_phase(&self) -> Option<RequestPhase> {
-        self.phase.as_deref().and_then(RequestPhase::parse)
+        self.phase.as_deref().and_then(RequestPhase::read_stored)
+    }
+
+    /// Returns the phase of the order's stream, also from a status that an earlier version wrote.
+    pub fn stream_phase(&self) -> StreamPhase {
+        let tracker = self.tracker.as_ref();
+        let written = tracker.and_then(|tracker| StreamPhase::parse(tracker.stream.as_deref()?));
+        written.unwrap_or_else(|| match tracker {
+            Some(_) | None if self.is_terminal() => StreamPhase::Ended,
+            Some(tracker) if tracker.stream_active => StreamPhase::Active,
+            Some(_) => StreamPhase::Reconnecting,
+            None => StreamPhase::Pending,
+        })
     }
 
     /// Returns the condition of a type, if it was written.
     pub fn condition(&self, kind: &str) -> Option<&Condition> {
         self.conditions.iter().find(|held| held.type_ == kind)
+    }
+
+    /// Reports whether the award that the order request has was refused: it has no effect, so that
+    /// another decision may take its place. No other one may while an award is pending, and after
+    /// the order's end. The rule of the resource for awards says the same, and compares
+    /// [`Self::refused_award`], because it knows no generation.
+    pub fn is_award_refused(&self) -> bool {
+        let may_be_awarded = self.award.is_none() && (!self.is_terminal() || self.is_refused());
+        may_be_awarded
+            && self.condition(STALLED).is_some_and(|stalled| {
+                let is_about_award =
+                    REFUSED_AWARDS.iter().any(|it| stalled.message.starts_with(it));
+                stalled.status == "True" && is_about_award
+            })
+    }
+
+    /// Records which award was refused, where the status shows that the one of a spec was.
+    #[must_use]
+    pub fn with_refused_award(self, spec: &OrderRequestSpec) -> Self {
+        let refused = spec.award.as_ref().filter(|_| self.is_award_refused());
+        Self { refused_award: refused.and_then(RefusedAwardStatus::of), ..self }
     }
 
     /// Returns the processor that holds the order; `None` before one was chosen.
@@ -87,6 +150,9 @@ impl OrderRequestStatus {
 pub struct TrackerStatus {
     /// True while a stream is up.
     pub stream_active: bool,
+    /// The phase of the stream: Pending, Active or Reconnecting; Ended from the order's end on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream: Option<String>,
     /// The number of known follow-ups: those forwarded, and those on their way.
     pub notes: u32,
     /// The sequence number of the last event handled.
@@ -122,7 +188,9 @@ pub struct ProposalsStatus {
     pub withdrawn: u32,
     /// The number of proposals that did not win.
     pub closed: u32,
-    /// The open proposal with the lowest price; absent until a sealed order is opened.
+    /// The open proposal with the lowest price of those that are complete, of an invited seller,
+    /// valid and in time; absent where these are in several currencies, and until a sealed order
+    /// is opened. One whose validity ends gives way to the next one within seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub best: Option<BestProposalStatus>,
 }
@@ -166,6 +234,44 @@ pub struct AwardStatus {
     pub pending_until: String,
 }
 
+/// The winners of an award that was refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RefusedAwardStatus {
+    /// The id of the proposal that was to win the whole order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub proposal_id: Option<String>,
+    /// The lines that were to go to different proposals.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub lines: Vec<AwardLineSpec>,
+    /// True where nobody was to win.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub none: bool,
+}
+
+impl RefusedAwardStatus {
+    /// Returns the winners of an award; `None` where they are too many for a status.
+    fn of(award: &AwardSpec) -> Option<Self> {
+        let lines = &award.lines;
+        let is_id = |id: &String| ProposalId::new(id).is_ok();
+        let is_line = |line: &AwardLineSpec| {
+            is_id(&line.proposal_id) && (1..=256).contains(&line.sku.chars().count())
+        };
+        let bytes = lines.iter().map(|line| line.sku.len().saturating_add(line.proposal_id.len()));
+        let fits = lines.len() <= REFUSED_LINES_MAX
+            && bytes.fold(0, usize::saturating_add) <= REFUSED_LINES_BYTES_MAX
+            && lines.iter().all(is_line)
+            && award.proposal_id.as_ref().is_none_or(is_id);
+        fits.then(|| Self {
+            proposal_id: award.proposal_id.clone(),
+            lines: lines.clone(),
+            none: award.none,
+        })
+    }
+}
+
 /// The buyer's follow-ups.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -192,4 +298,60 @@ pub struct StreamStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub connected_since: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn stalled(message: &str) -> OrderRequestStatus {
+        let condition = json!({ "type": "Stalled", "status": "True", "reason": "INVALID_FIELD",
+            "message": message, "lastTransitionTime": "2026-10-01T00:00:00Z" });
+        serde_json::from_value(json!({ "phase": "Open", "conditions": [condition] })).unwrap()
+    }
+
+    fn recorded(status: OrderRequestStatus, award: serde_json::Value) -> serde_json::Value {
+        let award = serde_json::from_value(award).unwrap();
+        let spec = OrderRequestSpec { award: Some(award), ..OrderRequestSpec::default() };
+        let status = serde_json::to_value(status.with_refused_award(&spec)).unwrap();
+        status["refusedAward"].clone()
+    }
+
+    fn lines(count: usize, sku_len: usize) -> serde_json::Value {
+        let line = |number| json!({ "sku": format!("{number:0sku_len$}"), "proposalId": "p" });
+        json!({ "lines": (0..count).map(line).collect::<Vec<_>>() })
+    }
+
+    #[test]
+    fn refused_awards_are_recorded_by_their_winners() {
+        let refused = || stalled("award: there is no proposal p1");
+        for (award, expected) in [
+            (json!({ "proposalId": "p1", "reason": "x" }), json!({ "proposalId": "p1" })),
+            (json!({ "none": true, "undoWithin": "1m" }), json!({ "none": true })),
+            (lines(16, 2), lines(16, 2)),
+            (lines(17, 2), json!(null)),
+            (lines(3, 200), json!(null)),
+        ] {
+            assert_eq!(recorded(refused(), award.clone()), expected, "{award}");
+        }
+        let other = stalled("follow-up f1: there is no seller x");
+        assert_eq!(recorded(other, json!({ "proposalId": "p1" })), json!(null));
+    }
+
+    /// A refusal that is over leaves no record.
+    #[test]
+    fn other_awards_replace_the_record() {
+        let spec = |id: &str| {
+            let award = AwardSpec { proposal_id: Some(id.to_owned()), ..AwardSpec::default() };
+            OrderRequestSpec { award: Some(award), ..OrderRequestSpec::default() }
+        };
+        let first = stalled("award: there is no proposal p1").with_refused_award(&spec("p1"));
+        let second = first.clone().with_refused_award(&spec("p2"));
+        let id = |status: &OrderRequestStatus| status.refused_award.clone()?.proposal_id;
+        assert_eq!((id(&first).as_deref(), id(&second).as_deref()), (Some("p1"), Some("p2")));
+        let settled = OrderRequestStatus { conditions: Vec::new(), ..second };
+        assert_eq!(settled.with_refused_award(&spec("p2")).refused_award, None);
+    }
 }

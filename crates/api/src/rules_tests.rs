@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use kube_cel::{Validator, apply_defaults};
 use orderstream_testbed::{RuleCase, Rules, resource};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::crd::{order_request_schema, seller_schema};
 use crate::manifest::{Manifest, manifest, without_nulls};
@@ -19,23 +19,29 @@ fn schema(kind: &str) -> &'static Value {
     }
 }
 
+/// Returns the name of a case's resource.
+fn name(case: &RuleCase) -> &str {
+    case.name.as_deref().unwrap_or("case")
+}
+
 /// Returns a resource as an API server stores it: its spec without nulls, and with defaults.
-fn stored(kind: &str, spec: &Value) -> Value {
-    let mut stored = resource(kind, "case", spec);
+fn stored(kind: &str, name: &str, spec: &Value) -> Value {
+    let mut stored = resource(kind, name, spec);
     without_nulls(&mut stored["spec"]);
     apply_defaults(schema(kind), &stored)
 }
 
 /// Evaluates the rules for a case: returns the field and message of every refusal.
 fn judge(kind: &str, case: &RuleCase) -> Vec<(String, String)> {
-    let mut to = stored(kind, &case.to);
-    let mut from = case.from.as_ref().map(|from| stored(kind, from));
+    let mut to = stored(kind, name(case), &case.to);
+    let mut from = case.from.as_ref().map(|from| stored(kind, name(case), from));
     let lone = from.as_mut().map_or_else(Vec::new, |from| pair(from, &mut to, schema(kind)));
     let judged = Validator::new().validate(schema(kind), &to, from.as_ref());
     let refusals = judged.err().into_iter().flatten();
     refusals
         .filter(|refusal| !(is_transition(&refusal.rule) && lone.contains(&refusal.field_path)))
-        .map(|refusal| (refusal.field_path, refusal.message))
+        // The path of a rule of the whole resource begins with a dot.
+        .map(|refusal| (refusal.field_path.trim_start_matches('.').to_owned(), refusal.message))
         .collect()
 }
 
@@ -89,8 +95,8 @@ fn rules_judge_as_the_table_says() {
 /// The checks without an API server agree with the rules.
 #[test]
 fn local_checks_match_the_rules() {
-    let read = |kind: &str, spec: &Value| manifest(resource(kind, "case", spec));
     let judge = |kind: &str, case: &RuleCase| {
+        let read = |kind: &str, spec: &Value| manifest(resource(kind, name(case), spec));
         let to = read(kind, &case.to)?;
         let Some(from) = &case.from else { return Ok(()) };
         match (read(kind, from)?, to) {
@@ -159,12 +165,133 @@ fn fixed_fields_never_change() {
     }
 }
 
+/// Nothing was sent of an order that failed before it started.
+#[test]
+fn refused_specs_may_be_corrected() {
+    let schema = schema("OrderRequest");
+    let table = Rules::read().rules;
+    let fixed = table.iter().filter(|rule| rule.message.contains(" cannot change once sellers "));
+    for (rule, case) in fixed.flat_map(|rule| rule.refuses.iter().map(move |case| (rule, case))) {
+        let to = stored(&rule.kind, name(case), &case.to);
+        let mut from = stored(&rule.kind, name(case), case.from.as_ref().unwrap());
+        for (status, is_allowed) in [
+            (json!({"phase": "Failed"}), true),
+            (json!({"phase": "Failed", "startTime": "2026-10-01T00:00:00Z"}), false),
+            (json!({"phase": "Open", "startTime": "2026-10-01T00:00:00Z"}), false),
+            (json!({"phase": "Pending"}), false),
+            (json!({}), false),
+        ] {
+            from["status"] = status;
+            let judged = Validator::new().validate(schema, &to, Some(&from));
+            assert_eq!(judged.is_ok(), is_allowed, "{case:?} after {}", from["status"]);
+        }
+    }
+}
+
+/// An earlier definition took such a name. Its controller, and whoever sets a finalizer, still write
+/// to it, and its order may still get an id.
+#[test]
+fn stored_long_names_take_updates() {
+    let schema = schema("OrderRequest");
+    let name = "n".repeat(200);
+    let created = stored("OrderRequest", &name, &json!({}));
+    assert!(Validator::new().validate(schema, &created, None).is_err());
+    let mut failed = created.clone();
+    failed["status"] = json!({"phase": "Failed"});
+    let mut held = failed.clone();
+    held["metadata"]["finalizers"] = json!(["example.com/held"]);
+    let mut corrected = failed.clone();
+    corrected["spec"]["orderReqId"] = json!("OR-1");
+    for (from, to) in [(&created, &failed), (&failed, &held), (&failed, &corrected)] {
+        let judged = Validator::new().validate(schema, to, Some(from));
+        assert!(judged.is_ok(), "{to}: {judged:?}");
+    }
+}
+
+/// A refused award had no effect. It is replaced, and never removed.
+#[test]
+fn refused_awards_may_be_replaced() {
+    let schema = schema("OrderRequest");
+    let spec = |id: &str| json!({"award": {"proposalId": id}});
+    let stalled = |status: &str, message: &str| {
+        json!({"phase": "Open", "refusedAward": {"proposalId": "p1"}, "conditions": [
+            {"type": "Ready", "status": "True", "reason": "Open", "message": "award: no",
+                "lastTransitionTime": "2026-10-01T00:00:00Z"},
+            {"type": "Stalled", "status": status, "reason": "PROPOSAL_NOT_FOUND",
+                "message": message, "lastTransitionTime": "2026-10-01T00:00:00Z"},
+        ]})
+    };
+    let with = |field: &str, value: Value| {
+        let mut status = stalled("True", "spec.award.reason: is too long");
+        status[field] = value;
+        status
+    };
+    let mut failed_when_open = with("phase", json!("Failed"));
+    failed_when_open["startTime"] = json!("2026-10-01T00:00:00Z");
+    for (status, is_allowed) in [
+        (stalled("True", "award: there is no proposal p1"), true),
+        (stalled("True", "spec.award.proposalId: is not an id"), true),
+        (stalled("True", "follow-up f1: there is no seller x"), false),
+        (stalled("False", ""), false),
+        (json!({"phase": "Open"}), false),
+        (with("award", json!({"pendingUntil": "2026-10-01T00:00:00Z"})), false),
+        (with("phase", json!("Deciding")), true),
+        (with("phase", json!("Finalised")), false),
+        (with("phase", json!("Expired")), false),
+        (with("phase", json!("Closed")), false),
+        (with("phase", json!("Cancelled")), false),
+        (with("phase", json!("Failed")), true),
+        (failed_when_open, false),
+    ] {
+        let mut from = stored("OrderRequest", "case", &spec("p1"));
+        from["status"] = status;
+        let is_accepted = |to: &Value| {
+            let to = stored("OrderRequest", "case", to);
+            Validator::new().validate(schema, &to, Some(&from)).is_ok()
+        };
+        assert_eq!(is_accepted(&spec("p2")), is_allowed, "after {}", from["status"]);
+        assert!(!is_accepted(&json!({})), "it is removed after {}", from["status"]);
+    }
+}
+
+/// The status still shows the refusal of an award that was replaced.
+#[test]
+fn awards_that_follow_refused_ones_stay() {
+    let schema = schema("OrderRequest");
+    let whole = |id: &str| json!({"proposalId": id});
+    let line = |sku: &str, id: &str| json!({"sku": sku, "proposalId": id});
+    let (a1, b2, b3) = (line("A", "p1"), line("B", "p2"), line("B", "p3"));
+    for (refused, held, is_allowed) in [
+        (whole("p1"), json!({"proposalId": "p1", "reason": "cheap"}), true),
+        (whole("p0"), whole("p1"), false),
+        (json!(null), whole("p1"), false),
+        (json!({"none": true}), json!({"none": true}), true),
+        (json!({"none": true}), whole("p1"), false),
+        (whole("p1"), json!({"lines": [a1]}), false),
+        (json!({"lines": [a1]}), whole("p1"), false),
+        (json!({"lines": [a1, b2]}), json!({"lines": [a1, b2]}), true),
+        (json!({"lines": [a1]}), json!({"lines": [a1, b2]}), false),
+        (json!({"lines": [a1, b2]}), json!({"lines": [a1]}), false),
+        (json!({"lines": [a1, b2]}), json!({"lines": [a1, b3]}), false),
+    ] {
+        let mut from = stored("OrderRequest", "case", &json!({"award": held}));
+        from["status"] = json!({"phase": "Open", "refusedAward": refused, "conditions": [
+            {"type": "Stalled", "status": "True", "reason": "PROPOSAL_NOT_FOUND",
+                "message": "award: there is none", "lastTransitionTime": "2026-10-01T00:00:00Z"},
+        ]});
+        without_nulls(&mut from["status"]);
+        let to = stored("OrderRequest", "case", &json!({"award": whole("p9")}));
+        let judged = Validator::new().validate(schema, &to, Some(&from));
+        assert_eq!(judged.is_ok(), is_allowed, "{held} after {refused}: {judged:?}");
+    }
+}
+
 /// Returns every rule below a schema, with the path at which it refuses.
 fn rules(path: &str, schema: &Value) -> Vec<(String, Value)> {
     let mut found = Vec::new();
     for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
         let below = rule["fieldPath"].as_str().unwrap_or_default();
-        found.push((format!("{path}{below}"), rule.clone()));
+        found.push((format!("{path}{below}").trim_start_matches('.').to_owned(), rule.clone()));
     }
     for (name, below) in schema["properties"].as_object().into_iter().flatten() {
         let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
@@ -194,7 +321,7 @@ fn bounds_are_inclusive() {
             "{} is told of {refused_at}: {refusal}",
             bound.field
         );
-        assert_eq!(judge(&bound.kind, &RuleCase { from: None, to: bound.at }), []);
+        assert_eq!(judge(&bound.kind, &RuleCase { name: None, from: None, to: bound.at }), []);
     }
 }
 
@@ -231,7 +358,7 @@ fn bounded(path: &str, schema: &Value) -> Vec<String> {
 #[test]
 fn absent_fields_get_the_servers_defaults() {
     for filled in Rules::read().defaults {
-        assert_eq!(stored(&filled.kind, &filled.input)["spec"], filled.defaulted);
+        assert_eq!(stored(&filled.kind, "case", &filled.input)["spec"], filled.defaulted);
         let spec = match manifest(resource(&filled.kind, "case", &filled.input)).unwrap() {
             Manifest::OrderRequest(resource) => serde_json::to_value(resource.spec),
             Manifest::Seller(resource) => serde_json::to_value(resource.spec),

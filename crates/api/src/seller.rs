@@ -27,6 +27,7 @@ use crate::order_request::NotificationChannel;
     selectable = ".status.phase"
 )]
 #[kube(
+    printcolumn(name = "Display", type_ = "string", json_path = ".spec.displayName"),
     printcolumn(name = "Categories", type_ = "string", json_path = ".spec.categories"),
     printcolumn(name = "Currency", type_ = "string", json_path = ".spec.currency"),
     printcolumn(name = "Capacity", type_ = "integer", json_path = ".spec.capacity"),
@@ -41,6 +42,16 @@ use crate::order_request::NotificationChannel;
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SellerSpec {
+    /// The name that people read, one line such as Möbel Müller; absent means the resource's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    #[x_kube(
+        validation = Rule::new(r"self.matches(r'^[^\pZ\p{Cc}]([^\p{Zl}\p{Zp}\p{Cc}]*[^\pZ\p{Cc}])?$')")
+            .message("displayName is not one line of text; write it without blanks around it"),
+        validation = Rule::new("!self.matches('(?i)^(buyer|orderstream|sealed)$')")
+            .message("displayName stands for the buyer, this service or hidden sellers; use another name")
+    )]
+    pub display_name: Option<String>,
     /// The place from which it delivers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<Location>,

@@ -3,9 +3,10 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use orderstream_core::date::rfc3339_seconds;
+use orderstream_core::display::line_of_bytes;
 use orderstream_core::summary::SellerCounts;
 use orderstream_core::{
-    OrderSummary, Phase, Reason, Refusal, RequestPhase, Timestamp, TrackerSnapshot,
+    OrderSummary, Phase, Reason, Refusal, RequestPhase, StreamPhase, Timestamp, TrackerSnapshot,
 };
 
 use crate::conditions::{
@@ -22,6 +23,10 @@ pub const STATUS_BYTES_MAX: usize = 4096;
 const MESSAGE_BYTES_MAX: usize = 200;
 /// The largest URL of a processor, bytes.
 const URL_BYTES_MAX: usize = 256;
+
+/// The warning that an order invites nobody.
+const NOBODY_INVITED: &str = "0 sellers are invited, since none fits the order, so anybody may \
+    propose; `orderstream why` has the reasons";
 
 /// The types of the conditions that the controller writes. Others may add types of their own.
 const CONDITIONS: [&str; 6] =
@@ -47,7 +52,8 @@ pub fn whole_seconds(at: Timestamp) -> jiff::Timestamp {
 }
 
 /// Returns the status of an order: from its tracker's snapshot where there is one, else the
-/// previous one. An end stays for ever.
+/// previous one. An end stays for ever. A refused order fails only if no processor ever had it. The
+/// best proposal is the one at this time.
 pub fn status(
     generation: i64,
     previous: &OrderRequestStatus,
@@ -55,11 +61,14 @@ pub fn status(
     refusal: Option<&Refusal>,
     now: Timestamp,
 ) -> OrderRequestStatus {
-    let order = snapshot.and_then(TrackerSnapshot::summary);
+    let order = snapshot.and_then(|snapshot| snapshot.summary_at(now));
     let order = order.as_ref();
     let keeps_its_end = previous.is_terminal() && !order.is_some_and(|o| o.phase.is_terminal());
     if keeps_its_end {
         return ended(generation, previous);
+    }
+    if let Some(refusal) = refusal.filter(|_| order.is_none() && was_placed(previous)) {
+        return held(generation, previous, snapshot, refusal, now);
     }
     let mut next = previous.clone();
     next.observed_generation = Some(generation);
@@ -79,8 +88,14 @@ pub fn status(
     }
     if refused {
         next.completion_time = Some(rfc3339_seconds(now));
+        set_stream(&mut next, StreamPhase::Ended);
     }
-    let facts = ConditionFacts { phase, snapshot, order, refusal };
+    let stream = match snapshot {
+        _ if refused => StreamPhase::Ended,
+        Some(snapshot) => snapshot.stream_phase(),
+        None => StreamPhase::Pending,
+    };
+    let facts = ConditionFacts { phase, stream, snapshot, order, refusal };
     next.conditions = facts
         .conditions()
         .into_iter()
@@ -95,8 +110,20 @@ pub fn ended(generation: i64, previous: &OrderRequestStatus) -> OrderRequestStat
     OrderRequestStatus { observed_generation: Some(generation), ..previous.clone() }
 }
 
+/// Returns the status with which an order begins anew that was refused before it was opened, and
+/// whose spec was edited since; `None` for every other order.
+pub fn corrected(generation: i64, previous: &OrderRequestStatus) -> Option<OrderRequestStatus> {
+    let is_edited = previous.observed_generation.is_some_and(|judged| judged < generation);
+    (previous.is_refused() && is_edited).then(|| OrderRequestStatus {
+        phase: None,
+        completion_time: None,
+        tracker: None,
+        ..previous.clone()
+    })
+}
+
 /// Returns the status of an order whose stream is down, or was never up, while nothing newer is
-/// known than was shown: only the stream's part changes.
+/// known than was shown: only the stream's part changes, and whether the order is ready.
 pub fn down(
     generation: i64,
     previous: &OrderRequestStatus,
@@ -108,17 +135,16 @@ pub fn down(
         return next;
     }
     let was_open = previous.start_time.is_some();
-    let phase = if was_open { RequestPhase::Reconnecting } else { RequestPhase::Pending };
+    let phase = previous.request_phase().filter(|_| was_open).unwrap_or(RequestPhase::Pending);
+    let stream = if was_open { StreamPhase::Reconnecting } else { StreamPhase::Pending };
     next.phase = Some(phase.to_string());
     next.observed_generation = Some(generation);
-    if let Some(tracker) = &mut next.tracker {
-        tracker.stream_active = false;
+    set_stream(&mut next, stream);
+    if let Some(shown) = &mut next.stream {
+        shown.connected_since = None;
+        shown.attempts = snapshot.map_or(shown.attempts, |snapshot| snapshot.stream.attempts);
     }
-    if let Some(stream) = &mut next.stream {
-        stream.connected_since = None;
-        stream.attempts = snapshot.map_or(stream.attempts, |snapshot| snapshot.stream.attempts);
-    }
-    let facts = ConditionFacts { phase, snapshot, order: None, refusal: None };
+    let facts = ConditionFacts { phase, stream, snapshot, order: None, refusal: None };
     for untimed in facts.conditions() {
         let about_orders = matches!(untimed.0, "SellersNotified" | "ProposalsReceived");
         let index = next.conditions.iter().position(|held| held.type_ == untimed.0);
@@ -132,6 +158,28 @@ pub fn down(
         }
     }
     next
+}
+
+/// Returns the status of an order whose resource is refused while a processor has its order, or may
+/// have it: the order goes on as it was shown last, and the refusal is shown beside it.
+pub fn held(
+    generation: i64,
+    previous: &OrderRequestStatus,
+    snapshot: Option<&TrackerSnapshot>,
+    refusal: &Refusal,
+    now: Timestamp,
+) -> OrderRequestStatus {
+    if previous.is_terminal() {
+        return ended(generation, previous);
+    }
+    let mut next = down(generation, previous, snapshot, now);
+    set_stalled(&mut next, Some(refusal), generation, (previous, now));
+    next
+}
+
+/// Reports whether a status shows that a processor has the order, or had it.
+fn was_placed(previous: &OrderRequestStatus) -> bool {
+    previous.start_time.is_some() || previous.processor().is_some()
 }
 
 /// Marks a status that somebody else keeps writing as stalled, unless its order has ended and it is
@@ -181,6 +229,14 @@ fn set_stalled(
     }
 }
 
+/// Sets the phase of the stream, where the status has one: one that is not up.
+fn set_stream(next: &mut OrderRequestStatus, phase: StreamPhase) {
+    if let Some(tracker) = &mut next.tracker {
+        tracker.stream_active = false;
+        tracker.stream = Some(phase.to_string());
+    }
+}
+
 fn copy_stream(
     next: &mut OrderRequestStatus,
     snapshot: &TrackerSnapshot,
@@ -195,6 +251,7 @@ fn copy_stream(
     let reconnects = next.tracker.as_ref().map_or(0, |before| before.reconnects);
     next.tracker = Some(TrackerStatus {
         stream_active: stream.active,
+        stream: Some(snapshot.stream_phase().to_string()),
         notes: count(snapshot.follow_up_count),
         last_seq: snapshot.last_seq().0,
         last_event,
@@ -202,7 +259,7 @@ fn copy_stream(
     });
     let processor = stream.processor.as_deref().or_else(|| next.processor());
     next.stream = Some(StreamStatus {
-        processor: processor.map(|url| truncated(url, URL_BYTES_MAX)),
+        processor: processor.map(|url| line_of_bytes(url, URL_BYTES_MAX)),
         epoch: stream.epoch.0,
         attempts: stream.attempts,
         connected_since: stream.connected_since.filter(|_| stream.active).map(rfc3339_seconds),
@@ -211,10 +268,7 @@ fn copy_stream(
 
 fn copy_order(next: &mut OrderRequestStatus, order: &OrderSummary) {
     let counts = &order.proposals;
-    let best = counts.best.as_ref().map(|(id, price)| BestProposalStatus {
-        proposal_id: id.to_string(),
-        price: price.to_string(),
-    });
+    let best = best(order);
     next.proposals = Some(ProposalsStatus {
         received: counts.received,
         open: counts.open,
@@ -230,7 +284,17 @@ fn copy_order(next: &mut OrderRequestStatus, order: &OrderSummary) {
     });
     next.start_time = Some(rfc3339_seconds(order.opened_at));
     next.expires_at = Some(rfc3339_seconds(order.runs_out_at()));
+    next.decide_by = order.decide_by().map(rfc3339_seconds);
+    next.deadline = order.decide_by().map(|_| rfc3339_seconds(order.expires_at));
     next.completion_time = order.ended_at.map(rfc3339_seconds);
+}
+
+/// Returns the best proposal of an order, as statuses show it.
+pub fn best(order: &OrderSummary) -> Option<BestProposalStatus> {
+    order.proposals.best.as_ref().map(|(id, price)| BestProposalStatus {
+        proposal_id: id.to_string(),
+        price: price.to_string(),
+    })
 }
 
 fn sellers(counts: &SellerCounts) -> SellersStatus {
@@ -252,6 +316,7 @@ fn count(number: usize) -> u32 {
 /// The facts from which conditions are made.
 struct ConditionFacts<'a> {
     phase: RequestPhase,
+    stream: StreamPhase,
     snapshot: Option<&'a TrackerSnapshot>,
     order: Option<&'a OrderSummary>,
     refusal: Option<&'a Refusal>,
@@ -289,35 +354,48 @@ impl<'a> ConditionFacts<'a> {
             let message = "the award counts at status.award.pendingUntil; undo it before, or wait";
             return Some((reasons::AWARD_PENDING, message));
         }
-        let message = "the proposals are opened and a decision is awaited; award one of them, or \
-            end the order without an award";
-        order.decide_until.map(|_| (reasons::PROPOSALS_OPENED, message))
+        order.decide_by()?;
+        let order = self.snapshot.and_then(|snapshot| snapshot.order.as_deref());
+        Some(if order.is_some_and(|order| order.spec.sealed) {
+            let message = "the proposals are opened and a decision is awaited; award one of them, \
+                or end the order without an award";
+            (reasons::PROPOSALS_OPENED, message)
+        } else {
+            let message = "the order's time is over and a decision is awaited until \
+                status.decideBy; award a proposal, or end the order without an award";
+            (reasons::DECISION_DUE, message)
+        })
     }
 
     fn ready(&self) -> UntimedCondition<'a> {
-        let is_up = self.phase != RequestPhase::Reconnecting;
-        if let Some((reason, message)) = self.awaited().filter(|_| is_up) {
+        if self.stream == StreamPhase::Reconnecting && self.phase != RequestPhase::Pending {
+            let message = "the stream to the processor is being opened again";
+            return UntimedCondition(READY, false, reasons::STREAM_DOWN, message.to_owned());
+        }
+        if let Some((reason, message)) = self.awaited() {
             return UntimedCondition(READY, true, reason, message.to_owned());
         }
-        let message = match self.phase {
-            RequestPhase::Streaming => "the order takes proposals",
-            RequestPhase::Paused => "the order takes no proposals for now",
-            RequestPhase::Reconnecting => "the stream to the processor is being opened again",
-            RequestPhase::Pending => "the order waits for its processor",
-            RequestPhase::Failed => "the order was refused; see Stalled",
+        let (holds, message) = match self.phase {
+            RequestPhase::Open => (true, "the order takes proposals"),
+            RequestPhase::Paused => (true, "the order takes no proposals for now"),
+            RequestPhase::Deciding => (true, "the order waits for a decision"),
+            RequestPhase::Pending => (false, "the order waits for its processor"),
+            RequestPhase::Failed => (self.ended(), "the order was refused; see Stalled"),
             RequestPhase::Finalised
             | RequestPhase::Expired
             | RequestPhase::Closed
-            | RequestPhase::Cancelled => "the order reached its end",
+            | RequestPhase::Cancelled => (self.ended(), "the order reached its end"),
         };
-        let is_open = matches!(self.phase, RequestPhase::Streaming | RequestPhase::Paused);
-        UntimedCondition(READY, self.ended() || is_open, self.phase.as_str(), message.to_owned())
+        UntimedCondition(READY, holds, self.phase.as_str(), message.to_owned())
     }
 
     fn reconciling(&self) -> UntimedCondition<'a> {
-        let holds = matches!(self.phase, RequestPhase::Pending | RequestPhase::Reconnecting);
-        let reason = if holds { self.phase.as_str() } else { reasons::SETTLED };
-        UntimedCondition(RECONCILING, holds, reason, String::new())
+        let reason = match (self.phase, self.stream) {
+            (RequestPhase::Pending, _) => self.phase.as_str(),
+            (_, StreamPhase::Reconnecting) => reasons::STREAM_DOWN,
+            _ => return UntimedCondition(RECONCILING, false, reasons::SETTLED, String::new()),
+        };
+        UntimedCondition(RECONCILING, true, reason, String::new())
     }
 
     fn sellers_notified(&self) -> UntimedCondition<'a> {
@@ -332,7 +410,8 @@ impl<'a> ConditionFacts<'a> {
             (_, 0) => (true, reasons::NOTIFIED),
             (_, _) => (true, reasons::SOME_NOT_REACHED),
         };
-        UntimedCondition(SELLERS_NOTIFIED, holds, reason, String::new())
+        let message = if counts.selected == 0 { NOBODY_INVITED } else { "" };
+        UntimedCondition(SELLERS_NOTIFIED, holds, reason, message.to_owned())
     }
 
     fn streaming(&self) -> UntimedCondition<'a> {
@@ -388,25 +467,12 @@ pub(crate) fn condition(
     Condition {
         last_transition_time: unchanged
             .map_or_else(|| Time(whole_seconds(now)), |held| held.last_transition_time.clone()),
-        message: truncated(message, MESSAGE_BYTES_MAX),
+        message: line_of_bytes(message, MESSAGE_BYTES_MAX),
         observed_generation: Some(generation),
         reason: (*reason).to_owned(),
         status: status.to_owned(),
         type_: (*kind).to_owned(),
     }
-}
-
-/// Returns at most `bytes_max` bytes of a text, without control characters, which JSON escapes at
-/// length.
-fn truncated(text: &str, bytes_max: usize) -> String {
-    let mut shortened = String::new();
-    for c in text.chars().map(|c| if c.is_control() { ' ' } else { c }) {
-        if shortened.len().saturating_add(c.len_utf8()) > bytes_max {
-            break;
-        }
-        shortened.push(c);
-    }
-    shortened
 }
 
 #[cfg(test)]

@@ -12,8 +12,10 @@ use orderstream_core::{
     SellerId, Seq,
 };
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
+use crate::order_request::{OrderRequest, OrderRequestSpec};
 
 const T0: Timestamp = Timestamp(1_800_000_000_000);
 
@@ -45,13 +47,10 @@ impl ScriptedOrder {
     fn propose(&mut self, id: &str, price: &str) {
         self.event(EventKind::NewProposal(ProposalContent {
             proposal_id: Some(ProposalId::new(id).unwrap()),
-            seller: SellerId::new("seller1").unwrap(),
-            price: Price::parse(price, "EUR").unwrap(),
-            lines: Vec::new(),
-            attachments: Vec::new(),
-            note: None,
-            delivery_date: None,
-            valid_until: None,
+            ..ProposalContent::new(
+                SellerId::new("seller1").unwrap(),
+                Price::parse(price, "EUR").unwrap(),
+            )
         }));
     }
 
@@ -80,7 +79,7 @@ fn counts_price_and_times_are_shown() {
     order.propose("p1", "1300");
     order.propose("p2", "1249.50");
     let current = order.status(&OrderRequestStatus::default(), T0);
-    assert_eq!(current.phase.as_deref(), Some("Streaming"));
+    assert_eq!(current.phase.as_deref(), Some("Open"));
     assert_eq!(current.expires_at.as_deref(), Some("2027-01-15T08:30:00Z"));
     let proposals = current.proposals.as_ref().expect("proposals");
     assert_eq!((proposals.received, proposals.open), (2, 2));
@@ -103,6 +102,7 @@ fn sealed() -> ScriptedOrder {
         seller: SellerId::new(name).unwrap(),
         verdict: Verdict::Chosen,
         distance_m: None,
+        display_name: None,
     };
     order.event(EventKind::SellersSelected(["seller1", "seller2", "seller3"].map(choice).into()));
     order
@@ -131,11 +131,86 @@ fn sealed_orders_show_nothing_before_opening() {
     assert_eq!(best(&current), Some("10 EUR"));
     let sellers = current.sellers.as_ref().expect("sellers");
     assert_eq!((sellers.selected, sellers.seen, sellers.declined, sellers.proposed), (3, 2, 1, 1));
-    assert_eq!(current.phase.as_deref(), Some("Paused"));
+    assert_eq!(current.phase.as_deref(), Some("Deciding"));
     let ready = find(&current, "Ready");
     assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("True", "ProposalsOpened"));
     assert!(ready.message.contains("a decision is awaited"), "{}", ready.message);
     assert_eq!(current.expires_at, Some(rfc3339_seconds(decide_until)));
+    assert_eq!(current.decide_by, current.expires_at);
+}
+
+/// The deadline itself does not move while it decides.
+#[test]
+fn deciding_orders_keep_their_deadline() {
+    let mut order = ScriptedOrder::open(OrderSpec::default(), "SB1");
+    let opened = order.status(&OrderRequestStatus::default(), T0);
+    assert_eq!(opened.decide_by, None);
+    let expires_at = T0.plus_ms(OrderSpec::default().expires_in_ms);
+    let decide_by = Some(expires_at.plus_ms(OrderSpec::default().decide_within_ms()));
+    order.event(EventKind::OrderPaused { expired: true, reason: None, decide_by });
+    let current = order.status(&opened, T0);
+    assert_eq!(current.decide_by, decide_by.map(rfc3339_seconds));
+    assert_eq!(current.phase.as_deref(), Some("Deciding"));
+    let ready = find(&current, "Ready");
+    assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("True", "DecisionDue"));
+    let mut resource = OrderRequest::new("sb1", OrderRequestSpec::default());
+    let of_earlier_version = OrderRequestStatus { deadline: None, ..current.clone() };
+    for status in [opened, current, of_earlier_version] {
+        resource.status = Some(status);
+        assert_eq!(crate::deadline(&resource), Some(expires_at));
+    }
+}
+
+/// The time to decide is longer then, but proposals are not taken for longer.
+#[test]
+fn awards_undone_late_keep_the_deadline() {
+    let spec = OrderSpec::default();
+    let (lifetime_ms, decide_within_ms) = (spec.expires_in_ms, spec.decide_within_ms());
+    let mut order = ScriptedOrder::open(spec, "SB1");
+    let decide_by = Some(T0.plus_ms(lifetime_ms + decide_within_ms));
+    order.event(EventKind::OrderPaused { expired: true, reason: None, decide_by });
+    let effective_at = T0.plus_ms(lifetime_ms + decide_within_ms + 60_000);
+    order.event(EventKind::AwardPending { award: None, reason: None, effective_at });
+    order.event(EventKind::AwardUndone { reason: None });
+    let current = order.status(&OrderRequestStatus::default(), T0);
+    assert_eq!(current.decide_by, Some(rfc3339_seconds(effective_at)));
+    let mut resource = OrderRequest::new("sb1", OrderRequestSpec::default());
+    resource.status = Some(current);
+    assert_eq!(crate::deadline(&resource), Some(T0.plus_ms(lifetime_ms)));
+}
+
+#[test]
+fn statuses_have_a_word_for_the_stream() {
+    let stream = |status: &OrderRequestStatus| status.tracker.as_ref()?.stream.clone();
+    let mut order = ScriptedOrder::open(OrderSpec::default(), "SB1");
+    let up = order.status(&OrderRequestStatus::default(), T0);
+    assert_eq!(stream(&up).as_deref(), Some("Active"));
+    order.0.step(T0, TrackerInput::Disconnected { reason: "cut".to_owned() });
+    let down = down(1, &up, Some(&order.0.snapshot()), T0);
+    assert_eq!(stream(&down).as_deref(), Some("Reconnecting"));
+    assert_eq!(down.phase.as_deref(), Some("Open"), "the order is as it was");
+    assert_eq!(find(&down, "Ready").reason, "StreamDown");
+    assert_eq!(find(&down, "Reconciling").status, "True");
+    order.event(EventKind::OrderCancelled { reason: None });
+    assert_eq!(stream(&order.status(&down, T0)).as_deref(), Some("Ended"));
+}
+
+/// An earlier version wrote no word for the stream.
+#[test]
+fn earlier_statuses_have_a_stream_phase() {
+    let tracker = |is_up: bool| Some(json!({ "streamActive": is_up, "lastSeq": 3 }));
+    for (phase, tracker, expected) in [
+        ("Pending", None, StreamPhase::Pending),
+        ("Streaming", tracker(true), StreamPhase::Active),
+        ("Reconnecting", tracker(false), StreamPhase::Reconnecting),
+        ("Finalised", tracker(false), StreamPhase::Ended),
+        ("Failed", None, StreamPhase::Ended),
+    ] {
+        let status = json!({ "phase": phase, "tracker": tracker });
+        let status: OrderRequestStatus = serde_json::from_value(status).unwrap();
+        assert_eq!(status.stream_phase(), expected, "{phase}");
+        assert!(status.request_phase().is_some(), "{phase}");
+    }
 }
 
 /// They show none after their end either.
@@ -156,6 +231,15 @@ fn unopened_sealed_orders_show_no_price() {
     }
 }
 
+#[test]
+fn orders_that_invite_nobody_warn() {
+    let mut order = ScriptedOrder::open(OrderSpec::default(), "SB1");
+    order.event(EventKind::SellersSelected(Vec::new()));
+    let current = order.status(&OrderRequestStatus::default(), T0);
+    let shown = find(&current, "SellersNotified");
+    assert!(shown.reason == "NoSellerFits" && shown.message.contains("0 sellers"), "{shown:?}");
+}
+
 /// The time is shown until the award is undone, or takes effect.
 #[test]
 fn pending_awards_show_their_time() {
@@ -172,7 +256,7 @@ fn pending_awards_show_their_time() {
     order.event(EventKind::AwardUndone { reason: None });
     let current = order.status(&current, T0);
     assert_eq!(current.award, None);
-    assert_eq!(find(&current, "Ready").reason, "Streaming");
+    assert_eq!(find(&current, "Ready").reason, "Open");
     order.event(pending);
     order.event(EventKind::OrderFinalised { award, reason: None });
     let current = order.status(&current, T0);
@@ -223,6 +307,47 @@ fn invalid_orders_fail() {
     let current = status(1, &OrderRequestStatus::default(), None, Some(&refusal), T0);
     assert_eq!(current.phase.as_deref(), Some("Failed"));
     assert_eq!(find(&current, "Stalled").message, "spec.items: is wrong");
+}
+
+/// A tracker that was started again, or is not started yet, knows nothing of the order.
+#[test]
+fn opened_orders_outlive_refused_edits() {
+    let order = ScriptedOrder::open(OrderSpec::default(), "SB1");
+    let opened = order.status(&OrderRequestStatus::default(), T0);
+    let refusal = Refusal::field("spec.suspendReason", "contains a control character; remove it");
+    let edited = status(2, &opened, None, Some(&refusal), T0.plus_ms(5));
+    assert_eq!(edited.phase.as_deref(), Some("Open"));
+    assert_eq!((edited.completion_time.as_ref(), edited.observed_generation), (None, Some(2)));
+    assert_eq!((&edited.start_time, edited.processor()), (&opened.start_time, opened.processor()));
+    assert_eq!(find(&edited, "Stalled").status, "True");
+    assert_eq!(find(&edited, "Ready").reason, "StreamDown");
+    let fixed = order.status(&edited, T0.plus_ms(10));
+    assert_eq!(fixed.phase.as_deref(), Some("Open"));
+    assert_eq!(find(&fixed, "Stalled").status, "False");
+}
+
+/// Its processor is known, and its start is not shown yet.
+#[test]
+fn placed_orders_wait_when_they_are_refused() {
+    let processor = Some("http://127.0.0.1:50051".to_owned());
+    let stream = Some(StreamStatus { processor, ..StreamStatus::default() });
+    let placed = OrderRequestStatus { stream, ..OrderRequestStatus::default() };
+    let refusal = Refusal::field("spec.items", "is wrong");
+    let current = status(2, &placed, None, Some(&refusal), T0);
+    assert_eq!(current.phase.as_deref(), Some("Pending"));
+    assert_eq!(find(&current, "Stalled").message, "spec.items: is wrong");
+    assert_eq!(corrected(3, &current), None, "sellers may have been asked");
+    let unknown = held(1, &OrderRequestStatus::default(), None, &refusal, T0);
+    assert_eq!(unknown.phase.as_deref(), Some("Pending"));
+    assert_eq!(find(&unknown, "Stalled").status, "True");
+}
+
+#[test]
+fn foreign_texts_stay_in_their_message() {
+    let refusal = Refusal::field("spec.title", "safe \u{202e}gnp.exe\u{2028}\u{2066}open");
+    let current = status(1, &OrderRequestStatus::default(), None, Some(&refusal), T0);
+    let expected = "spec.title: safe gnp.exe \u{2066}open\u{2069}";
+    assert_eq!(find(&current, "Stalled").message, expected);
 }
 
 #[test]
@@ -277,7 +402,7 @@ fn happenings() -> impl Strategy<Value = Happens> {
         2 => ids().prop_map(move |id| Happens::Event(follow_up(id))),
         1 => prop_oneof![Just(NotifyResult::Delivered), Just(NotifyResult::Bounced)].prop_map(move |r| Happens::Event(notified(r))),
         1 => text().prop_map(|reason| {
-            Happens::Event(EventKind::OrderPaused { expired: false, reason: Some(reason) })
+            Happens::Event(EventKind::OrderPaused { expired: false, reason: Some(reason), decide_by: None })
         }),
         1 => Just(Happens::Event(EventKind::OrderResumed)),
         1 => (0..4_000_000_000_000_i64).prop_map(|at| {

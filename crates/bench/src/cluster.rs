@@ -103,7 +103,7 @@ async fn bare(server: &ApiServer, settings: ClusterBenchSettings) -> anyhow::Res
         ("status writes of a processor's 3 s outage", none()),
         ("status writes in 60 quiet seconds", none()),
         ("memory over idle after these, MB", none()),
-        ("looks that took less than 1 ms, %", none()),
+        ("reconciliations that took less than 1 ms, %", none()),
     ])
 }
 

@@ -146,9 +146,10 @@ impl Submitter {
     pub(crate) async fn submit(&mut self, order: usize) -> anyhow::Result<()> {
         self.serial += 1;
         let (id, name, serial) = (order_id(order), self.name, self.serial);
+        // Each proposal is of another seller: one seller has one proposal for an order.
         let body = format!(
             "{{\"order_req_id\":\"{id}\",\"proposal_id\":\"p{name}-{serial}\",\
-             \"seller\":\"seller-{name}\",\"price\":\"1249.50\",\"currency\":\"EUR\"}}"
+             \"seller\":\"s{name}-{serial}\",\"price\":\"1249.50\",\"currency\":\"EUR\"}}"
         );
         let request = http::Request::post("/api/v1/proposals")
             .header("host", &self.host)

@@ -100,7 +100,7 @@ async fn measure_bulk() -> anyhow::Result<()> {
             order_req_id: order_id(n % ORDERS),
             proposal: Some(v1::Proposal {
                 proposal_id: format!("b{n}"),
-                seller: "bulk".to_owned(),
+                seller: format!("seller-{n}"),
                 price: "1249.50".to_owned(),
                 currency: "EUR".to_owned(),
                 ..v1::Proposal::default()

@@ -4,7 +4,6 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use orderstream_api::duration::parse_ms;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -12,6 +11,8 @@ use crate::cluster::checks::{self, CheckStatus, FactSelection, Group, Installati
 use crate::cluster::resources::Resources;
 use crate::exit::CliError;
 use crate::output;
+use crate::progress::Progress;
+use crate::verbs::{flags, print};
 
 /// The page that has a heading for each check's id.
 const PAGE: &str = "https://github.com/orderstream/orderstream/blob/main/docs/checks.md";
@@ -82,32 +83,49 @@ impl CheckArgs {
     pub async fn run(self) -> Result<(), CliError> {
         let timeout = match &self.wait {
             None => Duration::ZERO,
-            Some(text) => parse_ms(text).map(Duration::from_millis).ok_or_else(|| {
-                CliError::input(format!("--wait '{text}' is not a duration such as 60s or 5m"))
-            })?,
+            Some(text) => flags::duration("--wait", text)?,
         };
         let resources = Resources::connect(self.kubeconfig.as_deref(), self.context.as_deref())
             .await
             .map_err(|error| CliError::input(error.to_string()))?;
         let request = self.check_request(resources.namespace())?;
-        let began = Instant::now();
-        let mut started = Instant::now();
-        let mut findings = self.run_checks(&resources, &request).await;
-        while has_failed(&findings) && began.elapsed() < timeout {
-            tokio::time::sleep(POLL_INTERVAL).await;
-            started = Instant::now();
-            findings = self.run_checks(&resources, &request).await;
-        }
+        let (findings, elapsed) = self.until_good(&resources, &request, timeout).await;
         match self.output {
-            CheckFormat::Table => output::line(&table(&findings, started.elapsed())),
+            CheckFormat::Table => output::line(&table(&findings, elapsed)),
             CheckFormat::Json => {
                 let document = serde_json::to_string(&document(&findings));
-                output::line(&document.map_err(|error| CliError::unexpected(error.to_string()))?);
+                output::document(
+                    &document.map_err(|error| CliError::unexpected(error.to_string()))?,
+                );
             }
         }
-        let failed =
-            findings.iter().filter(|finding| finding.status == CheckStatus::Failed).count();
+        let failed = failed(&findings);
         if failed == 0 { Ok(()) } else { Err(CliError::checks(format!("{failed} checks failed"))) }
+    }
+
+    /// Runs the checks until none fails, or the time is over. Returns the last findings, and the time
+    /// that they took.
+    async fn until_good(
+        &self,
+        resources: &Resources,
+        request: &FactSelection,
+        timeout: Duration,
+    ) -> (Vec<InstallationFinding>, Duration) {
+        let progress = Progress::new("checking the installation");
+        let checking = async {
+            let began = Instant::now();
+            loop {
+                let started = Instant::now();
+                let findings = self.run_checks(resources, request).await;
+                if !has_failed(&findings) || began.elapsed() >= timeout {
+                    return (findings, started.elapsed());
+                }
+                let failed = print::count(failed(&findings), "check");
+                progress.set(&format!("waiting for the installation; {failed} failed just now"));
+                tokio::time::sleep(POLL_INTERVAL).await;
+            }
+        };
+        progress.during(checking).await
     }
 
     fn check_request(&self, default: &str) -> Result<FactSelection, CliError> {
@@ -147,7 +165,12 @@ impl CheckArgs {
 }
 
 fn has_failed(findings: &[InstallationFinding]) -> bool {
-    findings.iter().any(|finding| finding.status == CheckStatus::Failed)
+    failed(findings) > 0
+}
+
+/// Counts the failed checks.
+fn failed(findings: &[InstallationFinding]) -> usize {
+    findings.iter().filter(|finding| finding.status == CheckStatus::Failed).count()
 }
 
 fn table(findings: &[InstallationFinding], elapsed: Duration) -> String {

@@ -1,10 +1,15 @@
 //! Exit codes: 0 done, 1 unexpected, 2 wrong input, 3 expired or timed out, 4 refused, 5 server not
-//! reached, 6 checks failed.
+//! reached, 6 checks failed, 130 interrupted.
 
 use std::fmt;
 use std::process::ExitCode;
 
 use orderstream_core::{Reason, Refusal};
+
+use crate::verbs::flags::flag_of;
+
+/// The exit code of a command that Ctrl-C has ended: 128 and the number of SIGINT, as in shells.
+const INTERRUPTED: u8 = 130;
 
 /// The failure of a CLI command: its message and exit code.
 #[derive(Debug)]
@@ -13,6 +18,10 @@ pub struct CliError {
     message: String,
     /// The reason of a server's refusal, where it has a known one.
     reason: Option<Reason>,
+    /// The path of the wrong field, or the flag that gave it, with which the message begins.
+    field: Option<Box<str>>,
+    /// The command that helps further, where it is not the reason's page.
+    hint: Option<Box<str>>,
     /// The server's `retry-after`, milliseconds.
     retry_after_ms: Option<u64>,
     /// Set when a server may have received the request and carried it out.
@@ -21,7 +30,15 @@ pub struct CliError {
 
 impl CliError {
     const fn new(code: u8, message: String) -> Self {
-        Self { code, message, reason: None, retry_after_ms: None, is_in_doubt: false }
+        Self {
+            code,
+            message,
+            reason: None,
+            field: None,
+            hint: None,
+            retry_after_ms: None,
+            is_in_doubt: false,
+        }
     }
 
     /// Makes a failure of the program or of its environment: code 1.
@@ -62,6 +79,11 @@ impl CliError {
         Self::new(6, message)
     }
 
+    /// Makes the end of a command that Ctrl-C has ended: code 130.
+    pub(crate) const fn interrupted(message: String) -> Self {
+        Self::new(INTERRUPTED, message)
+    }
+
     /// Converts a server's refusal; the reason gives the code.
     pub(crate) fn from_server(reason: Option<Reason>, message: String) -> Self {
         let failure = match reason {
@@ -80,6 +102,42 @@ impl CliError {
         let field = refusal.field.as_deref().map(|field| format!("{field}: ")).unwrap_or_default();
         let (reason, message) = (refusal.reason, &refusal.message);
         Self::from_server(Some(reason), format!("{field}{message} [{}]", reason.as_str()))
+            .about(refusal.field.as_deref())
+    }
+
+    /// Sets the path of the wrong field, with which the message begins.
+    pub(crate) fn about(self, field: Option<&str>) -> Self {
+        Self { field: field.map(Into::into), ..self }
+    }
+
+    /// Names the flag or argument that was typed, in place of the field that it became.
+    pub(crate) fn in_flags(self, flags: &[(&'static str, &'static str)]) -> Self {
+        let named = self.field().and_then(|field| {
+            let (flag, rest) = (flag_of(field, flags)?, self.message.strip_prefix(field)?);
+            Some((format!("{flag}{rest}"), flag))
+        });
+        match named {
+            Some((message, flag)) => Self { message, ..self }.about(Some(flag.as_str())),
+            None => self,
+        }
+    }
+
+    /// Sets the command that helps further.
+    pub(crate) fn hinting(self, command: String) -> Self {
+        Self { hint: Some(command.into_boxed_str()), ..self }
+    }
+
+    /// Adds the word that was probably meant, before the reason.
+    pub(crate) fn meaning(self, meant: Option<&str>) -> Self {
+        let Some(meant) = meant else { return self };
+        let reason = self.reason.map(|reason| format!(" [{}]", reason.as_str()));
+        let reason = reason.unwrap_or_default();
+        let (text, reason) = match self.message.strip_suffix(reason.as_str()) {
+            Some(text) => (text, reason.as_str()),
+            None => (self.message.as_str(), ""),
+        };
+        let message = format!("{text}; did you mean {meant}?{reason}");
+        Self { message, ..self }
     }
 
     /// Sets the server's `retry-after`, milliseconds, where it is given.
@@ -96,6 +154,25 @@ impl CliError {
     /// Returns the reason of the server's refusal.
     pub(crate) const fn reason(&self) -> Option<Reason> {
         self.reason
+    }
+
+    /// Returns the path of the wrong field, or the flag that gave it, if one is at fault.
+    pub(crate) fn field(&self) -> Option<&str> {
+        self.field.as_deref()
+    }
+
+    /// Returns the command that helps further, where it is not the reason's page.
+    pub(crate) fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// Returns the message without its field and reason.
+    pub(crate) fn detail(&self) -> &str {
+        let reason = self.reason.map(|reason| format!("[{}]", reason.as_str()));
+        let text = reason.and_then(|reason| self.message.strip_suffix(reason.as_str()));
+        let text = text.unwrap_or(&self.message).trim_end();
+        let detail = self.field().and_then(|field| text.strip_prefix(field));
+        detail.map_or(text, |detail| detail.trim_start_matches(':').trim_start())
     }
 
     /// Reports whether the server was not reached.
@@ -141,9 +218,19 @@ impl CliError {
         Self { reason: Some(reason), is_in_doubt: true, ..Self::too_late(message) }
     }
 
+    /// Reports whether Ctrl-C has ended the command.
+    pub(crate) const fn is_interruption(&self) -> bool {
+        self.code == INTERRUPTED
+    }
+
     /// Reports whether a server refused the request.
     pub(crate) const fn is_refused(&self) -> bool {
         self.code == 4
+    }
+
+    /// Returns the exit code as a number.
+    pub(crate) const fn code(&self) -> u8 {
+        self.code
     }
 
     /// Returns the process's exit code.
@@ -155,8 +242,9 @@ impl CliError {
 /// Converts a refusal of the user's input, before any server was asked.
 impl From<Refusal> for CliError {
     fn from(refusal: Refusal) -> Self {
-        let field = refusal.field.map(|field| format!("{field} ")).unwrap_or_default();
-        Self::input(format!("{field}{}", refusal.message))
+        let field = refusal.field.as_deref();
+        let before = field.map(|field| format!("{field} ")).unwrap_or_default();
+        Self::input(format!("{before}{}", refusal.message)).about(field)
     }
 }
 
@@ -169,6 +257,19 @@ impl fmt::Display for CliError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn suggestions_stand_before_the_reason() {
+        let text = "there is no order chiars [ORDER_NOT_FOUND]".to_owned();
+        let failure = CliError::from_server(Some(Reason::OrderNotFound), text);
+        assert_eq!(failure.detail(), "there is no order chiars");
+        let failure = failure.meaning(None).meaning(Some("chairs"));
+        let expected = "there is no order chiars; did you mean chairs? [ORDER_NOT_FOUND]";
+        assert_eq!(failure.to_string(), expected);
+        assert_eq!(failure.reason(), Some(Reason::OrderNotFound));
+        let failure = CliError::input("no verb stauts".to_owned()).meaning(Some("status"));
+        assert_eq!(failure.to_string(), "no verb stauts; did you mean status?");
+    }
 
     /// They exit with code 3 and end with their reason.
     #[test]

@@ -8,8 +8,9 @@ use serde::Serialize;
 use crate::exit::CliError;
 use crate::output::{self, Style, styled};
 use crate::verbs::nearest::nearest;
-use crate::verbs::print::{self, Column};
+use crate::verbs::print;
 use crate::verbs::show::OutputFormat;
+use crate::verbs::table::{self, Column};
 
 mod code;
 mod pages;
@@ -78,7 +79,7 @@ fn parse_reason(text: &str) -> Result<Reason, CliError> {
             || "`orderstream explain` lists all".to_owned(),
             |suggestion| format!("did you mean {suggestion}?"),
         );
-        CliError::input(format!("'{}' is no reason; {suggestion}", print::one_line(text)))
+        CliError::input(format!("'{}' is not a reason; {suggestion}", print::one_line(text)))
     })
 }
 
@@ -106,9 +107,9 @@ fn list(format: OutputFormat) -> Result<(), CliError> {
         Column::Text("REASON"),
         Column::Numbers("HTTP"),
         Column::Text("GRPC"),
-        Column::Text("MEANS"),
+        Column::Prose("MEANS"),
     ];
-    print::table(&columns, all.iter().map(row).collect());
+    table::print(&columns, all.iter().map(row).collect());
     output::line("");
     print::next("orderstream explain REASON");
     Ok(())

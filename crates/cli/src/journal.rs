@@ -3,7 +3,6 @@
 
 use std::path::PathBuf;
 
-use comfy_table::{Table, presets};
 use orderstream_journal::salvage::{
     self, SalvageError, SalvagePolicy, SalvageReport, VerifyReport,
 };
@@ -13,6 +12,7 @@ use serde::Serialize;
 
 use crate::exit::CliError;
 use crate::output;
+use crate::verbs::table::{self, Column};
 
 /// The format of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -70,10 +70,12 @@ impl JournalCommand {
             }
         };
         match format {
-            JournalFormat::Table => output::line(&table(&verified, salvage_output.as_ref())),
+            JournalFormat::Table => output::line(&report_text(&verified, salvage_output.as_ref())),
             JournalFormat::Json => {
                 let document = serde_json::to_string(&document(&verified, salvage_output.as_ref()));
-                output::line(&document.map_err(|error| CliError::unexpected(error.to_string()))?);
+                output::document(
+                    &document.map_err(|error| CliError::unexpected(error.to_string()))?,
+                );
             }
         }
         let (files, lists) = (verified.damage.files.len(), verified.damage.lists.len());
@@ -117,32 +119,36 @@ fn counted(count: usize, noun: &str) -> String {
 
 type SalvageOutput = (PathBuf, SalvageReport);
 
-fn table(verified: &VerifyReport, salvage_output: Option<&SalvageOutput>) -> String {
+fn report_text(verified: &VerifyReport, salvage_output: Option<&SalvageOutput>) -> String {
     let mut blocks = Vec::new();
     let damage = &verified.damage;
     if !damage.files.is_empty() {
-        let mut table = new_table(&["FILE", "AT BYTE", "WHAT"]);
-        for FileDamage { file, offset: at, reason: what } in &damage.files {
-            let at = at.map_or_else(|| "-".to_owned(), |at| at.to_string());
-            table.add_row([file.display().to_string(), at, what.clone()]);
-        }
-        blocks.push(trimmed(&table));
+        let columns = [Column::Text("FILE"), Column::Text("AT BYTE"), Column::Prose("WHAT")];
+        let row = |damage: &FileDamage| {
+            let at = damage.offset.map_or_else(|| "-".to_owned(), |at| at.to_string());
+            vec![damage.file.display().to_string(), at, damage.reason.clone()]
+        };
+        blocks.push(table::text(&columns, damage.files.iter().map(row).collect()));
     }
     if !damage.lists.is_empty() {
-        let mut table = new_table(&["LIST", "FROM RECORD", "OF", "MISSING", "WHAT"]);
-        for ListDamage { list, seq, last, missing, reason } in &damage.lists {
-            let number = |number: &u64| {
-                if *number == 0 { "-".to_owned() } else { number.to_string() }
-            };
-            table.add_row([
-                list_name(list),
-                number(seq),
-                number(last),
-                number(missing),
-                reason.clone(),
-            ]);
-        }
-        blocks.push(trimmed(&table));
+        let columns = [
+            Column::Text("LIST"),
+            Column::Text("FROM RECORD"),
+            Column::Text("OF"),
+            Column::Text("MISSING"),
+            Column::Prose("WHAT"),
+        ];
+        let number = |number: u64| if number == 0 { "-".to_owned() } else { number.to_string() };
+        let row = |damage: &ListDamage| {
+            vec![
+                list_name(&damage.list),
+                number(damage.seq),
+                number(damage.last),
+                number(damage.missing),
+                damage.reason.clone(),
+            ]
+        };
+        blocks.push(table::text(&columns, damage.lists.iter().map(row).collect()));
     }
     let status = if damage.is_none() { "whole" } else { "damaged" };
     blocks.push(format!(
@@ -165,16 +171,6 @@ fn table(verified: &VerifyReport, salvage_output: Option<&SalvageOutput>) -> Str
         ));
     }
     blocks.join("\n\n")
-}
-
-fn new_table(head: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(head.iter().copied());
-    table
-}
-
-fn trimmed(table: &Table) -> String {
-    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
 /// The JSON output of `journal verify` and `journal salvage`.

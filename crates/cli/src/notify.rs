@@ -1,4 +1,4 @@
-//! `orderstream notify`: previews notifications without sending any.
+//! `orderstream notify`: the notifications that wait or were given up, and previews of all.
 
 use std::path::PathBuf;
 
@@ -10,8 +10,9 @@ use orderstream_notifier::templates::Templates;
 
 use crate::exit::CliError;
 use crate::output;
+use crate::verbs::notifications::{OutboxArgs, ReplayArgs};
 
-/// Preview notifications and their templates
+/// List waiting notifications and dead letters, and preview templates
 #[derive(Debug, Args)]
 pub struct NotifyArgs {
     #[command(subcommand)]
@@ -20,6 +21,12 @@ pub struct NotifyArgs {
 
 #[derive(Debug, Subcommand)]
 enum NotifyCommand {
+    /// List the notifications that wait to be sent
+    Pending(Box<OutboxArgs>),
+    /// List the notifications that were given up
+    Dead(Box<OutboxArgs>),
+    /// Send notifications again that were given up
+    Replay(Box<ReplayArgs>),
     /// Print one template, rendered with example data
     Preview(PreviewArgs),
     /// Print the names of all templates
@@ -61,12 +68,16 @@ fn channel(text: &str) -> Result<NotificationType, String> {
 }
 
 impl NotifyArgs {
-    /// Prints or writes the templates.
+    /// Lists or sends notifications, or prints or writes the templates.
     ///
     /// # Errors
-    /// When there is no such template, or a file cannot be written.
-    pub fn run(&self) -> Result<(), CliError> {
-        match &self.command {
+    /// When there is no such template, a file cannot be written, or a server refuses the request or
+    /// is not reached.
+    pub async fn run(self) -> Result<(), CliError> {
+        match self.command {
+            NotifyCommand::Pending(verb) => verb.pending().await,
+            NotifyCommand::Dead(verb) => verb.dead().await,
+            NotifyCommand::Replay(verb) => verb.run().await,
             NotifyCommand::Preview(preview) => preview.run(),
             NotifyCommand::List => {
                 Template::ALL.iter().for_each(|template| output::line(template.as_str()));
@@ -100,7 +111,7 @@ impl PreviewArgs {
     fn run(&self) -> Result<(), CliError> {
         let template = Template::parse(&self.template).ok_or_else(|| {
             let name = &self.template;
-            CliError::input(format!("{name} is no template; see `orderstream notify list`"))
+            CliError::input(format!("{name} is not a template; see `orderstream notify list`"))
         })?;
         let wrong = |text: &dyn std::fmt::Display| CliError::input(text.to_string());
         let templates =
@@ -114,7 +125,7 @@ impl PreviewArgs {
         let message = templates.render(&example).map_err(|error| wrong(&error))?;
         match (self.part, self.channel) {
             (MailPart::Html, NotificationType::Email) => {
-                let html = templates.html(&message, Some(&self.language));
+                let html = templates.html(&message);
                 output::line(html.map_err(|error| wrong(&error))?.trim_end());
             }
             (MailPart::Text | MailPart::Html, NotificationType::Sms) => output::line(&message.text),

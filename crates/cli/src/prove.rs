@@ -4,13 +4,13 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use orderstream_api::duration::parse_ms;
 use orderstream_core::RequestPhase;
 use serde_json::{Value, json};
 
 use crate::cluster::resources::{ApiServerError as Refused, Conflicts, ResourceKind, Resources};
 use crate::exit::CliError;
 use crate::output;
+use crate::verbs::flags;
 use crate::verbs::plain::PlainServer;
 
 /// The interval between two reads of the resource.
@@ -41,10 +41,7 @@ impl ProveArgs {
     /// # Errors
     /// When a setting is wrong, or a step fails.
     pub async fn run(self) -> Result<(), CliError> {
-        let timeout = parse_ms(&self.timeout).map(Duration::from_millis).ok_or_else(|| {
-            let given = &self.timeout;
-            CliError::input(format!("--timeout '{given}' is not a duration such as 60s or 5m"))
-        })?;
+        let timeout = flags::duration("--timeout", &self.timeout)?;
         let sellers = PlainServer::new("--sellers-rest", &self.sellers_rest)?;
         let resources = Resources::connect(self.kubeconfig.as_deref(), None)
             .await
@@ -71,10 +68,7 @@ impl Proof {
         let (name, namespace) = (&self.name, &self.namespace);
         let began = Instant::now();
         self.apply(&Value::Null).await?;
-        self.wait_until("is Streaming", |status| {
-            status["phase"] == RequestPhase::Streaming.as_str()
-        })
-        .await?;
+        self.wait_until("streams", |status| status["tracker"]["streamActive"] == true).await?;
         print_step("order", &format!("{namespace}/{name} streams"), began);
 
         let began = Instant::now();
@@ -105,6 +99,7 @@ impl Proof {
     async fn apply(&self, award: &Value) -> Result<(), CliError> {
         let mut spec = json!({
             "title": "A proof that orders work", "expiresIn": "10m", "ttlAfterFinished": "1m",
+            "sellers": {"openToAll": true},
         });
         if !award.is_null() {
             spec["award"] = award.clone();

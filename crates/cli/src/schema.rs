@@ -12,14 +12,17 @@ use crate::exit::CliError;
 use crate::explain::Explanation;
 use crate::journal;
 use crate::lint::LintReport;
-use crate::output;
-use crate::verbs::model::{CommandReport, Conversation, StatusReport, WhyReport};
+use crate::output::{self, ErrorReport};
+use crate::verbs::model::{
+    CommandReport, Conversation, InboxReport, NotifyReport, ResourceReport, StatusReport,
+    WatchedEvent, WhyReport,
+};
 use crate::verbs::nearest::nearest;
 
 /// `orderstream schema [VERB]`
 #[derive(Debug, clap::Args)]
 pub struct SchemaArgs {
-    /// The verb whose output is described; the verbs are listed when absent
+    /// The verb whose output is described, or `error`; the verbs are listed when absent
     verb: Option<String>,
 }
 
@@ -31,27 +34,42 @@ enum JsonOutput {
     Check,
     Compare,
     Conversation,
+    /// The failure of any command, on standard error.
+    Error,
     Explain,
+    /// The orders that a seller is invited to.
+    Inbox,
     Journal,
     Lint,
+    /// Notifications that wait, were given up, or are sent again.
+    Notify,
     OrderRequest,
     OrderRequestList,
+    /// The state of an order request.
+    Resource,
     Status,
+    /// One event of an order.
+    Watch,
     Why,
 }
 
 impl JsonOutput {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 16] = [
         Self::CommandReport,
         Self::Check,
         Self::Compare,
         Self::Conversation,
+        Self::Error,
         Self::Explain,
+        Self::Inbox,
         Self::Journal,
         Self::Lint,
+        Self::Notify,
         Self::OrderRequest,
         Self::OrderRequestList,
+        Self::Resource,
         Self::Status,
+        Self::Watch,
         Self::Why,
     ];
 
@@ -62,12 +80,17 @@ impl JsonOutput {
             Self::Check => "check",
             Self::Compare => "compare",
             Self::Conversation => "conversation",
+            Self::Error => "error",
             Self::Explain => "explain",
+            Self::Inbox => "inbox",
             Self::Journal => "journal",
             Self::Lint => "lint",
+            Self::Notify => "notify",
             Self::OrderRequest => "order-request",
             Self::OrderRequestList => "order-request-list",
+            Self::Resource => "resource",
             Self::Status => "status",
+            Self::Watch => "watch",
             Self::Why => "why",
         }
     }
@@ -76,7 +99,8 @@ impl JsonOutput {
     /// has an idempotency key.
     fn of_verb(verb: &Command) -> Option<Self> {
         match verb.get_name() {
-            "apply" | "get" | "submit" | "watch" => Some(Self::OrderRequest),
+            "apply" | "get" | "submit" => Some(Self::OrderRequest),
+            "delete" | "wait" => Some(Self::Resource),
             "list" => Some(Self::OrderRequestList),
             name => {
                 let has = |argument| verb.get_arguments().any(|arg| arg.get_id() == argument);
@@ -93,12 +117,17 @@ impl JsonOutput {
             Self::Check => typed(&schemars::schema_for!(check::InstallationReport)),
             Self::Compare => typed(&schemars::schema_for!(ComparisonView)),
             Self::Conversation => typed(&schemars::schema_for!(Conversation)),
+            Self::Error => typed(&schemars::schema_for!(ErrorReport)),
             Self::Explain => one_or_list(&typed(&schemars::schema_for!(Explanation))),
+            Self::Inbox => typed(&schemars::schema_for!(InboxReport)),
             Self::Journal => typed(&schemars::schema_for!(journal::JournalDamageReport)),
             Self::Lint => typed(&schemars::schema_for!(LintReport)),
+            Self::Notify => typed(&schemars::schema_for!(NotifyReport)),
             Self::OrderRequest => resource(),
             Self::OrderRequestList => list(),
+            Self::Resource => typed(&schemars::schema_for!(ResourceReport)),
             Self::Status => typed(&schemars::schema_for!(StatusReport)),
+            Self::Watch => typed(&schemars::schema_for!(WatchedEvent)),
             Self::Why => typed(&schemars::schema_for!(WhyReport)),
         }
     }
@@ -135,6 +164,10 @@ impl SchemaArgs {
             verbs.iter().for_each(|(verb, _)| output::line(verb));
             return Ok(());
         };
+        if verb == JsonOutput::Error.name() {
+            output::document(JsonOutput::Error.text()?.trim_end());
+            return Ok(());
+        }
         let found = verbs.iter().find(|(name, _)| *name == verb);
         let (_, output) = found.ok_or_else(|| {
             let names = verbs.iter().map(|(name, _)| name.as_str());
@@ -143,7 +176,7 @@ impl SchemaArgs {
                 suggestion.unwrap_or_else(|| "; `orderstream schema` lists them".to_owned());
             CliError::input(format!("no JSON output of '{verb}' is known{suggestion}"))
         })?;
-        output::line(output.text()?.trim_end());
+        output::document(output.text()?.trim_end());
         Ok(())
     }
 }

@@ -70,8 +70,8 @@ impl Client {
     /// };
     ///
     /// # async fn run(client: Client) -> Result<(), orderstream_client::Error> {
-    /// let order = OrderKey::new("default", "SB1029436")?;
-    /// let submissions = (0..5_000).map(move |n| {
+    /// let submissions = (0..5_000).map(|n| {
+    ///     let order = OrderKey::new("default", &format!("SB{n}")).expect("it fits");
     ///     let proposed = ProposalContent::try_from(ProposalInput {
     ///         proposal_id: Some(format!("P-{n}")),
     ///         seller: "steel-works".to_owned(),
@@ -79,7 +79,7 @@ impl Client {
     ///         currency: "EUR".to_owned(),
     ///         ..ProposalInput::default()
     ///     });
-    ///     SubmittedProposal::new(order.clone(), proposed.expect("it fits"))
+    ///     SubmittedProposal::new(order, proposed.expect("it fits"))
     /// });
     /// let summary = client.submit(futures_util::stream::iter(submissions)).await?;
     /// println!("{} stored, {} refused", summary.accepted, summary.refused);

@@ -15,7 +15,7 @@ use orderstream_core::buyer::{
     CommandOutcome, CommandStatus, FollowUpDraft, InitiateOutcome, TrackerTotals, ViewFuture,
 };
 use orderstream_core::{
-    FollowUpId, IdempotencyKey, OrderKey, OrderSpec, Reason, Refusal, RequestPhase,
+    FollowUpId, IdempotencyKey, OrderKey, OrderSpec, Reason, Refusal, RequestPhase, StreamPhase,
 };
 use parking_lot::RwLock;
 use uuid::Uuid;
@@ -184,7 +184,7 @@ impl ClusterBuyer {
     async fn edit(
         &self,
         key: &OrderKey,
-        change: impl Fn(&mut OrderRequestSpec) -> Result<(), Refusal> + Send + Sync,
+        change: impl Fn(&OrderRequest, &mut OrderRequestSpec) -> Result<(), Refusal> + Send + Sync,
     ) -> Result<Option<IntentGeneration>, BuyerError> {
         let api = self.raw(key);
         let cached_name =
@@ -274,7 +274,9 @@ impl ClusterBuyer {
             None => FollowUpId::new(Uuid::now_v7().to_string())?,
         };
         let follow_up_spec = edits::follow_up_spec(&id, &follow_up);
-        let add = |spec: &mut OrderRequestSpec| edits::add_follow_up(spec, &follow_up_spec);
+        let add = |_: &OrderRequest, spec: &mut OrderRequestSpec| {
+            edits::add_follow_up(spec, &follow_up_spec)
+        };
         let since = self.edit(&key, add).await?;
         let reply = self.await_outcome(&key, &EditIntent::FollowUp(id.clone()), since).await?;
         Ok((id, reply))
@@ -285,7 +287,10 @@ impl ClusterBuyer {
         key: OrderKey,
         command: BuyerCommand,
     ) -> Result<BuyerCommandReply, BuyerError> {
-        let since = self.edit(&key, |spec| edits::apply(spec, &command)).await?;
+        let change = |resource: &OrderRequest, spec: &mut OrderRequestSpec| {
+            edits::apply(spec, Some(resource), &command)
+        };
+        let since = self.edit(&key, change).await?;
         self.await_outcome(&key, &EditIntent::Command(command), since).await
     }
 
@@ -317,14 +322,14 @@ impl ClusterBuyer {
 fn changed(
     key: &OrderKey,
     stored: &DynamicObject,
-    change: &(impl Fn(&mut OrderRequestSpec) -> Result<(), Refusal> + Sync),
+    change: &(impl Fn(&OrderRequest, &mut OrderRequestSpec) -> Result<(), Refusal> + Sync),
 ) -> Result<Option<DynamicObject>, BuyerError> {
     let resource: OrderRequest = stored.clone().try_parse().map_err(unreadable)?;
     if !convert::key(&resource).is_ok_and(|held| held == *key) {
         return Err(not_found(key).into());
     }
     let mut spec = resource.spec.clone();
-    let change_result = change(&mut spec);
+    let change_result = change(&resource, &mut spec);
     if change_result.is_ok() && spec == resource.spec {
         return Ok(None);
     }
@@ -332,6 +337,7 @@ fn changed(
         return Err(ended(key).into());
     }
     change_result?;
+    edits::check_in_time(&resource, &spec)?;
     let mut changed = stored.clone();
     edits::merge(&mut changed.data, &resource.spec, &spec).map_err(unreadable)?;
     Ok(Some(changed))
@@ -388,7 +394,7 @@ impl Buyer for ClusterBuyer {
         let mut totals = TrackerTotals::default();
         for (_, cached) in cache.iter() {
             let Some(key) = &cached.key else { continue };
-            let active = usize::from(cached.is_streaming);
+            let active = usize::from(cached.stream == StreamPhase::Active);
             totals.active_streams = totals.active_streams.saturating_add(active);
             totals.tracked.push(key.clone());
         }

@@ -41,7 +41,7 @@ impl Cluster {
     /// Makes a cluster with an order, and the buyer that serves from it.
     fn with_order(operate: fn(&mut Value)) -> (Arc<Self>, ClusterBuyer) {
         let (cluster, buyer) = Self::empty(operate);
-        let status = json!({ "observedGeneration": 1, "phase": "Streaming" });
+        let status = json!({ "observedGeneration": 1, "phase": "Open" });
         cluster.put(json!({
             "apiVersion": "orderstream.dev/v1alpha1", "kind": "OrderRequest",
             "metadata": { "name": "or-1", "namespace": "default", "uid": "u1", "generation": 1,
@@ -148,7 +148,7 @@ fn prompt(resource: &mut Value) {
     let phase = match (spec["award"].is_null(), spec["suspend"] == json!(true)) {
         (false, _) => "Finalised",
         (true, true) => "Paused",
-        (true, false) => "Streaming",
+        (true, false) => "Open",
     };
     let generation = resource["metadata"]["generation"].clone();
     resource["status"] = json!({ "observedGeneration": generation, "phase": phase });

@@ -1,6 +1,6 @@
 //! The operator's settings, validated before anything opens, and its client.
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config as KubeConfig};
 use orderstream_api::rbac::LEASE_NAME;
-use orderstream_core::StoreUrl;
+use orderstream_core::{StoreUrl, processor_url};
 use serde::{Deserialize, Serialize};
 use tower::util::MapRequestLayer;
 
@@ -48,11 +48,11 @@ pub struct Config {
     /// The headless Service of the processors, in the controller's own namespace
     #[arg(long, env = "ORDERSTREAM_PROCESSOR_SERVICE", value_name = "NAME")]
     pub processor_service: Option<String>,
-    /// The address of the buyers' REST
-    #[arg(long, env = "ORDERSTREAM_REST_ADDR", default_value = "0.0.0.0:8004")]
+    /// The address of the buyers' REST; `[::]` is every address, of IPv6 and of IPv4
+    #[arg(long, env = "ORDERSTREAM_REST_ADDR", default_value = "[::]:8004")]
     pub rest_addr: SocketAddr,
     /// The address of metrics and health
-    #[arg(long, env = "ORDERSTREAM_METRICS_ADDR", default_value = "0.0.0.0:9090")]
+    #[arg(long, env = "ORDERSTREAM_METRICS_ADDR", default_value = "[::]:9090")]
     pub metrics_addr: SocketAddr,
     /// The store to which order status and follow-ups are projected: `mongodb://host/database`
     #[arg(long, env = "ORDERSTREAM_STORE", hide_env_values = true, value_name = "URL")]
@@ -89,8 +89,8 @@ impl Default for Config {
             namespace: None,
             processor: Vec::new(),
             processor_service: None,
-            rest_addr: SocketAddr::from(([0, 0, 0, 0], 8004)),
-            metrics_addr: SocketAddr::from(([0, 0, 0, 0], 9090)),
+            rest_addr: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 8004)),
+            metrics_addr: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 9090)),
             store: None,
             connections: 4,
             max_orders: 200_000,
@@ -126,11 +126,8 @@ impl Config {
             (true, Some(_)) | (false, None) => {}
         }
         for url in &self.processor {
-            let is_url = url.strip_prefix("http://").is_some_and(|rest| rest.contains(':'));
-            if !is_url {
-                return wrong(format!(
-                    "--processor '{url}' is not a URL of the form http://host:port"
-                ));
+            if let Err(fault) = processor_url::check(url) {
+                return wrong(format!("--processor '{url}' {fault}"));
             }
         }
         if !(3..=300).contains(&self.lease_seconds) {
@@ -198,4 +195,36 @@ pub async fn connect(
     let builder = ClientBuilder::try_from(config).map_err(|error| unusable(&error))?;
     let consistent = MapRequestLayer::new(consistent);
     Ok((builder.with_layer(requests).with_layer(&consistent).build(), namespace))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_settings_are_named() {
+        let of_processor =
+            |url: &str| Config { processor: vec![url.to_owned()], ..Config::default() };
+        let valid = || of_processor("http://[fd00::5]:50051");
+        valid().validate().unwrap();
+        for (config, part) in [
+            (Config::default(), "no processor is given"),
+            (of_processor("http://fd00::5:50051"), "--processor 'http://fd00::5:50051'"),
+            (of_processor("http://fd00::5:50051"), "http://[fd00::5]:50051"),
+            (of_processor("http://processor"), "give the port"),
+            (of_processor("processor:50051"), "begin it with http://"),
+            (Config { lease_seconds: 2, ..valid() }, "--lease-seconds is 2"),
+            (Config { connections: 0, ..valid() }, "--connections is 0"),
+        ] {
+            let error = config.validate().unwrap_err().to_string();
+            assert!(error.contains(part), "{error} lacks {part}");
+        }
+    }
+
+    #[test]
+    fn ports_listen_on_every_address_by_default() {
+        let Config { rest_addr, metrics_addr, .. } = Config::default();
+        let addresses = [rest_addr, metrics_addr].map(|address| address.to_string());
+        assert_eq!(addresses, ["[::]:8004", "[::]:9090"]);
+    }
 }

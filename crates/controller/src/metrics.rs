@@ -6,16 +6,13 @@ mod rights;
 
 use orderstream_support::Register;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry,
+    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
 };
 
 pub use self::requests::Requests;
 
-/// The value of the labels `controller` and `name`.
+/// The value of the label `controller`, and of the queue's label `name`.
 const NAME: &str = "orderrequest";
-/// The value of the election's label `name`.
-const LEASE: &str = "orderstream-controller";
 
 /// The result of a reconcile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +59,7 @@ pub(crate) struct Metrics {
     queue_adds: IntCounter,
     queue_retries: IntCounter,
     queue_seconds: Histogram,
-    leader: IntGaugeVec,
+    leader: IntGauge,
     failover_seconds: Histogram,
     workers: IntGauge,
     status_writes: IntCounterVec,
@@ -112,15 +109,17 @@ fn workers() -> Opts {
 const LEADER: &str = "leader_election_master_status";
 
 impl Metrics {
-    /// Registers all series; each exists at 0 from the start.
+    /// Registers all series; each exists at 0 from the start. The election's label `name` has the
+    /// Lease's name.
     ///
     /// # Errors
     /// When one of the names is registered already.
-    pub(crate) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+    pub(crate) fn register(registry: &Registry, lease: &str) -> Result<Self, prometheus::Error> {
         let queue = |name: &str, help: &str| opts(name, help).const_label("name", NAME);
         let make = Register::new(registry);
         let queue_counter =
             |name: &str, help: &str| make.register(IntCounter::with_opts(queue(name, help))?);
+        let leader = make.gauges(LEADER, "1 while this process leads.", &["name"])?;
         let metrics = Self {
             reconciles: make.register(IntCounterVec::new(reconciles(), &["result"])?)?,
             reconcile_seconds: make.register(Histogram::with_opts(seconds(
@@ -142,7 +141,7 @@ impl Metrics {
                 "Time from queueing a resource to its reconciliation.",
                 [("name", NAME)],
             ))?)?,
-            leader: make.gauges(LEADER, "1 while this process leads.", &["name"])?,
+            leader: leader.with_label_values(&[lease]),
             failover_seconds: make.register(Histogram::with_opts(failover())?)?,
             workers: make.register(IntGauge::with_opts(workers())?)?,
             status_writes: make.counters(
@@ -236,11 +235,11 @@ impl Metrics {
     }
 
     pub(crate) fn started_leading(&self) {
-        self.leader.with_label_values(&[LEASE]).set(1);
+        self.leader.set(1);
     }
 
     pub(crate) fn stopped_leading(&self) {
-        self.leader.with_label_values(&[LEASE]).set(0);
+        self.leader.set(0);
     }
 
     pub(crate) fn status_written(&self, band: Band, result: &'static str) {
@@ -283,4 +282,22 @@ impl Metrics {
 
 fn number(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::TextEncoder;
+
+    use super::*;
+
+    #[test]
+    fn leader_metric_names_the_lease() {
+        let registry = Registry::new();
+        let metrics = Metrics::register(&registry, "shop-controller").unwrap();
+        let page = || TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+        let line = r#"leader_election_master_status{name="shop-controller"}"#;
+        assert!(page().contains(&format!("{line} 0\n")));
+        metrics.started_leading();
+        assert!(page().contains(&format!("{line} 1\n")));
+    }
 }

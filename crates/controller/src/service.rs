@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use kube::{Api, Client};
+use orderstream_api::rbac::LEASE_NAME;
 use orderstream_core::port::{Clock, OrderOwners, OrderStreams};
 use parking_lot::RwLock;
 use tokio::task::JoinSet;
@@ -88,7 +89,7 @@ pub struct Service {
 /// # Errors
 /// When a metric is registered already.
 pub fn start(parts: Parts) -> Result<(Handle, Service), prometheus::Error> {
-    let metrics = Arc::new(Metrics::register(&parts.metrics)?);
+    let metrics = Arc::new(Metrics::register(&parts.metrics, &parts.election.name)?);
     let cache = Arc::new(RwLock::new(Cache::default()));
     parts.metrics.register(Box::new(PhaseGauges::new(Arc::clone(&cache))?))?;
     let leadership = Leadership::default();
@@ -121,7 +122,7 @@ pub fn start(parts: Parts) -> Result<(Handle, Service), prometheus::Error> {
 /// # Errors
 /// When a name is taken.
 pub fn register_metrics(registry: &prometheus::Registry) -> Result<(), prometheus::Error> {
-    Metrics::register(registry)?;
+    Metrics::register(registry, LEASE_NAME)?;
     Requests::register(registry)?;
     registry.register(Box::new(PhaseGauges::new(Arc::default())?))
 }

@@ -10,14 +10,17 @@ use crate::buyer::BuyerCommand;
 use crate::command::{Actor, Award, Command, CommandKind, OrderOpening, Precondition, Reply};
 use crate::event::{Cause, Event, EventKind, OrderOpened};
 use crate::id::{Epoch, FollowUpId, Incarnation, OrderKey, ProposalId, Seq, Timestamp};
-use crate::limits::{DECIDE_IN_MS, END_EVENTS_RESERVED, EVENTS_MAX};
-use crate::order::{FoldError, Order, Phase};
+use crate::input;
+use crate::limits::{END_EVENTS_RESERVED, EVENTS_MAX};
+use crate::order::{FoldError, Order, Phase, ProposalPhase};
 use crate::refusal::{Reason, Refusal};
 use crate::withheld::{ListHash, Withheld};
 
 use idempotency::{IdempotencyRecords, KeyConflict, SELECTION_SEQ};
+use open_proposals::OpenProposals;
 
 mod idempotency;
+mod open_proposals;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -31,6 +34,8 @@ pub struct Book {
     floor: Epoch,
     /// The replies to repeated commands, kept for the whole incarnation.
     idempotency: IdempotencyRecords,
+    /// The open proposals by seller and label.
+    open_proposals: OpenProposals,
 }
 
 /// The result of a step: events to make durable, and the reply that may leave after that.
@@ -55,7 +60,13 @@ pub struct Context {
 impl Book {
     /// Creates a book without an order.
     pub fn new(key: OrderKey) -> Self {
-        Self { key, order: None, floor: Epoch(0), idempotency: IdempotencyRecords::default() }
+        Self {
+            key,
+            order: None,
+            floor: Epoch(0),
+            idempotency: IdempotencyRecords::default(),
+            open_proposals: OpenProposals::default(),
+        }
     }
 
     /// Folds one stored event, at the owner's start.
@@ -67,6 +78,7 @@ impl Book {
         Order::fold(&mut self.order, event)?;
         if let Some(order) = &self.order {
             self.idempotency.record(order, event, first);
+            self.open_proposals.record(order, event);
         }
         Ok(())
     }
@@ -127,14 +139,18 @@ impl Book {
     /// Decides one command, after whatever is due by the clock.
     pub fn step(&mut self, context: &Context, command: &Command) -> BookOutput {
         let mut events = Vec::new();
-        self.expire_if_due(context.now, &mut events);
+        // Time in a list never runs back, whatever the clock does: what was decided at the deadline
+        // stays decided, and no event after it has an earlier time.
+        let now =
+            self.order.as_ref().map_or(context.now, |order| order.last_event.0.max(context.now));
+        let context = &Context { now, fresh_id: context.fresh_id.clone() };
+        self.expire_if_due(now, &mut events);
         let result = self.decide(context, command, &mut events);
         BookOutput { events, reply: Withheld::new(result, self.list(), self.last_seq()) }
     }
 
-    /// Applies what is due by the clock: an award takes effect, a sealed order is opened, or an
-    /// order expires. At most two of these are due at once: an opening, and the deadline of the
-    /// decision.
+    /// Applies what is due by the clock: an award takes effect, the deadline passes, or the time of
+    /// the decision runs out. At most two of these are due at once.
     fn expire_if_due(&mut self, now: Timestamp, events: &mut Vec<Event>) {
         while let Some(order) =
             self.order.as_ref().filter(|order| order.next_deadline().is_some_and(|at| now >= at))
@@ -154,12 +170,16 @@ impl Book {
         // A key belongs to one incarnation.
         self.check_incarnation(command.incarnation.as_ref(), &command.kind)?;
         let cause = self.cause(command);
-        if let Some(reply) = self.repeated_reply(cause.as_ref(), &command.kind)? {
+        if let Some(reply) = self.keyed_reply(cause.as_ref(), &command.kind)? {
+            return Ok(reply);
+        }
+        let kind = self.completed(context, command);
+        self.order.as_ref().map_or(Ok(()), |order| rules::sellers::check(order, &kind))?;
+        if let Some(reply) = self.effect_reply(cause.as_ref(), &kind) {
             return Ok(reply);
         }
         self.check_epoch(command.epoch)?;
-        self.check_precondition(command.precondition, &command.kind)?;
-        let kind = self.with_question_id(context, command);
+        self.check_precondition(command.precondition, &kind)?;
         let mut kinds = self.event_kinds(context, &kind)?;
         if kinds.is_empty() && cause.is_some() {
             kinds.extend(self.order.as_ref().and_then(|order| rules::restate(order, &kind)));
@@ -190,7 +210,7 @@ impl Book {
     fn cause(&self, command: &Command) -> Option<Cause> {
         let key = command.key.clone()?;
         let named_actor = || match (&command.kind, &self.order) {
-            (CommandKind::Withdraw { proposal_id, .. }, Some(order)) => {
+            (CommandKind::Withdraw { proposal_id, seller: None, .. }, Some(order)) => {
                 let proposal = order.proposals.get(proposal_id)?;
                 Some(Actor::Seller(proposal.content.seller.clone()))
             }
@@ -200,18 +220,26 @@ impl Book {
         Some(Cause::new(key, &command.kind).by(actor))
     }
 
-    /// Returns the command's body, with an id for a question that names none: the key where it is a
-    /// free id, else the fresh id.
-    fn with_question_id<'a>(
-        &self,
-        context: &Context,
-        command: &'a Command,
-    ) -> Cow<'a, CommandKind> {
+    /// Returns the command's body with what it leaves out: the seller of a withdrawal, where the
+    /// caller is known, and the id of a question, which is the key where it is a free id, else the
+    /// fresh id.
+    fn completed<'a>(&self, context: &Context, command: &'a Command) -> Cow<'a, CommandKind> {
+        if let CommandKind::Withdraw { proposal_id, reason, seller: None } = &command.kind
+            && let Some(Actor::Seller(by)) = &command.actor
+        {
+            let (proposal_id, reason) = (proposal_id.clone(), reason.clone());
+            return Cow::Owned(CommandKind::Withdraw {
+                proposal_id,
+                reason,
+                seller: Some(by.clone()),
+            });
+        }
         let CommandKind::Ask { seller, question_id: None, message } = &command.kind else {
             return Cow::Borrowed(&command.kind);
         };
         let is_free = |id: &FollowUpId| {
-            self.order.as_ref().is_none_or(|order| !order.questions.contains_key(id))
+            !input::is_reserved_id(id.as_str())
+                && self.order.as_ref().is_none_or(|order| !order.questions.contains_key(id))
         };
         let as_id = |name: &str| FollowUpId::new(name).ok().filter(is_free);
         let by_key = command.key.as_ref().and_then(|key| as_id(key.as_str()));
@@ -236,11 +264,12 @@ impl Book {
     ) -> Result<Vec<EventKind>, Refusal> {
         match (kind, &self.order) {
             (CommandKind::Open(opening), None) => {
+                input::check_new_order(&self.key.order_req_id, &opening.spec)?;
                 Ok(opening_events(&self.key, context.now, opening))
             }
             (CommandKind::Open(opening), Some(order)) => rules::reopen(order, opening),
             (_, None) => Err(not_found(&self.key)),
-            (kind, Some(order)) => rules::decide(order, context, kind),
+            (kind, Some(order)) => rules::decide(order, &self.open_proposals, context, kind),
         }
     }
 
@@ -251,32 +280,37 @@ impl Book {
         kind: EventKind,
         events: &mut Vec<Event>,
     ) {
-        // Time in a list never runs back, whatever the clock does.
-        let at = self.order.as_ref().map_or(now, |order| order.last_event.0.max(now));
-        let event = Event { seq: self.last_seq().next(), at, cause, kind };
+        let event = Event { seq: self.last_seq().next(), at: now, cause, kind };
         let folded = self.replay(&event);
         debug_assert!(folded.is_ok(), "own events always follow");
         events.push(event);
     }
 
-    /// Returns the first reply if the key is repeated, or if the command's effect is permanent and
-    /// already in place.
-    fn repeated_reply(
+    /// Returns the first reply if the key is repeated.
+    fn keyed_reply(
         &self,
         cause: Option<&Cause>,
         kind: &CommandKind,
     ) -> Result<Option<Reply>, Refusal> {
         let keyed = cause.and_then(|cause| Some((cause.actor.as_ref()?, cause)));
-        let first_reply =
-            keyed.map(|(actor, cause)| self.idempotency.first_reply(actor, cause, kind));
-        match first_reply.transpose() {
-            Ok(Some(Some(reply))) => return Ok(Some(reply)),
-            Ok(Some(None) | None) => {}
-            Err(KeyConflict) => return Err(key_conflict()),
+        let Some((actor, cause)) = keyed else { return Ok(None) };
+        let result = self.idempotency.first_reply(actor, cause, kind);
+        let is_hidden = |order: &Order| rules::sellers::is_hidden_duplicate(order, kind);
+        if result.is_err() && self.order.as_ref().is_some_and(is_hidden) {
+            return Ok(None);
         }
-        let effect_seq =
-            self.order.as_ref().and_then(|order| self.idempotency.effect_seq(order, kind));
-        Ok(effect_seq.map(|seq| self.reply_about(kind, seq)))
+        result.map_err(|KeyConflict| key_conflict())
+    }
+
+    /// Returns the first reply if the command's effect is permanent and already in place.
+    fn effect_reply(&self, cause: Option<&Cause>, kind: &CommandKind) -> Option<Reply> {
+        // A decline is restated under a new key, for a proposal can undo it before the end.
+        let is_restated = |order: &&Order| {
+            let is_decline = matches!(kind, CommandKind::Decline { .. });
+            is_decline && cause.is_some() && !order.phase.is_terminal()
+        };
+        let order = self.order.as_ref().filter(|order| !is_restated(order))?;
+        self.idempotency.effect_seq(order, kind).map(|seq| self.reply_about(kind, seq))
     }
 
     /// Returns the reply for an event, with the proposal or the follow-up that the command names.
@@ -406,12 +440,26 @@ fn due_events(order: &Order) -> Vec<EventKind> {
             pending.reason.as_ref(),
         );
     }
+    let decide_by = decide_by(order);
     if order.is_sealed() {
-        let decide_until = order.expires_at.plus_ms(DECIDE_IN_MS);
+        let decide_until = decide_by.unwrap_or(order.expires_at);
         return vec![EventKind::ProposalsOpened { decide_until }];
     }
     let reason = Some("the order's time is over".to_owned());
-    vec![EventKind::OrderPaused { expired: true, reason }]
+    vec![EventKind::OrderPaused { expired: true, reason, decide_by }]
+}
+
+/// Returns the time until which the buyer may decide after the deadline: the order's own, or the
+/// later one at which an undone award would have counted. `None` where there is neither, where
+/// nothing can be awarded, and where that time is over.
+fn decide_by(order: &Order) -> Option<Timestamp> {
+    let has_proposal = order.proposals.values().any(|held| held.phase == ProposalPhase::Open);
+    if !has_proposal || order.decide_until.is_some() {
+        return None;
+    }
+    let of_order = order.expires_at.plus_ms(order.spec.decide_within_ms());
+    let latest = order.undone_until.map_or(of_order, |undone| undone.max(of_order));
+    (latest > order.expires_at).then_some(latest)
 }
 
 fn opening_events(key: &OrderKey, now: Timestamp, opening: &OrderOpening) -> Vec<EventKind> {

@@ -12,7 +12,8 @@ use crate::price::Price;
 use crate::refusal::Refusal;
 use crate::request_phase::RequestPhase;
 use crate::spec::{Message, NotificationType, OrderSpec};
-use crate::summary::SellerCounts;
+use crate::stream_phase::StreamPhase;
+use crate::summary::{OrderSummary, SellerCounts};
 use crate::tracker::{PublishedView, TrackerSnapshot};
 
 /// The reason that a buyer's command was not carried out.
@@ -161,6 +162,8 @@ pub struct BuyerOrderView {
     pub follow_up_count: u64,
     /// The order's stream is up.
     pub stream_active: bool,
+    /// The phase of the order's stream.
+    pub stream: StreamPhase,
     /// The order's phase as users see it.
     pub phase: RequestPhase,
     /// The last event that was handled.
@@ -169,7 +172,7 @@ pub struct BuyerOrderView {
     pub last_event: Option<String>,
     /// The numbers of proposals ever made, open, withdrawn and closed.
     pub proposals: [u32; 4],
-    /// The best open proposal; absent where none is open, and under seal.
+    /// The best open proposal; absent where none competes, between currencies, and under seal.
     pub best: Option<BestProposal>,
     /// The numbers of sellers that were invited and that declined; the latter is 0 under seal.
     pub sellers: (u64, u64),
@@ -185,8 +188,10 @@ pub struct BuyerOrderView {
     pub reason: Option<String>,
     /// The time of the order's opening.
     pub opened_at: Option<Timestamp>,
-    /// The time at which the order expires.
+    /// The deadline for proposals.
     pub expires_at: Option<Timestamp>,
+    /// The time until which the buyer decides; absent before the deadline.
+    pub decide_until: Option<Timestamp>,
     /// The time of the order's end; absent before it.
     pub ended_at: Option<Timestamp>,
     /// The award; always absent for orders that have a resource.
@@ -214,7 +219,8 @@ impl BuyerOrderView {
             follow_up_count: published
                 .map_or_else(|| number(snapshot.follow_up_count), |shown| shown.follow_up_count),
             stream_active: snapshot.stream.active,
-            phase: snapshot.stream.phase(phase),
+            stream: snapshot.stream.phase(phase),
+            phase: RequestPhase::of(phase),
             last_seq: published.map_or(Seq(0), PublishedView::last_seq),
             last_event: order.map(|order| order.last_event.1.clone().into_owned()),
             proposals: counts.map_or([0; 4], |c| [c.received, c.open, c.withdrawn, c.closed]),
@@ -231,6 +237,7 @@ impl BuyerOrderView {
             reason: snapshot.stream.reason.as_deref().map(ToOwned::to_owned),
             opened_at: order.map(|order| order.opened_at),
             expires_at: order.map(|order| order.expires_at),
+            decide_until: order.and_then(OrderSummary::decide_by),
             ended_at: order.and_then(|order| order.ended_at),
             award: order.and_then(|order| order.award.clone()),
         }
@@ -243,6 +250,7 @@ impl BuyerOrderView {
         Self {
             opened_at: self.opened_at.map(seconds),
             expires_at: self.expires_at.map(seconds),
+            decide_until: self.decide_until.map(seconds),
             ended_at: self.ended_at.map(seconds),
             award: None,
             ..self
@@ -326,6 +334,7 @@ mod tests {
         let tracked = BuyerOrderView {
             opened_at: Some(Timestamp(1_001)),
             expires_at: Some(Timestamp(2_999)),
+            decide_until: Some(Timestamp(3_001)),
             ended_at: Some(Timestamp(-1)),
             award: Some(Award::Whole(ProposalId::new("p1").unwrap())),
             ..BuyerOrderView::of(&tracker.snapshot(), &OrderSpec::default())
@@ -334,6 +343,7 @@ mod tests {
         let second = |at| Some(Timestamp(at));
         let expected = (second(1_000), second(2_000), second(-1_000), None);
         assert_eq!((view.opened_at, view.expires_at, view.ended_at, view.award), expected);
+        assert_eq!(view.decide_until, second(3_000));
         assert_eq!(view.last_seq, tracked.last_seq);
     }
 }

@@ -75,6 +75,9 @@ pub enum CommandKind {
         proposal_id: ProposalId,
         /// The seller's reason, for the buyer.
         reason: Option<String>,
+        /// The seller that withdraws it; absent where the caller names none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seller: Option<SellerId>,
     },
     /// A seller will not propose.
     Decline {
@@ -198,12 +201,21 @@ impl CommandKind {
     }
 
     /// Returns the actor that the body names. `None` for the owner's own commands, which have no
-    /// key, and for a withdrawal, which names a proposal.
+    /// key, and for a withdrawal that names only its proposal.
     pub fn actor(&self) -> Option<Actor> {
         match self.facts().actor {
             NamedActor::Buyer => Some(Actor::Buyer),
             NamedActor::Seller(seller) => Some(Actor::Seller(seller.clone())),
             NamedActor::Unnamed => None,
+        }
+    }
+
+    /// Returns the seller that the body names as its sender. `None` for the buyer's commands, for the
+    /// owner's own, and for a withdrawal that names only its proposal.
+    pub(crate) fn seller(&self) -> Option<&SellerId> {
+        match self.facts().actor {
+            NamedActor::Seller(seller) => Some(seller),
+            NamedActor::Buyer | NamedActor::Unnamed => None,
         }
     }
 
@@ -239,9 +251,10 @@ impl CommandKind {
                 let id = proposed.proposal_id.as_ref().map(Id::Proposal);
                 facts("amend", Seller(&proposed.seller), id, None)
             }
-            Self::Withdraw { proposal_id: id, .. } => {
+            Self::Withdraw { proposal_id: id, seller, .. } => {
+                let actor = seller.as_ref().map_or(Unnamed, Seller);
                 let effect = Effect::Withdrawn(id.clone());
-                facts("withdraw", Unnamed, Some(Id::Proposal(id)), Some(effect))
+                facts("withdraw", actor, Some(Id::Proposal(id)), Some(effect))
             }
             Self::Decline { seller, .. } => {
                 let effect = Effect::Declined(seller.clone());
@@ -338,21 +351,46 @@ pub struct ProposalContent {
     /// A note for the buyer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// The delivery date, as the seller wrote it (RFC 3339).
+    /// The delivery date, as the seller wrote it: a date or a time (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery_date: Option<String>,
-    /// The end of the proposal's validity, as the seller wrote it (RFC 3339).
+    /// The end of the proposal's validity, as the seller wrote it: a date or a time (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_until: Option<String>,
     /// The URLs of documents that belong to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<String>,
+    /// The seller's own number for the proposal, which is sent back with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub your_reference: Option<String>,
+    /// The label of an alternative, which stands beside its seller's main proposal; absent for the
+    /// main one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alternative: Option<Box<str>>,
+}
+
+impl ProposalContent {
+    /// Returns a proposal that has a total and nothing else.
+    pub const fn new(seller: SellerId, price: Price) -> Self {
+        Self {
+            proposal_id: None,
+            seller,
+            price,
+            lines: Vec::new(),
+            note: None,
+            delivery_date: None,
+            valid_until: None,
+            attachments: Vec::new(),
+            your_reference: None,
+            alternative: None,
+        }
+    }
 }
 
 /// One line of a proposal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProposalLine {
-    /// The buyer's article number.
+    /// The buyer's article number, or the seller's of a substitute.
     pub sku: String,
     /// The quantity offered, in `unit`.
     pub quantity: Quantity,
@@ -361,6 +399,12 @@ pub struct ProposalLine {
     pub unit: Option<String>,
     /// The price of the whole line.
     pub price: Price,
+    /// The name of the order's line that it is for; absent where the article number says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<String>,
+    /// The order's article that this one stands for; absent where it is the order's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub substitutes: Option<String>,
 }
 
 /// The winner of an order, or the winners of its lines.
@@ -368,7 +412,7 @@ pub struct ProposalLine {
 pub enum Award {
     /// One proposal wins the whole order.
     Whole(ProposalId),
-    /// The lines go to different proposals: (sku, proposal).
+    /// The lines go to different proposals: (line or article number, proposal).
     Lines(Vec<(String, ProposalId)>),
 }
 
@@ -413,16 +457,9 @@ mod tests {
     fn unnamed_proposals_need_an_id() {
         let seller = SellerId::new("seller1").unwrap();
         let propose = |proposal_id| {
-            CommandKind::Propose(ProposalContent {
-                proposal_id,
-                seller: seller.clone(),
-                price: Price::parse("7", "EUR").unwrap(),
-                lines: Vec::new(),
-                note: None,
-                delivery_date: None,
-                valid_until: None,
-                attachments: Vec::new(),
-            })
+            let price = Price::parse("7", "EUR").unwrap();
+            let content = ProposalContent::new(seller.clone(), price);
+            CommandKind::Propose(ProposalContent { proposal_id, ..content })
         };
         assert!(propose(None).needs_id());
         assert!(!propose(Some(ProposalId::new("p1").unwrap())).needs_id());

@@ -78,12 +78,16 @@ pub enum EventKind {
     },
     /// The buyer added a follow-up.
     FollowUpAdded(FollowUp),
-    /// The order takes no proposals: the buyer paused it, or it expired for good.
+    /// The order takes no proposals: the buyer paused it, or its time ran out.
     OrderPaused {
-        /// Set where this is the expiry, the last event of the order.
+        /// Set where the order's time ran out: its deadline passed, or the time of the decision
+        /// after it. It is the last event of the order then, unless the buyer may still decide.
         expired: bool,
         /// The buyer's reason, or that of the expiry.
         reason: Option<String>,
+        /// The time until which the buyer may decide; absent where nothing is to be decided.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        decide_by: Option<Timestamp>,
     },
     /// The order takes proposals again.
     OrderResumed,
@@ -248,7 +252,10 @@ impl EventKind {
                     .with_id(Some(Id::Message(&added.id)))
                     .announced(News::FollowUp(added))
             }
-            Self::OrderPaused { expired, reason } => {
+            Self::OrderPaused { expired: true, decide_by: Some(at), .. } => {
+                facts("OrderPaused", All).sets(Phase::Deciding).announced(News::Deadline(*at))
+            }
+            Self::OrderPaused { expired, reason, .. } => {
                 let phase = if *expired { Phase::Expired } else { Phase::Paused };
                 let news = News::Pause { expired: *expired, reason: reason.as_deref() };
                 facts("OrderPaused", All).sets(phase).announced(news)
@@ -261,8 +268,8 @@ impl EventKind {
             }
             // A sealed order takes nothing more from its opening on.
             Self::ProposalsOpened { decide_until } => facts("ProposalsOpened", All)
-                .sets(Phase::Paused)
-                .announced(News::ProposalsOpened(*decide_until)),
+                .sets(Phase::Deciding)
+                .announced(News::Deadline(*decide_until)),
             // Nobody receives an award while it may be undone.
             Self::AwardPending { .. } => facts("AwardPending", Nobody),
             Self::AwardUndone { .. } => facts("AwardUndone", Nobody),
@@ -294,9 +301,13 @@ impl EventKind {
             Self::SellerNotified { seller, channel, result, .. } => {
                 format!("{seller} by {channel}: {}", result.as_str())
             }
-            Self::NewProposal(proposal) => format!("{}  {}", proposal.seller, proposal.price),
+            Self::NewProposal(proposal) => {
+                let label = proposal.alternative.as_deref();
+                let label = label.map(|label| format!("  ({label})")).unwrap_or_default();
+                format!("{}  {}{label}", proposal.seller, proposal.price)
+            }
             Self::ProposalUpdate(update) => update.text(),
-            Self::ProposalClosed { proposal_id, reason } => format!("{proposal_id} {reason}"),
+            Self::ProposalClosed { proposal_id, reason } => format!("{proposal_id}: {reason}"),
             Self::EditLock { proposal_id, holder, until } => {
                 let how = if until.is_some() { "locked" } else { "unlocked" };
                 format!("{proposal_id} {how} by {holder}")
@@ -309,6 +320,9 @@ impl EventKind {
                     None => format!("asks {to}"),
                 };
                 format!("{}: the buyer {what}: {}", follow_up.id, follow_up.message.message)
+            }
+            Self::OrderPaused { expired: true, decide_by: Some(at), .. } => {
+                format!("decide until {}", rfc3339_seconds(*at))
             }
             Self::OrderPaused { reason, .. }
             | Self::AwardUndone { reason }
@@ -338,12 +352,14 @@ mod tests {
     /// An order that is paused because its time ran out has ended.
     #[test]
     fn ends_have_their_phase() {
-        let paused = |expired| EventKind::OrderPaused { reason: None, expired };
+        let paused = |expired| EventKind::OrderPaused { reason: None, expired, decide_by: None };
+        let decide_by = Some(Timestamp(1));
         for (kind, expected) in [
             (EventKind::OrderClosed { reason: None }, Some(Phase::Closed)),
             (EventKind::OrderCancelled { reason: None }, Some(Phase::Cancelled)),
             (paused(true), Some(Phase::Expired)),
             (paused(false), None),
+            (EventKind::OrderPaused { reason: None, expired: true, decide_by }, None),
             (EventKind::SellersSelected(Vec::new()), None),
         ] {
             assert_eq!(kind.ends(), expected, "{kind:?}");
@@ -356,6 +372,7 @@ mod tests {
             seller: SellerId::new(name).unwrap(),
             verdict,
             distance_m: None,
+            display_name: None,
         };
         let choices = vec![choice("a", Verdict::Chosen), choice("b", Verdict::TooFar)];
         assert_eq!(EventKind::SellersSelected(choices).text(), "1 of 2: a");
@@ -365,13 +382,7 @@ mod tests {
     fn first_and_amended_proposals_have_content() {
         let content = ProposalContent {
             proposal_id: ProposalId::new("p1").ok(),
-            seller: SellerId::new("a").unwrap(),
-            price: Price::parse("7", "EUR").unwrap(),
-            lines: Vec::new(),
-            note: None,
-            delivery_date: None,
-            valid_until: None,
-            attachments: Vec::new(),
+            ..ProposalContent::new(SellerId::new("a").unwrap(), Price::parse("7", "EUR").unwrap())
         };
         let amended = ProposalUpdate::Amended { proposal: content.clone(), version: 2 };
         let kinds = [EventKind::NewProposal(content.clone()), EventKind::ProposalUpdate(amended)];

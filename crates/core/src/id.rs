@@ -29,7 +29,7 @@ fn check_name(field: &str, text: &str, chars_max: usize) -> Result<(), Refusal> 
         ));
     }
     if let Some(bad) = text.chars().find(|c| !c.is_ascii() || !is_name_char(*c as u8)) {
-        let bad = bad.escape_default();
+        let bad = bad.escape_debug();
         return Err(Refusal::field(
             field,
             format!("contains '{bad}'; use letters, digits and - _ . : only"),
@@ -300,6 +300,15 @@ mod tests {
         assert!(id(ID_CHARS_MAX).is_ok());
         let refusal = id(ID_CHARS_MAX + 1).unwrap_err();
         assert!(refusal.message.contains("129 characters; at most 128"), "{refusal}");
+    }
+
+    /// People see the letter that they typed; what they cannot see is escaped.
+    #[test]
+    fn refusals_show_the_wrong_letter() {
+        for (text, shown) in [("möbel", "'ö'"), ("a b", "' '"), ("a\u{202e}b", "'\\u{202e}'")] {
+            let refusal = SellerId::new(text).unwrap_err();
+            assert!(refusal.message.starts_with(&format!("contains {shown};")), "{refusal}");
+        }
     }
 
     #[test]

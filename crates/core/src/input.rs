@@ -1,6 +1,6 @@
 //! The lenient forms in which requests arrive (wire, REST, manifests), and the one conversion of
-//! each into the strict type. A field may be absent where the original system allowed it; a wrong
-//! one is refused with its name, the limit and the fix.
+//! each into the strict type. A field may be absent or null where the original system allowed it; a
+//! wrong one is refused with its name, the limit and the fix, and so is one that nothing reads.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,103 +8,44 @@ use crate::buyer::FollowUpDraft;
 use crate::command::Award;
 use crate::id::{FollowUpId, ProposalId, SellerId};
 use crate::limits::{
-    DISTANCE_M_MAX, EXPIRES_IN_MS_DEFAULT, EXPIRES_IN_MS_MAX, EXPIRES_IN_MS_MIN, ITEMS_BYTES_MAX,
-    ITEMS_MAX, LINE_CHARS_MAX, NAMES_MAX, SELLERS_DEFAULT, SELLERS_MAX, TEXT_CHARS_MAX,
-    URL_CHARS_MAX, URLS_MAX,
+    DISPLAY_NAME_CHARS_MAX, ITEMS_MAX, LINE_CHARS_MAX, NAMES_MAX, TEXT_CHARS_MAX, URL_CHARS_MAX,
+    URLS_MAX,
 };
-use crate::price::Quantity;
 use crate::refusal::Refusal;
-use crate::spec::{
-    Contact, Coordinates, Delivery, FollowUp, Item, Message, MessageType, NotificationType,
-    OrderSpec, SellerLimits,
-};
+use crate::spec::{FollowUp, Message, MessageType};
 
+mod absent;
 mod contact;
 mod proposal;
+mod spec;
+mod strict;
+mod unknown;
 
+pub use absent::null_is_absent;
 pub use contact::{ChannelInput, ContactInput, language};
 pub use proposal::{ProposalInput, ProposalLineInput};
-
-/// An order's content, as received.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct SpecInput {
-    /// The title, one line for people.
-    pub title: Option<String>,
-    /// The preferred kind of channel to sellers: `GChat`, `Email`, `SMS` or `Webhook`, in any case.
-    pub notification_type: Option<String>,
-    /// The buyer's session.
-    pub session: Option<String>,
-    /// The wanted items.
-    pub items: Vec<ItemInput>,
-    /// The category that a seller must offer; absent means any.
-    pub category: Option<String>,
-    /// The place and the date of delivery.
-    pub delivery: Option<DeliveryInput>,
-    /// The limits on the sellers to invite: number, distance and names.
-    pub sellers: Option<SellersInput>,
-    /// The text for the sellers.
-    pub message: Option<MessageInput>,
-    /// The time from the order's opening to its expiry, milliseconds.
-    pub expires_in_ms: Option<u64>,
-    /// Prices and sellers stay hidden until the deadline.
-    pub sealed: bool,
-    /// The buyer's contact; absent where the buyer is not notified.
-    pub buyer: Option<ContactInput>,
-}
-
-/// One wanted item, as received.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct ItemInput {
-    /// The buyer's article number.
-    pub sku: String,
-    /// A description for people.
-    pub description: Option<String>,
-    /// The quantity, a decimal.
-    pub quantity: String,
-    /// The unit of the quantity.
-    pub unit: Option<String>,
-}
-
-/// The place and the date of delivery, as received.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct DeliveryInput {
-    /// The latitude, degrees from -90 to 90.
-    pub latitude: Option<f64>,
-    /// The longitude, degrees from -180 to 180.
-    pub longitude: Option<f64>,
-    /// The postal address, as text.
-    pub address: Option<String>,
-    /// The latest time of delivery (RFC 3339).
-    pub by: Option<String>,
-}
-
-/// The limits on the sellers to invite, as received.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct SellersInput {
-    /// The largest number of sellers to invite.
-    pub max_count: Option<u32>,
-    /// The largest distance from the place of delivery, kilometres.
-    pub max_distance_km: Option<f64>,
-    /// The only sellers to invite; empty means any.
-    pub names: Vec<String>,
-    /// The sellers never to invite.
-    pub excluded: Vec<String>,
-}
+pub use spec::{
+    DeliveryInput, ItemInput, SellersInput, SpecInput, coordinates, decide_within_ms,
+    expires_in_ms, notification_type,
+};
+pub use strict::{
+    check_date, check_new_message_id, check_new_order, check_new_proposal, check_new_proposal_id,
+    check_new_seller, check_visible, is_reserved_id,
+};
+pub use unknown::unknown_field;
 
 /// A text with its format and links, as received.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct MessageInput {
     /// The text's format: `text`, `html` or `markdown`, in any case.
     #[serde(rename = "type", alias = "message_type")]
     pub kind: Option<String>,
     /// The text.
+    #[serde(deserialize_with = "null_is_absent")]
     pub message: String,
     /// The links that belong to it.
+    #[serde(deserialize_with = "null_is_absent")]
     pub urls: Vec<String>,
 }
 
@@ -113,10 +54,13 @@ pub struct MessageInput {
 #[serde(default)]
 pub struct FollowUpInput {
     /// The follow-up's id; an empty one is refused.
+    #[serde(deserialize_with = "null_is_absent")]
     pub id: String,
     /// The recipients; empty means all sellers.
+    #[serde(deserialize_with = "null_is_absent")]
     pub audience: Vec<String>,
     /// The text.
+    #[serde(deserialize_with = "null_is_absent")]
     pub message: MessageInput,
     /// The seller's question that it answers; absent or empty where it answers none.
     pub answers: Option<String>,
@@ -128,7 +72,8 @@ pub struct FollowUpInput {
 pub struct AwardInput {
     /// The proposal that wins the whole order.
     pub proposal_id: Option<String>,
-    /// The winner of each line: (sku, proposal).
+    /// The winner of each line: (line or article number, proposal).
+    #[serde(deserialize_with = "null_is_absent")]
     pub lines: Vec<(String, String)>,
 }
 
@@ -162,8 +107,34 @@ pub fn optional_text(
     value.filter(|value| !value.is_empty()).map(|value| text(field, value, chars_max)).transpose()
 }
 
-fn line(field: &str, value: Option<String>) -> Result<Option<Box<str>>, Refusal> {
-    Ok(optional_text(field, value, LINE_CHARS_MAX)?.map(Into::into))
+/// Checks the reason of a command; an empty one is absent.
+///
+/// # Errors
+/// Refuses what [`text`] refuses, and one without a visible character.
+pub fn reason_text(field: &str, value: Option<String>) -> Result<Option<String>, Refusal> {
+    let reason = optional_text(field, value, TEXT_CHARS_MAX)?;
+    reason.as_deref().map_or(Ok(()), |reason| check_visible(field, reason))?;
+    Ok(reason)
+}
+
+/// Checks a seller's name for people: one line without blanks around it. An empty one is absent.
+///
+/// # Errors
+/// Refuses what is too long, blank or of several lines, and what reads as the name of the buyer, of
+/// this service or of hidden sellers.
+pub fn display_name(value: Option<String>) -> Result<Option<Box<str>>, Refusal> {
+    let field = "display_name";
+    let Some(name) = optional_text(field, value, DISPLAY_NAME_CHARS_MAX)? else {
+        return Ok(None);
+    };
+    let is_break = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    if name.trim() != name || name.chars().any(is_break) {
+        let text = "is not one line of text; write it without blanks around it";
+        return Err(Refusal::field(field, text));
+    }
+    check_visible(field, &name)?;
+    strict::check_name(field, &name)?;
+    Ok(Some(name.into()))
 }
 
 /// Checks the URL of a document: `http` or `https`.
@@ -201,170 +172,11 @@ fn seller_names(field: &str, names: Vec<String>) -> Result<Vec<SellerId>, Refusa
     each(field, names, NAMES_MAX, SellerId::new)
 }
 
-impl TryFrom<SpecInput> for OrderSpec {
-    type Error = Refusal;
-
-    fn try_from(input: SpecInput) -> Result<Self, Refusal> {
-        Ok(Self {
-            title: line("title", input.title)?,
-            notification_type: notification_type(input.notification_type.as_deref())?,
-            session: line("session", input.session)?,
-            items: items(input.items)?,
-            category: line("category", input.category)?,
-            delivery: input
-                .delivery
-                .map(|d| Delivery::try_from(d).map(Box::new).map_err(|e| e.under("delivery")))
-                .transpose()?,
-            sellers: SellerLimits::try_from(input.sellers.unwrap_or_default())
-                .map_err(|e| e.under("sellers"))?,
-            message: input.message.map(|m| message("message", m).map(Box::new)).transpose()?,
-            expires_in_ms: expires_in_ms(input.expires_in_ms.unwrap_or(EXPIRES_IN_MS_DEFAULT))?,
-            sealed: input.sealed,
-            buyer: input
-                .buyer
-                .map(|it| Contact::try_from(it).map(Box::new).map_err(|e| e.under("buyer")))
-                .transpose()?,
-        })
-    }
-}
-
-/// Parses a notification type; absent or empty means `Email`.
-///
-/// # Errors
-/// Refuses an unknown name.
-pub fn notification_type(value: Option<&str>) -> Result<NotificationType, Refusal> {
-    match value {
-        None | Some("") => Ok(NotificationType::default()),
-        Some(name) => NotificationType::parse(name).ok_or_else(|| {
-            let escaped: String = name.chars().take(32).flat_map(char::escape_default).collect();
-            Refusal::field(
-                "notification_type",
-                format!("'{escaped}' is unknown; use GChat, Email, SMS or Webhook"),
-            )
-        }),
-    }
-}
-
-/// Checks an order's lifetime.
-///
-/// # Errors
-/// Refuses less than 10 s and more than 7 d.
-pub fn expires_in_ms(value: u64) -> Result<u64, Refusal> {
-    if (EXPIRES_IN_MS_MIN..=EXPIRES_IN_MS_MAX).contains(&value) {
-        return Ok(value);
-    }
-    Err(Refusal::field(
-        "expires_in_ms",
-        format!("is {value}; give {EXPIRES_IN_MS_MIN} (10 s) to {EXPIRES_IN_MS_MAX} (7 d)"),
-    ))
-}
-
-fn items(values: Vec<ItemInput>) -> Result<Vec<Item>, Refusal> {
-    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-    let bytes = |item: &ItemInput| item.sku.len() + text(&item.description) + text(&item.unit);
-    let sum: usize = values.iter().map(bytes).sum();
-    if sum > ITEMS_BYTES_MAX {
-        let text = format!("have {sum} bytes of text; at most {ITEMS_BYTES_MAX} are allowed");
-        return Err(Refusal::field("items", text));
-    }
-    each("items", values, ITEMS_MAX, Item::try_from)
-}
-
-impl TryFrom<ItemInput> for Item {
-    type Error = Refusal;
-
-    fn try_from(input: ItemInput) -> Result<Self, Refusal> {
-        Ok(Self {
-            sku: required_text("sku", input.sku)?,
-            description: optional_text("description", input.description, TEXT_CHARS_MAX)?,
-            quantity: Quantity::parse(&input.quantity)?,
-            unit: optional_text("unit", input.unit, LINE_CHARS_MAX)?,
-        })
-    }
-}
-
 fn required_text(field: &str, value: String) -> Result<String, Refusal> {
     if value.is_empty() {
         return Err(Refusal::field(field, "is missing; give 1 to 256 characters"));
     }
     text(field, value, LINE_CHARS_MAX)
-}
-
-impl TryFrom<DeliveryInput> for Delivery {
-    type Error = Refusal;
-
-    fn try_from(input: DeliveryInput) -> Result<Self, Refusal> {
-        let place = match (input.latitude, input.longitude) {
-            (None, None) => None,
-            (Some(latitude), Some(longitude)) => Some(coordinates(latitude, longitude)?),
-            (Some(_), None) => {
-                return Err(Refusal::field("longitude", "is missing; give both or neither"));
-            }
-            (None, Some(_)) => {
-                return Err(Refusal::field("latitude", "is missing; give both or neither"));
-            }
-        };
-        Ok(Self {
-            place,
-            address: optional_text("address", input.address, TEXT_CHARS_MAX)?,
-            by: optional_text("by", input.by, LINE_CHARS_MAX)?,
-        })
-    }
-}
-
-/// Checks a point on the Earth, in degrees.
-///
-/// # Errors
-/// Refuses a coordinate that is out of its range or not a number, and names it.
-pub fn coordinates(latitude: f64, longitude: f64) -> Result<Coordinates, Refusal> {
-    Ok(Coordinates {
-        latitude_udeg: microdegrees("latitude", latitude, 90.0)?,
-        longitude_udeg: microdegrees("longitude", longitude, 180.0)?,
-    })
-}
-
-fn microdegrees(field: &str, degrees: f64, max: f64) -> Result<i32, Refusal> {
-    if !(-max..=max).contains(&degrees) {
-        return Err(Refusal::field(field, format!("is {degrees}; give -{max} to {max} degrees")));
-    }
-    #[allow(clippy::cast_possible_truncation, reason = "at most 180 000 000, checked above")]
-    Ok((degrees * 1e6).round() as i32)
-}
-
-impl TryFrom<SellersInput> for SellerLimits {
-    type Error = Refusal;
-
-    fn try_from(input: SellersInput) -> Result<Self, Refusal> {
-        let max_count = input.max_count.unwrap_or(SELLERS_DEFAULT);
-        if !(1..=SELLERS_MAX).contains(&max_count) {
-            return Err(Refusal::field(
-                "max_count",
-                format!("is {max_count}; give 1 to {SELLERS_MAX}"),
-            ));
-        }
-        Ok(Self {
-            max_count,
-            max_distance_m: input.max_distance_km.map(distance_m).transpose()?,
-            names: seller_names("names", input.names)?,
-            excluded: seller_names("excluded", input.excluded)?,
-        })
-    }
-}
-
-fn distance_m(km: f64) -> Result<u32, Refusal> {
-    let max_km = f64::from(DISTANCE_M_MAX) / 1e3;
-    if !(km > 0.0 && km <= max_km) {
-        return Err(Refusal::field(
-            "max_distance_km",
-            format!("is {km}; give more than 0 and at most {max_km} km"),
-        ));
-    }
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "0 to 20 040 000, checked above"
-    )]
-    Ok((km * 1e3).round() as u32)
 }
 
 fn message(field: &str, input: MessageInput) -> Result<Message, Refusal> {

@@ -40,6 +40,10 @@ pub const PROPOSALS_MAX: usize = 10_000;
 pub const FOLLOW_UPS_MAX: usize = 1_000;
 /// Questions that the sellers of one order may ask.
 pub const QUESTIONS_MAX: usize = 1_000;
+/// Characters in the label of an alternative proposal.
+pub const LABEL_CHARS_MAX: usize = 64;
+/// Characters in a seller's name for people.
+pub const DISPLAY_NAME_CHARS_MAX: usize = 128;
 /// Versions of one proposal.
 pub const VERSIONS_MAX: u32 = 10_000;
 /// Losing proposals that an award closes one by one; beyond it none of them gets an event of its
@@ -47,19 +51,25 @@ pub const VERSIONS_MAX: u32 = 10_000;
 pub const LOSERS_CLOSED_MAX: usize = 1_000;
 /// Longest time in which an award can be undone, milliseconds (24 h).
 pub const UNDO_WITHIN_MS_MAX: u64 = 24 * 3_600_000;
-/// Time that a sealed order waits for a decision after its opening, milliseconds (30 d).
-pub const DECIDE_IN_MS: u64 = 30 * 24 * 3_600_000;
-/// Rows of one comparison; beyond them the best are shown, and the others counted.
+/// Time that an order waits for a decision after its deadline where it gives none, milliseconds
+/// (30 d).
+pub const DECIDE_WITHIN_MS_DEFAULT: u64 = 30 * 24 * 3_600_000;
+/// Longest time that an order waits for a decision after its deadline, milliseconds (180 d).
+pub const DECIDE_WITHIN_MS_MAX: u64 = 180 * 24 * 3_600_000;
+/// Rows in one page of a comparison, and articles in one comparison.
 pub const COMPARED_MAX: usize = 500;
+/// Bytes of one comparison as comma-separated values (64 MiB): as many as a client of this project
+/// reads in one response. Ten thousand proposals of twenty lines take a quarter of it.
+pub const COMPARISON_CSV_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Events of one order.
 pub const EVENTS_MAX: u64 = 100_000;
-/// Sequence numbers of a list that are reserved for its end: a sealed order's opening, a pending
-/// award, and the end itself.
+/// Sequence numbers of a list that are reserved for its end: the deadline, a pending award, and
+/// the end itself.
 pub const END_EVENTS_RESERVED: u64 = 3;
 /// Shortest lifetime of an order, milliseconds (10 s).
 pub const EXPIRES_IN_MS_MIN: u64 = 10_000;
-/// Longest lifetime of an order, milliseconds (7 d).
-pub const EXPIRES_IN_MS_MAX: u64 = 7 * 24 * 3_600_000;
+/// Longest lifetime of an order, milliseconds (180 d).
+pub const EXPIRES_IN_MS_MAX: u64 = 180 * 24 * 3_600_000;
 /// Lifetime of an order that gives none, milliseconds (30 min, as in the original system).
 pub const EXPIRES_IN_MS_DEFAULT: u64 = 30 * 60_000;
 /// Longest lease of an edit lock, milliseconds (1 h).
@@ -72,6 +82,12 @@ pub const QUANTITY_MAX: i64 = 1_000_000_000;
 pub const PRICE_MAX: i64 = 1_000_000_000_000;
 /// Decimal places of a quantity or a price.
 pub const SCALE_MAX: u32 = 6;
+/// Digits of a quantity or a price: a decimal of 96 bits holds every number of so many.
+pub const DECIMAL_DIGITS_MAX: u32 = 28;
+/// The longest text of a quantity or a price, bytes: a minus, a point, and one digit more than a
+/// decimal always holds, which it has where it is below 1. A longer one is not parsed: the parser
+/// recurses at each digit.
+pub const DECIMAL_BYTES_MAX: usize = 31;
 /// Refused commands of one order that its tracker shows; beyond it the oldest are dropped. More
 /// than a resource can request at once (32 follow-ups, an extension, an end, a pause), so that none
 /// of those is dropped and sent again for ever.

@@ -2,17 +2,19 @@
 //! function, so both ends hold the same order.
 //!
 //! ```text
-//!            Pause            Tick at the deadline
-//!   Open ───────────▶ Paused ─────────┐
-//!     ▲ └──────────────│──────────────┼──▶ Expired ┐
-//!     └──── Resume ────┘   Close ─────┼──▶ Closed  ├ final
-//!                          Finalise ──┼──▶ Finalised
-//!                          Cancel ────┴──▶ Cancelled
+//!            Pause           the deadline, with proposals and time to decide
+//!   Open ───────────▶ Paused ──────────────────▶ Deciding
+//!     ▲ └──────────────│──────────────────────▶     │
+//!     └──── Resume ────┘                            │
+//!     │                │                            │
+//!     ├────────────────┴────── the deadline ────────┤ no time is left to decide ─▶ Expired   ┐
+//!     └──────────────────────────── Close ──────────┤                            ▶ Closed    ├ final
+//!                                   Finalise ───────┤                            ▶ Finalised │
+//!                                   Cancel ─────────┘                            ▶ Cancelled ┘
 //! ```
 //!
-//! A sealed order is opened at its deadline instead of expiring: it is `Paused` then, takes no more
-//! proposals, and waits for a decision. A pending award leaves the phase as it is until it takes
-//! effect.
+//! From its deadline on, an order takes no proposals, edits or questions. A sealed order is opened
+//! then. A pending award leaves the phase as it is until it takes effect.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,13 +23,15 @@ use serde::{Deserialize, Serialize};
 use crate::command::{Award, ProposalContent};
 use crate::event::{Event, EventKind, ProposalUpdate};
 use crate::id::{FollowUpId, Incarnation, OrderKey, ProposalId, SellerId, Seq, Timestamp};
-use crate::price::Price;
+use crate::limits::DECIDE_WITHIN_MS_MAX;
 use crate::seal::SEALED;
 use crate::spec::{OrderSpec, SellerChoice, Verdict};
 
 mod invitation;
+mod outcome;
 
 pub use invitation::{Invitation, InvitationState};
+pub use outcome::ProposalCounts;
 
 /// The phase of an order between its opening and its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -36,9 +40,11 @@ pub enum Phase {
     Open,
     /// Takes no proposals for a while.
     Paused,
+    /// Takes no proposals any more, and waits for the buyer's decision.
+    Deciding,
     /// Ended with or without a winner.
     Finalised,
-    /// Ended at its deadline, without a decision.
+    /// Ended when its time ran out, without a decision.
     Expired,
     /// Ended without an award.
     Closed,
@@ -48,15 +54,27 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase, for tables and metrics.
-    pub const ALL: [Self; 6] =
-        [Self::Open, Self::Paused, Self::Finalised, Self::Expired, Self::Closed, Self::Cancelled];
+    pub const ALL: [Self; 7] = [
+        Self::Open,
+        Self::Paused,
+        Self::Deciding,
+        Self::Finalised,
+        Self::Expired,
+        Self::Closed,
+        Self::Cancelled,
+    ];
 
     /// Reports whether the order has ended; no other phase follows then.
     pub const fn is_terminal(self) -> bool {
         match self {
-            Self::Open | Self::Paused => false,
+            Self::Open | Self::Paused | Self::Deciding => false,
             Self::Finalised | Self::Expired | Self::Closed | Self::Cancelled => true,
         }
+    }
+
+    /// Reports whether the deadline was not reached: sellers may still be at work on the order.
+    pub const fn is_before_deadline(self) -> bool {
+        matches!(self, Self::Open | Self::Paused)
     }
 
     /// Returns the spelling on the wire and in status.
@@ -64,6 +82,7 @@ impl Phase {
         match self {
             Self::Open => "Open",
             Self::Paused => "Paused",
+            Self::Deciding => "Deciding",
             Self::Finalised => "Finalised",
             Self::Expired => "Expired",
             Self::Closed => "Closed",
@@ -98,6 +117,8 @@ pub struct Proposal {
     pub at: Timestamp,
     /// The event of each version, oldest first.
     pub versions: Vec<Seq>,
+    /// Set once its seller has declined the order after its newest version.
+    pub declined: bool,
 }
 
 impl Proposal {
@@ -131,7 +152,7 @@ pub struct Order {
     pub phase: Phase,
     /// The time of the opening.
     pub opened_at: Timestamp,
-    /// The time at which it expires; a sealed order is opened then instead.
+    /// The deadline for proposals; a sealed order is opened then.
     pub expires_at: Timestamp,
     /// The time of its end; absent before it.
     pub ended_at: Option<Timestamp>,
@@ -153,7 +174,10 @@ pub struct Order {
     pub pending_award: Option<Box<PendingAward>>,
     /// The number of awards that were undone.
     pub awards_undone: u32,
-    /// The time until which a sealed order waits for a decision; absent before it is opened.
+    /// The latest time at which an undone award would have counted; absent where none was undone.
+    /// The buyer can award another until then.
+    pub undone_until: Option<Timestamp>,
+    /// The time until which it waits for a decision; absent before its deadline.
     pub decide_until: Option<Timestamp>,
     /// The last event that paused or resumed it; 0 where none did.
     pub suspension_seq: Seq,
@@ -177,23 +201,6 @@ pub enum FoldError {
     /// The first event is not the opening.
     #[error("the list does not begin with OrderOpened")]
     NotOpened,
-}
-
-/// The number of an order's proposals in each phase, and the best of the open ones.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ProposalCounts {
-    /// All that were ever made.
-    pub received: u32,
-    /// Those that can be awarded, or have won.
-    pub open: u32,
-    /// Those that were withdrawn.
-    pub withdrawn: u32,
-    /// Those that did not win.
-    pub closed: u32,
-    /// The open proposal with the lowest price, in the currency of the first one by id; absent
-    /// under seal.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub best: Option<(ProposalId, Price)>,
 }
 
 impl Order {
@@ -249,6 +256,7 @@ impl Order {
             award: None,
             pending_award: None,
             awards_undone: 0,
+            undone_until: None,
             decide_until: None,
             suspension_seq: Seq(0),
             last_seq: Seq(0),
@@ -274,23 +282,23 @@ impl Order {
                 }
             }
             EventKind::FollowUpAdded(follow_up) => self.follow_ups.push(follow_up.id.clone()),
-            EventKind::OrderPaused { expired: false, .. } => self.phase = Phase::Paused,
-            EventKind::OrderPaused { expired: true, .. } => self.end(at, Phase::Expired),
-            EventKind::OrderResumed => self.phase = Phase::Open,
-            EventKind::OrderExtended { expires_at } => self.expires_at = *expires_at,
-            EventKind::ProposalsOpened { decide_until } => {
-                self.phase = Phase::Paused;
+            EventKind::OrderPaused { expired: false, .. } => self.suspend(Phase::Paused),
+            EventKind::OrderPaused { expired: true, decide_by: Some(decide_until), .. }
+            | EventKind::ProposalsOpened { decide_until } => {
+                self.phase = Phase::Deciding;
                 self.decide_until = Some(*decide_until);
             }
+            EventKind::OrderPaused { expired: true, decide_by: None, .. } => {
+                self.end(at, Phase::Expired);
+            }
+            EventKind::OrderResumed => self.suspend(Phase::Open),
+            EventKind::OrderExtended { expires_at } => self.expires_at = *expires_at,
             EventKind::AwardPending { award, reason, effective_at } => {
                 let (award, reason) = (award.clone(), reason.clone());
                 let effective_at = *effective_at;
                 self.pending_award = Some(Box::new(PendingAward { award, reason, effective_at }));
             }
-            EventKind::AwardUndone { .. } => {
-                self.pending_award = None;
-                self.awards_undone = self.awards_undone.saturating_add(1);
-            }
+            EventKind::AwardUndone { .. } => self.undo_award(),
             EventKind::OrderFinalised { award, .. } => {
                 self.award.clone_from(award);
                 self.end(at, Phase::Finalised);
@@ -300,17 +308,19 @@ impl Order {
         }
     }
 
+    /// Pauses or resumes the order before its deadline. Lists of earlier versions do so after it too,
+    /// and the order waits for a decision all the same.
+    const fn suspend(&mut self, phase: Phase) {
+        if self.decide_until.is_none() {
+            self.phase = phase;
+        }
+    }
+
     fn select(&mut self, at: Timestamp, choices: &[SellerChoice]) {
         self.choices = choices.to_vec();
         let chosen = choices.iter().filter(|choice| choice.verdict == Verdict::Chosen);
-        self.invitations = chosen
-            .map(|choice| Invitation {
-                seller: choice.seller.clone(),
-                state: InvitationState::Invited,
-                at,
-                reason: None,
-            })
-            .collect();
+        self.invitations =
+            chosen.map(|choice| Invitation::new(choice.seller.clone(), at)).collect();
         self.invitations.sort_by(|a, b| a.seller.cmp(&b.seller));
     }
 
@@ -322,13 +332,25 @@ impl Order {
         state: InvitationState,
         reason: Option<&String>,
     ) {
+        let is_sealed = self.is_sealed();
         let found = self.invitations.binary_search_by(|held| held.seller.cmp(seller));
-        let Some(invitation) = found.ok().and_then(|index| self.invitations.get_mut(index)) else {
-            return;
-        };
-        if state > invitation.state {
-            *invitation = Invitation { seller: seller.clone(), state, at, reason: reason.cloned() };
+        if let Some(invitation) = found.ok().and_then(|index| self.invitations.get_mut(index)) {
+            match is_sealed {
+                true => invitation.advance_under_seal(at, state, reason),
+                false => invitation.advance(at, state, reason),
+            }
         }
+    }
+
+    /// Drops the pending award, and leaves its buyer at least the time that it had still to run, up
+    /// to the longest time that any order waits for a decision.
+    fn undo_award(&mut self) {
+        self.awards_undone = self.awards_undone.saturating_add(1);
+        let Some(undone) = self.pending_award.take() else { return };
+        self.undone_until = self.undone_until.max(Some(undone.effective_at));
+        let latest = self.expires_at.plus_ms(DECIDE_WITHIN_MS_MAX);
+        let undone_until = undone.effective_at.min(latest);
+        self.decide_until = self.decide_until.map(|until| until.max(undone_until));
     }
 
     fn end(&mut self, at: Timestamp, phase: Phase) {
@@ -342,7 +364,8 @@ impl Order {
         if let Some(id) = &content.proposal_id {
             let content = content.clone();
             let (phase, versions) = (ProposalPhase::Open, vec![seq]);
-            let proposal = Proposal { content, version: 1, phase, lock: None, at, versions };
+            let (version, lock, declined) = (1, None, false);
+            let proposal = Proposal { content, version, phase, lock, at, versions, declined };
             self.proposals.insert(id.clone(), proposal);
         }
     }
@@ -353,8 +376,10 @@ impl Order {
                 let id = proposal.proposal_id.as_ref();
                 if let Some(existing) = id.and_then(|id| self.proposals.get_mut(id)) {
                     // An amendment to the current content is restated, and is not a version.
+                    // A new version after a decline is meant to compete.
                     if *version > existing.version {
                         existing.versions.push(seq);
+                        existing.declined = false;
                     }
                     existing.content = proposal.clone();
                     existing.version = *version;
@@ -365,6 +390,9 @@ impl Order {
             }
             ProposalUpdate::Declined { seller, reason } => {
                 self.declined.insert(seller.clone());
+                for proposal in self.proposals.values_mut() {
+                    proposal.declined |= proposal.content.seller == *seller;
+                }
                 self.advance(seller, at, InvitationState::Declined, reason.as_ref());
             }
             ProposalUpdate::Asked { seller, question_id, .. } => {
@@ -387,16 +415,47 @@ impl Order {
         found.ok().and_then(|index| self.invitations.get(index))
     }
 
+    /// Reports whether a seller's decline stands: it has no open proposal that is newer.
+    pub fn has_declined(&self, seller: &SellerId) -> bool {
+        let competes = |held: &Proposal| {
+            held.phase == ProposalPhase::Open && !held.declined && held.content.seller == *seller
+        };
+        self.declined.contains(seller) && !self.proposals.values().any(competes)
+    }
+
+    /// Reports whether a seller has declined and takes no part any more: a proposal that was not
+    /// withdrawn binds it, and what it proposes later counts as if it had not declined.
+    pub fn has_left(&self, seller: &SellerId) -> bool {
+        let takes_part = |held: &Proposal| {
+            held.content.seller == *seller
+                && (held.phase != ProposalPhase::Withdrawn || !held.declined)
+        };
+        self.declined.contains(seller) && !self.proposals.values().any(takes_part)
+    }
+
+    /// Returns an invited seller's name for people, if it has one.
+    pub fn display_name(&self, seller: &SellerId) -> Option<&str> {
+        self.invitation(seller)?;
+        let choice = self.choices.iter().find(|choice| choice.seller == *seller);
+        choice.and_then(|choice| choice.display_name.as_deref())
+    }
+
     /// Returns the number of invited sellers.
     pub const fn invited_count(&self) -> usize {
         self.invitations.len()
     }
 
     /// Returns the number of invited sellers that were notified or acted by themselves, and the
-    /// number of those that could not be notified.
+    /// number of those that could not be notified. While the order is sealed, none counts as having
+    /// acted.
     pub fn notified(&self) -> (usize, usize) {
-        let notified = self.invitations.iter().filter(|held| held.state > InvitationState::Bounced);
-        let bounced = self.invitations.iter().filter(|held| held.state == InvitationState::Bounced);
+        let is_sealed = self.is_sealed();
+        let shown = |held: &Invitation| {
+            if is_sealed { held.without_acts().state } else { held.state }
+        };
+        let states = || self.invitations.iter().map(shown);
+        let notified = states().filter(|state| *state > InvitationState::Bounced);
+        let bounced = states().filter(|state| *state == InvitationState::Bounced);
         (notified.count(), bounced.count())
     }
 
@@ -427,38 +486,6 @@ impl Order {
     /// Returns the time at which it expires by itself, as users see it.
     pub fn runs_out_at(&self) -> Timestamp {
         self.decide_until.unwrap_or(self.expires_at)
-    }
-
-    /// Counts the proposals and finds the best.
-    pub fn proposal_counts(&self) -> ProposalCounts {
-        let mut counts = ProposalCounts::default();
-        for (id, proposal) in &self.proposals {
-            counts.received = counts.received.saturating_add(1);
-            let of_phase = match proposal.phase {
-                ProposalPhase::Open => &mut counts.open,
-                ProposalPhase::Withdrawn => &mut counts.withdrawn,
-                ProposalPhase::Closed => &mut counts.closed,
-            };
-            *of_phase = of_phase.saturating_add(1);
-            if proposal.phase == ProposalPhase::Open && !self.is_sealed() {
-                update_best(&mut counts.best, id, &proposal.content.price);
-            }
-        }
-        counts
-    }
-}
-
-fn update_best(best: &mut Option<(ProposalId, Price)>, id: &ProposalId, price: &Price) {
-    let is_better = match best {
-        // The price is hidden while the list of a sealed order that was opened is being read again.
-        _ if price.is_hidden() => false,
-        None => true,
-        Some((_, current)) => {
-            current.currency() == price.currency() && price.amount() < current.amount()
-        }
-    };
-    if is_better {
-        *best = Some((id.clone(), price.clone()));
     }
 }
 

@@ -109,10 +109,10 @@ pub fn plan(
     let order = observed.snapshot.as_ref().and_then(|snapshot| snapshot.order.as_deref());
     match order {
         Some(order) if order.phase.is_terminal() => plan_ended(desired, observed, order, now),
-        Some(order) => plan_open(desired, observed, Some(order)),
+        Some(order) => plan_open(desired, observed, Some(order), now),
         // The end is published and the tracker is dropped: nothing may start it again.
         None if observed.published_terminal => vec![ReconcileStep::Stop],
-        None => plan_open(desired, observed, None),
+        None => plan_open(desired, observed, None, now),
     }
 }
 
@@ -120,6 +120,7 @@ fn plan_open(
     desired: &DesiredOrder,
     observed: &OrderObservation,
     order: Option<&Order>,
+    now: Timestamp,
 ) -> Vec<ReconcileStep> {
     let mut steps = Vec::new();
     let Some(processor) = resolve_placement(observed, &mut steps) else {
@@ -133,9 +134,10 @@ fn plan_open(
         steps.extend(unrefused.map(|act| ReconcileStep::SendCommand(Box::new(act))));
     }
     steps.push(ReconcileStep::Publish);
-    if let Some(order) = order {
-        steps.extend(order.next_deadline().map(ReconcileStep::RequeueAt));
-    }
+    // The status shows the best proposal, which may be another one once its validity has ended.
+    let due = order
+        .and_then(|order| order.next_deadline().into_iter().chain(order.next_lapse(now)).min());
+    steps.extend(due.map(ReconcileStep::RequeueAt));
     steps
 }
 
@@ -242,7 +244,7 @@ fn additive_commands(desired: &DesiredOrder, order: &Order) -> Vec<(String, Comm
     }
     let lifetime_ms = order.expires_at.ms_since(order.opened_at);
     let desired_ms = desired.spec.expires_in_ms;
-    if desired_ms > lifetime_ms && order.decide_until.is_none() {
+    if desired_ms > lifetime_ms {
         kinds.push((
             format!("extend:{desired_ms}"),
             CommandKind::Extend { expires_in_ms: desired_ms },

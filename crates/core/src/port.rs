@@ -196,6 +196,7 @@ mod tests {
             currency: None,
             capacity: None,
             suspended: false,
+            display_name: None,
         };
         let directory = FixedDirectory(["a", "b", "c"].map(seller).into());
         let tenant = Tenant::default();

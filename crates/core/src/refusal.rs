@@ -18,7 +18,7 @@ pub enum Reason {
     NotificationNotFound,
     /// No command was sent to the order under this key.
     CommandNotFound,
-    /// The id exists already with other content.
+    /// The seller has such a proposal already, or its id is taken.
     ProposalExists,
     /// The order has ended; it accepts nothing more.
     OrderEnded,
@@ -64,6 +64,8 @@ pub enum Reason {
     RecordsDamaged,
     /// The caller is not allowed to do this.
     NotAllowed,
+    /// The order invites sellers, and this is not one of them.
+    NotInvited,
     /// The other side could not be reached in time.
     Unreachable,
     /// Another program keeps writing what only the owner writes.
@@ -104,6 +106,7 @@ const fn row(reason: Reason) -> (&'static str, i32, u16) {
         Reason::StorageUnavailable => ("STORAGE_UNAVAILABLE", 14, 503),
         Reason::RecordsDamaged => ("RECORDS_DAMAGED", 15, 500),
         Reason::NotAllowed => ("NOT_ALLOWED", 7, 403),
+        Reason::NotInvited => ("NOT_INVITED", 7, 403),
         Reason::Unreachable => ("UNREACHABLE", 14, 503),
         Reason::StatusContested => ("STATUS_CONTESTED", 10, 409),
         Reason::Internal => ("INTERNAL", 13, 500),
@@ -112,7 +115,7 @@ const fn row(reason: Reason) -> (&'static str, i32, u16) {
 
 impl Reason {
     /// Every reason, for tables and tests.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::InvalidField,
         Self::InvalidRequest,
         Self::OrderNotFound,
@@ -142,6 +145,7 @@ impl Reason {
         Self::StorageUnavailable,
         Self::RecordsDamaged,
         Self::NotAllowed,
+        Self::NotInvited,
         Self::Unreachable,
         Self::StatusContested,
         Self::Internal,

@@ -1,12 +1,12 @@
-//! The phase of an order as its buyer sees it: that of the order, or the state of its stream while
-//! that is more informative.
+//! The phase of an order request: that of its order, and what comes before an order exists. Whether
+//! the order's stream is up is no part of it: [`crate::stream_phase`] has that.
 //!
 //! ```text
-//!   Pending ──▶ Streaming ◀──▶ Paused            the order is open
-//!      │            ▲ ▼          ▲ ▼
-//!      │         Reconnecting ◀──┘  (the stream is down)
+//!   Pending ──▶ Open ◀──▶ Paused
+//!      │          │          │
+//!      │          └──────────┴──▶ Deciding     its deadline has passed; the buyer decides
 //!      ▼
-//!   Failed        Finalised  Expired  Closed  Cancelled         ends, which are final
+//!   Failed      Finalised  Expired  Closed  Cancelled          ends, which are final
 //! ```
 
 use std::fmt;
@@ -19,12 +19,12 @@ use crate::refusal::Reason;
 pub enum RequestPhase {
     /// The order has no event yet.
     Pending,
-    /// The order is open, and its stream is up.
-    Streaming,
-    /// The order takes no proposals for now, and its stream is up.
+    /// The order takes proposals.
+    Open,
+    /// The order takes no proposals for now.
     Paused,
-    /// The order is open or paused, and its stream is down.
-    Reconnecting,
+    /// The order takes no proposals any more, and waits for the buyer's decision.
+    Deciding,
     /// The order ended with an award, or was finalised without one.
     Finalised,
     /// The order's time ran out.
@@ -41,9 +41,9 @@ impl RequestPhase {
     /// Every phase, for tables, series and the texts of refusals.
     pub const ALL: [Self; 9] = [
         Self::Pending,
-        Self::Streaming,
+        Self::Open,
         Self::Paused,
-        Self::Reconnecting,
+        Self::Deciding,
         Self::Finalised,
         Self::Expired,
         Self::Closed,
@@ -51,17 +51,17 @@ impl RequestPhase {
         Self::Failed,
     ];
 
-    /// Returns the phase of an order, `None` before its first event, whose stream is up or down.
-    pub const fn of(order: Option<Phase>, stream: StreamConnectivity) -> Self {
-        match (order, stream) {
-            (None, _) => Self::Pending,
-            (Some(Phase::Finalised), _) => Self::Finalised,
-            (Some(Phase::Expired), _) => Self::Expired,
-            (Some(Phase::Closed), _) => Self::Closed,
-            (Some(Phase::Cancelled), _) => Self::Cancelled,
-            (Some(Phase::Open | Phase::Paused), StreamConnectivity::Down) => Self::Reconnecting,
-            (Some(Phase::Paused), StreamConnectivity::Up) => Self::Paused,
-            (Some(Phase::Open), StreamConnectivity::Up) => Self::Streaming,
+    /// Returns the phase of an order, `None` before its first event.
+    pub const fn of(order: Option<Phase>) -> Self {
+        match order {
+            None => Self::Pending,
+            Some(Phase::Open) => Self::Open,
+            Some(Phase::Paused) => Self::Paused,
+            Some(Phase::Deciding) => Self::Deciding,
+            Some(Phase::Finalised) => Self::Finalised,
+            Some(Phase::Expired) => Self::Expired,
+            Some(Phase::Closed) => Self::Closed,
+            Some(Phase::Cancelled) => Self::Cancelled,
         }
     }
 
@@ -69,9 +69,9 @@ impl RequestPhase {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "Pending",
-            Self::Streaming => "Streaming",
+            Self::Open => "Open",
             Self::Paused => "Paused",
-            Self::Reconnecting => "Reconnecting",
+            Self::Deciding => "Deciding",
             Self::Finalised => "Finalised",
             Self::Expired => "Expired",
             Self::Closed => "Closed",
@@ -85,10 +85,19 @@ impl RequestPhase {
         Self::ALL.into_iter().find(|phase| phase.as_str() == text)
     }
 
+    /// Returns the phase with this spelling in a status that was stored, perhaps by an earlier
+    /// version: that wrote the stream's state in place of an open order's phase.
+    pub fn read_stored(text: &str) -> Option<Self> {
+        match text {
+            "Streaming" | "Reconnecting" => Some(Self::Open),
+            text => Self::parse(text),
+        }
+    }
+
     /// Reports whether the order has ended; an end is final.
     pub const fn is_terminal(self) -> bool {
         match self {
-            Self::Pending | Self::Streaming | Self::Paused | Self::Reconnecting => false,
+            Self::Pending | Self::Open | Self::Paused | Self::Deciding => false,
             Self::Finalised | Self::Expired | Self::Closed | Self::Cancelled | Self::Failed => true,
         }
     }
@@ -114,38 +123,30 @@ impl fmt::Display for RequestPhase {
     }
 }
 
-/// The state of an order's stream, as far as the phase depends on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StreamConnectivity {
-    /// Events are received.
-    Up,
-    /// The stream is being opened, or never was.
-    Down,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn phases_follow_the_order_and_its_stream() {
-        let ended = [Phase::Finalised, Phase::Expired, Phase::Closed, Phase::Cancelled];
-        for stream in [StreamConnectivity::Up, StreamConnectivity::Down] {
-            assert_eq!(RequestPhase::of(None, stream), RequestPhase::Pending);
-            for end in ended {
-                let phase = RequestPhase::of(Some(end), stream);
-                assert_eq!((phase.as_str(), phase.is_terminal()), (end.as_str(), true));
-            }
+    fn requests_have_the_phase_of_their_order() {
+        assert_eq!(RequestPhase::of(None), RequestPhase::Pending);
+        for order in Phase::ALL {
+            let phase = RequestPhase::of(Some(order));
+            assert_eq!(phase.as_str(), order.as_str());
+            assert_eq!(phase.is_terminal(), order.is_terminal(), "{order:?}");
         }
-        for (order, stream, expected) in [
-            (Phase::Open, StreamConnectivity::Up, RequestPhase::Streaming),
-            (Phase::Paused, StreamConnectivity::Up, RequestPhase::Paused),
-            (Phase::Open, StreamConnectivity::Down, RequestPhase::Reconnecting),
-            (Phase::Paused, StreamConnectivity::Down, RequestPhase::Reconnecting),
-        ] {
-            let phase = RequestPhase::of(Some(order), stream);
-            assert_eq!((phase, phase.is_terminal()), (expected, false));
+    }
+
+    #[test]
+    fn earlier_statuses_are_read() {
+        for text in ["Streaming", "Reconnecting"] {
+            assert_eq!(RequestPhase::read_stored(text), Some(RequestPhase::Open), "{text}");
+            assert_eq!(RequestPhase::parse(text), None, "{text}");
         }
+        for phase in RequestPhase::ALL {
+            assert_eq!(RequestPhase::read_stored(phase.as_str()), Some(phase));
+        }
+        assert_eq!(RequestPhase::read_stored("Lucky"), None);
     }
 
     #[test]
@@ -154,7 +155,7 @@ mod tests {
             assert_eq!(RequestPhase::parse(phase.as_str()), Some(phase));
             assert_eq!(is_end(phase.as_str()), phase.is_terminal());
         }
-        assert_eq!(RequestPhase::parse("Open"), None);
+        assert_eq!(RequestPhase::parse("open"), None);
         assert!(RequestPhase::Failed.is_terminal());
         assert_eq!(format!("{:>8}", RequestPhase::Closed), "  Closed");
     }

@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock};
 use crate::command::ProposalContent;
 use crate::event::{Event, EventKind, NotifyResult, ProposalUpdate};
 use crate::id::SellerId;
-use crate::order::{InvitationState, Order};
+use crate::order::{Invitation, Order};
 use crate::price::Price;
 
 /// The placeholder for a seller's name that is hidden.
@@ -87,22 +87,25 @@ pub fn order(order: &Order) -> Cow<'_, Order> {
     let mut redacted = order.clone();
     for proposal in redacted.proposals.values_mut() {
         proposal.content = redacted_content(&proposal.content);
+        proposal.declined = false;
         proposal.lock =
             proposal.lock.take().map(|(holder, until)| (redacted_seller(&holder), until));
     }
-    for invitation in &mut redacted.invitations {
-        // Which seller opened the order, declined or proposed is as revealing as a price.
-        if invitation.state > InvitationState::Notified {
-            invitation.state = InvitationState::Notified;
-            invitation.reason = None;
-            invitation.at = order.opened_at;
-        }
+    for held in &mut redacted.invitations {
+        *held = invitation(order, held);
     }
     redacted.declined.clear();
     for asker in redacted.questions.values_mut() {
         *asker = redacted_seller(asker);
     }
     Cow::Owned(redacted)
+}
+
+/// Returns an invitation of an order as it may leave the owner now.
+pub fn invitation(order: &Order, invitation: &Invitation) -> Invitation {
+    // Which seller opened the order, declined or proposed is as revealing as a price.
+    let shown = if order.is_sealed() { invitation.without_acts() } else { invitation };
+    shown.clone()
 }
 
 fn redacted_seller(fallback: &SellerId) -> SellerId {
@@ -113,13 +116,7 @@ fn redacted_seller(fallback: &SellerId) -> SellerId {
 fn redacted_content(proposed: &ProposalContent) -> ProposalContent {
     ProposalContent {
         proposal_id: proposed.proposal_id.clone(),
-        seller: redacted_seller(&proposed.seller),
-        price: Price::hidden(),
-        lines: Vec::new(),
-        note: None,
-        delivery_date: None,
-        valid_until: None,
-        attachments: Vec::new(),
+        ..ProposalContent::new(redacted_seller(&proposed.seller), Price::hidden())
     }
 }
 

@@ -3,8 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::date::Zone;
 use crate::id::{FollowUpId, SellerId};
-use crate::limits::{EXPIRES_IN_MS_DEFAULT, SELLERS_DEFAULT};
+use crate::limits::{DECIDE_WITHIN_MS_DEFAULT, EXPIRES_IN_MS_DEFAULT, SELLERS_DEFAULT};
 use crate::price::{Currency, Quantity};
 
 /// An order's content, checked. It stays in memory for as long as the order is followed, for tens
@@ -35,14 +36,37 @@ pub struct OrderSpec {
     /// The text for the sellers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<Box<Message>>,
-    /// The time from the order's opening to its expiry, milliseconds.
+    /// The time from the order's opening to its deadline, milliseconds.
     pub expires_in_ms: u64,
+    /// The time after the deadline in which the buyer may decide, milliseconds; absent where the
+    /// buyer gave none, which means [`DECIDE_WITHIN_MS_DEFAULT`]. 0 ends the order at its deadline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decide_within_ms: Option<u64>,
     /// Prices and sellers stay hidden until the deadline.
     #[serde(default)]
     pub sealed: bool,
     /// The buyer's contact; absent where the buyer is not notified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub buyer: Option<Box<Contact>>,
+    /// The only currency of proposals; absent means any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub currency: Option<Currency>,
+    /// The name of the time zone in which dates end, such as `Europe/Berlin`; absent means UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<Box<str>>,
+}
+
+impl OrderSpec {
+    /// Returns the time after the deadline in which the buyer may decide, milliseconds.
+    pub fn decide_within_ms(&self) -> u64 {
+        self.decide_within_ms.unwrap_or(DECIDE_WITHIN_MS_DEFAULT)
+    }
+
+    /// Returns the time zone in which dates end: UTC where the order names none, or one that is not
+    /// known.
+    pub fn zone(&self) -> Zone {
+        self.time_zone.as_deref().and_then(Zone::find).unwrap_or_default()
+    }
 }
 
 /// The contact of a buyer or seller: its channels and its language.
@@ -78,8 +102,11 @@ impl Default for OrderSpec {
             sellers: SellerLimits::default(),
             message: None,
             expires_in_ms: EXPIRES_IN_MS_DEFAULT,
+            decide_within_ms: None,
             sealed: false,
             buyer: None,
+            currency: None,
+            time_zone: None,
         }
     }
 }
@@ -102,6 +129,9 @@ pub enum NotificationType {
 }
 
 impl NotificationType {
+    /// All kinds.
+    pub const ALL: [Self; 4] = [Self::GChat, Self::Email, Self::Sms, Self::Webhook];
+
     /// Returns the spelling in manifests and replies.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -114,9 +144,7 @@ impl NotificationType {
 
     /// Parses any case; `None` for an unknown name.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::GChat, Self::Email, Self::Sms, Self::Webhook]
-            .into_iter()
-            .find(|kind| kind.as_str().eq_ignore_ascii_case(text))
+        Self::ALL.into_iter().find(|kind| kind.as_str().eq_ignore_ascii_case(text))
     }
 }
 
@@ -133,6 +161,9 @@ pub struct Item {
     /// The unit of the quantity: pieces, kg, hours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
+    /// The name of the line, unique in the order; absent where the article number names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<String>,
 }
 
 /// The place of delivery, and its latest time.
@@ -144,7 +175,7 @@ pub struct Delivery {
     /// The postal address, as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// The latest time, as the buyer wrote it (RFC 3339).
+    /// The latest time, as the buyer wrote it: a date or a time (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
 }
@@ -172,6 +203,9 @@ pub struct SellerLimits {
     /// The sellers never to invite.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub excluded: Vec<SellerId>,
+    /// Sellers that are not invited may propose too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub open_to_all: bool,
 }
 
 impl Default for SellerLimits {
@@ -181,6 +215,7 @@ impl Default for SellerLimits {
             max_distance_m: None,
             names: Vec::new(),
             excluded: Vec::new(),
+            open_to_all: false,
         }
     }
 }
@@ -249,6 +284,8 @@ pub struct FollowUp {
 pub struct Seller {
     /// The seller's name.
     pub id: SellerId,
+    /// Its name for people; absent where they see the seller's name.
+    pub display_name: Option<Box<str>>,
     /// The place that it delivers from; absent where it is not known.
     pub place: Option<Coordinates>,
     /// The categories that it sells.
@@ -274,6 +311,9 @@ pub struct SellerChoice {
     /// unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distance_m: Option<u32>,
+    /// The invited seller's name for people, as it was when it was invited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<Box<str>>,
 }
 
 /// The result of considering a seller for an order.

@@ -6,8 +6,9 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::command::Award;
-use crate::id::{FollowUpId, Seq, Timestamp};
+use crate::id::{FollowUpId, ProposalId, Seq, Timestamp};
 use crate::order::{InvitationState, Order, Phase, ProposalCounts};
+use crate::price::Price;
 
 /// The summary of an order. Stored: fields are only ever added, each with a default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,9 +21,9 @@ pub struct OrderSummary {
     pub last_event: (Timestamp, Cow<'static, str>),
     /// The time at which the order was opened.
     pub opened_at: Timestamp,
-    /// The time at which it expires.
+    /// The deadline for proposals.
     pub expires_at: Timestamp,
-    /// The time until which a sealed order waits for a decision; absent before its opening.
+    /// The time until which it waits for a decision; absent before its deadline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decide_until: Option<Timestamp>,
     /// The time at which it ended; absent before.
@@ -34,8 +35,8 @@ pub struct OrderSummary {
     /// The time at which a pending award takes effect; absent where none is pending.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_until: Option<Timestamp>,
-    /// The counts of its proposals.
-    pub proposals: ProposalCounts,
+    /// The counts of its proposals, and the best of them.
+    pub proposals: ProposalsSummary,
     /// The counts of its sellers.
     pub sellers: SellerCounts,
     /// The number of its follow-ups that its owner accepted.
@@ -43,6 +44,22 @@ pub struct OrderSummary {
     /// The id of the last follow-up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_follow_up: Option<FollowUpId>,
+}
+
+/// The number of an order's proposals in each phase, and the best of the open ones.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProposalsSummary {
+    /// All that were ever made.
+    pub received: u32,
+    /// Those that can be awarded, or have won.
+    pub open: u32,
+    /// Those that were withdrawn.
+    pub withdrawn: u32,
+    /// Those that did not win.
+    pub closed: u32,
+    /// The best of the open ones, [`Order::best_open_at`] the time of the summary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best: Option<(ProposalId, Price)>,
 }
 
 /// The number of an order's sellers at each stage.
@@ -65,8 +82,13 @@ pub struct SellerCounts {
 }
 
 impl OrderSummary {
-    /// Returns the summary of this order.
+    /// Returns the summary of this order, as it is at its last event.
     pub fn of(order: &Order) -> Self {
+        Self::at(order, order.last_event.0)
+    }
+
+    /// Returns the summary of this order, with the proposal that is the best at this time.
+    pub fn at(order: &Order, now: Timestamp) -> Self {
         Self {
             phase: order.phase,
             last_seq: order.last_seq,
@@ -77,16 +99,29 @@ impl OrderSummary {
             ended_at: order.ended_at,
             award: order.award.clone(),
             pending_until: order.pending_award.as_ref().map(|pending| pending.effective_at),
-            proposals: order.proposal_counts(),
+            proposals: ProposalsSummary::at(order, now),
             sellers: SellerCounts::of(order),
             follow_ups: count(order.follow_ups.len()),
             last_follow_up: order.follow_ups.last().cloned(),
         }
     }
 
+    /// Returns the time until which its buyer decides; `None` before its deadline, and where there
+    /// was nothing to decide.
+    pub fn decide_by(&self) -> Option<Timestamp> {
+        self.decide_until.filter(|until| *until > self.expires_at)
+    }
+
     /// Returns the time at which it runs out by itself, as users see it.
     pub fn runs_out_at(&self) -> Timestamp {
         self.decide_until.unwrap_or(self.expires_at)
+    }
+}
+
+impl ProposalsSummary {
+    fn at(order: &Order, now: Timestamp) -> Self {
+        let ProposalCounts { received, open, withdrawn, closed } = order.proposal_counts();
+        Self { received, open, withdrawn, closed, best: order.best_open_at(now) }
     }
 }
 

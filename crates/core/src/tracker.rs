@@ -1,12 +1,12 @@
 //! The requestor's view of one order: received events in, snapshot out.
 //!
 //! ```text
-//!               Connected                  Closed / Failed
-//!   Pending ──────────────▶ Streaming ───────────────────▶ Reconnecting
-//!      ▲                       ▲  │                             │
-//!      │                       └──┼──────── Connected ──────────┘
-//!   (start)                       ▼
-//!                       terminal event: Ended, which is final
+//!               Connected                 Disconnected
+//!   Pending ──────────────▶ Active ───────────────────▶ Reconnecting
+//!      ▲                    ▲  │                             │
+//!      │                    └──┼───────── Connected ─────────┘
+//!   (start)                    ▼
+//!                    terminal event: Ended, which is final
 //! ```
 
 mod published_view;
@@ -19,7 +19,8 @@ use crate::id::{Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, Seq, T
 use crate::limits::{FOLLOW_UPS_MAX, REFUSALS_MAX};
 use crate::order::{FoldError, Order, Phase};
 use crate::refusal::Refusal;
-use crate::request_phase::{RequestPhase, StreamConnectivity};
+use crate::request_phase::RequestPhase;
+use crate::stream_phase::StreamPhase;
 use crate::summary::OrderSummary;
 
 /// An input of a tracker.
@@ -66,6 +67,9 @@ pub enum TrackerOutput {
     Ended,
     /// Events are missing: open the stream again after this sequence number.
     ResumeAfter(Seq),
+    /// A sealed order was opened: open the stream again from the list's start, now without
+    /// redaction. Nothing is broken, and the stream counts as up meanwhile.
+    ReadAgain,
 }
 
 /// The state of the stream, apart from the order's.
@@ -131,13 +135,30 @@ impl TrackerSnapshot {
     /// Returns the order's summary; while the list is still read up to the published view, that
     /// view's.
     pub fn summary(&self) -> Option<OrderSummary> {
-        let published = self.published.as_ref().and_then(|shown| shown.order.as_ref());
-        match (self.order.as_deref(), published) {
-            (Some(order), published) if published.is_none_or(|s| s.last_seq <= order.last_seq) => {
-                Some(OrderSummary::of(order))
-            }
-            (_, published) => published.cloned(),
+        match self.newest_order() {
+            Some(order) => Some(OrderSummary::of(order)),
+            None => self.published_summary().cloned(),
         }
+    }
+
+    /// Returns what [`TrackerSnapshot::summary`] returns, with the proposal that is the best at
+    /// this time.
+    pub fn summary_at(&self, now: Timestamp) -> Option<OrderSummary> {
+        match self.newest_order() {
+            Some(order) => Some(OrderSummary::at(order, now)),
+            None => self.published_summary().cloned(),
+        }
+    }
+
+    /// Returns the order, unless the published view is ahead of it.
+    fn newest_order(&self) -> Option<&Order> {
+        let published = self.published_summary();
+        let is_newest = |order: &&Order| published.is_none_or(|s| s.last_seq <= order.last_seq);
+        self.order.as_deref().filter(is_newest)
+    }
+
+    fn published_summary(&self) -> Option<&OrderSummary> {
+        self.published.as_ref().and_then(|shown| shown.order.as_ref())
     }
 
     /// Returns the view that may be published once it survives this process; `None` before the
@@ -146,19 +167,26 @@ impl TrackerSnapshot {
         PublishedView::next(self)
     }
 
-    /// Returns the phase as users see it: the order's end, `Paused`, or the stream's state.
+    /// Returns the phase of the order request.
     pub fn phase(&self) -> RequestPhase {
+        RequestPhase::of(self.order_phase())
+    }
+
+    /// Returns the phase of the order's stream.
+    pub fn stream_phase(&self) -> StreamPhase {
         self.stream.phase(self.order_phase())
     }
 }
 
 impl StreamState {
-    /// Returns the phase as the buyer sees it of an order that is read over this stream.
-    pub(crate) const fn phase(&self, order: Option<Phase>) -> RequestPhase {
-        RequestPhase::of(
-            order,
-            if self.active { StreamConnectivity::Up } else { StreamConnectivity::Down },
-        )
+    /// Returns the stream's phase, of an order in this phase; `None` before its first event.
+    pub(crate) const fn phase(&self, order: Option<Phase>) -> StreamPhase {
+        match order {
+            Some(order) if order.is_terminal() => StreamPhase::Ended,
+            Some(_) | None if self.active => StreamPhase::Active,
+            None if self.connected_since.is_none() => StreamPhase::Pending,
+            Some(_) | None => StreamPhase::Reconnecting,
+        }
     }
 }
 
@@ -267,7 +295,9 @@ impl Tracker {
 
     fn connected(&mut self, now: Timestamp, processor: Arc<str>, epoch: Epoch) -> TrackerOutput {
         let was_up = self.order.is_some() || self.stream.connected_since.is_some();
-        let came_back = was_up || self.published.is_some();
+        // The stream of an order that is read again replaces one that did not break.
+        let is_unbroken = self.stream.active && self.unsealing.is_some();
+        let came_back = (was_up || self.published.is_some()) && !is_unbroken;
         let reconnects = self.stream.reconnects.saturating_add(u32::from(came_back));
         self.stream = StreamState {
             active: true,
@@ -299,7 +329,7 @@ impl Tracker {
             }
         } else if self.must_unseal(event) {
             self.unsealing = Some(Box::default());
-            return TrackerOutput::ResumeAfter(Seq(0));
+            return TrackerOutput::ReadAgain;
         }
         if let EventKind::FollowUpAdded(follow_up) = &event.kind {
             self.pending_follow_ups.retain(|pending| *pending != follow_up.id);

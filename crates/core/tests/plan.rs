@@ -103,6 +103,25 @@ fn placed_orders_stay_until_their_deadline() {
     assert_eq!(plan(&desired(), &observed, NOW), expected);
 }
 
+/// Their status shows the best proposal, which is another one then.
+#[test]
+fn lapsing_proposals_are_reconciled_in_time() {
+    let due = NOW.plus_ms(desired().spec.expires_in_ms);
+    for (valid_until, expected) in [
+        (None, due),
+        (Some("1970-01-01T00:20:00Z"), Timestamp(1_200_001)),
+        // The deadline comes first.
+        (Some("1970-01-02"), due),
+    ] {
+        let observed = observed(&[propose("p1"), propose_until("p2", valid_until)]);
+        let last = plan(&desired(), &observed, NOW).pop();
+        assert_eq!(last, Some(ReconcileStep::RequeueAt(expected)), "{valid_until:?}");
+        let later = Timestamp(1_200_001);
+        let last = plan(&desired(), &observed, later).pop();
+        assert_eq!(last, Some(ReconcileStep::RequeueAt(due)), "once it has lapsed");
+    }
+}
+
 #[test]
 fn each_difference_gives_one_command() {
     let pause = CommandKind::Pause { reason: None };
@@ -260,11 +279,16 @@ fn sealed(now: Timestamp, kinds: &[CommandKind]) -> (DesiredOrder, OrderObservat
     step(&mut book, NOW, propose("p1"));
     kinds.iter().for_each(|act| step(&mut book, now, act.clone()));
     step(&mut book, now, CommandKind::Tick);
+    (DesiredOrder { spec, ..resource }, observed_book(&book))
+}
+
+/// Returns the observed state of this order.
+fn observed_book(book: &Book) -> OrderObservation {
     let mut observed = observed(&[]);
     let snapshot = observed.snapshot.as_deref().cloned().unwrap();
     let order = book.order().cloned().map(Arc::new);
     observed.snapshot = Some(Arc::new(TrackerSnapshot { order, ..snapshot }));
-    (DesiredOrder { spec, ..resource }, observed)
+    observed
 }
 
 fn step(book: &mut Book, now: Timestamp, kind: CommandKind) {
@@ -274,30 +298,33 @@ fn step(book: &mut Book, now: Timestamp, kind: CommandKind) {
 }
 
 fn propose(id: &str) -> CommandKind {
+    propose_until(id, None)
+}
+
+fn propose_until(id: &str, valid_until: Option<&str>) -> CommandKind {
     CommandKind::Propose(ProposalContent {
         proposal_id: ProposalId::new(id).ok(),
-        seller: SellerId::new("seller1").unwrap(),
-        price: Price::parse("10", "EUR").unwrap(),
-        lines: Vec::new(),
-        note: None,
-        delivery_date: None,
-        valid_until: None,
-        attachments: Vec::new(),
+        valid_until: valid_until.map(str::to_owned),
+        ..ProposalContent::new(
+            SellerId::new(format!("seller-of-{id}")).unwrap(),
+            Price::parse("10", "EUR").unwrap(),
+        )
     })
 }
 
-/// They are neither resumed nor paused nor extended.
+/// They are neither resumed nor paused. An extension is sent, so that its refusal is shown.
 #[test]
 fn opened_orders_can_only_be_awarded() {
     let due = NOW.plus_ms(desired().spec.expires_in_ms);
     let (resource, opened) = sealed(due, &[]);
     let order = opened.snapshot.as_deref().and_then(|seen| seen.order.as_deref()).unwrap();
-    assert_eq!((order.phase.as_str(), order.decide_until.is_some()), ("Paused", true));
+    assert_eq!((order.phase.as_str(), order.decide_until.is_some()), ("Deciding", true));
     assert_eq!(keys(&resource, &opened), [""; 0]);
     assert_eq!(keys(&DesiredOrder { suspend: true, ..resource.clone() }, &opened), [""; 0]);
     let spec =
         OrderSpec { expires_in_ms: resource.spec.expires_in_ms * 2, ..resource.spec.clone() };
-    assert_eq!(keys(&DesiredOrder { spec, ..resource.clone() }, &opened), [""; 0]);
+    let extended = DesiredOrder { spec, ..resource.clone() };
+    assert_eq!(keys(&extended, &opened), ["extend:3600000"]);
     let awarded = DesiredOrder { award: Some(award()), ..resource.clone() };
     assert_eq!(keys(&awarded, &opened), ["award:0:1"]);
     let steps = plan(&resource, &opened, due);
@@ -344,6 +371,38 @@ fn undo_or_replacement_undoes_award() {
     assert_eq!(steps.last(), Some(&ReconcileStep::RequeueAt(NOW.plus_ms(600_000))));
 }
 
+/// It was given just before the deadline of an order without time to decide, and is replaced in one
+/// edit after it.
+#[test]
+fn awards_are_replaced_after_the_deadline() {
+    let spec = OrderSpec { decide_within_ms: Some(0), ..desired().spec };
+    let other = Some(Award::Whole(ProposalId::new("p2").unwrap()));
+    let replaced = DesiredAward { award: other.clone(), ..award() };
+    let resource = DesiredOrder { spec: spec.clone(), award: Some(replaced), ..desired() };
+    let (incarnation, deadline) = (resource.incarnation.clone(), spec.expires_in_ms);
+    let mut book = Book::new(resource.key.clone());
+    let opening = OrderOpening { incarnation, spec, choices: Vec::new() };
+    step(&mut book, NOW, CommandKind::Open(Box::new(opening)));
+    step(&mut book, NOW, propose("p1"));
+    step(&mut book, NOW, propose("p2"));
+    let first =
+        CommandKind::Finalise { award: award().award, reason: None, undo_within_ms: Some(600_000) };
+    step(&mut book, NOW.plus_ms(deadline - 1), first);
+    let now = NOW.plus_ms(deadline + 1);
+    for key in ["undo-award:0", "award:1:1"] {
+        let observed = observed_book(&book);
+        assert_eq!(keys(&resource, &observed), [key]);
+        for planned in plan(&resource, &observed, now) {
+            if let ReconcileStep::SendCommand(command) = planned {
+                step(&mut book, now, command.kind);
+            }
+        }
+        step(&mut book, now, CommandKind::Tick);
+    }
+    let order = book.order().unwrap();
+    assert_eq!((order.phase.as_str(), &order.award), ("Finalised", &other));
+}
+
 /// The command has the buyer's reason.
 #[test]
 fn close_ends_order_despite_pending_award() {
@@ -358,6 +417,11 @@ fn close_ends_order_despite_pending_award() {
         .collect();
     assert_eq!(kinds, [CommandKind::Close { reason: Some("no budget".to_owned()) }]);
     let given = CommandKind::Finalise { award: None, reason: None, undo_within_ms: Some(600_000) };
+    assert_eq!(keys(&resource, &observed(std::slice::from_ref(&given))), ["close"]);
+    // An award that was undone or refused stays in the resource.
+    let undone = Some(DesiredAward { undo: true, ..award() });
+    let resource = DesiredOrder { award: undone, ..resource };
+    assert_eq!(keys(&resource, &observed(&[])), ["close"]);
     assert_eq!(keys(&resource, &observed(&[given])), ["close"]);
 }
 

@@ -1,6 +1,8 @@
 //! Properties that hold for all inputs.
 
 mod book;
+mod comparison;
+mod display;
 mod inputs;
 mod plan;
 mod published_view;
@@ -43,16 +45,12 @@ fn reasons() -> impl Strategy<Value = Option<String>> {
 }
 
 fn proposals() -> impl Strategy<Value = ProposalContent> {
-    (proptest::option::weighted(0.8, proposal_ids()), sellers(), 0..3u8).prop_map(
-        |(proposal_id, seller, price)| ProposalContent {
+    let labels = proptest::option::weighted(0.4, "[xy]");
+    (proptest::option::weighted(0.8, proposal_ids()), sellers(), 0..3u8, labels).prop_map(
+        |(proposal_id, seller, price, label)| ProposalContent {
             proposal_id,
-            seller,
-            price: Price::parse(&price.to_string(), "EUR").unwrap(),
-            lines: Vec::new(),
-            note: None,
-            delivery_date: None,
-            valid_until: None,
-            attachments: Vec::new(),
+            alternative: label.map(Into::into),
+            ..ProposalContent::new(seller, Price::parse(&price.to_string(), "EUR").unwrap())
         },
     )
 }
@@ -71,6 +69,7 @@ fn invited() -> Vec<SellerChoice> {
         seller: SellerId::new(name).unwrap(),
         verdict: Verdict::Chosen,
         distance_m: None,
+        display_name: None,
     };
     ["s1", "s2"].map(choice).to_vec()
 }
@@ -99,8 +98,9 @@ fn command_kinds() -> impl Strategy<Value = CommandKind> {
         4 => openings(),
         8 => proposals().prop_map(CommandKind::Propose),
         6 => proposals().prop_map(CommandKind::Amend),
-        3 => (proposal_ids(), reasons())
-            .prop_map(|(proposal_id, reason)| CommandKind::Withdraw { proposal_id, reason }),
+        3 => (proposal_ids(), reasons(), proptest::option::weighted(0.3, sellers())).prop_map(
+            |(proposal_id, reason, seller)| CommandKind::Withdraw { proposal_id, reason, seller }
+        ),
         2 => (sellers(), reasons()).prop_map(|(seller, reason)| CommandKind::Decline { seller, reason }),
         3 => (sellers(), follow_up_ids(), "[a-z]{0,4}").prop_map(
             |(seller, follow_up_id, message)| CommandKind::Answer { seller, follow_up_id, message }
@@ -147,8 +147,8 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
     let one = one.prop_map(|(jump_ms, key, epoch, incarnation_number, kind, sender)| {
         let key = key.map(|n| IdempotencyKey::new(format!("k{n}")).unwrap());
         let incarnation = incarnation_number.map(|n| Incarnation::new(format!("uid-{n}")).unwrap());
-        // A withdrawal names no seller, so its actor is given.
-        let is_named = !matches!(kind, CommandKind::Withdraw { .. });
+        // A withdrawal may name no seller, so its actor is given.
+        let is_named = !matches!(kind, CommandKind::Withdraw { seller: None, .. });
         let actor = if is_named { None } else { Some(Actor::Seller(sender)) };
         let epoch = epoch.map(Epoch);
         let command = Command { key, actor, incarnation, epoch, ..Command::bare(kind) };

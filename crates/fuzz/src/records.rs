@@ -20,6 +20,8 @@ pub(crate) fn replay(data: &[u8]) {
         let sealed = orderstream_core::seal::order(order);
         let hides = order.is_sealed();
         assert!(!hides || sealed.proposals.values().all(|held| held.content.price.is_hidden()));
-        assert!(order.proposal_counts().open <= order.proposal_counts().received);
+        let counts = order.proposal_counts();
+        assert!(counts.open <= counts.received);
+        assert!(order.best_open().is_none_or(|(id, _)| order.proposals.contains_key(&id)));
     }
 }

@@ -1,5 +1,5 @@
 //! A replacement for the API server and the operator on a single machine: it stores applied order
-//! requests in a folder, and reconciles their orders through the same `plan` as a cluster's
+//! requests and sellers in folders, and reconciles the orders through the same `plan` as a cluster's
 //! operator.
 //!
 //! ```text
@@ -8,10 +8,12 @@
 //!   timers ─────────────────────▶ due ──┘
 //! ```
 
+mod apply;
 mod buyer;
 mod reconcile;
 pub mod rest;
 mod seller_file;
+mod sellers;
 mod store;
 mod wake_queue;
 
@@ -21,13 +23,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use orderstream_api::apply_merge::hide_last_applied;
 use orderstream_api::convert;
 use orderstream_api::manifest::namespace_of;
 use orderstream_api::order_request::{
     OrderRequest, OrderRequestSpec, OrderRequestStatus, READ_ONLY_ANNOTATION,
 };
-use orderstream_api::status::{status, whole_seconds};
-use orderstream_api::update::check_update;
+use orderstream_api::status::{best, status, whole_seconds};
 use orderstream_core::port::{Clock, OrderStreams};
 use orderstream_core::{Epoch, OrderKey, Reason, Refusal, TrackerSnapshot};
 use parking_lot::Mutex;
@@ -36,10 +38,11 @@ use tokio_util::task::TaskTracker;
 
 pub use buyer::LocalBuyer;
 pub use seller_file::FileDirectory;
+pub use sellers::LocalSellers;
 use store::ResourceFolder;
 use wake_queue::{DueOrders, OrderWakeQueue};
 
-/// The largest number of resources that are stored.
+/// The largest number of resources of one kind that are stored.
 pub const RESOURCES_MAX: usize = 10_000;
 /// The longest wait for a timer, so that a clock that jumps is noticed.
 const TIMER_WAIT_MAX: Duration = Duration::from_secs(30);
@@ -98,7 +101,8 @@ impl LocalOrderRequests {
     /// # Errors
     /// A folder that cannot be read or written.
     pub fn open(parts: Parts) -> Result<Self, Refusal> {
-        let (store, resources) = ResourceFolder::open(&parts.dir)?;
+        let (store, resources): (_, Vec<OrderRequest>) =
+            ResourceFolder::open(&parts.dir, "order request")?;
         let mut by_key = BTreeMap::new();
         let wakes = Arc::new(OrderWakeQueue::default());
         for resource in resources {
@@ -162,41 +166,6 @@ impl LocalOrderRequests {
         inner.tasks.wait().await;
     }
 
-    /// Creates or updates a resource. Blocks on the disk; the returned state survives a crash.
-    ///
-    /// # Errors
-    /// Wrong content, a forbidden edit, an order id that is taken, a failed disk write.
-    pub fn apply(
-        &self,
-        resource: OrderRequest,
-    ) -> Result<(LocalApplyOutcome, OrderRequest), Refusal> {
-        let inner = &*self.0;
-        let _writing = inner.writer.lock();
-        let namespace = namespace_of(&resource.metadata).to_owned();
-        let name = resource.metadata.name.clone().unwrap_or_default();
-        let new = match inner.find(&namespace, &name) {
-            Some(old) => inner.updated(&old, resource)?,
-            // The edited resource was deleted, and an edit does not create a new one.
-            None if resource.metadata.uid.is_some()
-                && inner.initiated_over_rest(&namespace, &name).is_none() =>
-            {
-                let mut refusal = not_found(&namespace, &name);
-                refusal.message.push_str(" any more; leave metadata.uid out to make a new one");
-                return Err(refusal);
-            }
-            None => Some(inner.created(namespace.clone(), resource)?),
-        };
-        let Some((applied, new)) = new else {
-            let old = inner.find(&namespace, &name).ok_or_else(|| not_found(&namespace, &name))?;
-            return Ok((LocalApplyOutcome::Unchanged, old));
-        };
-        let key = convert::key(&new)?;
-        inner.store.write(&new)?;
-        inner.resources.lock().insert(key.clone(), new.clone());
-        inner.wakes.wake(&key);
-        Ok((applied, new))
-    }
-
     /// Returns one resource, or an order that was initiated over REST under this id.
     ///
     /// # Errors
@@ -206,6 +175,7 @@ impl LocalOrderRequests {
         inner
             .find(namespace, name)
             .or_else(|| inner.initiated_over_rest(namespace, name))
+            .map(displayed)
             .ok_or_else(|| not_found(namespace, name))
     }
 
@@ -219,7 +189,7 @@ impl LocalOrderRequests {
         }
         all.retain(|resource| namespace.is_none_or(|n| n == namespace_of(&resource.metadata)));
         all.sort_by(|a, b| namespaced_name(a).cmp(&namespaced_name(b)));
-        all
+        all.into_iter().map(displayed).collect()
     }
 
     /// Marks a resource for deletion: its order is cancelled, and the resource is removed when the
@@ -240,12 +210,18 @@ impl LocalOrderRequests {
         let key = convert::key(&resource)?;
         if resource.metadata.deletion_timestamp.is_none() {
             resource.metadata.deletion_timestamp = Some(Time(whole_seconds(inner.clock.now())));
-            inner.store.write(&resource)?;
+            inner.store.write(&resource.metadata, &resource)?;
             inner.resources.lock().insert(key.clone(), resource.clone());
         }
         inner.wakes.wake(&key);
-        Ok(resource)
+        Ok(displayed(resource))
     }
+}
+
+/// Returns a resource as readers see it: without the document that was last applied.
+fn displayed(mut resource: OrderRequest) -> OrderRequest {
+    hide_last_applied(&mut resource.metadata);
+    resource
 }
 
 fn namespaced_name(resource: &OrderRequest) -> (&str, Option<&str>) {
@@ -257,26 +233,6 @@ fn not_found(namespace: &str, name: &str) -> Refusal {
     Refusal::new(Reason::OrderNotFound, format!("there is no OrderRequest {name}"))
 }
 
-/// Refuses an edit of an outdated resource: it would undo an edit that was made in between.
-fn check_unchanged(old: &OrderRequest, edited: &OrderRequest) -> Result<(), Refusal> {
-    let (current, submitted) = (&old.metadata, &edited.metadata);
-    let is_same_incarnation = submitted.uid.is_none() || submitted.uid == current.uid;
-    let is_newest = submitted.generation.is_none() || submitted.generation == current.generation;
-    if is_same_incarnation && (is_newest || edited.spec == old.spec) {
-        return Ok(());
-    }
-    let message = match (is_same_incarnation, current.generation) {
-        (true, Some(generation)) => format!(
-            "the OrderRequest was edited since it was read, its generation is {generation}; read it \
-             again, or leave metadata.generation out"
-        ),
-        _ => "the OrderRequest is another one than the one that was read; read it again, or leave \
-              metadata.uid out"
-            .to_owned(),
-    };
-    Err(Refusal::new(Reason::Changed, message))
-}
-
 impl LocalReconciler {
     fn find(&self, namespace: &str, name: &str) -> Option<OrderRequest> {
         let resources = self.resources.lock();
@@ -284,70 +240,6 @@ impl LocalReconciler {
             .values()
             .find(|resource| namespaced_name(resource) == (namespace, Some(name)))
             .cloned()
-    }
-
-    fn created(
-        &self,
-        namespace: String,
-        resource: OrderRequest,
-    ) -> Result<(LocalApplyOutcome, OrderRequest), Refusal> {
-        let uid = uuid::Uuid::now_v7().to_string();
-        let metadata = ObjectMeta {
-            name: resource.metadata.name,
-            namespace: Some(namespace),
-            labels: resource.metadata.labels,
-            annotations: resource.metadata.annotations,
-            uid: Some(uid),
-            generation: Some(1),
-            creation_timestamp: Some(Time(whole_seconds(self.clock.now()))),
-            ..ObjectMeta::default()
-        };
-        let new = OrderRequest { metadata, spec: resource.spec, status: None };
-        let desired = convert::desired(&new, convert::incarnation(&new)?)?;
-        let key = &desired.key;
-        let resources = self.resources.lock();
-        if resources.len() >= RESOURCES_MAX {
-            let message = format!("{RESOURCES_MAX} order requests are kept; delete some first");
-            return Err(Refusal::new(Reason::LimitReached, message));
-        }
-        let owner = resources.get(key).map(|owner| owner.metadata.name.clone().unwrap_or_default());
-        drop(resources);
-        let owner = match owner {
-            Some(name) => format!("by OrderRequest {name}"),
-            None if self.streams.snapshot(key).is_some() => "over REST".to_owned(),
-            None => return Ok((LocalApplyOutcome::Created, new)),
-        };
-        let field = "spec.orderReqId";
-        let id = &key.order_req_id;
-        let message = format!("'{id}' is used {owner}; give another one");
-        Err(Refusal { reason: Reason::OrderExists, ..Refusal::field(field, message) })
-    }
-
-    /// Returns the resource as it will be, or `None` when nothing changes.
-    fn updated(
-        &self,
-        old: &OrderRequest,
-        resource: OrderRequest,
-    ) -> Result<Option<(LocalApplyOutcome, OrderRequest)>, Refusal> {
-        if old.metadata.deletion_timestamp.is_some() {
-            let message = "the OrderRequest is being deleted; apply it again when it is gone";
-            return Err(Refusal::new(Reason::OrderExists, message));
-        }
-        check_unchanged(old, &resource)?;
-        check_update(&old.spec, &resource.spec)?;
-        let mut new = old.clone();
-        new.spec = resource.spec;
-        new.metadata.labels = resource.metadata.labels;
-        new.metadata.annotations = resource.metadata.annotations;
-        if new == *old {
-            return Ok(None);
-        }
-        if new.spec != old.spec {
-            let generation = old.metadata.generation.unwrap_or(1);
-            new.metadata.generation = Some(generation.saturating_add(1));
-        }
-        convert::check(&new)?;
-        Ok(Some((LocalApplyOutcome::Configured, new)))
     }
 
     fn initiated_over_rest(&self, namespace: &str, order_req_id: &str) -> Option<OrderRequest> {
@@ -360,7 +252,8 @@ impl LocalReconciler {
 
     /// Returns the resource to display for an order without one.
     fn read_only_resource(&self, key: &OrderKey, snapshot: &TrackerSnapshot) -> OrderRequest {
-        let order = snapshot.summary();
+        let now = self.clock.now();
+        let order = snapshot.summary_at(now);
         let id = key.order_req_id.as_str();
         let spec = self.streams.spec(key).map_or_else(
             || OrderRequestSpec { order_req_id: Some(id.to_owned()), ..Default::default() },
@@ -376,12 +269,17 @@ impl LocalReconciler {
             ..ObjectMeta::default()
         };
         // Without a resource nothing stores the conditions' times: they begin with the order.
-        let since = order.map_or_else(|| self.clock.now(), |order| order.last_event.0);
-        let status = status(1, &OrderRequestStatus::default(), Some(snapshot), None, since);
+        let since = order.as_ref().map_or(now, |order| order.last_event.0);
+        let mut status = status(1, &OrderRequestStatus::default(), Some(snapshot), None, since);
+        if let Some(proposals) = &mut status.proposals {
+            proposals.best = order.as_ref().and_then(best);
+        }
         OrderRequest { metadata, spec, status: Some(status) }
     }
 }
 
+#[cfg(test)]
+mod apply_tests;
 #[cfg(test)]
 mod rest_tests;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use orderstream_api::convert;
 use orderstream_api::order_request::{OrderRequest, OrderRequestStatus, StreamStatus};
-use orderstream_api::status::{ended, status};
+use orderstream_api::status::{corrected, ended, status};
 use orderstream_core::date::parse_rfc3339;
 use orderstream_core::plan::{DesiredOrder, OrderObservation, ReconcileStep, plan, refusal};
 use orderstream_core::port::Assignment;
@@ -71,6 +71,11 @@ impl LocalReconciler {
         resource: &mut OrderRequest,
         now: Timestamp,
     ) -> Result<ReconcileOutcome, Refusal> {
+        let generation = resource.metadata.generation.unwrap_or(1);
+        let fresh = resource.status.as_ref().and_then(|known| corrected(generation, known));
+        if fresh.is_some() {
+            resource.status = fresh;
+        }
         let mut desired = convert::desired(resource, convert::incarnation(resource)?)?;
         let deleted_at = resource.metadata.deletion_timestamp.as_ref();
         let deleted_at = deleted_at.map(|at| Timestamp(at.0.as_millisecond()));
@@ -169,7 +174,8 @@ impl LocalReconciler {
         let uid = resource.metadata.uid.as_deref().unwrap_or_default();
         let snapshot = self.streams.snapshot(key).filter(|s| s.incarnation.as_str() == uid);
         let generation = resource.metadata.generation.unwrap_or(1);
-        let next = status(generation, &known, snapshot.as_deref(), refusal, self.clock.now());
+        let next = status(generation, &known, snapshot.as_deref(), refusal, self.clock.now())
+            .with_refused_award(&resource.spec);
         if next == known {
             return Ok(());
         }
@@ -194,7 +200,7 @@ impl LocalReconciler {
             next.processor() != known.processor() || next.is_terminal() != known.is_terminal();
         let new = OrderRequest { status: Some(next), ..resource.clone() };
         if durable {
-            self.store.write(&new)?;
+            self.store.write(&new.metadata, &new)?;
         }
         self.resources.lock().insert(key.clone(), new.clone());
         *resource = new;
@@ -237,7 +243,7 @@ impl LocalReconciler {
         {
             self.streams.stop(key, &incarnation);
         }
-        self.store.remove(resource)?;
+        self.store.remove(&resource.metadata)?;
         self.resources.lock().remove(key);
         Ok(ReconcileOutcome::Removed)
     }

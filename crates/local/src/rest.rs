@@ -1,7 +1,10 @@
-//! The paths of a Kubernetes API server, as far as the buyer's verbs need them.
+//! The paths of a Kubernetes API server, as far as the buyer's verbs need them. PATCH applies a
+//! document, as a server-side apply does; PUT replaces the resource.
 //!
 //! A refused request gets a status and a [`Refusal`] in the response's extensions. This crate does
 //! not depend on the one that writes problems, so the server of the routes writes them.
+
+mod sellers;
 
 use axum::body::Bytes;
 use axum::extract::path::ErrorKind;
@@ -12,31 +15,33 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use axum::{Json, Router};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use orderstream_api::convert;
-use orderstream_api::manifest::{self, API_VERSION, Manifest};
+use orderstream_api::manifest::{self, API_VERSION, Manifest, ManifestDocument};
 use orderstream_api::order_request::OrderRequest;
 use orderstream_core::{Reason, Refusal};
 use serde_json::{Value, json};
 
-use super::{LocalApplyOutcome, LocalOrderRequests};
+use super::{LocalApplyOutcome, LocalOrderRequests, LocalSellers};
 
 /// The largest body, bytes.
 pub const BODY_BYTES_MAX: usize = 64 << 10;
 
-/// Returns the routes, to be merged with others.
-pub fn router(local: LocalOrderRequests) -> Router {
+/// Returns the routes, to be merged with others. Without sellers their paths refuse all requests.
+pub fn router(local: LocalOrderRequests, sellers: Option<LocalSellers>) -> Router {
     let base = format!("/apis/{API_VERSION}");
     Router::new()
         .route(&format!("{base}/orderrequests"), get(list_all))
         .route(&format!("{base}/namespaces/{{namespace}}/orderrequests"), get(list))
         .route(
             &format!("{base}/namespaces/{{namespace}}/orderrequests/{{name}}"),
-            get(read).put(apply).patch(apply).delete(delete),
+            get(read).put(replace).patch(apply).delete(delete),
         )
         .route("/apis/{*path}", any(unknown_path))
+        .with_state(local)
+        .merge(sellers::router(&base, sellers))
         .layer(from_fn(no_query))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(local)
 }
 
 /// A refusal and its HTTP status, for the server of the routes.
@@ -148,22 +153,49 @@ async fn read(
     Ok(Json(read.pop().ok_or_else(internal_error)?))
 }
 
+/// A changed resource and its status code, or the refusal of the change.
+type ChangeReply<T> = Result<(StatusCode, Json<T>), LocalApiRefusal>;
+
+/// The body of a change, or the reason for which it was not received.
+type ChangeBody = Result<Bytes, BytesRejection>;
+
 async fn apply(
     State(local): State<LocalOrderRequests>,
     path: PathExtraction<(String, String)>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<(StatusCode, Json<OrderRequest>), LocalApiRefusal> {
+    body: ChangeBody,
+) -> ChangeReply<OrderRequest> {
     let (namespace, name) = path_params(path)?;
-    let resource =
-        resource(&namespace, &name, &body.map_err(|rejection| body_refusal(&rejection))?)?;
-    let (tasks, applying) = (local.0.tasks.clone(), local.clone());
-    let applied = tasks.spawn_blocking(move || applying.apply(resource)).await;
-    let (applied, resource) = applied.map_err(|_| internal_error())??;
-    let status = match applied {
+    let (resource, document) = order_request(&namespace, &name, body)?;
+    change(local, move |local| local.apply(resource, &document)).await
+}
+
+async fn replace(
+    State(local): State<LocalOrderRequests>,
+    path: PathExtraction<(String, String)>,
+    body: ChangeBody,
+) -> ChangeReply<OrderRequest> {
+    let (namespace, name) = path_params(path)?;
+    let (resource, _) = order_request(&namespace, &name, body)?;
+    change(local, move |local| local.replace(resource)).await
+}
+
+async fn change(
+    local: LocalOrderRequests,
+    change: impl FnOnce(&LocalOrderRequests) -> Result<(LocalApplyOutcome, OrderRequest), Refusal>
+    + Send
+    + 'static,
+) -> ChangeReply<OrderRequest> {
+    let (tasks, changing) = (local.0.tasks.clone(), local.clone());
+    let changed = tasks.spawn_blocking(move || change(&changing)).await;
+    let (outcome, resource) = changed.map_err(|_| internal_error())??;
+    Ok((status_of(outcome), change_response(&local, resource).await))
+}
+
+const fn status_of(outcome: LocalApplyOutcome) -> StatusCode {
+    match outcome {
         LocalApplyOutcome::Created => StatusCode::CREATED,
         LocalApplyOutcome::Configured | LocalApplyOutcome::Unchanged => StatusCode::OK,
-    };
-    Ok((status, change_response(&local, resource).await))
+    }
 }
 
 fn body_refusal(rejection: &BytesRejection) -> LocalApiRefusal {
@@ -176,28 +208,56 @@ fn body_refusal(rejection: &BytesRejection) -> LocalApiRefusal {
     LocalApiRefusal(Refusal::new(Reason::InvalidRequest, message), status)
 }
 
-/// Reads the one OrderRequest of a body, which must be the one that the path names.
-fn resource(namespace: &str, name: &str, body: &Bytes) -> Result<OrderRequest, Refusal> {
-    let text = std::str::from_utf8(body)
-        .map_err(|_| Refusal::new(Reason::InvalidRequest, "the body is not UTF-8 text"))?;
-    let mut manifests = manifest::read("request body", text)?;
-    let (Some(Manifest::OrderRequest(mut resource)), true) =
-        (manifests.pop(), manifests.is_empty())
-    else {
-        let message = "the body must hold one OrderRequest and nothing else";
-        return Err(Refusal::new(Reason::InvalidRequest, message));
+/// Reads the one OrderRequest of a body, with its document.
+fn order_request(
+    namespace: &str,
+    name: &str,
+    body: ChangeBody,
+) -> Result<(OrderRequest, Value), LocalApiRefusal> {
+    let ManifestDocument { manifest, document } = one_document(body)?;
+    let Manifest::OrderRequest(mut resource) = manifest else {
+        return Err(other_kind("OrderRequest").into());
     };
+    resource.metadata.namespace = Some(checked_namespace(namespace, name, &resource.metadata)?);
+    Ok((*resource, document))
+}
+
+/// Reads the one resource of a body.
+fn one_document(body: ChangeBody) -> Result<ManifestDocument, LocalApiRefusal> {
+    let body = body.map_err(|rejection| body_refusal(&rejection))?;
+    let text = std::str::from_utf8(&body)
+        .map_err(|_| Refusal::new(Reason::InvalidRequest, "the body is not UTF-8 text"))?;
+    let mut documents = manifest::documents("request body", text)?;
+    match (documents.pop(), documents.is_empty()) {
+        (Some(document), true) => Ok(document),
+        (Some(_) | None, _) => {
+            let message = "the body must hold one resource and nothing else";
+            Err(Refusal::new(Reason::InvalidRequest, message).into())
+        }
+    }
+}
+
+fn other_kind(kind: &str) -> Refusal {
+    let message = format!("the body must hold one {kind} and nothing else");
+    Refusal::new(Reason::InvalidRequest, message)
+}
+
+/// Returns the namespace of a resource, which must be the one that the path names.
+fn checked_namespace(
+    namespace: &str,
+    name: &str,
+    metadata: &ObjectMeta,
+) -> Result<String, Refusal> {
     manifest::namespace(namespace)?;
-    if resource.metadata.name.as_deref() != Some(name) {
+    if metadata.name.as_deref() != Some(name) {
         let message = "differs from the name in the path; make them equal";
         return Err(Refusal::field("metadata.name", message));
     }
-    if resource.metadata.namespace.as_deref().is_some_and(|given| given != namespace) {
+    if metadata.namespace.as_deref().is_some_and(|given| given != namespace) {
         let message = "differs from the namespace in the path; make them equal";
         return Err(Refusal::field("metadata.namespace", message));
     }
-    resource.metadata.namespace = Some(namespace.to_owned());
-    Ok(*resource)
+    Ok(namespace.to_owned())
 }
 
 async fn delete(
@@ -215,6 +275,6 @@ fn internal_error() -> Refusal {
 }
 
 async fn unknown_path() -> LocalApiRefusal {
-    let message = format!("unknown path; order requests are under /apis/{API_VERSION}");
+    let message = format!("unknown path; order requests and sellers are under /apis/{API_VERSION}");
     LocalApiRefusal::from(Refusal::new(Reason::OrderNotFound, message))
 }

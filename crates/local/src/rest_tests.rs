@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use orderstream_rpc::problem;
 use orderstream_rpc::server::http::{self, HttpLimits};
+use orderstream_testbed::{ManifestCase, ManifestReading};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use super::tests::Rig;
+use super::tests::{Rig, hand_clock};
 use super::*;
 
 /// The time that a body may take in these tests.
@@ -21,18 +22,26 @@ struct TestServer {
     rig: Rig,
     address: std::net::SocketAddr,
     _server: JoinSet<()>,
+    _sellers: tempfile::TempDir,
 }
 
 async fn serve() -> TestServer {
+    let dir = tempfile::tempdir().unwrap();
+    let sellers = LocalSellers::open(dir.path(), Vec::new(), hand_clock()).unwrap();
+    serve_with(dir, Some(sellers)).await
+}
+
+async fn serve_with(dir: tempfile::TempDir, sellers: Option<LocalSellers>) -> TestServer {
     let rig = Rig::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     // The routes as the binary serves them.
-    let router = problem::with_fallbacks(rest::router(rig.local.clone()));
+    let router = rest::router(rig.local.clone(), sellers);
+    let router = problem::with_fallbacks(router, problem::PortSide::Buyers);
     let mut server = JoinSet::new();
     let bounds = HttpLimits { body_read_timeout: SLOW, ..HttpLimits::default() };
     server.spawn(http::serve(listener, router, bounds, CancellationToken::new()));
-    TestServer { rig, address, _server: server }
+    TestServer { rig, address, _server: server, _sellers: dir }
 }
 
 impl TestServer {
@@ -82,6 +91,95 @@ async fn buyers_verbs_work_over_http() {
     let (code, _, deleted) = served.call("DELETE", NAMED, "").await;
     assert_eq!(code, 200);
     assert!(deleted["metadata"]["deletionTimestamp"].is_string(), "{deleted}");
+}
+
+/// A PUT replaces the resource instead.
+#[tokio::test]
+async fn patches_are_merged() {
+    let served = serve().await;
+    let document = manifest(r#"{"title": "Chairs", "ttlAfterFinished": "2h"}"#);
+    let (code, ..) = served.call("PATCH", NAMED, &document).await;
+    assert_eq!(code, 201);
+    let (_, _, mut read) = served.call("GET", NAMED, "").await;
+    read["spec"]["suspend"] = true.into();
+    let (code, ..) = served.call("PUT", NAMED, &read.to_string()).await;
+    assert_eq!(code, 200);
+    let (code, _, same) = served.call("PATCH", NAMED, &document).await;
+    assert_eq!((code, &same["spec"]["suspend"]), (200, &Value::Bool(true)));
+    assert_eq!(same["metadata"]["generation"], 2);
+    let less = manifest(r#"{"title": "Chairs"}"#);
+    let (_, _, fewer) = served.call("PATCH", NAMED, &less).await;
+    assert_eq!(fewer["spec"]["ttlAfterFinished"], "7d");
+    let (_, _, replaced) = served.call("PUT", NAMED, &less).await;
+    assert_eq!(replaced["spec"]["suspend"], false);
+}
+
+#[tokio::test]
+async fn manifests_are_read_as_the_table_says() {
+    for case in ManifestCase::all() {
+        let served = serve().await;
+        let plural = format!("{}s", case.kind.to_lowercase());
+        let path = format!("{BASE}/namespaces/default/{plural}/{}", case.named);
+        let (code, _, reply) = served.call("PATCH", &path, &case.text).await;
+        let is_taken = case.reading == ManifestReading::Taken;
+        assert_eq!(code == 201, is_taken, "{}: {code} {reply}", case.text);
+        if is_taken {
+            let differences = case.differences(&reply["spec"]);
+            assert_eq!(differences, Vec::<String>::new(), "{}", case.text);
+        }
+    }
+}
+
+fn seller(name: &str, spec: &str) -> String {
+    manifest(spec).replace("OrderRequest", "Seller").replace("chairs", name)
+}
+
+#[tokio::test]
+async fn sellers_are_applied_and_deleted() {
+    let served = serve().await;
+    let named = format!("{BASE}/namespaces/default/sellers/acme");
+    let (code, _, created) =
+        served.call("PATCH", &named, &seller("acme", r#"{"capacity": 3}"#)).await;
+    assert_eq!((code, &created["metadata"]["namespace"]), (201, &Value::from("default")));
+    let (code, _, read) = served.call("GET", &named, "").await;
+    assert_eq!((code, &read), (200, &created));
+    let (code, _, same) = served.call("PATCH", &named, &seller("acme", r#"{"capacity": 3}"#)).await;
+    assert_eq!((code, &same), (200, &created));
+    let (_, _, other) = served.call("PUT", &named, &seller("acme", "{}")).await;
+    assert_eq!(
+        (&other["spec"]["capacity"], &other["metadata"]["generation"]),
+        (&Value::Null, &Value::from(2))
+    );
+    for path in [format!("{BASE}/sellers"), format!("{BASE}/namespaces/default/sellers")] {
+        let (_, _, list) = served.call("GET", &path, "").await;
+        assert_eq!(
+            (list["kind"].as_str(), list["items"].as_array().unwrap().len()),
+            (Some("SellerList"), 1)
+        );
+    }
+    for (path, body, code, field) in [
+        (&named, seller("other", "{}"), 422, Some("metadata.name")),
+        (&named, seller("acme", r#"{"capacity": 0}"#), 422, Some("spec.capacity")),
+        (&named, manifest("{}"), 400, None),
+    ] {
+        let (got, _, problem) = served.call("PATCH", path, &body).await;
+        assert_eq!((got, problem["field"].as_str()), (code, field), "{problem}");
+    }
+    assert_eq!(served.call("DELETE", &named, "").await.0, 200);
+    let (code, _, gone) = served.call("GET", &named, "").await;
+    assert_eq!((code, &gone["reason"]), (404, &Value::from("ORDER_NOT_FOUND")));
+}
+
+/// A requestor has none: its processors are given theirs.
+#[tokio::test]
+async fn servers_without_sellers_name_their_place() {
+    let served = serve_with(tempfile::tempdir().unwrap(), None).await;
+    let named = format!("{BASE}/namespaces/default/sellers/acme");
+    for (method, path) in [("GET", format!("{BASE}/sellers")), ("PATCH", named)] {
+        let (code, kind, problem) = served.call(method, &path, &seller("acme", "{}")).await;
+        assert_eq!((code, kind.as_str()), (400, "application/problem+json"));
+        assert!(problem["detail"].as_str().unwrap().contains("processor --sellers"), "{problem}");
+    }
 }
 
 /// They name the reason and the field.
@@ -149,7 +247,7 @@ async fn loop_follows_applied_orders_and_stops() {
     let (code, ..) = served.call("PUT", NAMED, &manifest("{}")).await;
     assert_eq!(code, 201);
     let streaming = async {
-        while served.call("GET", NAMED, "").await.2["status"]["phase"] != "Streaming" {
+        while served.call("GET", NAMED, "").await.2["status"]["phase"] != "Open" {
             tokio::task::yield_now().await;
         }
     };
@@ -165,7 +263,7 @@ async fn statuses_that_cannot_survive_are_hidden() {
     served.call("PUT", NAMED, &manifest("{}")).await;
     served.rig.settle();
     let (code, _, shown) = served.call("GET", NAMED, "").await;
-    assert_eq!((code, &shown["status"]["phase"]), (200, &Value::from("Streaming")));
+    assert_eq!((code, &shown["status"]["phase"]), (200, &Value::from("Open")));
     served.rig.fill();
     for path in [NAMED, &format!("{BASE}/orderrequests")] {
         let (code, _, refused) = served.call("GET", path, "").await;

@@ -4,25 +4,32 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use orderstream_api::order_request::OrderRequest;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use orderstream_core::{Reason, Refusal};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-/// A folder of resources.
+/// A folder of resources of one kind.
 #[derive(Debug)]
 pub(crate) struct ResourceFolder {
     dir: PathBuf,
+    /// The kind in words, for messages.
+    kind: &'static str,
 }
 
 impl ResourceFolder {
     /// Opens the folder, which is created if it is missing, and reads its resources. A file that
     /// cannot be read is logged and left as it is; the others are served.
-    pub(crate) fn open(dir: &Path) -> Result<(Self, Vec<OrderRequest>), Refusal> {
-        let store = Self { dir: dir.to_owned() };
+    pub(crate) fn open<T: DeserializeOwned>(
+        dir: &Path,
+        kind: &'static str,
+    ) -> Result<(Self, Vec<T>), Refusal> {
+        let store = Self { dir: dir.to_owned(), kind };
         let resources = store.load().map_err(|error| store.refusal("cannot be read", &error))?;
         Ok((store, resources))
     }
 
-    fn load(&self) -> io::Result<Vec<OrderRequest>> {
+    fn load<T: DeserializeOwned>(&self) -> io::Result<Vec<T>> {
         fs::create_dir_all(&self.dir)?;
         let mut resources = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
@@ -41,10 +48,12 @@ impl ResourceFolder {
             match read {
                 Ok(Ok(resource)) => resources.push(resource),
                 Ok(Err(error)) => {
-                    tracing::error!(path = %path.display(), %error, "a stored order request is damaged");
+                    let (path, kind) = (path.display(), self.kind);
+                    tracing::error!(%path, kind, %error, "a stored resource is damaged");
                 }
                 Err(error) => {
-                    tracing::error!(path = %path.display(), %error, "a stored order request cannot be read");
+                    let (path, kind) = (path.display(), self.kind);
+                    tracing::error!(%path, kind, %error, "a stored resource cannot be read");
                 }
             }
         }
@@ -55,11 +64,15 @@ impl ResourceFolder {
     }
 
     /// Writes a resource; when this returns, it survives a crash.
-    pub(crate) fn write(&self, resource: &OrderRequest) -> Result<(), Refusal> {
+    pub(crate) fn write<T: Serialize>(
+        &self,
+        metadata: &ObjectMeta,
+        resource: &T,
+    ) -> Result<(), Refusal> {
         let bytes = serde_json::to_vec_pretty(resource)
             .map_err(|error| Refusal::new(Reason::Internal, error.to_string()))?;
-        self.replace(uid(resource), &bytes)
-            .map_err(|error| self.refusal("does not take the order request", &error))
+        self.replace(uid(metadata), &bytes)
+            .map_err(|error| self.refusal(&format!("does not take the {}", self.kind), &error))
     }
 
     fn replace(&self, uid: &str, bytes: &[u8]) -> io::Result<()> {
@@ -72,14 +85,14 @@ impl ResourceFolder {
     }
 
     /// Removes a resource. A missing one counts as removed.
-    pub(crate) fn remove(&self, resource: &OrderRequest) -> Result<(), Refusal> {
-        let removed = match fs::remove_file(self.path(uid(resource))) {
+    pub(crate) fn remove(&self, metadata: &ObjectMeta) -> Result<(), Refusal> {
+        let removed = match fs::remove_file(self.path(uid(metadata))) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             other => other,
         };
         removed
             .and_then(|()| self.sync_dir())
-            .map_err(|error| self.refusal("does not remove the order request", &error))
+            .map_err(|error| self.refusal(&format!("does not remove the {}", self.kind), &error))
     }
 
     fn path(&self, uid: &str) -> PathBuf {
@@ -97,6 +110,6 @@ impl ResourceFolder {
     }
 }
 
-fn uid(resource: &OrderRequest) -> &str {
-    resource.metadata.uid.as_deref().unwrap_or_default()
+fn uid(metadata: &ObjectMeta) -> &str {
+    metadata.uid.as_deref().unwrap_or_default()
 }

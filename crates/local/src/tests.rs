@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use orderstream_api::manifest::{Manifest, read};
+use orderstream_api::manifest::{Manifest, ManifestDocument, documents};
+use orderstream_core::command::ProposalContent;
 use orderstream_core::event::OrderOpened;
 use orderstream_core::port::{Assignment, ReplyFuture};
 use orderstream_core::tracker::{Tracker, TrackerInput};
 use orderstream_core::{
-    Command, Event, EventKind, Incarnation, OrderKey, OrderSpec, Seq, Timestamp,
+    Command, Event, EventKind, Incarnation, OrderKey, OrderSpec, Price, ProposalId, SellerId, Seq,
+    StreamPhase, Timestamp,
 };
 
 use super::*;
@@ -18,7 +20,12 @@ const T0: i64 = 1_800_000_000_000;
 const PROCESSOR: &str = "http://127.0.0.1:50051";
 
 #[derive(Debug)]
-struct HandClock(AtomicI64);
+pub(super) struct HandClock(AtomicI64);
+
+/// Returns a clock that stands.
+pub(super) fn hand_clock() -> Arc<HandClock> {
+    Arc::new(HandClock(AtomicI64::new(T0)))
+}
 
 impl Clock for HandClock {
     fn now(&self) -> Timestamp {
@@ -128,7 +135,7 @@ pub(super) struct Rig {
 impl Rig {
     pub(super) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let clock = Arc::new(HandClock(AtomicI64::new(T0)));
+        let clock = hand_clock();
         let script = Arc::new(Script::default());
         let local = open(&dir, &clock, &script);
         Self { dir, clock, script, local }
@@ -147,8 +154,14 @@ impl Rig {
         panic!("looking at the orders never ends");
     }
 
-    fn apply(&self, spec: &str) -> Result<(LocalApplyOutcome, OrderRequest), Refusal> {
-        self.local.apply(chairs(spec))
+    pub(super) fn apply(&self, spec: &str) -> Result<(LocalApplyOutcome, OrderRequest), Refusal> {
+        let (resource, document) = written(spec);
+        self.local.apply(resource, &document)
+    }
+
+    /// Stops it, and starts it again on the same folder.
+    pub(super) fn reopen(&mut self) {
+        self.local = open(&self.dir, &self.clock, &self.script);
     }
 
     fn phase(&self) -> Option<String> {
@@ -182,14 +195,21 @@ fn open(
     .expect("a folder")
 }
 
-fn chairs(spec: &str) -> OrderRequest {
+/// Returns a resource, and the document that it was read from.
+fn written(spec: &str) -> (OrderRequest, serde_json::Value) {
     let text = format!(
         "apiVersion: orderstream.dev/v1alpha1\nkind: OrderRequest\nmetadata: {{name: chairs}}\nspec: {spec}\n"
     );
-    match read("test", &text).expect("a manifest").pop() {
-        Some(Manifest::OrderRequest(resource)) => *resource,
+    match documents("test", &text).expect("a manifest").pop() {
+        Some(ManifestDocument { manifest: Manifest::OrderRequest(resource), document }) => {
+            (*resource, document)
+        }
         other => panic!("{other:?}"),
     }
+}
+
+fn chairs(spec: &str) -> OrderRequest {
+    written(spec).0
 }
 
 fn key(id: &str) -> OrderKey {
@@ -204,7 +224,7 @@ fn applied_orders_are_placed_and_followed() {
     assert_eq!(resource.metadata.generation, Some(1));
     rig.settle();
     assert_eq!(rig.script.calls(), [format!("ensure default/A1 at {PROCESSOR}")]);
-    assert_eq!(rig.phase().as_deref(), Some("Streaming"));
+    assert_eq!(rig.phase().as_deref(), Some("Open"));
     let stored = rig.local.get("default", "chairs").unwrap();
     assert_eq!(stored.status.as_ref().and_then(OrderRequestStatus::processor), Some(PROCESSOR));
     assert_eq!(rig.local.list(None).len(), 1);
@@ -225,6 +245,30 @@ fn edits_reach_the_processor_once() {
     assert_eq!(rig.script.calls(), ["pause"]);
     let refusal = rig.apply("{category: other}").expect_err("fixed");
     assert_eq!(refusal.field.as_deref(), Some("spec.category"));
+}
+
+/// The status is judged again when its best proposal lapses, without an event.
+#[test]
+fn lapsed_proposals_are_shown_as_best_no_more() {
+    let rig = Rig::new();
+    rig.apply("{orderReqId: A1}").unwrap();
+    rig.settle();
+    let until = Some("2027-01-15T08:01:00Z".to_owned());
+    for (id, amount, valid_until) in [("p1", "9", until), ("p2", "10", None)] {
+        let price = Price::parse(amount, "EUR").unwrap();
+        let new = ProposalContent::new(SellerId::new("acme").unwrap(), price);
+        let proposal_id = ProposalId::new(id).ok();
+        let content = ProposalContent { proposal_id, valid_until, ..new };
+        rig.script.event(&key("A1"), EventKind::NewProposal(content));
+    }
+    let best = || {
+        rig.settle();
+        let status = rig.local.get("default", "chairs").unwrap().status?;
+        status.proposals?.best.map(|best| best.price)
+    };
+    assert_eq!(best().as_deref(), Some("9 EUR"));
+    rig.advance(61_000);
+    assert_eq!(best().as_deref(), Some("10 EUR"));
 }
 
 /// They are kept for `ttlAfterFinished`; their stream is stopped at once.
@@ -266,15 +310,15 @@ fn stale_edits_undo_no_newer_edit() {
     let (_, paused) = rig.apply("{suspend: true}").unwrap();
     let mut stale = read;
     stale.spec.expires_in = "2h".to_owned();
-    let refusal = rig.local.apply(stale).expect_err("it would resume the order");
+    let refusal = rig.local.replace(stale).expect_err("it would resume the order");
     assert_eq!(refusal.reason, Reason::Changed);
     assert!(rig.local.get("default", "chairs").unwrap().spec.suspend);
     // The resource that was just read is edited; the same edit again, as after a lost response,
     // changes nothing.
     let mut longer = paused;
     longer.spec.expires_in = "2h".to_owned();
-    assert_eq!(rig.local.apply(longer.clone()).unwrap().0, LocalApplyOutcome::Configured);
-    assert_eq!(rig.local.apply(longer).unwrap().0, LocalApplyOutcome::Unchanged);
+    assert_eq!(rig.local.replace(longer.clone()).unwrap().0, LocalApplyOutcome::Configured);
+    assert_eq!(rig.local.replace(longer).unwrap().0, LocalApplyOutcome::Unchanged);
 }
 
 #[test]
@@ -287,10 +331,10 @@ fn edits_of_removed_orders_open_none() {
     rig.advance(2_000);
     rig.settle();
     read.spec.suspend = true;
-    let refusal = rig.local.apply(read.clone()).expect_err("it is gone");
+    let refusal = rig.local.replace(read.clone()).expect_err("it is gone");
     assert_eq!(refusal.reason, Reason::OrderNotFound);
     rig.apply("{}").unwrap();
-    let refusal = rig.local.apply(read).expect_err("it is another one");
+    let refusal = rig.local.replace(read).expect_err("it is another one");
     assert_eq!(refusal.reason, Reason::Changed);
 }
 
@@ -319,7 +363,10 @@ fn shown_statuses_survive_a_restart() {
     let rig = Rig::new();
     let (_, resource) = rig.apply("{orderReqId: A1}").unwrap();
     rig.settle();
-    rig.script.event(&key("A1"), EventKind::OrderPaused { expired: false, reason: None });
+    rig.script.event(
+        &key("A1"),
+        EventKind::OrderPaused { expired: false, reason: None, decide_by: None },
+    );
     rig.settle();
     let before = rig.local.get("default", "chairs").unwrap().status.unwrap();
     let shown = rig.script.snapshot(&key("A1")).unwrap().next_published().unwrap();
@@ -332,7 +379,8 @@ fn shown_statuses_survive_a_restart() {
     let local = open(&rig.dir, &rig.clock, &script);
     local.reconcile_all();
     let now = local.get("default", "chairs").unwrap().status.unwrap();
-    assert_eq!(now.phase.as_deref(), Some("Reconnecting"));
+    assert_eq!(now.phase.as_deref(), Some("Paused"));
+    assert_eq!(now.stream_phase(), StreamPhase::Reconnecting);
     let tracked = |status: &OrderRequestStatus| {
         let tracker = status.tracker.clone().unwrap();
         let epoch = status.stream.as_ref().unwrap().epoch;
@@ -386,7 +434,7 @@ fn refusals_are_shown_and_retried() {
     *rig.script.refuse.lock() = None;
     rig.advance(1_000);
     rig.settle();
-    assert_eq!(rig.phase().as_deref(), Some("Streaming"));
+    assert_eq!(rig.phase().as_deref(), Some("Open"));
 }
 
 /// An id belongs to one resource, or to REST.
@@ -397,7 +445,7 @@ fn order_ids_belong_to_one_owner() {
     rig.settle();
     let mut other = chairs("{orderReqId: A1}");
     other.metadata.name = Some("other".to_owned());
-    let refusal = rig.local.apply(other).expect_err("taken");
+    let refusal = rig.local.replace(other).expect_err("taken");
     assert_eq!(refusal.reason, Reason::OrderExists);
     assert_eq!(refusal.field.as_deref(), Some("spec.orderReqId"));
 
@@ -411,8 +459,17 @@ fn order_ids_belong_to_one_owner() {
     rig.script.ensure(rest).unwrap();
     rig.settle();
     let view = rig.local.get("default", "SB1029436").expect("shown");
-    assert!(view.metadata.annotations.is_some_and(|a| a.contains_key(READ_ONLY_ANNOTATION)));
+    let annotations = view.metadata.annotations.as_ref();
+    assert!(annotations.is_some_and(|a| a.contains_key(READ_ONLY_ANNOTATION)));
     assert_eq!(rig.local.list(Some("default")).len(), 2);
+    // What is shown of it can be applied again, and asks for nothing.
+    let print = serde_json::to_value(&view).unwrap();
+    let outcome = rig.local.apply(view.clone(), &print).unwrap().0;
+    assert_eq!(outcome, LocalApplyOutcome::Unchanged);
+    let mut edited = view;
+    edited.spec.suspend = true;
+    let refusal = rig.local.apply(edited, &print).expect_err("it belongs to REST");
+    assert_eq!(refusal.reason, Reason::NotAllowed);
     let refusal = rig.local.delete("default", "SB1029436").expect_err("it belongs to REST");
     assert_eq!(refusal.reason, Reason::NotAllowed);
     let refusal = rig.apply("{orderReqId: SB1029436}").expect_err("immutable");
@@ -438,5 +495,5 @@ fn unstored_placements_are_not_used() {
     std::fs::rename(&away, &dir).unwrap();
     rig.advance(1_000);
     rig.settle();
-    assert_eq!(rig.phase().as_deref(), Some("Streaming"));
+    assert_eq!(rig.phase().as_deref(), Some("Open"));
 }

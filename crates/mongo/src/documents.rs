@@ -121,8 +121,9 @@ fn document_of(order: &OrderIncarnation, event: &Event) -> Option<(&'static str,
     } else if let EventKind::OrderFinalised { award, reason } = &event.kind {
         let content = doc! { "award": award.as_ref().map(award_of), "reason": reason.clone() };
         (FINALISED, incarnation_id, content)
-    } else if let EventKind::OrderPaused { expired, reason } = &event.kind {
-        let content = doc! { "expired": *expired, "reason": reason.clone() };
+    } else if let EventKind::OrderPaused { expired, reason, decide_by } = &event.kind {
+        let mut content = doc! { "expired": *expired, "reason": reason.clone() };
+        content.extend(decide_by.map(|at| ("decide_by".to_owned(), date(at).into())));
         (PAUSED, format!("{incarnation_id}/{}", event.seq), content)
     } else {
         return None;

@@ -113,7 +113,7 @@ fn pauses_and_end_are_documents() {
     let reason = || Some("too early".to_owned());
     let award = Some(Award::Lines(vec![("chair".to_owned(), ProposalId::new("p-1").unwrap())]));
     let events = [
-        event(2, EventKind::OrderPaused { expired: false, reason: reason() }),
+        event(2, EventKind::OrderPaused { expired: false, reason: reason(), decide_by: None }),
         event(3, EventKind::OrderResumed),
         event(4, EventKind::OrderFinalised { award, reason: None }),
     ];
@@ -134,10 +134,22 @@ fn pauses_and_end_are_documents() {
     assert_eq!(set.get("last_seq"), Some(&bson!(4_i64)));
 }
 
+/// It is not the order's end.
+#[test]
+fn deadlines_have_their_time_to_decide() {
+    let decide_by = Some(Timestamp(at(9).timestamp_millis()));
+    let paused = event(2, EventKind::OrderPaused { expired: true, reason: None, decide_by });
+    let writes = writes(&order(), Seq(1), &[paused]);
+    let (_, document) = &writes.upserts[0];
+    assert_eq!(document.get("decide_by"), Some(&Bson::DateTime(at(9))));
+    let set = writes.update.get_document("$set").unwrap();
+    assert_eq!((set.get("status"), set.get("ended_at")), (Some(&bson!("Deciding")), None));
+}
+
 #[test]
 fn every_end_has_its_status() {
     for (kind, status) in [
-        (EventKind::OrderPaused { expired: true, reason: None }, "Expired"),
+        (EventKind::OrderPaused { expired: true, reason: None, decide_by: None }, "Expired"),
         (EventKind::OrderFinalised { award: None, reason: None }, "Finalised"),
         (EventKind::OrderClosed { reason: None }, "Closed"),
         (EventKind::OrderCancelled { reason: None }, "Cancelled"),

@@ -8,7 +8,7 @@ use http_body_util::Full;
 use orderstream_core::notification::{DeliveryError, Notification};
 use serde_json::json;
 
-use crate::http::Http;
+use crate::http::{Http, ascii_url};
 use crate::limits::CHAT_BYTES_MAX;
 use crate::templates::{Templates, truncated};
 
@@ -30,7 +30,7 @@ impl Chat {
         let body = json!({ "text": truncated(&text, CHAT_BYTES_MAX) }).to_string();
         let request = Request::builder()
             .method(Method::POST)
-            .uri(&notification.channel.address)
+            .uri(&*ascii_url(&notification.channel.address))
             .header("content-type", "application/json; charset=utf-8")
             .body(Full::new(Bytes::from(body)));
         let request = request.map_err(|_| DeliveryError::Bounced {

@@ -97,6 +97,7 @@ fn opened() -> Option<OrderOpened> {
                 description: Some("beam, 12 m".to_owned()),
                 quantity: Quantity::parse("40").ok()?,
                 unit: None,
+                line: None,
             }],
             delivery: Some(Box::new(Delivery {
                 place: None,
@@ -116,7 +117,12 @@ fn opened() -> Option<OrderOpened> {
 
 /// Returns the order with one seller and its proposal.
 fn order() -> Option<Order> {
-    let choice = SellerChoice { seller: seller()?, verdict: Verdict::Chosen, distance_m: None };
+    let choice = SellerChoice {
+        seller: seller()?,
+        verdict: Verdict::Chosen,
+        distance_m: None,
+        display_name: Some("Stahl Nord GmbH".into()),
+    };
     let kinds = [
         EventKind::OrderOpened(Box::new(opened()?)),
         EventKind::SellersSelected(vec![choice]),
@@ -141,11 +147,14 @@ fn proposed() -> Option<ProposalContent> {
             quantity: "40".to_owned(),
             unit: None,
             price: "18400.00".to_owned(),
+            ..ProposalLineInput::default()
         }],
         note: Some("From stock.".to_owned()),
         delivery_date: Some("2026-03-20T00:00:00Z".to_owned()),
         valid_until: Some("2026-03-31T00:00:00Z".to_owned()),
         attachments: Vec::new(),
+        your_reference: None,
+        alternative: None,
     };
     ProposalContent::try_from(input).ok()
 }
@@ -187,7 +196,9 @@ fn event(template: Template) -> Option<EventKind> {
         Template::Extension => {
             EventKind::OrderExtended { expires_at: OPENED_AT.plus_ms(2 * 86_400_000) }
         }
-        Template::Pause => EventKind::OrderPaused { expired: false, reason: reason() },
+        Template::Pause => {
+            EventKind::OrderPaused { expired: false, reason: reason(), decide_by: None }
+        }
         Template::Resumption => EventKind::OrderResumed,
         Template::Opening => {
             EventKind::ProposalsOpened { decide_until: OPENED_AT.plus_ms(30 * 86_400_000) }

@@ -1,6 +1,7 @@
 //! One HTTP request to an external server: to a checked address, without following redirects, and
 //! with a bounded response that is classified as accepted, to be retried, or refused.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -93,6 +94,15 @@ fn tls() -> Result<ClientConfig, ConfigError> {
         .with_safe_default_protocol_versions()
         .map_err(|error| ConfigError::field("tls", error.to_string()))?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// Returns a URL with letters beyond ASCII as it goes over HTTP: its host in A-labels, and the rest
+/// percent-encoded. Another URL stays as it is.
+pub(crate) fn ascii_url(url: &str) -> Cow<'_, str> {
+    if url.is_ascii() {
+        return Cow::Borrowed(url);
+    }
+    url::Url::parse(url).map_or(Cow::Borrowed(url), |parsed| Cow::Owned(parsed.into()))
 }
 
 /// Returns the host and the port of a URL; `nowhere` if it has none.
@@ -208,6 +218,19 @@ mod tests {
         assert_eq!(destination("https://a.example/x?y"), "a.example:443");
         assert_eq!(destination("http://user@a.example:81/"), "a.example:81");
         assert_eq!(destination("nats://n.example:4222/x"), "n.example:4222");
+        assert_eq!(destination("https://bücher.example/x"), "xn--bcher-kva.example:443");
         assert_eq!(destination("?"), "nowhere");
+    }
+
+    #[test]
+    fn international_urls_become_ascii() {
+        for (url, expected) in [
+            ("https://bücher.example/x?a=ü", "https://xn--bcher-kva.example/x?a=%C3%BC"),
+            ("https://a.example/größe", "https://a.example/gr%C3%B6%C3%9Fe"),
+            ("https://a.example:443", "https://a.example:443"),
+            ("https://ü ü/", "https://ü ü/"),
+        ] {
+            assert_eq!(ascii_url(url), expected);
+        }
     }
 }

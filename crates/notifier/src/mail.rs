@@ -1,5 +1,8 @@
 //! Mail over SMTP: STARTTLS unless configured otherwise, text and HTML, and headers with which a
 //! mail client shows one order as one conversation.
+//!
+//! Domains go out as A-labels (`xn--…`), which every server takes. An address that cannot be sent
+//! to is its recipient's failure and bounces at once; it never counts against the server.
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,27 +37,44 @@ impl fmt::Debug for Mail {
 
 impl Mail {
     pub(crate) fn new(config: &SmtpConfig, templates: Arc<Templates>) -> Result<Self, ConfigError> {
-        let from = config.from.parse().map_err(|_| {
-            ConfigError::field("smtp.from", "is not a sender; write Name <name@example.com>")
-        })?;
+        let wrong =
+            || ConfigError::field("smtp.from", "is not a sender; write Name <name@example.com>");
+        let from: Mailbox = config.from.parse().map_err(|_| wrong())?;
+        let email = ascii_domain_address(from.email.as_ref()).ok_or_else(wrong)?;
+        let from = Mailbox::new(from.name, email);
         Ok(Self { transport: transport(config)?, from, templates })
     }
 
     pub(crate) async fn send(&self, notification: &Notification) -> Result<(), DeliveryError> {
-        let message = self.message(notification)?;
-        match self.transport.send(message).await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(verdict(&error)),
+        let address = ascii_domain_address(&notification.channel.address)
+            .ok_or_else(|| bounced("the address is not one that mail can be sent to"))?;
+        let is_ascii = address.user().is_ascii();
+        let message = self.message(notification, address)?;
+        let Err(error) = self.transport.send(message).await else { return Ok(()) };
+        if !is_ascii && error.is_client() && self.is_server_usable().await {
+            return Err(bounced(
+                "the mail server takes no letters beyond ASCII before the @ (SMTPUTF8); give \
+                 another address",
+            ));
         }
+        Err(verdict(&error))
     }
 
-    fn message(&self, notification: &Notification) -> Result<Message, DeliveryError> {
+    /// Reports whether the server accepts a connection, with encryption and login as configured.
+    ///
+    /// The client reports a missing STARTTLS and a missing way to log in as the same kind of error
+    /// as an address that the server does not take. These are the operator's to fix, and prevent
+    /// the connection.
+    async fn is_server_usable(&self) -> bool {
+        matches!(self.transport.test_connection().await, Ok(true))
+    }
+
+    fn message(
+        &self,
+        notification: &Notification,
+        address: Address,
+    ) -> Result<Message, DeliveryError> {
         let rendered = self.templates.render(notification)?;
-        let address: Address = notification
-            .channel
-            .address
-            .parse()
-            .map_err(|_| bounced("the address is not one that mail can be sent to"))?;
         let domain = self.from.email.domain();
         // All mails of an order belong to one conversation, and a repetition has the same message
         // id.
@@ -62,7 +82,7 @@ impl Mail {
         let raw = |name: &'static str, value: String| {
             HeaderValue::new(HeaderName::new_from_ascii_str(name), value)
         };
-        let html = self.templates.html(&rendered, notification.language.as_deref())?;
+        let html = self.templates.html(&rendered)?;
         Message::builder()
             .from(self.from.clone())
             .to(Mailbox::new(None, address))
@@ -76,6 +96,15 @@ impl Mail {
     }
 }
 
+/// Returns the address with its domain in A-labels; `None` if it is not a mail address.
+fn ascii_domain_address(text: &str) -> Option<Address> {
+    let (user, domain) = text.rsplit_once('@')?;
+    if domain.is_ascii() {
+        return Address::new(user, domain).ok();
+    }
+    Address::new(user, idna::domain_to_ascii_strict(domain).ok()?).ok()
+}
+
 fn bounced(reason: &str) -> DeliveryError {
     DeliveryError::Bounced { reason: reason.to_owned() }
 }
@@ -84,7 +113,8 @@ fn transport(config: &SmtpConfig) -> Result<Transport, ConfigError> {
     let wrong = |text: &str| ConfigError::field("smtp.url", text);
     let url = Url::parse(config.url.expose())
         .map_err(|_| wrong("is not a URL; write smtp://user@host:587?tls=required"))?;
-    let host = url.host_str().ok_or_else(|| wrong("names no host"))?;
+    // An IPv6 address has brackets in a URL only.
+    let host = url.host_str().ok_or_else(|| wrong("names no host"))?.trim_matches(['[', ']']);
     let tls_mode = url.query_pairs().find(|(name, _)| name == "tls").map(|(_, value)| value);
     let (tls, port) = match (url.scheme(), tls_mode.as_deref()) {
         ("smtps", None) => (Tls::Wrapper(parameters(config, host)?), 465),
@@ -128,8 +158,8 @@ fn parameters(config: &SmtpConfig, host: &str) -> Result<TlsParameters, ConfigEr
     builder.build_rustls().map_err(|error| ConfigError::field("smtp.url", error.to_string()))
 }
 
-/// Classifies a failure. A refused login is the operator's to fix, and not the fault of the
-/// address.
+/// Classifies a failure of an address that every server can be given. A refused login and a server
+/// that cannot be used are the operator's to fix, and not the fault of the address.
 fn verdict(error: &Error) -> DeliveryError {
     let reason = match (error.status(), std::error::Error::source(error)) {
         (Some(code), Some(source)) => format!("the mail server said {code} {source}"),
@@ -143,5 +173,36 @@ fn verdict(error: &Error) -> DeliveryError {
         }
         Some(_) if error.is_permanent() => DeliveryError::Bounced { reason },
         Some(_) => DeliveryError::TryAgain { reason, after_ms: None, blame: Blame::Recipient },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn domains_become_a_labels() {
+        for (text, expected) in [
+            ("sales@north.example", Some("sales@north.example")),
+            ("einkauf@büro.example", Some("einkauf@xn--bro-hoa.example")),
+            ("Einkauf@BÜRO.example", Some("Einkauf@xn--bro-hoa.example")),
+            ("einkauf@büro。example", Some("einkauf@xn--bro-hoa.example")),
+            ("einkauf@xn--bro-hoa.example", Some("einkauf@xn--bro-hoa.example")),
+            ("a@straße.example", Some("a@xn--strae-oqa.example")),
+            ("a@例え.テスト", Some("a@xn--r8jz45g.xn--zckzah")),
+            ("jörg@example.com", Some("jörg@example.com")),
+            ("jörg@büro.example", Some("jörg@xn--bro-hoa.example")),
+            ("a@r3---sn.example", Some("a@r3---sn.example")),
+            ("a@[127.0.0.1]", Some("a@[127.0.0.1]")),
+            ("a@bü ro.example", None),
+            ("a@bü_ro.example", None),
+            ("a@-bü.example", None),
+            ("a@bü..example", None),
+            ("@büro.example", None),
+            ("büro.example", None),
+        ] {
+            let address = ascii_domain_address(text).map(|address| address.to_string());
+            assert_eq!(address.as_deref(), expected, "{text}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use minijinja::{Environment, UndefinedBehavior, context};
 use orderstream_core::notification::{DeliveryError, Notification};
 
 use crate::config::{ConfigError, SmsConfig, read_secret};
-use crate::http::Http;
+use crate::http::{Http, ascii_url};
 use crate::limits::{SMS_CHARS_MAX, TEMPLATE_STEPS_MAX};
 use crate::templates::Templates;
 
@@ -40,8 +40,7 @@ impl Sms {
         http: Http,
         templates: Arc<Templates>,
     ) -> Result<Self, ConfigError> {
-        let uri: Uri = config
-            .url
+        let uri: Uri = ascii_url(&config.url)
             .parse()
             .ok()
             .filter(|uri: &Uri| uri.host().is_some())

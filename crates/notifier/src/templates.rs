@@ -3,9 +3,11 @@
 //!
 //! A template's first line is the subject, and the rest is the text. Its file is
 //! `LANGUAGE/TEMPLATE.j2`; `LANGUAGE/TEMPLATE.CHANNEL.j2` takes precedence over it, and the
-//! operator's folder over the built-in templates. A missing language falls back to its base
-//! (`de-AT` to `de`), and then to English. Rendering is strict and bounded, and values are escaped
-//! for the channel: no party can inject headers, markup or mentions into another party's message.
+//! operator's folder over the built-in templates. A missing language falls back to shorter tags
+//! (`zh-Hant-TW` to `zh-Hant` and `zh`), and then to English; a mail names the language that it is
+//! in. Rendering is strict and bounded, and values are escaped for the channel: no party can inject
+//! headers, markup or mentions into another party's message, nor turn, hide or forge the text beside
+//! its own. Messages, notes and reasons may have several lines; every other value has one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
@@ -15,8 +17,10 @@ use std::path::Path;
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, State, UndefinedBehavior, Value, context,
 };
+use orderstream_core::display;
 use orderstream_core::notification::{DeliveryError, Notification, Recipient, Template};
 use orderstream_core::spec::NotificationType;
+use orderstream_core::visible::is_blank;
 
 use crate::config::{ConfigError, read_text};
 use crate::example;
@@ -29,8 +33,15 @@ const BUILT_IN: [(&str, &str); 2] =
 const LAYOUT: (&str, &str) = ("mail.html", include_str!("templates/mail.html"));
 /// The language that is always available.
 const FALLBACK: &str = "en";
+/// The languages that are written from right to left, unless their tag names another script.
+const RIGHT_TO_LEFT_LANGUAGES: [&str; 12] =
+    ["ar", "arc", "ckb", "dv", "fa", "he", "iw", "ps", "sd", "ug", "ur", "yi"];
+/// The scripts that are written from right to left, as in language tags.
+const RIGHT_TO_LEFT_SCRIPTS: [&str; 7] = ["adlm", "arab", "hebr", "nkoo", "rohg", "syrc", "thaa"];
 /// The marker before each built-in template's name.
 const MARK: &str = "=== ";
+/// The fields of a notification's data that may have several lines.
+const BLOCKS: [&str; 3] = ["message", "note", "reason"];
 /// The channels in file names.
 const CHANNELS: [NotificationType; 4] = [
     NotificationType::GChat,
@@ -46,6 +57,9 @@ pub struct RenderedMessage {
     pub subject: String,
     /// The text; the same as the subject if the template has no other text.
     pub text: String,
+    /// The language of the template, a BCP 47 tag in lower case; the one that was asked for, or the
+    /// one that it fell back to.
+    pub language: String,
 }
 
 /// All templates.
@@ -131,24 +145,21 @@ impl Templates {
         })
     }
 
-    /// Renders a text as HTML, for mail.
+    /// Renders a text as HTML, for mail. Each paragraph has the direction of its first letter, for
+    /// other parties write in languages of their own.
     ///
     /// # Errors
     /// When the text is too long.
-    pub fn html(
-        &self,
-        message: &RenderedMessage,
-        language: Option<&str>,
-    ) -> Result<String, DeliveryError> {
-        let language = language.unwrap_or(FALLBACK);
+    pub fn html(&self, message: &RenderedMessage) -> Result<String, DeliveryError> {
         let paragraphs: Vec<Vec<&str>> = message
             .text
             .split("\n\n")
             .map(|paragraph| paragraph.lines().collect())
             .filter(|lines: &Vec<&str>| !lines.is_empty())
             .collect();
-        let subject = &message.subject;
-        let values = context! { subject, paragraphs, language };
+        let RenderedMessage { subject, language, .. } = message;
+        let direction = direction(language);
+        let values = context! { subject, paragraphs, language, direction };
         self.render_bounded(LAYOUT.0, values).map_err(|error| DeliveryError::Bounced {
             reason: format!("the mail cannot be written: {}", with_causes(&error)),
         })
@@ -157,10 +168,12 @@ impl Templates {
     /// Returns the name of the most specific template for a notification.
     fn name(&self, notification: &Notification) -> String {
         let template = notification.template.as_str();
-        let language = notification.language.as_deref().unwrap_or(FALLBACK).to_ascii_lowercase();
-        let base = language.split('-').next().unwrap_or(FALLBACK).to_owned();
+        let asked = notification.language.as_deref().unwrap_or(FALLBACK).to_ascii_lowercase();
         let channel = notification.channel.kind.as_str();
-        for language in [language.as_str(), base.as_str(), FALLBACK] {
+        let tags = std::iter::successors(Some(asked.as_str()), |tag| {
+            tag.rsplit_once('-').map(|(shorter, _)| shorter)
+        });
+        for language in tags.chain([FALLBACK]) {
             for name in
                 [format!("{language}/{template}.{channel}"), format!("{language}/{template}")]
             {
@@ -180,11 +193,12 @@ impl Templates {
         let full = with_channel(name, notification.channel.kind);
         let text = self.render_bounded(&full, values(notification))?;
         let (subject, text) = text.split_once('\n').unwrap_or((text.as_str(), ""));
-        let subject: String = subject.trim().chars().take(SUBJECT_CHARS_MAX).collect();
+        let subject = display::line_of_chars(subject.trim(), SUBJECT_CHARS_MAX);
         let text = text.trim().to_owned();
         // A text message has no subject: the subject is its text if there is no other.
         let text = if text.is_empty() { subject.clone() } else { text };
-        Ok(RenderedMessage { subject, text })
+        let language = name.split('/').next().unwrap_or(FALLBACK).to_owned();
+        Ok(RenderedMessage { subject, text, language })
     }
 
     fn render_bounded(&self, name: &str, values: Value) -> Result<String, Error> {
@@ -205,6 +219,19 @@ impl Templates {
         };
         BUILT_IN.into_iter().flat_map(of_language).collect()
     }
+}
+
+/// Returns the direction of a language's script, as in HTML.
+fn direction(language: &str) -> &'static str {
+    let mut subtags = language.split('-');
+    let base = subtags.next().unwrap_or_default();
+    let is_script =
+        |subtag: &&str| subtag.len() == 4 && subtag.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let is_from_right = match subtags.find(is_script) {
+        Some(script) => RIGHT_TO_LEFT_SCRIPTS.contains(&script),
+        None => RIGHT_TO_LEFT_LANGUAGES.contains(&base),
+    };
+    if is_from_right { "rtl" } else { "ltr" }
 }
 
 /// Returns the beginning of a text, truncated to a character boundary.
@@ -242,10 +269,8 @@ fn format_value(
     if value.is_none() {
         return Ok(());
     }
-    for letter in value.to_string().chars() {
+    for letter in display::block(&value.to_string()).chars() {
         match letter {
-            '\n' | '\t' => output.write_char(letter)?,
-            letter if letter.is_control() => {}
             // Google Chat encloses mentions and links in angle brackets.
             '<' if kind == "chat" => output.write_char('‹')?,
             '>' if kind == "chat" => output.write_char('›')?,
@@ -257,12 +282,11 @@ fn format_value(
 
 /// Returns the values that templates may use.
 fn values(notification: &Notification) -> Value {
-    let data = &notification.data;
-    let title = data["order"]["title"].as_str().filter(|title| !title.is_empty());
+    let data = displayed(&notification.data, display::line);
+    let title = data["order"]["title"].as_str().filter(|title| !is_blank(title));
     let number = notification.key.order_req_id.as_str();
-    // The subject must be one line, whatever the buyer wrote.
     let about = match title {
-        Some(title) => format!("{} ({number})", title.replace(['\n', '\r'], " ")),
+        Some(title) => format!("{title} ({number})"),
         None => number.to_owned(),
     };
     let recipient = match &notification.recipient {
@@ -278,6 +302,28 @@ fn values(notification: &Notification) -> Value {
         order => Value::from_serialize(&data["order"]),
         event => Value::from_serialize(&data["event"]),
         failed => Value::from_serialize(&data["failed"]),
+    }
+}
+
+/// Returns data with its texts as people see them: those in a field of [`BLOCKS`] with their line
+/// breaks, and all others in one line.
+fn displayed(data: &serde_json::Value, shape: fn(&str) -> String) -> serde_json::Value {
+    match data {
+        serde_json::Value::String(text) => shape(text).into(),
+        serde_json::Value::Array(values) => {
+            values.iter().map(|value| displayed(value, shape)).collect()
+        }
+        serde_json::Value::Object(fields) => {
+            let of_field = |(name, value): (&String, &serde_json::Value)| {
+                let is_block = BLOCKS.contains(&name.as_str());
+                let shape = if is_block { display::block } else { display::line };
+                (name.clone(), displayed(value, shape))
+            };
+            serde_json::Value::Object(fields.iter().map(of_field).collect())
+        }
+        serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_) => {
+            data.clone()
+        }
     }
 }
 

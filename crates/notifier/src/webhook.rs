@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use crate::config::{ConfigError, WebhookConfig, read_secret};
-use crate::http::Http;
+use crate::http::{Http, ascii_url};
 use crate::limits::SECRETS_MAX;
 
 /// The prefix of a secret in Standard Webhooks.
@@ -70,7 +70,7 @@ impl Webhook {
         let now = self.clock.now().0.max(0).unsigned_abs() / 1_000;
         let mut request = Request::builder()
             .method(Method::POST)
-            .uri(&notification.channel.address)
+            .uri(&*ascii_url(&notification.channel.address))
             .header("content-type", "application/cloudevents+json; charset=utf-8")
             .header("user-agent", concat!("orderstream/", env!("CARGO_PKG_VERSION")))
             .header("webhook-id", &notification.id)

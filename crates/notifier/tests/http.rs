@@ -130,9 +130,15 @@ async fn local_servers_receive_nothing() {
     let peer = Peer::start(|_| ok()).await;
     let port = peer.address.port();
     let channels = channels("sinks: []");
-    for host in
-        ["127.0.0.1", "localhost", "[::1]", "0.0.0.0", "169.254.169.254", "[::ffff:127.0.0.1]"]
-    {
+    for host in [
+        "127.0.0.1",
+        "127。0。0。1",
+        "localhost",
+        "[::1]",
+        "0.0.0.0",
+        "169.254.169.254",
+        "[::ffff:127.0.0.1]",
+    ] {
         for kind in [NotificationType::Webhook, NotificationType::GChat] {
             let address = format!("http://{host}:{port}/");
             let refused = send(&channels, &example(Template::Pause, kind, address)).await;
@@ -143,6 +149,19 @@ async fn local_servers_receive_nothing() {
         }
     }
     assert!(peer.is_drained().await);
+}
+
+/// The full stops are those of Chinese and Japanese, so that the host is this machine.
+#[tokio::test]
+async fn international_hosts_are_reached() {
+    let peer = Peer::start(|_| ok()).await;
+    let channels = channels("webhook: {allow-local: true}");
+    let port = peer.address.port();
+    for kind in [NotificationType::Webhook, NotificationType::GChat] {
+        let address = format!("http://127。0。0。1:{port}/größe");
+        assert_eq!(send(&channels, &example(Template::Pause, kind, address)).await, Ok(()));
+        assert_eq!(peer.next_request().await.path, "/gr%C3%B6%C3%9Fe");
+    }
 }
 
 #[tokio::test]
@@ -165,7 +184,7 @@ async fn chat_and_sms_send_own_forms() {
     let text: Value = serde_json::from_str(&request.body).unwrap();
     assert_eq!(
         text["text"],
-        "*Frage: Steel beams for hall 4 (A-2026-17)*\nstahl-nord fragt:\n\nCan you deliver in two lots?"
+        "*Frage: Steel beams for hall 4 (A-2026-17)*\nStahl Nord GmbH fragt:\n\nCan you deliver in two lots?"
     );
     let sms = example(Template::Invitation, NotificationType::Sms, "+491711234567");
     assert_eq!(send(&channels, &sms).await, Ok(()));

@@ -11,9 +11,9 @@ use axum::routing::get;
 use orderstream_cli::exit::CliError;
 use orderstream_core::{Reason, Refusal};
 use orderstream_journal::{Embedded, Journal as _};
-use orderstream_rpc::problem::{self, Problem};
+use orderstream_rpc::problem::{self, PortSide, Problem};
 use orderstream_rpc::server::http::{self, HttpLimits};
-use prometheus::{Encoder as _, Registry, TextEncoder};
+use prometheus::{Encoder as _, IntGauge, Registry, TextEncoder};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -24,13 +24,16 @@ const CONNECTIONS_MAX: usize = 64;
 #[derive(Clone, Debug)]
 pub(crate) struct Admin {
     registry: Registry,
+    ready: IntGauge,
     is_ready: Arc<AtomicBool>,
     journals: Vec<Embedded>,
 }
 
 impl Admin {
-    pub(crate) fn new(registry: Registry) -> Self {
-        Self { registry, is_ready: Arc::new(AtomicBool::new(false)), journals: Vec::new() }
+    /// Serves the metrics of this registry, and sets `ready` before each scrape.
+    pub(crate) fn new(registry: Registry, ready: IntGauge) -> Self {
+        let is_ready = Arc::new(AtomicBool::new(false));
+        Self { registry, ready, is_ready, journals: Vec::new() }
     }
 
     /// Makes `/readyz` report those of these journals that are read only.
@@ -59,7 +62,8 @@ impl Admin {
             .route("/metrics", get(metrics))
             .route("/healthz", get(async || "ok\n"))
             .route("/readyz", get(ready));
-        problem::with_fallbacks(router).with_state(AdminState { admin: self, shutdown })
+        problem::with_fallbacks(router, PortSide::Operators)
+            .with_state(AdminState { admin: self, shutdown })
     }
 }
 
@@ -69,10 +73,17 @@ struct AdminState {
     shutdown: CancellationToken,
 }
 
+impl AdminState {
+    /// Reports whether the server has started and is not stopping.
+    fn is_ready(&self) -> bool {
+        self.admin.is_ready.load(Ordering::Relaxed) && !self.shutdown.is_cancelled()
+    }
+}
+
 /// Serves `/readyz`. A server whose journal is read only counts as ready: its orders can be read,
 /// and only from it.
 async fn ready(State(state): State<AdminState>) -> Result<String, Problem> {
-    if state.admin.is_ready.load(Ordering::Relaxed) && !state.shutdown.is_cancelled() {
+    if state.is_ready() {
         let read_only = state.admin.journals.iter().find_map(Embedded::read_only);
         return Ok(read_only.map_or_else(
             || "ok\n".to_owned(),
@@ -83,6 +94,7 @@ async fn ready(State(state): State<AdminState>) -> Result<String, Problem> {
 }
 
 async fn metrics(State(state): State<AdminState>) -> Response {
+    state.admin.ready.set(i64::from(state.is_ready()));
     let encoder = TextEncoder::new();
     let mut text = Vec::new();
     match encoder.encode(&state.admin.registry.gather(), &mut text) {
@@ -106,6 +118,14 @@ mod tests {
 
     use super::*;
 
+    /// Creates an admin port whose metrics are readiness alone.
+    fn admin() -> Admin {
+        let registry = Registry::new();
+        let ready = IntGauge::new("orderstream_ready", "Readiness.").unwrap();
+        registry.register(Box::new(ready.clone())).unwrap();
+        Admin::new(registry, ready)
+    }
+
     async fn send(
         admin: &Admin,
         shutdown: &CancellationToken,
@@ -124,7 +144,7 @@ mod tests {
 
     #[tokio::test]
     async fn ready_from_start_to_stop_only() {
-        let (admin, shutdown) = (Admin::new(Registry::new()), CancellationToken::new());
+        let (admin, shutdown) = (admin(), CancellationToken::new());
         let ready = async || send(&admin, &shutdown, Method::GET, "/readyz").await;
         assert_eq!(ready().await.0, 503);
         admin.set_ready();
@@ -137,8 +157,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn readiness_is_a_metric() {
+        let (admin, shutdown) = (admin(), CancellationToken::new());
+        let page = async || send(&admin, &shutdown, Method::GET, "/metrics").await.1;
+        assert!(page().await.contains("orderstream_ready 0\n"));
+        admin.set_ready();
+        assert!(page().await.contains("orderstream_ready 1\n"));
+        shutdown.cancel();
+        assert!(page().await.contains("orderstream_ready 0\n"));
+    }
+
+    #[tokio::test]
     async fn wrong_requests_get_a_problem() {
-        let (admin, shutdown) = (Admin::new(Registry::new()), CancellationToken::new());
+        let (admin, shutdown) = (admin(), CancellationToken::new());
         for (method, path, status) in
             [(Method::GET, "/metric", 404), (Method::POST, "/metrics", 405)]
         {

@@ -16,9 +16,9 @@ use axum::Router;
 use orderstream_cli::exit::CliError;
 use orderstream_core::port::OrderStreams;
 use orderstream_journal::{Embedded, Options};
-use orderstream_local::{self as local, LocalBuyer, LocalOrderRequests};
+use orderstream_local::{self as local, LocalBuyer, LocalOrderRequests, LocalSellers};
 use orderstream_requestor::Handle;
-use orderstream_rpc::problem;
+use orderstream_rpc::problem::{self, PortSide};
 use orderstream_rpc::server::http::{self, HttpLimits};
 use orderstream_support::SystemClock;
 use prometheus::Registry;
@@ -122,11 +122,17 @@ async fn open_local(
     .await
 }
 
-/// Returns the buyer's REST: the original contract, and the applied order requests.
-fn buyer_router(handle: &Handle, local: &LocalOrderRequests) -> Router {
+/// Returns the buyer's REST: the original contract, the applied order requests, and the applied
+/// sellers of a server that has its own.
+fn buyer_router(
+    handle: &Handle,
+    local: &LocalOrderRequests,
+    sellers: Option<LocalSellers>,
+) -> Router {
     let buyer = LocalBuyer::new(Arc::new(handle.clone()), local.clone());
     let buyers = orderstream_requestor::rest::router(Arc::new(buyer));
-    problem::with_fallbacks(buyers.merge(local::rest::router(local.clone())))
+    let router = buyers.merge(local::rest::router(local.clone(), sellers));
+    problem::with_fallbacks(router, PortSide::Buyers)
 }
 
 async fn serve(

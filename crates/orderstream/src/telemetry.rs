@@ -15,12 +15,13 @@ pub(crate) enum LogFormat {
 }
 
 /// Starts logging. `ORDERSTREAM_LOG` filters as `RUST_LOG` does; by default roles log at info
-/// level, verbs warnings and errors only.
+/// level, `dev` and verbs warnings and errors only.
 pub(crate) fn start(format: LogFormat, kind: CommandKind) -> Result<(), CliError> {
     let default = match kind {
         // Failures of the Kubernetes client are logged by our own code, with their purpose.
         CommandKind::Role => "info,kube_client=off,kube_runtime=off",
-        CommandKind::Dev => "info,orderstream_rpc=warn",
+        // Its first lines say that there is no authorisation.
+        CommandKind::Dev => "warn,orderstream_processor::service=error",
         CommandKind::Verb => "warn,kube_client=off",
     };
     let filter = match std::env::var("ORDERSTREAM_LOG") {

@@ -57,12 +57,14 @@ pub(crate) fn follow_up(id: &str, text: &str, answers: Option<&FollowUpId>) -> F
     FollowUp { id, audience, message: Message::try_from(input).unwrap(), answers: answers.cloned() }
 }
 
+/// Makes an alternative with the id as its label: one seller makes many.
 fn proposed(id: &str, price: &str) -> ProposalContent {
     ProposalContent::try_from(ProposalInput {
         proposal_id: Some(id.to_owned()),
         seller: "works".to_owned(),
         price: price.to_owned(),
         currency: "EUR".to_owned(),
+        alternative: Some(id.to_owned()),
         ..ProposalInput::default()
     })
     .unwrap()

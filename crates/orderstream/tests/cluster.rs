@@ -19,3 +19,5 @@ mod unreadable;
 mod verbs;
 mod witnesses;
 mod writes;
+
+pub(crate) use self::bed::Bed;

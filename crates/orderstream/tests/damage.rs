@@ -33,7 +33,7 @@ fn filled() -> Pair {
 
 fn propose(rest: SocketAddr, order: &str, serial: u64) -> HttpResponse {
     let body = format!(
-        r#"{{"order_req_id":"{order}","proposal_id":"{order}-{serial}","seller":"a",
+        r#"{{"order_req_id":"{order}","proposal_id":"{order}-{serial}","seller":"a{serial}",
             "price":"10.50","currency":"EUR"}}"#
     );
     post(rest, "/api/v1/proposals", &body).unwrap()

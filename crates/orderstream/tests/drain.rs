@@ -20,7 +20,7 @@ fn draining_cuts_nothing_and_streams_resume() {
         let (mut acknowledged, mut slowest) = (0_u64, Duration::ZERO);
         while !stopped.load(Ordering::Relaxed) {
             let body = format!(
-                r#"{{"order_req_id":"D1","proposal_id":"p{acknowledged}","seller":"a",
+                r#"{{"order_req_id":"D1","proposal_id":"p{acknowledged}","seller":"a{acknowledged}",
                     "price":"1","currency":"EUR"}}"#
             );
             let began = Instant::now();

@@ -62,8 +62,8 @@ impl Buyer {
 
 fn propose(rest: SocketAddr, id: &str, proposal_id: &str) {
     let body = format!(
-        r#"{{"order_req_id":"{id}","proposal_id":"{proposal_id}","seller":"a","price":"7",
-            "currency":"EUR"}}"#
+        r#"{{"order_req_id":"{id}","proposal_id":"{proposal_id}","seller":"acme","price":"7",
+            "currency":"EUR","alternative":"{proposal_id}"}}"#
     );
     let response = post(rest, "/api/v1/proposals", &body).unwrap();
     assert_eq!(response.status, 201, "{response:?}");
@@ -128,7 +128,7 @@ fn recreated_resources_have_two_readable_orders() {
     let mut incarnations = Vec::new();
     for proposal_id in ["p1", "p2"] {
         verb(&["apply", "-f", "examples/steel-coils.yaml"]);
-        verb(&["wait", "steel-coils", "--for", "phase=Streaming"]);
+        verb(&["wait", "steel-coils", "--for", "phase=Open"]);
         let body = format!(
             r#"{{"order_req_id":"steel-coils","proposal_id":"{proposal_id}",
                 "seller":"saar-coils","price":"1","currency":"EUR"}}"#
@@ -184,8 +184,9 @@ fn only_reads_a_former_one(server: &str, rest: SocketAddr, incarnation: &str) {
     assert!(former.contains(label), "{former}");
     assert!(!former.contains("--incarnation") && !former.contains("next:"), "{former}");
     let (newest, former) = (run_verb("conversation", &[]), run_verb("conversation", &named));
-    assert!(newest.contains("next: orderstream ask steel-coils --answers q-1"), "{newest}");
-    assert!(former.contains("How wide?") && !former.contains("next:"), "{former}");
+    let hint = "hint: orderstream ask steel-coils --answers q-1 ANSWER";
+    assert!(newest.contains(hint), "{newest}");
+    assert!(former.contains("How wide?") && !former.contains("hint:"), "{former}");
 }
 
 /// Returns the output of `orderstream status steel-coils`.

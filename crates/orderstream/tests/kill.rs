@@ -53,7 +53,7 @@ fn submitter(
 fn over_rest(processor: SocketAddr) -> impl FnMut(&str) -> bool + Send + 'static {
     move |id| {
         let body = format!(
-            r#"{{"order_req_id":"{ORDER}","proposal_id":"{id}","seller":"rest",
+            r#"{{"order_req_id":"{ORDER}","proposal_id":"{id}","seller":"rest-{id}",
                 "price":"10.50","currency":"EUR"}}"#
         );
         post(processor, "/api/v1/proposals", &body).is_ok_and(|response| response.status == 201)
@@ -73,7 +73,7 @@ fn over_grpc(processor: SocketAddr) -> impl FnMut(&str) -> bool + Send + 'static
             order_req_id: ORDER.to_owned(),
             proposal: Some(v1::Proposal {
                 proposal_id: id.to_owned(),
-                seller: "grpc".to_owned(),
+                seller: format!("grpc-{id}"),
                 price: "11".to_owned(),
                 currency: "EUR".to_owned(),
                 ..v1::Proposal::default()

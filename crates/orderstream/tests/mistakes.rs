@@ -56,6 +56,37 @@ fn errors_name_wrong_flag_values() {
     check(&args, 2, &["error: ", "'nonsense'", "--grpc-addr"]);
 }
 
+/// They are found at the start, and not when something is to be reached.
+#[test]
+fn errors_name_wrong_processor_urls() {
+    const BARE: &str = "http://fd00::5:50051";
+    const BRACKETS: &str = "http://[fd00::5]:50051";
+    let dir = tempfile::tempdir().unwrap();
+    let (data, list) = (dir.path().join("data"), dir.path().join("peers"));
+    std::fs::write(&list, format!("{BRACKETS}\n{BARE}\n")).unwrap();
+    let (data, list) = (data.to_str().unwrap(), list.to_str().unwrap());
+    for (args, parts) in [
+        (["processor", "--name", BARE], ["name", BRACKETS]),
+        (["processor", "--name", "processor-0"], ["name", "begin it with http://"]),
+        (["processor", "--grpc-url", BARE], ["grpc-url", BRACKETS]),
+        (["processor", "--rest-url", "https://processor:8005"], ["rest-url", "http://host:port"]),
+        (["processor", "--advertise-address", "[fd00::5]"], ["--advertise-address", "[fd00::5]"]),
+        (["processor", "--peers", list], [list, "line 2"]),
+        (["requestor", "--processor", BARE], ["processor", BRACKETS]),
+        (["requestor", "--processor", "http://processor"], ["processor", "give the port"]),
+        (["controller", "--processor", BARE], ["--processor", BRACKETS]),
+        (["controller", "--processor", "http://10.0.0.300:50051"], ["--processor", "255"]),
+    ] {
+        let mut args = args.to_vec();
+        if args.first() != Some(&"controller") {
+            args.extend(["--data-dir", data]);
+        }
+        check(&args, 2, &["error: ", parts[0], parts[1]]);
+    }
+    assert!(!dir.path().join("data").exists(), "nothing was begun");
+    check(&["requestor", "--data-dir", data], 2, &["error: ", "--processor http://"]);
+}
+
 #[test]
 fn errors_name_wrong_config_keys() {
     let dir = tempfile::tempdir().unwrap();

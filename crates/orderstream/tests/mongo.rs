@@ -145,7 +145,8 @@ impl Market {
                     "",
                     &format!(
                         r#"{{"order_req_id":"{id}","proposal_id":"{seller}-{round}",
-                            "seller":"{seller}","price":"10.50","currency":"EUR"}}"#
+                            "seller":"{seller}","price":"10.50","currency":"EUR",
+                            "alternative":"round {round}"}}"#
                     ),
                 );
             }
@@ -277,7 +278,7 @@ fn collections_equal_lists_after_kills() {
     market.resume(1);
     market.until_tracked(0..8);
     market.until_down(1.0);
-    market.finalise(2, r#"{"award":{"proposal_id":"acme-1"},"reason":"the best"}"#);
+    market.finalise(2, r#"{"proposal_id":"acme-1","reason":"the best"}"#);
     market.finalise(3, "");
     market.requestor.kill();
     market.requestor.restart();
@@ -292,7 +293,7 @@ fn collections_equal_lists_after_kills() {
     server.start_again();
     market.requestor.restart();
     market.send_round(4..6, 5);
-    market.finalise(4, r#"{"award":{"proposal_id":"acme-5"}}"#);
+    market.finalise(4, r#"{"proposal_id":"acme-5"}"#);
     market.until_equal();
     market.until_down(0.0);
     until("no order waits any more", || {
@@ -341,15 +342,20 @@ fn requestors_serve_without_mongodb() {
 /// One line names the store's fault, and hides its password.
 #[test]
 fn wrong_stores_are_refused_without_password() {
-    for (args, part) in [
-        (["requestor", "--store", "mongodb://ann:secret@db:99999"], "cannot be read"),
-        (["requestor", "--store", "mongodb://ann:sec/ret-secret@db"], "percent-encode"),
-        (["requestor", "--store", "mongo://ann:secret@db"], "embedded:DIR or mongodb://"),
-        (["requestor", "--store", "mongodb+srv://ann:secret@db"], "name the hosts"),
-        (["dev", "--store", "mysql://ann:secret@db"], "mongodb://host/database"),
-        (["dev", "--store", "embedded:x"], "has no use here"),
-        (["dev", "--store", "mongodb://ann:secret@db/?tls=true&tlsCAFile=/nowhere"], "tlsCAFile"),
+    for (role, store, part) in [
+        ("requestor", "mongodb://ann:secret@db:99999", "cannot be read"),
+        ("requestor", "mongodb://ann:sec/ret-secret@db", "percent-encode"),
+        ("requestor", "mongo://ann:secret@db", "embedded:DIR or mongodb://"),
+        ("requestor", "mongodb+srv://ann:secret@db", "name the hosts"),
+        ("dev", "mysql://ann:secret@db", "mongodb://host/database"),
+        ("dev", "embedded:x", "has no use here"),
+        ("dev", "mongodb://ann:secret@db/?tls=true&tlsCAFile=/nowhere", "tlsCAFile"),
     ] {
+        let of_role: &[&str] = match role {
+            "requestor" => &["--processor", "http://127.0.0.1:1"],
+            _ => &[],
+        };
+        let args = [&[role, "--store", store][..], of_role].concat();
         let output = run(&args);
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{args:?}: {text}");

@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::http::{get, post};
 use crate::process::{Role, root, until};
 
-const ORDER: &str = "SB-77";
+pub(crate) const ORDER: &str = "SB-77";
 
 /// One request that a server received.
 #[derive(Clone, Debug)]
@@ -29,21 +29,21 @@ struct ReceivedRequest {
 }
 
 #[derive(Debug, Default)]
-struct RecipientState {
+pub(crate) struct RecipientState {
     requests: Mutex<Vec<ReceivedRequest>>,
     count: AtomicU64,
-    is_down: AtomicBool,
+    pub(crate) is_down: AtomicBool,
 }
 
 /// An HTTP server of a recipient: it refuses every fifth request, and all while it is down.
-struct RecipientServer {
-    address: SocketAddr,
-    state: Arc<RecipientState>,
+pub(crate) struct RecipientServer {
+    pub(crate) address: SocketAddr,
+    pub(crate) state: Arc<RecipientState>,
     _runtime: tokio::runtime::Runtime,
 }
 
 impl RecipientServer {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -93,6 +93,12 @@ async fn receive(
 
 /// Starts a processor with two sellers, notified at a server, and with these settings.
 fn processor(dir: &Path, recipient: SocketAddr, settings: &str) -> Role {
+    let args = processor_args(dir, recipient, settings);
+    Role::start(&args.iter().map(String::as_str).collect::<Vec<_>>(), dir)
+}
+
+/// Writes the files of such a processor; returns its arguments.
+pub(crate) fn processor_args(dir: &Path, recipient: SocketAddr, settings: &str) -> Vec<String> {
     let sellers: String = ["north", "south"]
         .map(|name| {
             format!(
@@ -110,10 +116,10 @@ fn processor(dir: &Path, recipient: SocketAddr, settings: &str) -> Role {
     for flag in ["--grpc-addr", "--rest-addr", "--metrics-addr"] {
         args.extend([flag, "127.0.0.1:0"]);
     }
-    Role::start(&args, dir)
+    args.into_iter().map(str::to_owned).collect()
 }
 
-fn requestor(dir: &Path, processor: &Role) -> Role {
+pub(crate) fn requestor(dir: &Path, processor: &Role) -> Role {
     let url = format!("http://{}", processor.address("grpc"));
     let store = format!("embedded:{}", dir.join("requestor").display());
     let mut args = vec!["requestor", "--processor", &url, "--store", &store];
@@ -126,7 +132,7 @@ fn requestor(dir: &Path, processor: &Role) -> Role {
 fn propose(rest: SocketAddr, id: &str, seller: &str) -> bool {
     let body = format!(
         r#"{{"order_req_id":"{ORDER}","proposal_id":"{id}","seller":"{seller}",
-            "price":"10.50","currency":"EUR"}}"#
+            "price":"10.50","currency":"EUR","alternative":"{id}"}}"#
     );
     post(rest, "/api/v1/proposals", &body).is_ok_and(|response| response.status == 201)
 }
@@ -294,6 +300,79 @@ fn status_lists_undelivered_notifications() {
         "{first}"
     );
     assert!(first["reason"].as_str().is_some_and(|why| why.contains("local")), "{first}");
+}
+
+/// Runs a command on the notifications; returns its exit code, its output and its error.
+fn notify(line: &str, processor: &Role, requestor: &Role) -> (Option<i32>, String, String) {
+    let sellers = format!("http://{}", processor.address("rest"));
+    let server = format!("http://{}", requestor.address("requestor"));
+    let mut args: Vec<&str> = line.split(' ').collect();
+    args.extend(["--processor-rest", &sellers, "--server", &server]);
+    let output = crate::process::run(&args);
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// This machine's addresses are refused unless they are allowed, so that nothing is delivered.
+#[test]
+fn dead_letters_are_listed_and_sent_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let processor = processor(dir.path(), SocketAddr::from(([127, 0, 0, 1], 9)), "{}");
+    let requestor = requestor(dir.path(), &processor);
+    let run = |line: &str| notify(line, &processor, &requestor);
+    assert_eq!(run("notify dead").1, "no notification was given up\n");
+    let body = format!(r#"{{"order_req_id":"{ORDER}","notification_type":"Webhook"}}"#);
+    let initiate = "/api/v1/orders/initiate";
+    let response = post(requestor.address("requestor"), initiate, &body).unwrap();
+    assert_eq!(response.status, 200, "{response:?}");
+    let dead = || {
+        let (_, json, error) = run(&format!("notify dead {ORDER} -o json"));
+        let report: Value = serde_json::from_str(&json).unwrap_or_else(|_| panic!("{error}"));
+        let all = report["notifications"].as_array().unwrap().clone();
+        (all.len() == 2).then_some(all)
+    };
+    let given_up = until("both are given up", || {
+        let (code, _, _) = run(&format!("notify dead {ORDER}"));
+        if code == Some(0) { dead() } else { None }
+    });
+    let (_, table, _) = run("notify dead");
+    for entry in &given_up {
+        let (id, seller) = (entry["notification_id"].as_str().unwrap(), &entry["seller"]);
+        let line = table.lines().find(|line| line.starts_with(id)).unwrap();
+        assert!(line.contains(seller.as_str().unwrap()) && line.contains("local"), "{table}");
+    }
+    assert!(table.ends_with("next: orderstream notify replay --all\n"), "{table}");
+    let (_, text, error) = run("notify replay --all");
+    assert_eq!(text, "2 notifications to be sent again\n", "{error}");
+    until("both are given up again", dead);
+    let id = given_up[0]["notification_id"].as_str().unwrap();
+    let (_, json, error) = run(&format!("notify replay {id} -o json"));
+    let report: Value = serde_json::from_str(&json).unwrap_or_else(|_| panic!("{error}"));
+    assert_eq!(report["notifications"][0]["order_req_id"], ORDER, "{report}");
+    let (code, _, error) = run("notify replay nonsense");
+    assert!(code == Some(4) && error.contains("[NOTIFICATION_NOT_FOUND]"), "{error}");
+}
+
+#[test]
+fn waiting_notifications_are_listed() {
+    let (dir, recipient) = (tempfile::tempdir().unwrap(), RecipientServer::start());
+    recipient.state.is_down.store(true, Ordering::SeqCst);
+    let settings = "webhook: {allow-local: true}\n";
+    let processor = processor(dir.path(), recipient.address, settings);
+    let requestor = requestor(dir.path(), &processor);
+    let body = format!(r#"{{"order_req_id":"{ORDER}","session_id":"s"}}"#);
+    let initiate = "/api/v1/orders/initiate";
+    let response = post(requestor.address("requestor"), initiate, &body).unwrap();
+    assert_eq!(response.status, 200, "{response:?}");
+    let table = until("both wait", || {
+        let (_, table, _) = notify("notify pending", &processor, &requestor);
+        let is_waiting = |seller: &str| {
+            let mut lines = table.lines().filter(|line| line.starts_with(ORDER));
+            lines.any(|line| line.contains(seller) && line.contains("503"))
+        };
+        (is_waiting("north") && is_waiting("south")).then_some(table)
+    });
+    assert!(table.starts_with("ORDER "), "{table}");
 }
 
 /// One line names the fault, and no port is open before.

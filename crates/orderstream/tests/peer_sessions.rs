@@ -36,6 +36,7 @@ fn proposal(order_req_id: &str, id: &str) -> Up {
         proposal_id: id.to_owned(),
         price: "9".to_owned(),
         currency: "EUR".to_owned(),
+        alternative: id.to_owned(),
         ..v1::Proposal::default()
     };
     Up::Proposal(v1::ProposalSubmission {
@@ -245,7 +246,8 @@ fn draining_ends_busy_peer_sessions() {
             let mut number = 0;
             while !stop.load(Ordering::Relaxed) && number < 5_000 {
                 number += 1;
-                let body = json!({"order_req_id": "SB1", "proposal_id": format!("b-{number}"),
+                let id = format!("b-{number}");
+                let body = json!({"order_req_id": "SB1", "proposal_id": id, "alternative": id,
                     "seller": "acme", "price": "10", "currency": "EUR"});
                 let response = post(rest, "/api/v1/proposals", &body.to_string()).unwrap();
                 assert_eq!(response.status, 201, "{response:?}");

@@ -24,8 +24,8 @@ fn initiate(requestor: SocketAddr, id: &str) {
 }
 
 fn propose(processor: SocketAddr, order: &str, id: &str) -> bool {
-    let body = json!({ "order_req_id": order, "proposal_id": id, "seller": "s1",
-        "price": "10.50", "currency": "EUR" });
+    let body = json!({ "order_req_id": order, "proposal_id": id,
+        "seller": format!("seller-of-{id}"), "price": "10.50", "currency": "EUR" });
     post(processor, "/api/v1/proposals", &body.to_string())
         .is_ok_and(|response| response.status == 201)
 }
@@ -37,7 +37,7 @@ fn tracking(requestor: SocketAddr, id: &str) -> std::io::Result<HttpResponse> {
 fn rank(phase: &str) -> u8 {
     match phase {
         "Pending" => 0,
-        "Streaming" | "Paused" | "Reconnecting" => 1,
+        "Open" | "Paused" | "Deciding" => 1,
         _ => 2,
     }
 }

@@ -62,7 +62,7 @@ impl ProcessorPair {
             let owner =
                 self.processors.iter().find(|processor| url(processor) == owner_url).unwrap();
             let proposal = json!({"order_req_id": id(number), "proposal_id": format!("p{round}"),
-                "seller": "acme", "price": "1", "currency": "EUR"});
+                "seller": format!("acme-{round}"), "price": "1", "currency": "EUR"});
             let response =
                 post(owner.address("rest"), "/api/v1/proposals", &proposal.to_string()).unwrap();
             assert_eq!(response.status, 201, "{response:?}");

@@ -59,7 +59,7 @@ impl TrackedOrder {
     ) -> Self {
         let tracked_order = Self { requestor, processor, id: id.to_owned() };
         let body = json!({ "order_req_id": id, "session_id": "s", "notification_type": "Email",
-            "expires_in_ms": expires_in_ms });
+            "expires_in_ms": expires_in_ms, "decide_within_ms": 0 });
         let initiate = "/api/v1/orders/initiate";
         assert_eq!(post(requestor, initiate, &body.to_string()).unwrap().status, 200);
         until("the order is open", || (tracked_order.order()["phase"] == "Open").then_some(()));

@@ -1,9 +1,10 @@
 //! The processor's settings, checked before any port opens.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
+use orderstream_core::{Refusal, processor_url};
 use serde::{Deserialize, Serialize};
 
 /// The processor's settings.
@@ -11,14 +12,14 @@ use serde::{Deserialize, Serialize};
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 #[allow(clippy::struct_excessive_bools, reason = "independent switches")]
 pub struct Config {
-    /// Address on which gRPC listens
-    #[arg(long, env = "ORDERSTREAM_GRPC_ADDR", default_value = "0.0.0.0:50051")]
+    /// Address on which gRPC listens; `[::]` is every address, of IPv6 and of IPv4
+    #[arg(long, env = "ORDERSTREAM_GRPC_ADDR", default_value = "[::]:50051")]
     pub grpc_addr: SocketAddr,
     /// Address on which the sellers' REST listens
-    #[arg(long, env = "ORDERSTREAM_REST_ADDR", default_value = "0.0.0.0:8005")]
+    #[arg(long, env = "ORDERSTREAM_REST_ADDR", default_value = "[::]:8005")]
     pub rest_addr: SocketAddr,
     /// Address on which metrics and health are served
-    #[arg(long, env = "ORDERSTREAM_METRICS_ADDR", default_value = "0.0.0.0:9090")]
+    #[arg(long, env = "ORDERSTREAM_METRICS_ADDR", default_value = "[::]:9090")]
     pub metrics_addr: SocketAddr,
     /// Folder of the journal
     #[arg(long, env = "ORDERSTREAM_DATA_DIR", default_value = "data")]
@@ -37,19 +38,23 @@ pub struct Config {
     /// the pod's own access
     #[arg(long, env = "ORDERSTREAM_KUBECONFIG", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
-    /// Name under which other processors know this one; its gRPC address when not given
+    /// URL under which other processors know this one; its gRPC address when not given
     #[arg(long, env = "ORDERSTREAM_NAME")]
     pub name: Option<String>,
     /// File with the gRPC URLs of all processors, one a line, read again when it changes: requests
     /// for an order of another processor are forwarded to it
     #[arg(long, env = "ORDERSTREAM_PEERS", value_name = "FILE")]
     pub peers: Option<PathBuf>,
-    /// URL at which other processors reach the gRPC port, such as a pod's address; --name when not
-    /// given
+    /// IP address at which other processors reach this one now, such as a pod's: for --name,
+    /// --grpc-url and --rest-url where they are not given
+    #[arg(long, env = "ORDERSTREAM_ADVERTISE_ADDRESS", value_name = "ADDRESS")]
+    pub advertise_address: Option<IpAddr>,
+    /// URL at which other processors reach the gRPC port; that of --advertise-address, else --name,
+    /// when not given
     #[arg(long, env = "ORDERSTREAM_GRPC_URL", value_name = "URL")]
     pub grpc_url: Option<String>,
-    /// URL at which other processors reach the sellers' REST; --name's host with the REST's port
-    /// when not given
+    /// URL at which other processors reach the sellers' REST; that of --advertise-address, else
+    /// --name's host with the REST's port, when not given
     #[arg(long, env = "ORDERSTREAM_REST_URL", value_name = "URL")]
     pub rest_url: Option<String>,
     /// File of the notification settings: mail server, provider of text messages, webhook
@@ -67,10 +72,11 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
+        let every = |port: u16| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
         Self {
-            grpc_addr: SocketAddr::from(([0, 0, 0, 0], 50051)),
-            rest_addr: SocketAddr::from(([0, 0, 0, 0], 8005)),
-            metrics_addr: SocketAddr::from(([0, 0, 0, 0], 9090)),
+            grpc_addr: every(50051),
+            rest_addr: every(8005),
+            metrics_addr: every(9090),
             data_dir: PathBuf::from("data"),
             sellers: None,
             sellers_from_cluster: false,
@@ -78,11 +84,69 @@ impl Default for Config {
             kubeconfig: None,
             name: None,
             peers: None,
+            advertise_address: None,
             grpc_url: None,
             rest_url: None,
             notify_config: None,
             webhook_allow_local: false,
             keep_ended: "31d".to_owned(),
         }
+    }
+}
+
+impl Config {
+    /// Checks the URLs at which this processor is reached.
+    ///
+    /// # Errors
+    /// When one is wrong; the refusal names the setting, the fault and the fix.
+    pub fn validate(&self) -> Result<(), Refusal> {
+        let urls =
+            [("name", &self.name), ("grpc-url", &self.grpc_url), ("rest-url", &self.rest_url)];
+        for (field, url) in urls {
+            if let Some(url) = url {
+                processor_url::check(url)
+                    .map_err(|fault| Refusal::field(field, format!("'{url}' {fault}")))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_and_files_share_defaults() {
+        use clap::FromArgMatches as _;
+        let command = Config::augment_args(clap::Command::new("processor"));
+        command.clone().debug_assert();
+        let from_flags = Config::from_arg_matches(&command.get_matches_from(["processor"]));
+        assert_eq!(from_flags.unwrap(), Config::default());
+        let from_file: Config = serde_json::from_str("{}").unwrap();
+        assert_eq!(from_file, Config::default());
+    }
+
+    #[test]
+    fn ports_listen_on_every_address_by_default() {
+        let Config { grpc_addr, rest_addr, metrics_addr, .. } = Config::default();
+        let addresses = [grpc_addr, rest_addr, metrics_addr].map(|address| address.to_string());
+        assert_eq!(addresses, ["[::]:50051", "[::]:8005", "[::]:9090"]);
+    }
+
+    #[test]
+    fn wrong_urls_are_named() {
+        let wrong = || Some("http://fd00::5:50051".to_owned());
+        for (field, config) in [
+            ("name", Config { name: wrong(), ..Config::default() }),
+            ("grpc-url", Config { grpc_url: wrong(), ..Config::default() }),
+            ("rest-url", Config { rest_url: wrong(), ..Config::default() }),
+        ] {
+            let refusal = config.validate().unwrap_err();
+            assert_eq!(refusal.field.as_deref(), Some(field));
+            assert!(refusal.message.contains("http://[fd00::5]:50051"), "{refusal}");
+        }
+        let grpc_url = Some("http://[fd00::5]:50051".to_owned());
+        Config { grpc_url, ..Config::default() }.validate().unwrap();
     }
 }

@@ -1,6 +1,7 @@
 //! The owner of orders: it decides (core), appends (journal), and only then replies. Sellers reach
 //! it over REST and gRPC; trackers and observers follow an order's events at their own pace.
 
+mod audience;
 pub mod config;
 pub mod grpc;
 pub mod limits;

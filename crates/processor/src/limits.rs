@@ -31,6 +31,17 @@ pub const BODY_BYTES_MAX: usize = 64 * 1024;
 pub const REQUEST_MS_MAX: u64 = 10_000;
 /// Orders in one page of a list.
 pub const PAGE_ORDERS: usize = 1_000;
+/// Orders in one page of a seller's inbox.
+pub const PAGE_INBOX: usize = 200;
+/// Orders of a tenant that one page of an inbox with ended orders looks at: 256 under the lock of
+/// each shard, so that commands do not wait, and a million orders in some sixty pages.
+pub const INBOX_SCANNED_MAX: usize = 16_384;
+/// Own proposals that an inbox shows with an order: the main one, and more alternatives than buyers
+/// compare.
+pub const INBOX_PROPOSALS_MAX: usize = 20;
+/// Bytes of a page of an inbox that another processor sends: several times a page with the longest
+/// titles, ids and labels.
+pub const INBOX_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Proposals in one page of a list.
 pub const PAGE_PROPOSALS: usize = 500;
 /// Versions of a proposal in one page of a list: as many as a person compares at once.

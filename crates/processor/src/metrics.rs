@@ -75,6 +75,7 @@ pub struct Metrics {
     replay_seconds: Gauge,
     replayed: IntGauge,
     forwards: IntCounterVec,
+    listed: IntGauge,
     notifications: NotificationMetrics,
 }
 
@@ -191,6 +192,10 @@ impl Metrics {
                 "Requests forwarded to the processor that holds their order, by result.",
                 &["result"],
             )?,
+            listed: make.gauge(
+                "orderstream_processor_listed",
+                "Processors in the list of peers, this one included; 0 before it has been read.",
+            )?,
             notifications: NotificationMetrics::new(make)?,
         };
         metrics.start_at_zero();
@@ -286,6 +291,11 @@ impl Metrics {
 
     pub(crate) fn forwarded(&self, result: &'static str) {
         self.forwards.with_label_values(&[result]).inc();
+    }
+
+    /// Sets the number of processors in the list of peers, this one included.
+    pub(crate) fn set_listed(&self, count: usize) {
+        self.listed.set(number(count));
     }
 
     /// Counts a delivery attempt by its result.

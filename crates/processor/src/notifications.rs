@@ -20,6 +20,7 @@ pub(crate) mod store;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use orderstream_core::notification::{Audience, Notifier, has_recipients};
@@ -54,6 +55,8 @@ struct NotificationsInner {
     attempts: Arc<Semaphore>,
     /// Limits the outboxes that are read at one time.
     outbox_reads: Arc<Semaphore>,
+    /// Set when a notification was given up, and the log says so.
+    is_given_up_reported: AtomicBool,
 }
 
 impl fmt::Debug for Notifications {
@@ -71,6 +74,7 @@ impl Notifications {
             destinations: Destinations::default(),
             attempts: Arc::new(Semaphore::new(NOTIFY_ATTEMPTS_MAX)),
             outbox_reads: Arc::new(Semaphore::new(NOTIFY_OUTBOX_READS_MAX)),
+            is_given_up_reported: AtomicBool::new(false),
         }))
     }
 
@@ -92,6 +96,16 @@ impl Notifications {
     /// Returns the time since which events cause notifications.
     pub(crate) fn since(&self) -> Timestamp {
         self.0.since
+    }
+
+    /// Logs the first notification that is given up; the metric counts all of them.
+    fn report_given_up(&self) {
+        if !self.0.is_given_up_reported.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "a notification was given up, and later ones are not logged; `orderstream notify \
+                 dead` lists them with their causes"
+            );
+        }
     }
 
     /// Reports whether an order can ever need a notification.

@@ -41,10 +41,12 @@ pub(crate) fn proposals_after<'a>(
 
 /// Estimates the bytes that a proposal takes in a message.
 pub(crate) fn text_bytes(proposal: &ProposalContent) -> usize {
-    /// Bytes for the ids, prices and dates, each limited to a line.
+    /// Bytes for the ids, prices, dates, the reference and the label, each limited to a line.
     const SMALL_FIELDS: usize = 512;
     let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-    let lines = proposal.lines.iter().map(|line| line.sku.len() + text(&line.unit) + 64);
+    let lines = proposal.lines.iter().map(|line| {
+        line.sku.len() + text(&line.unit) + text(&line.line) + text(&line.substitutes) + 64
+    });
     let attachments = proposal.attachments.iter().map(String::len);
     lines.sum::<usize>() + attachments.sum::<usize>() + text(&proposal.note) + SMALL_FIELDS
 }

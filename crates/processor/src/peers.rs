@@ -18,14 +18,16 @@ mod registry;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use orderstream_core::{Incarnation, OrderKey, Phase, ProposalId, Reason, Refusal, Reply, Seq};
+use orderstream_core::{
+    Incarnation, OrderKey, Phase, ProposalId, Reason, Refusal, Reply, Seq, processor_url,
+};
 use orderstream_rpc::client::{ClientStack, Connections};
 use orderstream_rpc::convert::order_ref;
 use orderstream_rpc::observe::RpcMetrics;
@@ -74,6 +76,16 @@ impl PeersConfig {
     /// Returns the settings of a processor without peers.
     pub const fn alone(name: String) -> Self {
         Self { file: None, name, rest_url: String::new(), grpc_url: String::new() }
+    }
+
+    /// Checks the text of the file that lists the peers.
+    ///
+    /// # Errors
+    /// The first line that is no URL, its fault and the fix.
+    pub fn check_list(text: &str) -> Result<(), String> {
+        registry::listed(text).try_for_each(|(line, url)| {
+            processor_url::check(url).map_err(|fault| format!("line {line}: '{url}' {fault}"))
+        })
     }
 }
 
@@ -124,20 +136,13 @@ impl Peers {
     /// Reads the file and greets all peers, again and again until shutdown.
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         let Some(file) = self.0.config.file.clone() else { return };
-        let (began, mut last_error) = (Instant::now(), String::new());
+        let (began, mut last_fault) = (Instant::now(), None);
         while !shutdown.is_cancelled() {
-            match tokio::fs::read_to_string(&file).await {
-                Ok(text) => {
-                    self.0.registry.lock().set_listed(&text, Instant::now());
-                    self.0.is_listed.store(true, Ordering::Relaxed);
-                }
-                Err(error) if error.to_string() != last_error => {
-                    let file = file.display();
-                    tracing::warn!(%file, %error, "the list of processors cannot be read");
-                    last_error = error.to_string();
-                }
-                Err(_) => {}
+            let fault = self.read_list(&file).await.err();
+            if let Some(fault) = fault.as_ref().filter(|_| fault != last_fault) {
+                tracing::warn!(file = %file.display(), fault, "the list of processors is wrong");
             }
+            last_fault = fault;
             self.greet().await;
             let is_read = self.0.is_listed.load(Ordering::Relaxed);
             // A new name may take a while to resolve.
@@ -150,6 +155,20 @@ impl Peers {
                 () = tokio::time::sleep(self.greeting_interval()) => {}
             }
         }
+    }
+
+    /// Applies the file's current list.
+    ///
+    /// # Errors
+    /// The file cannot be read, or one of its lines is no URL; the other lines apply.
+    async fn read_list(&self, file: &Path) -> Result<(), String> {
+        let text = tokio::fs::read_to_string(file)
+            .await
+            .map_err(|error| format!("it cannot be read: {error}"))?;
+        self.0.registry.lock().set_listed(&text, Instant::now());
+        self.0.metrics.set_listed(registry::count_with(&self.0.config.name, &text));
+        self.0.is_listed.store(true, Ordering::Relaxed);
+        PeersConfig::check_list(&text)
     }
 
     /// Reports whether the file has been read and the first greetings are over.
@@ -298,6 +317,11 @@ impl Peers {
     /// Returns the URLs of all peers.
     pub(crate) fn urls(&self) -> Vec<String> {
         self.0.registry.lock().all().into_iter().map(|peer| peer.url).collect()
+    }
+
+    /// Returns the locations of all peers; one that was not met yet has no REST.
+    fn endpoints(&self) -> Vec<OwnerEndpoint> {
+        self.0.registry.lock().all().into_iter().map(OwnerEndpoint::from).collect()
     }
 
     /// Returns a client of a peer's streams, at its current address.

@@ -2,10 +2,16 @@
 //! server-sent events. Bodies are read as JSON whatever their content type is.
 
 mod body;
+#[allow(unused_qualifications, reason = "the macro of a path writes whole paths")]
+mod comparison;
 mod document;
 #[allow(unused_qualifications, reason = "the macro of a path writes whole paths")]
 mod events;
 mod headers;
+#[allow(unused_qualifications, reason = "the macro of a path writes whole paths")]
+mod inbox;
+#[allow(unused_qualifications, reason = "the macro of a path writes whole paths")]
+mod inbox_events;
 #[allow(unused_qualifications, reason = "the macro of a path writes whole paths")]
 mod notifications;
 #[allow(unused_qualifications, reason = "the macro of a path writes whole paths")]
@@ -24,7 +30,7 @@ use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
 use orderstream_core::Reply;
 use orderstream_rest_types::command::CommandReplyView;
-use orderstream_rpc::problem;
+use orderstream_rpc::problem::{self, PortSide};
 use tokio::sync::Semaphore;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
@@ -35,6 +41,7 @@ use crate::orders::OwnedOrders;
 use crate::peers::{Forwarder, Peers, forwarding};
 
 pub use self::document::document;
+pub use self::events::event_json;
 
 /// The shared state of the handlers.
 #[derive(Clone, Debug)]
@@ -63,7 +70,8 @@ pub fn router(orders: OwnedOrders) -> Router {
     let router =
         aliases().into_iter().fold(router, |router, alias| router.route(alias.name, alias.methods));
     let comparisons = Arc::new(Semaphore::new(COMPARISONS_AT_ONCE));
-    problem::with_fallbacks(router).with_state(SellerRestState { orders, comparisons })
+    problem::with_fallbacks(router, PortSide::Sellers)
+        .with_state(SellerRestState { orders, comparisons })
 }
 
 /// Returns every operation: its route, and its part of the OpenAPI document.
@@ -71,7 +79,10 @@ fn operations() -> OpenApiRouter<SellerRestState> {
     OpenApiRouter::with_openapi(document::head())
         .merge(proposals::operations())
         .merge(orders::operations())
+        .merge(comparison::operations())
         .routes(routes!(events::follow))
+        .merge(inbox::operations())
+        .routes(routes!(inbox_events::follow))
         .merge(notifications::operations())
         .routes(routes!(document::serve))
 }

@@ -22,7 +22,16 @@ pub fn select(
         choice.verdict = Verdict::BeyondCount;
     }
     choices.truncate(CHOICES_MAX);
+    name_invited(&mut choices, sellers);
     choices
+}
+
+/// Adds their names for people to the invited sellers: few of many, which bounds what is stored.
+fn name_invited(choices: &mut [SellerChoice], sellers: &[Seller]) {
+    for choice in choices.iter_mut().filter(|held| held.verdict == Verdict::Chosen) {
+        let seller = sellers.iter().find(|seller| seller.id == choice.seller);
+        choice.display_name = seller.and_then(|seller| seller.display_name.clone());
+    }
 }
 
 fn rank(choice: &SellerChoice) -> (bool, u32, &str) {
@@ -46,7 +55,7 @@ fn consider(spec: &OrderSpec, seller: &Seller, busy: &dyn Fn(&SellerId) -> u32) 
         let is_full = verdict == Verdict::Chosen && is_full(seller, busy);
         if is_full { Verdict::Full } else { verdict }
     };
-    SellerChoice { seller: seller.id.clone(), verdict, distance_m }
+    SellerChoice { seller: seller.id.clone(), verdict, distance_m, display_name: None }
 }
 
 fn is_full(seller: &Seller, busy: &dyn Fn(&SellerId) -> u32) -> bool {
@@ -98,6 +107,7 @@ mod tests {
             currency: None,
             capacity: None,
             suspended: false,
+            display_name: None,
         }
     }
 
@@ -146,6 +156,18 @@ mod tests {
         assert_eq!(verdict("asleep"), Verdict::Suspended);
         assert_eq!(verdict("full"), Verdict::Full);
         assert_eq!(verdict("rival"), Verdict::Excluded);
+    }
+
+    #[test]
+    fn invited_sellers_have_their_names_for_people() {
+        let named = |id: &str, name: &str| {
+            let place = Some((52.5, 13.4));
+            Seller { display_name: Some(name.into()), ..seller(id, place, "steel") }
+        };
+        let sellers = [named("moebel-mueller", "Möbel Müller"), named("rival", "Rival GmbH")];
+        let choices = select(&near_berlin(2, 300), &sellers, &|_| 0);
+        let names: Vec<_> = choices.iter().map(|choice| choice.display_name.as_deref()).collect();
+        assert_eq!(names, [Some("Möbel Müller"), None], "an excluded one is not shown");
     }
 
     #[test]

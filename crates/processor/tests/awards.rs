@@ -2,8 +2,10 @@
 
 use orderstream_rpc::convert::timestamp_from_wire;
 use orderstream_rpc::v1;
+use serde_json::{Value, json};
 use tonic::{Code, Status};
 
+use crate::http::get;
 use crate::rig::{Rig, START, within};
 use crate::wire::{Follow, Wire, order, proposal, reason, refusal, submission, tracker};
 
@@ -30,6 +32,7 @@ async fn offer(wire: &Wire, id: &str, skus: &[&str]) {
         quantity: "2".to_owned(),
         unit: "m".to_owned(),
         price: "10".to_owned(),
+        ..v1::ProposalLine::default()
     };
     let price = (10 * skus.len()).to_string();
     let offered = v1::Proposal { price, lines: skus.iter().map(line).collect(), ..proposal(id) };
@@ -93,6 +96,14 @@ async fn lines_are_awarded_all_or_none() {
     assert_eq!(rest[3..], ["ProposalClosed", "OrderFinalised"], "one lost");
     let state = wire.state("a").await.unwrap();
     assert_eq!(state.award.unwrap().lines.len(), 2);
+    let page = get(rig.rest(), "/api/v1/orders/a/proposals").await.json();
+    let outcome = |index: usize| page["proposals"][index]["outcome"].clone();
+    assert_eq!([outcome(0), outcome(1), outcome(2)], ["NotAwarded", "Awarded", "Awarded"]);
+    let won = |index: usize| page["proposals"][index]["won"].clone();
+    let bolts = json!({ "whole": false, "total": "10", "lines": [
+        { "line": "bolt", "quantity": "2", "unit": "m", "price": "10" },
+    ]});
+    assert_eq!((won(0), won(1)), (Value::Null, bolts));
     let second = award(&wire, whole("beams", 0)).await.unwrap_err();
     assert_eq!(reason(&second), "ALREADY_AWARDED");
 }
@@ -165,7 +176,7 @@ async fn sealed_orders_are_awarded_after_opening() {
     rig.clock.set(START.plus_ms(60_000));
     rig.clock.wait_for_expiry_round().await;
     let opened = wire.state("a").await.unwrap();
-    assert_eq!((opened.phase.as_str(), opened.proposals[0].price.as_str()), ("Paused", "10.50"));
+    assert_eq!((opened.phase.as_str(), opened.proposals[0].price.as_str()), ("Deciding", "10.50"));
     assert!(opened.decide_until.is_some());
     let proposed = opened.invitations.iter().find(|held| held.seller == "seller1").unwrap();
     assert_eq!(proposed.state, "Proposed");

@@ -107,7 +107,7 @@ async fn end_refusals(wire: &Wire) -> [Status; 2] {
 async fn until_the_end_is_refused(wire: &Wire) {
     let refused =
         async { while end_refusals(wire).await.iter().any(|s| reason(s) != "RECORDS_DAMAGED") {} };
-    within("the ended order is refused", refused).await;
+    within("the ended order is refused", Box::pin(refused)).await;
 }
 
 /// Makes orders that ended, on a disk that can be damaged; they are kept for an hour.

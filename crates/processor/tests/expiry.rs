@@ -16,7 +16,11 @@ const DEADLINE: Timestamp = START.plus_ms(EXPIRES_IN_MS);
 const JUST_BEFORE: Timestamp = START.plus_ms(EXPIRES_IN_MS - 1);
 
 async fn track(wire: &Wire, id: &str) -> Follow {
-    let spec = v1::OrderSpec { expires_in_ms: EXPIRES_IN_MS, ..v1::OrderSpec::default() };
+    let spec = v1::OrderSpec {
+        expires_in_ms: EXPIRES_IN_MS,
+        decide_within_ms: Some(0),
+        ..v1::OrderSpec::default()
+    };
     let mut follow =
         wire.follow(v1::OrderStreamRequest { order: Some(spec), ..tracker(id) }).await.unwrap();
     follow.through(2).await;

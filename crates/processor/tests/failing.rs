@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
 use crate::faulty::{Disk, DiskSpace, Fault};
-use crate::http::post;
+use crate::http::{get, post};
 use crate::rig::{Rig, START, within};
 use crate::wire::{Wire, observer, order, reason, submission, tracker};
 
@@ -97,7 +97,7 @@ async fn full_disk_refuses_commands_until_freed() {
     assert_unavailable(&wire.follow(tracker("new")).await.err().unwrap());
     let granted = v1::OrderStreamRequest { epoch: 5, ..tracker("a") };
     assert_unavailable(&wire.follow(granted).await.err().unwrap());
-    let body = json!({ "order_req_id": "a", "seller": "s", "price": "7", "currency": "EUR" });
+    let body = json!({ "order_req_id": "a", "seller": "seller1", "price": "7", "currency": "EUR" });
     let response = post(rig.rest(), "/api/v1/proposals", &body).await;
     assert_eq!((response.status, response.reason().as_str()), (503, "STORAGE_UNAVAILABLE"));
     assert!(response.head.contains("retry-after: 1\r\n"), "{response:?}");
@@ -249,6 +249,17 @@ async fn lasting_read_failure_reports_damage() {
         }
     };
     assert_eq!(within("what is wrong", lasting_reason).await, "RECORDS_DAMAGED");
+}
+
+/// An inbox without the order would say that the seller is not invited to it.
+#[tokio::test]
+async fn inboxes_refuse_what_cannot_be_read() {
+    let (_disk, rig, _wire) = unreadable_after_failed_command().await;
+    for query in ["", "?ended=true"] {
+        let path = format!("/api/v1/sellers/seller1/invitations{query}");
+        let refused = get(rig.rest(), &path).await;
+        assert_eq!((refused.status, refused.reason().as_str()), (503, "STORAGE_UNAVAILABLE"));
+    }
 }
 
 /// Their owner refuses them as damaged.

@@ -110,6 +110,8 @@ pub(crate) struct Sse {
 
 /// An open stream of server-sent events.
 pub(crate) struct SseStream {
+    /// The head of the response, each line with a line break, in lower case.
+    pub(crate) head: String,
     lines: Lines<BufReader<TcpStream>>,
 }
 
@@ -122,8 +124,16 @@ impl SseStream {
             let mut lines = BufReader::new(stream).lines();
             let status = lines.next_line().await.unwrap().unwrap();
             assert!(status.contains(" 200 "), "{status}");
-            while !lines.next_line().await.unwrap().unwrap().is_empty() {}
-            Self { lines }
+            let mut head = format!("{status}\n").to_ascii_lowercase();
+            loop {
+                let line = lines.next_line().await.unwrap().unwrap();
+                if line.is_empty() {
+                    break;
+                }
+                head.push_str(&line.to_ascii_lowercase());
+                head.push('\n');
+            }
+            Self { head, lines }
         };
         within(path, open).await
     }

@@ -4,8 +4,10 @@
 use orderstream_rpc::v1;
 use orderstream_rpc::v1::seller_event::Kind as Down;
 use orderstream_rpc::v1::seller_message::Kind as Up;
+use serde_json::json;
 use tokio::task::JoinSet;
 
+use crate::http::{get, post, send};
 use crate::rig::{Rig, START, within};
 use crate::sessions::Session;
 use crate::wire::{Wire, order, proposal, reason, submission, tracker};
@@ -13,7 +15,10 @@ use crate::wire::{Wire, order, proposal, reason, submission, tracker};
 /// Opens an order for these sellers.
 async fn open(wire: &Wire, id: &str, sellers: &[&str]) {
     let names = sellers.iter().map(|name| (*name).to_owned()).collect();
-    let limits = v1::SellerLimits { names, ..v1::SellerLimits::default() };
+    open_with(wire, id, v1::SellerLimits { names, ..v1::SellerLimits::default() }).await;
+}
+
+async fn open_with(wire: &Wire, id: &str, limits: v1::SellerLimits) {
     let spec = v1::OrderSpec { sellers: Some(limits), ..v1::OrderSpec::default() };
     let request = v1::OrderStreamRequest { order: Some(spec), ..tracker(id) };
     wire.follow(request).await.unwrap().through(2).await;
@@ -155,6 +160,88 @@ async fn unusable_cursors_block_no_other_order() {
     let mut firsts = vec![next_event(&mut session).await, next_event(&mut session).await];
     firsts.sort();
     assert_eq!(firsts, [opened("a"), opened("short")], "what is here now, from its first event");
+}
+
+/// Over each interface; an order that is open to all takes their proposals.
+#[tokio::test]
+async fn uninvited_sellers_propose_where_it_is_open_to_all() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    let limits = |open_to_all| v1::SellerLimits {
+        names: vec!["seller2".to_owned()],
+        open_to_all,
+        ..v1::SellerLimits::default()
+    };
+    open_with(&wire, "closed", limits(false)).await;
+    open_with(&wire, "open", limits(true)).await;
+    for (id, status, reason) in [("closed", 403, "NOT_INVITED"), ("open", 201, "")] {
+        let body = json!({ "order_req_id": id, "proposal_id": "p-1", "seller": "seller1",
+                           "price": "10.50", "currency": "EUR", "alternative": "p-1" });
+        let response = post(rig.rest(), "/api/v1/proposals", &body).await;
+        assert_eq!(response.status, status, "{response:?}");
+        if status == 403 {
+            assert_eq!(
+                (response.reason().as_str(), &response.json()["field"]),
+                (reason, &json!("seller"))
+            );
+        }
+        let summary = wire.submit(vec![submission(id, "p-2")]).await.unwrap();
+        assert_eq!(summary.results[0].reason, reason, "{summary:?}");
+        let mut session = Session::open(&wire, "seller1", &[]).await;
+        let result = session.ask("1", Up::Proposal(submission(id, "p-3"))).await;
+        assert_eq!(result.reason, reason, "{result:?}");
+        let view = get(rig.rest(), &format!("/api/v1/orders/{id}")).await.json();
+        assert_eq!(view["open_to_all"], status == 201, "{view}");
+    }
+    assert_eq!((wire.last_seq("closed").await, wire.last_seq("open").await), (2, 5));
+}
+
+/// They are refused as for a proposal, over REST and in a session, and nothing is recorded.
+#[tokio::test]
+async fn uninvited_sellers_command_nothing() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    open(&wire, "a", &["seller2"]).await;
+    let theirs = v1::Proposal { seller: "seller2".to_owned(), ..proposal("p") };
+    let theirs = v1::ProposalSubmission { proposal: Some(theirs), ..submission("a", "") };
+    wire.submit(vec![theirs]).await.unwrap();
+    let by_path = json!({ "seller": "seller1" });
+    let question = json!({ "seller": "seller1", "message": "how soon?" });
+    let withdrawal = json!({ "order_req_id": "a", "seller": "seller1" });
+    let amendment = json!({ "order_req_id": "a", "seller": "seller1", "price": "1",
+                            "currency": "EUR" });
+    let lock = json!({ "order_req_id": "a", "holder": "seller1" });
+    for (request, body) in [
+        ("POST /api/v1/orders/a/seen", &by_path),
+        ("POST /api/v1/orders/a/decline", &by_path),
+        ("POST /api/v1/orders/a/questions", &question),
+        ("PUT /api/v1/proposals/p", &amendment),
+        ("POST /api/v1/proposals/p/withdraw", &withdrawal),
+        ("POST /api/v1/proposals/p/edit-lock", &lock),
+        ("DELETE /api/v1/proposals/p/edit-lock", &lock),
+    ] {
+        let refused = send(rig.rest(), request, &[], &body.to_string()).await;
+        let found = (refused.status, refused.reason());
+        assert_eq!(found, (403, "NOT_INVITED".to_owned()), "{request}: {refused:?}");
+    }
+    let mut session = Session::open(&wire, "seller1", &[("a", 0)]).await;
+    let (order, proposal_id) = (Some(order("a")), "p".to_owned());
+    let decline = v1::Decline { order: order.clone(), ..v1::Decline::default() };
+    let lock = v1::LockRequest {
+        order: order.clone(),
+        proposal_id: proposal_id.clone(),
+        ..v1::LockRequest::default()
+    };
+    let withdraw = v1::Withdraw { order, proposal_id, ..v1::Withdraw::default() };
+    for (number, kind) in
+        [acknowledge("a", 1), Up::Decline(decline), Up::Lock(lock), Up::Withdraw(withdraw)]
+            .into_iter()
+            .enumerate()
+    {
+        let refused = session.ask(&number.to_string(), kind).await;
+        assert_eq!(refused.reason, "NOT_INVITED", "{refused:?}");
+    }
+    assert_eq!(wire.last_seq("a").await, 3);
 }
 
 /// They receive the award once it takes effect.

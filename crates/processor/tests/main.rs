@@ -9,8 +9,10 @@
     reason = "a failed check must stop the test, and its tables are to be read"
 )]
 
+mod alternatives;
 mod awards;
 mod commands;
+mod comparison;
 mod damage;
 mod drain;
 mod events;
@@ -20,9 +22,11 @@ mod failing;
 #[path = "../../journal/tests/faulty.rs"]
 mod faulty;
 mod http;
+mod inbox;
 mod incarnations;
 mod inputs;
 mod invitations;
+mod lines;
 mod market;
 mod notifications;
 mod reasons;

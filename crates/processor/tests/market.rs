@@ -1,4 +1,4 @@
-//! Reading conversations, versions, comparisons and locks, and protecting a write from overwriting
+//! Reading conversations, versions and locks, and protecting a write from overwriting
 //! changes that its caller does not know of.
 
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::http::{HttpResponse, get, post, post_once, send};
 use crate::rig::{Rig, START, within};
-use crate::wire::{Wire, order, tracker};
+use crate::wire::{Wire, order};
 
 fn proposal(seller: &str, id: &str, price: &str) -> Value {
     json!({ "order_req_id": "a", "proposal_id": id, "seller": seller, "price": price,
@@ -259,57 +259,6 @@ async fn invitation_states_follow_seller_commands() {
         .collect();
     assert_eq!(states, [("seller1", "Seen"), ("seller2", "Declined"), ("seller3", "Proposed")]);
     assert_eq!(order["invitations"][1]["reason"], "sold out");
-}
-
-#[tokio::test]
-async fn comparisons_come_as_json_and_csv() {
-    let rig = Rig::start().await;
-    let wire = rig.wire().await;
-    let item = |sku: &str| v1::OrderItem {
-        sku: sku.to_owned(),
-        quantity: "1".to_owned(),
-        ..v1::OrderItem::default()
-    };
-    let spec =
-        v1::OrderSpec { items: vec![item("paper"), item("=ink")], ..v1::OrderSpec::default() };
-    let request = v1::OrderStreamRequest { order: Some(spec), ..tracker("a") };
-    drop(wire.follow(request).await.unwrap());
-    let rest = rig.rest();
-    let mut dear = proposal("seller1", "dear", "30");
-    dear["lines"] = json!([{ "sku": "paper", "quantity": "1", "price": "10" },
-                           { "sku": "=ink", "quantity": "1", "price": "20" }]);
-    dear["delivery_date"] = json!("2026-02-01");
-    let mut part = proposal("seller2", "part", "9");
-    part["lines"] = json!([{ "sku": "paper", "quantity": "1", "price": "9" }]);
-    for body in [&dear, &part] {
-        assert_eq!(post(rest, "/api/v1/proposals", body).await.status, 201);
-    }
-    let path = "/api/v1/orders/a/comparison";
-    let comparison = get(rest, path).await.json();
-    assert_eq!(comparison["skus"], json!(["paper", "=ink"]));
-    let ids = |shown: &Value| {
-        let rows = shown["rows"].as_array().unwrap();
-        rows.iter().map(|row| row["proposal_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
-    };
-    assert_eq!(ids(&comparison), ["part", "dear"]);
-    assert_eq!(comparison["rows"][0]["missing"], json!(["=ink"]));
-    assert_eq!(comparison["rows"][0]["lines"][1], Value::Null);
-    assert_eq!(comparison["rows"][1]["best_total"], true, "the only one that offers everything");
-    let by_delivery = get(rest, &format!("{path}?by=delivery")).await.json();
-    assert_eq!(ids(&by_delivery), ["dear", "part"]);
-    let csv = get(rest, &format!("{path}?format=csv")).await;
-    assert!(csv.head.contains("content-type: text/csv"), "{csv:?}");
-    assert!(csv.head.contains("orderstream-omitted: 0"), "{csv:?}");
-    let lines: Vec<_> = csv.text.split("\r\n").collect();
-    assert_eq!(lines.len(), 4, "a head, two rows, and the end of the last line");
-    assert!(lines[0].starts_with("proposal_id,seller,version,"), "{csv:?}");
-    assert!(lines[0].contains(",'=ink quantity,"), "no formula: {csv:?}");
-    assert!(lines[1].starts_with("part,seller2,1,true,false,9,EUR,false,"), "{csv:?}");
-    for (query, field) in [("by=price", "by"), ("format=xml", "format"), ("sort=by", "sort")] {
-        let wrong = get(rest, &format!("{path}?{query}")).await;
-        assert_eq!((wrong.status, wrong.reason().as_str()), (422, "INVALID_FIELD"), "{query}");
-        assert_eq!(wrong.json()["field"], field);
-    }
 }
 
 #[tokio::test]

@@ -127,7 +127,7 @@ fn templates(notifications: &[Notification], who: &str) -> Vec<&'static str> {
 async fn propose(rig: &Rig, seller: &str, id: &str) {
     let body = json!({
         "order_req_id": "a", "proposal_id": id, "seller": seller, "price": "4711.5",
-        "currency": "EUR", "note": "between us",
+        "currency": "EUR", "note": "between us", "alternative": id,
     });
     let response = post(rig.rest(), "/api/v1/proposals", &body).await;
     assert_eq!(response.status, 201, "{response:?}");

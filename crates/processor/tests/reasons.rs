@@ -47,7 +47,7 @@ const ORDER: (&str, &str) = ("get", "/api/v1/orders/{order_req_id}");
 
 fn proposal(order: &str, id: &str) -> Value {
     json!({ "order_req_id": order, "proposal_id": id, "seller": "seller1", "price": "10",
-            "currency": "EUR" })
+            "currency": "EUR", "alternative": id })
 }
 
 async fn propose(rig: &Rig, order: &str, id: &str) -> HttpResponse {
@@ -92,6 +92,10 @@ async fn collisions(rig: &Rig, provoked: &mut ProvokedReasons) {
     other["price"] = json!("12");
     let exists = post(rest, "/api/v1/proposals", &other).await;
     provoked.check(PROPOSE, &exists, Reason::ProposalExists);
+    other["seller"] = json!("stranger");
+    other["proposal_id"] = json!("s");
+    let uninvited = post(rest, "/api/v1/proposals", &other).await;
+    provoked.check(PROPOSE, &uninvited, Reason::NotInvited);
     assert_eq!(post_once(rest, "/api/v1/proposals", "k", &proposal("a", "q")).await.status, 201);
     let conflict = post_once(rest, "/api/v1/proposals", "k", &proposal("a", "r")).await;
     provoked.check(PROPOSE, &conflict, Reason::IdempotencyConflict);

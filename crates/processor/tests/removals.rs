@@ -102,7 +102,7 @@ async fn removal_spares_later_opening() {
             }
         }
     };
-    drop(within("the name can be opened", opened).await);
+    drop(within("the name can be opened", Box::pin(opened)).await);
     wire.propose("a", "p").await;
     for _ in 0..3 {
         rig.clock.wait_for_expiry_round().await;

@@ -109,6 +109,7 @@ impl Sellers {
             currency: None,
             capacity: None,
             suspended: false,
+            display_name: None,
         };
         let all = names.into_iter().map(seller).collect();
         Self { all, is_known: Arc::new(AtomicBool::new(true)) }

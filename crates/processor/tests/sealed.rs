@@ -13,8 +13,18 @@ use crate::wire::{Wire, order, tracker};
 /// A seller's name that no other text in a response contains, so that it appears only where it
 /// leaks.
 const SELLER: &str = "secret-seller-zq";
-const SECRETS: [&str; 8] =
-    [SELLER, "7654.21", "7653.21", "secret-note", "secret.example", "secret-sku", "CHF", "2031-"];
+const SECRETS: [&str; 10] = [
+    SELLER,
+    "7654.21",
+    "7653.21",
+    "secret-note",
+    "secret.example",
+    "secret-sku",
+    "secret-reference",
+    "secret-label",
+    "CHF",
+    "2031-",
+];
 
 const EXPIRES_IN_MS: u64 = 60_000;
 
@@ -24,13 +34,19 @@ fn proposal(price: &str) -> Value {
         "currency": "CHF", "note": "secret-note", "delivery_date": "2031-01-01",
         "valid_until": "2031-02-01", "attachments": ["https://secret.example/p.pdf"],
         "lines": [{ "sku": "secret-sku", "quantity": "1", "price": price }],
+        "your_reference": "secret-reference", "alternative": "secret-label",
     })
 }
 
 /// Makes a sealed order with everything that sellers do in it.
 async fn sealed(rig: &Rig, wire: &Wire) {
-    let spec =
-        v1::OrderSpec { sealed: true, expires_in_ms: EXPIRES_IN_MS, ..v1::OrderSpec::default() };
+    let sellers = Some(v1::SellerLimits { open_to_all: true, ..v1::SellerLimits::default() });
+    let spec = v1::OrderSpec {
+        sealed: true,
+        expires_in_ms: EXPIRES_IN_MS,
+        sellers,
+        ..v1::OrderSpec::default()
+    };
     let request = v1::OrderStreamRequest { order: Some(spec), ..tracker("a") };
     drop(wire.follow(request).await.unwrap());
     let follow_up = v1::FollowUpRequest {
@@ -89,6 +105,7 @@ fn reads() -> Vec<String> {
             continue;
         }
         let url = path.replace("{order_req_id}", "a").replace("{proposal_id}", "p");
+        let url = url.replace("{seller}", "seller2");
         if path.contains("{proposal_id}") {
             paths.push(format!("{url}?order_req_id=a"));
         } else {
@@ -142,7 +159,7 @@ async fn sealed_order_leaks_nothing_before_opening() {
     let opened = events.next().await.unwrap();
     assert_eq!(opened.event, "ProposalsOpened");
     let view = get(rig.rest(), "/api/v1/orders/a").await.json();
-    assert_eq!((&view["sealed"], &view["phase"]), (&json!(false), &json!("Paused")));
+    assert_eq!((&view["sealed"], &view["phase"]), (&json!(false), &json!("Deciding")));
     assert_eq!(view["decide_until"], "2026-01-31T00:01:00Z");
     for path in [
         "/api/v1/proposals/p?order_req_id=a",

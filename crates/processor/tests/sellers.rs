@@ -77,22 +77,22 @@ async fn proposals_are_amended_and_withdrawn() {
 async fn edit_locks_exclude_others() {
     let rig = Rig::start().await;
     let wire = with_a_proposal(&rig).await;
-    assert_eq!(lock(&rig, "editor", 5_000).await.json()["seq"].as_u64(), Some(4));
-    let refused = lock(&rig, "other", 5_000).await;
+    assert_eq!(lock(&rig, "seller2", 5_000).await.json()["seq"].as_u64(), Some(4));
+    let refused = lock(&rig, "seller3", 5_000).await;
     assert_refused(&refused, 423, "LOCKED");
-    assert_eq!(refused.json()["metadata"]["holder"], "editor");
-    assert_refused(&unlock(&rig, "other").await, 423, "LOCKED");
+    assert_eq!(refused.json()["metadata"]["holder"], "seller2");
+    assert_refused(&unlock(&rig, "seller3").await, 423, "LOCKED");
     let body = json!({ "order_req_id": "a", "seller": "seller1", "price": "9", "currency": "EUR" });
     assert_refused(&put(&rig, "/api/v1/proposals/p", &body).await, 423, "LOCKED");
     assert_eq!(wire.last_seq("a").await, 4);
-    assert_eq!(unlock(&rig, "editor").await.json()["seq"].as_u64(), Some(5));
-    assert_eq!(lock(&rig, "other", 5_000).await.json()["seq"].as_u64(), Some(6));
+    assert_eq!(unlock(&rig, "seller2").await.json()["seq"].as_u64(), Some(5));
+    assert_eq!(lock(&rig, "seller3", 5_000).await.json()["seq"].as_u64(), Some(6));
     rig.clock.set(START.plus_ms(4_999));
-    assert_refused(&lock(&rig, "editor", 5_000).await, 423, "LOCKED");
+    assert_refused(&lock(&rig, "seller2", 5_000).await, 423, "LOCKED");
     rig.clock.set(START.plus_ms(5_000));
-    assert_eq!(lock(&rig, "editor", 5_000).await.json()["seq"].as_u64(), Some(7));
+    assert_eq!(lock(&rig, "seller2", 5_000).await.json()["seq"].as_u64(), Some(7));
     for lease_ms in [0, 3_600_001, u64::MAX] {
-        let response = lock(&rig, "editor", lease_ms).await;
+        let response = lock(&rig, "seller2", lease_ms).await;
         assert_refused(&response, 422, "INVALID_FIELD");
         assert_eq!(response.json()["field"], "lease_ms");
         assert!(response.text.contains("1 to 3600000"), "{response:?}");

@@ -28,10 +28,10 @@ async fn each_proposal_gets_own_result() {
         submission("b", "p3"),
         v1::ProposalSubmission { proposal: None, ..submission("a", "") },
         submission("a", "p1"),
-        with(|proposal| proposal.proposal_id = "p1".to_owned()),
-        with(|proposal| {
-            proposal.proposal_id = "p1".to_owned();
-            proposal.price = "11".to_owned();
+        with(|one| (one.proposal_id, one.alternative) = ("p1".to_owned(), "p1".to_owned())),
+        with(|one| {
+            (one.proposal_id, one.alternative) = ("p1".to_owned(), "p1".to_owned());
+            one.price = "11".to_owned();
         }),
         submission("a", ""),
     ]);
@@ -121,7 +121,8 @@ async fn deadline_splits_one_call() {
         ["DEADLINE_PASSED", "ORDER_ENDED"].contains(&results[1].reason.as_str()),
         "{results:?}"
     );
-    assert_eq!(follow.rest().await, ["OrderPaused"], "and nothing after it");
+    assert_eq!(follow.event().await.streaming_response_status, "OrderPaused");
+    assert_eq!(wire.last_seq("a").await, 4, "and nothing after it");
 }
 
 #[tokio::test]

@@ -103,9 +103,12 @@ pub(crate) fn observer(id: &str) -> v1::OrderStreamRequest {
     v1::OrderStreamRequest { observer: true, ..tracker(id) }
 }
 
+/// Makes a proposal of `seller1`. One with an id is an alternative with the id as its label, so that
+/// a test can make any number of them.
 pub(crate) fn proposal(proposal_id: &str) -> v1::Proposal {
     v1::Proposal {
         proposal_id: proposal_id.to_owned(),
+        alternative: proposal_id.to_owned(),
         seller: "seller1".to_owned(),
         price: "10.50".to_owned(),
         currency: "EUR".to_owned(),

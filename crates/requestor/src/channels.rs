@@ -53,11 +53,12 @@ impl Drop for StreamSlot {
     }
 }
 
-/// Checks a processor's URL.
+/// Checks a processor's URL, which a setting or an earlier start gave; a setting is checked further
+/// ([`processor_url`](orderstream_core::processor_url)).
 ///
 /// # Errors
 /// When it cannot be used; the refusal names the cause.
-pub(crate) fn check_url(url: &str) -> Result<(), Refusal> {
+fn check_url(url: &str) -> Result<(), Refusal> {
     let wrong = |why: String| Refusal::field("processor", format!("'{url}' {why}"));
     if !url.starts_with("http://") {
         return Err(wrong("is not a URL of the form http://host:port".to_owned()));
@@ -152,6 +153,7 @@ impl ChannelPool {
 #[cfg(test)]
 mod tests {
     use orderstream_core::port::DnsAddresses;
+    use orderstream_core::processor_url;
     use orderstream_rpc::observe::RpcSide;
 
     use super::*;
@@ -163,6 +165,23 @@ mod tests {
             assert_eq!(refusal.field.as_deref(), Some("processor"), "{url}");
         }
         assert!(check_url("http://127.0.0.1:50051").is_ok());
+    }
+
+    #[test]
+    fn urls_of_settings_can_be_connected_to() {
+        for (url, host) in [
+            ("http://127.0.0.1:50051", "127.0.0.1"),
+            ("http://processor-0.processor.shop.svc:50051/", "processor-0.processor.shop.svc"),
+            ("http://my_host:50051", "my_host"),
+            ("http://[fd00::5]:50051", "[fd00::5]"),
+            ("http://[::ffff:10.0.0.7]:50051", "[::ffff:10.0.0.7]"),
+        ] {
+            processor_url::check(url).unwrap();
+            check_url(url).unwrap();
+            let endpoint = client::endpoint(url).unwrap();
+            assert_eq!(endpoint.uri().host(), Some(host), "{url}");
+            assert_eq!(endpoint.uri().port_u16(), Some(50051), "{url}");
+        }
     }
 
     /// The number of connections is limited, and streams beyond them are refused.

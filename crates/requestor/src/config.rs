@@ -1,12 +1,10 @@
 //! The requestor's settings, checked before any port opens.
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
-use orderstream_core::{Refusal, StoreUrl};
+use orderstream_core::{Refusal, StoreUrl, processor_url};
 use serde::{Deserialize, Serialize};
-
-use crate::channels::check_url;
 
 /// The most connections to one processor.
 const CONNECTIONS_MAX: usize = 64;
@@ -17,18 +15,18 @@ const ORDERS_MAX: usize = 10_000_000;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
-    /// The address on which the buyers' REST listens.
-    #[arg(long, env = "ORDERSTREAM_REST_ADDR", default_value = "0.0.0.0:8004")]
+    /// The address on which the buyers' REST listens; `[::]` is every address, of IPv6 and of IPv4.
+    #[arg(long, env = "ORDERSTREAM_REST_ADDR", default_value = "[::]:8004")]
     pub rest_addr: SocketAddr,
     /// The address of metrics and health.
-    #[arg(long, env = "ORDERSTREAM_METRICS_ADDR", default_value = "0.0.0.0:9091")]
+    #[arg(long, env = "ORDERSTREAM_METRICS_ADDR", default_value = "[::]:9091")]
     pub metrics_addr: SocketAddr,
-    /// A processor's URL; repeatable.
+    /// A processor's URL, such as `http://127.0.0.1:50051`; repeatable.
     #[arg(
         long = "processor",
         env = "ORDERSTREAM_PROCESSOR",
-        value_delimiter = ',',
-        default_value = "http://127.0.0.1:50051"
+        value_name = "URL",
+        value_delimiter = ','
     )]
     #[serde(rename = "processor")]
     pub processors: Vec<String>,
@@ -56,9 +54,9 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            rest_addr: SocketAddr::from(([0, 0, 0, 0], 8004)),
-            metrics_addr: SocketAddr::from(([0, 0, 0, 0], 9091)),
-            processors: vec!["http://127.0.0.1:50051".to_owned()],
+            rest_addr: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 8004)),
+            metrics_addr: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 9091)),
+            processors: Vec::new(),
             store: StoreUrl::from("embedded:.orderstream/requestor"),
             data_dir: PathBuf::from(".orderstream/requestor"),
             connections: 4,
@@ -74,10 +72,12 @@ impl Config {
     /// When one is wrong; the refusal names the setting, the limit and the fix.
     pub fn validate(&self) -> Result<(), Refusal> {
         if self.processors.is_empty() {
-            return Err(Refusal::field("processor", "is missing; give at least one URL"));
+            let text = "is missing; give a URL, such as --processor http://127.0.0.1:50051";
+            return Err(Refusal::field("processor", text));
         }
         for url in &self.processors {
-            check_url(url)?;
+            processor_url::check(url)
+                .map_err(|fault| Refusal::field("processor", format!("'{url}' {fault}")))?;
         }
         between("connections", self.connections, CONNECTIONS_MAX)?;
         between("max-orders", self.max_orders, ORDERS_MAX)?;
@@ -112,6 +112,18 @@ fn between(field: &str, value: usize, max: usize) -> Result<(), Refusal> {
 mod tests {
     use super::*;
 
+    /// Returns the defaults with what has none.
+    fn valid() -> Config {
+        Config { processors: vec!["http://[::1]:50051".to_owned()], ..Config::default() }
+    }
+
+    #[test]
+    fn ports_listen_on_every_address_by_default() {
+        let Config { rest_addr, metrics_addr, .. } = Config::default();
+        let addresses = [rest_addr, metrics_addr].map(|address| address.to_string());
+        assert_eq!(addresses, ["[::]:8004", "[::]:9091"]);
+    }
+
     #[test]
     fn flags_and_files_share_defaults() {
         use clap::{Args as _, FromArgMatches as _};
@@ -121,19 +133,21 @@ mod tests {
         assert_eq!(from_flags.unwrap(), Config::default());
         let from_file: Config = serde_json::from_str("{}").unwrap();
         assert_eq!(from_file, Config::default());
-        assert!(serde_json::from_str::<Config>(r#"{"rest-adr": "0.0.0.0:1"}"#).is_err());
+        assert!(serde_json::from_str::<Config>(r#"{"rest-adr": "[::]:1"}"#).is_err());
     }
 
-    /// The defaults are valid.
+    /// A requestor without a processor would wait for one that nobody named.
     #[test]
     fn wrong_settings_are_named() {
-        Config::default().validate().unwrap();
-        let wrong: [(&str, Config); 5] = [
-            ("processor", Config { processors: Vec::new(), ..Config::default() }),
-            ("processor", Config { processors: vec!["nonsense".to_owned()], ..Config::default() }),
-            ("connections", Config { connections: 0, ..Config::default() }),
-            ("max-orders", Config { max_orders: 0, ..Config::default() }),
-            ("store", Config { store: StoreUrl::from("mysql:x"), ..Config::default() }),
+        valid().validate().unwrap();
+        let without_brackets = vec!["http://fd00::5:50051".to_owned()];
+        let wrong: [(&str, Config); 6] = [
+            ("processor", Config::default()),
+            ("processor", Config { processors: vec!["nonsense".to_owned()], ..valid() }),
+            ("processor", Config { processors: without_brackets, ..valid() }),
+            ("connections", Config { connections: 0, ..valid() }),
+            ("max-orders", Config { max_orders: 0, ..valid() }),
+            ("store", Config { store: StoreUrl::from("mysql:x"), ..valid() }),
         ];
         for (field, config) in wrong {
             assert_eq!(config.validate().unwrap_err().field.as_deref(), Some(field));
@@ -143,7 +157,7 @@ mod tests {
     #[test]
     fn mongodb_keeps_orders_in_data_dir() {
         let (store, data_dir) = (StoreUrl::from("mongodb://db/orders"), PathBuf::from("/data"));
-        let config = Config { store, data_dir, ..Config::default() };
+        let config = Config { store, data_dir, ..valid() };
         config.validate().unwrap();
         assert_eq!(config.store_dir(), Ok(PathBuf::from("/data")));
     }
@@ -151,7 +165,7 @@ mod tests {
     #[test]
     fn refused_store_urls_hide_their_password() {
         for store in ["mongo://ann:secret@db", "mongodb:ann:secret@db"] {
-            let config = Config { store: StoreUrl::from(store), ..Config::default() };
+            let config = Config { store: StoreUrl::from(store), ..valid() };
             let refusal = config.validate().unwrap_err().to_string();
             assert!(!refusal.contains("secret") && refusal.contains("mongodb://"), "{refusal}");
             assert!(!format!("{config:?}").contains("secret"));

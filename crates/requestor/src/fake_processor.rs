@@ -199,15 +199,10 @@ impl FakeProcessor {
     }
 
     pub(crate) fn propose(&self, key: &OrderKey, id: &str) {
+        let seller = SellerId::new(format!("seller-of-{id}")).unwrap();
         let proposed = ProposalContent {
             proposal_id: Some(ProposalId::new(id).unwrap()),
-            seller: SellerId::new("seller1").unwrap(),
-            price: Price::parse("10.50", "EUR").unwrap(),
-            lines: Vec::new(),
-            attachments: Vec::new(),
-            note: None,
-            delivery_date: None,
-            valid_until: None,
+            ..ProposalContent::new(seller, Price::parse("10.50", "EUR").unwrap())
         };
         self.decide(key, &Command::bare(CommandKind::Propose(proposed))).unwrap();
     }

@@ -28,6 +28,8 @@ const DRAIN_JITTER: Duration = Duration::from_millis(500);
 enum StreamEnd {
     /// The order reached its end.
     OrderEnded,
+    /// The order was opened and is read again from its start: the stream is opened again at once.
+    ReadAgain,
     /// A tracker with a higher epoch follows the order: the stream is never opened again.
     Fenced(String, Option<Epoch>),
     /// Broken; the stream is opened again after this time.
@@ -127,6 +129,10 @@ async fn handle_end(order: &FollowerTask, end: StreamEnd) -> ReopenDecision {
         StreamEnd::OrderEnded => {
             finish_order(&order.shared, &order.key).await;
             ReopenDecision::Done
+        }
+        StreamEnd::ReadAgain => {
+            tracing::info!(order_req_id, "the order's proposals are opened and read again");
+            ReopenDecision::Open(None)
         }
         StreamEnd::Fenced(reason, floor) => {
             tracing::warn!(order_req_id, reason, "the order's stream is not opened again");
@@ -344,6 +350,10 @@ fn handle_message(
             None
         }
         TrackerOutput::Ended => Some(StreamEnd::OrderEnded),
+        TrackerOutput::ReadAgain => {
+            backoff.reset();
+            Some(StreamEnd::ReadAgain)
+        }
         TrackerOutput::ResumeAfter(seq) => {
             Some(retry(&format!("an event is missing after {seq}"), backoff))
         }

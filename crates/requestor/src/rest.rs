@@ -15,7 +15,7 @@ use std::sync::Arc;
 use axum::Router;
 use orderstream_core::buyer::Buyer;
 use orderstream_core::{OrderKey, Refusal};
-use orderstream_rpc::problem;
+use orderstream_rpc::problem::{self, PortSide};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
@@ -33,7 +33,7 @@ type BuyerHandle = Arc<dyn Buyer>;
 /// Returns the buyer's REST over a service for buyers.
 pub fn router(buyer: BuyerHandle) -> Router {
     let (router, _) = operations().split_for_parts();
-    problem::with_fallbacks(router).with_state(buyer)
+    problem::with_fallbacks(router, PortSide::Buyers).with_state(buyer)
 }
 
 /// Returns every operation: its route, and its part of the OpenAPI document.
@@ -95,6 +95,8 @@ mod command_tests;
 mod disk_failure_tests;
 #[cfg(test)]
 mod incarnation_tests;
+#[cfg(test)]
+mod input_tests;
 #[cfg(test)]
 mod outcome_tests;
 #[cfg(test)]

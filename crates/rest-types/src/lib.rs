@@ -1,5 +1,5 @@
 //! The documents of the REST interfaces: one type each, for the service that sends it, the OpenAPI
-//! document that describes it, and the programs that read it.
+//! document that describes it, and the programs that read it. Also the frames of their streams.
 //!
 //! A field that an older server leaves out has its default for a reader. A server always sends it,
 //! which is why the OpenAPI document requires it all the same. Where a field refers to another type,
@@ -8,9 +8,12 @@
 pub mod command;
 pub mod comparison;
 pub mod conversation;
+pub mod event;
+pub mod inbox;
 pub mod notification;
 pub mod order;
 pub mod proposal;
+pub mod sse;
 pub mod tracking;
 
 #[cfg(test)]
@@ -20,8 +23,9 @@ mod tests {
     use serde::de::DeserializeOwned;
 
     use super::command::{ActView, CommandReplyView, PendingView};
-    use super::comparison::{ComparisonView, RowView};
+    use super::comparison::{BestOfCurrencyView, ComparisonView, QuantityGapView, RowView};
     use super::conversation::{ConversationMessageView, ConversationPage};
+    use super::inbox::{InboxEntryView, InboxPage, OwnProposalView};
     use super::notification::{NotificationView, OutboxView};
     use super::order::{AwardView, FormerIncarnationView, OrderView, PendingAwardView};
     use super::proposal::{ProposalView, ProposalsPage, VersionView};
@@ -46,18 +50,23 @@ mod tests {
     #[test]
     fn fields_that_a_server_leaves_out_have_defaults() {
         assert_readable_without_fields::<ActView>();
+        assert_readable_without_fields::<BestOfCurrencyView>();
         assert_readable_without_fields::<CommandReplyView>();
         assert_readable_without_fields::<ComparisonView>();
         assert_readable_without_fields::<ConversationMessageView>();
         assert_readable_without_fields::<ConversationPage>();
         assert_readable_without_fields::<FormerIncarnationView>();
+        assert_readable_without_fields::<InboxEntryView>();
+        assert_readable_without_fields::<InboxPage>();
         assert_readable_without_fields::<NotificationView>();
         assert_readable_without_fields::<OrderView>();
         assert_readable_without_fields::<OutboxView>();
+        assert_readable_without_fields::<OwnProposalView>();
         assert_readable_without_fields::<PendingAwardView>();
         assert_readable_without_fields::<PendingView>();
         assert_readable_without_fields::<ProposalView>();
         assert_readable_without_fields::<ProposalsPage>();
+        assert_readable_without_fields::<QuantityGapView>();
         assert_readable_without_fields::<RowView>();
         assert_readable_without_fields::<TrackedView>();
         assert_readable_without_fields::<VersionView>();

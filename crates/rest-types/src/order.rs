@@ -69,6 +69,11 @@ pub struct OrderView {
     #[serde(default)]
     #[schema(required)]
     pub invitations: Vec<InvitationView>,
+    /// True where sellers that are not invited may propose too. Otherwise only invited ones may,
+    /// unless the order invites none.
+    #[serde(default)]
+    #[schema(required)]
+    pub open_to_all: bool,
     /// The number of proposals in each state.
     #[serde(default)]
     #[schema(required)]
@@ -90,6 +95,58 @@ pub struct OrderView {
     #[serde(default)]
     #[schema(required)]
     pub former_incarnations: Vec<FormerIncarnationView>,
+    /// The category that a seller must offer; absent means any.
+    pub category: Option<String>,
+    /// The place and the date of delivery.
+    pub delivery: Option<DeliveryView>,
+    /// The buyer's text for the sellers, with the URLs of documents.
+    pub message: Option<MessageView>,
+    /// The only currency of proposals, ISO 4217; absent means any.
+    #[schema(example = "EUR")]
+    pub currency: Option<String>,
+    /// The IANA name of the time zone in which dates end; absent means UTC.
+    #[schema(example = "Europe/Berlin")]
+    pub time_zone: Option<String>,
+    /// The time after the deadline in which the buyer may decide, milliseconds.
+    #[serde(default)]
+    #[schema(required)]
+    pub decide_within_ms: u64,
+}
+
+/// The place and the date of delivery.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema, JsonSchema)]
+#[serde(default)]
+#[schemars(rename = "Delivery")]
+pub struct DeliveryView {
+    /// The latitude, degrees north.
+    #[schema(example = 48.14)]
+    pub latitude: Option<f64>,
+    /// The longitude, degrees east.
+    #[schema(example = 11.58)]
+    pub longitude: Option<f64>,
+    /// The postal address.
+    pub address: Option<String>,
+    /// The latest date or time, as the buyer wrote it (RFC 3339). A date counts to its end in the
+    /// order's time zone.
+    #[schema(example = "2027-02-01")]
+    pub by: Option<String>,
+}
+
+/// A text with its format and links.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, JsonSchema)]
+#[serde(default)]
+#[schemars(rename = "Message")]
+pub struct MessageView {
+    /// The format of the text: `text`, `html` or `markdown`.
+    #[serde(rename = "type")]
+    #[schema(required, example = "text")]
+    pub text_type: String,
+    /// The text.
+    #[schema(required)]
+    pub message: String,
+    /// The links that belong to it: terms, drawings, other documents.
+    #[schema(required)]
+    pub urls: Vec<String>,
 }
 
 /// An incarnation of an order id that a newer one replaced.
@@ -128,6 +185,8 @@ pub struct ItemView {
     pub quantity: String,
     /// The unit of the quantity.
     pub unit: Option<String>,
+    /// The name of the line; absent where the article number names it.
+    pub line: Option<String>,
 }
 
 /// The verdict on one seller that was considered for the order.
@@ -148,6 +207,9 @@ pub struct ConsideredSellerView {
     pub reason: String,
     /// The distance from the seller to the place of delivery, in metres, where both are known.
     pub distance_m: Option<u32>,
+    /// The invited seller's name for people; absent where it has none.
+    #[schema(example = "Möbel Müller")]
+    pub display_name: Option<String>,
 }
 
 /// One invited seller.
@@ -168,6 +230,9 @@ pub struct InvitationView {
     pub at: Option<String>,
     /// The reason that the seller could not be notified, or that it gave for declining.
     pub reason: Option<String>,
+    /// The seller's name for people; absent where it has none.
+    #[schema(example = "Möbel Müller")]
+    pub display_name: Option<String>,
 }
 
 /// The number of an order's proposals in each state.

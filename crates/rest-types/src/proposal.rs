@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// The content of a proposal.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema, JsonSchema)]
 #[serde(default)]
+#[schemars(rename = "ProposalContent")]
 pub struct ContentView {
     /// The proposing seller; `sealed` while the order is.
     #[schema(required)]
@@ -29,6 +30,11 @@ pub struct ContentView {
     /// The URLs of its documents.
     #[schema(required)]
     pub attachments: Vec<String>,
+    /// The seller's own number for it.
+    pub your_reference: Option<String>,
+    /// The label of an alternative; absent for the seller's main proposal.
+    #[schema(example = "from stock")]
+    pub alternative: Option<String>,
 }
 
 /// One line of a proposal.
@@ -36,7 +42,7 @@ pub struct ContentView {
 #[serde(default)]
 #[schema(as = LineView)]
 pub struct ProposalLineView {
-    /// The buyer's article number.
+    /// The buyer's article number, or the seller's of a substitute.
     #[schema(required)]
     pub sku: String,
     /// The quantity, a decimal.
@@ -47,6 +53,46 @@ pub struct ProposalLineView {
     /// The price of the whole line, a decimal in the proposal's currency.
     #[schema(required)]
     pub price: String,
+    /// The name of the order's line that it is for, where the seller gave it.
+    pub line: Option<String>,
+    /// The order's article that this one stands for; absent for the order's own article.
+    pub substitutes: Option<String>,
+}
+
+/// The part of an order that a proposal has won.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, JsonSchema)]
+#[serde(default)]
+#[schemars(rename = "WonPart")]
+pub struct WonPartView {
+    /// True where it is the whole order: it was awarded as a whole, or each of its lines was. False
+    /// where other lines went to other proposals, or to nobody.
+    #[schema(required)]
+    pub whole: bool,
+    /// The lines, as the order lists them.
+    #[schema(required)]
+    pub lines: Vec<WonPartLineView>,
+    /// The price of all of it, a decimal in the proposal's currency; absent where single lines were
+    /// won of a proposal that has no price for each of them.
+    #[schema(example = "1249.50")]
+    pub total: Option<String>,
+}
+
+/// One line that a proposal has won.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, JsonSchema)]
+#[serde(default)]
+#[schemars(rename = "WonPartLine")]
+pub struct WonPartLineView {
+    /// The line's name, or else its article number.
+    #[schema(required, example = "CHAIR-01")]
+    pub line: String,
+    /// The quantity offered, a decimal; the wanted one where the proposal has no lines.
+    #[schema(example = "40")]
+    pub quantity: Option<String>,
+    /// The unit of the quantity.
+    pub unit: Option<String>,
+    /// The price of the whole line, a decimal; absent where the proposal has one price for
+    /// everything.
+    pub price: Option<String>,
 }
 
 /// One proposal.
@@ -60,6 +106,13 @@ pub struct ProposalView {
     #[serde(default)]
     #[schema(required, example = "Open")]
     pub status: String,
+    /// The effect of the order's end: `Awarded`, `NotAwarded`, or `Ended` where there was no
+    /// decision; absent before the end, and for a withdrawn proposal.
+    #[schema(example = "Awarded")]
+    pub outcome: Option<String>,
+    /// The part of the order that it has won: lines, quantities and price; absent before the end,
+    /// and where it has won nothing.
+    pub won: Option<WonPartView>,
     /// The version, 1 is the first; also the ETag.
     #[serde(default)]
     #[schema(required)]
@@ -73,6 +126,9 @@ pub struct ProposalView {
     #[serde(default)]
     #[schema(required, format = DateTime)]
     pub at: String,
+    /// The seller's name for people; absent where it has none, and while the order is sealed.
+    #[schema(example = "Möbel Müller")]
+    pub seller_name: Option<String>,
     /// The content of the newest version.
     #[serde(flatten)]
     pub content: ContentView,

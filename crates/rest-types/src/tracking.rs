@@ -28,9 +28,9 @@ pub struct SummaryView {
     /// The order's tenant.
     #[schema(required)]
     pub tenant: String,
-    /// The phase: `Pending`, `Streaming`, `Paused`, `Reconnecting`, `Finalised`, `Expired`,
-    /// `Closed`, `Cancelled` or `Failed`.
-    #[schema(required, example = "Streaming")]
+    /// The phase: `Pending`, `Open`, `Paused`, `Deciding`, `Finalised`, `Expired`, `Closed`,
+    /// `Cancelled` or `Failed`.
+    #[schema(required, example = "Open")]
     pub phase: String,
     /// The number of all proposals ever made.
     #[schema(required)]
@@ -41,6 +41,10 @@ pub struct SummaryView {
     /// True while the order's stream is up.
     #[schema(required)]
     pub stream_active: bool,
+    /// The phase of the order's stream: `Pending`, `Active` or `Reconnecting`; `Ended` from the
+    /// order's end on.
+    #[schema(required, example = "Active")]
+    pub stream: String,
 }
 
 /// A page of orders.
@@ -94,9 +98,13 @@ pub struct TrackedView {
     /// True while the order's stream is up.
     #[schema(required)]
     pub stream_active: bool,
-    /// The phase: `Pending`, `Streaming`, `Paused`, `Reconnecting`, `Finalised`, `Expired`,
-    /// `Closed`, `Cancelled` or `Failed`.
-    #[schema(required, example = "Streaming")]
+    /// The phase of the order's stream: `Pending`, `Active` or `Reconnecting`; `Ended` from the
+    /// order's end on.
+    #[schema(required, example = "Active")]
+    pub stream: String,
+    /// The phase: `Pending`, `Open`, `Paused`, `Deciding`, `Finalised`, `Expired`, `Closed`,
+    /// `Cancelled` or `Failed`.
+    #[schema(required, example = "Open")]
     pub phase: String,
     /// The sequence number of the last event shown.
     #[schema(required)]
@@ -115,8 +123,9 @@ pub struct TrackedView {
     /// The number of proposals that did not win.
     #[schema(required)]
     pub proposals_closed: u32,
-    /// The open proposal with the lowest price; absent where none is open, and while the order is
-    /// sealed.
+    /// The open proposal with the lowest price of those that are complete, of an invited seller,
+    /// valid and in time; absent where there is none or where they are in several currencies, and
+    /// while the order is sealed. It is judged at the order's last event, or later.
     pub best_proposal: Option<BestView>,
     /// The number of invited sellers.
     #[schema(required)]
@@ -139,8 +148,11 @@ pub struct TrackedView {
     pub reason: Option<String>,
     /// The time of the opening, milliseconds since 1970.
     pub opened_at_ms: Option<i64>,
-    /// The time of the expiry, milliseconds since 1970.
+    /// The deadline for proposals, milliseconds since 1970.
     pub expires_at_ms: Option<i64>,
+    /// The time until which the buyer decides, milliseconds since 1970; absent before the deadline,
+    /// and where there was nothing to decide.
+    pub decide_until_ms: Option<i64>,
     /// The time of the end, milliseconds since 1970.
     pub ended_at_ms: Option<i64>,
     /// The award; absent before the end, where nobody won, and for an order that has an order

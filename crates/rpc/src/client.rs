@@ -185,28 +185,32 @@ pub fn stack<C>(channel: C, metrics: &Arc<RpcMetrics>) -> ClientStack<C> {
     client_layers(metrics).layer(AnyBody { inner: channel })
 }
 
-/// Returns a client of the streaming service with the message limits set; accepts zstd.
+/// Returns a client of the streaming service with the message limits set; accepts zstd and gzip.
 pub fn streaming(channel: ClientStack) -> OrderStreamingServiceClient<ClientStack> {
     OrderStreamingServiceClient::new(channel)
         .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
         .max_encoding_message_size(limits::MESSAGE_BYTES_MAX)
         .accept_compressed(CompressionEncoding::Zstd)
+        .accept_compressed(CompressionEncoding::Gzip)
 }
 
-/// Returns a client of the non-streaming service with the message limits set; accepts zstd.
+/// Returns a client of the non-streaming service with the message limits set; accepts zstd and
+/// gzip.
 pub fn non_streaming(channel: ClientStack) -> OrderNonStreamingServiceClient<ClientStack> {
     OrderNonStreamingServiceClient::new(channel)
         .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
         .max_encoding_message_size(limits::MESSAGE_BYTES_MAX)
         .accept_compressed(CompressionEncoding::Zstd)
+        .accept_compressed(CompressionEncoding::Gzip)
 }
 
-/// Returns a client of the control service with the message limits set; accepts zstd.
+/// Returns a client of the control service with the message limits set; accepts zstd and gzip.
 pub fn control(channel: ClientStack) -> OrderControlServiceClient<ClientStack> {
     OrderControlServiceClient::new(channel)
         .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
         .max_encoding_message_size(limits::MESSAGE_BYTES_MAX)
         .accept_compressed(CompressionEncoding::Zstd)
+        .accept_compressed(CompressionEncoding::Gzip)
 }
 
 /// A channel for requests with any body type, which it converts to the channel's type.

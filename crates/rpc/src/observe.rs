@@ -9,6 +9,8 @@
 //! (server) AuthorizeLayer, then the routes     (client) the channel
 //! ```
 //!
+//! Around a server's layers is `ContentTypeLayer`: a request that is not gRPC is no call.
+//!
 //! A call ends at its trailers, at a status in its head, at the end of its body, or when it is
 //! dropped (then it is `Canceled`). If the connection breaks at that moment, trailers that were
 //! passed on may not reach the peer; the call is still counted with the handler's code, as in Go.
@@ -17,6 +19,7 @@ mod authorize;
 mod body;
 mod boundary;
 mod code;
+mod content_type;
 mod context;
 mod counter;
 mod guarded;
@@ -31,6 +34,7 @@ pub use body::{CountedBody, ObservedBody};
 pub use boundary::{BoundaryFuture, BoundaryLayer, BoundaryService, DeadlineCap};
 pub(crate) use code::code_without_status;
 pub use code::{CODE_NAMES, code_name};
+pub use content_type::{ContentTypeFuture, ContentTypeLayer, ContentTypeService};
 pub use context::{CallContext, RequestId};
 pub use counter::MessageCounter;
 pub use guarded::GuardedBody;
@@ -65,8 +69,8 @@ impl RpcSide {
 /// The layers of a client: log around metrics around boundary.
 pub type ClientLayers = Stack<BoundaryLayer, Stack<MetricsLayer, LogLayer>>;
 
-/// The layers of a server: a client's layers around authorisation.
-pub type ServerLayers = Stack<AuthorizeLayer, ClientLayers>;
+/// The layers of a server: a client's layers around authorisation, for requests that are gRPC.
+pub type ServerLayers = Stack<Stack<AuthorizeLayer, ClientLayers>, ContentTypeLayer>;
 
 /// Returns all layers of a server, for `tonic::transport::Server::layer` or around `Routes`.
 pub fn server_layers(
@@ -74,7 +78,8 @@ pub fn server_layers(
     authorize: Arc<dyn Authorize>,
     cap: DeadlineCap,
 ) -> ServerLayers {
-    Stack::new(AuthorizeLayer::new(authorize), layers(metrics, cap))
+    let of_calls = Stack::new(AuthorizeLayer::new(authorize), layers(metrics, cap));
+    Stack::new(of_calls, ContentTypeLayer)
 }
 
 /// Returns all layers of a client, to wrap a channel.

@@ -13,6 +13,7 @@ mod body;
 mod document;
 mod extract;
 mod headers;
+mod number;
 
 use axum::Router;
 use axum::body::Body;
@@ -22,10 +23,11 @@ use futures_util::FutureExt as _;
 use orderstream_core::{Reason, Refusal};
 use serde_json::{Map, Value};
 
-pub use self::body::{parse_json, read_bytes, read_json};
+pub use self::body::{parse_json, parse_part, read_bytes, read_json, without_mark};
 pub use self::document::{complete, pretty_json};
 pub use self::extract::{CheckedPath, CheckedQuery, no_query};
 pub use self::headers::{idempotency_key, single_header};
+pub use self::number::{page_size, position};
 use crate::status::ERROR_DOMAIN;
 
 /// The media type of a problem.
@@ -133,16 +135,53 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Responds to unknown paths and wrong methods with problems. Must wrap a router that has all its
-/// routes.
-pub fn with_fallbacks<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
-    router.fallback(no_such_path).method_not_allowed_fallback(wrong_method)
+/// The callers that a port is for. The 404 of an unknown path names them: a caller that finds
+/// nothing there often means another port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortSide {
+    /// The buyers' REST, of `dev` or a requestor.
+    Buyers,
+    /// The sellers' REST, of a processor.
+    Sellers,
+    /// Metrics and health, of every role.
+    Operators,
 }
 
-async fn no_such_path(uri: Uri) -> Problem {
+impl PortSide {
+    /// Describes the port, and where its paths and the other side are.
+    const fn description(self) -> &'static str {
+        match self {
+            Self::Buyers => {
+                "this is the buyers' port (--server), and /api/v1/openapi.json lists its paths; \
+                 the sellers' port is that of a processor, usually 8005"
+            }
+            Self::Sellers => {
+                "this is the sellers' port (--processor-rest), and /api/v1/openapi.json lists its \
+                 paths; the buyers' port is that of `dev` or a requestor, usually 8004"
+            }
+            Self::Operators => {
+                "this is the operators' port, which has /metrics, /healthz and /readyz; the \
+                 buyers' port is usually 8004, and the sellers' 8005"
+            }
+        }
+    }
+}
+
+/// Responds to unknown paths and wrong methods with problems. Must wrap a router that has all its
+/// routes.
+pub fn with_fallbacks<S: Clone + Send + Sync + 'static>(
+    router: Router<S>,
+    side: PortSide,
+) -> Router<S> {
+    router
+        .fallback(move |uri: Uri| async move { no_such_path(&uri, side) })
+        .method_not_allowed_fallback(wrong_method)
+}
+
+fn no_such_path(uri: &Uri, side: PortSide) -> Problem {
     let path: String = uri.path().chars().take(ECHOED_CHARS_MAX).collect();
-    let refusal = Refusal::new(Reason::InvalidRequest, format!("nothing is at {path}"));
-    Problem::with_status(StatusCode::NOT_FOUND, refusal)
+    let text = format!("nothing is at {path}; {}", side.description());
+    Problem::with_status(StatusCode::NOT_FOUND, Refusal::new(Reason::InvalidRequest, text))
 }
 
 async fn wrong_method(method: Method) -> Problem {

@@ -30,8 +30,8 @@ use self::accept::Port;
 use self::activity::MemoryStream;
 use crate::limits;
 use crate::observe::{
-    Authorize, AuthorizeService, BoundaryService, DeadlineCap, LogService, MetricsService,
-    RpcMetrics, server_layers,
+    Authorize, AuthorizeService, BoundaryService, ContentTypeService, DeadlineCap, LogService,
+    MetricsService, RpcMetrics, server_layers,
 };
 use crate::v1;
 use crate::v1::order_control_service_server::{OrderControlService, OrderControlServiceServer};
@@ -90,28 +90,31 @@ pub const SERVER_DEADLINE_CAP: DeadlineCap = DeadlineCap {
     client_stream: Some(limits::CLIENT_STREAM_DEADLINE_MAX),
 };
 
-/// Returns the streaming service with the message limits set; accepts zstd.
+/// Returns the streaming service with the message limits set; accepts zstd and gzip.
 pub fn streaming<T: OrderStreamingService>(service: T) -> OrderStreamingServiceServer<T> {
     OrderStreamingServiceServer::new(service)
         .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
         .max_encoding_message_size(limits::MESSAGE_BYTES_MAX)
         .accept_compressed(CompressionEncoding::Zstd)
+        .accept_compressed(CompressionEncoding::Gzip)
 }
 
-/// Returns the non-streaming service with the message limits set; accepts zstd.
+/// Returns the non-streaming service with the message limits set; accepts zstd and gzip.
 pub fn non_streaming<T: OrderNonStreamingService>(service: T) -> OrderNonStreamingServiceServer<T> {
     OrderNonStreamingServiceServer::new(service)
         .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
         .max_encoding_message_size(limits::MESSAGE_BYTES_MAX)
         .accept_compressed(CompressionEncoding::Zstd)
+        .accept_compressed(CompressionEncoding::Gzip)
 }
 
-/// Returns the control service with the message limits set; accepts zstd.
+/// Returns the control service with the message limits set; accepts zstd and gzip.
 pub fn control<T: OrderControlService>(service: T) -> OrderControlServiceServer<T> {
     OrderControlServiceServer::new(service)
         .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
         .max_encoding_message_size(limits::MESSAGE_BYTES_MAX)
         .accept_compressed(CompressionEncoding::Zstd)
+        .accept_compressed(CompressionEncoding::Gzip)
 }
 
 /// Adds health and both versions of reflection to the routes. The server as a whole (the empty
@@ -143,7 +146,8 @@ pub const SERVICE_NAMES: [&str; 3] = [
 ];
 
 /// Routes wrapped in a server's layers.
-pub type ServerStack<S = Routes> = LogService<MetricsService<BoundaryService<AuthorizeService<S>>>>;
+pub type ServerStack<S = Routes> =
+    ContentTypeService<LogService<MetricsService<BoundaryService<AuthorizeService<S>>>>>;
 
 /// Wraps the routes in a server's layers.
 pub fn stack<S>(

@@ -86,6 +86,7 @@ fn planned_sellers() -> PlannedSellers {
         currency: None,
         capacity: None,
         suspended: false,
+        display_name: None,
     };
     PlannedSellers(SELLERS.iter().map(seller).collect())
 }

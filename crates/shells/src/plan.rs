@@ -4,7 +4,7 @@ use fastrand::Rng;
 use orderstream_torture::command::{ClientCommand, ClientInterface, OpeningParameters};
 pub use orderstream_torture::plan::LinkCondition;
 use orderstream_torture::plan::{
-    LONG_LIFETIME_MS, PlannedClient, PlannedCommand, SELLERS, SHORT_LIFETIME_MS,
+    DECIDE_WITHIN_MS, LONG_LIFETIME_MS, PlannedClient, PlannedCommand, SELLERS, SHORT_LIFETIME_MS,
 };
 
 pub use crate::disk::{HostDiskFault, SyncEffect};
@@ -123,8 +123,10 @@ fn orders(rng: &mut Rng, seed: u64) -> Vec<(String, OpeningParameters)> {
         .map(|index| {
             let sealed = rng.u8(..4) == 0;
             let is_short = sealed || rng.u8(..3) == 0;
+            let decide_within_ms = DECIDE_WITHIN_MS[rng.usize(..DECIDE_WITHIN_MS.len())];
             let opening = OpeningParameters {
                 expires_in_ms: if is_short { SHORT_LIFETIME_MS } else { LONG_LIFETIME_MS },
+                decide_within_ms,
                 sealed,
                 ..OpeningParameters::default()
             };
@@ -197,11 +199,15 @@ impl SimulationPlanner {
         }
     }
 
+    /// Draws a proposal: the seller's first one of an order, and then mostly alternatives. Another
+    /// one without a label is refused while the first one is open.
     fn propose(&mut self, order: usize, seller: &str) -> ClientCommand {
         self.serial += 1;
         let proposal = format!("p{}", self.serial);
+        let is_first = self.proposals[order].iter().all(|(by, _)| by != seller);
+        let is_alternative = !is_first && self.rng.u8(..6) != 0;
         self.proposals[order].push((seller.to_owned(), proposal.clone()));
-        ClientCommand::Propose { proposal }
+        ClientCommand::Propose { proposal, is_alternative }
     }
 
     fn any_proposal(&mut self, order: usize) -> String {

@@ -123,9 +123,14 @@ impl ApiServer {
         (proxy, kubeconfig)
     }
 
+    /// Returns the path of kubectl.
+    pub fn kubectl_program(&self) -> PathBuf {
+        self.assets.path("kubectl")
+    }
+
     /// Runs kubectl with this input; returns its output.
     pub fn kubectl_with(&self, args: &[&str], input: &str) -> Output {
-        let mut child = Command::new(self.assets.path("kubectl"))
+        let mut child = Command::new(self.kubectl_program())
             .arg("--kubeconfig")
             .arg(self.kubeconfig())
             .args(args)

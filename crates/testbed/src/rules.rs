@@ -39,6 +39,8 @@ pub struct Rule {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RuleCase {
+    /// The resource's name, where the case is about that.
+    pub name: Option<String>,
     /// The spec before; absent for a creation.
     pub from: Option<Value>,
     /// The new spec.

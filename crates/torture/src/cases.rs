@@ -170,7 +170,8 @@ impl CaseContext<'_> {
 
     /// Sends a proposal with this id.
     async fn propose(&self, order: usize, proposal: &str, seller: &str) {
-        let command = ClientCommand::Propose { proposal: proposal.to_owned() };
+        let command =
+            ClientCommand::Propose { proposal: proposal.to_owned(), is_alternative: false };
         self.send(order, command, ClientInterface::Rest(0), seller).await;
     }
 

@@ -12,6 +12,9 @@ pub enum ClientCommand {
     Propose {
         /// The proposal's id.
         proposal: String,
+        /// Set if it is an alternative, with its id as the label.
+        #[serde(default)]
+        is_alternative: bool,
     },
     /// The seller sends the next version.
     Amend {
@@ -73,6 +76,9 @@ pub enum ClientCommand {
 pub struct OpeningParameters {
     /// The order's lifetime, milliseconds.
     pub expires_in_ms: u64,
+    /// The time to decide after the deadline, milliseconds; absent for the default.
+    #[serde(default)]
+    pub decide_within_ms: Option<u64>,
     /// Set if proposals are hidden before the deadline.
     pub sealed: bool,
     /// The invited sellers; empty for all.
@@ -83,7 +89,7 @@ impl ClientCommand {
     /// Returns the proposal that the command concerns.
     pub fn proposal(&self) -> Option<&str> {
         match self {
-            Self::Propose { proposal }
+            Self::Propose { proposal, .. }
             | Self::Amend { proposal }
             | Self::Withdraw { proposal }
             | Self::Lock { proposal, .. }
@@ -101,6 +107,11 @@ impl ClientCommand {
             | Self::Close
             | Self::Cancel => None,
         }
+    }
+
+    /// Returns the label of the proposal that the command makes; empty for the seller's main one.
+    pub fn label(&self) -> &str {
+        if let Self::Propose { proposal, is_alternative: true } = self { proposal } else { "" }
     }
 
     /// Reports whether the command ends the order at once.

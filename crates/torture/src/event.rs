@@ -10,7 +10,13 @@ use serde_json::Value;
 /// The change of an `EditLock` that is acquired.
 const LOCKED: &str = "locked";
 /// The change of an `EditLock` that is released.
-const UNLOCKED: &str = "unlocked";
+pub(crate) const UNLOCKED: &str = "unlocked";
+/// The `change` of an `OrderPaused` that ends the order.
+pub(crate) const EXPIRED: &str = "expired";
+/// The `change` of an `OrderPaused` after which the buyer decides.
+pub(crate) const DECIDING: &str = "deciding";
+/// The `change` of an `OrderPaused` by the buyer.
+pub(crate) const PAUSED: &str = "paused";
 
 /// One event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +29,7 @@ pub struct ComparableEvent {
     /// The name of the event's kind.
     pub kind: String,
     /// The change of a `ProposalUpdate`, `locked` or `unlocked` for an `EditLock`, the result of a
-    /// notification, `expired` or `paused` for an `OrderPaused`.
+    /// notification, `expired`, `deciding` or `paused` for an `OrderPaused`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub change: String,
     /// The proposal that the event concerns or awards.
@@ -39,6 +45,9 @@ pub struct ComparableEvent {
     /// since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<i64>,
+    /// The label of an alternative.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub label: String,
     /// The proposal's version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
@@ -53,11 +62,21 @@ pub struct ComparableEvent {
     pub sellers: Vec<String>,
 }
 
+/// Names what an `OrderPaused` does.
+#[allow(clippy::fn_params_excessive_bools, reason = "a field of the event")]
+const fn suspension(expired: bool, decide_by: Option<i64>) -> &'static str {
+    match (expired, decide_by) {
+        (true, Some(_)) => DECIDING,
+        (true, None) => EXPIRED,
+        (false, _) => PAUSED,
+    }
+}
+
 impl ComparableEvent {
     /// Reports whether the event ends the list.
     pub fn is_last(&self) -> bool {
         matches!(self.kind.as_str(), "OrderFinalised" | "OrderClosed" | "OrderCancelled")
-            || (self.kind == "OrderPaused" && self.change == "expired")
+            || (self.kind == "OrderPaused" && self.change == EXPIRED)
     }
 
     /// Reports whether the event may follow the list's end without changing it, as a notification
@@ -112,11 +131,15 @@ impl ComparableEvent {
                     .unwrap_or_default();
             }
             Some(Detail::OrderPaused(paused)) => {
-                self.change = String::from(if paused.expired { "expired" } else { "paused" });
+                self.until = paused.decide_by.as_ref().map(|at| timestamp_from_wire(at).0);
+                self.change = String::from(suspension(paused.expired, self.until));
                 self.token.clone_from(&paused.reason);
             }
             Some(Detail::OrderExtended(extended)) => {
                 self.until = extended.expires_at.as_ref().map(|at| timestamp_from_wire(at).0);
+            }
+            Some(Detail::ProposalsOpened(opened)) => {
+                self.until = opened.decide_until.as_ref().map(|at| timestamp_from_wire(at).0);
             }
             Some(Detail::AwardPending(pending)) => {
                 self.until = pending.effective_at.as_ref().map(|at| timestamp_from_wire(at).0);
@@ -126,12 +149,7 @@ impl ComparableEvent {
             Some(Detail::AwardUndone(undone)) => self.token.clone_from(&undone.reason),
             Some(Detail::OrderClosed(end)) => self.token.clone_from(&end.reason),
             Some(Detail::OrderCancelled(end)) => self.token.clone_from(&end.reason),
-            Some(
-                Detail::ProposalClosed(_)
-                | Detail::OrderResumed(_)
-                | Detail::ProposalsOpened(_)
-                | Detail::Draining(_),
-            )
+            Some(Detail::ProposalClosed(_) | Detail::OrderResumed(_) | Detail::Draining(_))
             | None => {}
         }
         self
@@ -140,6 +158,7 @@ impl ComparableEvent {
     fn with_proposal(mut self, proposal: &v1::Proposal) -> Self {
         self.actor.clone_from(&proposal.seller);
         self.token.clone_from(&proposal.note);
+        self.label.clone_from(&proposal.alternative);
         self.version = Some(u64::from(proposal.version.max(1)));
         self
     }
@@ -215,10 +234,12 @@ impl ComparableEvent {
             }
             "OrderPaused" => {
                 let expired = detail["expired"].as_bool().unwrap_or_default();
-                self.change = String::from(if expired { "expired" } else { "paused" });
+                self.until = detail["decide_by"].as_i64();
+                self.change = String::from(suspension(expired, self.until));
                 self.token = text("reason");
             }
             "OrderExtended" => self.until = detail["expires_at"].as_i64(),
+            "ProposalsOpened" => self.until = detail["decide_until"].as_i64(),
             "AwardPending" | "OrderFinalised" => {
                 self.until = detail["effective_at"].as_i64();
                 self.proposal = inner("award", "Whole");
@@ -233,6 +254,7 @@ impl ComparableEvent {
     fn with_content(mut self, content: &Value, version: u64) -> Self {
         let text = |name: &str| content[name].as_str().unwrap_or_default().to_owned();
         (self.actor, self.token, self.version) = (text("seller"), text("note"), Some(version));
+        self.label = text("alternative");
         self
     }
 

@@ -15,6 +15,8 @@ use crate::command::{ClientCommand, ClientInterface, OpeningParameters};
 
 /// The time for which clients send commands, milliseconds.
 pub const WORKLOAD_MS: u64 = 6_500;
+/// The times to decide after a deadline, milliseconds: the default, none, and a short one.
+pub const DECIDE_WITHIN_MS: [Option<u64>; 3] = [None, Some(0), Some(2_000)];
 /// The lifetime of an order that expires within a run, milliseconds: the shortest that is accepted.
 pub const SHORT_LIFETIME_MS: u64 = 10_000;
 /// The lifetime of an order that outlives a run, milliseconds.
@@ -218,8 +220,10 @@ fn orders(rng: &mut Rng, seed: u64, topology: ProcessTopology) -> Vec<PlannedOrd
             let is_short = is_sealed || index == 1 || rng.u8(..4) == 0;
             let by_rig = index == 2 || (index > 2 && rng.u8(..5) == 0);
             let limited = topology != ProcessTopology::Dev && rng.bool();
+            let decide_within_ms = DECIDE_WITHIN_MS[rng.usize(..DECIDE_WITHIN_MS.len())];
             let opening = OpeningParameters {
                 expires_in_ms: if is_short { SHORT_LIFETIME_MS } else { LONG_LIFETIME_MS },
+                decide_within_ms,
                 sealed: is_sealed,
                 sellers: if limited {
                     SELLERS.iter().take(3).map(ToString::to_string).collect()

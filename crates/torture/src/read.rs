@@ -131,9 +131,11 @@ pub async fn track(channel: Channel, follower: Follower, claim: TrackerClaim) {
 }
 
 fn request(follower: &Follower, claim: &TrackerClaim, after_seq: u64) -> v1::OrderStreamRequest {
-    let OpeningParameters { expires_in_ms, sealed, sellers } = claim.opening.clone();
+    let OpeningParameters { expires_in_ms, decide_within_ms, sealed, sellers } =
+        claim.opening.clone();
     let spec = v1::OrderSpec {
         expires_in_ms,
+        decide_within_ms,
         sealed,
         sellers: Some(v1::SellerLimits { names: sellers, ..v1::SellerLimits::default() }),
         ..v1::OrderSpec::default()

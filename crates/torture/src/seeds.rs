@@ -36,7 +36,7 @@ pub struct SeedSettings {
 /// # Errors
 /// When it is neither.
 pub fn parse(text: &str) -> Result<RangeInclusive<u64>, String> {
-    let number = |text: &str| text.parse::<u64>().map_err(|_| format!("{text} is no seed"));
+    let number = |text: &str| text.parse::<u64>().map_err(|_| format!("{text} is not a seed"));
     match text.split_once('-') {
         Some((first, last)) => Ok(number(first)?..=number(last)?),
         None => Ok(number(text)?..=number(text)?),

@@ -2,6 +2,7 @@
 
 mod business;
 mod controller;
+mod overview;
 mod processor;
 mod rpc;
 mod streams;
@@ -10,5 +11,12 @@ use super::Board;
 
 /// Returns all dashboards.
 pub(super) fn all() -> Vec<Board> {
-    vec![business::board(), rpc::board(), streams::board(), processor::board(), controller::board()]
+    vec![
+        overview::board(),
+        business::board(),
+        rpc::board(),
+        streams::board(),
+        processor::board(),
+        controller::board(),
+    ]
 }

@@ -11,6 +11,8 @@ pub(super) enum PanelShape {
     Curves,
     /// Time series, a third of a row wide.
     Narrow,
+    /// The buckets of a histogram over time, half a row wide.
+    Heatmap,
 }
 
 impl PanelShape {
@@ -18,8 +20,17 @@ impl PanelShape {
     pub(super) const fn size(self) -> (u32, u32) {
         match self {
             Self::Stat => (4, 4),
-            Self::Curves => (12, 8),
+            Self::Curves | Self::Heatmap => (12, 8),
             Self::Narrow => (8, 8),
+        }
+    }
+
+    /// Returns Grafana's name of the panel's type.
+    const fn kind(self) -> &'static str {
+        match self {
+            Self::Stat => "stat",
+            Self::Curves | Self::Narrow => "timeseries",
+            Self::Heatmap => "heatmap",
         }
     }
 }
@@ -87,6 +98,19 @@ pub(super) fn quantiles(
     Panel { title, description, unit: "s", shape: PanelShape::Curves, queries, bad_from: None }
 }
 
+/// Creates a panel with the distribution of a histogram in seconds.
+pub(super) fn heatmap(
+    title: &'static str,
+    histogram: &str,
+    labels: &str,
+    description: &'static str,
+) -> Panel {
+    let expression =
+        format!("sum by (le) (increase({histogram}_bucket{{{labels}}}[$__rate_interval]))");
+    let queries = vec![Query { expression, legend: "{{le}}" }];
+    Panel { title, description, unit: "s", shape: PanelShape::Heatmap, queries, bad_from: None }
+}
+
 impl Panel {
     /// Makes the panel a third of a row wide.
     pub(super) fn narrow(self) -> Self {
@@ -108,6 +132,7 @@ impl Panel {
                 "refId": id.to_string(), "datasource": datasource, "expr": query.expression,
                 "legendFormat": query.legend, "editorMode": "code", "range": true,
                 "instant": self.shape == PanelShape::Stat,
+                "format": if self.shape == PanelShape::Heatmap { "heatmap" } else { "time_series" },
             })
         };
         let targets: Vec<_> = self.queries.iter().enumerate().map(target).collect();
@@ -117,14 +142,15 @@ impl Panel {
         }
         json!({
             "id": id,
-            "type": if self.shape == PanelShape::Stat { "stat" } else { "timeseries" },
+            "type": self.shape.kind(),
             "title": self.title,
             "description": self.description,
             "datasource": datasource,
             "gridPos": {"h": height, "w": width, "x": x, "y": y},
             "fieldConfig": {
                 "defaults": {
-                    "unit": self.unit,
+                    // The unit of a heat map is that of its axis; a cell is a count.
+                    "unit": if self.shape == PanelShape::Heatmap { "short" } else { self.unit },
                     "min": 0,
                     "thresholds": {"mode": "absolute", "steps": steps},
                     "custom": {"fillOpacity": 10, "showPoints": "never", "lineWidth": 1},
@@ -142,6 +168,14 @@ impl Panel {
                 "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": false},
                 "colorMode": if self.bad_from.is_some() { "value" } else { "none" },
                 "graphMode": "area",
+            }),
+            PanelShape::Heatmap => json!({
+                "calculate": false,
+                "yAxis": {"unit": self.unit, "axisPlacement": "left"},
+                "color": {"mode": "scheme", "scheme": "Oranges", "steps": 64},
+                "filterValues": {"le": 1e-9},
+                "tooltip": {"mode": "single", "yHistogram": true},
+                "legend": {"show": true},
             }),
             PanelShape::Curves | PanelShape::Narrow => json!({
                 "legend": {"displayMode": "list", "placement": "bottom", "showLegend": true},

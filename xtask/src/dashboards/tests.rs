@@ -13,10 +13,13 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Returns the names of metrics in an expression: words outside selectors and string literals that
-/// are not functions, keywords or labels.
-fn names(expression: &str) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
+/// The metrics of Prometheus itself and of kube-state-metrics.
+const OTHERS: [&str; 3] = ["up", "ALERTS", "kube_job_failed"];
+
+/// Returns the metrics in an expression, with their suffixes and repetitions: words outside
+/// selectors and string literals that are not functions, keywords or labels.
+fn metrics(expression: &str) -> Vec<String> {
+    let mut metrics = Vec::new();
     let (mut word, mut is_quoted, mut depth) = (String::new(), false, 0_u32);
     for c in expression.chars().chain([' ']) {
         if c == '"' {
@@ -37,13 +40,38 @@ fn names(expression: &str) -> BTreeSet<String> {
                 .iter()
                 .chain(&["controller_runtime_", "leader_election_"])
                 .any(|prefix| word.starts_with(prefix));
-        if is_metric && !["grpc_method", "grpc_code", "grpc_type"].contains(&word.as_str()) {
-            let base = ["_bucket", "_count", "_sum"].iter().find_map(|end| word.strip_suffix(end));
-            names.insert(base.unwrap_or(&word).to_owned());
+        let is_label = ["grpc_method", "grpc_code", "grpc_type"].contains(&word.as_str());
+        if OTHERS.contains(&word.as_str()) || (is_metric && !is_label) {
+            metrics.push(word.clone());
         }
         word.clear();
     }
-    names
+    metrics
+}
+
+/// Returns the names of Orderstream's metrics in an expression, without suffixes.
+fn names(expression: &str) -> BTreeSet<String> {
+    let metrics = metrics(expression).into_iter();
+    let own = metrics.filter(|metric| !OTHERS.contains(&metric.as_str()));
+    own.map(|metric| {
+        let base = ["_bucket", "_count", "_sum"].iter().find_map(|end| metric.strip_suffix(end));
+        base.map(str::to_owned).unwrap_or(metric)
+    })
+    .collect()
+}
+
+/// Returns the metrics in an expression that other programs export under the same names.
+fn shared(expression: &str) -> Vec<String> {
+    let metrics = metrics(expression).into_iter();
+    metrics.filter(|metric| !metric.starts_with("orderstream_")).collect()
+}
+
+/// Returns every expression of a dashboard, as Grafana reads it.
+fn raw_expressions(text: &str) -> Vec<String> {
+    let board: Value = serde_json::from_str(text).unwrap();
+    let panels = board["panels"].as_array().unwrap().iter();
+    let targets = panels.filter_map(|panel| panel["targets"].as_array()).flatten();
+    targets.map(|target| target["expr"].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]
@@ -72,7 +100,7 @@ fn used_metrics_are_in_the_reference() {
         rules.iter().map(|(name, rule)| (name.clone(), rule["expr"].as_str().unwrap().to_owned()));
     for (label, expression) in expressions().into_iter().chain(of_rules) {
         let names = names(&expression);
-        assert!(!names.is_empty() || expression.contains("up{"), "{label}: {expression}");
+        assert!(!metrics(&expression).is_empty(), "{label}: {expression}");
         for name in names {
             assert!(reference.contains(&format!("| `{name}` |")), "{label}: {name}");
         }
@@ -130,7 +158,119 @@ fn panels_are_described_and_disjoint() {
             }
         }
     }
-    assert_eq!(uids.len(), 5);
+    assert_eq!(uids.len(), 6);
+}
+
+/// Other programs export some names as well: each is joined on the processes of Orderstream, and
+/// has a series of another program in the tests.
+#[test]
+fn alerts_match_no_other_program() {
+    let foreign = read("deploy/alerts/tests/foreign.yaml");
+    for (name, rule) in alerts() {
+        let expression = rule["expr"].as_str().unwrap();
+        let shared = shared(expression);
+        for metric in &shared {
+            assert!(foreign.contains(&format!("'{metric}{{")), "{name}: {metric}");
+        }
+        let joins = ["and on (namespace, job, pod)", "and on (namespace, job_name)"];
+        let joins: usize = joins.iter().map(|join| expression.matches(join).count()).sum();
+        assert_eq!(joins, shared.len(), "{name}: {expression}");
+        assert!(shared.is_empty() || expression.contains("orderstream_"), "{name}");
+    }
+}
+
+/// A selector has the values of the variables, which are those of Orderstream's processes.
+#[test]
+fn panels_match_no_other_program() {
+    for (board, text) in files() {
+        for expression in raw_expressions(&text) {
+            let mut rest = expression.as_str();
+            for metric in metrics(&expression) {
+                let (_, after) = rest.split_once(&format!("{metric}{{")).unwrap();
+                let (selector, _) = after.split_once('}').unwrap();
+                let needed: &[&str] = match metric.as_str() {
+                    "ALERTS" => &["alertstate=", "alertname=~", "$namespace"],
+                    own if own.starts_with("orderstream_") => &["$namespace", "$job"],
+                    _ => &["$namespace", "$job", "$pod"],
+                };
+                for word in needed {
+                    assert!(selector.contains(word), "{board}: {metric}: {expression}");
+                }
+                rest = after;
+            }
+        }
+    }
+}
+
+#[test]
+fn dashboards_offer_the_variables_they_use() {
+    for (board, text) in files() {
+        let expressions = raw_expressions(&text).concat();
+        let json: Value = serde_json::from_str(&text).unwrap();
+        let list = json["templating"]["list"].as_array().unwrap().iter();
+        let offered: Vec<_> = list.map(|variable| variable["name"].as_str().unwrap()).collect();
+        for (variable, _) in VARIABLES {
+            let is_used = expressions.contains(&format!("${variable}"));
+            assert_eq!(offered.contains(&variable), is_used, "{board}: {variable}");
+        }
+        assert!(!text.contains("allValue"), "{board}: another program is matched by all");
+    }
+}
+
+#[test]
+fn heat_maps_show_the_buckets_of_histograms() {
+    let mut found = 0;
+    for (board, text) in files() {
+        let json: Value = serde_json::from_str(&text).unwrap();
+        let panels = json["panels"].as_array().unwrap().iter();
+        for panel in panels.filter(|panel| panel["type"] == "heatmap") {
+            let target = &panel["targets"][0];
+            let expression = target["expr"].as_str().unwrap();
+            assert!(expression.starts_with("sum by (le) (increase("), "{board}: {expression}");
+            assert!(expression.contains("_bucket{"), "{board}: {expression}");
+            assert_eq!(target["format"], "heatmap", "{board}: {expression}");
+            found += 1;
+        }
+    }
+    assert!(found >= 8, "{found} heat maps");
+}
+
+/// Returns the titles of all panels, by the path of their link.
+fn panel_links() -> BTreeMap<String, String> {
+    let mut links = BTreeMap::new();
+    for (_, text) in files() {
+        let board: Value = serde_json::from_str(&text).unwrap();
+        let title = |value: &Value| value["title"].as_str().unwrap().to_owned();
+        for panel in board["panels"].as_array().unwrap() {
+            let uid = board["uid"].as_str().unwrap();
+            let link = format!("/d/{uid}?viewPanel={}&", panel["id"]);
+            links.insert(link, format!("[{}, {}]", title(&board), title(panel)));
+        }
+    }
+    links
+}
+
+/// A runbook has its alert's expression, and a link to a panel under the panel's title.
+#[test]
+fn runbooks_have_expressions_and_panels() {
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let links = panel_links();
+    for (name, rule) in alerts() {
+        let page = read(&format!("docs/runbooks/{name}.md"));
+        let expression = words(rule["expr"].as_str().unwrap());
+        assert!(
+            words(&page).contains(&format!("```promql {expression} ```")),
+            "{name}: no expression"
+        );
+        let is_linked =
+            links.iter().any(|(link, title)| page.contains(link) && page.contains(title));
+        assert!(is_linked, "{name}: no panel");
+        assert!(page.contains("\n## Threshold\n"), "{name}: no threshold");
+        let has_placeholder = page
+            .split(|c: char| !c.is_ascii_alphanumeric())
+            .any(|word| word == "NS" || word == "POD");
+        assert!(!has_placeholder, "{name}: a command is not filled");
+    }
 }
 
 /// Each alert has a test in which it fires and one in which it does not; every runbook has an
@@ -145,7 +285,7 @@ fn alerts_have_texts_runbooks_and_tests() {
     }
     let index = read("docs/runbooks/README.md");
     for (name, rule) in &alerts {
-        for annotation in ["summary", "description"] {
+        for annotation in ["summary", "description", "diagnosis"] {
             assert!(
                 rule["annotations"][annotation].as_str().is_some_and(|t| t.len() > 10),
                 "{name}"

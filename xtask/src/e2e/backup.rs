@@ -82,7 +82,7 @@ impl Volume {
     /// Adds events to one order after the copy.
     pub(super) fn add_events(&self, cluster: &Cluster) -> anyhow::Result<()> {
         for name in [BUSY, &self.quiet] {
-            phase(cluster, name, "Streaming")?;
+            until_streaming(cluster, name)?;
         }
         propose(cluster, BUSY, "after")?;
         received(cluster, BUSY, 2)
@@ -91,14 +91,14 @@ impl Volume {
     /// Checks, after the copy was restored, that the quiet order continues and the busy one is
     /// refused.
     pub(super) fn check_restored(&self, cluster: &Cluster) -> anyhow::Result<()> {
-        phase(cluster, &self.quiet, "Streaming")?;
+        until_streaming(cluster, &self.quiet)?;
         propose(cluster, &self.quiet, "after")?;
         received(cluster, &self.quiet, 2)?;
         // The status already showed the stream as down; now it also has the reason.
         wait_until("the order that is ahead says so", STATE_TIMEOUT, || {
             let status = get(cluster, BUSY)?["status"].take();
             let is_reported = status["conditions"].to_string().contains("AHEAD_OF_LIST");
-            Ok((is_reported && status["phase"] == "Reconnecting").then_some(()))
+            Ok((is_reported && status["tracker"]["stream"] == "Reconnecting").then_some(()))
         })?;
         kubectl(cluster, &["delete", "oreq", BUSY, "--timeout=60s"])?;
         println!("   restored: {} goes on, {BUSY} is refused with AHEAD_OF_LIST", self.quiet);
@@ -110,10 +110,11 @@ impl Volume {
 fn order(cluster: &Cluster, name: &str) -> anyhow::Result<String> {
     let manifest = json!({
         "apiVersion": "orderstream.dev/v1alpha1", "kind": "OrderRequest",
-        "metadata": {"name": name, "namespace": NAMESPACE}, "spec": {"expiresIn": "2h"},
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"expiresIn": "2h", "sellers": {"openToAll": true}},
     });
     cluster.kubectl_with(&["apply", "-n", NAMESPACE, "-f", "-"], &manifest.to_string())?;
-    phase(cluster, name, "Streaming")?;
+    until_streaming(cluster, name)?;
     let order = get(cluster, name)?;
     Ok(order["status"]["stream"]["processor"].as_str().unwrap_or_default().to_owned())
 }
@@ -126,9 +127,9 @@ fn get(cluster: &Cluster, name: &str) -> anyhow::Result<Value> {
     Ok(serde_json::from_str(&kubectl(cluster, &["get", "oreq", name, "-o", "json"])?)?)
 }
 
-fn phase(cluster: &Cluster, name: &str, phase: &str) -> anyhow::Result<()> {
-    let condition = format!("--for=jsonpath={{.status.phase}}={phase}");
-    kubectl(cluster, &["wait", "oreq", name, &condition, "--timeout=60s"]).map(drop)
+fn until_streaming(cluster: &Cluster, name: &str) -> anyhow::Result<()> {
+    let is_up = "--for=jsonpath={.status.tracker.stream}=Active";
+    kubectl(cluster, &["wait", "oreq", name, is_up, "--timeout=60s"]).map(drop)
 }
 
 fn kubectl(cluster: &Cluster, args: &[&str]) -> anyhow::Result<String> {
@@ -141,7 +142,7 @@ fn propose(cluster: &Cluster, order: &str, id: &str) -> anyhow::Result<()> {
     );
     let body = json!({
         "tenant": NAMESPACE, "order_req_id": order, "proposal_id": id,
-        "seller": "anybody", "price": "10.00", "currency": "EUR",
+        "seller": "anybody", "price": "10.00", "currency": "EUR", "alternative": id,
     });
     let response = wait_until("the proposal is taken", STATE_TIMEOUT, || {
         let response = cluster.request("POST", &path, &body.to_string())?;

@@ -50,7 +50,10 @@ fn open_orders(cluster: &Cluster) -> anyhow::Result<Vec<String>> {
         .map(|name| {
             json!({
                 "apiVersion": "orderstream.dev/v1alpha1", "kind": "OrderRequest",
-                "metadata": {"name": name}, "spec": {"expiresIn": "2h", "title": "Under load"},
+                "metadata": {"name": name},
+                "spec": {
+                    "expiresIn": "2h", "title": "Under load", "sellers": {"openToAll": true},
+                },
             })
         })
         .collect();
@@ -72,7 +75,7 @@ fn open_orders(cluster: &Cluster) -> anyhow::Result<Vec<String>> {
 
 fn streaming(cluster: &Cluster) -> anyhow::Result<Vec<Value>> {
     let is_under_load = |order: &Value| order_id(order).starts_with("load-");
-    let streams = |order: &Value| order["status"]["phase"] == "Streaming";
+    let streams = |order: &Value| order["status"]["tracker"]["streamActive"] == true;
     Ok(cluster.orders()?.into_iter().filter(|o| is_under_load(o) && streams(o)).collect())
 }
 

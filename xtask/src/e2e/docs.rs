@@ -1,5 +1,6 @@
-//! Runs the commands of the operators' pages, unchanged, on a cluster without an installation: from
-//! `helm install` to the deletion of the custom resource definitions.
+//! Runs the commands of the operators' pages and of the tutorial on a cluster without an
+//! installation: from `helm install` to the deletion of the custom resource definitions. They are
+//! unchanged, but for the image under test.
 
 use std::fs;
 use std::process::Command;
@@ -12,11 +13,20 @@ use super::cluster::Cluster;
 
 /// The namespace that the pages use.
 pub(super) const NAMESPACE: &str = "orders";
-/// The chart's names on the pages: its published URL, and the short form.
-const CHART: [&str; 2] = ["oci://ghcr.io/orderstream/charts/orderstream", "…"];
+/// The chart in the commands of the pages.
+const CHART: &str = " deploy/helm/orderstream ";
+/// The section after which the commands of the runbooks are run.
+const BEFORE_RUNBOOKS: (&str, &str) = ("backup", "Restore");
+/// The definitions of monitors and alerts, of which a cluster without the operator has none.
+const MONITORS: &str = "deploy/helm/tests/monitors.yaml";
+/// The words of a runbook's commands that may find nothing while all is well.
+const MAY_FIND_NOTHING: [&str; 3] = ["| grep ", "--previous", "podmonitors"];
 
 /// The sections with commands, as page and heading, in the order of an installation's lifetime.
-const SECTIONS: [(&str, &str); 11] = [
+const SECTIONS: [(&str, &str); 14] = [
+    ("tutorial", "Install and request"),
+    ("tutorial", "Propose and award"),
+    ("tutorial", "Clean up"),
     ("install", "Install"),
     ("checks", "Checks"),
     ("monitoring", "Metrics, dashboards, alerts"),
@@ -33,6 +43,10 @@ const SECTIONS: [(&str, &str); 11] = [
 pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     // The preconditions that the pages assume.
     cluster.kubectl(&["create", "namespace", "desks"])?;
+    let monitors = cluster.root.join(MONITORS).display().to_string();
+    cluster.kubectl(&["apply", "-f", &monitors])?;
+    let established = "--for=condition=Established";
+    cluster.kubectl(&["wait", established, "-f", &monitors, "--timeout=30s"])?;
     let mut volume = None;
     for (page, section) in SECTIONS {
         let path = cluster.root.join(format!("docs/{page}.md"));
@@ -43,6 +57,11 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
             volume = backup::prepare(cluster)?;
         }
         for command in commands {
+            // A cluster for tests has eight volumes, and none comes back: the next page's
+            // installation takes the one of the tutorial.
+            if page == "tutorial" && command.starts_with("kubectl delete pvc") {
+                continue;
+            }
             let result = match (command.strip_prefix("# "), &volume) {
                 (None, _) => execute(cluster, &command),
                 (Some(by_hand), Some(volume)) => volume.by_hand(by_hand),
@@ -55,11 +74,39 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
             ("Restore", Some(volume)) => volume.check_restored(cluster)?,
             _ => {}
         }
+        if (page, section) == BEFORE_RUNBOOKS {
+            run_runbooks(cluster)?;
+        }
     }
     for namespace in ["desks", NAMESPACE] {
         cluster.kubectl(&["delete", "namespace", namespace, "--timeout=60s"])?;
     }
+    cluster.kubectl(&["delete", "-f", &monitors, "--timeout=60s"])?;
     Ok(())
+}
+
+/// Runs the commands of the runbooks, which are for this namespace and release.
+fn run_runbooks(cluster: &Cluster) -> anyhow::Result<()> {
+    let folder = cluster.root.join("docs/runbooks");
+    for entry in fs::read_dir(&folder).with_context(|| format!("list {}", folder.display()))? {
+        let path = entry?.path();
+        let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        for command in all_commands(&text) {
+            let result = execute(cluster, &command);
+            let may_fail = MAY_FIND_NOTHING.iter().any(|word| command.contains(word));
+            if !may_fail {
+                result.with_context(|| path.display().to_string())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Returns all commands of a page's console blocks, without the prompt.
+fn all_commands(text: &str) -> Vec<String> {
+    let blocks = text.split("```console\n").skip(1).filter_map(|block| block.split("```").next());
+    let lines = blocks.flat_map(str::lines).filter_map(|line| line.strip_prefix("$ "));
+    lines.map(ToOwned::to_owned).collect()
 }
 
 /// Returns the commands of one section's console blocks, without the prompt. A line that is only a
@@ -85,7 +132,7 @@ fn execute(cluster: &Cluster, command: &str) -> anyhow::Result<()> {
     let tools = tools.map(|dir| dir.display().to_string()).join(":");
     let path = std::env::var("PATH").unwrap_or_default();
     let output = Command::new("sh")
-        .args(["-c", &with_local_chart(cluster, command)?])
+        .args(["-c", &with_image(cluster, command)?])
         .env("PATH", format!("{tools}:{path}"))
         .current_dir(&cluster.root)
         .output()?;
@@ -97,15 +144,10 @@ fn execute(cluster: &Cluster, command: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Replaces the published chart in a command with the checkout's, with the image under test.
-fn with_local_chart(cluster: &Cluster, command: &str) -> anyhow::Result<String> {
-    let chart = "deploy/helm/orderstream";
-    let [published, short] = CHART;
-    // The short form leaves out the namespace too.
-    let short_for =
-        if command.contains(" -n ") { chart.to_owned() } else { format!("{chart} -n {NAMESPACE}") };
-    let mut command = command.replace(published, chart).replace(short, &short_for);
-    if command.contains(chart) {
+/// Adds the image under test to a command that installs or upgrades the chart.
+fn with_image(cluster: &Cluster, command: &str) -> anyhow::Result<String> {
+    let mut command = command.to_owned();
+    if command.starts_with("helm ") && command.contains(CHART) {
         let (repository, tag) = cluster.image().rsplit_once(':').context("the image's tag")?;
         let image = format!(" --set image.repository={repository} --set-string image.tag={tag}");
         command.push_str(&image);
@@ -126,8 +168,16 @@ mod tests {
         assert!(commands(text, "C").is_empty());
     }
 
-    /// Pages that do not concern an installation; their commands are tested elsewhere.
-    const OF_ORDERS: [&str; 5] = ["cli", "mutants", "notifications", "tenders", "testing"];
+    /// Pages for buyers, sellers and contributors; `crates/orderstream/tests/pages.rs` runs their
+    /// commands, or says where they run.
+    const OF_ORDERS: [&str; 8] =
+        ["cli", "mongodb", "mutants", "notifications", "sellers", "tenders", "testing", "tutorial"];
+
+    /// The number of commands of a page that a run tries.
+    fn count_run(page: &str, text: &str) -> usize {
+        let run = SECTIONS.iter().filter(|(of, _)| *of == page);
+        run.map(|(_, section)| commands(text, section).len()).sum()
+    }
 
     /// Each command is run by a section of [`SECTIONS`], except those of pages that do not concern
     /// an installation.
@@ -142,12 +192,21 @@ mod tests {
                 continue;
             }
             let text = fs::read_to_string(&path).unwrap();
-            let run = SECTIONS.iter().filter(|(of, _)| *of == page);
-            let run: usize = run.map(|(_, section)| commands(&text, section).len()).sum();
-            let blocks = text.split("```console\n").skip(1);
-            let all = blocks.filter_map(|block| block.split("```").next()).flat_map(str::lines);
-            let all = all.filter(|line| line.starts_with("$ ")).count();
+            let (run, all) = (count_run(&page, &text), all_commands(&text).len());
             assert_eq!(run, all, "docs/{page}.md has commands that no run tries");
         }
+    }
+
+    /// The other commands of the tutorial are for a laptop.
+    #[test]
+    fn the_tutorials_cluster_commands_are_run() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/tutorial.md");
+        let text = fs::read_to_string(path).unwrap();
+        let is_of_cluster = |command: &&String| {
+            ["helm ", "kubectl "].iter().any(|begin| command.starts_with(begin))
+                || command.contains(" --cluster -n ")
+        };
+        let all = all_commands(&text);
+        assert_eq!(count_run("tutorial", &text), all.iter().filter(is_of_cluster).count());
     }
 }

@@ -21,9 +21,14 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     let took = began.elapsed();
     println!("installed in {:.1} s\n{}", took.as_secs_f32(), extract_notes(&notes));
     ensure!(took < INSTALL_MAX, "helm install took {took:?}");
-    for expected in ["helm test orderstream", "kubectl apply -f", "kubectl get oreq"] {
+    let order = "kubectl apply -f examples/office-chairs.yaml";
+    for expected in ["helm test orderstream", order, "kubectl get oreq -w"] {
         ensure!(notes.contains(expected), "the notes lack {expected}: {notes}");
     }
+    let sellers = "kubectl apply -f examples/sellers.yaml";
+    let are_first = notes.split_once(sellers).is_some_and(|(_, after)| after.contains(order));
+    ensure!(are_first, "sellers do not come before the first order: {notes}");
+    ensure!(!notes.contains("https://"), "nothing is published yet: {notes}");
     cluster.apply_sellers()?;
     let proof = cluster.helm(&["test", RELEASE, "--logs", "--timeout=120s"])?;
     ensure!(proof.contains("the order is finalised"), "{proof}");

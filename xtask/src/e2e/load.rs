@@ -90,6 +90,7 @@ fn propose(cluster: &Cluster, orders: &[String], seller: usize, stop: &AtomicBoo
         let body = json!({
             "tenant": NAMESPACE, "order_req_id": order, "proposal_id": id,
             "seller": format!("seller-{seller}"), "price": "10.00", "currency": "EUR",
+            "alternative": id,
         })
         .to_string();
         let began = Instant::now();

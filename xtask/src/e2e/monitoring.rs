@@ -46,12 +46,12 @@ fn fresh_orders(cluster: &Cluster) -> anyhow::Result<Vec<String>> {
     let manifests = names.iter().map(|name| {
         format!(
             "---\napiVersion: orderstream.dev/v1alpha1\nkind: OrderRequest\n\
-             metadata: {{name: {name}}}\nspec: {{title: Shown, expiresIn: 1h}}\n"
+             metadata: {{name: {name}}}\nspec: {{title: Shown, expiresIn: 1h, sellers: {{openToAll: true}}}}\n"
         )
     });
     cluster.kubectl_with(&["create", "-f", "-"], &manifests.collect::<String>())?;
     for name in &names {
-        let streaming = "--for=jsonpath={.status.phase}=Streaming";
+        let streaming = "--for=jsonpath={.status.tracker.stream}=Active";
         cluster.kubectl(&["wait", &format!("oreq/{name}"), streaming, "--timeout=30s"])?;
     }
     Ok(names)

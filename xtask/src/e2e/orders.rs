@@ -36,6 +36,7 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     println!("events of order requests: {reasons:?}");
     ensure!(!reasons.is_empty(), "no event was published");
     award(cluster)?;
+    award_after_deadline(cluster)?;
     original_conversation(cluster)
 }
 
@@ -56,7 +57,7 @@ fn wrong_settings_stop_the_rollout(cluster: &Cluster) -> anyhow::Result<()> {
     ensure!(ready == "2", "{ready} of the other processors are ready");
     cluster.kubectl(&["rollout", "undo", &set])?;
     cluster.kubectl(&["rollout", "status", &set, "--timeout=90s"])?;
-    let streaming = "--for=jsonpath={.status.phase}=Streaming";
+    let streaming = "--for=jsonpath={.status.tracker.stream}=Active";
     cluster.kubectl(&["wait", "oreq", "--all", streaming, "--timeout=30s"])?;
     Ok(())
 }
@@ -66,7 +67,7 @@ fn apply_examples(cluster: &Cluster) -> anyhow::Result<()> {
         let path = cluster.root.join(format!("examples/{example}.yaml")).display().to_string();
         cluster.kubectl(&["apply", "-f", &path])?;
     }
-    let streaming = "--for=jsonpath={.status.phase}=Streaming";
+    let streaming = "--for=jsonpath={.status.tracker.stream}=Active";
     cluster.kubectl(&["wait", "oreq", "--all", streaming, "--timeout=30s"])?;
     let orders = cluster.orders()?;
     ensure!(orders.len() >= 3, "{} orders", orders.len());
@@ -82,9 +83,11 @@ fn propose_at_every_pod(cluster: &Cluster) -> anyhow::Result<()> {
         let base = format!("/api/v1/namespaces/{NAMESPACE}/pods/{pod}:8005/proxy");
         for order in &orders {
             let id = order_id(order);
+            let seller = invited_seller(cluster, &id)?;
             let body = json!({
                 "tenant": NAMESPACE, "order_req_id": id, "proposal_id": format!("{pod}-{id}"),
-                "seller": "moebel-augsburg", "price": "900.00", "currency": "EUR",
+                "seller": seller, "price": "900.00", "currency": "EUR",
+                "alternative": pod,
             });
             let path = format!("{base}/api/v1/proposals");
             let response = wait_until("the proposal is taken", STATE_TIMEOUT, || {
@@ -104,6 +107,18 @@ fn propose_at_every_pod(cluster: &Cluster) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Returns a seller that an order invites, or anybody where it invites none.
+fn invited_seller(cluster: &Cluster, id: &str) -> anyhow::Result<String> {
+    let base = Cluster::service("processor");
+    let path = format!("{base}/api/v1/orders/{id}?tenant={NAMESPACE}");
+    let order = wait_until("the order is read", STATE_TIMEOUT, || {
+        let response = cluster.request("GET", &path, "")?;
+        Ok((response.status == 200).then_some(response))
+    })?;
+    let order = order.json()?;
+    Ok(order["invitations"][0]["seller"].as_str().unwrap_or("anybody").to_owned())
+}
+
 /// Returns the id that sellers use for an order.
 pub(super) fn order_id(order: &Value) -> String {
     let id = order["spec"]["orderReqId"].as_str();
@@ -121,7 +136,7 @@ fn award(cluster: &Cluster) -> anyhow::Result<()> {
     cluster.kubectl(&["wait", "oreq", "it-services", refused, "--timeout=30s"])?;
     let sealed = ["get", "oreq", "it-services", "-o", "json"];
     let sealed: Value = serde_json::from_str(&cluster.kubectl(&sealed)?)?;
-    ensure!(sealed["status"]["phase"] == "Streaming", "{}", sealed["status"]);
+    ensure!(sealed["status"]["phase"] == "Open", "{}", sealed["status"]);
     println!("office-chairs is awarded and finalised; it-services is sealed and stays open");
     Ok(())
 }
@@ -132,6 +147,44 @@ fn award_first_proposal(cluster: &Cluster, name: &str) -> anyhow::Result<()> {
     let proposal = format!("{RELEASE}-processor-0-{}", order_id(&order));
     let patch = json!({"spec": {"award": {"proposalId": proposal}}}).to_string();
     cluster.kubectl(&["patch", "oreq", name, "--type=merge", "-p", &patch])?;
+    Ok(())
+}
+
+/// Checks that an order waits for a decision after its deadline, takes nothing more from sellers,
+/// and can be awarded.
+fn award_after_deadline(cluster: &Cluster) -> anyhow::Result<()> {
+    let manifest = json!({
+        "apiVersion": "orderstream.dev/v1alpha1", "kind": "OrderRequest",
+        "metadata": {"name": "short-notice"},
+        "spec": {"expiresIn": "15s", "sellers": {"names": ["moebel-augsburg"]}},
+    });
+    cluster.kubectl_with(&["apply", "-f", "-"], &manifest.to_string())?;
+    let until = |field: &str, value: &str| {
+        let condition = format!("--for=jsonpath={{.status.{field}}}={value}");
+        cluster.kubectl(&["wait", "oreq/short-notice", &condition, "--timeout=60s"])
+    };
+    until("phase", "Open")?;
+    let propose = |id: &str| {
+        let body = json!({
+            "tenant": NAMESPACE, "order_req_id": "short-notice", "proposal_id": id,
+            "seller": "moebel-augsburg", "price": "900.00", "currency": "EUR",
+        });
+        let path = format!("{}/api/v1/proposals", Cluster::service("processor"));
+        wait_until("the proposal is answered", STATE_TIMEOUT, || {
+            let response = cluster.request("POST", &path, &body.to_string())?;
+            Ok((response.status != 503).then_some(response))
+        })
+    };
+    let in_time = propose("in-time")?;
+    ensure!(in_time.status == 201, "{in_time:?}");
+    until("phase", "Deciding")?;
+    until("tracker.stream", "Active")?;
+    let late = propose("late")?;
+    ensure!(late.json()?["reason"] == "DEADLINE_PASSED", "{late:?}");
+    let patch = json!({"spec": {"award": {"proposalId": "in-time"}}}).to_string();
+    cluster.kubectl(&["patch", "oreq", "short-notice", "--type=merge", "-p", &patch])?;
+    until("phase", "Finalised")?;
+    println!("short-notice was awarded after its deadline");
     Ok(())
 }
 

@@ -14,7 +14,7 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     let order = "apiVersion: orderstream.dev/v1alpha1\nkind: OrderRequest\n\
                  metadata: {name: left-over}\nspec: {title: Left over, expiresIn: 1h}\n";
     cluster.kubectl_with(&["apply", "-f", "-"], order)?;
-    let streaming = "--for=jsonpath={.status.phase}=Streaming";
+    let streaming = "--for=jsonpath={.status.tracker.stream}=Active";
     cluster.kubectl(&["wait", "oreq/left-over", streaming, "--timeout=30s"])?;
     timed("helm uninstall", || cluster.helm(&["uninstall", RELEASE, "--wait", "--timeout=60s"]))?;
     let crds = cluster.kubectl(&["get", "crd", "-o", "name"])?;

@@ -85,9 +85,9 @@ fn exercise_rights(cluster: &Cluster) -> anyhow::Result<()> {
         let condition = format!("--for=jsonpath={{.status.phase}}={phase}");
         cluster.kubectl(&["wait", name, &condition, "--timeout=30s"])
     };
-    phase("oreq/rights", "Streaming")?;
+    phase("oreq/rights", "Open")?;
     // A repeated Event is the same object with a higher count.
-    for (suspend, expected) in [(true, "Paused"), (false, "Streaming"), (true, "Paused")] {
+    for (suspend, expected) in [(true, "Paused"), (false, "Open"), (true, "Paused")] {
         patch(&json!({"spec": {"suspend": suspend}}).to_string())?;
         phase("oreq/rights", expected)?;
     }

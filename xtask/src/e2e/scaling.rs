@@ -8,6 +8,7 @@ use anyhow::{bail, ensure};
 use super::cluster::{Cluster, RELEASE, wait_until};
 
 pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
+    names_and_sizes_stay(cluster)?;
     let error = match cluster.upgrade(&["processor.replicas=1"]) {
         Ok(notes) => bail!("orders were stranded: {notes}"),
         Err(error) => format!("{error:#}"),
@@ -33,5 +34,23 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     let volumes = cluster.kubectl(&["get", "pvc", "-o", "name"])?;
     println!("scaled to one; the volumes stay: {}", volumes.replace('\n', " "));
     cluster.check()?;
+    Ok(())
+}
+
+/// Checks that values that would leave the volumes behind, or that Kubernetes cannot apply, are
+/// refused with the way to do it.
+fn names_and_sizes_stay(cluster: &Cluster) -> anyhow::Result<()> {
+    for (setting, expected) in [
+        ("nameOverride=quotes", "set nameOverride and fullnameOverride as they were"),
+        ("namespaceOverride=default", "would move from namespace"),
+        ("processor.storage.size=20Gi", "which Kubernetes does not change in place"),
+        ("processor.storage.className=fast-ssd", "which Kubernetes does not change"),
+        ("processor.storage.labels.team=buying", "processor.storage.labels cannot change"),
+    ] {
+        match cluster.upgrade(&["processor.replicas=3", setting]) {
+            Ok(notes) => bail!("{setting} was taken: {notes}"),
+            Err(error) => ensure!(format!("{error:#}").contains(expected), "{error:#}"),
+        }
+    }
     Ok(())
 }

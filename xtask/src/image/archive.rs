@@ -8,9 +8,14 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use tar::{Builder, EntryType, Header};
 
+use super::Architecture;
+
+const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
+
 /// A file or folder of the layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct LayerEntry {
+pub(crate) struct LayerEntry {
     /// The path from the image's root, without a leading slash.
     pub(super) path: String,
     content: Option<Vec<u8>>,
@@ -20,7 +25,7 @@ pub(super) struct LayerEntry {
 
 impl LayerEntry {
     /// Creates a file that everyone may read.
-    pub(super) fn file(path: &str, content: Vec<u8>) -> Self {
+    pub(crate) fn file(path: &str, content: Vec<u8>) -> Self {
         Self { path: path.to_owned(), content: Some(content), mode: 0o644, owner: 0 }
     }
 
@@ -30,7 +35,7 @@ impl LayerEntry {
     }
 
     /// Makes the file executable by everyone.
-    pub(super) fn executable(self) -> Self {
+    pub(crate) fn executable(self) -> Self {
         Self { mode: 0o755, ..self }
     }
 
@@ -52,83 +57,141 @@ impl LayerEntry {
 
 /// The content of an image archive.
 #[derive(Debug)]
-pub(super) struct OciImage {
+pub(crate) struct OciImage {
     /// The image's name and tag.
     pub(super) name: String,
+    pub(super) architecture: Architecture,
     pub(super) entries: Vec<LayerEntry>,
     pub(super) entrypoint: Vec<String>,
     pub(super) user: String,
     pub(super) labels: Vec<(String, String)>,
 }
 
+/// The blobs of an image: its config, its manifest and its compressed layer.
+#[derive(Debug)]
+pub(crate) struct EncodedImage {
+    name: String,
+    architecture: Architecture,
+    config: Vec<u8>,
+    manifest: Vec<u8>,
+    layer: Vec<u8>,
+}
+
+/// The archive of an image for several architectures.
+#[derive(Debug)]
+pub(crate) struct ImageIndex {
+    /// The digest by which a registry serves the index.
+    pub(crate) digest: String,
+    pub(crate) archive: Vec<u8>,
+}
+
 impl OciImage {
     /// Returns the bytes of the archive.
     pub(super) fn archive(&self) -> io::Result<Vec<u8>> {
-        let layer = self.layer()?;
+        self.encode()?.archive()
+    }
+
+    /// Encodes the image's blobs.
+    pub(crate) fn encode(&self) -> io::Result<EncodedImage> {
+        let layer = tar(&self.entries)?;
         let compressed = compress(&layer)?;
         let config = self.config(&digest(&layer)).to_string().into_bytes();
         let manifest = manifest(&config, &compressed).to_string().into_bytes();
-        let index = self.index(&manifest).to_string().into_bytes();
-        let docker = json!([{
-            "Config": blob(&config), "RepoTags": [self.name], "Layers": [blob(&compressed)],
-        }]);
-        let mut archive = Builder::new(Vec::new());
-        let mut put = |path: &str, content: &[u8]| {
-            append(&mut archive, &LayerEntry::file(path, content.to_vec()))
-        };
-        put("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
-        put("index.json", &index)?;
-        put("manifest.json", docker.to_string().as_bytes())?;
-        for content in [&config, &manifest, &compressed] {
-            put(&blob(content), content)?;
-        }
-        archive.into_inner()
-    }
-
-    fn layer(&self) -> io::Result<Vec<u8>> {
-        let mut layer = Builder::new(Vec::new());
-        self.entries.iter().try_for_each(|entry| append(&mut layer, entry))?;
-        layer.into_inner()
+        let (name, architecture) = (self.name.clone(), self.architecture);
+        Ok(EncodedImage { name, architecture, config, manifest, layer: compressed })
     }
 
     /// Returns the image's config for the container runtime.
     pub(super) fn config(&self, layer: &str) -> Value {
         let labels: Map<String, Value> =
             self.labels.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+        let mut config = self.architecture.platform();
+        config["config"] = json!({
+            "Entrypoint": self.entrypoint,
+            "User": self.user,
+            "WorkingDir": "/",
+            "Env": [
+                "SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt",
+                "MIMALLOC_PURGE_DELAY=0",
+            ],
+            "ExposedPorts": {"8004/tcp": {}, "8005/tcp": {}, "9090/tcp": {}, "50051/tcp": {}},
+            "Labels": labels,
+        });
+        config["rootfs"] = json!({"type": "layers", "diff_ids": [layer]});
+        config
+    }
+}
+
+impl EncodedImage {
+    /// Returns the archive of this image alone.
+    pub(crate) fn archive(&self) -> io::Result<Vec<u8>> {
+        let index = layout_index(self.descriptor(), &self.name);
+        let docker = json!([{
+            "Config": blob(&self.config), "RepoTags": [self.name], "Layers": [blob(&self.layer)],
+        }]);
+        let docker = LayerEntry::file("manifest.json", docker.to_string().into_bytes());
+        layout(&index, [docker].into_iter().chain(self.blobs()))
+    }
+
+    fn descriptor(&self) -> Value {
         json!({
-            "architecture": "amd64",
-            "os": "linux",
-            "config": {
-                "Entrypoint": self.entrypoint,
-                "User": self.user,
-                "WorkingDir": "/",
-                "Env": [
-                    "SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt",
-                    "MIMALLOC_PURGE_DELAY=0",
-                ],
-                "ExposedPorts": {"8004/tcp": {}, "8005/tcp": {}, "9090/tcp": {}, "50051/tcp": {}},
-                "Labels": labels,
-            },
-            "rootfs": {"type": "layers", "diff_ids": [layer]},
+            "mediaType": MANIFEST_TYPE,
+            "digest": digest(&self.manifest),
+            "size": self.manifest.len(),
+            "platform": self.architecture.platform(),
         })
     }
 
-    fn index(&self, manifest: &[u8]) -> Value {
-        let tag = self.name.rsplit(':').next().unwrap_or_default();
-        json!({
-            "schemaVersion": 2,
-            "manifests": [{
-                "mediaType": "application/vnd.oci.image.manifest.v1+json",
-                "digest": digest(manifest),
-                "size": manifest.len(),
-                "platform": {"architecture": "amd64", "os": "linux"},
-                "annotations": {
-                    "io.containerd.image.name": self.name,
-                    "org.opencontainers.image.ref.name": tag,
-                },
-            }],
-        })
+    fn blobs(&self) -> impl Iterator<Item = LayerEntry> {
+        [&self.config, &self.manifest, &self.layer]
+            .into_iter()
+            .map(|content| LayerEntry::file(&blob(content), content.clone()))
     }
+}
+
+/// Returns the archive of images that have one name and differ by architecture.
+pub(crate) fn index(name: &str, images: &[EncodedImage]) -> io::Result<ImageIndex> {
+    let manifests: Vec<_> = images.iter().map(EncodedImage::descriptor).collect();
+    let index = json!({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": manifests});
+    let index = index.to_string().into_bytes();
+    let digest = digest(&index);
+    let descriptor =
+        json!({"mediaType": INDEX_TYPE, "digest": digest.clone(), "size": index.len()});
+    let blobs = images.iter().flat_map(EncodedImage::blobs);
+    let index = LayerEntry::file(&blob(&index), index);
+    let archive = layout(&layout_index(descriptor, name), [index].into_iter().chain(blobs))?;
+    Ok(ImageIndex { digest, archive })
+}
+
+/// Returns the `index.json` of a layout with one image.
+fn layout_index(mut descriptor: Value, name: &str) -> Value {
+    let tag = name.rsplit(':').next().unwrap_or_default();
+    descriptor["annotations"] = json!({
+        "io.containerd.image.name": name,
+        "org.opencontainers.image.ref.name": tag,
+    });
+    json!({"schemaVersion": 2, "manifests": [descriptor]})
+}
+
+/// Returns an OCI layout as an archive.
+fn layout(index: &Value, files: impl Iterator<Item = LayerEntry>) -> io::Result<Vec<u8>> {
+    let mut entries = vec![
+        LayerEntry::file("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec()),
+        LayerEntry::file("index.json", index.to_string().into_bytes()),
+    ];
+    entries.extend(files);
+    tar(&entries)
+}
+
+/// Returns the compressed archive of files and folders.
+pub(crate) fn tar_gz(entries: &[LayerEntry]) -> io::Result<Vec<u8>> {
+    compress(&tar(entries)?)
+}
+
+fn tar(entries: &[LayerEntry]) -> io::Result<Vec<u8>> {
+    let mut archive = Builder::new(Vec::new());
+    entries.iter().try_for_each(|entry| append(&mut archive, entry))?;
+    archive.into_inner()
 }
 
 fn manifest(config: &[u8], layer: &[u8]) -> Value {
@@ -141,7 +204,7 @@ fn manifest(config: &[u8], layer: &[u8]) -> Value {
     };
     json!({
         "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "mediaType": MANIFEST_TYPE,
         "config": part("config.v1+json", config),
         "layers": [part("layer.v1.tar+gzip", layer)],
     })
@@ -169,8 +232,12 @@ fn compress(bytes: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 fn digest(bytes: &[u8]) -> String {
-    let sum: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{sum}")
+    format!("sha256:{}", sha256(bytes))
+}
+
+/// Returns the SHA-256 of the bytes, in hexadecimal digits.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Returns the path of a blob in the layout.
@@ -197,9 +264,16 @@ mod tests {
 
     use super::*;
 
+    const NAME: &str = "registry.example/shop/orderstream:1.2.3";
+
     fn image() -> OciImage {
+        image_for(Architecture::Amd64)
+    }
+
+    fn image_for(architecture: Architecture) -> OciImage {
         OciImage {
-            name: "registry.example/shop/orderstream:1.2.3".to_owned(),
+            name: NAME.to_owned(),
+            architecture,
             entries: vec![
                 LayerEntry::folder("data", 65_532),
                 LayerEntry::file("orderstream", b"binary".to_vec()).executable(),
@@ -219,6 +293,36 @@ mod tests {
             (entry.path().unwrap().display().to_string(), bytes)
         };
         archive.entries().unwrap().map(read).collect()
+    }
+
+    /// Each architecture has its own manifest and config below one index.
+    #[test]
+    fn an_index_has_every_architecture() {
+        let images = Architecture::ALL.map(|it| image_for(it).encode().unwrap());
+        let ImageIndex { digest, archive } = index(NAME, &images).unwrap();
+        let files = files(&archive);
+        let parsed = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap();
+        let find = |reference: &Value| {
+            let digest = reference["digest"].as_str().unwrap();
+            parsed(&files[&format!("blobs/{}", digest.replace(':', "/"))])
+        };
+        let layout = parsed(&files["index.json"]);
+        let top = &layout["manifests"][0];
+        assert_eq!(top["digest"], digest);
+        assert_eq!(top["annotations"]["org.opencontainers.image.ref.name"], "1.2.3");
+        let platforms: Vec<_> = find(top)["manifests"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|image| {
+                let config = find(&find(image)["config"]);
+                assert_eq!(config["architecture"], image["platform"]["architecture"]);
+                image["platform"].clone()
+            })
+            .collect();
+        let arm = json!({"architecture": "arm64", "os": "linux", "variant": "v8"});
+        assert_eq!(platforms, [json!({"architecture": "amd64", "os": "linux"}), arm]);
+        assert!(!files.contains_key("manifest.json"), "docker load would take one of two");
     }
 
     #[test]
@@ -243,7 +347,7 @@ mod tests {
         let docker = parsed(&files["manifest.json"]);
         assert!(files.contains_key(docker[0]["Config"].as_str().unwrap()));
         assert!(files.contains_key(docker[0]["Layers"][0].as_str().unwrap()));
-        assert_eq!(docker[0]["RepoTags"], json!(["registry.example/shop/orderstream:1.2.3"]));
+        assert_eq!(docker[0]["RepoTags"], json!([NAME]));
 
         let mut layer = tar::Archive::new(&layer[..]);
         let heads: Vec<_> = layer

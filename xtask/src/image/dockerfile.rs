@@ -10,7 +10,7 @@ use std::process::Command;
 use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 
-use super::archive::OciImage;
+use super::{Architecture, OciImage};
 use crate::step;
 
 /// The tag of the temporary image.
@@ -28,6 +28,11 @@ const ARGS: [(&str, &str); 2] = [
 pub(super) fn try_last_stage(root: &Path, image: &OciImage) -> anyhow::Result<()> {
     if Command::new("buildah").arg("--version").output().is_err() {
         println!("== the Dockerfile's last stage: SKIPPED, buildah is not installed");
+        return Ok(());
+    }
+    if !Architecture::of_host().is_ok_and(|host| host == image.architecture) {
+        let name = image.architecture.name();
+        println!("== the Dockerfile's last stage: SKIPPED, this machine does not run {name}");
         return Ok(());
     }
     let dir = root.join("target/image/dockerfile");
@@ -64,7 +69,10 @@ impl BuildahWorkdir {
         let container = self.output(&["from", "--pull-never", TAG])?;
         let run = ["run", "--isolation", "chroot", container.trim(), "--", "/orderstream"];
         let version = self.output(&[&run[..], &["--version"]].concat())?;
-        ensure!(version.starts_with("orderstream "), "the binary said '{version}'");
+        let revision = image.labels.iter().find(|(name, _)| name == ARGS[1].1);
+        let commit = revision.map(|(_, revision)| format!(", commit {revision}, "));
+        let is_named = commit.is_none_or(|commit| version.contains(&commit));
+        ensure!(version.starts_with("orderstream ") && is_named, "the binary said '{version}'");
         println!("   the same config, and in it: {}", version.trim());
         Ok(())
     }
@@ -83,6 +91,37 @@ impl BuildahWorkdir {
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
+}
+
+/// Returns the shell commands of the Dockerfile's build stage, without the builder's mounts.
+pub(super) fn build_commands(dockerfile: &str) -> Vec<String> {
+    let (mut commands, mut is_build_stage) = (Vec::new(), false);
+    for instruction in instructions(dockerfile) {
+        if let Some(base) = instruction.strip_prefix("FROM ") {
+            is_build_stage = base.ends_with(" AS build");
+        } else if let Some(command) = instruction.strip_prefix("RUN ").filter(|_| is_build_stage) {
+            let words = command.split(' ').filter(|word| !word.starts_with("--mount="));
+            commands.push(words.collect::<Vec<_>>().join(" "));
+        }
+    }
+    commands
+}
+
+/// Returns the instructions of a Dockerfile, each on one line.
+fn instructions(dockerfile: &str) -> Vec<String> {
+    let (mut instructions, mut open) = (Vec::new(), String::new());
+    for line in dockerfile.lines().map(str::trim) {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        if let Some(part) = line.strip_suffix('\\') {
+            open.push_str(part);
+        } else {
+            open.push_str(line);
+            instructions.push(std::mem::take(&mut open));
+        }
+    }
+    instructions
 }
 
 /// Writes the output of the build stage, from which the last stage copies.
@@ -129,6 +168,7 @@ mod tests {
     fn image() -> OciImage {
         OciImage {
             name: "orderstream:1".to_owned(),
+            architecture: Architecture::Amd64,
             entries: Vec::new(),
             entrypoint: vec!["/orderstream".to_owned()],
             user: "65532:65532".to_owned(),
@@ -156,9 +196,35 @@ mod tests {
         }
     }
 
+    const DOCKERFILE: &str = include_str!("../../../Dockerfile");
+
+    #[test]
+    fn build_commands_are_those_of_the_stage() {
+        let text = "# no\nFROM a AS build\nRUN --mount=type=cache,target=/x \\\n    a \\\n    # no\n    \
+                    && b  'c  d'\nCOPY . .\nRUN e\nFROM scratch\nRUN f\n";
+        assert_eq!(build_commands(text), ["a && b  'c  d'", "e"]);
+        let commands = build_commands(DOCKERFILE);
+        assert_eq!(commands.len(), 2, "{commands:?}");
+        assert!(commands[0].starts_with("apt-get "), "{commands:?}");
+        assert!(commands[1].contains("cargo build --profile dist --locked -p orderstream "));
+    }
+
+    /// The build stage has no `rust-toolchain.toml`: its base image has the compiler.
+    #[test]
+    fn dockerfile_has_the_checkout_versions() {
+        let toolchain = include_str!("../../../rust-toolchain.toml");
+        let channel = toolchain.lines().find_map(|line| line.strip_prefix("channel = "));
+        let channel = channel.unwrap().trim_matches('"');
+        let (minor, _) = channel.rsplit_once('.').unwrap();
+        let base = format!("\nARG BUILD_IMAGE=docker.io/library/rust:{minor}-slim-bookworm\n");
+        assert!(DOCKERFILE.contains(&base), "no line is {base}");
+        let version = format!("\nARG VERSION={}\n", env!("CARGO_PKG_VERSION"));
+        assert!(DOCKERFILE.contains(&version), "no line is {version}");
+    }
+
     #[test]
     fn dockerfile_and_image_configs_agree() {
-        let text = include_str!("../../../Dockerfile");
+        let text = DOCKERFILE;
         let last = text.rsplit("\nFROM ").next().unwrap();
         let config = image().config("")["config"].clone();
         assert!(last.contains(&format!("\nUSER {}\n", config["User"].as_str().unwrap())));

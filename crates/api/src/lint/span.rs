@@ -5,7 +5,10 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::{Number, Value};
 use serde_saphyr::{Location, Spanned};
+
+use crate::yaml::{self, YamlReading};
 
 /// A span of one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,9 +38,17 @@ pub(super) enum FieldPart {
 
 #[derive(Clone, Debug)]
 enum SpannedNode {
-    Scalar { is_null: bool },
+    Scalar(ScalarKind),
     List(Vec<Spanned<SpannedNode>>),
     Fields(Vec<(Spanned<String>, Spanned<SpannedNode>)>),
+}
+
+/// A kind of scalar.
+#[derive(Clone, Debug)]
+enum ScalarKind {
+    Null,
+    Number(Number),
+    Other,
 }
 
 /// Returns the documents of a text that was parsed before, without the empty ones.
@@ -47,7 +58,7 @@ pub(super) fn trees(text: &str) -> Vec<Tree> {
         serde_saphyr::options! { strict_booleans: true },
     );
     let is_something =
-        |node: &Spanned<SpannedNode>| !matches!(node.value, SpannedNode::Scalar { is_null: true });
+        |node: &Spanned<SpannedNode>| !matches!(node.value, SpannedNode::Scalar(ScalarKind::Null));
     // It was read before, so this does not fail; without positions the findings are still valid.
     nodes.unwrap_or_default().into_iter().filter(is_something).map(Tree).collect()
 }
@@ -61,13 +72,65 @@ impl Tree {
         while !rest.is_empty() {
             let Some((name, below, after)) = step(&node.value, rest) else { break };
             let is_value =
-                part == FieldPart::Value && matches!(below.value, SpannedNode::Scalar { .. });
+                part == FieldPart::Value && matches!(below.value, SpannedNode::Scalar(_));
             location = if is_value { below.referenced } else { name.unwrap_or(below.referenced) };
             node = below;
             rest = after;
         }
         span_at(text, location)
     }
+
+    /// Returns the numbers that are written with a base or an exponent, such as `0x10` and `1e3`.
+    pub(super) fn number_readings(&self, text: &str) -> Vec<YamlReading> {
+        let mut readings = Vec::new();
+        read_numbers(text, "", &self.0, &mut readings);
+        readings
+    }
+}
+
+/// Collects the numbers with a base or an exponent below a node, which is at a path.
+fn read_numbers(
+    text: &str,
+    path: &str,
+    node: &Spanned<SpannedNode>,
+    readings: &mut Vec<YamlReading>,
+) {
+    match &node.value {
+        SpannedNode::Scalar(ScalarKind::Number(number)) => {
+            let read = yaml::whole(Value::Number(number.clone()));
+            let written = marked_letters(text, node.defined);
+            let written = written.filter(|it| !it.eq_ignore_ascii_case(&read.to_string()));
+            readings.extend(written.map(|written| YamlReading::new(path, written, read)));
+        }
+        SpannedNode::Scalar(ScalarKind::Null | ScalarKind::Other) => {}
+        SpannedNode::List(entries) => {
+            for (index, entry) in entries.iter().enumerate() {
+                read_numbers(text, &format!("{path}[{index}]"), entry, readings);
+            }
+        }
+        SpannedNode::Fields(fields) => {
+            for (name, below) in fields {
+                let name = &name.value;
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                read_numbers(text, &path, below, readings);
+            }
+        }
+    }
+}
+
+/// Returns the letters of a number where they have a base or an exponent. Those with a `_` are
+/// found by the reading of the documents.
+fn marked_letters(text: &str, location: Location) -> Option<&str> {
+    let begin = usize::try_from(location.span().byte_offset()?).ok()?;
+    let rest = text.get(begin..)?;
+    let is_of_number = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.' | '_');
+    let end = rest.find(|c: char| !is_of_number(c)).unwrap_or(rest.len());
+    let letters = rest.get(..end).filter(|letters| !letters.contains('_'))?;
+    let unsigned = letters.trim_start_matches(['+', '-']);
+    let has_base = ["0x", "0X", "0o", "0O", "0b", "0B"].iter().any(|it| unsigned.starts_with(*it));
+    let is_decimal = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.');
+    let has_exponent = is_decimal && unsigned.contains(['e', 'E']);
+    (has_base || has_exponent).then_some(letters)
 }
 
 /// Takes one step down a path: returns the position of the name, the node there, and the rest of
@@ -77,7 +140,7 @@ fn step<'n, 'p>(
     path: &'p str,
 ) -> Option<(Option<Location>, &'n Spanned<SpannedNode>, &'p str)> {
     match node {
-        SpannedNode::Scalar { .. } => None,
+        SpannedNode::Scalar(_) => None,
         SpannedNode::List(entries) => {
             let (index, rest) = path.strip_prefix('[')?.split_once(']')?;
             let entry = entries.get(index.parse::<usize>().ok()?)?;
@@ -121,9 +184,7 @@ fn scalar_len(text: &str) -> usize {
 
 /// Returns the parser's error in one line, and its position.
 pub(super) fn of_error(text: &str, error: &serde_saphyr::Error) -> (String, Option<ManifestSpan>) {
-    let message = error.to_string();
-    let message = message.lines().next().unwrap_or("cannot be read").to_owned();
-    (message, error.location().and_then(|location| span_at(text, location)))
+    (yaml::text_of(error), error.location().and_then(|location| span_at(text, location)))
 }
 
 impl<'de> Deserialize<'de> for SpannedNode {
@@ -142,43 +203,44 @@ impl<'de> Visitor<'de> for NodeVisitor {
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<SpannedNode, E> {
-        Ok(SpannedNode::Scalar { is_null: false })
+        Ok(SpannedNode::Scalar(ScalarKind::Other))
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<SpannedNode, E> {
-        Ok(SpannedNode::Scalar { is_null: false })
+    fn visit_i64<E>(self, number: i64) -> Result<SpannedNode, E> {
+        Ok(SpannedNode::Scalar(ScalarKind::Number(number.into())))
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<SpannedNode, E> {
-        Ok(SpannedNode::Scalar { is_null: false })
+    fn visit_u64<E>(self, number: u64) -> Result<SpannedNode, E> {
+        Ok(SpannedNode::Scalar(ScalarKind::Number(number.into())))
     }
 
     fn visit_i128<E>(self, _: i128) -> Result<SpannedNode, E> {
-        Ok(SpannedNode::Scalar { is_null: false })
+        Ok(SpannedNode::Scalar(ScalarKind::Other))
     }
 
     fn visit_u128<E>(self, _: u128) -> Result<SpannedNode, E> {
-        Ok(SpannedNode::Scalar { is_null: false })
+        Ok(SpannedNode::Scalar(ScalarKind::Other))
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<SpannedNode, E> {
-        Ok(SpannedNode::Scalar { is_null: false })
+    fn visit_f64<E>(self, number: f64) -> Result<SpannedNode, E> {
+        let kind = Number::from_f64(number).map_or(ScalarKind::Other, ScalarKind::Number);
+        Ok(SpannedNode::Scalar(kind))
     }
 
     fn visit_str<E>(self, _: &str) -> Result<SpannedNode, E> {
-        Ok(SpannedNode::Scalar { is_null: false })
+        Ok(SpannedNode::Scalar(ScalarKind::Other))
     }
 
     fn visit_bytes<E>(self, _: &[u8]) -> Result<SpannedNode, E> {
-        Ok(SpannedNode::Scalar { is_null: false })
+        Ok(SpannedNode::Scalar(ScalarKind::Other))
     }
 
     fn visit_unit<E>(self) -> Result<SpannedNode, E> {
-        Ok(SpannedNode::Scalar { is_null: true })
+        Ok(SpannedNode::Scalar(ScalarKind::Null))
     }
 
     fn visit_none<E>(self) -> Result<SpannedNode, E> {
-        Ok(SpannedNode::Scalar { is_null: true })
+        Ok(SpannedNode::Scalar(ScalarKind::Null))
     }
 
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<SpannedNode, D::Error> {
@@ -186,7 +248,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
     }
 
     fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<SpannedNode, D::Error> {
-        IgnoredAny::deserialize(inner).map(|_| SpannedNode::Scalar { is_null: false })
+        IgnoredAny::deserialize(inner).map(|_| SpannedNode::Scalar(ScalarKind::Other))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<SpannedNode, A::Error> {

@@ -35,7 +35,7 @@ impl BareStatus {
 
     fn status(self) -> Value {
         match self {
-            Self::TwoFields => json!({ "phase": "Streaming", "observedGeneration": 1 }),
+            Self::TwoFields => json!({ "phase": "Open", "observedGeneration": 1 }),
             Self::Whole => whole(),
         }
     }
@@ -50,10 +50,10 @@ fn whole() -> Value {
         })
     };
     json!({
-        "phase": "Streaming",
+        "phase": "Open",
         "observedGeneration": 1,
         "conditions": [
-            condition("Ready", "True", "Streaming", "the order takes proposals"),
+            condition("Ready", "True", "Open", "the order takes proposals"),
             condition("Reconciling", "False", "Settled", ""),
             condition("Stalled", "False", "NothingWrong", ""),
             condition("SellersNotified", "False", "Notifying", ""),
@@ -61,7 +61,7 @@ fn whole() -> Value {
             condition("ProposalsReceived", "False", "Waiting", ""),
         ],
         "tracker": {
-            "streamActive": true, "notes": 0, "lastSeq": 2, "reconnects": 0,
+            "streamActive": true, "stream": "Active", "notes": 0, "lastSeq": 2, "reconnects": 0,
             "lastEvent": { "type": "SellersSelected", "time": TIME },
         },
         "proposals": { "received": 0, "open": 0, "withdrawn": 0, "closed": 0 },

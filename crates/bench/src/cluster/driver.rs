@@ -1,5 +1,5 @@
 //! Simulates the users of a cluster: creates resources at a steady rate, and observes in its own
-//! watch when each exists and when its status has the phase `Streaming`.
+//! watch when each exists and when its status has the phase `Open`.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -159,9 +159,8 @@ fn name(prefix: &str, number: usize) -> String {
 
 fn record_times(times: &ObservedTimes, resource: OrderRequest) {
     let now = Instant::now();
-    let is_streaming = resource
-        .status
-        .is_some_and(|status| status.phase.is_some_and(|phase| phase == "Streaming"));
+    let is_streaming =
+        resource.status.is_some_and(|status| status.phase.is_some_and(|phase| phase == "Open"));
     let mut times = times.lock();
     let entry = times.entry(resource.metadata.name.unwrap_or_default()).or_default();
     entry.watched_at.get_or_insert(now);

@@ -16,7 +16,7 @@ const PROCESSOR: &str = "orderstream_processor_expiry_overdue_seconds 0\n\
     orderstream_journal_sync_seconds_sum 1\norderstream_journal_sync_seconds_count 1000\n";
 const LEADER: &str = "leader_election_master_status{name=\"l\"} 1\n\
     orderstream_requestor_streams_active 41\n\
-    orderstream_orders{phase=\"Reconnecting\"} 0\norderstream_status_writes_waiting 2\n";
+    orderstream_order_streams{stream=\"Reconnecting\"} 0\norderstream_status_writes_waiting 2\n";
 
 fn pod(name: &str, component: &str, page: &str) -> Pod {
     Pod {

@@ -49,11 +49,12 @@ pub(crate) fn edited(resource: &Value, edit: &Edit) -> Result<Value, Refusal> {
     }
     let mut spec = current.spec.clone();
     match edit {
-        Edit::Command(command) => edits::apply(&mut spec, command)?,
+        Edit::Command(command) => edits::apply(&mut spec, Some(&current), command)?,
         Edit::FollowUp(id, follow_up) => {
             edits::add_follow_up(&mut spec, &edits::follow_up_spec(id, follow_up))?;
         }
     }
+    edits::check_in_time(&current, &spec)?;
     let mut changed = resource.clone();
     edits::merge(&mut changed, &current.spec, &spec).map_err(|error| unreadable(&error))?;
     Ok(changed)
@@ -130,5 +131,13 @@ mod tests {
         ended["status"] = json!({"phase": "Finalised"});
         let refusal = edited(&ended, &Edit::Command(BuyerCommand::Resume)).unwrap_err();
         assert_eq!(refusal.reason, Reason::OrderEnded);
+    }
+
+    #[test]
+    fn deciding_orders_cannot_be_paused() {
+        let mut deciding = resource();
+        deciding["status"] = json!({"phase": "Deciding"});
+        let refusal = edited(&deciding, &Edit::Command(BuyerCommand::Pause(None))).unwrap_err();
+        assert_eq!(refusal.reason, Reason::DeadlinePassed);
     }
 }

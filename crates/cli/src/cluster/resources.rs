@@ -4,8 +4,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use kube::api::{
+    DeleteParams, DynamicObject, ListParams, Patch, PatchParams, WatchEvent, WatchParams,
+};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError as KubeconfigFault};
 use kube::core::ApiResource;
 use kube::{Api, Client, Config as KubeConfig};
 use orderstream_api::manifest::API_VERSION;
@@ -22,6 +26,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Resources in one page of a list.
 const PAGE: u32 = 500;
+
+/// The time limit of one watch, seconds; the API server ends it then.
+const WATCH_SECONDS: u32 = 240;
+/// The longest silence of a watch. The API server ends it before, unless the connection is dead.
+const WATCH_SILENCE: Duration = Duration::from_secs(250);
+/// The code of a watch whose changes the API server does not have any more.
+const GONE: u16 = 410;
 
 /// A kind of resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +82,10 @@ pub(crate) enum ApplyOutcome {
 
 /// The lack of a usable kubeconfig.
 #[derive(Debug, thiserror::Error)]
-#[error("no way to the API server: {0}; give --kubeconfig, or run in a pod")]
+#[error(
+    "no way to the API server: {0}; give --kubeconfig FILE, or run in a pod; without a cluster, \
+     `orderstream dev` runs everything on this machine, and needs none of this"
+)]
 pub(crate) struct KubeconfigError(String);
 
 /// The failure of a request to the API server.
@@ -123,7 +137,7 @@ impl Resources {
                 found => found,
             },
         };
-        let mut config = config.map_err(|error| KubeconfigError(error.to_string()))?;
+        let mut config = config.map_err(|fault| KubeconfigError(fault_text(&fault)))?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         let (url, namespace) = (config.cluster_url.to_string(), config.default_namespace.clone());
         let client = client(config.clone())?;
@@ -176,10 +190,22 @@ impl Resources {
         kind: ResourceKind,
         namespace: Option<&str>,
     ) -> Result<Value, ApiServerError> {
-        let api = match namespace {
-            Some(namespace) => self.api(kind, namespace),
-            None => Api::all_with(self.client.clone(), &kind.resource()),
-        };
+        let ResourceList { items, .. } = self.list_to_watch(kind, namespace).await?;
+        let kind = format!("{}List", kind.resource().kind);
+        Ok(json!({ "apiVersion": API_VERSION, "kind": kind, "items": items }))
+    }
+
+    /// Reads all resources of a namespace, or of all, and the version after which they can be
+    /// watched.
+    ///
+    /// # Errors
+    /// When the API server does not respond, or does not allow it.
+    pub(crate) async fn list_to_watch(
+        &self,
+        kind: ResourceKind,
+        namespace: Option<&str>,
+    ) -> Result<ResourceList, ApiServerError> {
+        let api = self.api_of(kind, namespace);
         let mut params = ListParams::default().limit(PAGE);
         let mut items = Vec::new();
         loop {
@@ -187,11 +213,28 @@ impl Resources {
             items.extend(page.items.into_iter().map(for_display));
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params.continue_token = Some(token),
-                None => break,
+                None => {
+                    let version = page.metadata.resource_version.unwrap_or_default();
+                    return Ok(ResourceList { items, version });
+                }
             }
         }
-        let kind = format!("{}List", kind.resource().kind);
-        Ok(json!({ "apiVersion": API_VERSION, "kind": kind, "items": items }))
+    }
+
+    /// Watches the resources of a namespace, or of all, from the version of a list on.
+    ///
+    /// # Errors
+    /// When the API server does not respond, or does not allow it.
+    pub(crate) async fn watch(
+        &self,
+        kind: ResourceKind,
+        namespace: Option<&str>,
+        version: &str,
+    ) -> Result<ResourceChanges, ApiServerError> {
+        let api = self.api_of(kind, namespace);
+        let params = WatchParams::default().timeout(WATCH_SECONDS);
+        let events = self.with_timeout(api.watch(&params, version)).await?.boxed();
+        Ok(ResourceChanges { events, url: self.url.clone() })
     }
 
     /// Applies a document to a resource, by server-side apply. Returns the result, and the resource
@@ -238,6 +281,13 @@ impl Resources {
         Api::namespaced_with(self.client.clone(), namespace, &kind.resource())
     }
 
+    fn api_of(&self, kind: ResourceKind, namespace: Option<&str>) -> Api<DynamicObject> {
+        match namespace {
+            Some(namespace) => self.api(kind, namespace),
+            None => Api::all_with(self.client.clone(), &kind.resource()),
+        }
+    }
+
     pub(super) async fn with_timeout<T>(
         &self,
         request: impl Future<Output = kube::Result<T>>,
@@ -255,6 +305,71 @@ impl Resources {
             }
         }
     }
+}
+
+/// All resources of a list.
+#[derive(Clone, Debug)]
+pub(crate) struct ResourceList {
+    /// The resources.
+    pub(crate) items: Vec<Value>,
+    /// The version of the list, after which changes are watched.
+    pub(crate) version: String,
+}
+
+/// A change of a resource.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum ResourceChange {
+    /// It is new, or has changed.
+    Stored(Value),
+    /// It was removed; this is its last state.
+    Removed(Value),
+}
+
+/// The changes of resources, as the API server sends them.
+pub(crate) struct ResourceChanges {
+    events: BoxStream<'static, kube::Result<WatchEvent<DynamicObject>>>,
+    url: String,
+}
+
+impl ResourceChanges {
+    /// Returns the next change; `None` at the end of the watch, after which the list is to be read
+    /// again.
+    ///
+    /// # Errors
+    /// When the connection breaks or is silent, or the API server refuses to go on.
+    pub(crate) async fn next(&mut self) -> Result<Option<ResourceChange>, ApiServerError> {
+        loop {
+            let event = tokio::time::timeout(WATCH_SILENCE, self.events.next()).await;
+            let event = event.map_err(|_| {
+                let seconds = WATCH_SILENCE.as_secs();
+                let text = format!("{} has sent nothing for {seconds} s", self.url);
+                ApiServerError::NotReached(text)
+            })?;
+            let Some(event) = event else { return Ok(None) };
+            let event = event.map_err(|error| {
+                ApiServerError::NotReached(format!("{} is not reached: {error}", self.url))
+            })?;
+            return Ok(match event {
+                WatchEvent::Added(resource) | WatchEvent::Modified(resource) => {
+                    Some(ResourceChange::Stored(for_display(resource)))
+                }
+                WatchEvent::Deleted(resource) => {
+                    Some(ResourceChange::Removed(for_display(resource)))
+                }
+                WatchEvent::Bookmark(_) => continue,
+                WatchEvent::Error(status) if status.code == GONE => None,
+                WatchEvent::Error(status) => return Err(refused(status.code, &status.message)),
+            });
+        }
+    }
+}
+
+/// Describes the fault of a kubeconfig, with its path as it is written.
+fn fault_text(fault: &KubeconfigFault) -> String {
+    if let KubeconfigFault::ReadConfig(cause, path) = fault {
+        return format!("the kubeconfig {} cannot be read: {cause}", path.display());
+    }
+    fault.to_string()
 }
 
 fn client(config: KubeConfig) -> Result<Client, KubeconfigError> {
@@ -294,4 +409,18 @@ fn applicable(mut document: Value) -> Value {
 pub(super) fn for_display(mut resource: DynamicObject) -> Value {
     resource.metadata.managed_fields = None;
     serde_json::to_value(resource).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_missing_kubeconfig_is_named_once() {
+        let path = Path::new("/nowhere/config");
+        let text = Resources::connect(Some(path), None).await.unwrap_err().to_string();
+        let part = "no way to the API server: the kubeconfig /nowhere/config cannot be read: ";
+        assert!(text.starts_with(part) && !text.contains('"'), "{text}");
+        assert!(text.contains("give --kubeconfig FILE") && text.contains("`orderstream dev`"));
+    }
 }

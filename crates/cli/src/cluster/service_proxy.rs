@@ -11,11 +11,10 @@ use orderstream_core::{Reason, Refusal};
 use serde_json::Value;
 
 use super::resources::{ApiServerError, Resources};
+use crate::streamed::ResponseStream;
 
 /// The time limit of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// Bytes of a response's body: a page of ten thousand orders.
-const RESPONSE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The label selector of the chart's processors, URL-encoded.
 const SELECTOR: &str =
     "app.kubernetes.io/part-of%3Dorderstream,app.kubernetes.io/component%3Dprocessor";
@@ -114,21 +113,30 @@ impl ServiceProxy {
         request: Request<Vec<u8>>,
         enough: &(dyn Fn(&[u8]) -> bool + Sync),
     ) -> Result<ProxiedResponse, ApiServerError> {
+        let exchange = self.exchange(self.addressed(request)?, enough);
+        tokio::time::timeout(REQUEST_TIMEOUT, exchange).await.unwrap_or_else(|_| Err(self.silent()))
+    }
+
+    /// Sends one request and returns the response as it arrives.
+    ///
+    /// # Errors
+    /// When its head does not come within 10 s.
+    pub(crate) async fn stream(
+        &self,
+        request: Request<Vec<u8>>,
+    ) -> Result<ResponseStream, ApiServerError> {
+        let opening = self.open(self.addressed(request)?);
+        tokio::time::timeout(REQUEST_TIMEOUT, opening).await.unwrap_or_else(|_| Err(self.silent()))
+    }
+
+    /// Puts the Service's path at the API server before the path of a request.
+    fn addressed(&self, request: Request<Vec<u8>>) -> Result<Request<Body>, ApiServerError> {
         let (mut head, body) = request.into_parts();
         let Self { namespace, name, .. } = self;
         let path = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
         let path = format!("/api/v1/namespaces/{namespace}/services/{name}:{PORT}/proxy{path}");
         head.uri = path.parse().map_err(|_| self.wrong_name())?;
-        let request = Request::from_parts(head, Body::from(body));
-        let url = self.resources.url();
-        match tokio::time::timeout(REQUEST_TIMEOUT, self.exchange(request, enough)).await {
-            Ok(reply) => reply,
-            Err(_) => {
-                let seconds = REQUEST_TIMEOUT.as_secs();
-                let text = format!("{namespace}/{name} did not answer within {seconds} s at {url}");
-                Err(ApiServerError::NotReached(text))
-            }
-        }
+        Ok(Request::from_parts(head, Body::from(body)))
     }
 
     async fn exchange(
@@ -136,23 +144,27 @@ impl ServiceProxy {
         request: Request<Body>,
         enough: &(dyn Fn(&[u8]) -> bool + Sync),
     ) -> Result<ProxiedResponse, ApiServerError> {
-        let url = self.resources.url();
-        let not_reached =
-            |error: &dyn std::fmt::Display| ApiServerError::NotReached(format!("{url}: {error}"));
-        let response = self.client.send(request).await.map_err(|error| not_reached(&error))?;
-        let (head, mut incoming) = response.into_parts();
-        let mut body = Vec::new();
-        while let Some(frame) = incoming.frame().await {
-            let frame = frame.map_err(|error| not_reached(&error))?;
-            body.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
-            if enough(&body) {
-                break;
-            }
-            if body.len() > RESPONSE_BYTES_MAX {
-                return Err(not_reached(&"the answer is too large"));
-            }
-        }
-        Ok(ProxiedResponse { status: head.status.as_u16(), headers: head.headers, body })
+        let whole = self.open(request).await?.whole(enough).await;
+        whole.map_err(|error| self.not_reached(&error))
+    }
+
+    async fn open(&self, request: Request<Body>) -> Result<ResponseStream, ApiServerError> {
+        let response = self.client.send(request).await;
+        let (head, body) = response.map_err(|error| self.not_reached(&error))?.into_parts();
+        let body = body.map_err(|error| error.to_string()).boxed_unsync();
+        Ok(ResponseStream { status: head.status.as_u16(), headers: head.headers, body })
+    }
+
+    fn not_reached(&self, error: &dyn std::fmt::Display) -> ApiServerError {
+        ApiServerError::NotReached(format!("{}: {error}", self.resources.url()))
+    }
+
+    /// Makes the failure of a request without a response in time.
+    fn silent(&self) -> ApiServerError {
+        let (Self { namespace, name, .. }, url) = (self, self.resources.url());
+        let seconds = REQUEST_TIMEOUT.as_secs();
+        let text = format!("{namespace}/{name} did not answer within {seconds} s at {url}");
+        ApiServerError::NotReached(text)
     }
 
     fn wrong_name(&self) -> ApiServerError {

@@ -45,6 +45,7 @@ pages! {
     StorageUnavailable => "STORAGE_UNAVAILABLE",
     RecordsDamaged => "RECORDS_DAMAGED",
     NotAllowed => "NOT_ALLOWED",
+    NotInvited => "NOT_INVITED",
     Unreachable => "UNREACHABLE",
     StatusContested => "STATUS_CONTESTED",
     Internal => "INTERNAL",

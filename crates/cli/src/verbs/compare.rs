@@ -1,16 +1,20 @@
 //! `orderstream compare`: shows the proposals side by side.
 
-use orderstream_rest_types::comparison::{ComparisonView, RowView};
-use orderstream_rest_types::order::OrderView;
+use orderstream_rest_types::comparison::ComparisonView;
 
-use super::market::MarketArgs;
-use super::print::{self, Column};
+use super::comparison_table;
+use super::market::{MarketArgs, ProcessorRest};
+use super::print;
 use super::show::OutputFormat;
 use crate::exit::CliError;
-use crate::output::{self, Style, styled};
+use crate::output;
 
-/// The most proposals whose lines are shown side by side; more do not fit on a screen.
-const COLUMNS_MAX: usize = 5;
+/// The most pages of one comparison that are read; each has hundreds of proposals.
+const PAGES_MAX: usize = 1_000;
+/// The most times that a comparison is read from its start, because the order changed meanwhile.
+const READS_MAX: usize = 5;
+/// The longest name of a locale that is sent.
+const LOCALE_CHARS_MAX: usize = 35;
 
 /// `orderstream compare ORDER`
 #[derive(Debug, clap::Args)]
@@ -23,6 +27,16 @@ pub struct CompareArgs {
     /// A former incarnation of the order's id, as `status` lists them; the newest when absent
     #[arg(long, value_name = "NAME")]
     incarnation: Option<String>,
+    /// With -o csv: the form that spreadsheets open by themselves, for a locale such as
+    /// --excel=de-AT; without one, for the locale of the environment
+    #[arg(
+        long,
+        value_name = "LOCALE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = ""
+    )]
+    excel: Option<String>,
     #[command(flatten)]
     market_args: MarketArgs,
     /// Output format
@@ -54,6 +68,9 @@ enum CompareFormat {
 
 impl CompareArgs {
     pub(crate) async fn run(self) -> Result<(), CliError> {
+        if self.excel.is_some() && self.output != CompareFormat::Csv {
+            return Err(CliError::input("--excel is a form of CSV; add -o csv".to_owned()));
+        }
         let market = self.market_args.market().await?.of_incarnation(self.incarnation.clone());
         let subject = market.subject_to_read(&self.order).await?;
         let by = match self.by {
@@ -63,126 +80,121 @@ impl CompareArgs {
         };
         let (sellers, id) = (market.sellers(), &subject.id);
         if self.output == CompareFormat::Csv {
-            let query = [("by", by), ("format", "csv")];
+            let locale = self.excel.map(|given| spreadsheet_locale(given, environment));
+            let mut query = vec![("by", by)];
+            match &locale {
+                Some(locale) => {
+                    query.extend([("format", "csv-excel"), ("locale", locale.as_str())])
+                }
+                None => query.push(("format", "csv")),
+            }
             let csv = sellers.text(id, "/comparison", &query, &|_| false).await?;
             output::bytes(csv.as_bytes());
             return Ok(());
         }
-        let comparison: ComparisonView = sellers.read(id, "/comparison", &[("by", by)]).await?;
+        let comparison = read_all(sellers, id, by).await?;
         match self.output {
             CompareFormat::Json => return print::structured(&comparison, OutputFormat::Json),
             CompareFormat::Yaml => return print::structured(&comparison, OutputFormat::Yaml),
             CompareFormat::Table | CompareFormat::Csv => {}
         }
         let order = market.order(&subject).await?;
-        show(&self.order, &order, &comparison);
+        comparison_table::show(&self.order, &order, &comparison);
         Ok(())
     }
 }
 
-fn show(name: &str, order: &OrderView, comparison: &ComparisonView) {
-    if comparison.sealed {
-        let opens = print::moment(&order.expires_at, crate::clock::now());
-        let count = usize::try_from(order.proposals.received).unwrap_or_default();
-        let received = print::count(count, "proposal");
-        output::line(&format!("order {name} is sealed; {received} so far, opened at {opens}"));
-        return;
+/// Reads all pages of a comparison as one; again from its start where the order changed meanwhile.
+pub(super) async fn read_all(
+    sellers: &ProcessorRest,
+    id: &str,
+    by: &str,
+) -> Result<ComparisonView, CliError> {
+    for _ in 0..READS_MAX {
+        if let Some(comparison) = read_pages(sellers, id, by).await? {
+            return Ok(comparison);
+        }
     }
-    if comparison.rows.is_empty() {
-        output::line(&format!("order {name} has no proposal to compare"));
-        return;
-    }
-    let rows = &comparison.rows;
-    totals(rows);
-    if rows.iter().any(|row| row.lines.iter().any(Option::is_some)) {
-        lines(order, comparison);
-    }
-    if comparison.omitted > 0 {
-        output::line(&format!("and {} more; -o csv has them", comparison.omitted));
-    }
-    if !super::order_commands::is_ended(order)
-        && order.pending_award.is_none()
-        && let Some(best) = rows.iter().find(|row| row.best_total).or_else(|| rows.first())
-    {
-        output::line("");
-        print::next(&format!("orderstream award {name} {} --undo-within 10m", best.proposal_id));
-    }
+    let text = "the order changes while its proposals are read; -o csv reads all of them at once";
+    Err(CliError::refused(text.to_owned()))
 }
 
-fn totals(rows: &[RowView]) {
-    let columns = [
-        Column::Text("PROPOSAL"),
-        Column::Text("SELLER"),
-        Column::Numbers("TOTAL"),
-        Column::Text("DELIVERY"),
-        Column::Numbers("DISTANCE"),
-        Column::Numbers("VERSION"),
-        Column::Text("REMARKS"),
-    ];
-    let row = |row: &RowView| {
-        vec![
-            row.proposal_id.clone(),
-            row.seller.clone(),
-            format!("{} {}", row.total, row.currency),
-            print::or_dash(row.delivery_date.as_deref()),
-            print::distance(row.distance_m),
-            row.version.to_string(),
-            remarks(row),
-        ]
-    };
-    print::table(&columns, rows.iter().map(row).collect());
+/// Reads all pages of a comparison; `None` where the order changed between two of them.
+async fn read_pages(
+    sellers: &ProcessorRest,
+    id: &str,
+    by: &str,
+) -> Result<Option<ComparisonView>, CliError> {
+    let mut all: ComparisonView = sellers.read(id, "/comparison", &[("by", by)]).await?;
+    let as_of = all.as_of.clone();
+    for _ in 1..PAGES_MAX {
+        let Some(after) = all.next.take() else { break };
+        let query = next_query(by, &after, &as_of);
+        let page: ComparisonView = match sellers.read(id, "/comparison", &query).await {
+            // The last proposal of the page before was withdrawn, or the first page is too old.
+            Err(failure) if matches!(failure.field(), Some("after" | "as_of")) => return Ok(None),
+            read => read?,
+        };
+        if page.last_seq != all.last_seq || page.as_of != all.as_of {
+            return Ok(None);
+        }
+        all.rows.extend(page.rows);
+        (all.next, all.omitted) = (page.next, page.omitted);
+    }
+    Ok(Some(all))
 }
 
-/// Lists a proposal's strengths and flaws in words, because no fact may be shown by colour alone.
-fn remarks(row: &RowView) -> String {
-    let mut remarks = Vec::new();
-    if row.awarded {
-        remarks.push(styled(Style::Best, "awarded"));
-    } else if !row.open {
-        remarks.push("closed".to_owned());
+/// Returns the query for a page after the first one, which is ranked by the time of the first.
+fn next_query<'a>(by: &'a str, after: &'a str, as_of: &'a str) -> Vec<(&'a str, &'a str)> {
+    let mut query = vec![("by", by), ("after", after)];
+    // An earlier processor gives no time, and takes none.
+    if !as_of.is_empty() {
+        query.push(("as_of", as_of));
     }
-    if row.best_total {
-        remarks.push(styled(Style::Best, "best total"));
-    }
-    if row.best_delivery {
-        remarks.push(styled(Style::Best, "earliest"));
-    }
-    if row.in_time == Some(false) {
-        remarks.push("too late".to_owned());
-    }
-    if row.lapsed {
-        remarks.push("no longer valid".to_owned());
-    }
-    if !row.missing.is_empty() {
-        remarks.push(format!("lacks {}", row.missing.join(" ")));
-    }
-    remarks.join(", ")
+    query
 }
 
-/// Prints the lines' prices: articles down, proposals across; the best of each line has a star.
-fn lines(order: &OrderView, comparison: &ComparisonView) {
-    let visible_rows = &comparison.rows[..comparison.rows.len().min(COLUMNS_MAX)];
-    let mut columns = vec![Column::Text("LINE"), Column::Numbers("WANTED")];
-    columns.extend(visible_rows.iter().map(|row| Column::Numbers(&row.proposal_id)));
-    let mut rows = Vec::new();
-    for (index, sku) in comparison.skus.iter().enumerate() {
-        let ordered = order.items.iter().find(|item| item.sku == *sku);
-        let mut cells =
-            vec![sku.clone(), ordered.map_or_else(|| "-".to_owned(), |item| item.quantity.clone())];
-        cells.extend(visible_rows.iter().map(|row| match row.lines.get(index) {
-            Some(Some(line)) => {
-                let star = if line.best { "*" } else { " " };
-                format!("{} {star}", line.price)
-            }
-            Some(None) | None if row.lines.iter().all(Option::is_none) => "whole  ".to_owned(),
-            Some(None) | None => "-  ".to_owned(),
-        }));
-        rows.push(cells);
+/// Returns the locale of a spreadsheet: the one that is given, or that of the environment.
+fn spreadsheet_locale(given: String, variable: impl Fn(&str) -> Option<String>) -> String {
+    if !given.is_empty() {
+        return given;
     }
-    output::line("");
-    print::table(&columns, rows);
-    let hidden = comparison.rows.len().saturating_sub(visible_rows.len());
-    let more =
-        if hidden > 0 { format!("; {hidden} more proposals with -o csv") } else { String::new() };
-    output::line(&format!("* lowest price of the line{more}"));
+    let names = ["LC_ALL", "LC_NUMERIC", "LANG"];
+    let set = names.into_iter().filter_map(variable).find(|locale| !locale.is_empty());
+    set.unwrap_or_default().chars().take(LOCALE_CHARS_MAX).collect()
+}
+
+/// Returns a variable of the environment, if it is set.
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_pages_have_the_time_of_the_first() {
+        let with_time = next_query("total", "p-1", "2026-12-01T12:00:00Z");
+        assert_eq!(with_time[1..], [("after", "p-1"), ("as_of", "2026-12-01T12:00:00Z")]);
+        assert_eq!(next_query("total", "p-1", ""), [("by", "total"), ("after", "p-1")]);
+    }
+
+    #[test]
+    fn locales_come_from_the_flag_or_the_environment() {
+        let locale = |given: &str, set: &[(&str, &str)]| {
+            let variable = |name: &str| {
+                let found = set.iter().find(|(held, _)| *held == name);
+                found.map(|(_, value)| (*value).to_owned())
+            };
+            spreadsheet_locale(given.to_owned(), variable)
+        };
+        let all = [("LANG", "en_US.UTF-8"), ("LC_NUMERIC", "de_DE.UTF-8"), ("LC_ALL", "")];
+        assert_eq!(locale("fr", &all), "fr");
+        assert_eq!(locale("", &all), "de_DE.UTF-8");
+        assert_eq!(locale("", &all[..1]), "en_US.UTF-8");
+        assert_eq!(locale("", &[]), "");
+        let long = "x".repeat(99);
+        assert_eq!(locale("", &[("LANG", long.as_str())]).len(), LOCALE_CHARS_MAX);
+    }
 }

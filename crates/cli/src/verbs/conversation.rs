@@ -2,10 +2,13 @@
 
 use orderstream_rest_types::conversation::{ConversationMessageKind, ConversationMessageView};
 
+use super::ids::ShortIds;
 use super::market::MarketArgs;
 use super::model::{Conversation as Shown, ConversationItem};
-use super::print::{self, Column};
+use super::print;
+use super::shell;
 use super::show::OutputFormat;
+use super::table::{self, Column};
 use crate::exit::CliError;
 use crate::output;
 
@@ -31,7 +34,7 @@ impl ConversationArgs {
     pub(crate) async fn run(self) -> Result<(), CliError> {
         let market = self.market_args.market().await?.of_incarnation(self.incarnation.clone());
         let subject = market.subject_to_read(&self.order).await?;
-        let mut messages = market.sellers().conversation(&subject.id).await?;
+        let mut messages = market.conversation(&subject).await?;
         let open_ids: Vec<String> = open_questions(&messages).map(ToOwned::to_owned).collect();
         if self.open {
             messages.retain(|message| message.id.as_ref().is_some_and(|id| open_ids.contains(id)));
@@ -46,23 +49,28 @@ impl ConversationArgs {
             output::line(&format!("order {} {what}", self.order));
             return Ok(());
         }
-        print::table(
-            &["WHEN", "WHO", "ID", "SAID"].map(Column::Text),
-            messages.iter().map(row).collect(),
-        );
+        let columns = [
+            Column::Text("WHEN"),
+            Column::Text("WHO"),
+            Column::Text("ID"),
+            Column::Prose("MESSAGE"),
+        ];
+        let short = ShortIds::of(messages.iter().filter_map(|message| message.id.as_deref()));
+        table::print(&columns, messages.iter().map(|message| row(message, &short)).collect());
         // The suggested verb would run on the newest incarnation, whichever was read.
         let next = open_ids.first().filter(|_| self.incarnation.is_none());
         if let Some(question) = next {
             output::line("");
-            let order = &self.order;
-            print::next(&format!("orderstream ask {order} --answers {question} \"…\""));
+            let (order, question) = (&self.order, short.short(question));
+            let command = shell::command(&["ask", order, "--answers", question]);
+            print::hint(&format!("{command} ANSWER"));
         }
         Ok(())
     }
 }
 
 /// Returns the questions that the buyer has not answered, the oldest first.
-fn open_questions(messages: &[ConversationMessageView]) -> impl Iterator<Item = &str> {
+pub(super) fn open_questions(messages: &[ConversationMessageView]) -> impl Iterator<Item = &str> {
     let answered: Vec<&str> = messages
         .iter()
         .filter(|message| message.kind == ConversationMessageKind::FollowUp.as_str())
@@ -73,18 +81,19 @@ fn open_questions(messages: &[ConversationMessageView]) -> impl Iterator<Item = 
     questions.filter_map(|message| message.id.as_deref()).filter(move |id| !answered.contains(id))
 }
 
-fn row(message: &ConversationMessageView) -> Vec<String> {
+fn row(message: &ConversationMessageView, short: &ShortIds<'_>) -> Vec<String> {
     let to =
         if message.audience.is_empty() { "all".to_owned() } else { message.audience.join(", ") };
     let who = match message.seller.as_deref() {
         Some(seller) => seller.to_owned(),
         None => format!("buyer to {to}"),
     };
-    let answers = message.answers.as_deref().map(|id| format!("[re {id}] ")).unwrap_or_default();
+    let answered = message.answers.as_deref().map(|id| short.short(id));
+    let answers = answered.map(|id| format!("[re {id}] ")).unwrap_or_default();
     vec![
         print::clock(&message.at),
         who,
-        print::or_dash(message.id.as_deref()),
+        print::or_dash(message.id.as_deref().map(|id| short.short(id))),
         print::one_line(&format!("{answers}{}", message.message)),
     ]
 }

@@ -15,9 +15,12 @@ use super::model::CommandReport;
 use super::order_commands::{OrderArgs, is_ended};
 use crate::cluster::edit::Edit;
 use crate::exit::CliError;
+use crate::progress::Progress;
 
 /// The time between two reads while a command is in progress.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// The reads of an order for each read of its order request, which has the refusal of an edit.
+const READS_PER_REFUSAL: u32 = 4;
 /// The longest wait for a command to be done.
 const COMPLETION_TIMEOUT: Duration = Duration::from_secs(10);
 /// The text for an order whose processor does not respond.
@@ -57,11 +60,21 @@ impl OrderArgs {
         subject: &Subject,
         command: &VerbCommand<'_>,
     ) -> Result<VerbOutcome, CliError> {
+        let text = format!("{} of order {} is on its way", command.verb, self.name());
+        Progress::new(&text).during(self.carry_out(market, subject, command)).await
+    }
+
+    async fn carry_out(
+        &self,
+        market: &Market,
+        subject: &Subject,
+        command: &VerbCommand<'_>,
+    ) -> Result<VerbOutcome, CliError> {
         let key = self.key();
         let after = match market.send_command(subject, &command.edit, &key).await? {
             VerbReceipt::Done => market.order_if_reachable(subject).await?,
-            VerbReceipt::Edited => {
-                let polling = until_visible(market, subject, command);
+            VerbReceipt::Edited(generation) => {
+                let polling = until_visible(market, subject, command, generation);
                 with_timeout(subject, command, polling, String::new).await.map(Some)?
             }
             VerbReceipt::Pending(location) => {
@@ -106,19 +119,28 @@ impl OrderArgs {
     }
 }
 
-/// Waits until the order shows the effect of its order request, and returns it.
+/// Waits until the order shows the effect of its order request, and returns it. Fails where the
+/// order request shows that the order refused it.
 async fn until_visible(
     market: &Market,
     subject: &Subject,
     command: &VerbCommand<'_>,
+    generation: i64,
 ) -> Result<OrderView, CliError> {
+    let mut reads: u32 = 0;
     loop {
+        reads = reads.wrapping_add(1);
         let order = market.order(subject).await?;
         if is_visible(market, subject, command, &order).await? {
             return Ok(order);
         }
         if is_ended(&order) {
             return Err(overtaken(&subject.id, command, &order.phase));
+        }
+        if reads.is_multiple_of(READS_PER_REFUSAL)
+            && let Some(refused) = market.edit_failure(subject, &command.edit, generation).await
+        {
+            return Err(refused);
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     }

@@ -8,25 +8,27 @@ use orderstream_api::order_request::READ_ONLY_ANNOTATION;
 use orderstream_core::buyer::BuyerCommand;
 use orderstream_core::command::Award;
 use orderstream_core::{FollowUpId, Reason};
-use orderstream_rest_types::command::{ActView, CommandReplyView, PendingView};
-use orderstream_rest_types::conversation::{ConversationMessageView, ConversationPage};
+use orderstream_rest_types::command::{ActView, PendingView};
+use orderstream_rest_types::conversation::ConversationMessageView;
 use orderstream_rest_types::order::OrderView;
-use orderstream_rest_types::proposal::{ProposalView, ProposalsPage};
 use orderstream_rest_types::tracking::TrackedView;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::lookup::OrderLookup;
 use super::plain::PlainServer;
+pub(super) use super::processor_rest::ProcessorRest;
 use super::rest::{IdempotentRequest, RestBackend, encoded};
-use super::server::{BuyerServer, ServerArgs, failure};
+use super::server::{BuyerServer, ListScope, ServerArgs, failure};
+use super::{show, stalled};
 use crate::cluster::edit::{self, Edit};
 use crate::cluster::service_proxy::ServiceProxy;
 use crate::exit::CliError;
 
+/// The usual URL of the processors' REST.
+const PROCESSOR_URL: &str = "http://127.0.0.1:8005";
 /// The time limit of optional requests to the processors.
 const OPTIONAL_TIMEOUT: Duration = Duration::from_secs(3);
-/// The most pages of one conversation that are read; each holds many entries.
-const PAGES_MAX: usize = 1_000;
 
 /// The arguments that choose the buyer's server and the processors.
 #[derive(Clone, Debug, clap::Args)]
@@ -40,15 +42,10 @@ pub(crate) struct MarketArgs {
 /// The arguments that choose the processors.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ProcessorRestArgs {
-    /// URL of the processors' REST; any processor serves all orders
-    #[arg(
-        help_heading = "Where",
-        long,
-        env = "ORDERSTREAM_PROCESSOR_REST",
-        default_value = "http://127.0.0.1:8005",
-        value_name = "URL"
-    )]
-    processor_rest: String,
+    /// URL of the processors' REST, any of which serves all orders; when absent that of the `dev` in
+    /// this folder, or `http://127.0.0.1:8005`
+    #[arg(help_heading = "Where", long, env = "ORDERSTREAM_PROCESSOR_REST", value_name = "URL")]
+    processor_rest: Option<String>,
     /// On a cluster: the processors' Service; when absent the one with the chart's labels
     #[arg(
         help_heading = "Where",
@@ -62,9 +59,14 @@ pub(crate) struct ProcessorRestArgs {
 impl MarketArgs {
     /// Returns the market for a buyer: the server and the processors.
     pub(super) async fn market(&self) -> Result<Market, CliError> {
-        let server = self.server_args.connect().await?;
+        let server = self.buyer_server().await?;
         let sellers = self.processor_rest().await?;
         Ok(Market { server, sellers })
+    }
+
+    /// Returns the buyer's server, without sending it a request.
+    pub(super) async fn buyer_server(&self) -> Result<BuyerServer, CliError> {
+        self.server_args.connect().await
     }
 
     /// Returns the processors for sellers. The buyer's server is not needed.
@@ -73,8 +75,9 @@ impl MarketArgs {
         let tenant = self.server_args.tenant(resources.as_ref());
         let rest = match (resources, &self.sellers.processor_service) {
             (None, _) => {
-                let url = &self.sellers.processor_rest;
-                RestBackend::Plain(Box::new(PlainServer::new("--processor-rest", url)?))
+                let given = self.sellers.processor_rest.as_deref();
+                let server = PlainServer::of("--processor-rest", given, "rest", PROCESSOR_URL)?;
+                RestBackend::Plain(Box::new(server))
             }
             (Some(resources), Some(name)) => {
                 let named = ServiceProxy::named(resources, name).map_err(failure)?;
@@ -85,117 +88,7 @@ impl MarketArgs {
                 RestBackend::Proxy(Box::new(found))
             }
         };
-        Ok(ProcessorRest { rest, tenant, incarnation: None })
-    }
-}
-
-/// The processors' REST for one tenant.
-#[derive(Debug)]
-pub(super) struct ProcessorRest {
-    rest: RestBackend,
-    tenant: String,
-    /// The incarnation of an order that is read; the newest when absent.
-    incarnation: Option<String>,
-}
-
-impl ProcessorRest {
-    /// Returns the tenant of the orders.
-    pub(super) fn tenant(&self) -> &str {
-        &self.tenant
-    }
-
-    /// Reports whether a named incarnation is read.
-    pub(super) const fn reads_named_incarnation(&self) -> bool {
-        self.incarnation.is_some()
-    }
-
-    /// Sends a command.
-    pub(super) async fn send_command(
-        &self,
-        request: IdempotentRequest,
-    ) -> Result<CommandReplyView, CliError> {
-        self.rest.send_command(&request).await.map(known_fields)
-    }
-
-    /// Reads a part of an order: `""` for the order itself, `/proposals`, `/comparison`, …
-    pub(super) async fn read<T: DeserializeOwned>(
-        &self,
-        id: &str,
-        part: &str,
-        query: &[(&str, &str)],
-    ) -> Result<T, CliError> {
-        self.rest.get(self.path(id, part, query)).await
-    }
-
-    /// Reads a part of an order as text, until `enough` accepts what was read.
-    pub(super) async fn text(
-        &self,
-        id: &str,
-        part: &str,
-        query: &[(&str, &str)],
-        enough: &(dyn Fn(&[u8]) -> bool + Sync),
-    ) -> Result<String, CliError> {
-        self.rest.text(self.path(id, part, query), enough).await
-    }
-
-    /// Reads an order's conversation, the oldest message first.
-    pub(super) async fn conversation(
-        &self,
-        id: &str,
-    ) -> Result<Vec<ConversationMessageView>, CliError> {
-        let (mut all, mut after) = (Vec::new(), 0_u64);
-        for _ in 0..PAGES_MAX {
-            let cursor = after.to_string();
-            let page: ConversationPage =
-                self.read(id, "/conversation", &[("after", &cursor)]).await?;
-            all.extend(page.conversation);
-            match page.next.filter(|next| *next > after) {
-                Some(next) => after = next,
-                None => break,
-            }
-        }
-        Ok(all)
-    }
-
-    /// Reads the proposals of an order, by id; at most `limit`.
-    pub(super) async fn proposals(
-        &self,
-        id: &str,
-        limit: usize,
-    ) -> Result<Vec<ProposalView>, CliError> {
-        let (mut all, mut after) = (Vec::new(), String::new());
-        while all.len() < limit {
-            let page: ProposalsPage = self.read(id, "/proposals", &[("after", &after)]).await?;
-            all.extend(page.proposals);
-            match page.next.filter(|next| !next.is_empty()) {
-                Some(next) => after = next,
-                None => break,
-            }
-        }
-        all.truncate(limit);
-        Ok(all)
-    }
-
-    /// Reads one proposal of an order.
-    pub(super) async fn proposal<T: DeserializeOwned>(
-        &self,
-        id: &str,
-        proposal_id: &str,
-    ) -> Result<T, CliError> {
-        let (tenant, id) = (encoded(&self.tenant), encoded(id));
-        let proposal_id = encoded(proposal_id);
-        let path = format!("/api/v1/proposals/{proposal_id}?order_req_id={id}&tenant={tenant}");
-        self.rest.get(path).await
-    }
-
-    fn path(&self, id: &str, part: &str, query: &[(&str, &str)]) -> String {
-        let mut path =
-            format!("/api/v1/orders/{}{part}?tenant={}", encoded(id), encoded(&self.tenant));
-        let named = self.incarnation.as_deref().map(|incarnation| ("incarnation", incarnation));
-        for (name, value) in query.iter().chain(&named) {
-            path.push_str(&format!("&{name}={}", encoded(value)));
-        }
-        path
+        Ok(ProcessorRest::new(rest, tenant))
     }
 }
 
@@ -213,8 +106,9 @@ pub(super) enum VerbReceipt {
     Done,
     /// It is stored and not decided yet; its reply can be read at this path.
     Pending(String),
-    /// The order request has it; the order shows whether it was carried out.
-    Edited,
+    /// The order request has it since this generation at the latest; the order shows whether it was
+    /// carried out.
+    Edited(i64),
 }
 
 /// The state of a command at the requestor, where it is not refused.
@@ -235,6 +129,8 @@ pub(super) struct Subject {
     pub(super) id: String,
     /// Its order request; absent where it has none, or a read-only one.
     resource: Option<Value>,
+    /// The name that was probably meant, where no order request has the given one.
+    meant: Option<String>,
 }
 
 impl Subject {
@@ -243,16 +139,32 @@ impl Subject {
         self.resource.as_ref()
     }
 
+    /// Adds the name that was probably meant to the failure of an unknown order.
+    pub(super) fn explained(&self, failure: CliError) -> CliError {
+        match failure.reason() {
+            Some(Reason::OrderNotFound) => failure.meaning(self.meant.as_deref()),
+            Some(_) | None => failure,
+        }
+    }
+
     fn of_id(id: &str) -> Self {
-        Self { id: id.to_owned(), resource: None }
+        Self { id: id.to_owned(), resource: None, meant: None }
     }
 }
 
 impl Market {
     /// Reads this incarnation of orders; the newest when absent.
     pub(super) fn of_incarnation(mut self, incarnation: Option<String>) -> Self {
-        self.sellers.incarnation = incarnation;
+        self.sellers = self.sellers.of_incarnation(incarnation);
         self
+    }
+
+    /// Reads the ids of all orders that have an order request in the namespace.
+    pub(super) async fn order_ids(&self) -> Result<Vec<String>, CliError> {
+        let all = self.server.list(ListScope::Namespace).await?;
+        let items = all.get("items").and_then(Value::as_array).into_iter().flatten();
+        let keys = items.filter_map(|resource| edit::key_of(resource).ok());
+        Ok(keys.map(|key| key.order_req_id.to_string()).collect())
     }
 
     /// Returns the processors.
@@ -262,12 +174,15 @@ impl Market {
 
     /// Resolves the name of an order request or an order's id, for a command.
     pub(super) async fn subject(&self, name: &str) -> Result<Subject, CliError> {
-        let Some(resource) = self.server.find(name).await? else { return Ok(Subject::of_id(name)) };
+        let OrderLookup { resource, meant } = self.server.find(name).await?;
+        let Some(resource) = resource else {
+            return Ok(Subject { meant, ..Subject::of_id(name) });
+        };
         let key = edit::key_of(&resource).map_err(|refusal| CliError::from_refusal(&refusal))?;
         let annotations = resource.pointer("/metadata/annotations");
         let is_read_only = annotations.and_then(|all| all.get(READ_ONLY_ANNOTATION)).is_some();
         let resource = (!is_read_only).then_some(resource);
-        Ok(Subject { id: key.order_req_id.to_string(), resource })
+        Ok(Subject { id: key.order_req_id.to_string(), resource, meant: None })
     }
 
     /// Resolves the name of an order request or an order's id, for reading: where the buyer's
@@ -277,6 +192,12 @@ impl Market {
             Err(failure) if failure.is_not_reached() => Ok(Subject::of_id(name)),
             found => found,
         }
+    }
+
+    /// Reads the phase of the order request with this name or order id; `None` where there is none.
+    pub(super) async fn phase_of(&self, name: &str) -> Result<Option<String>, CliError> {
+        let resource = self.server.find(name).await?.resource;
+        Ok(resource.map(|resource| show::phase(&resource).to_owned()))
     }
 
     /// Reads the order at its processor; `None` if that does not respond soon.
@@ -289,7 +210,17 @@ impl Market {
 
     /// Reads the order at its processor.
     pub(super) async fn order(&self, subject: &Subject) -> Result<OrderView, CliError> {
-        self.sellers.read(&subject.id, "", &[]).await
+        let order = self.sellers.read(&subject.id, "", &[]).await;
+        order.map_err(|failure| subject.explained(failure))
+    }
+
+    /// Reads the order's conversation, the oldest message first.
+    pub(super) async fn conversation(
+        &self,
+        subject: &Subject,
+    ) -> Result<Vec<ConversationMessageView>, CliError> {
+        let messages = self.sellers.conversation(&subject.id).await;
+        messages.map_err(|failure| subject.explained(failure))
     }
 
     /// Reads the state of the order's stream at the buyer's server; `None` on a cluster, where the
@@ -316,7 +247,9 @@ impl Market {
         key: &str,
     ) -> Result<VerbReceipt, CliError> {
         if let Some(resource) = &subject.resource {
-            return self.server.edit(resource, edit).await.map(|_| VerbReceipt::Edited);
+            let edited = self.server.edit(resource, edit).await?;
+            let generation = edited.pointer("/metadata/generation").and_then(Value::as_i64);
+            return Ok(VerbReceipt::Edited(generation.unwrap_or_default()));
         }
         let Some(server) = self.server.plain() else {
             let text = format!("there is no OrderRequest for the order {}", subject.id);
@@ -328,7 +261,7 @@ impl Market {
                 "/api/v1/orders/followup".to_owned(),
                 json!({
                     "order_req_id": subject.id,
-                    "tenant": self.sellers.tenant,
+                    "tenant": self.sellers.tenant(),
                     "follow_up_id": id,
                     "audience": follow_up.audience,
                     "answers": follow_up.answers,
@@ -347,10 +280,24 @@ impl Market {
                 )
             }
         };
-        let reply = super::rest::send_plain(server, &request).await?;
+        let reply = super::rest::send_plain(server, &request).await;
+        let reply = reply.map_err(|failure| subject.explained(failure))?;
         // The reply to a command that is done has no location.
         let PendingView { location, .. } = known_fields(reply);
         Ok(if location.is_empty() { VerbReceipt::Done } else { VerbReceipt::Pending(location) })
+    }
+
+    /// Reads the failure of an edit from the order request; `None` where that shows none, or cannot
+    /// be read.
+    pub(super) async fn edit_failure(
+        &self,
+        subject: &Subject,
+        edit: &Edit,
+        generation: i64,
+    ) -> Option<CliError> {
+        let name = subject.resource().and_then(|held| held.pointer("/metadata/name"));
+        let found = self.server.find(name?.as_str()?).await.ok()?;
+        stalled::failure_of(&found.resource?, edit, generation)
     }
 
     /// Reads the state of a pending command at the requestor; fails where it was refused.
@@ -394,7 +341,7 @@ impl Market {
 
 /// Reads the fields that this version knows. A reply that cannot be read has their defaults: the
 /// command that it is about was taken all the same.
-fn known_fields<T: DeserializeOwned + Default>(reply: Value) -> T {
+pub(super) fn known_fields<T: DeserializeOwned + Default>(reply: Value) -> T {
     serde_json::from_value(reply).unwrap_or_default()
 }
 

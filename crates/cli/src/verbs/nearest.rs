@@ -1,7 +1,7 @@
 //! Suggestions for mistyped words.
 
 /// Returns the known word that is nearest to a text, if one is near enough.
-pub(crate) fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |text: &str| text.to_ascii_uppercase().replace(['-', ' ', '_'], "");
     let target = plain(text);
     let scored = known.map(|candidate| {

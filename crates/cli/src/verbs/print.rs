@@ -1,61 +1,24 @@
-//! The output of the verbs: tables and times for people, JSON and YAML for programs.
+//! The output of the verbs: texts and times for people, JSON and YAML for programs.
 
-use comfy_table::{CellAlignment, Table, presets};
+use jiff::tz::TimeZone;
+use orderstream_core::display::line;
+use orderstream_core::visible::is_blank;
 use orderstream_core::{Timestamp, date};
 use serde::Serialize;
 
 use super::show::OutputFormat;
+use crate::display::displayed;
 use crate::exit::CliError;
 use crate::output::{self, Style, styled};
 
-/// A column: its heading and alignment.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Column<'a> {
-    /// A column of words, aligned left.
-    Text(&'a str),
-    /// A column of numbers, aligned right.
-    Numbers(&'a str),
-}
-
-/// Prints a table; nothing when there are no rows.
-pub(crate) fn table(columns: &[Column<'_>], rows: Vec<Vec<String>>) {
-    if rows.is_empty() {
-        return;
-    }
-    for line in lines(columns, rows) {
-        output::line(&line);
-    }
-}
-
-/// Formats the lines of a table, without trailing blanks.
-pub(crate) fn lines(columns: &[Column<'_>], rows: Vec<Vec<String>>) -> Vec<String> {
-    let mut table = Table::new();
-    let heading = |column: &Column<'_>| match column {
-        Column::Text(heading) | Column::Numbers(heading) => one_line(heading),
-    };
-    table.load_style(presets::NOTHING).set_header(columns.iter().map(heading));
-    for row in rows {
-        table.add_row(row);
-    }
-    for (index, column) in columns.iter().enumerate() {
-        let Some(table_column) = table.column_mut(index) else { continue };
-        table_column.set_padding((0, 2));
-        if matches!(column, Column::Numbers(_)) {
-            table_column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    let mut lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
-    if let Some(first) = lines.first_mut() {
-        *first = styled(Style::Heading, first);
-    }
-    lines
-}
-
-/// Replaces control characters by blanks, so that a text stays on one line and cannot control the
-/// terminal.
+/// Makes a stranger's text safe to print on one line, without blanks around it.
 pub(crate) fn one_line(text: &str) -> String {
-    let plain = |c: char| if c.is_control() { ' ' } else { c };
-    text.chars().map(plain).collect::<String>().trim().to_owned()
+    displayed(line(text).trim())
+}
+
+/// Prints a text of one or more lines, in which strangers' texts stand.
+pub(crate) fn lines(text: &str) {
+    text.lines().for_each(|line| output::line(&displayed(line)));
 }
 
 /// Prints a blank line and a heading.
@@ -64,9 +27,14 @@ pub(crate) fn heading(text: &str) {
     output::line(&styled(Style::Heading, text));
 }
 
-/// Prints a suggestion for the next command.
+/// Prints a suggestion for the next command, which can be pasted into a shell.
 pub(crate) fn next(command: &str) {
     output::line(&styled(Style::Faint, &format!("next: {command}")));
+}
+
+/// Prints what can be done next, where a person has to complete the command.
+pub(crate) fn hint(text: &str) {
+    output::line(&styled(Style::Faint, &format!("hint: {}", displayed(text))));
 }
 
 /// Prints a value as YAML or JSON, for programs.
@@ -76,7 +44,7 @@ pub(crate) fn structured<T: Serialize>(value: &T, format: OutputFormat) -> Resul
     } else {
         serde_json::to_string_pretty(value).map_err(|error| error.to_string())
     };
-    output::line(text.map_err(CliError::unexpected)?.trim_end());
+    output::document(text.map_err(CliError::unexpected)?.trim_end());
     Ok(())
 }
 
@@ -92,10 +60,20 @@ pub(crate) fn length(ms: u64) -> String {
     if units.is_empty() { "0s".to_owned() } else { units.join(" ") }
 }
 
-/// Formats a time and its distance from now: `2026-12-01T12:00:00Z (in 28m 10s)`.
+/// Formats a time for people and its distance from now: `2026-12-01T13:00:00+01:00 (in 28m 10s)`.
 pub(crate) fn moment(text: &str, now: Timestamp) -> String {
-    let Some(at) = date::parse(text) else { return one_line(text) };
-    let formatted = date::rfc3339_seconds(at);
+    let Some(at) = date::parse_rfc3339(text) else { return one_line(text) };
+    distant(&local(at), at, now)
+}
+
+/// Does the same as [`moment`] in UTC, for programs.
+pub(crate) fn utc_moment(text: &str, now: Timestamp) -> String {
+    let Some(at) = date::parse_rfc3339(text) else { return one_line(text) };
+    distant(&date::rfc3339_seconds(at), at, now)
+}
+
+/// Adds its distance from now to a formatted time.
+fn distant(formatted: &str, at: Timestamp, now: Timestamp) -> String {
     if at > now {
         format!("{formatted} (in {})", length(at.ms_since(now)))
     } else {
@@ -103,12 +81,29 @@ pub(crate) fn moment(text: &str, now: Timestamp) -> String {
     }
 }
 
-/// Formats a time with seconds, RFC 3339.
+/// Formats a time for people, with seconds.
 pub(crate) fn clock(text: &str) -> String {
-    match date::parse(text) {
-        Some(at) => date::rfc3339_seconds(at),
+    match date::parse_rfc3339(text) {
+        Some(at) => local(at),
         None => one_line(text),
     }
+}
+
+/// Formats a time in the zone of the machine, or of `TZ`: RFC 3339 with its offset, so that it can
+/// be given to any flag.
+pub(crate) fn local(at: Timestamp) -> String {
+    in_zone(at, &TimeZone::system())
+}
+
+fn in_zone(at: Timestamp, zone: &TimeZone) -> String {
+    let Ok(instant) = jiff::Timestamp::from_millisecond(at.0) else {
+        return date::rfc3339_seconds(at);
+    };
+    let zoned = instant.to_zoned(zone.clone());
+    if zoned.offset().is_zero() {
+        return date::rfc3339_seconds(at);
+    }
+    zoned.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
 }
 
 /// Formats metres as kilometres; a dash where it is absent.
@@ -121,9 +116,26 @@ pub(crate) fn count(count: usize, one: &str) -> String {
     if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
 }
 
-/// Returns the text on one line, or a dash where it is absent or empty.
+/// Names a seller for people: `Möbel Müller (moebel-mueller)`, or its name alone where it has no
+/// other.
+pub(crate) fn seller(name: &str, display_name: Option<&str>) -> String {
+    match display_name.map(one_line).filter(|display_name| !is_blank(display_name)) {
+        Some(display_name) if display_name != name => format!("{display_name} ({name})"),
+        Some(_) | None => one_line(name),
+    }
+}
+
+/// Cuts a longer text, with a mark at its end.
+pub(crate) fn cut(text: &str, chars: usize) -> String {
+    if text.chars().count() <= chars {
+        return text.to_owned();
+    }
+    text.chars().take(chars.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// Returns the text on one line, or a dash where it is absent or blank.
 pub(crate) fn or_dash(text: Option<&str>) -> String {
-    text.filter(|text| !text.is_empty()).map_or_else(|| "-".to_owned(), one_line)
+    text.filter(|text| !is_blank(text)).map_or_else(|| "-".to_owned(), one_line)
 }
 
 #[cfg(test)]
@@ -139,19 +151,48 @@ mod tests {
         }
     }
 
+    /// The same instant, with the offset that the zone has on that day.
     #[test]
-    fn seller_texts_cannot_control_the_terminal() {
-        assert_eq!(one_line("from\nstock\x1b[31m"), "from stock [31m");
+    fn times_are_those_of_the_readers_zone() {
+        let berlin = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+        for (text, expected) in [
+            ("2026-12-01T12:00:00Z", "2026-12-01T13:00:00+01:00"),
+            ("2026-07-01T12:00:00.25Z", "2026-07-01T14:00:00+02:00"),
+        ] {
+            let at = date::parse_rfc3339(text).unwrap();
+            assert_eq!(in_zone(at, &berlin), expected);
+            assert_eq!(date::parse_rfc3339(expected).map(|at| at.0 / 1_000), Some(at.0 / 1_000));
+        }
+        let at = date::parse_rfc3339("2026-12-01T12:00:00Z").unwrap();
+        for zone in [TimeZone::UTC, TimeZone::unknown()] {
+            assert_eq!(in_zone(at, &zone), "2026-12-01T12:00:00Z");
+        }
     }
 
     #[test]
-    fn columns_stand_under_their_headings() {
-        let columns = [Column::Text("SELLER"), Column::Numbers("TOTAL")];
-        let rows = vec![
-            vec!["acme".to_owned(), "9.50".to_owned()],
-            vec!["x".to_owned(), "1000.00".to_owned()],
-        ];
-        let expected = ["SELLER    TOTAL", "acme       9.50", "x       1000.00"];
-        assert_eq!(lines(&columns, rows), expected);
+    fn sellers_have_both_names() {
+        let both = seller("moebel-mueller", Some("Möbel\nMüller"));
+        assert_eq!(both, "Möbel Müller (moebel-mueller)");
+        for display_name in ["", " ", "\u{3164}", "\u{200e}", "acme"] {
+            assert_eq!(seller("acme", Some(display_name)), "acme");
+        }
+        assert_eq!(seller("acme", None), "acme");
+        assert_eq!(one_line("\u{200b} x \u{3164}"), "x");
+        assert_eq!([None, Some("\u{2800}"), Some("x")].map(or_dash), ["-", "-", "x"]);
+    }
+
+    #[test]
+    fn longer_texts_are_cut_and_marked() {
+        for (text, expected) in [("", ""), ("stühle", "stühle"), ("stühle!", "stühl…")] {
+            assert_eq!(cut(text, 6), expected);
+        }
+    }
+
+    #[test]
+    fn distances_are_in_either_direction() {
+        let now = date::parse_rfc3339("2026-12-01T12:00:00Z").unwrap();
+        assert_eq!(utc_moment("2026-12-01T12:28:10Z", now), "2026-12-01T12:28:10Z (in 28m 10s)");
+        assert_eq!(utc_moment("2026-12-01T11:00:00Z", now), "2026-12-01T11:00:00Z (1h ago)");
+        assert_eq!(utc_moment("to\nmorrow", now), "to morrow");
     }
 }

@@ -13,6 +13,7 @@ use super::plain::{self, PlainServer};
 use super::server::failure;
 use crate::cluster::service_proxy::{ProxiedResponse, ServiceProxy};
 use crate::exit::CliError;
+use crate::streamed::ResponseStream;
 
 /// The characters that are escaped: all but the unreserved ones (RFC 3986, 2.3).
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -124,6 +125,15 @@ impl RestBackend {
         serde_json::from_value(reply).map_err(|error| {
             CliError::unexpected(format!("{path} answered what is not understood: {error}"))
         })
+    }
+
+    /// Reads a path as its response arrives.
+    pub(super) async fn stream(&self, path: String) -> Result<ResponseStream, CliError> {
+        let request = IdempotentRequest::get(path).to_http()?;
+        match self {
+            Self::Plain(server) => server.stream(request).await,
+            Self::Proxy(proxy) => proxy.stream(request).await.map_err(failure),
+        }
     }
 
     /// Reads the text at a path, until `enough` accepts what was read.

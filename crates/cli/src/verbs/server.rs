@@ -3,10 +3,11 @@
 
 use std::path::PathBuf;
 
-use orderstream_api::manifest::{self, DEFAULT_NAMESPACE, Manifest};
+use orderstream_api::manifest::{self, DEFAULT_NAMESPACE, ManifestDocument};
 use orderstream_core::Reason;
 use serde_json::Value;
 
+use super::apply::{kind_of, name_of};
 use super::plain::PlainServer;
 use super::rest::encoded;
 use super::show::OutputFormat;
@@ -14,6 +15,8 @@ use crate::cluster::edit::{self, Edit};
 use crate::cluster::resources::{self, ApplyOutcome, Conflicts, ResourceKind, Resources};
 use crate::exit::CliError;
 
+/// The usual URL of the buyer's server.
+const URL: &str = "http://127.0.0.1:8004";
 /// The most tries of an edit that conflicts with another.
 const TRIES: u32 = 5;
 
@@ -37,15 +40,10 @@ impl ResourceArgs {
 /// The arguments that choose the buyer's server: `dev`, a requestor, or a cluster.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ServerArgs {
-    /// The buyer's server: `dev` or a requestor
-    #[arg(
-        help_heading = "Where",
-        long,
-        env = "ORDERSTREAM_SERVER",
-        default_value = "http://127.0.0.1:8004",
-        value_name = "URL"
-    )]
-    server: String,
+    /// The buyer's server: `dev` or a requestor; when absent that of the `dev` in this folder, or
+    /// `http://127.0.0.1:8004`
+    #[arg(help_heading = "Where", long, env = "ORDERSTREAM_SERVER", value_name = "URL")]
+    server: Option<String>,
     /// Use the cluster of the kubeconfig, as kubectl finds it, in place of a server
     #[arg(help_heading = "Where", long)]
     cluster: bool,
@@ -65,7 +63,8 @@ impl ServerArgs {
     pub(super) async fn connect(&self) -> Result<BuyerServer, CliError> {
         let Some(resources) = self.resources().await? else {
             let namespace = self.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE).to_owned();
-            let server = PlainServer::new("--server", &self.server)?;
+            let given = self.server.as_deref();
+            let server = PlainServer::of("--server", given, "requestor", URL)?;
             return Ok(BuyerServer { backend: BuyerBackend::Plain(Box::new(server)), namespace });
         };
         let namespace =
@@ -117,18 +116,41 @@ enum BuyerBackend {
     Cluster(Box<Resources>),
 }
 
+/// Returns the path of an order request, or of all in a namespace.
 fn path(namespace: &str, name: &str) -> String {
-    let base = format!("/apis/{}/namespaces/{namespace}/orderrequests", manifest::API_VERSION);
+    path_of(ResourceKind::OrderRequest, namespace, name)
+}
+
+fn path_of(kind: ResourceKind, namespace: &str, name: &str) -> String {
+    let (version, kind) = (manifest::API_VERSION, kind.as_str());
+    let base = format!("/apis/{version}/namespaces/{namespace}/{kind}s");
     if name.is_empty() { base } else { format!("{base}/{}", encoded(name)) }
 }
 
 impl BuyerServer {
+    /// Returns the plain server at a URL.
+    #[cfg(test)]
+    pub(super) fn of_url(url: &str) -> Result<Self, CliError> {
+        let backend = BuyerBackend::Plain(Box::new(PlainServer::new("--server", url)?));
+        Ok(Self { backend, namespace: DEFAULT_NAMESPACE.to_owned() })
+    }
+
     /// Reads one order request.
     pub(super) async fn get(&self, name: &str) -> Result<Value, CliError> {
+        self.get_of(None, name).await
+    }
+
+    /// Reads one order request of the namespace that is named, if one is.
+    pub(super) async fn get_of(
+        &self,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Result<Value, CliError> {
+        let namespace = self.namespace_or(namespace);
         match &self.backend {
-            BuyerBackend::Plain(server) => server.get(&path(&self.namespace, name)).await,
+            BuyerBackend::Plain(server) => server.get(&path(namespace, name)).await,
             BuyerBackend::Cluster(resources) => {
-                let result = resources.get(ResourceKind::OrderRequest, &self.namespace, name).await;
+                let result = resources.get(ResourceKind::OrderRequest, namespace, name).await;
                 result.map_err(failure)
             }
         }
@@ -144,61 +166,46 @@ impl BuyerServer {
                 server.get(&path(&self.namespace, "")).await
             }
             (BuyerBackend::Cluster(resources), scope) => {
-                let namespace = (scope == ListScope::Namespace).then_some(self.namespace.as_str());
+                let namespace = self.namespace_in(scope);
                 resources.list(ResourceKind::OrderRequest, namespace).await.map_err(failure)
             }
         }
     }
 
-    /// Applies a manifest; returns the effect and the resource.
-    pub(super) async fn apply(
-        &self,
-        manifest: &Manifest,
-        document: &Value,
-        conflicts: Conflicts,
-    ) -> Result<(ApplyOutcome, Value), CliError> {
-        let (kind, metadata) = match manifest {
-            Manifest::OrderRequest(request) => (ResourceKind::OrderRequest, &request.metadata),
-            Manifest::Seller(seller) => (ResourceKind::Seller, &seller.metadata),
-        };
-        let name = metadata.name.as_deref().unwrap_or_default();
-        let namespace = metadata.namespace.as_deref().filter(|name| !name.is_empty());
-        let namespace = namespace.unwrap_or(&self.namespace);
-        match (&self.backend, manifest) {
-            (BuyerBackend::Cluster(resources), _) => {
-                let target = (kind, namespace, name);
-                resources.apply(target, document, conflicts).await.map_err(failure)
+    /// Reads all sellers of the namespace that have a resource.
+    pub(super) async fn sellers(&self) -> Result<Value, CliError> {
+        let (kind, namespace) = (ResourceKind::Seller, self.namespace.as_str());
+        match &self.backend {
+            BuyerBackend::Plain(server) => server.get(&path_of(kind, namespace, "")).await,
+            BuyerBackend::Cluster(resources) => {
+                resources.list(kind, Some(namespace)).await.map_err(failure)
             }
-            (BuyerBackend::Plain(server), Manifest::OrderRequest(request)) => {
-                let body = serde_json::to_value(request)
-                    .map_err(|error| CliError::unexpected(error.to_string()))?;
-                let (is_new, applied) = server.put(&path(namespace, name), &body).await?;
-                let how = if is_new { ApplyOutcome::Created } else { ApplyOutcome::Configured };
-                Ok((how, applied))
-            }
-            (BuyerBackend::Plain(_), Manifest::Seller(_)) => Err(CliError::input(format!(
-                "the Seller {name} cannot be applied here; give its file to `processor --sellers` \
-                 or `dev --apply`, or apply it to a cluster with --cluster"
-            ))),
         }
     }
 
-    /// Finds the order request of this name, or the one whose order has this id.
-    pub(super) async fn find(&self, name: &str) -> Result<Option<Value>, CliError> {
-        match self.get(name).await {
-            Ok(resource) => return Ok(Some(resource)),
-            Err(failure) if failure.reason() == Some(Reason::OrderNotFound) => {}
-            // A server without order requests: there, orders are known by their ids only.
-            Err(failure) if failure.reason() == Some(Reason::InvalidRequest) => return Ok(None),
-            // An id need not be a resource's name.
-            Err(failure) if failure.reason() == Some(Reason::InvalidField) => {}
-            Err(failure) => return Err(failure),
+    /// Applies a manifest's document; returns the effect and the resource.
+    pub(super) async fn apply(
+        &self,
+        document: &ManifestDocument,
+        conflicts: Conflicts,
+    ) -> Result<(ApplyOutcome, Value), CliError> {
+        let (kind, name) = (kind_of(document), name_of(document));
+        let namespace = self.namespace_or(document.manifest.metadata().namespace.as_deref());
+        match &self.backend {
+            BuyerBackend::Cluster(resources) => {
+                let target = (kind, namespace, name);
+                resources.apply(target, &document.document, conflicts).await.map_err(failure)
+            }
+            BuyerBackend::Plain(server) => {
+                let path = path_of(kind, namespace, name);
+                apply_plain(server, &path, &document.document).await
+            }
         }
-        let all = self.list(ListScope::Namespace).await?;
-        let items = all.get("items").and_then(Value::as_array).into_iter().flatten();
-        let has_id =
-            |item: &&Value| item.pointer("/spec/orderReqId").and_then(Value::as_str) == Some(name);
-        Ok(items.into_iter().find(has_id).cloned())
+    }
+
+    /// Returns the namespace that is named, or the one that is used when none is.
+    fn namespace_or<'a>(&'a self, named: Option<&'a str>) -> &'a str {
+        named.filter(|name| !name.is_empty()).unwrap_or(&self.namespace)
     }
 
     /// Edits an order request that was read before; retries on a conflict with another edit.
@@ -228,25 +235,64 @@ impl BuyerServer {
         }
     }
 
-    /// Reports whether the server accepts this kind of resource.
-    pub(super) const fn accepts(&self, manifest: &Manifest) -> bool {
-        matches!(self.backend, BuyerBackend::Cluster(_))
-            || matches!(manifest, Manifest::OrderRequest(_))
+    /// Returns the cluster, where the server is one: only there resources can be watched.
+    pub(super) const fn cluster(&self) -> Option<&Resources> {
+        match &self.backend {
+            BuyerBackend::Plain(_) => None,
+            BuyerBackend::Cluster(resources) => Some(resources),
+        }
     }
 
-    /// Deletes an order request.
-    pub(super) async fn delete(&self, name: &str) -> Result<(), CliError> {
+    /// Returns the namespace that a list of this scope is of; `None` for all.
+    pub(super) fn namespace_in(&self, scope: ListScope) -> Option<&str> {
+        (scope == ListScope::Namespace).then_some(self.namespace.as_str())
+    }
+
+    /// Deletes a resource.
+    pub(super) async fn delete(
+        &self,
+        kind: ResourceKind,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Result<(), CliError> {
+        let namespace = self.namespace_or(namespace);
         match &self.backend {
             BuyerBackend::Plain(server) => {
-                server.delete(&path(&self.namespace, name)).await.map(drop)
+                server.delete(&path_of(kind, namespace, name)).await.map(drop)
             }
             BuyerBackend::Cluster(resources) => {
-                let deleted =
-                    resources.delete(ResourceKind::OrderRequest, &self.namespace, name).await;
-                deleted.map_err(failure)
+                resources.delete(kind, namespace, name).await.map_err(failure)
             }
         }
     }
+}
+
+/// Applies a document. Without its status, which a server ignores, it is not larger than it need be.
+async fn apply_plain(
+    server: &PlainServer,
+    path: &str,
+    document: &Value,
+) -> Result<(ApplyOutcome, Value), CliError> {
+    // Where this fails, the apply itself gives the reason.
+    let before = server.get(path).await.ok();
+    let (is_new, applied) = server.patch(path, &without_status(document)).await?;
+    let is_same = before.is_some_and(|it| without_status(&it) == without_status(&applied));
+    let how = if is_new {
+        ApplyOutcome::Created
+    } else if is_same {
+        ApplyOutcome::Unchanged
+    } else {
+        ApplyOutcome::Configured
+    };
+    Ok((how, applied))
+}
+
+fn without_status(resource: &Value) -> Value {
+    let mut resource = resource.clone();
+    if let Some(fields) = resource.as_object_mut() {
+        fields.remove("status");
+    }
+    resource
 }
 
 async fn edit_plain(

@@ -1,23 +1,37 @@
 //! `orderstream status`: shows an order on one screen.
 
-use orderstream_core::ProposalId;
-use orderstream_core::command::{Award, winners};
-use orderstream_core::request_phase::is_end;
-use orderstream_rest_types::notification::{NotificationView, OutboxView};
-use orderstream_rest_types::order::{AwardView, InvitationView, ItemView, PendingAwardView};
+use std::collections::BTreeMap;
 
+use orderstream_core::command::{Award, winners};
+use orderstream_core::date::{parse_rfc3339, rfc3339_seconds};
+use orderstream_core::request_phase::is_end;
+use orderstream_core::seal::SEALED;
+use orderstream_core::{Phase, ProposalId, Timestamp};
+use orderstream_rest_types::notification::{NotificationView, OutboxView};
+use orderstream_rest_types::order::{
+    AwardView, InvitationView, ItemView, OrderView, PendingAwardView,
+};
+use orderstream_rest_types::proposal::{ProposalView, WonPartView};
+
+use super::award_remarks::{conditions_text, label_text};
+use super::event_line::EventLine;
+use super::ids::ShortIds;
 use super::market::{Market, MarketArgs, Subject};
 use super::model::{
     FormerIncarnation, NotificationReport, ProposalReport, StatusReport, TimelineEntry,
 };
-use super::print::{self, Column, or_dash};
+use super::print::{self, or_dash};
 use super::show::OutputFormat;
-use super::{stream, timeline, tracked};
+use super::table::{self, Column};
+use super::winners::Winners;
+use super::{request_facts, shell, show, stalled, stream, timeline, tracked};
 use crate::exit::CliError;
 use crate::output::{self, Style, styled};
 
 /// The most proposals that are shown.
 const PROPOSALS_MAX: usize = 100;
+/// The words for an award of a later server.
+const UNKNOWN_AWARD: &str = "in a form that this version of orderstream does not know";
 /// The number of events that are shown, by default.
 const EVENTS_DEFAULT: u64 = 20;
 /// The most notifications that are shown; the newest ones are.
@@ -64,12 +78,17 @@ async fn report(market: &Market, subject: &Subject, events: u64) -> Result<Statu
     let order = market.order(subject).await?;
     let sellers = market.sellers();
     let proposals = sellers.proposals(&subject.id, PROPOSALS_MAX).await?;
-    let timeline = timeline::last(sellers, &order, events).await?;
+    let timeline = timeline::last(sellers, &order, &proposals, events).await?;
     let notifications = notifications(market, subject).await?;
     let stream = stream::report(market, subject, &order).await?;
-    let formers = order.former_incarnations.into_iter();
+    // A former incarnation has no order request any more.
+    let resource = subject.resource().filter(|_| !sellers.reads_named_incarnation());
+    let stalled = resource.and_then(stalled::text);
+    let for_people = PeopleStatus::of(subject, &order, &proposals);
     let award = order.award.as_ref().map(award_text);
-    let pending_award = order.pending_award.as_ref().map(pending_award_text);
+    let pending = order.pending_award.as_ref();
+    let pending_award = pending.map(|award| pending_award_text(award, print::utc_moment));
+    let formers = order.former_incarnations.into_iter();
     Ok(StatusReport {
         order_req_id: order.order_req_id,
         tenant: sellers.tenant().to_owned(),
@@ -77,6 +96,11 @@ async fn report(market: &Market, subject: &Subject, events: u64) -> Result<Statu
         incarnation: order.incarnation,
         former_incarnations: formers.map(FormerIncarnation::from).collect(),
         items: order.items,
+        category: order.category,
+        delivery: order.delivery,
+        message: order.message,
+        currency: order.currency,
+        time_zone: order.time_zone,
         phase: order.phase,
         sealed: order.sealed,
         opened_at: order.opened_at,
@@ -85,6 +109,7 @@ async fn report(market: &Market, subject: &Subject, events: u64) -> Result<Statu
         ended_at: order.ended_at,
         award,
         pending_award,
+        for_people,
         proposal_counts: order.proposals,
         proposals: proposals.into_iter().map(ProposalReport::from).collect(),
         sellers_considered: order.sellers.len(),
@@ -92,6 +117,7 @@ async fn report(market: &Market, subject: &Subject, events: u64) -> Result<Statu
         stream,
         timeline,
         notifications: notifications.into_iter().map(NotificationReport::from).collect(),
+        stalled,
     })
 }
 
@@ -118,14 +144,82 @@ fn award_of(award: &AwardView) -> Option<Award> {
 
 fn award_text(award: &AwardView) -> String {
     if *award == AwardView::Other {
-        return "in a form that this version of orderstream does not know".to_owned();
+        return UNKNOWN_AWARD.to_owned();
     }
     winners(award_of(award).as_ref())
 }
 
-fn pending_award_text(pending: &PendingAwardView) -> String {
+fn pending_award_text(
+    pending: &PendingAwardView,
+    moment: impl Fn(&str, Timestamp) -> String,
+) -> String {
     let award = pending.award.as_ref().map_or_else(|| winners(None), award_text);
-    format!("{award}, counts from {}", print::moment(&pending.effective_at, crate::clock::now()))
+    format!("{award}, counts from {}", moment(&pending.effective_at, crate::clock::now()))
+}
+
+/// The parts of a status that only people get.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PeopleStatus {
+    /// The award, or the pending one, with sellers, prices and times in the reader's zone.
+    award: Option<String>,
+    /// The lines that proposals won, with their price, by the proposals' ids.
+    won: BTreeMap<String, String>,
+    /// The end of the order request, RFC 3339.
+    kept_until: Option<String>,
+}
+
+impl PeopleStatus {
+    fn of(subject: &Subject, order: &OrderView, proposals: &[ProposalView]) -> Self {
+        let words = |award: Option<&AwardView>| match Winners::of(award) {
+            Some(winners) => winners.describe(&order.items, proposals),
+            None => UNKNOWN_AWARD.to_owned(),
+        };
+        let is_finalised = order.phase == Phase::Finalised.as_str();
+        let pending = order.pending_award.as_ref().map(|pending| {
+            let at = print::moment(&pending.effective_at, crate::clock::now());
+            format!("{}, counts from {at}", words(pending.award.as_ref()))
+        });
+        let award = is_finalised.then(|| words(order.award.as_ref())).or(pending);
+        // A whole award is in the line of the order.
+        let is_by_lines = matches!(order.award, Some(AwardView::Lines(_)));
+        let won = proposals.iter().filter(|_| is_by_lines).filter_map(|proposal| {
+            let won = won_text(proposal.won.as_ref()?, &proposal.content.currency);
+            Some((proposal.proposal_id.clone(), won))
+        });
+        let won = won.collect();
+        let ended = order.ended_at.as_deref().and_then(parse_rfc3339);
+        let kept_until = ended.zip(subject.resource().and_then(show::ttl_ms));
+        Self {
+            award,
+            won,
+            kept_until: kept_until.map(|(at, ttl_ms)| rfc3339_seconds(at.plus_ms(ttl_ms))),
+        }
+    }
+}
+
+/// Describes the part of an order that a proposal has won: `CHAIR, MAT for 12.50 EUR`.
+fn won_text(part: &WonPartView, currency: &str) -> String {
+    let lines: Vec<&str> = part.lines.iter().map(|won| won.line.as_str()).collect();
+    let total = part.total.as_ref().map(|total| format!(" for {total} {currency}"));
+    print::one_line(&format!("{}{}", lines.join(", "), total.unwrap_or_default()))
+}
+
+/// Returns the word for a proposal's state: after the order's end, what that made of it.
+fn state(proposal: &ProposalReport) -> &str {
+    match proposal.outcome.as_deref() {
+        Some("NotAwarded") => "Not awarded",
+        Some(outcome) => outcome,
+        None => &proposal.status,
+    }
+}
+
+/// Counts the order's proposals. None of them is open any more once the order has ended.
+fn counts(report: &StatusReport) -> String {
+    let counts = report.proposal_counts;
+    if is_end(&report.phase) {
+        return format!("{} received, {} withdrawn", counts.received, counts.withdrawn);
+    }
+    format!("{} open, {} withdrawn, {} closed", counts.open, counts.withdrawn, counts.closed)
 }
 
 fn show(name: &str, report: &StatusReport) {
@@ -136,18 +230,34 @@ fn show(name: &str, report: &StatusReport) {
         let (first, last) = (report.timeline.first(), report.timeline.last());
         let seq = |entry: Option<&TimelineEntry>| entry.map_or(0, |entry| entry.seq);
         print::heading(&format!("timeline ({} to {} of {})", seq(first), seq(last), seq(last)));
+        let short = short_ids(report);
         let row = |entry: &TimelineEntry| {
-            let text = entry.text.clone();
-            vec![print::clock(&entry.at), format!("#{}", entry.seq), entry.event.clone(), text]
+            let EventLine { who, event, what } = entry.line.clone();
+            let what = short.shortened(&what);
+            vec![print::clock(&entry.at), format!("#{}", entry.seq), who, event, what]
         };
-        let columns = ["WHEN", "SEQ", "EVENT", "WHAT"].map(Column::Text);
-        print::table(&columns, report.timeline.iter().map(row).collect());
+        let columns = [
+            Column::Extra("WHEN"),
+            Column::Text("SEQ"),
+            Column::Text("WHO"),
+            Column::Text("EVENT"),
+            Column::Prose("WHAT"),
+        ];
+        table::print(&columns, report.timeline.iter().map(row).collect());
     }
     notified(report);
-    if let Some(command) = next(name, report) {
+    if let Some(step) = next(name, report) {
         output::line("");
-        print::next(&command);
+        match step {
+            NextStep::Command(command) => print::next(&command),
+            NextStep::Hint(text) => print::hint(&text),
+        }
     }
+}
+
+/// Returns the ids of the shown proposals.
+fn short_ids(report: &StatusReport) -> ShortIds<'_> {
+    ShortIds::of(report.proposals.iter().map(|proposal| proposal.proposal_id.as_str()))
 }
 
 fn summary(report: &StatusReport) {
@@ -164,17 +274,21 @@ fn summary(report: &StatusReport) {
     if !items.is_empty() {
         fact("items", &items.join(", "));
     }
-    let counts = report.proposal_counts;
-    fact(
-        "proposals",
-        &format!("{} open, {} withdrawn, {} closed", counts.open, counts.withdrawn, counts.closed),
-    );
-    if let Some(award) = report.award.as_ref().or(report.pending_award.as_ref()) {
-        fact("award", award);
+    request_facts::of(report).iter().for_each(|(name, text)| fact(name, text));
+    fact("proposals", &counts(report));
+    if let Some(award) = &report.for_people.award {
+        fact("award", &print::one_line(&short_ids(report).shortened(award)));
     }
+    if let Some(stalled) = &report.stalled {
+        fact("stalled", stalled);
+    }
+    if let Some(until) = report.for_people.kept_until.as_ref().filter(|_| !is_former(report)) {
+        fact("kept", &format!("in `list` until {}", print::moment(until, now)));
+    }
+    let stream_phase = report.stream.phase.as_deref().unwrap_or("down");
     let stream = match &report.stream.down_because {
-        None => "up".to_owned(),
-        Some(why) => format!("down: {why}"),
+        Some(why) if !is_end(&report.phase) => format!("{stream_phase}: {why}"),
+        Some(_) | None => stream_phase.to_owned(),
     };
     let at = report.stream.processor.as_deref().map(|at| format!(" at {at}")).unwrap_or_default();
     let stream =
@@ -193,13 +307,13 @@ fn is_former(report: &StatusReport) -> bool {
     formers.any(|former| former.incarnation == report.incarnation)
 }
 
-fn phase(report: &StatusReport, now: orderstream_core::Timestamp) -> String {
+fn phase(report: &StatusReport, now: Timestamp) -> String {
     let phase = &report.phase;
     let sealed = if report.sealed && report.decide_until.is_none() { ", sealed" } else { "" };
     match (&report.ended_at, &report.decide_until) {
         (Some(ended), _) => format!("{phase} since {}", print::moment(ended, now)),
         (None, Some(until)) => {
-            format!("{phase}, opened; decide until {}", print::moment(until, now))
+            format!("{} until {}", Phase::Deciding.as_str(), print::moment(until, now))
         }
         (None, None) => {
             format!("{phase}{sealed}, closes at {}", print::moment(&report.expires_at, now))
@@ -209,7 +323,8 @@ fn phase(report: &StatusReport, now: orderstream_core::Timestamp) -> String {
 
 fn item(item: &ItemView) -> String {
     let unit = item.unit.as_deref().map(|unit| format!(" {unit}")).unwrap_or_default();
-    print::one_line(&format!("{}{unit} {}", item.quantity, item.sku))
+    let line = item.line.as_deref().map(|line| format!(" (line {line})")).unwrap_or_default();
+    print::one_line(&format!("{}{unit} {}{line}", item.quantity, item.sku))
 }
 
 fn sellers(report: &StatusReport) {
@@ -217,14 +332,19 @@ fn sellers(report: &StatusReport) {
     print::heading(&format!("sellers ({invited} invited of {considered} considered)"));
     let row = |seller: &InvitationView| {
         vec![
-            seller.seller.clone(),
+            print::seller(&seller.seller, seller.display_name.as_deref()),
             seller.state.clone(),
             seller.at.as_deref().map_or_else(|| "-".to_owned(), print::clock),
             or_dash(seller.reason.as_deref()),
         ]
     };
-    let columns = ["SELLER", "STATE", "SINCE", "REASON"].map(Column::Text);
-    print::table(&columns, report.sellers.iter().map(row).collect());
+    let columns = [
+        Column::Text("SELLER"),
+        Column::Text("STATE"),
+        Column::Extra("SINCE"),
+        Column::Prose("REASON"),
+    ];
+    table::print(&columns, report.sellers.iter().map(row).collect());
 }
 
 fn proposals(report: &StatusReport) {
@@ -236,32 +356,54 @@ fn proposals(report: &StatusReport) {
     let of = usize::try_from(report.proposal_counts.received).unwrap_or(listed);
     let count = if of > listed { format!("first {listed} of {of}") } else { listed.to_string() };
     print::heading(&format!("proposals ({count})"));
+    let short = short_ids(report);
+    let won = &report.for_people.won;
+    let has_won = !won.is_empty();
     let row = |proposal: &ProposalReport| {
         let price = if hidden {
-            "hidden".to_owned()
+            SEALED.to_owned()
         } else {
             format!("{} {}", proposal.price, proposal.currency)
         };
-        vec![
-            proposal.proposal_id.clone(),
-            proposal.seller.clone(),
-            proposal.status.clone(),
+        let mut cells = vec![
+            short.short(&proposal.proposal_id).to_owned(),
+            print::seller(&proposal.seller, proposal.seller_name.as_deref()),
+            state(proposal).to_owned(),
             price,
             proposal.version.to_string(),
             or_dash(proposal.delivery_date.as_deref()),
             or_dash(proposal.locked_by.as_deref()),
-        ]
+        ];
+        if has_won {
+            cells.push(or_dash(won.get(&proposal.proposal_id).map(String::as_str)));
+        }
+        cells
     };
-    let columns = [
+    let mut columns = vec![
         Column::Text("PROPOSAL"),
         Column::Text("SELLER"),
         Column::Text("STATE"),
         Column::Numbers("TOTAL"),
-        Column::Numbers("VERSION"),
-        Column::Text("DELIVERY"),
-        Column::Text("LOCKED BY"),
+        Column::ExtraNumbers("VERSION"),
+        Column::Extra("DELIVERY"),
+        Column::Extra("LOCKED BY"),
     ];
-    print::table(&columns, report.proposals.iter().map(row).collect());
+    if has_won {
+        columns.push(Column::Prose("WON"));
+    }
+    table::print(&columns, report.proposals.iter().map(row).collect());
+    let conditions = report.proposals.iter().filter(|_| !hidden).filter_map(conditions);
+    for (id, text) in conditions {
+        print::lines(&format!("{}: {text}", short.short(id)));
+    }
+}
+
+/// Returns a proposal's id, and its label, validity and note; `None` where it has none of these.
+fn conditions(proposal: &ProposalReport) -> Option<(&str, String)> {
+    let label = label_text(proposal.alternative.as_deref());
+    let text = conditions_text(proposal.valid_until.as_deref(), proposal.note.as_deref());
+    let parts: Vec<String> = label.into_iter().chain(text).collect();
+    (!parts.is_empty()).then(|| (proposal.proposal_id.as_str(), parts.join("; ")))
 }
 
 fn notified(report: &StatusReport) {
@@ -271,7 +413,7 @@ fn notified(report: &StatusReport) {
     }
     let latest = &all[all.len().saturating_sub(NOTIFICATIONS_MAX)..];
     print::heading(&format!(
-        "still to be told, or given up (last {} of {})",
+        "notifications that wait, or were given up (last {} of {})",
         latest.len(),
         all.len()
     ));
@@ -290,25 +432,34 @@ fn notified(report: &StatusReport) {
         Column::Text("TO"),
         Column::Text("BY"),
         Column::Text("STATE"),
-        Column::Numbers("ATTEMPTS"),
-        Column::Text("REASON"),
+        Column::ExtraNumbers("ATTEMPTS"),
+        Column::Prose("REASON"),
     ];
-    print::table(&columns, latest.iter().map(row).collect());
+    table::print(&columns, latest.iter().map(row).collect());
 }
 
-/// Returns the command that a buyer most likely runs next.
-fn next(name: &str, report: &StatusReport) -> Option<String> {
+/// The step that a buyer most likely takes next.
+enum NextStep {
+    /// A command, as it is pasted into a shell.
+    Command(String),
+    /// A sentence.
+    Hint(String),
+}
+
+/// Returns the next step; `None` where the order needs none.
+fn next(name: &str, report: &StatusReport) -> Option<NextStep> {
     if is_end(&report.phase) || is_former(report) {
         return None;
     }
+    let command = |verb: &str| NextStep::Command(shell::command(&[verb, name]));
     if report.pending_award.is_some() {
-        return Some(format!("orderstream undo-award {name}, or wait until it counts"));
+        let undo = shell::command(&["undo-award", name]);
+        return Some(NextStep::Hint(format!(
+            "the award counts by itself; until then `{undo}` undoes it"
+        )));
     }
     if report.proposal_counts.open > 0 && (!report.sealed || report.decide_until.is_some()) {
-        return Some(format!("orderstream compare {name}"));
+        return Some(command("compare"));
     }
-    if report.sellers.is_empty() {
-        return Some(format!("orderstream why {name}"));
-    }
-    None
+    report.sellers.is_empty().then(|| command("why"))
 }

@@ -1,7 +1,8 @@
 //! The state of an order's stream to its buyer, and the cause where it is down.
 
 use orderstream_api::conditions::{READY, STALLED};
-use orderstream_core::RequestPhase;
+use orderstream_api::order_status::OrderRequestStatus;
+use orderstream_core::StreamPhase;
 use orderstream_rest_types::order::OrderView;
 use orderstream_rest_types::tracking::TrackedView;
 use serde_json::Value;
@@ -38,6 +39,12 @@ pub(super) async fn report(
     };
     report.processor.clone_from(&reader.processor);
     report.reconnects = reader.reconnects;
+    let phase = match (is_ended(order), report.active) {
+        (true, _) => Some(StreamPhase::Ended),
+        (false, true) => Some(StreamPhase::Active),
+        (false, false) => reader.phase,
+    };
+    report.phase = phase.map(|phase| phase.to_string());
     report.down_because = (!report.active).then(|| down_reason(order, &reader));
     Ok(report)
 }
@@ -45,7 +52,8 @@ pub(super) async fn report(
 /// The stream's reader, as it reports itself.
 #[derive(Clone, Debug, Default)]
 struct StreamReader {
-    phase: String,
+    /// The stream's phase; absent where nobody follows the order.
+    phase: Option<StreamPhase>,
     processor: Option<String>,
     reconnects: Option<u64>,
     attempts: u64,
@@ -66,7 +74,7 @@ fn of_resource(resource: &Value) -> StreamReader {
         one_line(&format!("{}: {}", text("reason"), text("message")))
     });
     StreamReader {
-        phase: text("/status/phase").unwrap_or_default(),
+        phase: stream_phase(resource),
         processor: text("/status/stream/processor"),
         reconnects: number("/status/tracker/reconnects"),
         attempts: number("/status/stream/attempts").unwrap_or(0),
@@ -75,13 +83,24 @@ fn of_resource(resource: &Value) -> StreamReader {
 }
 
 fn of_tracking(tracked: &TrackedView) -> StreamReader {
+    // A server of an earlier version has no word for the stream.
+    let is_up = if tracked.stream_active { StreamPhase::Active } else { StreamPhase::Reconnecting };
     StreamReader {
-        phase: one_line(&tracked.phase),
+        phase: Some(StreamPhase::parse(&tracked.stream).unwrap_or(is_up)),
         processor: tracked.processor.as_deref().map(one_line),
         reconnects: Some(u64::from(tracked.reconnects)),
         attempts: u64::from(tracked.attempts),
         trouble: tracked.reason.as_deref().map(one_line),
     }
+}
+
+/// Returns the phase of the stream that an order request shows; `None` before it has a status.
+pub(super) fn stream_phase(resource: &Value) -> Option<StreamPhase> {
+    let phase = resource.pointer("/status/phase")?.as_str()?.to_owned();
+    let tracker = resource.pointer("/status/tracker").cloned();
+    let tracker = tracker.and_then(|tracker| serde_json::from_value(tracker).ok());
+    let status = OrderRequestStatus { phase: Some(phase), tracker, ..Default::default() };
+    Some(status.stream_phase())
 }
 
 /// Describes the reason that the stream has no reader, and the fix.
@@ -90,22 +109,22 @@ fn down_reason(order: &OrderView, reader: &StreamReader) -> String {
         return format!("the order has ended ({}); nothing is left to follow", order.phase);
     }
     let trouble = reader.trouble.as_deref().map(|text| format!(" ({text})")).unwrap_or_default();
-    if reader.phase.is_empty() {
-        return format!(
+    match reader.phase {
+        None => format!(
             "nobody follows the order here{trouble}; check that the requestor or controller runs"
-        );
-    }
-    match RequestPhase::parse(&reader.phase) {
-        Some(RequestPhase::Reconnecting) => {
+        ),
+        Some(StreamPhase::Reconnecting) => {
             let attempts = reader.attempts;
             format!(
                 "it broke and comes back by itself; failed attempts so far: {attempts}{trouble}"
             )
         }
-        Some(RequestPhase::Pending) => {
+        Some(StreamPhase::Pending) => {
             format!("it was never up{trouble}; check that a processor is ready")
         }
-        _ => format!("its reader is in phase {}{trouble}", reader.phase),
+        Some(phase @ (StreamPhase::Active | StreamPhase::Ended)) => {
+            format!("its reader has it as {phase}{trouble}")
+        }
     }
 }
 
@@ -125,10 +144,18 @@ mod tests {
     }
 
     #[test]
+    fn orders_without_a_reader_name_the_fix() {
+        assert!(reason("Open", &json!({})).starts_with("nobody follows the order here"));
+        let pending = json!({"status": {"phase": "Pending"}});
+        assert!(reason("Open", &pending).starts_with("it was never up"));
+    }
+
+    #[test]
     fn broken_streams_report_attempts_and_cause() {
         let resource = json!({"status": {
-            "phase": "Reconnecting",
-            "stream": {"attempts": 7},
+            "phase": "Deciding",
+            "tracker": {"streamActive": false, "stream": "Reconnecting"},
+            "stream": {"epoch": 1, "attempts": 7},
             "conditions": [
                 {"type": "Ready", "status": "False", "reason": "UNREACHABLE", "message": "refused"},
             ],

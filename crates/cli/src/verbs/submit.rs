@@ -1,16 +1,25 @@
 //! `orderstream submit`: submits a new order, from a manifest or from flags.
 
-use std::path::PathBuf;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 
-use orderstream_api::manifest::{self, API_VERSION, Manifest};
+use orderstream_api::duration::{format_ms, parse_ms};
+use orderstream_api::lint;
+use orderstream_api::manifest::{self, API_VERSION, Manifest, ManifestDocument};
+use orderstream_core::Reason;
+use orderstream_core::limits::{DECIDE_WITHIN_MS_MAX, EXPIRES_IN_MS_MAX, EXPIRES_IN_MS_MIN};
 use serde_json::{Map, Value, json};
 
+use super::flags::{self, duration_within};
+use super::lines::split_line;
+use super::market::MarketArgs;
 use super::nearest::nearest;
-use super::print;
-use super::server::ResourceArgs;
 use super::show::{self, OutputFormat};
+use super::{invited, print, shell};
+use crate::clock;
 use crate::cluster::resources::{ApplyOutcome, Conflicts};
 use crate::exit::CliError;
+use crate::lint::read_with_notes;
 use crate::output;
 
 /// The most characters of a generated name, without its random suffix.
@@ -19,7 +28,7 @@ const NAME_CHARS_MAX: usize = 40;
 /// `orderstream submit`
 #[derive(Debug, clap::Args)]
 pub struct SubmitArgs {
-    /// A manifest with one OrderRequest; the flags below replace one
+    /// A manifest with one OrderRequest, or `-` for standard input; the flags below replace one
     #[arg(long = "filename", short = 'f', value_name = "FILE", conflicts_with = "Wanted")]
     file: Option<PathBuf>,
     #[command(flatten)]
@@ -32,11 +41,15 @@ pub struct SubmitArgs {
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
     #[command(flatten)]
-    target: ResourceArgs,
+    market_args: MarketArgs,
+    /// Output format
+    #[arg(long, short, default_value = "table")]
+    output: OutputFormat,
 }
 
 /// The wanted order.
 #[derive(Debug, clap::Args)]
+#[allow(clippy::struct_excessive_bools, reason = "independent flags")]
 #[group(id = "Wanted", multiple = true)]
 struct OrderRequestArgs {
     /// Name of the order request; made from the title when absent
@@ -48,8 +61,8 @@ struct OrderRequestArgs {
     /// The title: one line for people
     #[arg(help_heading = "What is wanted", long, value_name = "TEXT")]
     title: Option<String>,
-    /// An article, its quantity and unit; repeat for each article
-    #[arg(help_heading = "What is wanted", long = "item", value_name = "SKU:QUANTITY[:UNIT]", value_parser = item)]
+    /// An article, its quantity and unit; repeat for each article, with lines where it is the same
+    #[arg(help_heading = "What is wanted", long = "item", value_name = "[LINE@]SKU:QUANTITY[:UNIT]", value_parser = item)]
     items: Vec<ItemFlag>,
     /// The category that a seller must offer; any when absent
     #[arg(help_heading = "What is wanted", long, value_name = "WORD")]
@@ -60,9 +73,12 @@ struct OrderRequestArgs {
     /// The place of delivery, in words
     #[arg(help_heading = "What is wanted", long, value_name = "TEXT")]
     address: Option<String>,
-    /// The latest time of delivery, RFC 3339
-    #[arg(help_heading = "What is wanted", long, value_name = "TIME")]
+    /// The latest time of delivery: RFC 3339, or a date, which counts to its end
+    #[arg(help_heading = "What is wanted", long, value_name = "DATE")]
     deliver_by: Option<String>,
+    /// The time zone in which dates end, such as Europe/Berlin; UTC when absent
+    #[arg(help_heading = "What is wanted", long, value_name = "ZONE")]
+    time_zone: Option<String>,
     /// The largest number of sellers to invite
     #[arg(help_heading = "What is wanted", long, value_name = "COUNT")]
     max_sellers: Option<u32>,
@@ -75,12 +91,21 @@ struct OrderRequestArgs {
     /// Exclude these sellers
     #[arg(help_heading = "What is wanted", long = "exclude", value_name = "NAME")]
     excluded: Vec<String>,
+    /// Take proposals of sellers that are not invited, too
+    #[arg(help_heading = "What is wanted", long)]
+    open_to_all: bool,
     /// A message to the sellers
     #[arg(help_heading = "What is wanted", long, value_name = "TEXT")]
     message: Option<String>,
-    /// The time from the opening to the expiry: 10s to 7d
+    /// The time from the opening to the deadline: 10s to 180d
     #[arg(help_heading = "What is wanted", long, value_name = "DURATION")]
     expires_in: Option<String>,
+    /// The time to decide after the deadline: 0s to 180d, 30d by default
+    #[arg(help_heading = "What is wanted", long, value_name = "DURATION")]
+    decide_within: Option<String>,
+    /// The only currency of proposals, ISO 4217; any when absent
+    #[arg(help_heading = "What is wanted", long, value_name = "CODE")]
+    currency: Option<String>,
     /// Hide prices and the proposing sellers until the deadline
     #[arg(help_heading = "What is wanted", long)]
     sealed: bool,
@@ -91,17 +116,19 @@ struct OrderRequestArgs {
 
 #[derive(Clone, Debug)]
 struct ItemFlag {
+    line: Option<String>,
     sku: String,
     quantity: String,
     unit: Option<String>,
 }
 
 fn item(text: &str) -> Result<ItemFlag, String> {
+    let (line, text) = split_line(text);
     let mut parts = text.splitn(3, ':').map(str::to_owned);
     let (sku, quantity, unit) = (parts.next(), parts.next(), parts.next());
     match (sku, quantity) {
         (Some(sku), Some(quantity)) if !sku.is_empty() && !quantity.is_empty() => {
-            Ok(ItemFlag { sku, quantity, unit: unit.filter(|unit| !unit.is_empty()) })
+            Ok(ItemFlag { line, sku, quantity, unit: unit.filter(|unit| !unit.is_empty()) })
         }
         _ => Err("give an article and a quantity, such as CHAIR-01:40 or STEEL:2.5:t".to_owned()),
     }
@@ -122,36 +149,73 @@ fn channel(text: &str) -> Result<(String, String), String> {
         let suggestion = nearest(kind, KINDS.into_iter());
         let suggestion =
             suggestion.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
-        format!("'{kind}' is no channel; use {}{suggestion}", KINDS.join(", "))
+        format!("'{kind}' is not a channel; use {}{suggestion}", KINDS.join(", "))
     })?;
     Ok((known.to_owned(), address.to_owned()))
 }
 
 impl SubmitArgs {
     pub(crate) async fn run(self) -> Result<(), CliError> {
-        let (manifest, document) = match &self.file {
+        let flags: &[_] = if self.file.is_some() { &[] } else { flags::OF_SUBMIT };
+        self.submit().await.map_err(|failure| failure.in_flags(flags))
+    }
+
+    async fn submit(self) -> Result<(), CliError> {
+        let wanted = match &self.file {
             Some(file) => one_order(file)?,
             None => {
                 let document = self.order_request.document(self.key.as_deref())?;
-                (manifest::manifest(document.clone())?, document)
+                ManifestDocument { manifest: manifest::manifest(document.clone())?, document }
             }
         };
         if self.dry_run {
-            let format = if self.target.output == OutputFormat::Table {
-                OutputFormat::Yaml
-            } else {
-                self.target.output
-            };
-            return print::structured(&document, format);
+            let format =
+                if self.output == OutputFormat::Table { OutputFormat::Yaml } else { self.output };
+            return print::structured(&wanted.document, format);
         }
-        let server = self.target.connect().await?;
-        let (how, applied) = server.apply(&manifest, &document, Conflicts::Refuse).await?;
-        if self.target.output != OutputFormat::Table {
-            return show::one(&applied, self.target.output);
+        let server = self.market_args.buyer_server().await?;
+        let applied = server.apply(&wanted, Conflicts::Refuse).await;
+        let (how, applied) = match &self.file {
+            Some(_) => applied?,
+            None => applied.map_err(|failure| name_is_taken(&wanted.manifest, failure))?,
+        };
+        if self.output != OutputFormat::Table {
+            return show::one(&applied, self.output);
         }
-        print_applied(&manifest, how);
+        print_applied(&wanted.manifest, how);
+        // The notes on a file include it.
+        if self.file.is_none()
+            && let Some(text) = past_delivery(&wanted.manifest)
+        {
+            output::note(&format!("warning: {text}"));
+        }
+        invited::print_of_applied(&self.market_args, &applied).await;
+        let name = wanted.manifest.metadata().name.as_deref().unwrap_or_default();
+        print::next(&shell::command(&["status", name]));
         Ok(())
     }
+}
+
+/// Explains the failure of an edit that was meant as a new order: its name is taken.
+fn name_is_taken(manifest: &Manifest, failure: CliError) -> CliError {
+    if !failure.detail().contains("cannot change once sellers were asked") {
+        return failure;
+    }
+    let name = manifest.metadata().name.as_deref().unwrap_or_default();
+    let code = failure.reason().unwrap_or(Reason::InvalidField);
+    let text = format!(
+        "--name: {name} exists and wants something else; give another name [{}]",
+        code.as_str()
+    );
+    let see = shell::command(&["get", name]);
+    CliError::from_server(Some(code), text).about(Some("--name")).hinting(see)
+}
+
+/// Describes a latest time of delivery that is past.
+fn past_delivery(manifest: &Manifest) -> Option<String> {
+    let Manifest::OrderRequest(request) = manifest else { return None };
+    let by = request.spec.delivery.as_ref()?.by.as_deref()?;
+    lint::past_delivery(by, request.spec.time_zone.as_deref(), clock::now())
 }
 
 fn print_applied(manifest: &Manifest, how: ApplyOutcome) {
@@ -162,23 +226,23 @@ fn print_applied(manifest: &Manifest, how: ApplyOutcome) {
     let id = id.map(|id| format!(" ({id})")).unwrap_or_default();
     let how = match how {
         ApplyOutcome::Created => "submitted",
-        ApplyOutcome::Configured => "was there and is changed",
-        ApplyOutcome::Unchanged => "was there already",
+        ApplyOutcome::Configured => "changed",
+        ApplyOutcome::Unchanged => "unchanged",
     };
     let items = print::count(spec.items.len(), "item");
     let sealed = if spec.sealed { ", sealed" } else { "" };
     output::line(&format!("order {name}{id} {how}: {items}, open for {}{sealed}", spec.expires_in));
-    print::next(&format!("orderstream status {name}"));
+    output::line(&format!("kept in `list` for {} after its end", spec.ttl_after_finished));
 }
 
 /// Reads the one order request of a file.
-fn one_order(file: &std::path::Path) -> Result<(Manifest, Value), CliError> {
-    let mut documents = manifest::read_documents(file)?;
-    let is_order = matches!(documents.first(), Some((Manifest::OrderRequest(_), _)));
+fn one_order(file: &Path) -> Result<ManifestDocument, CliError> {
+    let mut documents = read_with_notes(&[file.to_owned()])?;
+    let is_order = |one: &ManifestDocument| matches!(one.manifest, Manifest::OrderRequest(_));
     match documents.pop() {
-        Some(document) if documents.is_empty() && is_order => Ok(document),
+        Some(document) if documents.is_empty() && is_order(&document) => Ok(document),
         _ => Err(CliError::input(format!(
-            "{} is not one OrderRequest; `orderstream apply -f` takes several documents and sellers",
+            "{} is not one OrderRequest; `orderstream apply` takes several documents and sellers",
             file.display()
         ))),
     }
@@ -205,7 +269,13 @@ impl OrderRequestArgs {
         put("delivery", self.delivery());
         put("sellers", self.seller_limits());
         put("message", self.message.as_ref().map_or(Value::Null, |text| json!({"message": text})));
-        put("expiresIn", json!(self.expires_in));
+        let limits = EXPIRES_IN_MS_MIN..=EXPIRES_IN_MS_MAX;
+        put("expiresIn", json!(duration("--expires-in", self.expires_in.as_deref(), limits)?));
+        let limits = 0..=DECIDE_WITHIN_MS_MAX;
+        let decide_within = self.decide_within.as_deref();
+        put("decideWithin", json!(duration("--decide-within", decide_within, limits)?));
+        put("currency", json!(self.currency));
+        put("timeZone", json!(self.time_zone));
         put("sealed", if self.sealed { json!(true) } else { Value::Null });
         let channels: Vec<Value> = self
             .notify
@@ -249,6 +319,9 @@ impl OrderRequestArgs {
                 limits.insert(name.to_owned(), json!(list));
             }
         }
+        if self.open_to_all {
+            limits.insert("openToAll".to_owned(), json!(true));
+        }
         if limits.is_empty() { Value::Null } else { Value::Object(limits) }
     }
 
@@ -259,7 +332,7 @@ impl OrderRequestArgs {
             return name.clone();
         }
         let text = key.or(self.title.as_deref()).unwrap_or("order");
-        let mut name = slug(text);
+        let mut name = latin_name(text);
         if key.is_none() {
             name.push_str(&format!("-{:05x}", fastrand::u32(..) >> 12));
         }
@@ -268,44 +341,88 @@ impl OrderRequestArgs {
 }
 
 fn item_document(item: &ItemFlag) -> Value {
+    // Other spellings, such as +5, are left to the definition, which refuses them.
     let quantity = match item.quantity.parse::<i32>() {
-        Ok(whole) => json!(whole),
-        Err(_) => json!(item.quantity),
+        Ok(whole) if whole.to_string() == item.quantity => json!(whole),
+        Ok(_) | Err(_) => json!(item.quantity),
     };
     let mut document = json!({"sku": item.sku, "quantity": quantity});
     if let Some(unit) = &item.unit {
         document["unit"] = json!(unit);
     }
+    if let Some(line) = &item.line {
+        document["line"] = json!(line);
+    }
     document
 }
 
-/// Converts a text to a name: lower-case letters, digits and single dashes.
-fn slug(text: &str) -> String {
-    let mut slug = String::new();
-    for c in text.chars() {
-        match c {
-            c if c.is_ascii_alphanumeric() => slug.push(c.to_ascii_lowercase()),
-            _ if slug.is_empty() || slug.ends_with('-') => {}
-            _ => slug.push('-'),
-        }
-        if slug.len() >= NAME_CHARS_MAX {
-            break;
-        }
-    }
-    let slug = slug.trim_end_matches('-');
+/// Returns a flag's duration as a manifest writes it: as it was typed, where a manifest takes that.
+fn duration(
+    flag: &str,
+    text: Option<&str>,
+    limits: RangeInclusive<u64>,
+) -> Result<Option<String>, CliError> {
+    let Some(text) = text else { return Ok(None) };
+    let ms = duration_within(flag, text, limits)?;
+    Ok(Some(if parse_ms(text).is_some() { text.to_owned() } else { format_ms(ms) }))
+}
+
+/// Converts a text of any script to a name: lower-case Latin letters, digits and single dashes.
+fn latin_name(text: &str) -> String {
+    let slug = slug::slugify(text);
+    let slug = slug.get(..NAME_CHARS_MAX).unwrap_or(&slug).trim_end_matches('-');
     if slug.is_empty() { "order".to_owned() } else { slug.to_owned() }
 }
 
 #[cfg(test)]
 mod tests {
+    use orderstream_core::Refusal;
+
     use super::*;
 
     #[test]
     fn a_title_makes_a_name() {
-        assert_eq!(slug("Office chairs, 2nd floor!"), "office-chairs-2nd-floor");
-        assert_eq!(slug("Bürostühle"), "b-rost-hle");
-        assert_eq!(slug("椅子"), "order");
-        assert!(slug(&"long ".repeat(40)).len() <= NAME_CHARS_MAX);
+        assert_eq!(latin_name("Office chairs, 2nd floor!"), "office-chairs-2nd-floor");
+        assert_eq!(latin_name("Bürostühle für München"), "burostuhle-fur-munchen");
+        assert_eq!(latin_name("椅子"), "yi-zi");
+        assert_eq!(latin_name("…!"), "order");
+        assert!(latin_name(&"long ".repeat(40)).len() <= NAME_CHARS_MAX);
+    }
+
+    #[test]
+    fn taken_names_are_said_to_be_taken() {
+        let document = json!({
+            "apiVersion": API_VERSION,
+            "kind": "OrderRequest",
+            "metadata": {"name": "chairs"},
+            "spec": {"items": [{"sku": "B", "quantity": 3}]},
+        });
+        let manifest = manifest::manifest(document).unwrap();
+        let refused = |message: &str| {
+            let refusal = Refusal::field("spec.title", message);
+            name_is_taken(&manifest, CliError::from_refusal(&refusal))
+        };
+        let failure = refused("cannot change once sellers were asked; create a new OrderRequest");
+        let failure = failure.in_flags(flags::OF_SUBMIT);
+        let expected =
+            "--name: chairs exists and wants something else; give another name [INVALID_FIELD]";
+        assert_eq!((failure.code(), failure.to_string().as_str()), (2, expected));
+        assert!(refused("is too long").to_string().starts_with("spec.title: is too long"));
+    }
+
+    #[test]
+    fn manifests_get_durations_that_they_take() {
+        let written = |text: &str| {
+            duration("--expires-in", Some(text), 10_000..=EXPIRES_IN_MS_MAX)
+                .map_err(|failure| failure.to_string())
+        };
+        for (text, expected) in
+            [("1h30m", "1h30m"), ("1d12h", "36h"), ("2w", "14d"), ("90 min", "90m")]
+        {
+            assert_eq!(written(text).unwrap().as_deref(), Some(expected));
+        }
+        assert_eq!(written("5s").unwrap_err(), "--expires-in 5s is too short; give 10s to 180d");
+        assert_eq!(duration("--expires-in", None, 0..=1).unwrap(), None);
     }
 
     #[test]
@@ -314,5 +431,17 @@ mod tests {
         assert_eq!((read.quantity.as_str(), read.unit.as_deref()), ("2.5", Some("t")));
         assert_eq!(item("CHAIR:40").unwrap().unit, None);
         assert!(item("CHAIR").unwrap_err().contains("CHAIR-01:40"));
+        let named = item("20@CHAIR:40").unwrap();
+        assert_eq!((named.line.as_deref(), named.sku.as_str()), (Some("20"), "CHAIR"));
+        assert_eq!(item("@CHAIR:40").unwrap().sku, "@CHAIR");
+    }
+
+    #[test]
+    fn quantities_are_passed_on_as_written() {
+        let quantity = |text: &str| item_document(&item(text).unwrap())["quantity"].clone();
+        assert_eq!(quantity("CHAIR:40"), json!(40));
+        for text in ["+5", "007", "2.50", "1_5", "99999999999"] {
+            assert_eq!(quantity(&format!("CHAIR:{text}")), json!(text));
+        }
     }
 }

@@ -3,26 +3,21 @@
 
 use orderstream_core::event::EventKind;
 use orderstream_rest_types::order::OrderView;
-use serde::Deserialize;
+use orderstream_rest_types::proposal::ProposalView;
 
+use super::event_line::{EventLine, ProposalOwners};
 use super::market::ProcessorRest;
-use super::model::TimelineEntry;
+use super::model::{TimelineEntry, WatchedEvent};
 use super::print::one_line;
+use super::sse::SseReader;
 use crate::exit::CliError;
 
-/// The data of a server-sent event.
-#[derive(Debug, Deserialize)]
-struct SsePayload {
-    seq: u64,
-    at: String,
-    status: String,
-    detail: serde_json::Value,
-}
-
-/// Reads the last `count` events, the oldest first.
+/// Reads the last `count` events, the oldest first; the proposals have the sellers of those that
+/// were made before.
 pub(super) async fn last(
     sellers: &ProcessorRest,
     order: &OrderView,
+    proposals: &[ProposalView],
     count: u64,
 ) -> Result<Vec<TimelineEntry>, CliError> {
     if count == 0 || order.last_seq == 0 {
@@ -33,8 +28,19 @@ pub(super) async fn last(
     let enough = |body: &[u8]| is_complete(body, last.as_bytes());
     let id = &order.order_req_id;
     let text = sellers.text(id, "/events", &[("after", &after)], &enough).await?;
-    let events = text.lines().filter_map(|line| line.strip_prefix("data: "));
-    Ok(events.filter_map(|data| serde_json::from_str(data).ok()).map(entry).collect())
+    let owners = owners(proposals);
+    let messages = SseReader::default().push(text.as_bytes());
+    let events = messages.iter().filter_map(|message| serde_json::from_str(&message.data).ok());
+    Ok(events.map(|event| entry(event, &owners)).collect())
+}
+
+/// Returns the sellers of proposals.
+pub(super) fn owners(proposals: &[ProposalView]) -> ProposalOwners {
+    let mut owners = ProposalOwners::default();
+    for proposal in proposals {
+        owners.add(&proposal.proposal_id, &proposal.content.seller);
+    }
+    owners
 }
 
 /// Reports whether the body has the last event up to its end, which is an empty line.
@@ -43,14 +49,14 @@ fn is_complete(body: &[u8], last: &[u8]) -> bool {
     found.and_then(|at| body.get(at..)).is_some_and(|rest| rest.ends_with(b"\n\n"))
 }
 
-fn entry(payload: SsePayload) -> TimelineEntry {
-    let SsePayload { seq, at, status: event, detail } = payload;
+fn entry(event: WatchedEvent, owners: &ProposalOwners) -> TimelineEntry {
+    let WatchedEvent { seq, at, status: name, detail, .. } = event;
     // A newer server may know events that this binary does not.
-    let text = match serde_json::from_value::<EventKind>(detail) {
-        Ok(kind) => one_line(&kind.text()),
-        Err(_) => String::new(),
+    let (text, line) = match serde_json::from_value::<EventKind>(detail) {
+        Ok(kind) => (one_line(&kind.text()), EventLine::of(&kind, owners)),
+        Err(_) => (String::new(), EventLine::unknown(&name)),
     };
-    TimelineEntry { seq, at, event, text }
+    TimelineEntry { seq, at, event: name, text, line }
 }
 
 #[cfg(test)]

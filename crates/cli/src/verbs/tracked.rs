@@ -51,13 +51,16 @@ fn lines(tracked: &TrackedView) -> Vec<String> {
     let (at, trouble) = (suffix(" at ", &tracked.processor), suffix("; ", &tracked.reason));
     let (open, withdrawn) = (tracked.proposals_open, tracked.proposals_withdrawn);
     let (last_seq, epoch) = (tracked.last_seq, tracked.epoch);
+    // A server of an earlier version has no word for the stream.
+    let stream = Some(&tracked.stream).filter(|phase| !phase.is_empty());
+    let stream = stream.map(|phase| format!("{}; ", one_line(phase))).unwrap_or_default();
     vec![
         format!("  phase      {}", one_line(&tracked.phase)),
         format!(
             "  proposals  {open} open, {withdrawn} withdrawn, {} closed",
             tracked.proposals_closed
         ),
-        format!("  stream     event {last_seq}, epoch {epoch}{at}{trouble}"),
+        format!("  stream     {stream}event {last_seq}, epoch {epoch}{at}{trouble}"),
     ]
 }
 
@@ -68,7 +71,8 @@ mod tests {
     #[test]
     fn tracking_is_shown_in_lines() {
         let tracked = TrackedView {
-            phase: "Reconnecting".to_owned(),
+            phase: "Open".to_owned(),
+            stream: "Reconnecting".to_owned(),
             proposals_open: 2,
             proposals_withdrawn: 1,
             last_seq: 9,
@@ -78,9 +82,9 @@ mod tests {
             ..TrackedView::default()
         };
         let expected = [
-            "  phase      Reconnecting",
+            "  phase      Open",
             "  proposals  2 open, 1 withdrawn, 0 closed",
-            "  stream     event 9, epoch 3 at http://p-0:8002; it is silent",
+            "  stream     Reconnecting; event 9, epoch 3 at http://p-0:8002; it is silent",
         ];
         assert_eq!(lines(&tracked), expected);
     }

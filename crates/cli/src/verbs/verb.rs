@@ -5,7 +5,9 @@ use clap::Subcommand;
 use super::award::AwardArgs;
 use super::compare::CompareArgs;
 use super::conversation::ConversationArgs;
-use super::order_commands::{AskArgs, ExtendArgs, ReasonArgs, ResumeArgs};
+use super::flags;
+use super::order_commands::{AskArgs, ExtendArgs};
+use super::phase_commands::{EndArgs, ReasonArgs, ResumeArgs};
 use super::status::StatusArgs;
 use super::submit::SubmitArgs;
 use super::why::WhyArgs;
@@ -37,9 +39,9 @@ pub enum BuyerVerb {
     /// Buyer: undo an award that has not taken effect
     UndoAward(ReasonArgs),
     /// Buyer: end the order without an award
-    Close(ReasonArgs),
+    Close(EndArgs),
     /// Buyer: cancel the order
-    Cancel(ReasonArgs),
+    Cancel(EndArgs),
 }
 
 impl BuyerVerb {
@@ -48,8 +50,8 @@ impl BuyerVerb {
     /// # Errors
     /// When the command line is wrong, or the server refuses the request or is not reached.
     pub async fn run(self) -> Result<(), CliError> {
-        match self {
-            Self::Submit(verb) => verb.run().await,
+        let result = match self {
+            Self::Submit(verb) => return verb.run().await,
             Self::Status(verb) => verb.run().await,
             Self::Compare(verb) => verb.run().await,
             Self::Why(verb) => verb.run().await,
@@ -62,6 +64,7 @@ impl BuyerVerb {
             Self::UndoAward(verb) => verb.undo_award().await,
             Self::Close(verb) => verb.close().await,
             Self::Cancel(verb) => verb.cancel().await,
-        }
+        };
+        result.map_err(|failure| failure.in_flags(flags::OF_BUYERS))
     }
 }

@@ -3,11 +3,13 @@
 use orderstream_core::spec::Verdict;
 use orderstream_rest_types::order::ConsideredSellerView;
 
+use super::invited;
 use super::market::MarketArgs;
 use super::model::WhyReport;
-use super::print::{self, Column};
+use super::print;
 use super::show::OutputFormat;
-use super::{stream, tracked};
+use super::table::{self, Column};
+use super::{stalled, stream, tracked};
 use crate::exit::CliError;
 use crate::output::{self, Style, styled};
 
@@ -36,7 +38,10 @@ impl WhyArgs {
         let stream = stream::report(&market, &subject, &order).await?;
         let mut sellers = order.sellers;
         sellers.sort_by(|a, b| (!a.chosen, &a.seller).cmp(&(!b.chosen, &b.seller)));
-        let report = WhyReport { order_req_id: order.order_req_id, sellers, stream };
+        let open_to_all = order.open_to_all;
+        let stalled = subject.resource().and_then(stalled::text);
+        let order_req_id = order.order_req_id;
+        let report = WhyReport { order_req_id, sellers, open_to_all, stream, stalled };
         if self.output != OutputFormat::Table {
             return print::structured(&report, self.output);
         }
@@ -49,9 +54,14 @@ fn show(report: &WhyReport) {
     let chosen = report.sellers.iter().filter(|seller| seller.chosen).count();
     let (id, all) = (&report.order_req_id, report.sellers.len());
     output::line(&styled(Style::Heading, &format!("sellers of {id}: {chosen} of {all} invited")));
+    if let Some(text) = invited::none_text(&report.sellers) {
+        output::line(&text);
+    } else if report.open_to_all {
+        output::line("others may propose too: the order is open to all");
+    }
     let row = |seller: &ConsideredSellerView| {
         vec![
-            seller.seller.clone(),
+            print::seller(&seller.seller, seller.display_name.as_deref()),
             if seller.chosen { "yes" } else { "no" }.to_owned(),
             verdict_text(&seller.reason).to_owned(),
             print::distance(seller.distance_m),
@@ -60,22 +70,25 @@ fn show(report: &WhyReport) {
     let columns = [
         Column::Text("SELLER"),
         Column::Text("INVITED"),
-        Column::Text("WHY"),
+        Column::Prose("WHY"),
         Column::Numbers("DISTANCE"),
     ];
-    print::table(&columns, report.sellers.iter().map(row).collect());
+    table::print(&columns, report.sellers.iter().map(row).collect());
     output::line("");
     match &report.stream.down_because {
         None => output::line(&format!(
-            "stream up: event {} of the order has come to its buyer, epoch {}",
+            "stream up: the buyer has received the events up to {}, epoch {}",
             report.stream.last_seq, report.stream.epoch
         )),
         Some(why) => output::line(&format!("stream down: {why}")),
     }
+    if let Some(stalled) = &report.stalled {
+        output::line(&format!("stalled: {stalled}"));
+    }
 }
 
 /// Describes a verdict as the predicate of a sentence about the seller.
-fn verdict_text(verdict: &str) -> &str {
+pub(super) fn verdict_text(verdict: &str) -> &str {
     match Verdict::parse(verdict) {
         Some(Verdict::Chosen) => "fits the order",
         Some(Verdict::TooFar) => "is farther away than the order allows",

@@ -24,7 +24,7 @@ impl ApiFailure {
     pub(super) fn into_buyer_error(self) -> BuyerError {
         match self {
             Self::Api(404, message) => {
-                Refusal::field("tenant", format!("is no namespace here: {message}")).into()
+                Refusal::field("tenant", format!("is not a namespace here: {message}")).into()
             }
             Self::Api(403, message) => Refusal::new(Reason::NotAllowed, message).into(),
             Self::Api(400 | 422, message) => Refusal::new(Reason::InvalidField, message).into(),

@@ -2,15 +2,15 @@
 //! an intent: it is done once the order has it, and refused once the status reports a refusal.
 
 use orderstream_api::conditions::{READY, STALLED};
-use orderstream_api::duration;
 use orderstream_api::order_request::{OrderRequest, OrderRequestSpec};
 use orderstream_api::order_status::OrderRequestStatus;
+use orderstream_api::{deadline, duration};
 use orderstream_core::buyer::{BuyerCommand, CommandOutcome};
 use orderstream_core::command::CommandKind;
 use orderstream_core::date::parse_rfc3339;
 use orderstream_core::plan::command_label;
 use orderstream_core::request_phase::end_reason;
-use orderstream_core::{FollowUpId, IdempotencyKey, Reason, Refusal, RequestPhase};
+use orderstream_core::{FollowUpId, IdempotencyKey, Reason, Refusal, RequestPhase, StreamPhase};
 
 /// The prefix of a follow-up's key.
 const FOLLOW_UP_PREFIX: &str = "follow-up:";
@@ -144,8 +144,8 @@ fn is_irrevocable(
         EditIntent::Command(BuyerCommand::Cancel(_)) => is_phase(RequestPhase::Cancelled),
         EditIntent::Command(BuyerCommand::Close(_)) => is_phase(RequestPhase::Closed),
         EditIntent::Command(BuyerCommand::Extend(ms)) => {
-            let time = |text: &Option<String>| text.as_deref().and_then(parse_rfc3339);
-            let times = time(&status.start_time).zip(time(&status.expires_at));
+            let start = status.start_time.as_deref().and_then(parse_rfc3339);
+            let times = start.zip(deadline(resource));
             // Times are shown in whole seconds.
             times.is_some_and(|(start, end)| end.ms_since(start).saturating_add(999) >= *ms)
         }
@@ -182,14 +182,16 @@ fn open_outcome(status: &OrderRequestStatus, intent: &EditIntent) -> Option<Comm
     let done_if =
         |is_so: bool| Some(if is_so { CommandOutcome::Done } else { CommandOutcome::Pending });
     match intent {
-        // The phase is that of the stream while that is down.
+        // The phase is an earlier one while the stream is down, and no longer shows a pause while
+        // the order waits for a decision.
         EditIntent::Command(BuyerCommand::Pause(_) | BuyerCommand::Resume)
-            if is_phase(RequestPhase::Reconnecting) =>
+            if is_phase(RequestPhase::Deciding)
+                || status.stream_phase() == StreamPhase::Reconnecting =>
         {
             None
         }
         EditIntent::Command(BuyerCommand::Pause(_)) => done_if(is_phase(RequestPhase::Paused)),
-        EditIntent::Command(BuyerCommand::Resume) => done_if(is_phase(RequestPhase::Streaming)),
+        EditIntent::Command(BuyerCommand::Resume) => done_if(is_phase(RequestPhase::Open)),
         EditIntent::Command(BuyerCommand::UndoAward(_)) => {
             done_if(status.award.is_none() && !is_phase(RequestPhase::Pending))
         }

@@ -55,9 +55,9 @@ fn outcome_text(status: &Value, intent: &EditIntent, since: IntentGeneration) ->
 fn unobserved_edits_are_pending() {
     for status in [
         json!({}),
-        json!({ "observedGeneration": 1, "phase": "Streaming" }),
-        json!({ "observedGeneration": 1, "phase": "Reconnecting" }),
-        json!({ "observedGeneration": 2, "phase": "Streaming" }),
+        json!({ "observedGeneration": 1, "phase": "Open" }),
+        json!({ "observedGeneration": 1, "phase": "Open", "tracker": { "streamActive": false } }),
+        json!({ "observedGeneration": 2, "phase": "Open" }),
     ] {
         for intent in [award(), pause()] {
             assert_eq!(outcome_text(&status, &intent, EDIT), "pending", "{status}");
@@ -102,30 +102,46 @@ fn stalled_wish_refuses_no_other() {
 fn done_wishes_are_never_refused_later() {
     let undone = || EditIntent::Command(BuyerCommand::UndoAward(None));
     let at = |phase: &str| json!({ "observedGeneration": 2, "phase": phase });
-    let award_waits = json!({ "observedGeneration": 2, "phase": "Streaming",
+    let down = |phase: &str| {
+        let tracker = json!({ "streamActive": false });
+        json!({ "observedGeneration": 2, "phase": phase, "tracker": tracker })
+    };
+    let award_waits = json!({ "observedGeneration": 2, "phase": "Open",
         "award": { "pendingUntil": "2026-11-23T20:35:25Z" } });
+    let earlier = down("Reconnecting");
+    let ends = |first: &str, second: &str| vec![at(first), at(second)];
+    let paused = vec![down("Paused"), earlier.clone(), at("Deciding"), at("Expired")];
+    let resumed = vec![down("Open"), earlier, at("Deciding"), at("Closed")];
     let table = [
-        (pause(), at("Paused"), ["Reconnecting", "Expired", "Finalised"].as_slice(), "untold"),
-        (
-            EditIntent::Command(BuyerCommand::Resume),
-            at("Streaming"),
-            &["Reconnecting", "Closed"],
-            "untold",
-        ),
-        (undone(), at("Streaming"), &["Expired", "Cancelled"], "untold"),
-        (undone(), at("Streaming"), &["Reconnecting"], "done"),
-        (undoable(), award_waits, &["Cancelled", "Expired"], "untold"),
-        (award(), at("Finalised"), &["Finalised"], "done"),
+        (pause(), at("Paused"), paused, "untold"),
+        (EditIntent::Command(BuyerCommand::Resume), at("Open"), resumed, "untold"),
+        (undone(), at("Open"), ends("Expired", "Cancelled"), "untold"),
+        (undone(), at("Open"), vec![down("Open")], "done"),
+        (undoable(), award_waits, ends("Cancelled", "Expired"), "untold"),
+        (award(), at("Finalised"), vec![at("Finalised")], "done"),
     ];
     for (intent, before, later, expected) in table {
         assert_eq!(outcome_text(&before, &intent, EDIT), "done", "{intent:?}");
-        for phase in later {
-            assert_eq!(
-                outcome_text(&at(phase), &intent, EDIT),
-                expected,
-                "{intent:?}, then {phase}"
-            );
+        for status in later {
+            assert_eq!(outcome_text(&status, &intent, EDIT), expected, "{intent:?}, then {status}");
         }
+    }
+}
+
+/// The status shows the time to decide then, and the deadline follows from it.
+#[test]
+fn extensions_stay_done_while_deciding() {
+    let extend = |ms: u64| EditIntent::Command(BuyerCommand::Extend(ms));
+    let start = "2026-11-23T20:00:00Z";
+    let decide_by = "2026-12-23T21:00:00Z";
+    for status in [
+        json!({ "observedGeneration": 2, "phase": "Open", "startTime": start,
+            "expiresAt": "2026-11-23T21:00:00Z" }),
+        json!({ "observedGeneration": 2, "phase": "Deciding", "startTime": start,
+            "expiresAt": decide_by, "decideBy": decide_by }),
+    ] {
+        assert_eq!(outcome_text(&status, &extend(3_600_000), EDIT), "done", "{status}");
+        assert_eq!(outcome_text(&status, &extend(7_200_000), EDIT), "pending", "{status}");
     }
 }
 
@@ -173,15 +189,15 @@ fn sent_follow_ups_stay_done() {
     let award = stalled("PROPOSAL_NOT_FOUND", "award: the order has no proposal p9");
     let of_third = stalled("DEADLINE_PASSED", "follow-up f3: the order is Expired");
     let table = [
-        (sent(1, "f1", "Streaming", &none), ["done", "pending", "pending"]),
-        (sent(2, "f2", "Streaming", &none), ["done", "done", "pending"]),
-        (sent(2, "f2", "Streaming", &award), ["done", "done", "pending"]),
+        (sent(1, "f1", "Open", &none), ["done", "pending", "pending"]),
+        (sent(2, "f2", "Open", &none), ["done", "done", "pending"]),
+        (sent(2, "f2", "Open", &award), ["done", "done", "pending"]),
         (sent(2, "f2", "Expired", &award), ["done", "done", "untold"]),
         (sent(2, "f2", "Expired", &of_third), ["done", "done", "DEADLINE_PASSED"]),
-        (sent(2, "f2", "Reconnecting", &none), ["done", "done", "pending"]),
+        (sent(2, "f2", "Deciding", &none), ["done", "done", "pending"]),
         // One of the first two was refused, and the status no longer shows which.
-        (sent(2, "f3", "Streaming", &award), ["pending", "pending", "done"]),
-        (sent(1, "of-somebody-else", "Streaming", &none), ["pending", "pending", "pending"]),
+        (sent(2, "f3", "Open", &award), ["pending", "pending", "done"]),
+        (sent(1, "of-somebody-else", "Open", &none), ["pending", "pending", "pending"]),
         // The end fulfils every intent that the status does not name.
         (sent(4, "of-somebody-else", "Closed", &none), ["done", "done", "done"]),
         (sent(3, "of-somebody-else", "Expired", &of_third), ["done", "done", "DEADLINE_PASSED"]),

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use orderstream_api::convert;
 use orderstream_api::order_request::OrderRequest;
 use orderstream_api::order_status::OrderRequestStatus;
-use orderstream_api::status::own;
+use orderstream_api::status::{corrected, own};
 use orderstream_core::plan::DesiredOrder;
 use orderstream_core::{Epoch, Incarnation, Refusal, Timestamp, TrackerSnapshot};
 
+use super::placement::Placement;
 use crate::object::ObjectKey;
 use crate::watch::{AppliedStatus, RequestSnapshot};
 
@@ -45,8 +46,17 @@ impl ReconcileFacts {
         let known = request.applied.status.clone();
         let known = known.unwrap_or_else(|| Arc::new(trusted_status(&request)));
         let RequestSnapshot { uid, resource, is_live, applied, .. } = request;
+        let generation = resource.metadata.generation.unwrap_or(1);
+        let known = corrected(generation, &known).map_or(known, Arc::new);
         let (object, ReconcileMoment { epoch, now }) = (object.clone(), moment);
         Self { object, uid, resource, known, is_live, applied, snapshot, epoch, now }
+    }
+
+    /// Returns the placement of the order, of which this one is remembered: no processor has an order
+    /// that was created under the present lead, and that this process has not placed.
+    pub(super) fn placement(&self, remembered: Placement) -> Placement {
+        let is_new = self.is_live && remembered == Placement::Unknown;
+        if is_new { Placement::Unplaced } else { remembered }
     }
 
     pub(super) fn generation(&self) -> i64 {
@@ -72,4 +82,39 @@ pub(super) fn desired(request: &RequestSnapshot) -> Result<DesiredOrder, Refusal
 fn trusted_status(request: &RequestSnapshot) -> OrderRequestStatus {
     let status = request.resource.status.as_ref().filter(|_| request.is_status_ours);
     own(status.cloned().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use orderstream_api::order_request::OrderRequestSpec;
+
+    use super::*;
+
+    /// Returns the facts of a resource that was created under the present lead, or before it.
+    #[allow(clippy::fn_params_excessive_bools, reason = "the one fact of these tests")]
+    fn facts(is_live: bool) -> ReconcileFacts {
+        let resource = Arc::new(OrderRequest::new("chairs", OrderRequestSpec::default()));
+        let object = ObjectKey::of(&resource.metadata);
+        let request = RequestSnapshot {
+            uid: "uid-1".into(),
+            key: None,
+            is_live,
+            is_status_ours: true,
+            resource,
+            applied: AppliedStatus::default(),
+        };
+        let moment = ReconcileMoment { epoch: Epoch(1), now: Timestamp(0) };
+        ReconcileFacts::new(&object, request, None, moment)
+    }
+
+    /// Only then may an order that is refused be corrected: nobody was asked.
+    #[test]
+    fn only_new_or_located_orders_are_unplaced() {
+        let at = Placement::At("http://p-0:8002".to_owned());
+        assert_eq!(facts(true).placement(Placement::Unknown), Placement::Unplaced);
+        assert_eq!(facts(true).placement(at.clone()), at, "its opening is on its way");
+        assert_eq!(facts(false).placement(Placement::Unknown), Placement::Unknown);
+        assert_eq!(facts(false).placement(Placement::Locating), Placement::Locating);
+        assert_eq!(facts(false).placement(Placement::Unplaced), Placement::Unplaced);
+    }
 }

@@ -118,7 +118,11 @@ mod tests {
         let mut over = tracker.clone();
         event(&mut over, 2, EventKind::OrderClosed { reason: None });
         assert!(in_flight.is_decided(&over.snapshot()));
-        event(&mut tracker, 2, EventKind::OrderPaused { expired: false, reason: None });
+        event(
+            &mut tracker,
+            2,
+            EventKind::OrderPaused { expired: false, reason: None, decide_by: None },
+        );
         assert!(in_flight.is_decided(&tracker.snapshot()));
     }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use orderstream_core::plan::DesiredOrder;
 use orderstream_core::{Incarnation, OrderKey};
 use orderstream_support::jitter_around;
 
@@ -29,7 +28,11 @@ pub(super) enum Placement {
 
 impl Reconciler {
     /// Asks every processor whether it holds the order; one search runs at a time.
-    pub(super) fn locate(self: &Arc<Self>, facts: &ReconcileFacts, desired: &DesiredOrder) {
+    pub(super) fn locate(
+        self: &Arc<Self>,
+        facts: &ReconcileFacts,
+        (key, incarnation): (&OrderKey, &Incarnation),
+    ) {
         let was_locating = self.with_state(facts, |state| {
             std::mem::replace(&mut state.placement, Placement::Locating) == Placement::Locating
         });
@@ -37,7 +40,7 @@ impl Reconciler {
             return;
         }
         let (object, uid) = (facts.object.clone(), Arc::clone(&facts.uid));
-        let (key, incarnation) = (desired.key.clone(), desired.incarnation.clone());
+        let (key, incarnation) = (key.clone(), incarnation.clone());
         let this = Arc::clone(self);
         self.tasks.spawn(async move {
             let found = tokio::select! {

@@ -188,14 +188,16 @@ impl Slices {
         };
         let Some(port) = named("grpc").and_then(|port| port.port) else { return Vec::new() };
         let to_endpoint = |endpoint: &Endpoint| {
-            let address = endpoint.addresses.first()?;
-            let url = match &endpoint.hostname {
-                Some(hostname) => format!("http://{hostname}.{}:{port}", self.service),
-                None => format!("http://{address}:{port}"),
+            let name = endpoint.addresses.first()?;
+            let address = name.parse::<IpAddr>().ok().zip(u16::try_from(port).ok());
+            let address = address.map(SocketAddr::from);
+            let url = match (&endpoint.hostname, address) {
+                (Some(hostname), _) => format!("http://{hostname}.{}:{port}", self.service),
+                // An IPv6 address gets its brackets.
+                (None, Some(address)) => format!("http://{address}"),
+                (None, None) => format!("http://{name}:{port}"),
             };
-            let address = address.parse::<IpAddr>().ok().zip(u16::try_from(port).ok());
-            let state = state(endpoint);
-            Some((url, ProcessorEndpoint { state, address: address.map(SocketAddr::from) }))
+            Some((url, ProcessorEndpoint { state: state(endpoint), address }))
         };
         slice.endpoints.iter().filter_map(to_endpoint).collect()
     }

@@ -53,6 +53,26 @@ fn ready_endpoints_are_named_by_pod() {
     assert!(ready(&slices).is_empty());
 }
 
+/// A Service of both families has a slice for each.
+#[test]
+fn addresses_of_ipv6_get_brackets() {
+    let mut slices = Slices::new("shop", "processor");
+    slices.take(watcher::Event::Init);
+    let of_ipv4 = vec![endpoint(Some("processor-0"), "10.0.0.1", Some(true))];
+    slices.take(watcher::Event::InitApply(slice("s1", of_ipv4)));
+    let of_ipv6 = vec![
+        endpoint(Some("processor-0"), "fd00::1", Some(true)),
+        endpoint(None, "fd00::5", Some(true)),
+    ];
+    slices.take(watcher::Event::InitApply(slice("s2", of_ipv6)));
+    slices.take(watcher::Event::InitDone);
+    let processors = Processors::default();
+    processors.set(slices.endpoints());
+    let expected = ["http://[fd00::5]:50051", "http://processor-0.processor.shop.svc:50051"];
+    assert_eq!(processors.all(), expected);
+    assert_eq!(processors.address(expected[0]), Some("[fd00::5]:50051".parse().unwrap()));
+}
+
 /// Of two pods of one name, the one that stays counts.
 #[test]
 fn unready_pods_have_current_addresses() {

@@ -8,7 +8,7 @@ use orderstream_core::event::{Event, OrderOpened};
 use orderstream_core::price::Price;
 use orderstream_core::tracker::{Tracker, TrackerInput};
 use orderstream_core::{
-    Epoch, EventKind, Incarnation, OrderKey, OrderSpec, ProposalId, SellerId, Seq,
+    Epoch, EventKind, Incarnation, OrderKey, OrderSpec, ProposalId, SellerId, Seq, StreamPhase,
 };
 
 use super::*;
@@ -61,13 +61,7 @@ impl ScriptedTracker {
         let id = format!("p{}", self.seq);
         self.event(EventKind::NewProposal(ProposalContent {
             proposal_id: Some(ProposalId::new(id).unwrap()),
-            seller: SellerId::new("a").unwrap(),
-            price: Price::parse("10", "EUR").unwrap(),
-            lines: Vec::new(),
-            attachments: Vec::new(),
-            note: None,
-            delivery_date: None,
-            valid_until: None,
+            ..ProposalContent::new(SellerId::new("a").unwrap(), Price::parse("10", "EUR").unwrap())
         }))
     }
 
@@ -98,7 +92,7 @@ fn each_change_has_its_urgency() {
     assert_eq!(band(&current, &proposed), Some(Band::Progress));
     let edited = status(2, &proposed, Some(&order.tracker.snapshot()), None, T0);
     assert_eq!(band(&proposed, &edited), Some(Band::Edge), "an edit is shown as taken up");
-    order.event(EventKind::OrderPaused { expired: false, reason: None });
+    order.event(EventKind::OrderPaused { expired: false, reason: None, decide_by: None });
     let paused = order.next_status(&proposed);
     assert_eq!(band(&proposed, &paused), Some(Band::Edge));
     order.event(EventKind::OrderCancelled { reason: None });
@@ -146,7 +140,10 @@ fn only_long_disconnections_are_shown() {
     assert_eq!(order.readiness(&current, at.plus_ms(3_000)), Readiness::NotBefore(due));
     assert_eq!(order.readiness(&current, due), Readiness::DownOnly);
     let down = down(1, &current, Some(&order.tracker.snapshot()), due);
-    assert_eq!(down.phase.as_deref(), Some("Reconnecting"));
+    assert_eq!(down.phase, current.phase, "the order itself is as it was");
+    assert_eq!(down.stream_phase(), StreamPhase::Reconnecting);
+    let ready = down.condition(READY).map(|ready| (&*ready.status, &*ready.reason));
+    assert_eq!(ready, Some(("False", "StreamDown")));
     assert_eq!(down.proposals, current.proposals, "what was counted stays");
     assert_eq!(band(&current, &down), Some(Band::Edge));
 }
@@ -184,13 +181,10 @@ fn only_fully_opened_orders_are_shown() {
 fn unsealed_orders_are_shown_once_reread() {
     let proposed = || ProposalContent {
         proposal_id: Some(ProposalId::new("p1").unwrap()),
-        seller: SellerId::new("seller1").unwrap(),
-        price: Price::parse("10", "EUR").unwrap(),
-        lines: Vec::new(),
-        attachments: Vec::new(),
-        note: None,
-        delivery_date: None,
-        valid_until: None,
+        ..ProposalContent::new(
+            SellerId::new("seller1").unwrap(),
+            Price::parse("10", "EUR").unwrap(),
+        )
     };
     let spec = OrderSpec { sealed: true, ..OrderSpec::default() };
     let opened = OrderOpened {
@@ -218,7 +212,7 @@ fn unsealed_orders_are_shown_once_reread() {
         readiness(&current, Some(&scripted.tracker.snapshot()), T0, T0)
     };
     let best = |scripted: &ScriptedTracker| {
-        scripted.tracker.order().and_then(|order| order.proposal_counts().best).map(|(id, _)| id)
+        scripted.tracker.order().and_then(orderstream_core::Order::best_open).map(|(id, _)| id)
     };
     assert_eq!((ready(&order), best(&order)), (Readiness::NotYet, None));
     order.seq = 0;

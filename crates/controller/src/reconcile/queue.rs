@@ -138,7 +138,8 @@ mod tests {
     }
 
     fn queue() -> ReconcileQueue {
-        ReconcileQueue::new(Arc::new(Metrics::register(&prometheus::Registry::new()).unwrap()))
+        let registry = prometheus::Registry::new();
+        ReconcileQueue::new(Arc::new(Metrics::register(&registry, "lease").unwrap()))
     }
 
     fn all(queue: &ReconcileQueue, now: i64) -> Vec<String> {

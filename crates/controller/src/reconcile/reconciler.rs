@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use kube::Client;
-use orderstream_api::status::ended;
+use orderstream_api::convert::check_unplaced;
+use orderstream_api::status::{ended, held};
 use orderstream_core::date::parse_rfc3339;
 use orderstream_core::plan::{DesiredOrder, OrderObservation, plan};
 use orderstream_core::port::{Clock, OrderOwners, OrderStreams};
-use orderstream_core::{OrderKey, Reason, Refusal, Timestamp};
+use orderstream_core::{Incarnation, OrderKey, Reason, Refusal, Timestamp};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -202,8 +203,11 @@ impl Reconciler {
         let desired = match desired(&request) {
             Ok(desired) => desired,
             Err(refusal) => {
-                let facts = ReconcileFacts::new(object, request, None, moment);
-                return Ok(self.publish(&facts, Some(&refusal), EditProgress::Settled));
+                let key = request.key.clone();
+                let followed = key.as_ref().and_then(|key| self.streams.snapshot(key));
+                let followed = followed.filter(|it| it.incarnation.as_str() == &*request.uid);
+                let facts = ReconcileFacts::new(object, request, followed, moment);
+                return Ok(self.refuse(&facts, key.as_ref(), &refusal));
             }
         };
         let key = &desired.key;
@@ -221,7 +225,43 @@ impl Reconciler {
         }
         self.raise_epoch(&facts, key);
         let observed = self.observe(&facts, &desired);
+        // No processor has it, so it is new: what each of them would refuse is refused here, and may
+        // be corrected.
+        if observed.placement.is_none()
+            && observed.located
+            && observed.snapshot.is_none()
+            && let Err(refusal) = check_unplaced(&facts.resource, &desired)
+        {
+            return Ok(self.publish(&facts, Some(&refusal), EditProgress::Settled));
+        }
         self.take_steps(&facts, &desired, plan(&desired, &observed, facts.now))
+    }
+
+    /// Shows that a resource cannot be read. An order that was opened goes on, whatever the last edit
+    /// was; while it is not known that no processor has it, it does not fail.
+    fn refuse(
+        self: &Arc<Self>,
+        facts: &ReconcileFacts,
+        key: Option<&OrderKey>,
+        refusal: &Refusal,
+    ) -> Option<Timestamp> {
+        let snapshot = facts.snapshot.as_deref();
+        let incarnation = Incarnation::try_from(Arc::clone(&facts.uid)).ok();
+        // An end stays, and a followed order is shown as its tracker has it.
+        let is_settled =
+            facts.known.is_terminal() || snapshot.is_some_and(|seen| seen.summary().is_some());
+        let Some((key, incarnation)) = key.zip(incarnation.as_ref()).filter(|_| !is_settled) else {
+            return self.publish(facts, Some(refusal), EditProgress::Settled);
+        };
+        let placement = facts.placement(self.with_state(facts, |state| state.placement.clone()));
+        if snapshot.is_none() && placement == Placement::Unplaced {
+            return self.publish(facts, Some(refusal), EditProgress::Settled);
+        }
+        if facts.known.processor().is_none() && placement == Placement::Unknown {
+            self.locate(facts, (key, incarnation));
+        }
+        let next = held(facts.generation(), &facts.known, snapshot, refusal, facts.now);
+        self.enqueue_status(facts, next)
     }
 
     fn observe(&self, facts: &ReconcileFacts, desired: &DesiredOrder) -> OrderObservation {

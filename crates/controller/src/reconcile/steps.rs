@@ -48,7 +48,7 @@ impl Reconciler {
         let mut sooner = |at: Timestamp| next = Some(next.map_or(at, |held| held.min(at)));
         for step in steps {
             match step {
-                ReconcileStep::Locate => self.locate(facts, desired),
+                ReconcileStep::Locate => self.locate(facts, (&desired.key, &desired.incarnation)),
                 ReconcileStep::Place(processor) => {
                     self.with_state(facts, |note| note.placement = Placement::At(processor));
                 }
@@ -170,6 +170,7 @@ impl Reconciler {
             Some(_) => contested(next, facts.generation(), &facts.known, facts.now),
             None => uncontested(next, facts.generation(), facts.now),
         };
+        let next = next.with_refused_award(&facts.resource.spec);
         let band = match band(&facts.known, &next) {
             // The resource has neither this status nor the last known one.
             Some(Band::Progress) | None if is_foreign => Band::Edge,

@@ -1,5 +1,6 @@
-//! The number of open orders in which each seller takes part: counted as orders are reconciled, so
-//! that a reconcile costs only as much as its own order's invitations, and that once. Pure.
+//! The number of orders before their deadline in which each seller takes part: counted as orders
+//! are reconciled, so that a reconcile costs only as much as its own order's invitations, and that
+//! once. Pure.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -88,14 +89,14 @@ impl InvitationCounts {
         let is_same = |held: &CountedOrder| held.uid == *uid;
         match (self.orders.get(object).map(is_same), order) {
             // The sellers that an order invites never change.
-            (Some(true), Some(order)) if !order.phase.is_terminal() => Vec::new(),
+            (Some(true), Some(order)) if order.phase.is_before_deadline() => Vec::new(),
             (Some(true), None) => Vec::new(),
-            (counted, Some(order)) if !order.phase.is_terminal() && order.last_seq.0 >= 2 => {
+            (counted, Some(order)) if order.phase.is_before_deadline() && order.last_seq.0 >= 2 => {
                 let mut changed = if counted.is_some() { self.ended(object) } else { Vec::new() };
                 changed.extend(self.count(object, uid, order));
                 changed
             }
-            (_, Some(order)) if order.phase.is_terminal() => self.ended(object),
+            (_, Some(order)) if !order.phase.is_before_deadline() => self.ended(object),
             (_, _) => {
                 self.unknown.insert(object.clone());
                 Vec::new()
@@ -160,6 +161,7 @@ pub(super) mod tests {
             seller: SellerId::new(*name).unwrap(),
             verdict: Verdict::Chosen,
             distance_m: None,
+            display_name: None,
         };
         let opening = CommandKind::Open(Box::new(OrderOpening {
             incarnation: Incarnation::new("u").unwrap(),

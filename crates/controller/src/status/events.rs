@@ -1,4 +1,4 @@
-//! Kubernetes Events at edges: when an order streams, ends or is refused. Each reason has a
+//! Kubernetes Events at edges: when an order is open, ends or is refused. Each reason has a
 //! constant note, so that the server can aggregate repetitions. One task publishes them, at a
 //! bounded rate and from a bounded queue; what does not fit is counted and dropped. An Event costs
 //! the API server as much as a status, and ten thousand orders may come up at once.
@@ -9,7 +9,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter as Component};
-use orderstream_api::conditions::{READY, STALLED, reasons};
+use orderstream_api::conditions::{READY, SELLERS_NOTIFIED, STALLED, reasons};
 use orderstream_api::manifest::API_VERSION;
 use orderstream_api::order_status::OrderRequestStatus;
 use orderstream_core::RequestPhase;
@@ -55,7 +55,9 @@ pub(crate) struct Reporter {
 fn event_of_reason(reason: &str) -> Option<(bool, &'static str)> {
     Some(match reason {
         reasons::PROPOSALS_OPENED => (false, "the sealed order is opened and awaits a decision"),
+        reasons::DECISION_DUE => (false, "the order's time is over and it awaits a decision"),
         reasons::AWARD_PENDING => (false, "an award waits to count and can be undone"),
+        reasons::STREAM_DOWN => (true, "the stream to the processor is down and is opened again"),
         phase => return event_of_phase(RequestPhase::parse(phase)?),
     })
 }
@@ -64,11 +66,9 @@ fn event_of_reason(reason: &str) -> Option<(bool, &'static str)> {
 const fn event_of_phase(phase: RequestPhase) -> Option<(bool, &'static str)> {
     Some(match phase {
         RequestPhase::Pending => return None,
-        RequestPhase::Streaming => (false, "the order is open and its proposals are followed"),
+        RequestPhase::Open => (false, "the order is open and its proposals are followed"),
         RequestPhase::Paused => (false, "the order takes no proposals for now"),
-        RequestPhase::Reconnecting => {
-            (true, "the stream to the processor is down and is opened again")
-        }
+        RequestPhase::Deciding => (false, "the order awaits a decision"),
         RequestPhase::Finalised => (false, "the order ended with a decision"),
         RequestPhase::Expired => (false, "the order's time ran out"),
         RequestPhase::Closed => (false, "the order was closed"),
@@ -114,6 +114,10 @@ impl Reporter {
         {
             self.enqueue(object, uid, (true, reason, "see the condition Stalled"));
         }
+        if begins_without_sellers(known, next) {
+            let note = "the order invites no seller, as none fits; anybody may propose";
+            self.enqueue(object, uid, (true, reasons::NO_SELLER_FITS.to_owned(), note));
+        }
     }
 
     /// Reports a resource that cannot be read.
@@ -135,6 +139,15 @@ impl Reporter {
 fn ready_reason(status: &OrderRequestStatus) -> Option<&str> {
     let ready = status.condition(READY);
     ready.map(|ready| ready.reason.as_str()).or(status.phase.as_deref())
+}
+
+/// Reports whether a status is the first one that says that no seller fits the order.
+fn begins_without_sellers(known: &OrderRequestStatus, next: &OrderRequestStatus) -> bool {
+    let invites_nobody = |status: &OrderRequestStatus| {
+        let condition = status.condition(SELLERS_NOTIFIED);
+        condition.is_some_and(|condition| condition.reason == reasons::NO_SELLER_FITS)
+    };
+    invites_nobody(next) && !invites_nobody(known)
 }
 
 /// Returns the reason for which a status is stalled, in CamelCase as Events have it.
@@ -199,5 +212,27 @@ async fn publish(
         };
         metrics.event_dropped();
         tracing::debug!(error = failed, "an Event was not published");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn orders_for_nobody_are_warned_of_once() {
+        let status = |reason: &str| {
+            let condition = json!({ "type": "SellersNotified", "status": "False", "message": "",
+                "reason": reason, "lastTransitionTime": "2026-10-01T00:00:00Z" });
+            let status = json!({ "conditions": [condition] });
+            serde_json::from_value::<OrderRequestStatus>(status).unwrap()
+        };
+        let (opening, lonely) = (status("NotOpened"), status("NoSellerFits"));
+        assert!(begins_without_sellers(&opening, &lonely));
+        assert!(!begins_without_sellers(&lonely, &lonely), "it is reported");
+        assert!(!begins_without_sellers(&opening, &status("Notifying")));
+        assert!(!begins_without_sellers(&lonely, &status("Notifying")));
     }
 }

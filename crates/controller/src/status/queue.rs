@@ -198,9 +198,9 @@ mod tests {
         const ALL: usize = 10_000;
         let mut queue = StatusQueue::default();
         for number in 0..ALL {
-            queue.enqueue(&object(number), pending(Band::Edge, "Streaming"));
+            queue.enqueue(&object(number), pending(Band::Edge, "Open"));
             // Reconciled twice.
-            queue.enqueue(&object(number), pending(Band::Edge, "Streaming"));
+            queue.enqueue(&object(number), pending(Band::Edge, "Open"));
         }
         assert_eq!((queue.pending.len(), queue.len()), (QUEUED_MAX, ALL));
         assert_eq!(queue.admit_deferred(), [], "there is none yet");
@@ -213,7 +213,7 @@ mod tests {
         while let Some(object) = take_next(&mut queue) {
             order.push(object);
             for again in queue.admit_deferred() {
-                queue.enqueue(&again, pending(Band::Edge, "Streaming"));
+                queue.enqueue(&again, pending(Band::Edge, "Open"));
             }
             assert!(queue.pending.len() <= QUEUED_MAX);
         }

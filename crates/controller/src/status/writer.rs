@@ -321,7 +321,7 @@ mod tests {
 
     #[test]
     fn only_foreign_fields_are_taken_out() {
-        let ours = json!({ "phase": "Streaming", "proposals": { "received": 1 } });
+        let ours = json!({ "phase": "Open", "proposals": { "received": 1 } });
         let observed = json!({
             "phase": "Closed",
             "proposals": { "received": 1, "best": { "price": "1 EUR" } },

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use orderstream_api::convert;
 use orderstream_api::order_request::OrderRequest;
 use orderstream_api::order_status::OrderRequestStatus;
-use orderstream_core::{Incarnation, OrderKey, OrderReqId, Tenant};
+use orderstream_core::{Incarnation, OrderKey, OrderReqId, StreamPhase, Tenant};
 use tokio::sync::Notify;
 
 use super::change_notifiers::ChangeNotifiers;
@@ -66,7 +66,7 @@ pub(crate) enum CacheChange {
 
 /// A cached resource.
 #[derive(Clone, Debug)]
-#[allow(clippy::struct_excessive_bools, reason = "three independent facts")]
+#[allow(clippy::struct_excessive_bools, reason = "two independent facts")]
 pub(crate) struct CachedRequest {
     body: CachedBody,
     /// Its uid; empty where it has none.
@@ -75,8 +75,8 @@ pub(crate) struct CachedRequest {
     pub version: u64,
     /// The phase under which it is counted.
     pub phase: CountedPhase,
-    /// Set while its status shows that the order's stream is up.
-    pub is_streaming: bool,
+    /// The phase of the order's stream, as its status shows it.
+    pub stream: StreamPhase,
     /// The key of its order; absent where the id is invalid.
     pub key: Option<OrderKey>,
     /// Set when the watch observed its creation; unset if a list delivered it, or a new lead began
@@ -99,12 +99,11 @@ impl CachedRequest {
         origin: ResourceOrigin,
     ) -> Self {
         let status = resource.status.as_ref();
-        let tracker = status.and_then(|status| status.tracker.as_ref());
         Self {
             uid: resource.metadata.uid.as_deref().unwrap_or_default().into(),
             version: version_of(&resource.metadata),
             phase: CountedPhase::of(status),
-            is_streaming: tracker.is_some_and(|tracker| tracker.stream_active),
+            stream: status.map_or(StreamPhase::Pending, OrderRequestStatus::stream_phase),
             key: convert::key(&resource).ok(),
             is_live: origin == ResourceOrigin::Changed,
             is_status_ours,
@@ -281,10 +280,12 @@ impl Cache {
         origin: ResourceOrigin,
     ) -> Vec<CacheChange> {
         let mut changes = Vec::new();
+        let mut former_key = None;
         let mut cached = CachedRequest::new(observed, origin);
         cached.key = cached.key.map(|key| interned_key(&object, key));
         match self.objects.get(&object) {
             Some(former) if former.uid == cached.uid => {
+                former_key = former.key.clone().filter(|key| cached.key.as_ref() != Some(key));
                 cached.is_live = former.is_live;
                 cached.uid = Arc::clone(&former.uid);
                 if former.key == cached.key {
@@ -302,6 +303,14 @@ impl Cache {
         self.objects.insert(object.clone(), cached);
         self.parsed.push_back((object.clone(), version));
         self.compress_oldest();
+        // The id of a refused order was corrected.
+        if let Some(former_key) = former_key {
+            self.notifiers.notify(&former_key);
+            self.remove_rival(&former_key, &object);
+            if self.is_recorded(&former_key, &object) {
+                changes.extend(self.pass_on(&former_key));
+            }
+        }
         if let Some(key) = key {
             self.claim(&key, &object);
             self.notifiers.notify(&key);
@@ -388,12 +397,9 @@ impl Cache {
         self.notifiers.notify(&key);
         let mut changes = Vec::new();
         self.remove_rival(&key, object);
-        let recorded = self.by_order.get(&key);
-        if !recorded.map_or_else(|| *object == named_as(&key), |it| it == object) {
+        if !self.is_recorded(&key, object) {
             return changes;
         }
-        self.by_order.remove(&key);
-        self.by_order.release_capacity();
         let status = resource.as_ref().and_then(|resource| resource.status.as_ref());
         if let Ok(incarnation) = Incarnation::new(&*cached.uid) {
             changes.push(CacheChange::Deleted(DeletedRequest {
@@ -404,13 +410,25 @@ impl Cache {
                 had_ended: status.is_some_and(OrderRequestStatus::is_terminal),
             }));
         }
-        let rivals = self.rivals.get(&key).into_iter().flatten();
-        if let Some(next) = rivals.min_by_key(|rival| self.rank(rival)).cloned() {
-            self.remove_rival(&key, &next);
-            self.set_representative(&key, next.clone());
-            changes.push(CacheChange::Reconcile(next));
-        }
+        changes.extend(self.pass_on(&key));
         changes
+    }
+
+    /// Reports whether a resource is the one that represents an order, or did so until now.
+    fn is_recorded(&self, key: &OrderKey, object: &ObjectKey) -> bool {
+        let recorded = self.by_order.get(key);
+        recorded.map_or_else(|| *object == named_as(key), |it| it == object)
+    }
+
+    /// Lets the first of the others that name an order represent it.
+    fn pass_on(&mut self, key: &OrderKey) -> Option<CacheChange> {
+        self.by_order.remove(key);
+        self.by_order.release_capacity();
+        let rivals = self.rivals.get(key).into_iter().flatten();
+        let next = rivals.min_by_key(|rival| self.rank(rival)).cloned()?;
+        self.remove_rival(key, &next);
+        self.set_representative(key, next.clone());
+        Some(CacheChange::Reconcile(next))
     }
 }
 

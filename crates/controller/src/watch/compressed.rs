@@ -68,6 +68,7 @@ mod tests {
             seller: SellerId::new(format!("seller-{number}")).unwrap(),
             verdict: Verdict::Chosen,
             distance_m: None,
+            display_name: None,
         });
         let kinds = [
             EventKind::OrderOpened(Box::new(opened)),

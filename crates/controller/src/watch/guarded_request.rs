@@ -153,7 +153,7 @@ mod tests {
                 }],
             },
             "spec": spec,
-            "status": { "phase": "Streaming", "unknown": { "to": ["us"] } },
+            "status": { "phase": "Open", "unknown": { "to": ["us"] } },
         })
     }
 

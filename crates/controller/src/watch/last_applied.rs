@@ -241,7 +241,7 @@ mod tests {
     /// The status that was written is known before and after the watch shows it.
     #[tokio::test]
     async fn foreign_writes_differ_from_echoes() {
-        let ours = Arc::new(status("Streaming"));
+        let ours = Arc::new(status("Open"));
         let mut last_applied = LastApplied::new(Arc::clone(&ours), 7, Instant::now());
         let facts = |written: &LastApplied, version: u64, phase: &str| {
             let compared = written.compare(version, &observed(phase));
@@ -250,10 +250,10 @@ mod tests {
         };
         assert_eq!(facts(&last_applied, 6, "Pending"), (false, false), "the watch is late");
         assert_eq!(facts(&last_applied, 8, "Pending"), (true, false));
-        assert_eq!(facts(&last_applied, 7, "Streaming"), (false, true));
-        last_applied.record_echo(CompressedRequest::compress(&observed("Streaming")).unwrap(), 7);
-        assert_eq!(facts(&last_applied, 7, "Streaming"), (false, false), "it is known by now");
-        assert_eq!(facts(&last_applied, 8, "Streaming"), (false, true), "the spec was edited");
+        assert_eq!(facts(&last_applied, 7, "Open"), (false, true));
+        last_applied.record_echo(CompressedRequest::compress(&observed("Open")).unwrap(), 7);
+        assert_eq!(facts(&last_applied, 7, "Open"), (false, false), "it is known by now");
+        assert_eq!(facts(&last_applied, 8, "Open"), (false, true), "the spec was edited");
         assert_eq!(facts(&last_applied, 8, "Pending"), (true, false));
     }
 }

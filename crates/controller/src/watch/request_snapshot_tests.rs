@@ -52,14 +52,14 @@ fn applied(cache: &RwLock<Cache>) -> (Option<String>, bool) {
 /// It is known while it is written, until the watch shows it, and after that.
 #[tokio::test]
 async fn written_statuses_stay_known() {
-    let (cache, streaming) = (cache(), status("Streaming"));
+    let (cache, streaming) = (cache(), status("Open"));
     assert_eq!(applied(&cache), (None, false));
     cache.write().begin_write(&object(), &"u1".into(), Arc::clone(&streaming));
-    let known = (Some("Streaming".to_owned()), false);
+    let known = (Some("Open".to_owned()), false);
     assert_eq!(applied(&cache), known, "in flight");
     cache.write().end_write(&object(), "u1");
     assert_eq!(applied(&cache), (None, false), "it failed");
-    write(&cache, "u1", 7, "Streaming");
+    write(&cache, "u1", 7, "Open");
     assert_eq!(applied(&cache), known, "the watch is late");
     for version in [7, 8] {
         cache.write().apply(object(), observed("u1", version, &streaming));
@@ -74,9 +74,9 @@ async fn written_statuses_stay_known() {
 #[tokio::test]
 async fn late_echoes_do_not_replace_newer_writes() {
     let cache = cache();
-    write(&cache, "u1", 7, "Streaming");
+    write(&cache, "u1", 7, "Open");
     let compared = cache.read().applied.get(&object(), "u1").unwrap().last().cloned().unwrap();
-    cache.write().apply(object(), observed("u1", 7, &status("Streaming")));
+    cache.write().apply(object(), observed("u1", 7, &status("Open")));
     write(&cache, "u1", 8, "Paused");
     cache.write().record_echo(&object(), 7, &compared);
     assert_eq!(applied(&cache), (Some("Paused".to_owned()), false));
@@ -91,19 +91,19 @@ async fn new_incarnations_know_no_former_status() {
     assert_eq!(applied(&cache), (None, false));
     write(&cache, "u1", 7, "Closed");
     assert_eq!(applied(&cache), (None, false));
-    write(&cache, "u2", 9, "Streaming");
+    write(&cache, "u2", 9, "Open");
     cache.write().end_write(&object(), "u1");
-    assert_eq!(applied(&cache), (Some("Streaming".to_owned()), false));
+    assert_eq!(applied(&cache), (Some("Open".to_owned()), false));
 }
 
 #[tokio::test]
 async fn writes_of_former_terms_are_forgotten() {
     let cache = cache();
-    write(&cache, "u1", 7, "Streaming");
+    write(&cache, "u1", 7, "Open");
     let terms = cache.read().terms();
     cache.write().forget_applied();
     assert_eq!(applied(&cache), (None, false));
-    let (uid, status) = ("u1".into(), status("Streaming"));
+    let (uid, status) = ("u1".into(), status("Open"));
     let late = AppliedWrite { uid, status, version: 8, terms };
     cache.write().record_applied(&object(), late);
     assert_eq!(applied(&cache), (None, false));

@@ -105,7 +105,13 @@ impl IdempotencyRecords {
         }
         if let Some(effect) = event.kind.permanent_effect() {
             let body = exact_command(&event.kind).map(|command| fingerprint(&command));
-            self.effects.entry(effect).or_insert(EffectRecord { seq: event.seq, body });
+            let record = EffectRecord { seq: event.seq, body };
+            // A later decline is one of what was proposed since.
+            if matches!(effect, PermanentEffect::Declined(_)) {
+                self.effects.insert(effect, record);
+            } else {
+                self.effects.entry(effect).or_insert(record);
+            }
         }
     }
 
@@ -172,11 +178,28 @@ impl IdempotencyRecords {
                 return first.filter(|_| proposal.content == *proposed);
             }
         }
+        // A withdrawal by another seller is no repetition.
+        if let CommandKind::Withdraw { proposal_id, seller: Some(by), .. } = kind
+            && order.proposals.get(proposal_id).is_some_and(|held| held.content.seller != *by)
+        {
+            return None;
+        }
         // A seller that was not invited has nothing to see, as the selection's event shows.
         if let PermanentEffect::Seen(seller) = &effect
             && order.invitation(seller).is_none()
         {
             return Some(SELECTION_SEQ.min(order.last_seq));
+        }
+        // Which hidden event is this seller's stays hidden from whoever repeats its command.
+        let is_hidden = matches!(effect, PermanentEffect::Seen(_) | PermanentEffect::Declined(_));
+        if is_hidden && order.is_sealed() {
+            return None;
+        }
+        // A decline is undone by what its seller proposes later.
+        if let PermanentEffect::Declined(seller) = &effect
+            && !order.has_declined(seller)
+        {
+            return None;
         }
         let record = self.effects.get(&effect)?;
         record.body.is_none_or(|body| body == fingerprint(kind)).then_some(record.seq)

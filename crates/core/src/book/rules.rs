@@ -2,14 +2,18 @@
 //! functions of an order that was opened.
 
 use crate::book::Context;
+use crate::book::open_proposals::OpenProposals;
 use crate::command::{Award, CommandKind, OrderOpening};
+use crate::date::rfc3339_seconds;
 use crate::event::{EventKind, ProposalUpdate};
+use crate::id::Timestamp;
 use crate::order::{Order, Phase};
 use crate::refusal::{Reason, Refusal};
 
 pub(super) mod decision;
 mod messaging;
 mod proposals;
+pub(super) mod sellers;
 
 use decision::AwardDecision;
 
@@ -30,17 +34,24 @@ pub(super) fn reopen(order: &Order, opening: &OrderOpening) -> RuleResult {
 }
 
 /// Returns the events that a command causes in an order that was opened.
-pub(super) fn decide(order: &Order, context: &Context, kind: &CommandKind) -> RuleResult {
+pub(super) fn decide(
+    order: &Order,
+    open_proposals: &OpenProposals,
+    context: &Context,
+    kind: &CommandKind,
+) -> RuleResult {
     if order.phase.is_terminal() {
         return decide_after_end(order, kind);
     }
     let now = context.now;
     match kind {
         CommandKind::Open(opening) => reopen(order, opening),
-        CommandKind::Propose(proposed) => proposals::propose(order, context, proposed),
+        CommandKind::Propose(proposed) => {
+            proposals::propose(order, open_proposals, context, proposed)
+        }
         CommandKind::Amend(proposed) => proposals::amend(order, now, proposed),
-        CommandKind::Withdraw { proposal_id, reason } => {
-            proposals::withdraw(order, now, proposal_id, reason.as_ref())
+        CommandKind::Withdraw { proposal_id, reason, seller } => {
+            proposals::withdraw(order, now, proposal_id, seller.as_ref(), reason.as_ref())
         }
         CommandKind::Decline { seller, reason } => {
             proposals::decline(order, seller, reason.as_ref())
@@ -49,7 +60,7 @@ pub(super) fn decide(order: &Order, context: &Context, kind: &CommandKind) -> Ru
             messaging::answer(order, seller, follow_up_id, message)
         }
         CommandKind::Ask { seller, question_id, message } => {
-            messaging::ask(order, seller, question_id.as_ref(), message)
+            messaging::ask(order, now, seller, question_id.as_ref(), message)
         }
         CommandKind::See { seller } => messaging::see(order, seller),
         CommandKind::Notified { seller, channel, failure } => {
@@ -62,9 +73,9 @@ pub(super) fn decide(order: &Order, context: &Context, kind: &CommandKind) -> Ru
         CommandKind::Unlock { proposal_id, holder } => {
             proposals::unlock(order, now, proposal_id, holder)
         }
-        CommandKind::Pause { reason } => Ok(pause(order, reason.as_ref())),
-        CommandKind::Resume => resume(order),
-        CommandKind::Extend { expires_in_ms } => extend(order, *expires_in_ms),
+        CommandKind::Pause { reason } => pause(order, now, reason.as_ref()),
+        CommandKind::Resume => resume(order, now),
+        CommandKind::Extend { expires_in_ms } => extend(order, now, *expires_in_ms),
         CommandKind::Close { reason } => {
             Ok(vec![EventKind::OrderClosed { reason: reason.clone() }])
         }
@@ -87,7 +98,7 @@ pub(super) fn decide(order: &Order, context: &Context, kind: &CommandKind) -> Ru
 pub(super) fn restate(order: &Order, kind: &CommandKind) -> Option<EventKind> {
     match kind {
         CommandKind::Pause { reason } => {
-            Some(EventKind::OrderPaused { expired: false, reason: reason.clone() })
+            Some(EventKind::OrderPaused { expired: false, reason: reason.clone(), decide_by: None })
         }
         CommandKind::Resume => Some(EventKind::OrderResumed),
         CommandKind::Extend { .. } => {
@@ -102,17 +113,25 @@ pub(super) fn restate(order: &Order, kind: &CommandKind) -> Option<EventKind> {
             let (proposal, version) = (existing.content.clone(), existing.version);
             Some(EventKind::ProposalUpdate(ProposalUpdate::Amended { proposal, version }))
         }
+        // What the seller proposes later undoes it.
+        CommandKind::Decline { seller, reason } => {
+            let (seller, reason) = (seller.clone(), reason.clone());
+            Some(EventKind::ProposalUpdate(ProposalUpdate::Declined { seller, reason }))
+        }
         CommandKind::Finalise { .. } => {
             let pending = order.pending_award.clone()?;
             let (award, reason, effective_at) =
                 (pending.award, pending.reason, pending.effective_at);
             Some(EventKind::AwardPending { award, reason, effective_at })
         }
+        // Under seal no reply names the event by which the seller has seen the order.
+        CommandKind::See { seller } if order.is_sealed() && !order.phase.is_terminal() => {
+            order.invitation(seller).map(|_| messaging::seen(seller))
+        }
         // No event: their effect is permanent, they always cause an event, or they have no key.
         CommandKind::Open(_)
         | CommandKind::Propose(_)
         | CommandKind::Withdraw { .. }
-        | CommandKind::Decline { .. }
         | CommandKind::Answer { .. }
         | CommandKind::FollowUp(_)
         | CommandKind::Lock { .. }
@@ -172,32 +191,35 @@ fn ended_text(phase: &str) -> String {
     format!("the order is {phase}; nothing more is taken")
 }
 
-fn pause(order: &Order, reason: Option<&String>) -> Vec<EventKind> {
+fn pause(order: &Order, now: Timestamp, reason: Option<&String>) -> RuleResult {
+    must_be_before_deadline(order, now)?;
     if order.phase == Phase::Paused {
-        return Vec::new();
+        return Ok(Vec::new());
     }
-    vec![EventKind::OrderPaused { expired: false, reason: reason.cloned() }]
+    Ok(vec![EventKind::OrderPaused { expired: false, reason: reason.cloned(), decide_by: None }])
 }
 
-fn resume(order: &Order) -> RuleResult {
-    must_not_be_opened(order)?;
+fn resume(order: &Order, now: Timestamp) -> RuleResult {
+    must_be_before_deadline(order, now)?;
     Ok(if order.phase == Phase::Open { Vec::new() } else { vec![EventKind::OrderResumed] })
 }
 
-/// Refuses the command once a sealed order is opened: its proposals can be read by then, and nobody
-/// may propose with that knowledge.
-fn must_not_be_opened(order: &Order) -> Result<(), Refusal> {
-    if order.decide_until.is_none() {
+/// Refuses a command that only an order before its deadline takes. The deadline also passes while
+/// an award waits to take effect.
+fn must_be_before_deadline(order: &Order, now: Timestamp) -> Result<(), Refusal> {
+    if order.decide_until.is_none() && now < order.expires_at {
         return Ok(());
     }
-    Err(Refusal::new(
-        Reason::DeadlinePassed,
-        "the order was sealed and is opened; award it, or end it without an award",
-    ))
+    let deadline = rfc3339_seconds(order.expires_at);
+    let text = format!(
+        "the order's time was over at {deadline}; nothing more is taken, and only its buyer can \
+        award it or end it"
+    );
+    Err(Refusal::new(Reason::DeadlinePassed, text))
 }
 
-fn extend(order: &Order, expires_in_ms: u64) -> RuleResult {
-    must_not_be_opened(order)?;
+fn extend(order: &Order, now: Timestamp, expires_in_ms: u64) -> RuleResult {
+    must_be_before_deadline(order, now)?;
     let expires_at = order.opened_at.plus_ms(crate::input::expires_in_ms(expires_in_ms)?);
     if expires_at == order.expires_at {
         return Ok(Vec::new());

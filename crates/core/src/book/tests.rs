@@ -10,13 +10,17 @@ use crate::price::Price;
 use crate::spec::{FollowUp, Message, OrderSpec};
 use crate::withheld::{Durable, ListHash};
 
+mod alternatives;
+mod deciding;
 mod decision;
 mod ends;
+mod invited;
 mod keys;
 mod messaging;
 mod proposals;
 mod repeats;
 mod sealed;
+mod strict;
 
 struct AllDurable;
 
@@ -130,13 +134,7 @@ fn opening(incarnation: &str) -> CommandKind {
 fn proposal_content(id: Option<&str>, by: &str, price: &str) -> ProposalContent {
     ProposalContent {
         proposal_id: id.map(proposal_id),
-        seller: seller(by),
-        price: Price::parse(price, "EUR").unwrap(),
-        lines: Vec::new(),
-        note: None,
-        delivery_date: None,
-        valid_until: None,
-        attachments: Vec::new(),
+        ..ProposalContent::new(seller(by), Price::parse(price, "EUR").unwrap())
     }
 }
 
@@ -149,7 +147,7 @@ fn amend(id: &str, by: &str, price: &str) -> CommandKind {
 }
 
 fn withdraw(id: &str) -> CommandKind {
-    CommandKind::Withdraw { proposal_id: proposal_id(id), reason: None }
+    CommandKind::Withdraw { proposal_id: proposal_id(id), reason: None, seller: None }
 }
 
 fn lock(id: &str, by: &str, lease_ms: u64) -> CommandKind {
@@ -158,6 +156,11 @@ fn lock(id: &str, by: &str, lease_ms: u64) -> CommandKind {
 
 fn unlock(id: &str, by: &str) -> CommandKind {
     CommandKind::Unlock { proposal_id: proposal_id(id), holder: seller(by) }
+}
+
+fn ask(by: &str, id: &str) -> CommandKind {
+    let question_id = FollowUpId::new(id).ok();
+    CommandKind::Ask { seller: seller(by), question_id, message: "when?".to_owned() }
 }
 
 fn pause() -> CommandKind {

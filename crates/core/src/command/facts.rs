@@ -65,6 +65,7 @@ pub(crate) enum PermanentEffect {
     /// The first content of a proposal; recorded only once it is amended.
     Proposed(ProposalId),
     Withdrawn(ProposalId),
+    /// Permanent only as long as the seller proposes nothing later.
     Declined(SellerId),
     Seen(SellerId),
     FollowUp(FollowUpId),

@@ -89,9 +89,13 @@ impl ProposalUpdate {
             Self::Amended { proposal, version } => {
                 format!("{} amended: {} (version {version})", proposal.seller, proposal.price)
             }
-            Self::Withdrawn { proposal_id, .. } => format!("{proposal_id} withdrawn"),
-            Self::Declined { seller, reason } => {
-                format!("{seller} declined {}", reason.as_deref().unwrap_or_default())
+            Self::Withdrawn { proposal_id, reason: None } => format!("{proposal_id} withdrawn"),
+            Self::Withdrawn { proposal_id, reason: Some(reason) } => {
+                format!("{proposal_id} withdrawn: {reason}")
+            }
+            Self::Declined { seller, reason: None } => format!("{seller} declined"),
+            Self::Declined { seller, reason: Some(reason) } => {
+                format!("{seller} declined: {reason}")
             }
             Self::Answered { seller, follow_up_id, message } => {
                 format!("{seller} answers {follow_up_id}: {message}")

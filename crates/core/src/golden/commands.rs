@@ -19,7 +19,7 @@ pub(super) fn bare() -> Vec<CommandKind> {
         CommandKind::Open(Box::new(OrderOpening { incarnation, spec, choices: Vec::new() })),
         CommandKind::Propose(bare_proposed()),
         CommandKind::Amend(bare_proposed()),
-        CommandKind::Withdraw { proposal_id: proposal_id.clone(), reason: None },
+        CommandKind::Withdraw { proposal_id: proposal_id.clone(), reason: None, seller: None },
         CommandKind::Decline { seller: seller.clone(), reason: None },
         CommandKind::Answer {
             seller: seller.clone(),
@@ -54,7 +54,7 @@ fn full() -> Vec<CommandKind> {
         CommandKind::Open(Box::new(opening)),
         CommandKind::Propose(proposed()),
         CommandKind::Amend(proposed()),
-        CommandKind::Withdraw { proposal_id: proposal_id.clone(), reason: reason() },
+        CommandKind::Withdraw { proposal_id: proposal_id.clone(), reason: reason(), seller: None },
         CommandKind::Decline { seller: seller.clone(), reason: reason() },
         CommandKind::Answer { seller: seller.clone(), follow_up_id, message: message.clone() },
         CommandKind::FollowUp(follow_up()),
@@ -79,13 +79,34 @@ fn full() -> Vec<CommandKind> {
     ]
 }
 
+/// Returns commands with parts that were added later; their lines follow all others.
+fn later() -> Vec<CommandKind> {
+    let open = |spec| {
+        let (incarnation, choices) = (incarnation(), Vec::new());
+        CommandKind::Open(Box::new(OrderOpening { incarnation, spec, choices }))
+    };
+    let withdraw = CommandKind::Withdraw {
+        proposal_id: proposal_id("p-1"),
+        reason: None,
+        seller: Some(seller("a")),
+    };
+    vec![
+        open(later_spec()),
+        open(latest_spec()),
+        CommandKind::Propose(later_proposed()),
+        CommandKind::Propose(latest_proposed()),
+        withdraw,
+        open(open_spec()),
+    ]
+}
+
 fn fingerprint(kind: &CommandKind) -> u64 {
     Cause::new(key("k"), kind).fingerprint
 }
 
 #[test]
 fn stored_commands_and_fingerprints_never_change() {
-    let kinds: Vec<CommandKind> = bare().into_iter().chain(full()).collect();
+    let kinds: Vec<CommandKind> = bare().into_iter().chain(full()).chain(later()).collect();
     let line = |kind: &CommandKind| format!("{} {}", fingerprint(kind), file::json(kind));
     let lines: Vec<_> = kinds.iter().map(line).collect();
     file::check(FILE, &lines);

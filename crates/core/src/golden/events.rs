@@ -33,7 +33,7 @@ pub(super) fn bare_kinds() -> Vec<EventKind> {
         EventKind::ProposalClosed { proposal_id: proposal_id.clone(), reason: String::new() },
         EventKind::EditLock { proposal_id, holder: seller, until: None },
         EventKind::FollowUpAdded(bare_follow_up()),
-        EventKind::OrderPaused { expired: false, reason: None },
+        EventKind::OrderPaused { expired: false, reason: None, decide_by: None },
         EventKind::OrderResumed,
         EventKind::OrderExtended { expires_at: Timestamp(0) },
         EventKind::ProposalsOpened { decide_until: Timestamp(0) },
@@ -87,7 +87,7 @@ fn full_kinds() -> Vec<EventKind> {
         EventKind::ProposalClosed { proposal_id: proposal_id.clone(), reason: "out".to_owned() },
         EventKind::EditLock { proposal_id, holder, until: Some(LATER) },
         EventKind::FollowUpAdded(follow_up()),
-        EventKind::OrderPaused { expired: true, reason: reason() },
+        EventKind::OrderPaused { expired: true, reason: reason(), decide_by: None },
         EventKind::OrderResumed,
         EventKind::OrderExtended { expires_at: LATER },
         EventKind::ProposalsOpened { decide_until: LATER },
@@ -101,6 +101,23 @@ fn full_kinds() -> Vec<EventKind> {
     ];
     kinds.extend(full_updates().into_iter().map(EventKind::ProposalUpdate));
     kinds
+}
+
+/// Returns kinds with parts that were added later; their lines follow all others.
+fn later_kinds() -> Vec<EventKind> {
+    let opened = |spec| {
+        let (key, incarnation) = (order_key(), incarnation());
+        EventKind::OrderOpened(Box::new(OrderOpened { key, incarnation, spec, expires_at: LATER }))
+    };
+    vec![
+        opened(later_spec()),
+        EventKind::OrderPaused { expired: true, reason: reason(), decide_by: Some(LATER) },
+        opened(latest_spec()),
+        EventKind::NewProposal(later_proposed()),
+        EventKind::NewProposal(latest_proposed()),
+        opened(open_spec()),
+        EventKind::SellersSelected(named_choices()),
+    ]
 }
 
 fn full_updates() -> Vec<ProposalUpdate> {
@@ -129,6 +146,7 @@ fn events() -> Vec<Event> {
     let mut events: Vec<_> = bare_kinds().into_iter().map(bare).collect();
     events.extend(full_kinds().into_iter().map(full));
     events.extend(actors.map(caused));
+    events.extend(later_kinds().into_iter().map(full));
     events
 }
 

@@ -3,8 +3,8 @@
 use super::file;
 use super::values::{AT, LATER, follow_up_id, incarnation, lines, price, proposal_id};
 use crate::id::{Epoch, Seq};
-use crate::order::{Phase, ProposalCounts};
-use crate::summary::{OrderSummary, SellerCounts};
+use crate::order::Phase;
+use crate::summary::{OrderSummary, ProposalsSummary, SellerCounts};
 use crate::tracker::PublishedView;
 
 const FILE: &str = "src/golden/shown.jsonl";
@@ -21,7 +21,7 @@ fn bare_summary() -> OrderSummary {
         ended_at: None,
         award: None,
         pending_until: None,
-        proposals: ProposalCounts { received: 0, open: 0, withdrawn: 0, closed: 0, best: None },
+        proposals: ProposalsSummary { received: 0, open: 0, withdrawn: 0, closed: 0, best: None },
         sellers: SellerCounts::default(),
         follow_ups: 0,
         last_follow_up: None,
@@ -40,7 +40,7 @@ fn summary() -> OrderSummary {
         ended_at: Some(LATER),
         award: Some(lines()),
         pending_until: Some(LATER),
-        proposals: ProposalCounts {
+        proposals: ProposalsSummary {
             received: 10,
             open: 4,
             withdrawn: 3,

@@ -5,7 +5,7 @@ use crate::command::{Award, ProposalContent, ProposalLine};
 use crate::id::{
     FollowUpId, IdempotencyKey, Incarnation, OrderKey, ProposalId, SellerId, Timestamp,
 };
-use crate::price::{Price, Quantity};
+use crate::price::{Currency, Price, Quantity};
 use crate::spec::{
     Channel, Contact, Coordinates, Delivery, FollowUp, Item, Message, MessageType,
     NotificationType, OrderSpec, SellerChoice, SellerLimits, Verdict,
@@ -66,16 +66,39 @@ pub(super) fn bare_proposed() -> ProposalContent {
         delivery_date: None,
         valid_until: None,
         attachments: Vec::new(),
+        your_reference: None,
+        alternative: None,
     }
 }
 
-/// Returns a proposal with all parts.
+/// Returns a proposal with the parts that were added later.
+pub(super) fn later_proposed() -> ProposalContent {
+    let line = ProposalLine {
+        sku: "table".to_owned(),
+        quantity: Quantity::parse("12").unwrap(),
+        unit: None,
+        price: price("10"),
+        line: Some("10".to_owned()),
+        substitutes: Some("desk".to_owned()),
+    };
+    let your_reference = Some("A-2026/7".to_owned());
+    ProposalContent { lines: vec![line], your_reference, ..bare_proposed() }
+}
+
+/// Returns a proposal with the part that was added after those of [`later_proposed`].
+pub(super) fn latest_proposed() -> ProposalContent {
+    ProposalContent { alternative: Some("from \"stock\"".into()), ..bare_proposed() }
+}
+
+/// Returns a proposal with all parts, except those of [`later_proposed`] and [`latest_proposed`].
 pub(super) fn proposed() -> ProposalContent {
     let line = |unit: Option<&str>| ProposalLine {
         sku: "bolt".to_owned(),
         quantity: Quantity::parse("0.500").unwrap(),
         unit: unit.map(str::to_owned),
         price: price("1249.50"),
+        line: None,
+        substitutes: None,
     };
     ProposalContent {
         proposal_id: Some(proposal_id("p-1")),
@@ -86,6 +109,8 @@ pub(super) fn proposed() -> ProposalContent {
         delivery_date: Some("2026-12-01".to_owned()),
         valid_until: Some("2026-11-30T12:00:00+02:00".to_owned()),
         attachments: vec!["https://example.com/a.pdf".to_owned()],
+        your_reference: None,
+        alternative: None,
     }
 }
 
@@ -120,8 +145,20 @@ pub(super) fn choices() -> Vec<SellerChoice> {
         seller: seller(name),
         verdict,
         distance_m,
+        display_name: None,
     };
     vec![choice("a", Verdict::Chosen, Some(12_000)), choice("b", Verdict::NotNamed, None)]
+}
+
+/// Returns an invited seller with the part that was added after those of [`choices`].
+pub(super) fn named_choices() -> Vec<SellerChoice> {
+    let display_name = Some("Möbel \"Müller\"".into());
+    vec![SellerChoice {
+        seller: seller("moebel-mueller"),
+        verdict: Verdict::Chosen,
+        distance_m: None,
+        display_name,
+    }]
 }
 
 /// Returns an order's content without its optional parts.
@@ -136,16 +173,53 @@ pub(super) fn bare_spec() -> OrderSpec {
         sellers: bare_sellers(),
         message: None,
         expires_in_ms: 1_800_000,
+        decide_within_ms: None,
         sealed: false,
         buyer: None,
+        currency: None,
+        time_zone: None,
     }
 }
 
 fn bare_sellers() -> SellerLimits {
-    SellerLimits { max_count: 10, max_distance_m: None, names: Vec::new(), excluded: Vec::new() }
+    SellerLimits {
+        max_count: 10,
+        max_distance_m: None,
+        names: Vec::new(),
+        excluded: Vec::new(),
+        open_to_all: false,
+    }
 }
 
-/// Returns an order's content with all parts.
+/// Returns an order's content with the parts that were added later.
+pub(super) fn later_spec() -> OrderSpec {
+    OrderSpec { decide_within_ms: Some(86_400_000), ..bare_spec() }
+}
+
+/// Returns an order's content with the parts that were added after those of [`later_spec`].
+pub(super) fn latest_spec() -> OrderSpec {
+    let item = Item {
+        sku: "desk".to_owned(),
+        description: None,
+        quantity: Quantity::parse("12").unwrap(),
+        unit: None,
+        line: Some("10".to_owned()),
+    };
+    OrderSpec {
+        items: vec![item],
+        currency: Currency::new("EUR").ok(),
+        time_zone: Some("Europe/Berlin".into()),
+        ..bare_spec()
+    }
+}
+
+/// Returns an order's content with the part that was added after those of [`latest_spec`].
+pub(super) fn open_spec() -> OrderSpec {
+    OrderSpec { sellers: SellerLimits { open_to_all: true, ..bare_sellers() }, ..bare_spec() }
+}
+
+/// Returns an order's content with all parts, except those of [`later_spec`], [`latest_spec`] and
+/// [`open_spec`].
 pub(super) fn spec() -> OrderSpec {
     OrderSpec {
         title: Some("M8 bolts".into()),
@@ -159,11 +233,15 @@ pub(super) fn spec() -> OrderSpec {
             max_distance_m: Some(25_000),
             names: vec![seller("a"), seller("b")],
             excluded: vec![seller("c")],
+            open_to_all: false,
         },
         message: Some(Box::new(message(MessageType::Html))),
         expires_in_ms: 60_000,
+        decide_within_ms: None,
         sealed: true,
         buyer: Some(Box::new(contact())),
+        currency: None,
+        time_zone: None,
     }
 }
 
@@ -173,6 +251,7 @@ fn items() -> Vec<Item> {
         description: description.map(str::to_owned),
         quantity: Quantity::parse("12").unwrap(),
         unit: unit.map(str::to_owned),
+        line: None,
     };
     vec![item(None, None), item(Some("M8"), Some("kg"))]
 }

@@ -2,16 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{each, text, url_text};
+use super::{each, null_is_absent, text, url_text};
 use crate::limits::{CHANNELS_MAX, LANGUAGE_CHARS_MAX, LINE_CHARS_MAX};
 use crate::refusal::Refusal;
 use crate::spec::{Channel, Contact, NotificationType};
 
 /// The contact of a buyer or seller, as received.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct ContactInput {
     /// The channels, the preferred one first.
+    #[serde(deserialize_with = "null_is_absent")]
     pub channels: Vec<ChannelInput>,
     /// The language, a BCP 47 tag.
     pub language: Option<String>,
@@ -19,12 +20,13 @@ pub struct ContactInput {
 
 /// One way to reach a recipient, as received.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct ChannelInput {
     /// The kind of channel: `GChat`, `Email`, `SMS` or `Webhook`, in any case.
-    #[serde(rename = "type")]
+    #[serde(deserialize_with = "null_is_absent", rename = "type")]
     pub kind: String,
     /// A mail address, a telephone number or a URL.
+    #[serde(deserialize_with = "null_is_absent")]
     pub address: String,
 }
 

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::command::ProposalContent;
+use crate::limits::{EXPIRES_IN_MS_DEFAULT, EXPIRES_IN_MS_MAX, EXPIRES_IN_MS_MIN, SELLERS_DEFAULT};
+use crate::spec::{NotificationType, OrderSpec};
 
 fn spec(input: Value) -> Result<OrderSpec, Refusal> {
     OrderSpec::try_from(serde_json::from_value::<SpecInput>(input).unwrap())
@@ -62,8 +64,13 @@ fn wrong_values_are_named_with_their_range() {
     let one_too_many = vec![json!("a"); NAMES_MAX + 1];
     for (input, field, piece) in [
         (json!({"notification_type": "Pigeon"}), "notification_type", "'Pigeon' is unknown"),
-        (json!({"expires_in_ms": 9_999}), "expires_in_ms", "give 10000 (10 s) to 604800000"),
-        (json!({"expires_in_ms": 604_800_001}), "expires_in_ms", "is 604800001"),
+        (json!({"expires_in_ms": 9_999}), "expires_in_ms", "give 10000 (10 s) to 15552000000"),
+        (json!({"expires_in_ms": 15_552_000_001_u64}), "expires_in_ms", "is 15552000001"),
+        (
+            json!({"decide_within_ms": 15_552_000_001_u64}),
+            "decide_within_ms",
+            "give 0 (no time) to",
+        ),
         (item(&json!({"sku": ""})), "items[0].sku", "is missing; give 1 to 256"),
         (item(&json!({"quantity": "-1"})), "items[0].quantity", ""),
         (json!({"delivery": {"latitude": 1.0}}), "delivery.longitude", "give both or neither"),
@@ -131,7 +138,8 @@ fn values_at_the_limits_are_accepted() {
         "title": letters(LINE_CHARS_MAX),
         "notification_type": "sms",
         "expires_in_ms": EXPIRES_IN_MS_MAX,
-        "sellers": {"max_count": 100, "names": vec!["a"; NAMES_MAX], "excluded": ["b"]},
+        "sellers": {"max_count": 100, "names": vec!["a"; NAMES_MAX], "excluded": ["b"],
+            "open_to_all": true},
         "message": {
             "type": "HTML", "message": letters(TEXT_CHARS_MAX), "urls": vec!["u"; URLS_MAX],
         },
@@ -142,6 +150,7 @@ fn values_at_the_limits_are_accepted() {
     assert_eq!(full.notification_type, NotificationType::Sms);
     assert_eq!(full.expires_in_ms, EXPIRES_IN_MS_MAX);
     assert_eq!((full.sellers.names.len(), full.sellers.excluded.len()), (NAMES_MAX, 1));
+    assert!(full.sellers.open_to_all);
     let message = full.message.unwrap();
     assert_eq!((message.kind, message.urls.len()), (MessageType::Html, URLS_MAX));
     assert_eq!(full.delivery.unwrap().by.as_deref(), Some("soon"));
@@ -162,6 +171,87 @@ fn empty_fields_count_as_absent() {
     assert_eq!(absent.expires_in_ms, EXPIRES_IN_MS_DEFAULT);
     let message = spec(json!({"message": {"type": "", "message": "hello"}})).unwrap().message;
     assert_eq!(message.unwrap().kind, MessageType::default());
+}
+
+/// Reads an input in which each field in turn is null, and compares it with an input without fields.
+fn assert_null_is_absent<T>()
+where
+    T: Default + PartialEq + std::fmt::Debug + Serialize + serde::de::DeserializeOwned,
+{
+    let all = serde_json::to_value(T::default()).unwrap();
+    for field in all.as_object().unwrap().keys() {
+        let read = serde_json::from_value::<T>(json!({ (field.as_str()): null }));
+        assert_eq!(read.unwrap_or_else(|error| panic!("{field}: {error}")), T::default());
+    }
+    assert!(serde_json::from_value::<T>(all).is_ok(), "all of them are read");
+}
+
+#[test]
+fn null_counts_as_absent_in_each_field() {
+    assert_null_is_absent::<SpecInput>();
+    assert_null_is_absent::<ItemInput>();
+    assert_null_is_absent::<DeliveryInput>();
+    assert_null_is_absent::<SellersInput>();
+    assert_null_is_absent::<MessageInput>();
+    assert_null_is_absent::<FollowUpInput>();
+    assert_null_is_absent::<AwardInput>();
+    assert_null_is_absent::<ContactInput>();
+    assert_null_is_absent::<ChannelInput>();
+    assert_null_is_absent::<ProposalInput>();
+    assert_null_is_absent::<ProposalLineInput>();
+    let missing = spec(json!({"items": [{"sku": null, "quantity": "1"}]}));
+    assert_refused(missing, "items[0].sku", "is missing");
+}
+
+#[test]
+fn reasons_are_absent_or_visible() {
+    let reason = |text: &str| reason_text("reason", Some(text.to_owned()));
+    assert_eq!(reason_text("reason", None), Ok(None));
+    assert_eq!(reason(""), Ok(None));
+    assert_eq!(reason(" too far\u{200b}"), Ok(Some(" too far\u{200b}".to_owned())));
+    for blank in [" ", "\n", "\u{3164}", "\u{200b}\u{ad}"] {
+        assert_refused(reason(blank), "reason", "no visible character; write what people can read");
+    }
+    assert_refused(reason(&letters(TEXT_CHARS_MAX + 1)), "reason", "at most 4096 are allowed");
+}
+
+#[test]
+fn unknown_fields_name_the_nearest_one() {
+    let many: Vec<String> = (0..40).map(|number| format!("aspect{number}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let long = "x".repeat(1_000);
+    for (name, known, fix) in [
+        ("undo_within", vec!["reason", "undo_within_ms"], "write undo_within_ms, or remove it"),
+        ("sealled", vec!["sealed", "sellers"], "write sealed, or remove it"),
+        ("orderReqId", vec!["tenant", "order_req_id"], "write order_req_id, or remove it"),
+        ("sellers", vec!["audience", "message"], "use one of audience, message, or remove it"),
+        ("zzz", many, "aspect30, aspect31, …, or remove it"),
+        ("reason", vec![], "is not a known field; remove it"),
+        ("a\u{1b}[2J", vec!["message"], "use one of message"),
+        (long.as_str(), vec!["message"], "use one of message"),
+    ] {
+        let refusal = unknown_field(&format!("at.{name}"), name, known.into_iter());
+        assert!(refusal.message.contains(fix), "{refusal}");
+        let path = refusal.field.unwrap();
+        assert!(path.starts_with("at.") && path.len() <= 256 + 8, "{path}");
+        assert!(!path.contains('\u{1b}'), "{path:?}");
+    }
+}
+
+/// A field of a body that nothing reads would change what is bought without a word.
+#[test]
+fn parts_of_orders_take_no_unknown_field() {
+    for order in [
+        json!({"items": [{"sku": "A", "quantity": "1", "colour": "red"}]}),
+        json!({"delivery": {"adress": "Munich"}}),
+        json!({"sellers": {"open_for_all": true}}),
+        json!({"message": {"text": "hello"}}),
+        json!({"buyer": {"lang": "de"}}),
+        json!({"buyer": {"channels": [{"kind": "Email", "address": "a@b.example"}]}}),
+    ] {
+        let error = serde_json::from_value::<SpecInput>(order).unwrap_err();
+        assert!(error.to_string().starts_with("unknown field `"), "{error}");
+    }
 }
 
 #[test]

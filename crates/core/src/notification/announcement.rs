@@ -29,8 +29,9 @@ pub enum Announcement<'a> {
     Resumption,
     /// The order expires only at this time.
     Extension(Timestamp),
-    /// A sealed order is opened, and expires at this time without a decision.
-    ProposalsOpened(Timestamp),
+    /// The order's deadline has passed; a sealed one is opened. It expires at this time without a
+    /// decision.
+    Deadline(Timestamp),
     /// The order ended, with a winner or without one.
     Award {
         /// The award; nobody won where it is absent.

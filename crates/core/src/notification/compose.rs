@@ -27,7 +27,9 @@ pub fn compose(
     data.insert("order".to_owned(), summary(order, due));
     data.insert("event".to_owned(), event_content(order, event, &due.recipient));
     if let Some(failure) = failed {
-        data.insert("failed".to_owned(), failure_of(order, failure));
+        let mut failure = failure_of(order, failure);
+        add_seller_name(order, &mut failure);
+        data.insert("failed".to_owned(), failure);
     }
     Notification {
         id: id(
@@ -82,6 +84,7 @@ fn items(order: &Order) -> Value {
             "description": item.description,
             "quantity": item.quantity.value().to_string(),
             "unit": item.unit,
+            "line": item.line,
         })
     };
     order.spec.items.iter().map(item).collect()
@@ -100,6 +103,7 @@ fn delivery(order: &Order) -> Value {
 fn event_content(order: &Order, event: &Event, recipient: &Recipient) -> Value {
     let news = event.kind.announcement();
     let mut content = news.map_or_else(|| json!({}), |news| news_content(order, news, recipient));
+    add_seller_name(order, &mut content);
     if let Some(fields) = content.as_object_mut() {
         fields.insert("kind".to_owned(), json!(event.kind.as_str()));
         fields.insert("seq".to_owned(), json!(event.seq));
@@ -122,7 +126,7 @@ fn news_content(order: &Order, news: Announcement<'_>, recipient: &Recipient) ->
         Announcement::Pause { expired, reason } => json!({ "expired": expired, "reason": reason }),
         Announcement::Resumption => json!({}),
         Announcement::Extension(expires_at) => json!({ "expires_at": rfc3339(expires_at) }),
-        Announcement::ProposalsOpened(decide_until) => json!({
+        Announcement::Deadline(decide_until) => json!({
             "decide_until": rfc3339(decide_until),
             "proposals": order.proposal_counts().open,
         }),
@@ -151,6 +155,15 @@ fn name(order: &Order, seller: &SellerId) -> Value {
     if order.is_sealed() { Value::Null } else { json!(seller) }
 }
 
+/// Adds a seller's name for people beside its own name, which stands for it where it has no other,
+/// and which is null while it is hidden.
+fn add_seller_name(order: &Order, content: &mut Value) {
+    let Some(seller) = content.get("seller").cloned() else { return };
+    let id = seller.as_str().and_then(|text| SellerId::new(text).ok());
+    let display_name = id.as_ref().and_then(|id| order.display_name(id));
+    content["seller_name"] = display_name.map_or(seller, |display_name| json!(display_name));
+}
+
 fn proposal(order: &Order, proposed: &ProposalContent, version: u32) -> Value {
     if order.is_sealed() || proposed.price.is_hidden() {
         return json!({
@@ -171,11 +184,15 @@ fn proposal(order: &Order, proposed: &ProposalContent, version: u32) -> Value {
             "quantity": line.quantity.value().to_string(),
             "unit": line.unit,
             "price": line.price.amount().to_string(),
+            "line": line.line,
+            "substitutes": line.substitutes,
         })).collect::<Vec<_>>(),
         "note": proposed.note,
         "delivery_date": proposed.delivery_date,
         "valid_until": proposed.valid_until,
         "attachments": proposed.attachments,
+        "your_reference": proposed.your_reference,
+        "alternative": proposed.alternative,
     })
 }
 

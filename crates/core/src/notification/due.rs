@@ -129,13 +129,17 @@ pub(crate) fn due_for_failure(
     to_buyer.into_iter().chain(for_sinks(audience, topic, template)).collect()
 }
 
-/// Reports whether anybody can be notified of anything in this order.
+/// Reports whether anybody can be notified of anything in this order. Where sellers that are not
+/// invited may propose, any of them may come to take part.
 pub fn has_recipients(order: &Order, audience: &Audience<'_>) -> bool {
     if !audience.sinks.is_empty() {
         return true;
     }
     let is_reachable = |contact: &Contact| channel(order, audience, contact).is_some();
+    let is_open = order.invitations.is_empty() || order.spec.sellers.open_to_all;
+    let serves_any = || NotificationType::ALL.into_iter().any(audience.serves);
     order.spec.buyer.as_deref().is_some_and(is_reachable)
+        || (is_open && serves_any())
         || order
             .invitations
             .iter()
@@ -200,7 +204,7 @@ fn recipients_of(order: &Order, news: Announcement<'_>) -> Vec<(Topic, Template,
         }
         Announcement::Resumption => sellers(Template::Resumption, participants(order)),
         Announcement::Extension(_) => sellers(Template::Extension, participants(order)),
-        Announcement::ProposalsOpened(_) => buyer(Template::Opening),
+        Announcement::Deadline(_) => buyer(Template::Opening),
         Announcement::Award { award, .. } => award_recipients(order, award),
     }
 }
@@ -268,10 +272,11 @@ fn invited_sellers(order: &Order) -> Vec<SellerId> {
     order.invitations.iter().map(|held| held.seller.clone()).collect()
 }
 
-/// Returns the sellers who were invited or proposed, and did not decline.
+/// Returns the sellers who were invited, proposed or asked, and have not left by declining.
 fn participants(order: &Order) -> Vec<SellerId> {
     let proposed = order.proposals.values().map(|held| &held.content.seller);
     let mut sellers: BTreeSet<&SellerId> = proposed.collect();
     sellers.extend(order.invitations.iter().map(|held| &held.seller));
-    sellers.into_iter().filter(|seller| !order.declined.contains(*seller)).cloned().collect()
+    sellers.extend(order.questions.values());
+    sellers.into_iter().filter(|seller| !order.has_left(seller)).cloned().collect()
 }

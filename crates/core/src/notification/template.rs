@@ -32,7 +32,7 @@ pub enum Template {
     Pause,
     /// To sellers: proposals are accepted again.
     Resumption,
-    /// To the buyer: a sealed order is opened.
+    /// To the buyer: the deadline has passed, and a decision is due; a sealed order is opened.
     Opening,
     /// To a seller: it won.
     Awarded,

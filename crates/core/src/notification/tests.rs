@@ -13,6 +13,8 @@ use crate::spec::{
 use serde_json::{Value, json};
 use std::sync::Arc;
 
+mod participants;
+
 fn seller(name: &str) -> SellerId {
     SellerId::new(name).unwrap()
 }
@@ -62,8 +64,12 @@ impl Scenario {
     }
 
     fn selected() -> EventKind {
-        let choice =
-            |name: &str, verdict| SellerChoice { seller: seller(name), verdict, distance_m: None };
+        let choice = |name: &str, verdict| SellerChoice {
+            seller: seller(name),
+            verdict,
+            distance_m: None,
+            display_name: (name == "mailed").then(|| "Mailed & Söhne".into()),
+        };
         EventKind::SellersSelected(vec![
             choice("mailed", Verdict::Chosen),
             choice("texted", Verdict::Chosen),
@@ -75,13 +81,8 @@ impl Scenario {
     fn proposed(id: &str, by: &str) -> EventKind {
         EventKind::NewProposal(ProposalContent {
             proposal_id: Some(ProposalId::new(id).unwrap()),
-            seller: seller(by),
-            price: Price::parse("4711.99", "EUR").unwrap(),
-            lines: Vec::new(),
             note: Some("secret note".to_owned()),
-            delivery_date: None,
-            valid_until: None,
-            attachments: Vec::new(),
+            ..ProposalContent::new(seller(by), Price::parse("4711.99", "EUR").unwrap())
         })
     }
 
@@ -189,6 +190,34 @@ fn proposals_notify_buyer_and_send_receipts() {
         summaries(&scenario.next(follow_up(&["texted"])))[0],
         "texted SMS SELLER_NOTIFY follow-up"
     );
+}
+
+/// Where nobody is invited, anybody may ask, and receives the answer.
+#[test]
+fn sellers_that_only_asked_are_notified() {
+    let mut scenario = Scenario::new(false);
+    let opened = scenario.opened();
+    scenario.next(opened);
+    scenario.next(EventKind::SellersSelected(Vec::new()));
+    let question_id = FollowUpId::new("q").unwrap();
+    let asked = ProposalUpdate::Asked {
+        seller: seller("mailed"),
+        question_id: question_id.clone(),
+        message: "how long?".to_owned(),
+    };
+    scenario.next(EventKind::ProposalUpdate(asked));
+    let answer = EventKind::FollowUpAdded(FollowUp {
+        id: FollowUpId::new("f").unwrap(),
+        audience: Vec::new(),
+        message: Message { message: "a week".to_owned(), ..Message::default() },
+        answers: Some(question_id),
+    });
+    assert_eq!(
+        summaries(&scenario.next(answer)),
+        ["mailed Email SELLER_NOTIFY follow-up", "sink Webhook SELLER_NOTIFY follow-up"]
+    );
+    let end = EventKind::OrderClosed { reason: None };
+    assert_eq!(summaries(&scenario.next(end))[1], "mailed Email SELLER_NOTIFY end");
 }
 
 /// Each recipient learns its own part only: a loser does not learn who won.
@@ -300,6 +329,9 @@ fn orders_without_contacts_have_no_listeners() {
     assert!(has_recipients(&order, &audience(&somebody)), "a seller");
     let unserved = Audience { contact: &somebody, serves: &|_| false, sinks: &[] };
     assert!(!has_recipients(&order, &unserved));
+    order.spec.sellers.open_to_all = true;
+    assert!(has_recipients(&order, &audience(&nobody)), "a seller that is not invited may come");
+    assert!(!has_recipients(&order, &unserved));
 }
 
 #[test]
@@ -312,6 +344,7 @@ fn invitations_describe_the_whole_request() {
             description: Some("bolts".to_owned()),
             quantity: Quantity::parse("12.5").unwrap(),
             unit: None,
+            line: None,
         }],
         category: Some("steel".into()),
         delivery: Some(Box::new(Delivery {
@@ -326,7 +359,7 @@ fn invitations_describe_the_whole_request() {
     let invitation = &scenario.next(Scenario::selected())[0].data["order"];
     assert_eq!(
         invitation["items"],
-        json!([{"sku": "M8", "description": "bolts", "quantity": "12.5", "unit": null}])
+        json!([{"sku": "M8", "description": "bolts", "quantity": "12.5", "unit": null, "line": null}])
     );
     assert_eq!(invitation["category"], "steel");
     assert_eq!(invitation["delivery"], json!({"address": "Graz", "by": "2026-12-15"}));
@@ -347,11 +380,13 @@ fn updates_say_who_changed_what() {
     for (update, expected) in [
         (
             ProposalUpdate::Amended { proposal, version: 2 },
-            json!({"change": "amended", "proposal_id": "p1", "version": 2, "seller": "mailed"}),
+            json!({"change": "amended", "proposal_id": "p1", "version": 2, "seller": "mailed",
+                "seller_name": "mailed"}),
         ),
         (
             ProposalUpdate::Declined { seller: seller("texted"), reason: why.clone() },
-            json!({"change": "declined", "seller": "texted", "reason": "dear"}),
+            json!({"change": "declined", "seller": "texted", "seller_name": "texted",
+                "reason": "dear"}),
         ),
         (
             ProposalUpdate::Answered {
@@ -390,6 +425,7 @@ fn unredacted(sealed: bool, price: Option<Price>) -> Value {
     let mut scenario = Scenario::new(sealed);
     let opened = scenario.opened();
     scenario.next(opened);
+    scenario.next(Scenario::selected());
     let EventKind::NewProposal(proposal) = Scenario::proposed("p1", "mailed") else {
         panic!("not a proposal")
     };
@@ -421,10 +457,11 @@ fn sealed_orders_and_hidden_prices_name_nobody() {
         (&open["event"]["seller"], &open["event"]["price"]),
         (&json!("mailed"), &json!("4711.99"))
     );
+    assert_eq!(open["event"]["seller_name"], "Mailed & Söhne");
     assert_eq!(
         open["failed"],
         json!({"notification_id": "n-1", "template": "invitation", "channel": "Email",
-            "seller": "mailed", "reason": "no such user"})
+            "seller": "mailed", "seller_name": "Mailed & Söhne", "reason": "no such user"})
     );
     let sealed = unredacted(true, None);
     let failed = &sealed["failed"];
@@ -432,33 +469,7 @@ fn sealed_orders_and_hidden_prices_name_nobody() {
     for data in [sealed, unredacted(false, Some(Price::hidden()))] {
         let event = &data["event"];
         assert_eq!((&event["seller"], &event["price"]), (&Value::Null, &Value::Null));
+        assert_eq!(event["seller_name"], Value::Null);
         assert_eq!(event["proposal_id"], "p1");
-    }
-}
-
-/// The buyer, and the sellers who took part; there is no award.
-#[test]
-fn ends_notify_all_who_took_part() {
-    for end in [
-        EventKind::OrderClosed { reason: None },
-        EventKind::OrderCancelled { reason: None },
-        EventKind::OrderPaused { expired: true, reason: None },
-        EventKind::OrderFinalised { award: None, reason: None },
-    ] {
-        let mut scenario = Scenario::new(false);
-        let opened = scenario.opened();
-        scenario.next(opened);
-        scenario.next(Scenario::selected());
-        assert_eq!(
-            summaries(&scenario.next(end.clone())),
-            [
-                "buyer Email BUYER_NOTIFY end",
-                "mailed Email SELLER_NOTIFY end",
-                "texted SMS SELLER_NOTIFY end",
-                "sink Webhook BUYER_NOTIFY end",
-                "sink Webhook SELLER_NOTIFY end",
-            ],
-            "{end:?}"
-        );
     }
 }

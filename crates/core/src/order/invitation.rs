@@ -47,6 +47,51 @@ pub struct Invitation {
     pub at: Timestamp,
     /// The reason that it could not be notified, or that it gave for declining.
     pub reason: Option<String>,
+    /// The invitation as its notifications alone left it, of a seller that acted in a sealed order.
+    delivery: Option<Box<Self>>,
+}
+
+impl Invitation {
+    /// Returns the invitation of a seller that was chosen at this time.
+    pub(super) const fn new(seller: SellerId, at: Timestamp) -> Self {
+        Self { seller, state: InvitationState::Invited, at, reason: None, delivery: None }
+    }
+
+    /// Moves to a later state, and never back.
+    pub(super) fn advance(
+        &mut self,
+        at: Timestamp,
+        state: InvitationState,
+        reason: Option<&String>,
+    ) {
+        if state > self.state {
+            (self.state, self.at, self.reason) = (state, at, reason.cloned());
+        }
+    }
+
+    /// Moves as [`Self::advance`] does. In a sealed order the state before the seller acted is kept
+    /// beside it, for that is the one that may be shown.
+    pub(super) fn advance_under_seal(
+        &mut self,
+        at: Timestamp,
+        state: InvitationState,
+        reason: Option<&String>,
+    ) {
+        let is_by_seller = state > InvitationState::Notified;
+        if !is_by_seller && let Some(delivery) = &mut self.delivery {
+            delivery.advance(at, state, reason);
+        }
+        if is_by_seller && state > self.state && self.delivery.is_none() {
+            self.delivery = Some(Box::new(self.clone()));
+        }
+        self.advance(at, state, reason);
+    }
+
+    /// Returns the invitation as its notifications alone left it, where that is kept, and else
+    /// itself.
+    pub fn without_acts(&self) -> &Self {
+        self.delivery.as_deref().unwrap_or(self)
+    }
 }
 
 impl From<NotifyResult> for InvitationState {

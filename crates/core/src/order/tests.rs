@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::event::{NotifyResult, OrderOpened};
+use crate::price::Price;
 use crate::summary::{OrderSummary, SellerCounts};
 
 fn seller(name: &str) -> SellerId {
@@ -20,6 +21,7 @@ fn folded(sealed: Sealing, kinds: Vec<EventKind>) -> Order {
         seller: seller(name),
         verdict: Verdict::Chosen,
         distance_m: None,
+        display_name: None,
     };
     let selected = EventKind::SellersSelected(vec![choice("s1"), choice("s2")]);
     let mut order = None;
@@ -40,13 +42,7 @@ enum Sealing {
 fn proposal(id: &str, price: Price) -> EventKind {
     EventKind::NewProposal(ProposalContent {
         proposal_id: Some(ProposalId::new(id).unwrap()),
-        seller: seller("s1"),
-        price,
-        lines: Vec::new(),
-        note: None,
-        delivery_date: None,
-        valid_until: None,
-        attachments: Vec::new(),
+        ..ProposalContent::new(seller("s1"), price)
     })
 }
 
@@ -100,7 +96,8 @@ fn orders_know_what_is_redacted() {
     }
 }
 
-/// Of equal ones, the first by id is the best; other currencies and hidden prices do not compete.
+/// Of equal ones, the first by id is the best; there is none between currencies. Hidden prices do
+/// not compete.
 #[test]
 fn best_proposals_have_the_lowest_price() {
     let opened = EventKind::ProposalsOpened { decide_until: Timestamp(2_000) };
@@ -110,15 +107,15 @@ fn best_proposals_have_the_lowest_price() {
         (Sealing::Open, vec![ten(), proposal("p1", price("11", "EUR"))], Some("p2")),
         (Sealing::Open, vec![ten(), proposal("p3", price("9", "EUR"))], Some("p3")),
         (Sealing::Open, vec![ten(), proposal("p3", price("10", "EUR"))], Some("p2")),
-        (Sealing::Open, vec![ten(), proposal("p3", price("9", "USD"))], Some("p2")),
+        (Sealing::Open, vec![ten(), proposal("p3", price("9", "USD"))], None),
+        (Sealing::Open, vec![proposal("p1", price("11", "USD")), ten()], None),
         (Sealing::Sealed, vec![ten()], None),
         (Sealing::Sealed, vec![ten(), opened.clone()], Some("p2")),
         (Sealing::Sealed, vec![hidden(), opened.clone()], None),
         (Sealing::Sealed, vec![hidden(), ten(), opened], Some("p2")),
     ];
     for (sealed, kinds, best) in cases {
-        let counts = folded(sealed, kinds.clone()).proposal_counts();
-        let found = counts.best.map(|(id, _)| id.to_string());
+        let found = folded(sealed, kinds.clone()).best_open().map(|(id, _)| id.to_string());
         assert_eq!(found.as_deref(), best, "{kinds:?}");
     }
 }
@@ -141,7 +138,7 @@ fn summaries_count_sellers_by_stage() {
     };
     assert_eq!((counts(open), open.is_sealed), ([2, 2, 0, 2, 1, 1], false));
     let sealed = OrderSummary::of(&folded(Sealing::Sealed, kinds())).sellers;
-    assert_eq!((counts(sealed), sealed.is_sealed), ([2, 2, 0, 0, 1, 0], true));
+    assert_eq!((counts(sealed), sealed.is_sealed), ([2, 0, 0, 0, 1, 0], true));
 }
 
 #[test]
@@ -152,6 +149,24 @@ fn summaries_run_out_as_their_orders_do() {
         let summary = OrderSummary::of(&order);
         assert_eq!(summary.runs_out_at(), Timestamp(expected));
         assert_eq!(summary.runs_out_at(), order.runs_out_at());
+    }
+}
+
+/// Earlier versions restated a pause, and a resumption, for a key that came after the opening of a
+/// sealed order.
+#[test]
+fn former_pauses_leave_opened_orders_deciding() {
+    let opened = || EventKind::ProposalsOpened { decide_until: Timestamp(5_000) };
+    let paused = || EventKind::OrderPaused { expired: false, reason: None, decide_by: None };
+    for (kinds, expected) in [
+        (vec![opened(), paused()], Phase::Deciding),
+        (vec![paused(), opened(), paused()], Phase::Deciding),
+        (vec![opened(), EventKind::OrderResumed], Phase::Deciding),
+        (vec![paused()], Phase::Paused),
+        (vec![paused(), EventKind::OrderResumed], Phase::Open),
+    ] {
+        let order = folded(Sealing::Sealed, kinds.clone());
+        assert_eq!(order.phase, expected, "{kinds:?}");
     }
 }
 

@@ -35,6 +35,7 @@ fn events_for(sellers: &[String], follow_ups: u64) -> Vec<Event> {
         seller: seller(name),
         verdict: Verdict::Chosen,
         distance_m: None,
+        display_name: None,
     };
     let mut events = vec![
         event(

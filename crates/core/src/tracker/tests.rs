@@ -70,7 +70,7 @@ fn snapshot(read: &[EventKind], published: &[EventKind]) -> TrackerSnapshot {
 
 #[test]
 fn snapshots_show_the_newer_of_two_views() {
-    let paused = EventKind::OrderPaused { expired: false, reason: None };
+    let paused = EventKind::OrderPaused { expired: false, reason: None, decide_by: None };
     let closed = EventKind::OrderClosed { reason: None };
     let pause = std::slice::from_ref(&paused);
     let end = [paused.clone(), EventKind::OrderResumed, closed];
@@ -105,6 +105,41 @@ fn ends_close_the_stream() {
         (Some(Timestamp(2)), Some(Phase::Closed))
     );
     assert!(!tracker.snapshot().stream.active);
+}
+
+#[test]
+fn streams_have_their_own_phase() {
+    let mut tracker = fresh();
+    let mut phase_after = |step: &dyn Fn(&mut Tracker)| {
+        step(&mut tracker);
+        tracker.snapshot().stream_phase()
+    };
+    let cut = |tracker: &mut Tracker| {
+        let reason = "cut".to_owned();
+        tracker.step(Timestamp(0), TrackerInput::Disconnected { reason });
+    };
+    let list = events("i-1", &[EventKind::OrderClosed { reason: None }]);
+    assert_eq!(phase_after(&cut), StreamPhase::Pending, "it was never up");
+    assert_eq!(phase_after(&connect), StreamPhase::Active);
+    assert_eq!(phase_after(&cut), StreamPhase::Reconnecting);
+    let receive_at = |index: usize| {
+        let event = list[index].clone();
+        move |tracker: &mut Tracker| {
+            receive(tracker, &event);
+        }
+    };
+    assert_eq!(phase_after(&receive_at(0)), StreamPhase::Reconnecting);
+    assert_eq!(phase_after(&connect), StreamPhase::Active);
+    assert_eq!(phase_after(&receive_at(1)), StreamPhase::Ended);
+    assert_eq!(phase_after(&cut), StreamPhase::Ended);
+}
+
+/// A former process had it up.
+#[test]
+fn streams_of_known_orders_come_back() {
+    let order = snapshot(&[], &[]);
+    let down = StreamState::default();
+    assert_eq!(TrackerSnapshot { stream: down, ..order }.stream_phase(), StreamPhase::Reconnecting);
 }
 
 /// Also of an order that a former process followed.

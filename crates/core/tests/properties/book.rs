@@ -1,8 +1,9 @@
 //! Properties of every run of a book.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use orderstream_core::command::Actor;
+use orderstream_core::order::ProposalPhase;
 use orderstream_core::{
     Book, Command, CommandKind, Epoch, Event, EventKind, IdempotencyKey, Order, OrderKey, Phase,
     ProposalId, Reason, Reply, Timestamp,
@@ -187,6 +188,20 @@ proptest! {
             prop_assert_eq!(granted.ok(), (epoch >= floor).then_some(epoch > floor));
             floor = floor.max(epoch);
             prop_assert_eq!(owner.book.floor(), Epoch(floor));
+        }
+    }
+
+    /// Of the open proposals of a seller at most one has no label, and no two have the same.
+    #[test]
+    fn open_proposals_of_sellers_have_distinct_labels(moves in moves()) {
+        let mut owner = Owner::open();
+        for moved in &moves {
+            drop(owner.play(moved));
+            let order = owner.book.order().unwrap();
+            let open = order.proposals.values().filter(|held| held.phase == ProposalPhase::Open);
+            let named = open.map(|held| (&held.content.seller, &held.content.alternative));
+            let named: Vec<_> = named.collect();
+            prop_assert_eq!(named.iter().collect::<BTreeSet<_>>().len(), named.len());
         }
     }
 

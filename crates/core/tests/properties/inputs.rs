@@ -26,6 +26,7 @@ fn numbers() -> impl Strategy<Value = String> {
     prop_oneof![
         6 => "[0-9]{1,4}(\\.[0-9]{1,3})?",
         1 => "-?[0-9]{1,40}(\\.[0-9]{0,40})?",
+        2 => "[+-]?[0-9_]{0,3}[.,]?[0-9_]{0,3}([eE]-?[0-9])?",
         1 => Just("NaN".to_owned()),
         1 => Just("1e9".to_owned()),
         1 => any::<String>(),
@@ -46,9 +47,15 @@ fn messages() -> impl Strategy<Value = MessageInput> {
 }
 
 fn items() -> impl Strategy<Value = ItemInput> {
-    (texts(), of(texts()), numbers(), of(texts())).prop_map(|(sku, description, quantity, unit)| {
-        ItemInput { sku, description, quantity, unit }
-    })
+    (texts(), of(texts()), numbers(), of(texts()), of(texts())).prop_map(
+        |(sku, description, quantity, unit, line)| ItemInput {
+            sku,
+            description,
+            quantity,
+            unit,
+            line,
+        },
+    )
 }
 
 fn deliveries() -> impl Strategy<Value = DeliveryInput> {
@@ -58,12 +65,13 @@ fn deliveries() -> impl Strategy<Value = DeliveryInput> {
 }
 
 fn sellers() -> impl Strategy<Value = SellersInput> {
-    (of(any::<u32>()), floats(100.0), vec(texts(), 0..4)).prop_map(
-        |(max_count, max_distance_km, names)| SellersInput {
+    (of(any::<u32>()), floats(100.0), vec(texts(), 0..4), any::<bool>()).prop_map(
+        |(max_count, max_distance_km, names, open_to_all)| SellersInput {
             max_count,
             max_distance_km,
             names,
             excluded: Vec::new(),
+            open_to_all,
         },
     )
 }
@@ -72,11 +80,14 @@ fn specs() -> impl Strategy<Value = SpecInput> {
     let lifetimes = of(prop_oneof![10_000..100_000u64, any::<u64>()]);
     let first = (of(texts()), spellings(&["email", "SMS"]), of(texts()), vec(items(), 0..3));
     let second = (of(texts()), of(deliveries()), of(sellers()), of(messages()), lifetimes);
-    (first, second, any::<bool>()).prop_map(
+    let decide_within = of(prop_oneof![0..100_000u64, any::<u64>()]);
+    let places = (spellings(&["EUR", "inr", "EUX"]), spellings(&["Europe/Berlin", "UTC"]));
+    let third = (any::<bool>(), decide_within, places);
+    (first, second, third).prop_map(
         |(
             (title, notification_type, session, items),
             (category, delivery, sellers, message, expires_in_ms),
-            sealed,
+            (sealed, decide_within_ms, (currency, time_zone)),
         )| SpecInput {
             title,
             notification_type,
@@ -87,19 +98,31 @@ fn specs() -> impl Strategy<Value = SpecInput> {
             sellers,
             message,
             expires_in_ms,
+            decide_within_ms,
             sealed,
             buyer: None,
+            currency,
+            time_zone,
         },
     )
 }
 
 fn proposals() -> impl Strategy<Value = ProposalInput> {
-    let lines = (texts(), numbers(), of(texts()), numbers())
-        .prop_map(|(sku, quantity, unit, price)| ProposalLineInput { sku, quantity, unit, price });
+    let lines = (texts(), numbers(), of(texts()), numbers(), (of(texts()), of(texts()))).prop_map(
+        |(sku, quantity, unit, price, (line, substitutes))| ProposalLineInput {
+            sku,
+            quantity,
+            unit,
+            price,
+            line,
+            substitutes,
+        },
+    );
     let ids = (of(texts()), texts(), numbers(), spellings(&["EUR", "inr"]));
-    let texts = (of(texts()), of(texts()), of(texts()));
+    let texts = (of(texts()), of(texts()), of(texts()), of(texts()), of(texts()));
     (ids, vec(lines, 0..3), texts).prop_map(
-        |((proposal_id, seller, price, currency), lines, (note, delivery_date, valid_until))| {
+        |((proposal_id, seller, price, currency), lines, texts)| {
+            let (note, delivery_date, valid_until, your_reference, alternative) = texts;
             let currency = currency.unwrap_or_default();
             ProposalInput {
                 proposal_id,
@@ -111,6 +134,8 @@ fn proposals() -> impl Strategy<Value = ProposalInput> {
                 delivery_date,
                 valid_until,
                 attachments: Vec::new(),
+                your_reference,
+                alternative,
             }
         },
     )
@@ -149,6 +174,15 @@ proptest! {
     fn prices_are_read_as_they_are_written(amount in numbers(), currency in "[A-Za-z]{3}") {
         if let Ok(price) = Price::parse(&amount, &currency) {
             prop_assert_eq!(price.to_string().parse::<Price>(), Ok(price));
+        }
+    }
+
+    /// Zeros before the number are the only digits that may be left out.
+    #[test]
+    fn amounts_are_exact_or_refused(amount in numbers()) {
+        let digits = |text: &str| text.trim_start_matches('-').trim_start_matches('0').to_owned();
+        if let Ok(price) = Price::parse(&amount, "EUR") {
+            prop_assert_eq!(digits(&price.amount().to_string()), digits(amount.trim()));
         }
     }
 

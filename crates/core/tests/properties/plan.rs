@@ -174,10 +174,8 @@ impl World {
             }
             for command in commands {
                 let is_opened = self.book.order().is_some_and(|order| order.decide_until.is_some());
-                let steers = matches!(
-                    command.kind,
-                    CommandKind::Resume | CommandKind::Pause { .. } | CommandKind::Extend { .. }
-                );
+                let steers =
+                    matches!(command.kind, CommandKind::Resume | CommandKind::Pause { .. });
                 prop_assert!(!(is_opened && steers), "{command:?} of an opened order");
                 if let Some(refusal) = self.send(&command) {
                     self.refused.push((command.key.clone().unwrap(), refusal));

@@ -44,15 +44,11 @@ impl Clients {
     fn proposed(sim: &mut Sim, index: usize, id: Option<ProposalId>) -> ProposalContent {
         // The price is drawn: no two requests have the same body by chance.
         let (units, n) = (sim.rng.between(1, 99), sim.draw());
+        let price = Price::parse(&format!("{units}.{:02}", n % 100), "EUR").unwrap();
         ProposalContent {
             proposal_id: id,
-            seller: seller(index),
-            price: Price::parse(&format!("{units}.{:02}", n % 100), "EUR").unwrap(),
-            lines: Vec::new(),
             note: Some(format!("offer {n}")),
-            delivery_date: None,
-            valid_until: None,
-            attachments: Vec::new(),
+            ..ProposalContent::new(seller(index), price)
         }
     }
 
@@ -79,7 +75,10 @@ impl Clients {
                 Some(proposed) => CommandKind::Propose(proposed),
                 None => CommandKind::See { seller: seller(index) },
             },
-            (6, Some(proposal_id)) => CommandKind::Withdraw { proposal_id, reason: None },
+            (6, Some(proposal_id)) => {
+                let named = sim.rng.chance(500).then(|| seller(index));
+                CommandKind::Withdraw { proposal_id, reason: None, seller: named }
+            }
             (7, Some(proposal_id)) => {
                 let holder = seller(sim.rng.index(3));
                 CommandKind::Lock { proposal_id, holder, lease_ms: sim.rng.between(1, 5_000) }
@@ -107,7 +106,11 @@ impl Clients {
             _ => {
                 let given = sim.rng.chance(500).then(|| format!("g{}", sim.draw()));
                 let id = given.map(|id| ProposalId::new(id).unwrap());
-                CommandKind::Propose(Self::proposed(sim, index, id))
+                // Most are alternatives: a seller has one other proposal.
+                let label = sim.rng.chance(700).then(|| format!("label {}", sim.rng.below(4)));
+                let content = Self::proposed(sim, index, id);
+                let alternative = label.map(Into::into);
+                CommandKind::Propose(ProposalContent { alternative, ..content })
             }
         };
         self.send(sim, order, Actor::Seller(seller(index)), kind);

@@ -26,6 +26,8 @@ struct FollowedOrder {
     tracker: Tracker,
     /// The stream that is up or requested, and the time since when; absent while there is none.
     stream: Option<(u64, u64)>,
+    /// That stream is up.
+    is_up: bool,
     stopped: bool,
 }
 
@@ -43,10 +45,12 @@ pub(crate) struct Operator {
 }
 
 fn opening(desired: &DesiredOrder) -> CommandKind {
-    let choices = ["s0", "s1", "s2"].map(|seller| SellerChoice {
-        seller: SellerId::new(seller).unwrap(),
-        verdict: Verdict::Chosen,
-        distance_m: None,
+    let choices = ["s0", "s1", "s2"].map(|name| {
+        let seller = SellerId::new(name).unwrap();
+        let names = &desired.spec.sellers.names;
+        let is_chosen = names.is_empty() || names.contains(&seller);
+        let verdict = if is_chosen { Verdict::Chosen } else { Verdict::NotNamed };
+        SellerChoice { seller, verdict, distance_m: None, display_name: None }
     });
     let (incarnation, spec) = (desired.incarnation.clone(), desired.spec.clone());
     CommandKind::Open(Box::new(OrderOpening { incarnation, spec, choices: choices.into() }))
@@ -147,11 +151,14 @@ impl Operator {
             id: sim.draw(),
             tracker: Tracker::new(order_key(order), self.desired[order].incarnation.clone()),
             stream: None,
+            is_up: false,
             stopped: false,
         });
-        let is_up = follow.tracker.snapshot().stream.active;
-        let too_slow = |since: u64| !is_up && sim.now_ms > since + CONNECT_MS;
+        let too_slow = |since: u64| !follow.is_up && sim.now_ms > since + CONNECT_MS;
         if follow.stream.is_some_and(|(_, since)| too_slow(since)) {
+            let now = Timestamp(WALL_0 + i64::try_from(sim.now_ms).unwrap());
+            let reason = "no stream in time".to_owned();
+            follow.tracker.step(now, TrackerInput::Disconnected { reason });
             follow.stream = None;
         }
         if follow.stream.is_none() && !follow.stopped {
@@ -164,7 +171,7 @@ impl Operator {
             return;
         };
         let (stream, after) = (sim.draw(), follow.tracker.resume_after());
-        follow.stream = Some((stream, sim.now_ms));
+        (follow.stream, follow.is_up) = (Some((stream, sim.now_ms)), false);
         sim.record(Entry::Resume { tracker: follow.id, order, after });
         let desired = &self.desired[order];
         let incarnation = Some(desired.incarnation.clone());
@@ -243,8 +250,10 @@ impl Operator {
                 TrackerInput::Disconnected { reason: "the stream ended".to_owned() }
             }
         };
-        if matches!(input, TrackerInput::Disconnected { .. }) {
-            follow.stream = None;
+        match &input {
+            TrackerInput::Connected { .. } => follow.is_up = true,
+            TrackerInput::Disconnected { .. } => follow.stream = None,
+            _ => {}
         }
         let event = match &input {
             TrackerInput::Received(event) => Some(Arc::clone(event)),
@@ -260,6 +269,7 @@ impl Operator {
                 follow.tracker.step(now, TrackerInput::Disconnected { reason: "a gap".to_owned() });
                 self.connect(sim, order);
             }
+            TrackerOutput::ReadAgain => self.connect(sim, order),
             TrackerOutput::Ended => self.reconcile(sim, api, order),
             TrackerOutput::Changed if sim.rng.chance(200) => self.reconcile(sim, api, order),
             TrackerOutput::Changed | TrackerOutput::Ignored => {}

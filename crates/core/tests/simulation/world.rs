@@ -2,9 +2,10 @@
 //! everything that can go wrong between them.
 
 use orderstream_core::plan::DesiredOrder;
+use orderstream_core::spec::SellerLimits;
 use orderstream_core::{Epoch, Event, Incarnation, OrderKey, OrderSpec};
 
-use super::clients::Clients;
+use super::clients::{Clients, seller};
 use super::history::{Entry, FinalState, History, Status};
 use super::operator::Operator;
 use super::processor::Processor;
@@ -38,11 +39,22 @@ pub(crate) fn order_key(order: usize) -> OrderKey {
 fn order_resource(sim: &mut Sim, order: usize) -> OrderResource {
     let expires_in_ms = sim.rng.between(10, 60) * 1_000;
     let sealed = sim.rng.chance(250);
+    let decide_within_ms = sim.rng.chance(500).then(|| sim.rng.between(0, 20) * 1_000);
+    // Of the three sellers one may be left out.
+    let names = if sim.rng.chance(300) { vec![seller(0), seller(1)] } else { Vec::new() };
+    let open_to_all = sim.rng.chance(300);
+    let sellers = SellerLimits { names, open_to_all, ..SellerLimits::default() };
     let ttl_ms = if sim.rng.chance(300) { 5_000 } else { 3_600_000 };
     let desired = DesiredOrder {
         key: order_key(order),
         incarnation: Incarnation::new(format!("uid-{order}")).unwrap(),
-        spec: OrderSpec { expires_in_ms, sealed, ..OrderSpec::default() },
+        spec: OrderSpec {
+            expires_in_ms,
+            decide_within_ms,
+            sealed,
+            sellers,
+            ..OrderSpec::default()
+        },
         follow_ups: Vec::new(),
         suspend: false,
         suspend_reason: None,

@@ -118,10 +118,14 @@ mod tests {
         for name in [
             "orderstream_processor_delivery_seconds",
             "orderstream_orders",
+            "orderstream_order_streams",
             "orderstream_requestor_streams_active",
             "grpc_server_handled_total",
             "http_server_requests_total",
             "process_resident_memory_bytes",
+            "orderstream_ready",
+            "orderstream_memory_limit_bytes",
+            "orderstream_processor_listed",
         ] {
             assert!(page.contains(&format!("| `{name}` |")), "{name} is missing");
         }

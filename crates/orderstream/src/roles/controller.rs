@@ -18,7 +18,7 @@ use super::{Tasks, projection, serve};
 use crate::admin::Admin;
 use crate::cli::CommonArgs;
 use crate::listen::{ListenAddresses, OccupiedPortPolicy};
-use crate::metrics;
+use crate::metrics::CommonMetrics;
 use crate::shutdown::on_signal;
 
 /// The interval at which the role checks whether the first list is complete.
@@ -29,7 +29,7 @@ pub(crate) async fn run(config: Config, common: &CommonArgs) -> Result<(), CliEr
     config.validate().map_err(|error| CliError::input(error.to_string()))?;
     let projection =
         projection::open_beside(config.store.as_ref(), config.namespace.as_deref()).await?;
-    let (registry, http) = metrics::registry()?;
+    let CommonMetrics { registry, http, ready } = CommonMetrics::register()?;
     let requests =
         Requests::register(&registry).map_err(|error| CliError::unexpected(error.to_string()))?;
     let (client, own) = connect(config.kubeconfig.as_deref(), &requests)
@@ -74,7 +74,7 @@ pub(crate) async fn run(config: Config, common: &CommonArgs) -> Result<(), CliEr
         controller::start(parts).map_err(|error| CliError::unexpected(error.to_string()))?;
     let buyer = ClusterBuyer::new(buyers, Arc::clone(handle.cache()));
     let router = orderstream_requestor::rest::router(Arc::new(buyer));
-    let admin = Admin::new(registry);
+    let admin = Admin::new(registry, ready);
     let mut tasks = Tasks::new(shutdown.clone());
     tasks.start(on_signal(shutdown.clone()));
     tasks.start(admin.clone().serve(metrics, shutdown.clone()));

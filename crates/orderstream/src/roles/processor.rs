@@ -1,10 +1,11 @@
 //! `orderstream processor`: owns orders and serves sellers.
 
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use orderstream_api::duration::parse_ms;
+use orderstream_api::duration::parse_friendly_ms;
 use orderstream_cli::exit::CliError;
 use orderstream_controller::{Client, ClusterSellers, Requests, connect};
 use orderstream_core::port::SellerDirectory;
@@ -20,7 +21,7 @@ use super::{Tasks, blocking, channels, close_journal, open_journal, register_jou
 use crate::admin::Admin;
 use crate::cli::CommonArgs;
 use crate::listen::{ListenAddresses, OccupiedPortPolicy};
-use crate::metrics;
+use crate::metrics::CommonMetrics;
 use crate::shutdown::on_signal;
 
 /// The shortest time for which an ended order is kept: long enough that its award can be read.
@@ -30,7 +31,9 @@ const KEEP_ENDED_MAX: Duration = Duration::from_hours(24 * 999);
 
 /// Runs a processor until it is stopped.
 pub(crate) async fn run(config: Config, common: &CommonArgs) -> Result<(), CliError> {
-    let (registry, http) = metrics::registry()?;
+    config.validate()?;
+    config.peers.as_deref().map_or(Ok(()), check_peers)?;
+    let CommonMetrics { registry, http, ready } = CommonMetrics::register()?;
     let sellers = SellerSource::of(&config, &registry).await?;
     let webhooks =
         if config.webhook_allow_local { AddressPolicy::Open } else { AddressPolicy::Strict };
@@ -42,7 +45,7 @@ pub(crate) async fn run(config: Config, common: &CommonArgs) -> Result<(), CliEr
     let metrics = addresses.bind("metrics", "--metrics-addr", config.metrics_addr)?;
     register_journal_metrics(&registry, &journal, &config.data_dir)?;
     let shutdown = CancellationToken::new();
-    let peers = peers(&config, &grpc, &rest)?;
+    let peers = peers(&config, local_address(&grpc)?, local_address(&rest)?)?;
     let parts = Parts {
         journal: Arc::new(journal.clone()),
         directory: sellers.directory(),
@@ -54,7 +57,7 @@ pub(crate) async fn run(config: Config, common: &CommonArgs) -> Result<(), CliEr
         shutdown: shutdown.clone(),
     };
     // Alive while it reads its journal, and ready after that.
-    let admin = Admin::new(registry).with_journals(vec![journal.clone()]);
+    let admin = Admin::new(registry, ready).with_journals(vec![journal.clone()]);
     let mut tasks = Tasks::new(shutdown.clone());
     tasks.start(on_signal(shutdown.clone()));
     tasks.start(admin.clone().serve(metrics, shutdown.clone()));
@@ -86,7 +89,7 @@ pub(crate) async fn run(config: Config, common: &CommonArgs) -> Result<(), CliEr
 
 /// Parses the time for which an order is kept after its end.
 pub(super) fn keep_ended(text: &str) -> Result<Duration, CliError> {
-    let duration = parse_ms(text).map(Duration::from_millis);
+    let duration = parse_friendly_ms(text).map(Duration::from_millis);
     duration.filter(|wanted| (KEEP_ENDED_MIN..=KEEP_ENDED_MAX).contains(wanted)).ok_or_else(|| {
         let text = format!(
             "--keep-ended '{text}' is not a duration from 1m to 999d; give one such as 12h or 30d"
@@ -95,28 +98,39 @@ pub(super) fn keep_ended(text: &str) -> Result<Duration, CliError> {
     })
 }
 
-/// Returns the URLs by which this processor is known, and the file that lists its peers.
-fn peers(config: &Config, grpc: &TcpListener, rest: &TcpListener) -> Result<PeersConfig, CliError> {
-    let at = |listener: &TcpListener| {
-        listener.local_addr().map_err(|error| CliError::unexpected(error.to_string()))
+/// Checks the list of the peers, if it is there already.
+fn check_peers(file: &Path) -> Result<(), CliError> {
+    let Ok(text) = std::fs::read_to_string(file) else { return Ok(()) };
+    PeersConfig::check_list(&text)
+        .map_err(|fault| CliError::input(format!("--peers {}: {fault}", file.display())))
+}
+
+fn local_address(listener: &TcpListener) -> Result<SocketAddr, CliError> {
+    listener.local_addr().map_err(|error| CliError::unexpected(error.to_string()))
+}
+
+/// Returns the URLs by which this processor is known, and the file that lists its peers; `grpc` and
+/// `rest` are the addresses of its ports.
+fn peers(config: &Config, grpc: SocketAddr, rest: SocketAddr) -> Result<PeersConfig, CliError> {
+    // A socket address has the brackets of IPv6.
+    let advertised = |port: SocketAddr| {
+        config.advertise_address.map(|ip| format!("http://{}", SocketAddr::new(ip, port.port())))
     };
-    let is_reachable = config.name.is_some() || !config.grpc_addr.ip().is_unspecified();
+    let is_reachable = config.name.is_some()
+        || config.advertise_address.is_some()
+        || !config.grpc_addr.ip().is_unspecified();
     if config.peers.is_some() && !is_reachable {
-        let text = "--peers needs --name, the URL by which the other processors reach this one";
+        let text = "--peers needs --name, the URL by which the other processors reach this one, or \
+                    --advertise-address";
         return Err(CliError::input(text.to_owned()));
     }
-    let name = match &config.name {
-        Some(name) => name.clone(),
-        None => format!("http://{}", at(grpc)?),
-    };
-    let rest_url = match &config.rest_url {
-        Some(url) => url.clone(),
-        None => {
-            let host = name.rsplit_once(':').map_or(name.as_str(), |(host, _)| host);
-            format!("{host}:{}", at(rest)?.port())
-        }
-    };
-    let grpc_url = config.grpc_url.clone().unwrap_or_default();
+    let name = config.name.clone().or_else(|| advertised(grpc));
+    let name = name.unwrap_or_else(|| format!("http://{grpc}"));
+    let rest_url = config.rest_url.clone().or_else(|| advertised(rest)).unwrap_or_else(|| {
+        let host = name.rsplit_once(':').map_or(name.as_str(), |(host, _)| host);
+        format!("{host}:{}", rest.port())
+    });
+    let grpc_url = config.grpc_url.clone().or_else(|| advertised(grpc)).unwrap_or_default();
     Ok(PeersConfig { file: config.peers.clone(), name, rest_url, grpc_url })
 }
 
@@ -178,5 +192,45 @@ impl SellerSource {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Tests of the URLs at which other processors reach this one.
+
+    use super::*;
+
+    fn urls(config: &Config) -> [String; 3] {
+        let (grpc, rest) = (config.grpc_addr, config.rest_addr);
+        let PeersConfig { name, grpc_url, rest_url, .. } = peers(config, grpc, rest).unwrap();
+        [name, grpc_url, rest_url]
+    }
+
+    #[test]
+    fn advertised_addresses_have_brackets() {
+        let name = || Some("http://p-0.p.shop.svc:50051".to_owned());
+        let advertise_address = Some("fd00::5".parse().unwrap());
+        let config = Config { advertise_address, ..Config::default() };
+        let (grpc, rest) = ("http://[fd00::5]:50051", "http://[fd00::5]:8005");
+        assert_eq!(urls(&config), [grpc, grpc, rest]);
+        let config = Config { name: name(), ..config };
+        assert_eq!(urls(&config), ["http://p-0.p.shop.svc:50051", grpc, rest]);
+        let config = Config { rest_url: Some("http://proxy:80".to_owned()), ..config };
+        assert_eq!(urls(&config), ["http://p-0.p.shop.svc:50051", grpc, "http://proxy:80"]);
+        let advertise_address = Some("10.0.0.7".parse().unwrap());
+        let config = Config { advertise_address, ..Config::default() };
+        assert_eq!(urls(&config)[2], "http://10.0.0.7:8005");
+    }
+
+    #[test]
+    fn processors_are_named_by_their_address() {
+        let grpc_addr = "[fd00::5]:50051".parse().unwrap();
+        let config = Config { grpc_addr, ..Config::default() };
+        assert_eq!(urls(&config), ["http://[fd00::5]:50051", "", "http://[fd00::5]:8005"]);
+        let peers_file = Some(PathBuf::from("peers"));
+        let config = Config { peers: peers_file, ..Config::default() };
+        let error = peers(&config, config.grpc_addr, config.rest_addr).unwrap_err().to_string();
+        assert!(error.contains("--peers needs --name"), "{error}");
     }
 }

@@ -16,7 +16,7 @@ use super::{
 use crate::admin::Admin;
 use crate::cli::CommonArgs;
 use crate::listen::{ListenAddresses, OccupiedPortPolicy};
-use crate::metrics;
+use crate::metrics::CommonMetrics;
 use crate::shutdown::on_signal;
 
 /// Runs a requestor until it is stopped.
@@ -29,7 +29,7 @@ pub(crate) async fn run(config: Config, common: &CommonArgs) -> Result<(), CliEr
     let mut addresses = ListenAddresses::new(OccupiedPortPolicy::Fail);
     let rest = addresses.bind("requestor", "--rest-addr", config.rest_addr)?;
     let metrics = addresses.bind("metrics", "--metrics-addr", config.metrics_addr)?;
-    let (registry, http) = metrics::registry()?;
+    let CommonMetrics { registry, http, ready } = CommonMetrics::register()?;
     register_journal_metrics(&registry, &journal, &dir)?;
     let shutdown = CancellationToken::new();
     let parts = Parts {
@@ -45,11 +45,12 @@ pub(crate) async fn run(config: Config, common: &CommonArgs) -> Result<(), CliEr
     };
     let (handle, service) = Requestor::start(parts).await.map_err(unexpected)?;
     let local = open_local(&dir.join("orderrequests"), &handle, shutdown.clone()).await?;
-    let admin = Admin::new(registry).with_journals(vec![journal.clone()]);
+    let admin = Admin::new(registry, ready).with_journals(vec![journal.clone()]);
     let mut tasks = Tasks::new(shutdown.clone());
     tasks.start(on_signal(shutdown.clone()));
     tasks.start(admin.clone().serve(metrics, shutdown.clone()));
-    tasks.start(serve(rest, with_metrics(buyer_router(&handle, &local), http), shutdown.clone()));
+    let router = with_metrics(buyer_router(&handle, &local, None), http);
+    tasks.start(serve(rest, router, shutdown.clone()));
     tasks.start(async move { service.run().await.map_err(unexpected) });
     tasks.start(async move {
         local.run().await;

@@ -228,7 +228,8 @@ impl Bed {
     }
 }
 
-/// Posts a proposal to a processor's REST.
+/// Posts a proposal to a processor's REST, all of one seller: `p1` is its main proposal, all others
+/// are alternatives.
 pub(crate) fn propose(
     sellers: SocketAddr,
     tenant: &str,
@@ -236,9 +237,10 @@ pub(crate) fn propose(
     id: &str,
     price: &str,
 ) -> std::io::Result<HttpResponse> {
+    let label = if id == "p1" { "null".to_owned() } else { format!("\"{id}\"") };
     let body = format!(
         r#"{{"tenant":"{tenant}","order_req_id":"{order}","proposal_id":"{id}",
-            "seller":"nordic-seating","price":"{price}","currency":"EUR"}}"#
+            "seller":"moebel-augsburg","price":"{price}","currency":"EUR","alternative":{label}}}"#
     );
     http::post(sellers, "/api/v1/proposals", &body)
 }

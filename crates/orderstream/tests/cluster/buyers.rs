@@ -63,7 +63,7 @@ fn rest_edits_leave_empty_lists_alone() {
          spec:\n  items: []\n  title: null\n  sellers: {maxCount: 3, names: []}\n  \
          followUps: [{id: f1, audience: [], message: {message: When, urls: []}}]\n",
     );
-    let before = bed.until_phase("plain", "Streaming");
+    let before = bed.until_phase("plain", "Open");
     let requestor = controller.address("requestor");
     let post_command = |path: &str, body: &str| {
         let response = post(requestor, &format!("/api/v1/orders/{path}"), body).unwrap();
@@ -91,7 +91,7 @@ fn undo_waits_for_silent_processors() {
     let Some(bed) = Bed::make() else { return };
     let controller = bed.controller();
     bed.order("slow");
-    bed.until_phase("slow", "Streaming");
+    bed.until_phase("slow", "Open");
     assert_eq!(bed.propose("slow", "p1", "10").unwrap().status, 201);
     bed.until_status("slow", "the proposal shows", |status| status["proposals"]["received"] == 1);
     let requestor = controller.address("requestor");

@@ -29,7 +29,7 @@ impl Chaos {
         let (proxy, kubeconfig) = bed.server.proxy();
         let controller = bed.controller_with(&kubeconfig, &[]);
         bed.order("held");
-        bed.until_phase("held", "Streaming");
+        bed.until_phase("held", "Open");
         Some(Self { bed, proxy, controller, proposed: 0 })
     }
 
@@ -65,11 +65,11 @@ impl Chaos {
         let began = Instant::now();
         let proposed = self.proposed;
         self.bed.until_status("held", &format!("all are counted after {what}"), |status| {
-            status["proposals"]["received"] == proposed && status["phase"] == "Streaming"
+            status["proposals"]["received"] == proposed && status["phase"] == "Open"
         });
         assert!(began.elapsed() < TRUE_WITHIN, "{what}: {:?}", began.elapsed());
         self.bed.order("new");
-        self.bed.until_phase("new", "Streaming");
+        self.bed.until_phase("new", "Open");
         assert!(began.elapsed() < 2 * TRUE_WITHIN, "{what}: {:?}", began.elapsed());
         let order = self.bed.order_at_processor("held").unwrap();
         assert_eq!(order["proposals"]["received"], proposed, "{order}");
@@ -110,7 +110,7 @@ fn slow_api_servers_stop_no_proposal() {
     let resource = chaos.bed.until_status("held", "a status gets through", |status| {
         status["proposals"]["received"].as_u64() > Some(0)
     });
-    assert_eq!(resource["status"]["phase"], "Streaming");
+    assert_eq!(resource["status"]["phase"], "Open");
     chaos.recover("slowness");
 }
 
@@ -123,7 +123,7 @@ fn repeatedly_cut_watches_lose_nothing() {
         chaos.bed.order(&format!("round-{round}"));
     }
     for round in 0..10 {
-        chaos.bed.until_phase(&format!("round-{round}"), "Streaming");
+        chaos.bed.until_phase(&format!("round-{round}"), "Open");
     }
     chaos.recover("cut watches");
 }
@@ -143,9 +143,9 @@ fn existing_resources_are_streamed_or_listed() {
         proxy.set(fault);
         bed.order("before");
         let controller = bed.controller_with(&kubeconfig, &[]);
-        bed.until_phase("before", "Streaming");
+        bed.until_phase("before", "Open");
         bed.order("after");
-        bed.until_phase("after", "Streaming");
+        bed.until_phase("after", "Open");
         assert_eq!(request_count(&controller, "list"), listed, "{fault:?}");
         assert!(request_count(&controller, "watch") > 0);
     }
@@ -177,6 +177,6 @@ fn silent_watches_are_found_and_renewed() {
     // The watch loses this one, and stays open and silent for good.
     chaos.propose_during(ProxyFault::Silent, Duration::from_secs(1));
     chaos.proxy.set(ProxyFault::None);
-    chaos.bed.until_phase("unseen", "Streaming");
+    chaos.bed.until_phase("unseen", "Open");
     chaos.recover("silence");
 }

@@ -35,7 +35,7 @@ fn write_foreign_status(bed: &Bed, name: &str, status: &Value) {
 /// Makes an order with a proposal; returns its status once nothing is left to write.
 fn settled(bed: &Bed, name: &str) -> Value {
     bed.order(name);
-    bed.until_phase(name, "Streaming");
+    bed.until_phase(name, "Open");
     assert_eq!(bed.propose(name, "p1", "10").unwrap().status, 201);
     let order = bed.order_at_processor(name).unwrap();
     let resource = bed.until_status(name, "all of the order is shown", |status| {
@@ -47,7 +47,7 @@ fn settled(bed: &Bed, name: &str) -> Value {
 /// Opens and ends another order, so that all earlier work of the controller is done.
 fn run_other_order(bed: &Bed, name: &str) {
     bed.order(name);
-    bed.until_phase(name, "Streaming");
+    bed.until_phase(name, "Open");
     bed.patch(name, r#"{"cancel":true}"#);
     bed.until_phase(name, "Cancelled");
 }
@@ -106,12 +106,12 @@ fn ended_statuses_are_restored_too() {
     let Some(bed) = Bed::make() else { return };
     let _controller = controller(&bed);
     bed.order("a");
-    bed.until_phase("a", "Streaming");
+    bed.until_phase("a", "Open");
     bed.patch("a", r#"{"cancel":true}"#);
     let before = bed.until_phase("a", "Cancelled")["status"].clone();
     run_other_order(&bed, "b");
     let count = writes(&bed, "a");
-    write_foreign_status(&bed, "a", &json!({ "phase": "Streaming", "completionTime": null }));
+    write_foreign_status(&bed, "a", &json!({ "phase": "Open", "completionTime": null }));
     bed.until_status("a", "the end is shown again", |status| *status == before);
     run_other_order(&bed, "c");
     assert_eq!(writes(&bed, "a"), count + 1);
@@ -139,7 +139,7 @@ fn persistent_foreign_writers_are_reported() {
     assert_eq!(bed.propose("a", "p2", "9").unwrap().status, 201, "the order goes on");
 
     let after = bed.until_status("a", "peace is shown", |status| {
-        condition(status, "Stalled") == "False" && status["phase"] == "Streaming"
+        condition(status, "Stalled") == "False" && status["phase"] == "Open"
     });
     assert_eq!(after["status"]["proposals"]["received"], 2);
     assert_eq!(after["status"]["startTime"], before["startTime"]);
@@ -167,7 +167,7 @@ fn new_leaders_ignore_foreign_statuses() {
     controller.restart();
     // The fields that others own beside ours are removed by a second write, right after.
     let status = bed.until_status("live", "nothing foreign is left", |status| {
-        status["phase"] == "Streaming" && status.get("completionTime").is_none()
+        status["phase"] == "Open" && status.get("completionTime").is_none()
     })["status"]
         .clone();
     assert_eq!(status["stream"]["processor"], before["stream"]["processor"]);

@@ -21,7 +21,7 @@ fn deletes_cancel_streaming_orders() {
     let Some(bed) = Bed::make() else { return };
     let _controller = bed.controller();
     bed.order("a");
-    bed.until_phase("a", "Streaming");
+    bed.until_phase("a", "Open");
     delete(&bed, "a");
     is_cancelled(&bed, "a");
 }
@@ -32,8 +32,8 @@ fn unwatched_deletes_are_found_after_restart() {
     let mut controller = bed.controller();
     bed.order("a");
     bed.order("b");
-    bed.until_phase("a", "Streaming");
-    bed.until_phase("b", "Streaming");
+    bed.until_phase("a", "Open");
+    bed.until_phase("b", "Open");
     controller.kill();
     delete(&bed, "a");
     controller.restart();
@@ -46,12 +46,11 @@ fn recreated_resources_are_new_orders() {
     let Some(bed) = Bed::make() else { return };
     let _controller = bed.controller();
     bed.order("a");
-    let first = bed.until_phase("a", "Streaming");
+    let first = bed.until_phase("a", "Open");
     assert_eq!(bed.propose("a", "p1", "10").unwrap().status, 201);
     delete(&bed, "a");
     bed.order("a");
-    let second =
-        bed.until_status("a", "the new life streams", |status| status["phase"] == "Streaming");
+    let second = bed.until_status("a", "the new life streams", |status| status["phase"] == "Open");
     assert_ne!(first["metadata"]["uid"], second["metadata"]["uid"]);
     let order = until("the processor has the new life", || {
         let order = bed.order_at_processor("a")?;
@@ -69,7 +68,7 @@ fn deletes_reach_processors_that_were_down() {
     let Some(mut bed) = Bed::make() else { return };
     let _controller = bed.controller();
     bed.order("a");
-    bed.until_phase("a", "Streaming");
+    bed.until_phase("a", "Open");
     bed.processor.kill();
     delete(&bed, "a");
     bed.processor.restart();
@@ -84,7 +83,7 @@ fn deleted_namespaces_cancel_their_orders() {
         bed.order(name);
     }
     for name in ["a", "b", "c"] {
-        bed.until_phase(name, "Streaming");
+        bed.until_phase(name, "Open");
     }
     // Without a controller manager nobody empties a namespace; this does the same.
     bed.kubectl(&["delete", "oreq", "--all", "--timeout=10s"]);

@@ -132,7 +132,7 @@ fn survive(rounds: u64, victims: &[&str]) {
         "apiVersion: orderstream.dev/v1alpha1\nkind: OrderRequest\nmetadata: {name: sb1}\n\
          spec: {orderReqId: SB1, expiresIn: 1h}\n",
     );
-    bed.until_phase("sb1", "Streaming");
+    bed.until_phase("sb1", "Open");
     let stop = Arc::new(AtomicBool::new(false));
     let (sellers, tenant) = (bed.sellers(), bed.namespace.clone());
     let stopped = Arc::clone(&stop);
@@ -160,7 +160,7 @@ fn survive(rounds: u64, victims: &[&str]) {
     // Counters of one order are written at most every 5 seconds.
     let took = quiet_since.elapsed();
     assert!(took < Duration::from_secs(5 + 1), "the status became true after {took:?}");
-    assert_eq!(resource["status"]["phase"], "Streaming");
+    assert_eq!(resource["status"]["phase"], "Open");
     let order = bed.order_at_processor("SB1").unwrap();
     assert_eq!(order["last_seq"], resource["status"]["tracker"]["lastSeq"]);
     let grants = grants(&bed.processor_log(), &format!("{}/SB1", bed.namespace));

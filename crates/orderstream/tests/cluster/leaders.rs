@@ -35,7 +35,7 @@ fn stopping_leaders_release_their_lease() {
     until_leads(&first);
     let second = bed.controller();
     bed.order("a");
-    bed.until_phase("a", "Streaming");
+    bed.until_phase("a", "Open");
     assert!(!leads(&second));
     let before = lease(&bed)["spec"]["leaseTransitions"].as_i64().unwrap();
     first.terminate();
@@ -46,9 +46,9 @@ fn stopping_leaders_release_their_lease() {
     assert_eq!(first.wait().code(), Some(0));
     assert_eq!(lease(&bed)["spec"]["leaseTransitions"], before + 1);
     bed.order("b");
-    bed.until_phase("b", "Streaming");
+    bed.until_phase("b", "Open");
     bed.until_status("a", "the new leader follows the old orders", |status| {
-        status["phase"] == "Streaming"
+        status["phase"] == "Open"
     });
 }
 
@@ -59,7 +59,7 @@ fn killed_leaders_are_replaced_within_lease() {
     until_leads(&first);
     let second = bed.controller();
     bed.order("a");
-    bed.until_phase("a", "Streaming");
+    bed.until_phase("a", "Open");
     first.kill();
     let killed = Instant::now();
     until_leads(&second);
@@ -81,7 +81,7 @@ fn leaders_without_lease_change_nothing() {
     until_leads(&first);
     let second = bed.controller();
     bed.order("a");
-    bed.until_phase("a", "Streaming");
+    bed.until_phase("a", "Open");
     first.signal("STOP");
     until_leads(&second);
     let epoch = lease(&bed)["spec"]["leaseTransitions"].as_i64().unwrap();
@@ -90,7 +90,7 @@ fn leaders_without_lease_change_nothing() {
     first.signal("CONT");
     until("the sleeper knows that it leads no longer", || (!leads(&first)).then_some(()));
     bed.order("b");
-    let other = bed.until_phase("b", "Streaming");
+    let other = bed.until_phase("b", "Open");
     assert_eq!(other["status"]["stream"]["epoch"], epoch);
     let after = bed.get("a").unwrap();
     assert_eq!(after["metadata"]["resourceVersion"], ended["metadata"]["resourceVersion"]);
@@ -104,7 +104,7 @@ fn recreated_leases_exceed_known_epochs() {
     let mut first = bed.controller();
     until_leads(&first);
     bed.order("a");
-    bed.until_phase("a", "Streaming");
+    bed.until_phase("a", "Open");
     // Raise the count as many acquisitions would.
     let patch = r#"{"spec":{"leaseTransitions":40,"holderIdentity":""}}"#;
     bed.kubectl(&["patch", "lease", "orderstream-controller", "--type=merge", "-p", patch]);

@@ -13,11 +13,11 @@ fn manifests_and_their_edits_reach_orders() {
     let Some(bed) = Bed::make() else { return };
     let _controller = bed.controller();
     bed.order("warm");
-    bed.until_phase("warm", "Streaming");
+    bed.until_phase("warm", "Open");
 
     let applied = Instant::now();
     bed.apply(MANIFEST);
-    bed.until_phase("office-chairs", "Streaming");
+    bed.until_phase("office-chairs", "Open");
     assert!(applied.elapsed() < Duration::from_secs(5), "{:?}", applied.elapsed());
     let args = ["wait", "--for=condition=Ready", "oreq/office-chairs", "--timeout=10s"];
     assert!(bed.kubectl(&args).contains("condition met"));
@@ -37,7 +37,7 @@ fn manifests_and_their_edits_reach_orders() {
     bed.until_phase("office-chairs", "Paused");
     assert_eq!(bed.propose("OR-2041", "p2", "1100").unwrap().status, 409);
     bed.patch("office-chairs", r#"{"suspend":false,"expiresIn":"2h"}"#);
-    bed.until_phase("office-chairs", "Streaming");
+    bed.until_phase("office-chairs", "Open");
 
     bed.patch("office-chairs", r#"{"award":{"proposalId":"p1"}}"#);
     let args = ["wait", "--for=jsonpath={.status.phase}=Finalised", "oreq/office-chairs"];
@@ -53,7 +53,7 @@ fn next_controllers_observe_edits_after_end() {
     let Some(bed) = Bed::make() else { return };
     let mut controller = bed.controller();
     bed.order("over");
-    bed.until_phase("over", "Streaming");
+    bed.until_phase("over", "Open");
     bed.patch("over", r#"{"cancel":true}"#);
     bed.until_phase("over", "Cancelled");
     controller.kill();
@@ -70,7 +70,7 @@ fn kubectl_prints_promised_order_columns() {
     let Some(bed) = Bed::make() else { return };
     let _controller = bed.controller();
     bed.apply(MANIFEST);
-    bed.until_phase("office-chairs", "Streaming");
+    bed.until_phase("office-chairs", "Open");
     let cells = |text: &str, line: usize| -> Vec<String> {
         let line = text.lines().nth(line).unwrap_or_default();
         line.split_whitespace().map(ToOwned::to_owned).collect()
@@ -87,12 +87,14 @@ fn kubectl_prints_promised_order_columns() {
         let selector = format!("status.phase={phase}");
         bed.kubectl(&["get", "oreq", "--field-selector", &selector, "-o", "name"])
     };
-    assert!(selected("Streaming").contains("office-chairs"));
+    assert!(selected("Open").contains("office-chairs"));
     assert_eq!(selected("Paused"), "");
+    let streams = ["get", "oreq", "--field-selector", "status.tracker.stream=Active", "-o", "name"];
+    assert!(bed.kubectl(&streams).contains("office-chairs"));
     let explained = bed.kubectl(&["explain", "oreq.spec.followUps"]);
     assert!(explained.contains("The list only grows"), "{explained}");
     let events = bed.kubectl(&["get", "events", "-o", "jsonpath={.items[*].reason}"]);
-    assert!(events.contains("Streaming"), "{events}");
+    assert!(events.contains("Open"), "{events}");
 }
 
 #[test]
@@ -100,12 +102,12 @@ fn statuses_show_reasons_of_refusals() {
     let Some(bed) = Bed::make() else { return };
     let _controller = bed.controller();
     bed.order("wrong-award");
-    bed.until_phase("wrong-award", "Streaming");
+    bed.until_phase("wrong-award", "Open");
     bed.patch("wrong-award", r#"{"award":{"proposalId":"nobody"}}"#);
     let stalled = |status: &Value| condition(status, "Stalled") == "True";
     let resource = bed.until_status("wrong-award", "the refusal is shown", stalled);
     assert!(resource["status"].to_string().contains("PROPOSAL_NOT_FOUND"), "{resource}");
-    assert_eq!(resource["status"]["phase"], "Streaming", "the order goes on");
+    assert_eq!(resource["status"]["phase"], "Open", "the order goes on");
 
     bed.apply(
         "apiVersion: orderstream.dev/v1alpha1\nkind: OrderRequest\nmetadata: {name: twin}\n\
@@ -123,8 +125,60 @@ fn ended_resources_are_removed_in_time() {
         "apiVersion: orderstream.dev/v1alpha1\nkind: OrderRequest\nmetadata: {name: brief}\n\
          spec: {ttlAfterFinished: 1s}\n",
     );
-    bed.until_phase("brief", "Streaming");
+    bed.until_phase("brief", "Open");
     bed.patch("brief", r#"{"cancel":true}"#);
     crate::process::until("the resource is removed", || bed.get("brief").is_none().then_some(()));
     assert_eq!(bed.order_at_processor("brief").unwrap()["phase"], "Cancelled");
+}
+
+/// Nothing was sent to anybody before, so the same resource becomes an order.
+#[test]
+fn refused_order_requests_may_be_corrected() {
+    let Some(bed) = Bed::make() else { return };
+    let _controller = bed.controller();
+    let order = |name: &str, id: &str, currency: &str| {
+        format!(
+            "apiVersion: orderstream.dev/v1alpha1\nkind: OrderRequest\nmetadata: {{name: {name}}}\n\
+             spec: {{orderReqId: {id}, currency: {currency}}}\n"
+        )
+    };
+    bed.apply(&order("no-money", "NO-MONEY", "ZZZ"));
+    let refused = bed.until_phase("no-money", "Failed");
+    assert!(refused["status"].to_string().contains("spec.currency"), "{refused}");
+    assert!(bed.order_at_processor("NO-MONEY").is_none());
+    bed.apply(&order("no-money", "NO-MONEY", "EUR"));
+    let opened = bed.until_phase("no-money", "Open");
+    assert_eq!(opened["metadata"]["uid"], refused["metadata"]["uid"]);
+    assert_eq!(opened["status"]["completionTime"], Value::Null);
+    assert_eq!(condition(&opened["status"], "Stalled"), "False");
+
+    bed.apply(&order("second", "NO-MONEY", "EUR"));
+    bed.until_phase("second", "Failed");
+    bed.apply(&order("second", "SECOND", "EUR"));
+    bed.until_phase("second", "Open");
+    assert_eq!(bed.order_at_processor("NO-MONEY").unwrap()["phase"], "Open");
+}
+
+/// The definition takes a text that an order cannot have, and the next controller does not follow
+/// the order before it is fixed.
+#[test]
+fn opened_orders_outlive_refused_edits() {
+    let Some(bed) = Bed::make() else { return };
+    let mut controller = bed.controller();
+    bed.order("mistyped");
+    bed.until_phase("mistyped", "Open");
+    controller.kill();
+    bed.patch("mistyped", r#"{"suspendReason":"a\u000b"}"#);
+    controller.restart();
+    let stalled = |status: &Value| condition(status, "Stalled") == "True";
+    let held = bed.until_status("mistyped", "the refusal is shown", stalled);
+    assert!(held["status"].to_string().contains("spec.suspendReason"), "{held}");
+    assert_eq!(held["status"]["phase"], "Open", "the order goes on");
+    assert_eq!(bed.propose("mistyped", "p1", "10").unwrap().status, 201);
+
+    bed.patch("mistyped", r#"{"suspendReason":"stock-taking"}"#);
+    let followed = bed.until_status("mistyped", "the order is followed again", |status| {
+        condition(status, "Stalled") == "False" && status["proposals"]["received"] == 1
+    });
+    assert_eq!(followed["status"]["phase"], "Open");
 }

@@ -82,14 +82,14 @@ fn thousand_orders_cost_few_status_writes() {
             });
         }
     };
-    until_all("Streaming/0");
+    until_all("Open/0");
     // One write, and a second one where a busy machine observed an order while it still waited.
     let most = writes(&bed).values().max().copied().unwrap();
     assert!(most <= 2, "a start took {most} writes");
 
     let began = Instant::now();
     post_all(bed.sellers(), &bed.namespace);
-    until_all(&format!("Streaming/{PROPOSALS}"));
+    until_all(&format!("Open/{PROPOSALS}"));
     let budget = 1 + most + u32::try_from(began.elapsed().as_secs() / PROGRESS.as_secs()).unwrap();
     let counted = writes(&bed);
     let most = counted.values().max().copied().unwrap();

@@ -91,10 +91,13 @@ fn commands_work_through_the_api_server() {
     ok(&bed, "wait office-chairs --for condition=Ready");
     let why = ok(&bed, "why office-chairs");
     assert!(why.contains("3 of 10 invited") && why.contains("\nstream up: "), "{why}");
-    ok(&bed, "propose OR-2041 --proposal-id p-1 --seller saar-coils --price 9.50 --currency EUR");
-    ok(&bed, "lock OR-2041 p-1 --seller saar-coils");
-    ok(&bed, "unlock OR-2041 p-1 --seller saar-coils");
-    let amended = ok(&bed, "amend OR-2041 p-1 --seller saar-coils --price 8.50");
+    ok(
+        &bed,
+        "propose OR-2041 --proposal-id p-1 --seller chairs-rosenheim --price 9.50 --currency EUR",
+    );
+    ok(&bed, "lock OR-2041 p-1 --seller chairs-rosenheim");
+    ok(&bed, "unlock OR-2041 p-1 --seller chairs-rosenheim");
+    let amended = ok(&bed, "amend OR-2041 p-1 --seller chairs-rosenheim --price 8.50");
     assert!(amended.contains("price: 9.50 EUR -> 8.50 EUR"), "{amended}");
 
     ok(&bed, "ask office-chairs Hello --key f-1");
@@ -106,7 +109,10 @@ fn commands_work_through_the_api_server() {
     ok(&bed, "award office-chairs p-1 --undo-within 10m");
     ok(&bed, "undo-award office-chairs --reason typo");
     let output = ok(&bed, "award office-chairs p-1");
-    assert!(output.starts_with("awarded p-1 of saar-coils for 8.50 EUR; 0 other"), "{output}");
+    assert!(
+        output.starts_with("awarded p-1 of chairs-rosenheim for 8.50 EUR; 0 other"),
+        "{output}"
+    );
     let status = ok(&bed, "status OR-2041");
     assert!(status.contains("Finalised since ") && status.contains("AwardUndone"), "{status}");
     let path = format!("/api/v1/orders/OR-2041/events?tenant={}", bed.namespace);

@@ -72,9 +72,9 @@ fn exercise_rights(bed: &Bed, controller: &Role) {
         "apiVersion: orderstream.dev/v1alpha1\nkind: OrderRequest\nmetadata: {name: applied}\n\
          spec: {ttlAfterFinished: 1s}\n",
     );
-    bed.until_phase("applied", "Streaming");
+    bed.until_phase("applied", "Open");
     // Two Events for the same reason are one, with a count.
-    for (suspend, phase) in [(true, "Paused"), (false, "Streaming"), (true, "Paused")] {
+    for (suspend, phase) in [(true, "Paused"), (false, "Open"), (true, "Paused")] {
         bed.patch("applied", &format!(r#"{{"suspend":{suspend}}}"#));
         bed.until_phase("applied", phase);
     }
@@ -88,7 +88,7 @@ fn exercise_rights(bed: &Bed, controller: &Role) {
     };
     let order_body = json!({ "tenant": bed.namespace, "order_req_id": "asked" });
     post_command("initiate", &order_body.to_string());
-    bed.until_phase("asked", "Streaming");
+    bed.until_phase("asked", "Open");
     post_command(&format!("pause/{}%2Fasked", bed.namespace), "");
     bed.until_phase("asked", "Paused");
     post_command(&format!("finalize/{}%2Fasked", bed.namespace), r#"{"reason": "late"}"#);

@@ -1,9 +1,9 @@
 //! The rules of the definitions on an API server: every case of the table that the controller's own
-//! tests check without one.
+//! tests check without one. And the manifests that it reads as lint, `dev` and REST do.
 
 use std::collections::BTreeMap;
 
-use orderstream_testbed::{ApiServer, Rules, resource};
+use orderstream_testbed::{ApiServer, ManifestCase, ManifestReading, Rules, resource};
 use serde_json::Value;
 
 use super::bed::shared;
@@ -85,7 +85,8 @@ fn api_servers_judge_by_the_rules_table() {
         let refusal = format!("{}: {}", rule.field, rule.message);
         let refuses = rule.refuses.into_iter().map(|case| (case, Some(refusal.clone())));
         for (number, (case, refusal)) in accepts.chain(refuses).enumerate() {
-            let name = format!("rule-{rule_number}-{number}");
+            let own = format!("rule-{rule_number}-{number}");
+            let name = case.name.clone().unwrap_or(own);
             let verb = if case.from.is_some() { &mut edited } else { &mut created };
             verb.insert(name.clone(), (rule.kind.clone(), case.to.clone()));
             if let Some(from) = &case.from {
@@ -148,4 +149,24 @@ fn api_servers_fill_in_defaults() {
     for (number, filled) in table.iter().enumerate() {
         assert_eq!(accepted.get(&named(number)), Some(&filled.defaulted), "{refusals:?}");
     }
+}
+
+#[test]
+fn api_servers_read_manifests_as_the_table_says() {
+    let Some(namespace) = RulesNamespace::make("manifests") else { return };
+    let args = ["-n", namespace.namespace, "create", "--dry-run=server", "-f", "-", "-o", "json"];
+    let mut wrong = Vec::new();
+    for case in ManifestCase::all() {
+        let output = namespace.server.kubectl_with(&args, &case.text);
+        if output.status.success() == (case.reading == ManifestReading::Refused) {
+            let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+            wrong.push(format!("{}\n  is not {:?}: {stderr}", case.text, case.reading));
+        } else if output.status.success() {
+            let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+            let created = document["items"].get(0).unwrap_or(&document);
+            let differences = case.differences(&created["spec"]);
+            wrong.extend(differences.into_iter().map(|it| format!("{}\n  {it}", case.text)));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

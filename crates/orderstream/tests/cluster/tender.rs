@@ -4,7 +4,7 @@ use orderstream_testbed::ProxyFault;
 use serde_json::{Value, json};
 
 use super::bed::{Bed, condition, shared};
-use crate::http::{get, post};
+use crate::http::{HttpResponse, get, post};
 use crate::process::until;
 
 /// Prices that appear nowhere else.
@@ -60,10 +60,14 @@ fn until_open_orders(bed: &Bed, name: &str, open: u32) -> Value {
 }
 
 fn propose(bed: &Bed, id: &str, seller: &str, price: &str) {
+    let response = propose_to(bed, id, seller, price);
+    assert_eq!(response.status, 201, "{response:?}");
+}
+
+fn propose_to(bed: &Bed, id: &str, seller: &str, price: &str) -> HttpResponse {
     let body = json!({ "tenant": bed.namespace, "order_req_id": "tender", "proposal_id": id,
         "seller": seller, "price": price, "currency": "EUR" });
-    let response = post(bed.sellers(), "/api/v1/proposals", &body.to_string()).unwrap();
-    assert_eq!(response.status, 201, "{response:?}");
+    post(bed.sellers(), "/api/v1/proposals", &body.to_string()).unwrap()
 }
 
 fn order(bed: &Bed, name: &str, spec: &Value) {
@@ -99,7 +103,7 @@ fn patches_lead_a_sealed_tender_to_award() {
     let Some(bed) = bed() else { return };
     let controller = bed.controller();
     order(&bed, "busy", &json!({ "expiresIn": "1h", "sellers": { "names": ["full"] } }));
-    bed.until_phase("busy", "Streaming");
+    bed.until_phase("busy", "Open");
     until_open_orders(&bed, "full", 1);
     let tender = json!({
         "title": "Chairs", "category": "furniture", "sealed": true, "expiresIn": "20s",
@@ -108,7 +112,7 @@ fn patches_lead_a_sealed_tender_to_award() {
         "buyer": { "channels": [{ "type": "Email", "address": "buyer@shop.example" }] },
     });
     order(&bed, "tender", &tender);
-    bed.until_phase("tender", "Streaming");
+    bed.until_phase("tender", "Open");
     chosen_for_a_reason(&bed);
 
     propose(&bed, "p1", "near", PRICES[0]);
@@ -167,14 +171,18 @@ fn chosen_for_a_reason(bed: &Bed) {
 
 /// Checks that at the deadline all can be read at once, and no further proposal is accepted.
 fn opened(bed: &Bed) {
-    let resource = bed.until_phase("tender", "Paused");
+    let resource = bed.until_phase("tender", "Deciding");
     let status = &resource["status"];
+    let tracker = &status["tracker"];
+    assert_eq!((&tracker["stream"], &tracker["reconnects"]), (&json!("Active"), &json!(0)));
+    assert_eq!(status["stream"]["attempts"], 0, "an opening is no fault: {status}");
+    assert_eq!(status["decideBy"], status["expiresAt"]);
     assert_eq!(status["proposals"]["best"]["price"], format!("{} EUR", PRICES[0]));
     assert_eq!(status["sellers"]["proposed"], 2);
     assert_eq!(status["sellers"]["declined"], 1);
     assert_eq!(condition(status, "Ready"), "True");
     assert!(status.to_string().contains("a decision is awaited"), "{status}");
-    let late = bed.propose("tender", "late", "1").unwrap();
+    let late = propose_to(bed, "late", "quiet", "1");
     assert_eq!((late.status, &late.json()["reason"]), (409, &json!("DEADLINE_PASSED")));
     // A request that is no longer possible is not repeated: it is refused once.
     bed.patch("tender", r#"{"suspend":true}"#);
@@ -209,7 +217,7 @@ fn awards_replaced_unobserved_take_effect() {
     let Some(bed) = bed() else { return };
     let mut controller = bed.controller();
     order(&bed, "tender", &json!({ "expiresIn": "1h" }));
-    bed.until_phase("tender", "Streaming");
+    bed.until_phase("tender", "Open");
     propose(&bed, "p1", "near", "10");
     propose(&bed, "p2", "next", "20");
     bed.patch("tender", r#"{"award":{"proposalId":"nobodys"}}"#);
@@ -235,7 +243,7 @@ fn closing_by_manifest_is_final() {
     let Some(bed) = bed() else { return };
     let _controller = bed.controller();
     order(&bed, "tender", &json!({ "expiresIn": "1h" }));
-    bed.until_phase("tender", "Streaming");
+    bed.until_phase("tender", "Open");
     bed.patch("tender", r#"{"close":{"reason":"no budget"}}"#);
     bed.until_phase("tender", "Closed");
     let reopen = r#"{"spec":{"close":null}}"#;
@@ -249,7 +257,7 @@ fn manifests_answer_sellers_questions() {
     let Some(bed) = bed() else { return };
     let _controller = bed.controller();
     order(&bed, "tender", &json!({ "expiresIn": "1h", "sealed": true }));
-    bed.until_phase("tender", "Streaming");
+    bed.until_phase("tender", "Open");
     let question = json!({ "tenant": bed.namespace, "seller": "near", "question_id": "q1",
         "message": "With arms?" });
     let path = "/api/v1/orders/tender/questions";
@@ -277,8 +285,17 @@ fn kubectl_prints_promised_seller_columns() {
     let cells = |line: usize| -> Vec<&str> {
         table.lines().nth(line).unwrap_or_default().split_whitespace().collect()
     };
-    let columns =
-        ["NAME", "CATEGORIES", "CURRENCY", "CAPACITY", "OPEN", "SUSPENDED", "READY", "AGE"];
+    let columns = [
+        "NAME",
+        "DISPLAY",
+        "CATEGORIES",
+        "CURRENCY",
+        "CAPACITY",
+        "OPEN",
+        "SUSPENDED",
+        "READY",
+        "AGE",
+    ];
     assert_eq!(cells(0), columns, "{table}");
     let selected = |selector: &str| {
         bed.kubectl(&["get", "oseller", "--field-selector", selector, "-o", "name"])
@@ -291,7 +308,7 @@ fn kubectl_prints_promised_seller_columns() {
 
 /// Returns the number of sellers that an order invited, once it is open.
 fn selected(bed: &Bed, name: &str) -> Value {
-    let resource = bed.until_phase(name, "Streaming");
+    let resource = bed.until_phase(name, "Open");
     resource["status"]["sellers"]["selected"].clone()
 }
 

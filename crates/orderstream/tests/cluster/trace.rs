@@ -24,7 +24,7 @@ fn one_trace_leads_through_all_logs() {
     let _operator = Role::start_logging(&args, dir.path(), &operator_log);
 
     bed.order("traced");
-    let resource = bed.until_phase("traced", "Streaming");
+    let resource = bed.until_phase("traced", "Open");
     let uid = resource["metadata"]["uid"].as_str().unwrap();
     let trace = uid.replace('-', "");
     let sellers = owner.address("rest");

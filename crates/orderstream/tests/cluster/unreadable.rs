@@ -42,13 +42,13 @@ fn unreadable_resources_stop_no_others() {
     upgrade(&bed);
     let mut controller = bed.controller();
     bed.order("before");
-    bed.until_phase("before", "Streaming");
+    bed.until_phase("before", "Open");
 
     bed.apply(&order("odd", &json!({ "notificationType": "Pigeon" })));
     until("it is told", || (unreadable_events(&bed, "odd") == 1).then_some(()));
     bed.patch("odd", r#"{"suspend":true}"#);
     bed.order("after");
-    bed.until_phase("after", "Streaming");
+    bed.until_phase("after", "Open");
     assert_eq!(bed.propose("before", "p1", "10").unwrap().status, 201);
     bed.until_status("before", "others are followed", |status| {
         status["proposals"]["received"] == 1
@@ -60,7 +60,7 @@ fn unreadable_resources_stop_no_others() {
     controller.kill();
     controller.restart();
     bed.order("later");
-    bed.until_phase("later", "Streaming");
+    bed.until_phase("later", "Open");
     assert_eq!(bed.propose("before", "p2", "9").unwrap().status, 201);
     bed.until_status("before", "others are followed", |status| {
         status["proposals"]["received"] == 2
@@ -73,7 +73,7 @@ fn orders_outlive_unreadable_edits() {
     upgrade(&bed);
     let mut controller = bed.controller();
     bed.order("a");
-    bed.until_phase("a", "Streaming");
+    bed.until_phase("a", "Open");
     bed.patch("a", r#"{"followUps":[{"id":"f1","message":{"type":"rtf","message":"When"}}]}"#);
     until("it is told", || (unreadable_events(&bed, "a") == 1).then_some(()));
     assert_eq!(bed.propose("a", "p1", "10").unwrap().status, 201);
@@ -84,7 +84,7 @@ fn orders_outlive_unreadable_edits() {
     };
     let before = writes();
     bed.order("b");
-    bed.until_phase("b", "Streaming");
+    bed.until_phase("b", "Open");
 
     // The sweep that finds missed deletions spares resources that are only unreadable.
     controller.kill();

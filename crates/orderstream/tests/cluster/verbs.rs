@@ -27,7 +27,7 @@ fn refused(bed: &Bed, args: &[&str]) -> (Option<i32>, String) {
 #[test]
 fn verbs_lead_from_apply_to_removal() {
     let Some(bed) = Bed::make() else { return };
-    let _controller = bed.controller();
+    let controller = bed.controller();
     assert_eq!(ok(&bed, &["list"]), "no order requests\n");
     let manifest = "examples/office-chairs.yaml";
     assert_eq!(ok(&bed, &["apply", "-f", manifest]), "orderrequest/office-chairs created\n");
@@ -49,7 +49,12 @@ fn verbs_lead_from_apply_to_removal() {
     let applied = ok(&bed, &["apply", "-f", file.to_str().unwrap()]);
     assert_eq!(applied, "orderrequest/office-chairs configured\n", "what was printed is applied");
     ok(&bed, &["wait", "office-chairs", "--for", "phase=Finalised"]);
-    assert!(ok(&bed, &["watch", "office-chairs"]).contains("Finalised"));
+    let (tenant, url) = (&bed.namespace, format!("http://{}", bed.sellers()));
+    let server = format!("http://{}", controller.address("requestor"));
+    let servers = ["--server", &server, "--processor-rest", &url, "--namespace", tenant];
+    let watched = run(&[&["watch", "OR-2041"][..], &servers].concat());
+    let printed = String::from_utf8_lossy(&watched.stdout);
+    assert!(watched.status.success() && printed.contains("OrderFinalised"), "{watched:?}");
     ok(&bed, &["delete", "office-chairs"]);
     ok(&bed, &["wait", "office-chairs", "--for", "delete"]);
     let (code, text) = refused(&bed, &["get", "office-chairs"]);

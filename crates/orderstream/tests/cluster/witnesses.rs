@@ -1,10 +1,11 @@
 //! One tender with many witnesses: twenty sellers who behave as sellers do, a buyer who works by
 //! manifest, and `kill -9` of processor and controller in the middle. Commands, REST, gRPC,
 //! server-sent events, webhooks, the resource's status and MongoDB agree on one list: each event
-//! once, in order.
+//! once, in order. Beside it, the deadline of a smaller order passes before its award.
 
 mod compare;
 mod expected_webhooks;
+mod late;
 mod list;
 mod readers;
 mod sellers;
@@ -27,8 +28,10 @@ const PROPOSALS: u64 = 10;
 fn all_witnesses_have_one_list() {
     let Some(mut stage) = Stage::set() else { return };
     stage.open();
+    late::open(&stage);
     let endpoints = stage.endpoints();
     let (followed, listened, watched) = (follow(&endpoints), listen(&endpoints), stage.watch());
+    let statuses = stage.read_statuses();
     let stayed = hold_session(&endpoints);
 
     let first = start_sellers(&endpoints, &FIRST);
@@ -36,6 +39,7 @@ fn all_witnesses_have_one_list() {
         let order = endpoints.read("", "")?;
         (order["proposals"]["received"].as_u64()? >= 3).then_some(())
     });
+    watched.until_connected();
     stage.bed.processor.kill();
     let later = start_sellers(&endpoints, &LATER);
     stage.bed.processor.restart();
@@ -56,9 +60,11 @@ fn all_witnesses_have_one_list() {
     compare::session(&stayed.join().unwrap(), &list);
     compare::commands(&stage, &list);
     compare::comparison(&compared, compare::before_award(&list));
-    compare::statuses(&stage, &watched.resources(), &list);
+    same("orderstream watch, across restarts", &watched.entries(), &list);
+    compare::statuses(&stage, &statuses.join().unwrap(), &list);
     compare::tracking(&stage, &list);
     compare::webhooks(&stage, &list);
+    late::decided(&stage);
     compare::mongo(&stage, &list);
 }
 

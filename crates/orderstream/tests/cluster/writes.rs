@@ -145,7 +145,7 @@ fn apply(bed: &Bed, name: &str, spec: &str) {
         "apiVersion: orderstream.dev/v1alpha1\nkind: OrderRequest\nmetadata: {{name: {name}}}\n\
          spec: {spec}\n"
     ));
-    bed.until_phase(name, "Streaming");
+    bed.until_phase(name, "Open");
 }
 
 /// Waits until an edit is observed, and the phase is this one.
@@ -162,7 +162,7 @@ fn kills_at_any_write_keep_awards() {
         apply(bed, name, "{expiresIn: 1h}");
         assert_eq!(bed.propose(name, "p1", "10").unwrap().status, 201);
         bed.patch(name, r#"{"followUps":[{"id":"f1","message":{"message":"When?"}}]}"#);
-        until_observed(bed, name, "Streaming");
+        until_observed(bed, name, "Open");
         bed.patch(name, r#"{"award":{"proposalId":"p1"}}"#);
         until_observed(bed, name, "Finalised");
     });
@@ -176,7 +176,7 @@ fn kills_at_any_write_keep_steering() {
         bed.patch(name, r#"{"suspend":true}"#);
         until_observed(bed, name, "Paused");
         bed.patch(name, r#"{"suspend":false,"expiresIn":"2h"}"#);
-        until_observed(bed, name, "Streaming");
+        until_observed(bed, name, "Open");
         bed.patch(name, r#"{"cancel":true}"#);
         until_observed(bed, name, "Cancelled");
     });

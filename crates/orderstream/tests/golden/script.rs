@@ -89,7 +89,7 @@ fn read_empty(stage: &mut Stage) {
 
 fn open_sealed(stage: &mut Stage) {
     let fields = json!({"title": "Under seal", "sealed": true, "expires_in_ms": SHORT_LIFETIME_MS,
-        "sellers": {"names": ["north"]}});
+        "sellers": {"names": ["north"], "open_to_all": true}});
     open(stage, "sealed", fields);
 }
 
@@ -155,7 +155,8 @@ fn open_chairs(stage: &mut Stage, receiver: &Receiver) {
         ],
         "delivery": {"latitude": 48.137154, "longitude": 11.576124, "address": "Marienplatz 1",
             "by": "2099-02-01T12:00:00Z"},
-        "sellers": {"max_count": 3, "max_distance_km": 100.0, "excluded": ["shunned"]},
+        "sellers": {"max_count": 3, "max_distance_km": 100.0, "excluded": ["shunned"],
+            "open_to_all": true},
         "message": {"type": "markdown", "message": "**Soon**, please.",
             "urls": ["https://example.com/plan.pdf"]},
         "buyer": {"channels": [{"type": "Webhook", "address": format!("http://{at}/buyer")}],
@@ -173,7 +174,7 @@ fn open_chairs(stage: &mut Stage, receiver: &Receiver) {
     });
     stage.settle("chairs");
     stage.send(buyers("POST /api/v1/orders/initiate").json(body));
-    open(stage, "whole", json!({"sellers": {"names": ["north"]}}));
+    open(stage, "whole", json!({"sellers": {"names": ["north"], "open_to_all": true}}));
     // The requestor follows no more than four.
     stage
         .send(buyers("POST /api/v1/orders/initiate").json(json!({"order_req_id": "one-too-many"})));
@@ -195,8 +196,8 @@ fn sell_chairs(stage: &mut Stage) {
     sell(stage, "POST /api/v1/proposal-submissions", "s-1", second);
     let third = proposal("chairs", "p-3", "west", "6999");
     sell(stage, "POST /api/v1/proposals", "s-1", third);
-    let drawn =
-        json!({"order_req_id": "chairs", "seller_id": "north", "price": 9000, "currency": "EUR"});
+    let drawn = json!({"order_req_id": "chairs", "seller_id": "north", "price": 9000,
+        "currency": "EUR", "alternative": "from stock"});
     sell(stage, "POST /api/v1/proposals", "s-2", drawn);
     // A lock, which keeps others out, and is given back.
     let holder =
@@ -303,6 +304,11 @@ fn end_without_award(stage: &mut Stage) {
     for (id, command) in [("nobody", "finalize"), ("cancelled", "cancel")] {
         open(stage, id, json!({"sellers": {"names": ["north"]}}));
         sell(stage, "POST /api/v1/proposals", "s-1", proposal(id, "p-1", "north", "12.50"));
+        // One that is not invited, and a second one.
+        for seller in ["west", "north"] {
+            let refused = proposal(id, "p-2", seller, "12");
+            stage.send(sellers("POST /api/v1/proposals").json(refused));
+        }
         buy(stage, command, id, "b-1", json!({"reason": "not needed any more"}));
         stage.send(sellers(&format!("GET /api/v1/orders/{id}")));
         stage.send(sellers(&format!("GET /api/v1/orders/{id}/events?after=4")));

@@ -111,9 +111,15 @@ pub(super) fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// Returns JSON on one line, its members in their order; text that is not JSON becomes a JSON text.
+/// Returns JSON on one line, its members in their order; lines of JSON become a list, and text that
+/// is not JSON becomes a JSON text.
 pub(super) fn json_or_text(text: &str) -> String {
     if serde_json::from_str::<Value>(text).is_err() {
+        let is_object =
+            |line: &str| serde_json::from_str(line).is_ok_and(|value: Value| value.is_object());
+        if !text.is_empty() && text.lines().all(is_object) {
+            return format!("[{}]", text.lines().collect::<Vec<_>>().join(","));
+        }
         return quoted(text);
     }
     let (mut compact, mut in_text, mut before) = (String::with_capacity(text.len()), false, ' ');
@@ -196,5 +202,6 @@ fn differences_name_line_and_place() {
         "{\"reconnects\":\"<count>\",\"x\":1}"
     );
     assert_eq!(json_or_text("{ \"a b\" : [1, 2] }\n"), "{\"a b\":[1,2]}");
+    assert_eq!(json_or_text("{\"a\":1}\n{\"b\":2}\n"), "[{\"a\":1},{\"b\":2}]");
     assert_eq!(events("id: 1\ndata: {\"a\": 1}\n\n"), "[{\"id\":1,\"data\":{\"a\":1}}]");
 }

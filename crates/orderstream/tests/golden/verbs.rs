@@ -32,7 +32,6 @@ fn explain(stage: &mut Stage) {
     std::fs::write(stage.dir().join("wrong.yaml"), wrong).unwrap();
     std::fs::write(stage.dir().join("desk.yaml"), DESK).unwrap();
     for line in [
-        "explain -o json",
         "explain locked -o json",
         "explain LOKED",
         "lint {dir}/desk.yaml -o json",
@@ -54,10 +53,11 @@ fn explain(stage: &mut Stage) {
 
 /// Runs the commands of an order without an order request, each under a key.
 fn at_the_requestor(stage: &mut Stage) {
-    let body = serde_json::json!({"order_req_id": "typed", "sellers": {"names": ["north"]}});
+    let sellers = serde_json::json!({"names": ["north"], "open_to_all": true});
+    let body = serde_json::json!({"order_req_id": "typed", "sellers": sellers});
     stage.send(super::stage::buyers("POST /api/v1/orders/initiate").json(body));
     stage.settle("typed");
-    stage.verb("wait typed --for phase=Streaming");
+    stage.verb("wait typed --for phase=Open");
     for (number, line) in [
         "seen typed --seller north",
         "propose typed --proposal-id p-1 --seller north --currency EUR --line CHAIR:40:pieces=5200.00 \
@@ -66,7 +66,7 @@ fn at_the_requestor(stage: &mut Stage) {
         "amend typed p-1 --seller north --delivery-date 2099-01-08",
         "lock typed p-1 --seller north --for 2m",
         "unlock typed p-1 --seller north",
-        "withdraw typed p-2 --reason 'sold out'",
+        "withdraw typed p-2 --seller west --reason 'sold out'",
         "question typed 'With assembly?' --question-id q-1 --seller north",
         "ask typed 'Yes, by you.' --answers q-1",
         "answer typed v-9 'Fine.' --seller north",

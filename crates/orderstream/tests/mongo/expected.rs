@@ -76,6 +76,7 @@ pub(crate) fn documents(events: &[Value]) -> Documents {
 
 fn phase(event_type: &str, detail: &Value) -> Option<(&'static str, bool)> {
     match event_type {
+        "OrderPaused" if detail["decide_by"].is_number() => Some(("Deciding", false)),
         "OrderPaused" if detail["expired"] == true => Some(("Expired", true)),
         "OrderPaused" => Some(("Paused", false)),
         "OrderResumed" => Some(("Open", false)),

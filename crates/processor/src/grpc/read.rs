@@ -34,7 +34,7 @@ pub(super) fn state(
         award: order.award.as_ref().map(award),
         pending_award: order.pending_award.as_deref().map(pending),
         decide_until: order.decide_until.map(timestamp_to_wire),
-        invitations: order.invitations.iter().map(invitation).collect(),
+        invitations: order.invitations.iter().map(|held| invitation(order, held)).collect(),
         former: runtime.formers.iter().map(former).collect(),
     }
 }
@@ -58,12 +58,13 @@ fn pending(pending: &PendingAward) -> v1::AwardPending {
     }
 }
 
-fn invitation(invitation: &Invitation) -> v1::Invitation {
+fn invitation(order: &Order, invitation: &Invitation) -> v1::Invitation {
     v1::Invitation {
         seller: invitation.seller.to_string(),
         state: invitation.state.as_str().to_owned(),
         at: Some(timestamp_to_wire(invitation.at)),
         reason: invitation.reason.clone().unwrap_or_default(),
+        display_name: order.display_name(&invitation.seller).unwrap_or_default().to_owned(),
     }
 }
 

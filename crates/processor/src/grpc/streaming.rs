@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_util::Stream;
-use orderstream_core::{Epoch, OrderKey, OrderSpec, Refusal, Seq, Timestamp};
+use orderstream_core::{Epoch, OrderKey, OrderSpec, Reason, Refusal, Seq, Timestamp};
 use orderstream_rpc::convert::{draining, event_to_wire, spec_input_from_wire};
 use orderstream_rpc::v1;
 use orderstream_rpc::v1::order_streaming_service_server::OrderStreamingService;
@@ -33,7 +33,8 @@ impl OrderStreamingService for Grpc {
         if tracker.is_some() {
             let join = join(key.clone(), request).map_err(status)?;
             if after == Seq(0) {
-                named = Some(self.orders.open(join).await.map_err(status)?);
+                let opened = self.orders.open(join).await;
+                named = Some(opened.map_err(|refusal| status(in_request(refusal)))?);
             } else {
                 self.orders.resume(&key, named.as_ref(), after).map_err(status)?;
             }
@@ -72,6 +73,14 @@ fn join(key: OrderKey, request: v1::OrderStreamRequest) -> Result<Join, Refusal>
     let spec = OrderSpec::try_from(spec).map_err(|refusal| refusal.under("order"))?;
     let tracker = Some(Epoch(request.epoch));
     Ok(Join { key, incarnation: parse_incarnation(request.incarnation)?, spec, tracker })
+}
+
+/// Names a wrong field by its path in the request, where only an opening checks the field.
+fn in_request(refusal: Refusal) -> Refusal {
+    // The id is a field of the request itself.
+    let is_of_order = refusal.field.as_deref() != Some("order_req_id");
+    let is_invalid = refusal.reason == Reason::InvalidField;
+    if is_invalid && is_of_order { refusal.under("order") } else { refusal }
 }
 
 /// The stream of an order's events on the wire.

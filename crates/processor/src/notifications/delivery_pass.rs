@@ -187,6 +187,9 @@ impl DeliveryPassState<'_> {
         self.is_changed |= output.is_changed;
         self.next_at = output.next_at;
         self.pass.orders.metrics().given_up(output.given_up);
+        if output.given_up > 0 {
+            self.pass.notifications.report_given_up();
+        }
     }
 
     /// Calls `then` with the redacted order and with the outbox.
@@ -380,8 +383,8 @@ impl DeliveryPassState<'_> {
             }
             Err(error) => {
                 match &error {
-                    DeliveryError::TryAgain { blame: Blame::Destination, .. } => {
-                        permit.failed(now);
+                    DeliveryError::TryAgain { blame: Blame::Destination, reason, .. } => {
+                        permit.failed(now, reason);
                     }
                     DeliveryError::TryAgain { .. } | DeliveryError::Bounced { .. } => {
                         permit.succeeded();

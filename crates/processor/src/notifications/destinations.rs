@@ -31,6 +31,30 @@ impl Destination {
     const fn is_idle(&self) -> bool {
         self.under_way == 0 && self.failures == 0
     }
+
+    const fn is_down(&self) -> bool {
+        self.failures >= NOTIFY_CIRCUIT_FAILURES
+    }
+
+    /// Closes the circuit breaker; reports whether it was open.
+    const fn succeed(&mut self) -> bool {
+        let was_down = self.is_down();
+        self.failures = 0;
+        self.open_until = Timestamp(0);
+        was_down
+    }
+
+    /// Counts a failure; reports whether this one opened the circuit breaker.
+    fn fail(&mut self, now: Timestamp) -> bool {
+        let was_down = self.is_down();
+        self.failures = self.failures.saturating_add(1);
+        if self.is_down() {
+            let doublings = self.failures.saturating_sub(NOTIFY_CIRCUIT_FAILURES).min(16);
+            let backoff = NOTIFY_CIRCUIT_MS_MIN.saturating_mul(1 << doublings);
+            self.open_until = now.plus_ms(backoff.min(NOTIFY_CIRCUIT_MS_MAX));
+        }
+        self.is_down() && !was_down
+    }
 }
 
 /// One attempt at a destination. Dropped without a result, it changes no failure count.
@@ -51,7 +75,7 @@ impl Destinations {
             }
         }
         let destination = all.entry(name.to_owned()).or_default();
-        let is_down = destination.failures >= NOTIFY_CIRCUIT_FAILURES;
+        let is_down = destination.is_down();
         if is_down && destination.open_until > now {
             return Err(destination.open_until.ms_since(now).max(1));
         }
@@ -72,24 +96,33 @@ impl Destinations {
 }
 
 impl DeliveryPermit {
-    /// Records that the destination replied, even if it rejected the message.
+    /// Records that the destination replied, even if it rejected the message. Logs it if the
+    /// circuit breaker was open.
     pub(super) fn succeeded(self) {
-        if let Some(destination) = self.destinations.0.lock().get_mut(&self.name) {
-            destination.failures = 0;
-            destination.open_until = Timestamp(0);
+        let is_closed = self.change(Destination::succeed);
+        if is_closed {
+            tracing::info!(destination = self.name, "replies again; notifications are sent");
         }
     }
 
-    /// Records that the destination did not reply, or was too busy.
-    pub(super) fn failed(self, now: Timestamp) {
-        if let Some(destination) = self.destinations.0.lock().get_mut(&self.name) {
-            destination.failures = destination.failures.saturating_add(1);
-            let doublings = destination.failures.saturating_sub(NOTIFY_CIRCUIT_FAILURES).min(16);
-            let backoff = NOTIFY_CIRCUIT_MS_MIN.saturating_mul(1 << doublings);
-            if destination.failures >= NOTIFY_CIRCUIT_FAILURES {
-                destination.open_until = now.plus_ms(backoff.min(NOTIFY_CIRCUIT_MS_MAX));
-            }
+    /// Records that the destination did not reply, or was too busy. Logs it once, when the circuit
+    /// breaker opens.
+    pub(super) fn failed(self, now: Timestamp, cause: &str) {
+        let is_opened = self.change(|destination| destination.fail(now));
+        if is_opened {
+            tracing::warn!(
+                destination = self.name,
+                cause,
+                "notifications are not delivered; they wait, and `orderstream notify pending` \
+                 lists them"
+            );
         }
+    }
+
+    /// Changes the destination; returns what `change` reports of it.
+    fn change(&self, change: impl FnOnce(&mut Destination) -> bool) -> bool {
+        let mut all = self.destinations.0.lock();
+        all.get_mut(&self.name).is_some_and(change)
     }
 }
 
@@ -116,7 +149,7 @@ mod tests {
     fn down_destinations_get_single_probes() {
         let all = Destinations::default();
         for _ in 0..NOTIFY_CIRCUIT_FAILURES {
-            all.acquire("down", NOW).unwrap().failed(NOW);
+            all.acquire("down", NOW).unwrap().failed(NOW, "gone");
         }
         assert_eq!(all.down(NOW), 1);
         assert_eq!(all.acquire("down", NOW).unwrap_err(), NOTIFY_CIRCUIT_MS_MIN);
@@ -124,12 +157,24 @@ mod tests {
         let later = NOW.plus_ms(NOTIFY_CIRCUIT_MS_MIN);
         let probe = all.acquire("down", later).unwrap();
         assert_eq!(all.acquire("down", later).unwrap_err(), BUSY_MS, "only one looks");
-        probe.failed(later);
+        probe.failed(later, "gone");
         assert_eq!(all.acquire("down", later).unwrap_err(), 2 * NOTIFY_CIRCUIT_MS_MIN);
         let later = later.plus_ms(2 * NOTIFY_CIRCUIT_MS_MIN);
         all.acquire("down", later).unwrap().succeeded();
         assert!(all.acquire("down", later).is_ok());
         assert!(all.0.lock().is_empty(), "what is up and idle is forgotten");
+    }
+
+    #[test]
+    fn circuit_changes_are_reported_once() {
+        let mut destination = Destination::default();
+        assert!(!destination.succeed(), "it was never open");
+        let opened = |held: &mut Destination| (0..8).map(|_| held.fail(NOW)).collect::<Vec<_>>();
+        let expected = [false, false, false, false, true, false, false, false];
+        assert_eq!(opened(&mut destination), expected);
+        assert!(destination.succeed());
+        assert!(!destination.succeed(), "once");
+        assert_eq!(opened(&mut destination), expected, "and again");
     }
 
     #[test]

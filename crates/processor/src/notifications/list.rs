@@ -129,7 +129,8 @@ impl OwnedOrders {
 }
 
 fn parse_after(id: &str) -> Result<OrderIncarnation, Refusal> {
-    let wrong = || Refusal::field("after", "is no notification's id; give `next` of a page");
+    let wrong =
+        || Refusal::field("after", "is not the id of a notification; give `next` of a page");
     order_of(id).ok_or_else(wrong)
 }
 

@@ -149,9 +149,9 @@ impl OwnedOrders {
     }
 
     /// Brings the indexes of open orders in step with the disk: the sellers' capacity, their
-    /// invitations, and the number of open orders. Has an effect once when the order opens, and
-    /// once when it ends. Returns the wakers of the sellers' sessions, to be woken without the
-    /// lock.
+    /// invitations, and the number of open orders. Has an effect once when the order opens, at its
+    /// deadline, which frees the sellers' capacity, and when it ends. Returns the wakers of the
+    /// sellers' sessions, to be woken without the lock.
     pub(super) fn index_open(
         &self,
         entry: &mut IncarnationEntry,
@@ -165,13 +165,20 @@ impl OwnedOrders {
             self.close(entry);
             return Vec::new();
         }
+        let takes_capacity = order.phase.is_before_deadline() || order.last_seq > on_disk;
         if entry.place.is_some() {
+            if entry.takes_capacity && !takes_capacity {
+                self.inner.capacity.end(order);
+                entry.takes_capacity = false;
+            }
             return Vec::new();
         }
         let (place, wakers) = self.inner.invitations.open(order);
-        self.inner.capacity.open(order, reservation);
+        if takes_capacity {
+            self.inner.capacity.open(order, reservation);
+        }
         self.inner.parts.metrics.order_opened();
-        entry.place = Some(place);
+        (entry.place, entry.takes_capacity) = (Some(place), takes_capacity);
         wakers
     }
 
@@ -179,7 +186,9 @@ impl OwnedOrders {
     pub(super) fn close(&self, entry: &mut IncarnationEntry) {
         let (Some(order), Some(place)) = (entry.book.order(), entry.place.take()) else { return };
         self.inner.invitations.end(order, place);
-        self.inner.capacity.end(order);
+        if std::mem::take(&mut entry.takes_capacity) {
+            self.inner.capacity.end(order);
+        }
         self.inner.parts.metrics.order_closed();
     }
 }

@@ -117,6 +117,7 @@ mod tests {
             seller: SellerId::new(name).unwrap(),
             verdict: Verdict::Chosen,
             distance_m: None,
+            display_name: None,
         };
         ["a", "b"].map(chosen).to_vec()
     }

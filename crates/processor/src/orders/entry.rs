@@ -61,6 +61,8 @@ pub(super) struct IncarnationEntry {
     pub(super) deadline: Option<Timestamp>,
     /// Its position among the open orders; absent unless it counts as one.
     pub(super) place: Option<u64>,
+    /// The order counts against its sellers' capacity.
+    pub(super) takes_capacity: bool,
     waiters: Vec<Waiter>,
 }
 
@@ -94,6 +96,7 @@ impl IncarnationEntry {
             was_opened_at: None,
             deadline: None,
             place: None,
+            takes_capacity: false,
             waiters: Vec::new(),
         }
     }

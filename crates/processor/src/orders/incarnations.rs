@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use orderstream_core::command::OrderOpening;
+use orderstream_core::input::check_new_order;
 use orderstream_core::{Incarnation, OrderIncarnation, OrderKey, Reason, Refusal, Timestamp};
 
 use super::entry::IncarnationEntry;
@@ -95,6 +96,8 @@ impl OwnedOrders {
             Some((false, true)) | None => {}
         }
         may_open(shard, &order_incarnation)?;
+        // The book refuses it too, but an entry would be left behind for it.
+        check_new_order(&key.order_req_id, &opening.spec)?;
         if let Some(last_end) = shard.last_end(key) {
             *now = (*now).max(last_end.plus_ms(1));
         }

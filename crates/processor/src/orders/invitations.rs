@@ -106,6 +106,13 @@ impl InvitationIndex {
         None
     }
 
+    /// Returns the open orders of a seller, in the order of their positions.
+    pub(super) fn open_orders(&self, tenant: &Tenant, seller: &SellerId) -> Vec<Arc<OrderKey>> {
+        let state = self.state.lock();
+        let held = state.sellers.get(&(tenant.clone(), seller.clone()));
+        held.into_iter().flat_map(|held| held.orders.values()).map(Arc::clone).collect()
+    }
+
     fn first(&self, name: &TenantSeller, limit: usize) -> Vec<OrderKey> {
         let state = self.state.lock();
         let seller = state.sellers.get(name);

@@ -1,6 +1,9 @@
 //! Forwarding REST requests: a seller may call any processor. A request for an order of another one
 //! is forwarded unchanged, and its response, a stream of events too, is passed back as it arrives.
 
+mod inbox;
+mod inbox_events;
+
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -15,10 +18,11 @@ use axum::response::{IntoResponse as _, Response};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use orderstream_core::input::null_is_absent;
 use orderstream_core::notification::order_of;
 use orderstream_core::{Incarnation, OrderKey, Reason, Refusal};
 use orderstream_rpc::limits::CONNECT_TIMEOUT;
-use orderstream_rpc::problem::{Problem, read_bytes};
+use orderstream_rpc::problem::{Problem, read_bytes, without_mark};
 use serde::Deserialize;
 use tokio::time::timeout;
 
@@ -64,6 +68,12 @@ pub(crate) async fn forwarding(
             // known here.
             _ => Problem::from(misdirected()).into_response(),
         };
+    }
+    if inbox::is_page(&request) {
+        return inbox::page(inner, request, next).await;
+    }
+    if inbox_events::is_stream(&request) {
+        return inbox_events::gather(inner, request, next).await;
     }
     let (head, body) = request.into_parts();
     let body = Request::from_parts(head.clone(), body);
@@ -171,7 +181,9 @@ fn readdressed(mut request: Request, endpoint: &OwnerEndpoint) -> Option<Request
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct RoutingFields {
+    #[serde(deserialize_with = "null_is_absent")]
     tenant: String,
+    #[serde(deserialize_with = "null_is_absent")]
     order_req_id: String,
 }
 
@@ -195,7 +207,7 @@ fn key_of(uri: &Uri, body: &Bytes) -> Option<OrderKey> {
         Ok(axum::extract::Query(named)) => named,
         Err(_) => RoutingFields::default(),
     };
-    let fields: RoutingFields = serde_json::from_slice(body).unwrap_or(query);
+    let fields: RoutingFields = serde_json::from_slice(without_mark(body)).unwrap_or(query);
     let dead_letter = uri.path().split('/').skip_while(|part| *part != "dead-letters").nth(1);
     if let Some(id) = dead_letter {
         return order_of(&percent_decoded(id)?).map(|named| named.key);
@@ -231,6 +243,8 @@ mod tests {
         let body = r#"{"order_req_id":"A","tenant":"t","price":3}"#;
         for (uri, body, expected) in [
             ("/api/v1/proposals", body, Some("t/A")),
+            ("/api/v1/proposals", r#"{"order_req_id":"A","tenant":null}"#, Some("default/A")),
+            ("/api/v1/proposals", "\u{feff}{\"order_req_id\":\"A\"}", Some("default/A")),
             ("/api/v1/orders/B/decline", r#"{"tenant":"t"}"#, Some("t/B")),
             ("/api/v1/orders/B/proposals?tenant=t&limit=1", "", Some("t/B")),
             ("/orders/a%2Db/events", "", Some("default/a-b")),
@@ -241,6 +255,7 @@ mod tests {
             ("/api/v1/orders/B/comparison?format=csv", "", Some("default/B")),
             ("/api/v1/openapi.json", "", None),
             ("/api/v1/orders?tenant=t", "", None),
+            ("/api/v1/sellers/orders/invitations?tenant=t", "", None),
             ("/api/v1/dead-letters/t~A~life~3~0123456789abcdef/replay", "", Some("t/A")),
             ("/api/v1/dead-letters/t%7EA%7Elife%7E3%7E0123456789abcdef/replay", "", Some("t/A")),
             ("/api/v1/dead-letters/nothing/replay", "", None),

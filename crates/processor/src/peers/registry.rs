@@ -1,10 +1,11 @@
 //! The known peers: listed in the file, or met. Pure except for making connections, which does no
 //! I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use orderstream_core::processor_url::PROCESSOR_URL_BYTES_MAX;
 use orderstream_core::{Reason, Refusal};
 use orderstream_rpc::client::{self, Connections};
 use orderstream_rpc::observe::RpcMetrics;
@@ -14,8 +15,6 @@ use super::OwnerEndpoint;
 
 /// The greatest number of known peers.
 const PEERS_MAX: usize = 256;
-/// The greatest length of a URL, in characters.
-const URL_CHARS_MAX: usize = 300;
 /// The time for which an unlisted peer is remembered after it last reported its addresses: longer
 /// than a pod takes to come back.
 const UNLISTED_RETENTION: Duration = Duration::from_mins(10);
@@ -100,8 +99,7 @@ impl PeerRegistry {
         for entry in self.peers.values_mut() {
             entry.is_listed = false;
         }
-        let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
-        for url in lines.filter(|url| !url.is_empty()) {
+        for (_, url) in listed(text) {
             if let Some(entry) = self.get_or_insert(url, now) {
                 entry.is_listed = true;
             }
@@ -176,7 +174,8 @@ impl PeerRegistry {
             return Err(Refusal::field("processor", text));
         }
         if !self.peers.contains_key(url) && !is_sibling(&self.own_url, url) {
-            let text = format!("{url} is not listed here, and is no sibling of {}", self.own_url);
+            let text =
+                format!("{url} is not listed here, and is not a sibling of {}", self.own_url);
             return Err(Refusal::new(Reason::NotAllowed, text));
         }
         Ok(())
@@ -219,15 +218,34 @@ impl PeerRegistry {
     }
 }
 
+/// Returns the URLs in the text of a file that lists peers, each with the number of its line.
+pub(super) fn listed(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let urls = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+    (1..).zip(urls).filter(|(_, url)| !url.is_empty())
+}
+
+/// Returns the number of processors: the listed ones, and this one where the list omits it.
+pub(super) fn count_with(own: &str, text: &str) -> usize {
+    let urls = listed(text).map(|(_, url)| url).filter(|url| is_url(url));
+    urls.chain([own]).collect::<BTreeSet<_>>().len()
+}
+
+/// Reports whether this is a URL that a peer may report. An earlier version may report one without
+/// a port.
 fn is_url(text: &str) -> bool {
-    text.len() <= URL_CHARS_MAX && text.starts_with("http://") && client::endpoint(text).is_ok()
+    text.len() <= PROCESSOR_URL_BYTES_MAX
+        && text.starts_with("http://")
+        && client::endpoint(text).is_ok()
 }
 
 /// Reports whether two URLs differ in the first label of their host only, as pods of one set do:
 /// `http://processor-0.processor.shop.svc:50051` and `http://processor-1.processor.shop.svc:50051`.
 fn is_sibling(own: &str, other: &str) -> bool {
     let family = |url: &str| Some(url.strip_prefix("http://")?.split_once('.')?.1.to_owned());
-    let is_name = |url: &str| url.chars().any(|c| c.is_ascii_alphabetic() && !"htp".contains(c));
+    let is_name = |url: &str| {
+        let is_of_name = |c: char| c.is_ascii_alphabetic() && !"htp".contains(c);
+        !url.contains('[') && url.chars().any(is_of_name)
+    };
     is_name(own) && family(own).is_some() && family(own) == family(other)
 }
 
@@ -252,6 +270,18 @@ mod tests {
 
     fn urls(known: &PeerRegistry) -> Vec<String> {
         known.all().into_iter().map(|peer| peer.url).collect()
+    }
+
+    #[test]
+    fn own_url_is_counted_once() {
+        for (text, count) in [
+            ("", 1),
+            (OWN, 1),
+            (OTHER, 2),
+            ("# all\nhttp://p-0.p.shop.svc:50051\nhttp://p-1.p.shop.svc:50051\nnonsense\n", 2),
+        ] {
+            assert_eq!(count_with(OWN, text), count, "{text}");
+        }
     }
 
     #[tokio::test]
@@ -342,9 +372,19 @@ mod tests {
     }
 
     #[test]
+    fn wrong_lines_of_the_list_are_numbered() {
+        let list = |text: &str| crate::peers::PeersConfig::check_list(text);
+        assert_eq!(list(&format!("# all\n{OWN}\n\n{OTHER} # the other\nhttp://[::1]:1")), Ok(()));
+        let fault = list(&format!("{OWN}\n\nhttp://fd00::5:50051\nnonsense")).unwrap_err();
+        assert!(fault.starts_with("line 3: 'http://fd00::5:50051' "), "{fault}");
+        assert!(fault.ends_with("http://[fd00::5]:50051"), "{fault}");
+    }
+
+    #[test]
     fn addresses_have_no_siblings() {
         assert!(is_sibling(OWN, OTHER));
         assert!(!is_sibling("http://127.0.0.1:1", "http://126.0.0.1:1"));
+        assert!(!is_sibling("http://[::ffff:10.0.0.7]:1", "http://[::ffff:66.0.0.7]:1"));
         assert!(!is_sibling(OWN, "http://p-1.p.shop.svc:1"));
         assert!(!is_sibling("http://p:1", "http://q:1"));
     }

@@ -33,6 +33,24 @@ async fn orders_are_unreachable_without_peer_list() {
     assert!(peers.locate(&key).await.unwrap().is_none());
 }
 
+/// An operator compares it with the processors that are scraped.
+#[tokio::test]
+async fn listed_processors_are_a_metric() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("peers");
+    std::fs::write(&file, "http://127.0.0.1:1\nhttp://127.0.0.1:2\n").unwrap();
+    let registry = prometheus::Registry::new();
+    let alone = PeersConfig::alone("http://127.0.0.1:1".to_owned());
+    let peers = Peers::new(
+        PeersConfig { file: Some(file.clone()), ..alone },
+        RpcMetrics::new(&registry, RpcSide::Client).unwrap(),
+        Metrics::new(&registry).unwrap(),
+    );
+    peers.read_list(&file).await.unwrap();
+    let page = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+    assert!(page.contains("orderstream_processor_listed 2\n"), "{page}");
+}
+
 /// They are not reported as unknown.
 #[tokio::test]
 async fn orders_are_unreachable_before_first_greetings() {

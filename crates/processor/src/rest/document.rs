@@ -14,13 +14,14 @@ use utoipa::OpenApi;
         title = "Orderstream processor",
         description = "The sellers' commands, and the reads of orders. Any processor can be called: a \
                        request about an order of another processor is forwarded to it. Bodies are \
-                       read as JSON whatever their content type, up to 64 KiB; unknown fields are \
-                       ignored. Queries and paths are parsed strictly.",
+                       read as JSON whatever their content type, up to 64 KiB. A field or a query \
+                       parameter that is not described is refused.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     tags(
         (name = "orders", description = "Orders, as their owner holds them."),
         (name = "proposals", description = "Proposals of sellers."),
+        (name = "sellers", description = "The orders of one seller, at all processors."),
         (name = "conversation", description = "The messages between buyer and sellers."),
         (name = "notifications", description = "Notifications: sent, to be sent, and given up."),
         (name = "document", description = "This document."),
@@ -71,22 +72,36 @@ const ON_COMMANDS: [Reason; 6] = [
 fn reasons(operation: &str) -> Vec<Reason> {
     let own: &[Reason] = match operation.trim_end_matches("-alias") {
         "orders" | "openapi" | "dead-letters" => return Vec::new(),
+        // Right after its start, a processor may not know the others.
+        "inbox" => {
+            return vec![Reason::Unreachable, Reason::StorageUnavailable, Reason::RecordsDamaged];
+        }
+        "inbox-events" => return vec![Reason::LimitReached],
         "replay" => &[Reason::NotificationNotFound],
-        "order" | "proposals" | "comparison" | "conversation" | "notifications" => &[],
+        "order" | "proposals" | "conversation" | "notifications" => &[],
+        "comparison" => &[Reason::LimitReached],
         "proposal" | "versions" => &[Reason::ProposalNotFound],
         "events" => &[Reason::AheadOfList, Reason::LimitReached],
-        "propose" => &[Reason::OrderPaused, Reason::ProposalExists, Reason::AwardPending],
+        "propose" => {
+            &[Reason::OrderPaused, Reason::NotInvited, Reason::ProposalExists, Reason::AwardPending]
+        }
+        "answer" | "ask" | "decline" | "see" => &[Reason::NotInvited],
         "amend" | "lock" => &[
+            Reason::NotInvited,
             Reason::ProposalNotFound,
             Reason::ProposalEnded,
             Reason::OrderPaused,
             Reason::Locked,
             Reason::AwardPending,
         ],
-        "withdraw" => {
-            &[Reason::ProposalNotFound, Reason::ProposalEnded, Reason::Locked, Reason::AwardPending]
-        }
-        "unlock" => &[Reason::ProposalNotFound, Reason::Locked],
+        "withdraw" => &[
+            Reason::NotInvited,
+            Reason::ProposalNotFound,
+            Reason::ProposalEnded,
+            Reason::Locked,
+            Reason::AwardPending,
+        ],
+        "unlock" => &[Reason::NotInvited, Reason::ProposalNotFound, Reason::Locked],
         _ => &[],
     };
     let is_read = matches!(

@@ -80,6 +80,23 @@ fn operations_have_names_summaries_and_problems() {
     }
 }
 
+/// A field that a body does not describe is refused, and the document says so.
+#[test]
+fn documented_bodies_take_no_other_field() {
+    let document = document_json();
+    let mut names = BTreeSet::from(["LineBody".to_owned()]);
+    for operation in operations(&document).into_values() {
+        let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+        let name = schema["$ref"].as_str().and_then(|reference| reference.rsplit('/').next());
+        names.extend(name.map(str::to_owned));
+    }
+    assert_eq!(names.len(), 8, "{names:?}");
+    for name in names {
+        let body = &document["components"]["schemas"][&name];
+        assert_eq!(body["additionalProperties"], false, "{name}");
+    }
+}
+
 #[tokio::test]
 async fn the_examples_of_the_document_work() {
     let rig = Rig::start().await;

@@ -29,7 +29,7 @@ async fn ended() -> Rig {
     let rig = Rig::start().await;
     for serial in 0..PROPOSALS {
         let body = format!(
-            r#"{{"order_req_id": "SB1", "proposal_id": "p{serial}", "seller": "s", "price": 1,
+            r#"{{"order_req_id": "SB1", "proposal_id": "p{serial}", "seller": "s{serial}", "price": 1,
                 "currency": "EUR", "note": "a: b\ndata: c\n\nid: 7"}}"#
         );
         let request = Request::post("/api/v1/proposals").header("content-type", "application/json");
@@ -98,6 +98,36 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+/// Checks that an id resumes the stream or is refused by its name. An empty one counts as none.
+fn check_resumed(
+    name: &str,
+    id: &[u8],
+    status: StatusCode,
+    body: &[u8],
+) -> Result<(), TestCaseError> {
+    let is_number = id.iter().all(u8::is_ascii_digit);
+    let number = match id {
+        [] => Some(0),
+        id => String::from_utf8_lossy(id).parse::<u64>().ok().filter(|_| is_number),
+    };
+    match number {
+        Some(LAST) => prop_assert_eq!(status, StatusCode::NO_CONTENT),
+        Some(after) if after < LAST => {
+            let expected: Vec<_> = (after + 1..=LAST).map(|seq| seq.to_string()).collect();
+            prop_assert_eq!(dispatched(body), expected);
+        }
+        Some(_) => {
+            prop_assert_eq!(status, StatusCode::RANGE_NOT_SATISFIABLE);
+            prop_assert_eq!(&problem(body)["reason"], Reason::AheadOfList.as_str());
+        }
+        None => {
+            prop_assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+            prop_assert_eq!(&problem(body)["field"], name);
+        }
+    }
+    Ok(())
+}
+
 /// Any bytes are sent; the refusal names the header.
 #[test]
 fn last_event_ids_resume_or_are_refused() {
@@ -107,26 +137,44 @@ fn last_event_ids_resume_or_are_refused() {
         // Other bytes cannot be sent in a header at all.
         let Ok(id) = HeaderValue::from_bytes(&bytes) else { return Ok(()) };
         let (status, body) = runtime.block_on(events(&rig, Some(&id), ""));
-        let is_number = !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit);
-        let number = String::from_utf8_lossy(&bytes).parse::<u64>().ok().filter(|_| is_number);
-        match number {
-            Some(LAST) => prop_assert_eq!(status, StatusCode::NO_CONTENT),
-            Some(after) if after < LAST => {
-                let expected: Vec<_> = (after + 1..=LAST).map(|seq| seq.to_string()).collect();
-                prop_assert_eq!(dispatched(&body), expected);
-            }
-            Some(_) => {
-                prop_assert_eq!(status, StatusCode::RANGE_NOT_SATISFIABLE);
-                prop_assert_eq!(&problem(&body)["reason"], Reason::AheadOfList.as_str());
-            }
-            None => {
-                prop_assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
-                prop_assert_eq!(&problem(&body)["field"], "last-event-id");
-            }
-        }
-        Ok(())
+        check_resumed("last-event-id", &bytes, status, &body)
     };
     runner().run(&bytes(), check).unwrap();
+}
+
+/// Any bytes are sent; the refusal names the parameter.
+#[test]
+fn query_event_ids_resume_or_are_refused() {
+    let runtime = Runtime::new().unwrap();
+    let rig = runtime.block_on(ended());
+    let check = |bytes: Vec<u8>| {
+        let query = format!("?lastEventId={}", encoded(&bytes));
+        let (status, body) = runtime.block_on(events(&rig, None, &query));
+        check_resumed("lastEventId", &bytes, status, &body)
+    };
+    runner().run(&bytes(), check).unwrap();
+}
+
+/// The header precedes `lastEventId`, and that precedes `after`; an empty id counts as none.
+#[tokio::test]
+async fn newest_event_id_takes_precedence() {
+    let rig = ended().await;
+    for (header, query, after) in [
+        (None, "?after=3&lastEventId=6", 6),
+        (None, "?lastEventId=&after=3", 3),
+        (None, "?lastEventId=", 0),
+        (None, "?after=", 0),
+        (None, "?after=&lastEventId=6", 6),
+        (Some("7"), "?after=3&lastEventId=6", 7),
+        (Some(""), "?after=3&lastEventId=6", 6),
+        (Some(""), "?after=3", 3),
+        (Some(""), "", 0),
+    ] {
+        let header = header.map(HeaderValue::from_static);
+        let (status, body) = events(&rig, header.as_ref(), query).await;
+        let expected: Vec<_> = (after + 1..=LAST).map(|seq| seq.to_string()).collect();
+        assert_eq!((status, dispatched(&body)), (StatusCode::OK, expected), "{header:?} {query}");
+    }
 }
 
 /// Any bytes are sent; the refusal names the parameter.
@@ -135,11 +183,13 @@ fn after_numbers_resume_or_are_refused() {
     let runtime = Runtime::new().unwrap();
     let rig = runtime.block_on(ended());
     let check = |bytes: Vec<u8>| {
-        let encoded: String = bytes.iter().map(|byte| format!("%{byte:02x}")).collect();
-        let (status, body) = runtime.block_on(events(&rig, None, &format!("?after={encoded}")));
+        let query = format!("?after={}", encoded(&bytes));
+        let (status, body) = runtime.block_on(events(&rig, None, &query));
         match status {
             StatusCode::OK | StatusCode::NO_CONTENT => {
-                let number = String::from_utf8(bytes).unwrap().parse::<u64>().unwrap();
+                // An empty number counts as none.
+                let text = String::from_utf8(bytes).unwrap();
+                let number = if text.is_empty() { 0 } else { text.parse::<u64>().unwrap() };
                 let expected: Vec<_> = (number + 1..=LAST).map(|seq| seq.to_string()).collect();
                 prop_assert_eq!(dispatched(&body), expected);
             }
@@ -152,6 +202,11 @@ fn after_numbers_resume_or_are_refused() {
         Ok(())
     };
     runner().run(&bytes(), check).unwrap();
+}
+
+/// Percent-encodes every byte.
+fn encoded(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("%{byte:02x}")).collect()
 }
 
 fn problem(body: &[u8]) -> Value {

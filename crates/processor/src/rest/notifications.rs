@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use orderstream_core::{OrderKey, Tenant};
-use orderstream_rpc::problem::{CheckedPath, CheckedQuery, Problem};
+use orderstream_rpc::problem::{CheckedPath, CheckedQuery, Problem, page_size};
 use serde_json::json;
 
 use serde::Deserialize;
@@ -36,6 +36,7 @@ pub(super) struct DeadLettersQuery {
     after: String,
     /// The size of the page, at most 500, which is also the default.
     #[param(minimum = 1)]
+    #[serde(deserialize_with = "page_size::<PAGE_NOTIFICATIONS, _>")]
     limit: Option<usize>,
 }
 

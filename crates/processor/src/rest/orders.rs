@@ -1,23 +1,18 @@
 //! The sellers' commands on an order, and the reads of one.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use orderstream_core::comparison::{self, Comparison, Criterion};
 use orderstream_core::{
-    CommandKind, Incarnation, Order, OrderKey, ProposalId, Reason, Refusal, Seq, Tenant,
+    CommandKind, Incarnation, Order, OrderKey, ProposalId, Refusal, Seq, Tenant,
 };
 use orderstream_rest_types::command::CommandReplyView;
-use orderstream_rest_types::comparison::ComparisonView;
 use orderstream_rest_types::conversation::ConversationPage;
 use orderstream_rest_types::order::{OrderView, OrdersPage};
 use orderstream_rest_types::proposal::ProposalsPage;
-use orderstream_rpc::problem::{CheckedPath, CheckedQuery, Problem};
+use orderstream_rpc::problem::{CheckedPath, CheckedQuery, Problem, page_size, position};
 use serde::Deserialize;
-use tokio::time::timeout;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -29,20 +24,12 @@ use super::{OrderPath, SellerRestState, reply_response};
 use crate::limits::{PAGE_CONVERSATION, PAGE_ORDERS, PAGE_PROPOSALS};
 use crate::orders::{OrderRuntimeState, OwnedOrders, PageBounds};
 
-/// The time for which a comparison waits for a permit.
-const COMPARISON_WAIT: Duration = Duration::from_secs(2);
-/// The header with the number of proposals that a CSV comparison leaves out.
-const OMITTED: &str = "orderstream-omitted";
-/// The header that reports whether a CSV comparison is empty because the order is sealed.
-const SEALED: &str = "orderstream-sealed";
-
 /// Returns the operations of this file.
 pub(super) fn operations() -> OpenApiRouter<SellerRestState> {
     OpenApiRouter::default()
         .routes(routes!(list))
         .routes(routes!(order))
         .routes(routes!(proposals))
-        .routes(routes!(compare))
         .routes(routes!(conversation))
         .routes(routes!(decline))
         .routes(routes!(ask))
@@ -71,6 +58,7 @@ pub(super) struct OrdersQuery {
     after: String,
     /// The size of the page, at most 1000, which is also the default.
     #[param(maximum = 1000, minimum = 1)]
+    #[serde(deserialize_with = "page_size::<PAGE_ORDERS, _>")]
     limit: Option<usize>,
 }
 
@@ -87,6 +75,7 @@ pub(super) struct ProposalsQuery {
     after: String,
     /// The size of the page, at most 500, which is also the default.
     #[param(maximum = 500, minimum = 1)]
+    #[serde(deserialize_with = "page_size::<PAGE_PROPOSALS, _>")]
     limit: Option<usize>,
 }
 
@@ -100,27 +89,12 @@ pub(super) struct ConversationQuery {
     /// The incarnation of the order id; the newest when left out.
     incarnation: String,
     /// The `next` of the page before, or the sequence number of the last event received.
+    #[serde(deserialize_with = "position::<{ u64::MAX }, _, _>")]
     after: u64,
     /// The size of the page, at most 500, which is also the default.
     #[param(maximum = 500, minimum = 1)]
+    #[serde(deserialize_with = "page_size::<PAGE_CONVERSATION, _>")]
     limit: Option<usize>,
-}
-
-/// The query for a comparison.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(default, deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct ComparisonQuery {
-    /// The order's tenant; `default` when left out.
-    tenant: String,
-    /// The incarnation of the order id; the newest when left out.
-    incarnation: String,
-    /// The criterion that sorts the rows: `total` (the default), `delivery` or `distance`.
-    #[param(example = "total")]
-    by: String,
-    /// The format: `json` (the default) or `csv`.
-    #[param(example = "json")]
-    format: String,
 }
 
 /// Returns the incarnation that a query names, if it names one.
@@ -129,7 +103,7 @@ pub(super) fn parse_incarnation(incarnation: String) -> Result<Option<Incarnatio
 }
 
 /// Moves a refusal to another field.
-fn with_field(field: &str, refusal: Refusal) -> Refusal {
+pub(super) fn with_field(field: &str, refusal: Refusal) -> Refusal {
     Refusal { field: Some(field.to_owned()), ..refusal }
 }
 
@@ -171,6 +145,9 @@ pub(super) async fn ask(
 }
 
 /// Record that an invited seller has seen the order.
+///
+/// Of a seller that is not invited nothing is recorded, where anybody may propose; elsewhere it is
+/// refused.
 #[utoipa::path(post, path = "/api/v1/orders/{order_req_id}/seen", tag = "orders",
     operation_id = "see", params(OrderPath), request_body = SeenBody,
     responses((status = 200, description = "The command is durable.", body = CommandReplyView)))]
@@ -255,62 +232,6 @@ pub(super) async fn list(
         }
     }
     Ok(Json(OrdersPage { orders: listed, next }).into_response())
-}
-
-/// Compare an order's proposals side by side.
-///
-/// At most 500 proposals are shown, the best first; the others are only counted. CSV (RFC 4180) has
-/// a header line; a cell that a spreadsheet would take for a formula begins with an apostrophe.
-/// While an order is sealed there are no rows.
-#[utoipa::path(get, path = "/api/v1/orders/{order_req_id}/comparison", tag = "orders",
-    operation_id = "comparison", params(OrderPath, ComparisonQuery),
-    responses((status = 200, description = "The comparison.", headers(
-            ("orderstream-omitted" = u64, description = "CSV: proposals that are not shown."),
-            ("orderstream-sealed" = bool, description = "CSV: whether the order is sealed.")),
-        content((ComparisonView = "application/json"), (String = "text/csv")))))]
-pub(super) async fn compare(
-    State(rest): State<SellerRestState>,
-    CheckedPath(order_req_id): CheckedPath<String>,
-    CheckedQuery(query): CheckedQuery<ComparisonQuery>,
-) -> Result<Response, Problem> {
-    let key = OrderKey::new(&query.tenant, &order_req_id)?;
-    let by = match query.by.as_str() {
-        "" => Criterion::default(),
-        name => Criterion::parse(name)
-            .ok_or_else(|| Refusal::field("by", "is unknown; use total, delivery or distance"))?,
-    };
-    let as_csv = match query.format.as_str() {
-        "" | "json" => false,
-        "csv" => true,
-        _ => return Err(Refusal::field("format", "is unknown; use json or csv").into()),
-    };
-    let permit = timeout(COMPARISON_WAIT, rest.comparisons.acquire()).await;
-    let _permit = permit.map_err(|_| {
-        Refusal::new(Reason::Overloaded, "others are comparing; try again in a moment")
-    })?;
-    let now = rest.orders.now();
-    let named = parse_incarnation(query.incarnation)?;
-    let order = rest.orders.read_one(&key, named.as_ref(), |order, _| order.clone()).await?;
-    // Thousands of proposals with many lines take a while: neither under the order's lock nor on a
-    // thread that serves others.
-    let comparison =
-        tokio::task::spawn_blocking(move || comparison::compare(&order, by, now)).await;
-    let comparison =
-        comparison.map_err(|_| Refusal::new(Reason::Internal, "the comparison failed"))?;
-    Ok(if as_csv { csv(&comparison) } else { Json(view::comparison(comparison)).into_response() })
-}
-
-fn csv(comparison: &Comparison) -> Response {
-    let sealed = if comparison.sealed { "true" } else { "false" };
-    let headers = [
-        (
-            header::CONTENT_TYPE.as_str(),
-            HeaderValue::from_static("text/csv; charset=utf-8; header=present"),
-        ),
-        (OMITTED, HeaderValue::from(comparison.omitted)),
-        (SEALED, HeaderValue::from_static(sealed)),
-    ];
-    (headers, comparison::csv(comparison)).into_response()
 }
 
 /// Show the conversation between buyer and sellers.

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use orderstream_core::{CommandKind, Event, Order, OrderKey, ProposalId, Reason, Refusal, Seq};
 use orderstream_rest_types::command::CommandReplyView;
 use orderstream_rest_types::proposal::{ProposalView, VersionsPage};
-use orderstream_rpc::problem::{CheckedPath, CheckedQuery, Problem};
+use orderstream_rpc::problem::{CheckedPath, CheckedQuery, Problem, page_size, position};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
@@ -60,16 +60,20 @@ pub(super) struct VersionsQuery {
     /// The incarnation of the order id; the newest when left out.
     incarnation: String,
     /// The number of the last version received; 0 begins at the first.
+    #[serde(deserialize_with = "position::<4_294_967_295, _, _>")]
     after: u32,
     /// The size of the page, at most 100, which is also the default.
     #[param(maximum = 100, minimum = 1)]
+    #[serde(deserialize_with = "page_size::<PAGE_VERSIONS, _>")]
     limit: Option<usize>,
 }
 
 /// Make a proposal.
 ///
 /// A proposal's id is unique in its order: the same content again is a repetition, other content is
-/// refused. `proposal-submissions` is the original system's name of the same path.
+/// refused. A seller has one proposal that is open, and others with a label (`alternative`). Where
+/// the order invites sellers, only these may propose, unless it is open to all.
+/// `proposal-submissions` is the original system's name of the same path.
 #[utoipa::path(post, path = "/api/v1/proposals", tag = "proposals", operation_id = "propose",
     request_body = ProposalBody,
     responses((status = 201, description = "The command is durable.", body = CommandReplyView)))]
@@ -120,7 +124,8 @@ pub(super) async fn answer(
 
 /// Acquire a proposal's edit lock.
 ///
-/// Others see the holder. The lock expires by itself.
+/// Others see the holder. The lock expires by itself. While the order is sealed, a seller locks its
+/// own proposals only.
 #[utoipa::path(post, path = "/api/v1/proposals/{proposal_id}/edit-lock", tag = "proposals",
     operation_id = "lock", params(ProposalPath), request_body = LockBody,
     responses((status = 200, description = "The command is durable.", body = CommandReplyView)))]
@@ -155,6 +160,8 @@ pub(super) async fn unlock(
 }
 
 /// Withdraw a proposal.
+///
+/// A `seller` is compared with that of the proposal.
 #[utoipa::path(post, path = "/api/v1/proposals/{proposal_id}/withdraw", tag = "proposals",
     operation_id = "withdraw", params(ProposalPath), request_body = WithdrawBody,
     responses((status = 200, description = "The command is durable.", body = CommandReplyView)))]
@@ -165,9 +172,8 @@ pub(super) async fn withdraw(
 ) -> Result<Response, Problem> {
     let conditions = CommandConditions::of_proposal(request.headers())?;
     let proposal_id = ProposalId::new(proposal_id)?;
-    let (key, reason) = body::read::<WithdrawBody>(request).await?.check()?;
-    let reply =
-        conditions.execute(&orders, &key, CommandKind::Withdraw { proposal_id, reason }).await?;
+    let (key, command) = body::read::<WithdrawBody>(request).await?.check(proposal_id)?;
+    let reply = conditions.execute(&orders, &key, command).await?;
     Ok(reply_response(StatusCode::OK, &reply))
 }
 

@@ -109,6 +109,7 @@ type Row<'a> = (Method, &'a str, &'a str, u16, &'a str, Option<&'a str>);
 async fn bad_input_is_named_in_problem() {
     const PROPOSALS: &str = "/api/v1/proposals";
     const ONE: &str = "/api/v1/orders/SB1";
+    const INBOX: &str = "/api/v1/sellers/a/invitations";
     const FIELD: &str = "INVALID_FIELD";
     const REQUEST: &str = "INVALID_REQUEST";
     let rig = Rig::start().await;
@@ -117,7 +118,7 @@ async fn bad_input_is_named_in_problem() {
         format!(r#"{{"order_req_id": "SB1", "seller": "a", "currency": "EUR", "price": {price}}}"#)
     };
     let (mistyped, negative) = (priced("true"), priced(r#""-1""#));
-    let table: [Row<'_>; 24] = [
+    let table: [Row<'_>; 28] = [
         (Method::GET, "/api/v1/nothing", "", 404, REQUEST, None),
         (Method::PATCH, PROPOSALS, "{}", 405, REQUEST, None),
         (Method::GET, "/api/v1/orders/none", "", 404, "ORDER_NOT_FOUND", None),
@@ -141,6 +142,10 @@ async fn bad_input_is_named_in_problem() {
         (Method::GET, &format!("{ONE}/proposals?limit=-1"), "", 422, FIELD, Some("limit")),
         (Method::GET, &format!("{ONE}/events?after=x"), "", 422, FIELD, Some("after")),
         (Method::GET, &format!("{ONE}/events?from=1"), "", 422, FIELD, Some("from")),
+        (Method::GET, "/api/v1/sellers/no%20name/invitations", "", 422, FIELD, Some("seller")),
+        (Method::GET, &format!("{INBOX}?after=no%20name"), "", 422, FIELD, Some("after")),
+        (Method::GET, &format!("{INBOX}?tenant=no%20name"), "", 422, FIELD, Some("tenant")),
+        (Method::GET, &format!("{INBOX}?ended=maybe"), "", 422, FIELD, Some("ended")),
         (Method::POST, "/api/v1/proposals?tenant=a", "{}", 422, FIELD, Some("tenant")),
         (Method::POST, PROPOSALS, "", 400, REQUEST, None),
         (Method::POST, PROPOSALS, "{\"price\": ", 400, REQUEST, None),
@@ -162,6 +167,92 @@ async fn bad_input_is_named_in_problem() {
     assert_eq!((status, &order["proposals"]["received"]), (200, &json!(0)), "nothing was stored");
     let (status, ..) = rig.ask(Method::POST, PROPOSALS, &priced("9.5")).await;
     assert_eq!(status, 201);
+}
+
+/// A field that nothing reads would change what is offered without a word.
+#[tokio::test]
+async fn misspelt_fields_are_refused_with_the_fix() {
+    let rig = Rig::start().await;
+    let offer = |more: Value| {
+        let mut body = json!({
+            "order_req_id": "SB1", "proposal_id": "p", "seller": "a", "price": "9", "currency": "EUR",
+        });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let lines = offer(json!({"lines": [{"sku": "A", "substitute": "B"}]}));
+    let until = offer(json!({"valid_till": "2030-12-31"}));
+    for (request, body, field, fix) in [
+        ("POST proposals", until, "valid_till", "write valid_until"),
+        ("POST proposals", lines, "lines[0].substitute", "write substitutes"),
+        ("POST proposals", offer(json!({"discount": 1})), "discount", "use one of tenant, order"),
+        ("POST proposals", offer(json!({"note": 7})), "note", "give a text; put it in quotes"),
+        ("PUT proposals/p", offer(json!({"notes": "x"})), "notes", "write note"),
+        ("POST proposals/p/withdraw", json!({"sellr": "a"}), "sellr", "write seller"),
+        ("POST proposals/p/edit-lock", json!({"lease": 1}), "lease", "write lease_ms"),
+        ("DELETE proposals/p/edit-lock", json!({"owner": "a"}), "owner", "order_req_id, holder"),
+        ("POST proposals/p/followup", json!({"followup": "f"}), "followup", "write follow_up_id"),
+        ("POST orders/SB1/questions", json!({"id": "q-1"}), "id", "question_id, message"),
+        ("POST orders/SB1/seen", json!({"by": "a"}), "by", "use one of tenant, seller, seller_id"),
+        ("POST orders/SB1/decline", json!({"reasons": "far"}), "reasons", "write reason"),
+    ] {
+        let (method, path) = request.split_once(' ').unwrap();
+        let path = format!("/api/v1/{path}");
+        let (status, _, problem) = rig.ask(method.parse().unwrap(), &path, &body.to_string()).await;
+        assert_eq!((status, problem["field"].as_str()), (422, Some(field)), "{request} {problem}");
+        assert_eq!(problem["reason"], "INVALID_FIELD", "{request} {problem}");
+        assert!(problem["detail"].as_str().unwrap().contains(fix), "{request} {problem}");
+    }
+    let (_, _, order) = rig.ask(Method::GET, "/api/v1/orders/SB1", "").await;
+    assert_eq!(order["last_seq"], 2, "nothing was stored");
+}
+
+/// A wrong number names its range, and an empty one counts as absent.
+#[tokio::test]
+async fn numbers_in_queries_have_a_range() {
+    let rig = Rig::start().await;
+    let proposal = r#"{"order_req_id": "SB1", "proposal_id": "p", "seller": "a", "price": "9",
+        "currency": "EUR"}"#;
+    assert_eq!(rig.ask(Method::POST, "/api/v1/proposals", proposal).await.0, 201);
+    for (path, name, range) in [
+        ("orders?", "limit", "1 to 1000"),
+        ("orders/SB1/proposals?", "limit", "1 to 500"),
+        ("orders/SB1/conversation?", "limit", "1 to 500"),
+        ("orders/SB1/conversation?", "after", "0 to 18446744073709551615"),
+        ("orders/SB1/comparison?", "limit", "1 to 500"),
+        ("orders/SB1/events?", "after", "0 to 18446744073709551615"),
+        ("proposals/p/versions?order_req_id=SB1&", "after", "0 to 4294967295"),
+        ("proposals/p/versions?order_req_id=SB1&", "limit", "1 to 100"),
+        ("sellers/a/invitations?", "limit", "1 to 200"),
+        ("dead-letters?", "limit", "1 to 500"),
+    ] {
+        let path = format!("/api/v1/{path}{name}=");
+        let (status, _, problem) = rig.ask(Method::GET, &format!("{path}-1"), "").await;
+        assert_eq!((status, problem["field"].as_str()), (422, Some(name)), "{path} {problem}");
+        let detail = format!("is a whole number from {range}, and this is `-1`");
+        assert_eq!(problem["detail"], detail, "{path}");
+        // A stream of an open order has no end.
+        if !path.contains("/events") {
+            let (status, _, page) = rig.ask(Method::GET, &path, "").await;
+            assert_eq!(status, 200, "{path} {page}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn null_is_absent_and_a_mark_ignored() {
+    let rig = Rig::start().await;
+    let proposal = r#"{"order_req_id": "SB1", "tenant": null, "proposal_id": null, "seller": "a",
+        "price": "9.5", "currency": "EUR", "lines": null, "note": null, "delivery_date": null,
+        "valid_until": null, "attachments": null}"#;
+    let marked = format!("\u{feff}{}", proposal.replace("\"a\"", "\"b\""));
+    for body in [proposal, &marked] {
+        let (status, _, reply) = rig.ask(Method::POST, "/api/v1/proposals", body).await;
+        assert_eq!(status, 201, "{body} {reply}");
+    }
+    let unpriced = proposal.replace("\"9.5\"", "null");
+    let (status, _, problem) = rig.ask(Method::POST, "/api/v1/proposals", &unpriced).await;
+    assert_eq!((status, problem["field"].as_str()), (422, Some("price")), "{problem}");
 }
 
 /// The HTTP server's time limits end no stream.
@@ -206,7 +297,7 @@ async fn pages_of_long_proposals_end_early() {
     let note = "x".repeat(4_000);
     for serial in 0..PROPOSALS {
         let body = json!({
-            "order_req_id": "SB1", "proposal_id": format!("p{serial:03}"), "seller": "s",
+            "order_req_id": "SB1", "proposal_id": format!("p{serial:03}"), "seller": format!("s{serial}"),
             "price": "1", "currency": "EUR", "note": note,
         });
         let (status, ..) = rig.ask(Method::POST, "/api/v1/proposals", &body.to_string()).await;

@@ -2,20 +2,24 @@
 
 mod comparison;
 mod conversation;
+mod event;
+mod inbox;
 mod proposal;
 
 use orderstream_core::command::Award;
 use orderstream_core::date::rfc3339;
 use orderstream_core::order::{Invitation, PendingAward};
-use orderstream_core::spec::{Item, SellerChoice, Verdict};
+use orderstream_core::spec::{Delivery, Item, Message, SellerChoice, Verdict};
 use orderstream_core::{Order, Phase};
 use orderstream_rest_types::order::{
-    AwardView, ConsideredSellerView, FormerIncarnationView, InvitationView, ItemView, OrderView,
-    PendingAwardView, ProposalCountsView,
+    AwardView, ConsideredSellerView, DeliveryView, FormerIncarnationView, InvitationView, ItemView,
+    MessageView, OrderView, PendingAwardView, ProposalCountsView,
 };
 
 pub(super) use self::comparison::comparison;
 pub(super) use self::conversation::conversation_message;
+pub(super) use self::event::event_content;
+pub(super) use self::inbox::inbox_entry;
 pub(super) use self::proposal::{proposal, proposals, version};
 use crate::orders::{FormerEntry, OrderRuntimeState};
 
@@ -38,7 +42,8 @@ pub(super) fn order(order: &Order, runtime: &OrderRuntimeState) -> OrderView {
         epoch: runtime.epoch.0,
         stream_active: runtime.has_tracker,
         sellers: order.choices.iter().map(considered_seller).collect(),
-        invitations: order.invitations.iter().map(invitation).collect(),
+        invitations: order.invitations.iter().map(|held| invitation(order, held)).collect(),
+        open_to_all: order.spec.sellers.open_to_all,
         proposals: ProposalCountsView {
             received: counts.received,
             open: counts.open,
@@ -50,6 +55,12 @@ pub(super) fn order(order: &Order, runtime: &OrderRuntimeState) -> OrderView {
         award: order.award.as_ref().map(award),
         pending_award: order.pending_award.as_deref().map(pending_award),
         former_incarnations: runtime.formers.iter().map(former_incarnation).collect(),
+        category: order.spec.category.as_deref().map(ToOwned::to_owned),
+        delivery: order.spec.delivery.as_deref().map(delivery),
+        message: order.spec.message.as_deref().map(message),
+        currency: order.spec.currency.map(|code| code.as_str().to_owned()),
+        time_zone: order.spec.time_zone.as_deref().map(ToOwned::to_owned),
+        decide_within_ms: order.spec.decide_within_ms(),
     }
 }
 
@@ -69,6 +80,25 @@ fn item(item: &Item) -> ItemView {
         description: item.description.clone(),
         quantity: item.quantity.value().to_string(),
         unit: item.unit.clone(),
+        line: item.line.clone(),
+    }
+}
+
+fn delivery(delivery: &Delivery) -> DeliveryView {
+    let degrees = |udeg: i32| f64::from(udeg) / 1e6;
+    DeliveryView {
+        latitude: delivery.place.map(|place| degrees(place.latitude_udeg)),
+        longitude: delivery.place.map(|place| degrees(place.longitude_udeg)),
+        address: delivery.address.clone(),
+        by: delivery.by.clone(),
+    }
+}
+
+fn message(message: &Message) -> MessageView {
+    MessageView {
+        text_type: message.kind.as_str().to_owned(),
+        message: message.message.clone(),
+        urls: message.urls.clone(),
     }
 }
 
@@ -78,15 +108,17 @@ fn considered_seller(choice: &SellerChoice) -> ConsideredSellerView {
         chosen: choice.verdict == Verdict::Chosen,
         reason: choice.verdict.as_str().to_owned(),
         distance_m: choice.distance_m,
+        display_name: choice.display_name.as_deref().map(ToOwned::to_owned),
     }
 }
 
-fn invitation(invitation: &Invitation) -> InvitationView {
+fn invitation(order: &Order, invitation: &Invitation) -> InvitationView {
     InvitationView {
         seller: invitation.seller.to_string(),
         state: invitation.state.as_str().to_owned(),
         at: Some(rfc3339(invitation.at)),
         reason: invitation.reason.clone(),
+        display_name: order.display_name(&invitation.seller).map(ToOwned::to_owned),
     }
 }
 

@@ -116,7 +116,7 @@ async fn sealed_orders_hide_prices_and_sellers() {
     until("the proposal is known", || rig.handle.snapshot(&key()).unwrap().last_seq().0 == 3).await;
     for path in ["/tracking/SB1029436", "/tracking/status", ""] {
         let text = rig.get(path).await.to_string();
-        assert!(!text.contains("10.50") && !text.contains("seller1"), "{path}: {text}");
+        assert!(!text.contains("10.50") && !text.contains("seller-of-"), "{path}: {text}");
     }
 }
 
@@ -188,6 +188,26 @@ async fn orders_are_listed_page_by_page() {
     assert_eq!(ids(&rig.get("?tenant=odd").await), ["o1", "o3", "o5"]);
     let (status, reply) = send(&rig.handle, Method::GET, "?limit=x", "").await;
     assert_eq!((status, &reply["field"]), (422, &json!("limit")));
+    assert_eq!(reply["detail"], "is a whole number from 1 to 1000, and this is `x`");
+    let (status, reply) = send(&rig.handle, Method::GET, "?limit=", "").await;
+    assert_eq!((status, &ids(&reply)), (200, &ids(&all)), "an empty value is absent");
+}
+
+/// A field that a body does not describe is refused, and the document says so.
+#[test]
+fn documented_bodies_take_no_other_field() {
+    let document = serde_json::to_value(document()).unwrap();
+    let mut checked = BTreeSet::new();
+    for ((path, _), operation) in operations(&document) {
+        let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+        let reference = schema.pointer("/$ref").or_else(|| schema.pointer("/oneOf/0/$ref"));
+        let Some(name) = reference.map(|named| named.as_str().unwrap()) else { continue };
+        let name = name.rsplit('/').next().unwrap();
+        let body = &document["components"]["schemas"][name];
+        assert_eq!(body["additionalProperties"], false, "{path}: {name}");
+        checked.insert(name.to_owned());
+    }
+    assert_eq!(checked.len(), 5, "{checked:?}");
 }
 
 /// Returns every operation of the document by path and method.

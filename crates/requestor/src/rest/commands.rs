@@ -12,9 +12,11 @@ use orderstream_core::buyer::{BuyerCommand, BuyerCommandReply, InitiateOutcome};
 use orderstream_core::{IdempotencyKey, OrderKey, Refusal, Tenant};
 use orderstream_rest_types::command::{FollowUpView, PendingView, SuccessView};
 use orderstream_rpc::problem::{self, CheckedPath, CheckedQuery, idempotency_key};
+use serde::de::DeserializeOwned;
 
 use super::body::{
-    AwardBody, CommandBody, ExtendBody, FollowUpBody, InitiateBody, InitiateSchema, ReasonBody,
+    AwardBody, ExtendBody, FollowUpBody, InitiateBody, InitiateSchema, NoFieldsBody, ReasonBody,
+    read_command,
 };
 use super::error::BuyerRestError;
 use super::{BuyerHandle, BuyerOrderPath, BuyerTenantQuery, view};
@@ -106,15 +108,15 @@ pub(super) async fn follow_up(
 }
 
 /// Runs one command on the order that a path names, and replies with `message` when it is done.
-async fn run_command(
+async fn run_command<T: DeserializeOwned + Default>(
     buyer: &BuyerHandle,
     key: OrderKey,
     message: &'static str,
     request: Request,
-    read: impl FnOnce(CommandBody) -> Result<BuyerCommand, Refusal>,
+    read: impl FnOnce(T) -> Result<BuyerCommand, Refusal>,
 ) -> Result<Response, BuyerRestError> {
     let repeat = idempotency_key(request.headers())?;
-    let command = read(CommandBody::read(request).await?)?;
+    let command = read(read_command(request).await?)?;
     Ok(respond(&key, buyer.submit_command(key.clone(), command, repeat).await?, message))
 }
 
@@ -131,7 +133,7 @@ pub(super) async fn finalize(
     CheckedQuery(owner): CheckedQuery<BuyerTenantQuery>,
     request: Request,
 ) -> Result<Response, BuyerRestError> {
-    run_command(&buyer, owner.key(&id)?, "Order finalized", request, CommandBody::finalise).await
+    run_command(&buyer, owner.key(&id)?, "Order finalized", request, AwardBody::finalise).await
 }
 
 /// Award an order, as a whole or by lines.
@@ -150,7 +152,7 @@ pub(super) async fn award(
     CheckedQuery(owner): CheckedQuery<BuyerTenantQuery>,
     request: Request,
 ) -> Result<Response, BuyerRestError> {
-    run_command(&buyer, owner.key(&id)?, "Order awarded", request, CommandBody::award).await
+    run_command(&buyer, owner.key(&id)?, "Order awarded", request, AwardBody::award).await
 }
 
 /// Undo a pending award.
@@ -166,7 +168,7 @@ pub(super) async fn undo_award(
     CheckedQuery(owner): CheckedQuery<BuyerTenantQuery>,
     request: Request,
 ) -> Result<Response, BuyerRestError> {
-    let read = |body: CommandBody| Ok(BuyerCommand::UndoAward(body.reason()?));
+    let read = |body: ReasonBody| Ok(BuyerCommand::UndoAward(body.reason()?));
     run_command(&buyer, owner.key(&id)?, "Award undone", request, read).await
 }
 
@@ -183,7 +185,7 @@ pub(super) async fn pause(
     CheckedQuery(owner): CheckedQuery<BuyerTenantQuery>,
     request: Request,
 ) -> Result<Response, BuyerRestError> {
-    let read = |body: CommandBody| Ok(BuyerCommand::Pause(body.reason()?));
+    let read = |body: ReasonBody| Ok(BuyerCommand::Pause(body.reason()?));
     run_command(&buyer, owner.key(&id)?, "Order paused", request, read).await
 }
 
@@ -200,8 +202,8 @@ pub(super) async fn resume(
     CheckedQuery(owner): CheckedQuery<BuyerTenantQuery>,
     request: Request,
 ) -> Result<Response, BuyerRestError> {
-    run_command(&buyer, owner.key(&id)?, "Order resumed", request, |_| Ok(BuyerCommand::Resume))
-        .await
+    let read = |_: NoFieldsBody| Ok(BuyerCommand::Resume);
+    run_command(&buyer, owner.key(&id)?, "Order resumed", request, read).await
 }
 
 /// Extend an order; all who were invited are notified.
@@ -217,7 +219,7 @@ pub(super) async fn extend(
     CheckedQuery(owner): CheckedQuery<BuyerTenantQuery>,
     request: Request,
 ) -> Result<Response, BuyerRestError> {
-    run_command(&buyer, owner.key(&id)?, "Order extended", request, CommandBody::extend).await
+    run_command(&buyer, owner.key(&id)?, "Order extended", request, ExtendBody::extend).await
 }
 
 /// End an order without an award.
@@ -233,7 +235,7 @@ pub(super) async fn close(
     CheckedQuery(owner): CheckedQuery<BuyerTenantQuery>,
     request: Request,
 ) -> Result<Response, BuyerRestError> {
-    let read = |body: CommandBody| Ok(BuyerCommand::Close(body.reason()?));
+    let read = |body: ReasonBody| Ok(BuyerCommand::Close(body.reason()?));
     run_command(&buyer, owner.key(&id)?, "Order closed", request, read).await
 }
 
@@ -250,6 +252,6 @@ pub(super) async fn cancel(
     CheckedQuery(owner): CheckedQuery<BuyerTenantQuery>,
     request: Request,
 ) -> Result<Response, BuyerRestError> {
-    let read = |body: CommandBody| Ok(BuyerCommand::Cancel(body.reason()?));
+    let read = |body: ReasonBody| Ok(BuyerCommand::Cancel(body.reason()?));
     run_command(&buyer, owner.key(&id)?, "Order cancelled", request, read).await
 }

@@ -15,8 +15,8 @@ use utoipa::OpenApi;
         description = "The buyers' commands: the original system's contract, and all further operations \
                        on an order. A command is answered with 200 once it is in the order's list, and \
                        with 202 and the URL of its outcome while that is not known. Bodies are read as \
-                       JSON whatever their content type, up to 64 KiB; unknown fields are ignored. \
-                       Queries and paths are parsed strictly.",
+                       JSON whatever their content type, up to 64 KiB. A field or a query parameter \
+                       that is not described is refused.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     tags(

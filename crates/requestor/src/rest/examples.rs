@@ -17,15 +17,19 @@ pub(super) fn initiate() -> Value {
             { "sku": "TONER", "quantity": "1" },
         ],
         "category": "office",
-        "delivery": { "latitude": 48.137, "longitude": 11.575, "by": "2026-12-15" },
-        "sellers": { "max_count": 10, "max_distance_km": 200.0, "excluded": ["seller9"] },
+        "delivery": { "latitude": 48.137, "longitude": 11.575, "by": "2030-12-15" },
+        "sellers": { "max_count": 10, "max_distance_km": 200.0, "excluded": ["seller9"],
+                     "open_to_all": false },
         "message": { "type": "text", "message": "Please quote.", "urls": [] },
         "expires_in_ms": 3_600_000,
+        "decide_within_ms": 604_800_000,
         "sealed": false,
         "buyer": {
             "channels": [{ "type": "Email", "address": "buyer@example.com" }],
             "language": "en",
         },
+        "currency": "EUR",
+        "time_zone": "Europe/Berlin",
     })
 }
 

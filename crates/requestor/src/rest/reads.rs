@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use orderstream_core::{IdempotencyKey, OrderKey, Reason, Refusal, RequestPhase, Tenant};
 use orderstream_rest_types::command::ActView;
 use orderstream_rest_types::tracking::{StatusView, TrackedOrdersPage, TrackedView};
-use orderstream_rpc::problem::{self, CheckedPath, CheckedQuery};
+use orderstream_rpc::problem::{self, CheckedPath, CheckedQuery, page_size};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -25,12 +25,13 @@ pub(super) struct TrackedOrdersQuery {
     tenant: String,
     /// The `next` of the page before; the first page when left out.
     after: String,
-    /// The phase of the listed orders: `Pending`, `Streaming`, `Paused`, `Reconnecting`,
-    /// `Finalised`, `Expired`, `Closed`, `Cancelled` or `Failed`; any when left out.
+    /// The phase of the listed orders: `Pending`, `Open`, `Paused`, `Deciding`, `Finalised`,
+    /// `Expired`, `Closed`, `Cancelled` or `Failed`; any when left out.
     #[param(example = "Finalised")]
     phase: String,
     /// The size of the page, at most 1000, which is also the default.
     #[param(maximum = 1000, minimum = 1)]
+    #[serde(deserialize_with = "page_size::<PAGE_ORDERS, _>")]
     limit: Option<usize>,
 }
 

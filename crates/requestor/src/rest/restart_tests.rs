@@ -51,29 +51,37 @@ impl Rig {
 async fn shown_state_is_never_taken_back() {
     let rig = with_proposals(3).await;
     let before = displayed(&rig.handle).await;
-    assert_eq!((&before["last_seq"], &before["phase"]), (&json!(5), &json!("Streaming")));
+    assert_eq!((&before["last_seq"], &before["phase"]), (&json!(5), &json!("Open")));
 
     rig.fake.refuse_streams();
     let again = rig.kill_and_restart().await;
     let disconnected = displayed(&again).await;
-    let same =
-        ["last_seq", "proposals_received", "best_proposal", "processor", "epoch", "expires_at_ms"];
+    let same = [
+        "phase",
+        "last_seq",
+        "proposals_received",
+        "best_proposal",
+        "processor",
+        "epoch",
+        "expires_at_ms",
+    ];
     for field in same {
         assert_eq!(disconnected[field], before[field], "{field}");
     }
     assert_eq!(
-        (&disconnected["phase"], &disconnected["stream_active"]),
+        (&disconnected["stream"], &disconnected["stream_active"]),
         (&json!("Reconnecting"), &json!(false))
     );
     let (_, page) = send(&again, Method::GET, "", "").await;
     assert_eq!(page["orders"][0]["last_seq"], 5, "{page}");
+    assert_eq!(page["orders"][0]["stream"], "Reconnecting", "{page}");
     assert_eq!(page["orders"][0]["proposals"], 3, "{page}");
 
     rig.fake.limit_events(2);
     rig.fake.accept_streams();
     until("its stream is up", || received_seq(&again) == 2).await;
     let behind = displayed(&again).await;
-    assert_eq!((&behind["last_seq"], &behind["phase"]), (&json!(5), &json!("Streaming")));
+    assert_eq!((&behind["last_seq"], &behind["phase"]), (&json!(5), &json!("Open")));
     assert_eq!((&behind["epoch"], &behind["reconnects"]), (&json!(2), &json!(1)));
 
     rig.fake.propose(&key(), "P-9");

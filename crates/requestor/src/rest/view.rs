@@ -61,6 +61,7 @@ pub(super) fn summary(tracked: &BuyerOrderView) -> SummaryView {
         proposals: tracked.proposals[0],
         last_seq: tracked.last_seq.0,
         stream_active: tracked.stream_active,
+        stream: tracked.stream.to_string(),
     }
 }
 
@@ -75,6 +76,7 @@ pub(super) fn tracked(tracked: &BuyerOrderView) -> TrackedView {
         notification_type: tracked.notification_type.as_str().to_owned(),
         follow_up_count: tracked.follow_up_count,
         stream_active: tracked.stream_active,
+        stream: tracked.stream.to_string(),
         phase: tracked.phase.to_string(),
         last_seq: tracked.last_seq.0,
         last_event: tracked.last_event.clone(),
@@ -92,6 +94,7 @@ pub(super) fn tracked(tracked: &BuyerOrderView) -> TrackedView {
         reason: tracked.reason.clone(),
         opened_at_ms: tracked.opened_at.map(|at| at.0),
         expires_at_ms: tracked.expires_at.map(|at| at.0),
+        decide_until_ms: tracked.decide_until.map(|at| at.0),
         ended_at_ms: tracked.ended_at.map(|at| at.0),
         award: tracked.award.as_ref().map(award),
     }

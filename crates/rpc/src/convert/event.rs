@@ -79,8 +79,9 @@ fn detail_to_wire(kind: &EventKind) -> Detail {
             message: Some(message_to_wire(&follow_up.message)),
             answers: follow_up.answers.as_ref().map(ToString::to_string).unwrap_or_default(),
         }),
-        EventKind::OrderPaused { expired, reason } => {
-            Detail::OrderPaused(v1::OrderPaused { expired: *expired, reason: text(reason) })
+        EventKind::OrderPaused { expired, reason, decide_by } => {
+            let (reason, decide_by) = (text(reason), decide_by.map(timestamp_to_wire));
+            Detail::OrderPaused(v1::OrderPaused { expired: *expired, reason, decide_by })
         }
         EventKind::OrderResumed => Detail::OrderResumed(v1::OrderResumed { expires_at: None }),
         EventKind::OrderExtended { expires_at } => Detail::OrderExtended(v1::OrderExtended {
@@ -117,6 +118,7 @@ fn choice_to_wire(choice: &SellerChoice) -> v1::SellerChoice {
         chosen: choice.verdict == Verdict::Chosen,
         reason: choice.verdict.as_str().to_owned(),
         distance_km: choice.distance_m.map(|metres| f64::from(metres) / 1e3),
+        display_name: choice.display_name.as_deref().unwrap_or_default().to_owned(),
     }
 }
 
@@ -165,7 +167,7 @@ fn award_to_wire(award: Option<&Award>, reason: String) -> v1::AwardDetail {
 /// Reports whether an event on the wire ends its order ([`EventKind::ends`]).
 pub fn ends_order(detail: &Detail) -> bool {
     match detail {
-        Detail::OrderPaused(paused) => paused.expired,
+        Detail::OrderPaused(paused) => paused.expired && paused.decide_by.is_none(),
         Detail::OrderFinalised(_) | Detail::OrderClosed(_) | Detail::OrderCancelled(_) => true,
         Detail::Opened(_)
         | Detail::SellersSelected(_)
@@ -234,9 +236,7 @@ fn kind_from_wire(
             follow_up.answers,
             follow_up.message,
         )?),
-        Detail::OrderPaused(paused) => {
-            EventKind::OrderPaused { expired: paused.expired, reason: non_empty(paused.reason) }
-        }
+        Detail::OrderPaused(paused) => paused_from_wire(paused),
         Detail::OrderResumed(_) => EventKind::OrderResumed,
         Detail::OrderExtended(extended) => {
             let at = extended.expires_at.as_ref().ok_or_else(|| missing_field("expires_at"))?;
@@ -265,6 +265,14 @@ fn kind_from_wire(
             return Err(missing_field("an event: it says that the server stops"));
         }
     })
+}
+
+fn paused_from_wire(paused: v1::OrderPaused) -> EventKind {
+    EventKind::OrderPaused {
+        expired: paused.expired,
+        reason: non_empty(paused.reason),
+        decide_by: paused.decide_by.as_ref().map(timestamp_from_wire),
+    }
 }
 
 fn award_from_wire(
@@ -297,6 +305,7 @@ fn choice_from_wire(choice: v1::SellerChoice) -> Result<SellerChoice, Refusal> {
         seller: SellerId::new(choice.seller)?,
         verdict: verdict.ok_or_else(|| missing_field("a known verdict on a seller"))?,
         distance_m,
+        display_name: non_empty(choice.display_name).map(Into::into),
     })
 }
 

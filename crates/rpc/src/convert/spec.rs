@@ -32,14 +32,18 @@ pub fn spec_input_from_wire(spec: v1::OrderSpec) -> SpecInput {
             max_distance_km: Some(sellers.max_distance_km).filter(|km| *km != 0.0),
             names: sellers.names,
             excluded: sellers.excluded,
+            open_to_all: sellers.open_to_all,
         }),
         message: spec.message.map(message_input),
         expires_in_ms: Some(spec.expires_in_ms).filter(|ms| *ms != 0),
+        decide_within_ms: spec.decide_within_ms,
         sealed: spec.sealed,
         buyer: spec.buyer.map(|buyer| ContactInput {
             channels: buyer.channels.into_iter().map(channel_input).collect(),
             language: non_empty(buyer.language),
         }),
+        currency: non_empty(spec.currency),
+        time_zone: non_empty(spec.time_zone),
     }
 }
 
@@ -53,6 +57,7 @@ fn item_input(item: v1::OrderItem) -> ItemInput {
         description: non_empty(item.description),
         quantity: item.quantity,
         unit: non_empty(item.unit),
+        line: non_empty(item.line),
     }
 }
 
@@ -79,10 +84,13 @@ pub fn spec_to_wire(spec: &OrderSpec) -> v1::OrderSpec {
         sellers: Some(sellers_to_wire(&spec.sellers)),
         message: spec.message.as_deref().map(message_to_wire),
         expires_in_ms: spec.expires_in_ms,
+        decide_within_ms: spec.decide_within_ms,
         sealed: spec.sealed,
         notification_type: spec.notification_type.as_str().to_owned(),
         session: line(&spec.session),
         buyer: spec.buyer.as_deref().map(contact_to_wire),
+        currency: spec.currency.map(|code| code.as_str().to_owned()).unwrap_or_default(),
+        time_zone: line(&spec.time_zone),
     }
 }
 
@@ -103,6 +111,7 @@ fn item_to_wire(item: &Item) -> v1::OrderItem {
         description: item.description.clone().unwrap_or_default(),
         quantity: item.quantity.value().to_string(),
         unit: item.unit.clone().unwrap_or_default(),
+        line: item.line.clone().unwrap_or_default(),
     }
 }
 
@@ -122,6 +131,7 @@ fn sellers_to_wire(sellers: &SellerLimits) -> v1::SellerLimits {
         max_distance_km: sellers.max_distance_m.map_or(0.0, |metres| f64::from(metres) / 1e3),
         names: sellers.names.iter().map(ToString::to_string).collect(),
         excluded: sellers.excluded.iter().map(ToString::to_string).collect(),
+        open_to_all: sellers.open_to_all,
     }
 }
 
@@ -152,12 +162,16 @@ pub fn proposal_from_wire(proposal: v1::Proposal) -> Result<ProposalContent, Ref
                 quantity: line.quantity,
                 unit: non_empty(line.unit),
                 price: line.price,
+                line: non_empty(line.line),
+                substitutes: non_empty(line.substitutes),
             })
             .collect(),
         note: non_empty(proposal.note),
         delivery_date: non_empty(proposal.delivery_date),
         valid_until: non_empty(proposal.valid_until),
         attachments: proposal.attachments,
+        your_reference: non_empty(proposal.your_reference),
+        alternative: non_empty(proposal.alternative),
     })
 }
 
@@ -174,6 +188,8 @@ pub fn proposal_to_wire(proposal: &ProposalContent, version: u32) -> v1::Proposa
         lines: proposal.lines.iter().map(line_to_wire).collect(),
         valid_until: proposal.valid_until.clone().unwrap_or_default(),
         attachments: proposal.attachments.clone(),
+        your_reference: proposal.your_reference.clone().unwrap_or_default(),
+        alternative: proposal.alternative.as_deref().unwrap_or_default().to_owned(),
     }
 }
 
@@ -183,5 +199,77 @@ fn line_to_wire(line: &ProposalLine) -> v1::ProposalLine {
         quantity: line.quantity.value().to_string(),
         unit: line.unit.clone().unwrap_or_default(),
         price: line.price.amount().to_string(),
+        line: line.line.clone().unwrap_or_default(),
+        substitutes: line.substitutes.clone().unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use orderstream_core::price::Quantity;
+
+    use super::*;
+
+    #[test]
+    fn lines_and_references_cross_the_wire() {
+        let item = Item {
+            sku: "desk".to_owned(),
+            description: None,
+            quantity: Quantity::parse("1").unwrap(),
+            unit: None,
+            line: Some("10".to_owned()),
+        };
+        let spec = OrderSpec {
+            items: vec![item],
+            sellers: SellerLimits { open_to_all: true, ..SellerLimits::default() },
+            time_zone: Some("Europe/Berlin".into()),
+            ..OrderSpec::default()
+        };
+        assert_eq!(spec_from_wire(spec_to_wire(&spec)), Ok(spec));
+        let line = v1::ProposalLine {
+            sku: "table".to_owned(),
+            quantity: "1".to_owned(),
+            price: "70.5".to_owned(),
+            line: "10".to_owned(),
+            substitutes: "desk".to_owned(),
+            ..v1::ProposalLine::default()
+        };
+        let wire = v1::Proposal {
+            seller: "acme".to_owned(),
+            price: "70.5".to_owned(),
+            currency: "EUR".to_owned(),
+            version: 1,
+            lines: vec![line],
+            your_reference: "A-2026/7".to_owned(),
+            alternative: "from stock".to_owned(),
+            ..v1::Proposal::default()
+        };
+        let read = proposal_from_wire(wire.clone()).unwrap();
+        assert_eq!(read.lines[0].substitutes.as_deref(), Some("desk"));
+        assert_eq!(proposal_to_wire(&read, 1), wire);
+    }
+
+    fn of(change: impl FnOnce(&mut v1::Proposal)) -> Result<ProposalContent, Refusal> {
+        let mut proposal = v1::Proposal {
+            seller: "acme".to_owned(),
+            price: "70.5".to_owned(),
+            currency: "EUR".to_owned(),
+            ..v1::Proposal::default()
+        };
+        change(&mut proposal);
+        proposal_from_wire(proposal)
+    }
+
+    /// Events that were stored before a rule was made are streamed as they are.
+    #[test]
+    fn rules_for_new_proposals_bind_no_stored_ones() {
+        for (amount, currency) in [("70.5", "EUX"), ("70.5", "JPY"), ("6999.999", "EUR")] {
+            let read = of(|proposal| {
+                (proposal.price, proposal.currency) = (amount.to_owned(), currency.to_owned());
+            });
+            let read = read.unwrap();
+            assert_eq!(read.price.to_string(), format!("{amount} {currency}"));
+            assert_eq!(proposal_from_wire(proposal_to_wire(&read, 1)), Ok(read));
+        }
     }
 }

@@ -34,8 +34,8 @@ pub struct OrderSpec {
     /// The text for the sellers.
     #[prost(message, optional, tag = "6")]
     pub message: ::core::option::Option<Message>,
-    /// The time from the order's opening to its expiry, in milliseconds by the processor's clock. 0
-    /// means the default, 30 minutes.
+    /// The time from the order's opening to its deadline, in milliseconds by the processor's clock: 10
+    /// seconds to 180 days. 0 means the default, 30 minutes.
     #[prost(uint64, tag = "7")]
     pub expires_in_ms: u64,
     /// True to hide prices and the proposing sellers until the order's deadline. Then the proposals
@@ -52,6 +52,17 @@ pub struct OrderSpec {
     /// The buyer's contact. Absent where the buyer is not notified.
     #[prost(message, optional, tag = "11")]
     pub buyer: ::core::option::Option<Contact>,
+    /// The time after the deadline in which the buyer may decide, in milliseconds: at most 180 days.
+    /// Absent means the default, 30 days; 0 ends the order at its deadline.
+    #[prost(uint64, optional, tag = "12")]
+    pub decide_within_ms: ::core::option::Option<u64>,
+    /// The only currency of proposals, ISO 4217, for example "EUR". Empty means any.
+    #[prost(string, tag = "13")]
+    pub currency: ::prost::alloc::string::String,
+    /// The IANA name of the time zone in which dates without a time end, for example "Europe/Berlin".
+    /// Empty means UTC.
+    #[prost(string, tag = "14")]
+    pub time_zone: ::prost::alloc::string::String,
 }
 /// The contact of a buyer or seller: its channels and its language.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -88,6 +99,10 @@ pub struct OrderItem {
     /// The unit of the quantity, for example "bag" or "kg".
     #[prost(string, tag = "4")]
     pub unit: ::prost::alloc::string::String,
+    /// The name of the line, unique in the order. It is needed where two items have one article
+    /// number; where it is empty, the article number names the line.
+    #[prost(string, tag = "5")]
+    pub line: ::prost::alloc::string::String,
 }
 /// The place of delivery of an order, and its latest time.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -101,7 +116,8 @@ pub struct Delivery {
     /// The postal address, as text.
     #[prost(string, tag = "3")]
     pub address: ::prost::alloc::string::String,
-    /// The latest acceptable delivery, RFC 3339. Empty means no limit.
+    /// The latest acceptable delivery, an RFC 3339 date or date-time. A date counts to its end in the
+    /// order's time zone. Empty means no limit.
     #[prost(string, tag = "4")]
     pub by: ::prost::alloc::string::String,
 }
@@ -121,6 +137,10 @@ pub struct SellerLimits {
     /// The sellers never to invite.
     #[prost(string, repeated, tag = "4")]
     pub excluded: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// True where sellers that are not invited may propose too. Otherwise, if the order invites any,
+    /// others are refused with NOT_INVITED.
+    #[prost(bool, tag = "5")]
+    pub open_to_all: bool,
 }
 /// A text with its format and links.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -157,25 +177,34 @@ pub struct Proposal {
     /// A note for the buyer.
     #[prost(string, tag = "6")]
     pub note: ::prost::alloc::string::String,
-    /// The delivery date, an RFC 3339 date or date-time.
+    /// The delivery date, an RFC 3339 date or date-time, which is not past. A date counts to its end
+    /// in the order's time zone.
     #[prost(string, tag = "7")]
     pub delivery_date: ::prost::alloc::string::String,
     /// The lines with their prices, which add up to the total price. Empty where the seller gives only
     /// the total.
     #[prost(message, repeated, tag = "8")]
     pub lines: ::prost::alloc::vec::Vec<ProposalLine>,
-    /// The end of the proposal's validity, an RFC 3339 date or date-time. Empty means as long as the
-    /// order is open.
+    /// The end of the proposal's validity, an RFC 3339 date or date-time, which is not past. A date
+    /// counts to its end in the order's time zone. Empty means as long as the order is open.
     #[prost(string, tag = "9")]
     pub valid_until: ::prost::alloc::string::String,
     /// The URLs of documents that belong to it, http or https; at most 20.
     #[prost(string, repeated, tag = "10")]
     pub attachments: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The label of an alternative, one line of at most 64 characters. It is empty for the seller's main
+    /// proposal, of which a seller has one; an alternative stands beside it, and each has a label of its
+    /// own. An amendment keeps the label, and may leave it out.
+    #[prost(string, tag = "11")]
+    pub alternative: ::prost::alloc::string::String,
+    /// The seller's own number for the proposal, sent back as it is.
+    #[prost(string, tag = "12")]
+    pub your_reference: ::prost::alloc::string::String,
 }
-/// One line of a proposal.
+/// One line of a proposal. Where the order lists its items, a line is for one of them.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ProposalLine {
-    /// The buyer's article number.
+    /// The buyer's article number, or the seller's of a substitute.
     #[prost(string, tag = "1")]
     pub sku: ::prost::alloc::string::String,
     /// The quantity offered, a decimal number.
@@ -187,11 +216,18 @@ pub struct ProposalLine {
     /// The price of the whole line, a decimal number in the proposal's currency.
     #[prost(string, tag = "4")]
     pub price: ::prost::alloc::string::String,
+    /// The name of the order's line that it is for. It is needed where several items have the article
+    /// number.
+    #[prost(string, tag = "5")]
+    pub line: ::prost::alloc::string::String,
+    /// The article of the order that this one stands for. Empty for the order's own article.
+    #[prost(string, tag = "6")]
+    pub substitutes: ::prost::alloc::string::String,
 }
 /// One line of an award: this article from that proposal.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AwardLine {
-    /// The article of the order.
+    /// The line of the order: its name, or its article number where it has none.
     #[prost(string, tag = "1")]
     pub sku: ::prost::alloc::string::String,
     /// The proposal that wins it.
@@ -369,6 +405,9 @@ pub struct SellerChoice {
     /// two places is not known.
     #[prost(double, optional, tag = "4")]
     pub distance_km: ::core::option::Option<f64>,
+    /// The invited seller's name for people. Empty where it has none, and where it is not invited.
+    #[prost(string, tag = "5")]
+    pub display_name: ::prost::alloc::string::String,
 }
 /// A seller was notified of the order, could not be, or has seen it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -430,12 +469,17 @@ pub struct FollowUp {
 /// The order takes no proposals. It is also the last event of an expired order.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OrderPaused {
-    /// True if the order expired, for good; false if the buyer paused it.
+    /// True if the order's time ran out: for good, unless decide_by is given. False if the buyer
+    /// paused it.
     #[prost(bool, tag = "1")]
     pub expired: bool,
     /// The buyer's reason, or a text that says that the order's time is over.
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
+    /// The time until which the buyer may still decide. Absent where the buyer paused the order, and
+    /// where this is its end.
+    #[prost(message, optional, tag = "3")]
+    pub decide_by: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// The order takes proposals again.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1735,8 +1779,8 @@ pub struct ExtendRequest {
     /// The epoch under which the request is sent. 0 means not fenced.
     #[prost(uint64, tag = "3")]
     pub epoch: u64,
-    /// The time from the order's opening to its expiry, in milliseconds: 10 000 (10 s) to 604 800 000
-    /// (7 d), and not less than it is now.
+    /// The time from the order's opening to its deadline, in milliseconds: 10 000 (10 s) to
+    /// 15 552 000 000 (180 d), and not less than it is now.
     #[prost(uint64, tag = "5")]
     pub expires_in_ms: u64,
 }
@@ -1940,6 +1984,9 @@ pub struct Invitation {
     /// The reason why it could not be notified, or the one that it gave for declining.
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
+    /// The seller's name for people. Empty where it has none.
+    #[prost(string, tag = "5")]
+    pub display_name: ::prost::alloc::string::String,
 }
 /// The counts of an order.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -162,7 +162,9 @@ impl CallContext {
     }
 }
 
-/// Returns the peer's address, as the server put it into the request.
+/// Returns the peer's address, as the server put it into the request. A port that listens on both
+/// families has an IPv4 peer's address in the form of IPv6.
 fn peer_of(extensions: &Extensions) -> Option<SocketAddr> {
-    extensions.get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr)
+    let peer = extensions.get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr)?;
+    Some(SocketAddr::new(peer.ip().to_canonical(), peer.port()))
 }

@@ -18,13 +18,18 @@ use super::code::code_in;
 use super::{CallContext, RpcSide};
 use crate::status::status_from_refusal;
 
-/// The prefix of prost's error for bytes that cannot be decoded.
-const UNREADABLE: &str = "failed to decode Protobuf message";
+/// The prefixes of prost's error for bytes that cannot be decoded, and of tonic's for bytes that
+/// cannot be decompressed.
+const UNREADABLE: [&str; 2] = ["failed to decode Protobuf message", "Error decompressing"];
 /// The text of tonic's error for a call that ended before its message arrived.
 const NO_MESSAGE: &str = "Missing request message.";
-/// The prefixes of tonic's errors for a message over the limit.
-const TOO_LARGE: [&str; 2] =
-    ["Error, decoded message length too large", "Error, encoded message length too large"];
+/// The prefixes of tonic's errors for a message over the limit: as it is sent, as it was received,
+/// or while it is decompressed.
+const TOO_LARGE: [&str; 3] = [
+    "Error, encoded message length too large",
+    "Error, decoded message length too large",
+    "Error decompressing: size limit",
+];
 
 /// A call's deadline.
 pub(super) type Deadline = Option<Pin<Box<Sleep>>>;
@@ -66,8 +71,10 @@ pub(super) fn status_of(error: BoxError) -> Status {
 /// Corrects the status in a head or in trailers before a caller receives it: undecodable bytes and
 /// messages over the limit are the caller's fault, and server faults are only logged.
 pub(super) fn rectify(headers: &mut HeaderMap, context: &CallContext) {
-    let suspect =
-        matches!(code_in(headers), Some(Code::Internal | Code::Unknown | Code::OutOfRange));
+    let suspect = matches!(
+        code_in(headers),
+        Some(Code::Internal | Code::Unknown | Code::OutOfRange | Code::ResourceExhausted)
+    );
     if !suspect {
         return;
     }
@@ -80,14 +87,15 @@ pub(super) fn rectify(headers: &mut HeaderMap, context: &CallContext) {
 /// Returns the corrected status, if the status must be corrected.
 fn rectified(status: &Status, context: &CallContext) -> Option<Status> {
     let (message, plain) = (status.message(), status.details().is_empty());
-    if plain && TOO_LARGE.iter().any(|prefix| message.starts_with(prefix)) {
+    let opens_with = |prefixes: &[&str]| prefixes.iter().any(|prefix| message.starts_with(prefix));
+    if plain && opens_with(&TOO_LARGE) {
         let refusal = Refusal::new(Reason::LimitReached, format!("{message}; send less at once"));
         return Some(status_from_refusal(&refusal));
     }
-    if status.code() == Code::OutOfRange {
+    if matches!(status.code(), Code::OutOfRange | Code::ResourceExhausted) {
         return None;
     }
-    if plain && message.starts_with(UNREADABLE) {
+    if plain && opens_with(&UNREADABLE) {
         return Some(status_from_refusal(&Refusal::new(Reason::InvalidRequest, message)));
     }
     if plain && message == NO_MESSAGE {

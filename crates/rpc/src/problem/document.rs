@@ -164,7 +164,7 @@ fn problem_response(status: u16, reasons: &[Reason]) -> Response {
     if reasons.iter().any(|reason| reason.is_retriable()) {
         let retry = HeaderBuilder::new()
             .schema(Some(RefOr::<Schema>::T(string_type().into())))
-            .description(Some("Seconds after which the same request may succeed."))
+            .description(Some("Seconds until it may succeed."))
             .build();
         response = response.header("retry-after", retry);
     }

@@ -12,7 +12,7 @@ use orderstream_rpc::{limits, server, v1};
 use prometheus::Registry;
 use tokio::sync::Notify;
 use tonic::client::Grpc;
-use tonic::codec::CompressionEncoding::Zstd;
+use tonic::codec::CompressionEncoding::{self, Gzip, Zstd};
 use tonic::service::Routes;
 use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
@@ -32,6 +32,12 @@ pub(crate) fn method_under_test(kind: RpcKind) -> &'static MethodInfo {
         RpcKind::BidiStream => "/orderstream.v1.OrderStreamingService/SellerSession",
         RpcKind::Unknown => "",
     })
+}
+
+/// Returns the encoding in which both sides compress.
+fn encoding(case: Case) -> Option<CompressionEncoding> {
+    let zstd = (case == Case::ZstdCompressed).then_some(Zstd);
+    zstd.or_else(|| (case == Case::GzipCompressed).then_some(Gzip))
 }
 
 /// Both sides, with their own registry.
@@ -54,10 +60,10 @@ impl Rig {
             server::non_streaming(stub.clone()),
             server::control(stub.clone()),
         );
-        if case == Case::Compressed {
-            streaming = streaming.send_compressed(Zstd);
-            non_streaming = non_streaming.send_compressed(Zstd);
-            control = control.send_compressed(Zstd);
+        if let Some(encoding) = encoding(case) {
+            streaming = streaming.send_compressed(encoding);
+            non_streaming = non_streaming.send_compressed(encoding);
+            control = control.send_compressed(encoding);
         }
         let routes = Routes::new(streaming).add_service(non_streaming).add_service(control);
         let metrics = RpcMetrics::new(&registry, RpcSide::Server).unwrap();
@@ -111,10 +117,11 @@ impl Rig {
     async fn grpc(&self) -> Grpc<ClientStack<Memory>> {
         let mut grpc = Grpc::new(self.client.clone())
             .accept_compressed(Zstd)
+            .accept_compressed(Gzip)
             .max_encoding_message_size(usize::MAX)
             .max_decoding_message_size(limits::MESSAGE_BYTES_MAX);
-        if self.case == Case::Compressed {
-            grpc = grpc.send_compressed(Zstd);
+        if let Some(encoding) = encoding(self.case) {
+            grpc = grpc.send_compressed(encoding);
         }
         grpc.ready().await.unwrap();
         grpc

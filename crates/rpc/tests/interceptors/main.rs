@@ -32,7 +32,7 @@ fn expected(case: Case, kind: RpcKind) -> Expected {
     let up = |count| if streams_up { count } else { 1 };
     let down = |count| if streams_down { count } else { 0 };
     let (code, up, down) = match case {
-        Case::Ok | Case::Compressed | Case::SplitByteByByte => {
+        Case::Ok | Case::ZstdCompressed | Case::GzipCompressed | Case::SplitByteByByte => {
             (Code::Ok, up(3), if streams_down { 3 } else { 1 })
         }
         Case::ErrorBeforeFirst => (Code::NotFound, unread, 0),

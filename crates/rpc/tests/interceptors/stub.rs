@@ -26,12 +26,13 @@ pub(crate) enum Case {
     OversizeRequest,
     OversizeReply,
     UnknownMethod,
-    Compressed,
+    ZstdCompressed,
+    GzipCompressed,
     SplitByteByByte,
 }
 
 impl Case {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Ok,
         Self::ErrorBeforeFirst,
         Self::ErrorAfterTwo,
@@ -42,7 +43,8 @@ impl Case {
         Self::OversizeRequest,
         Self::OversizeReply,
         Self::UnknownMethod,
-        Self::Compressed,
+        Self::ZstdCompressed,
+        Self::GzipCompressed,
         Self::SplitByteByByte,
     ];
 

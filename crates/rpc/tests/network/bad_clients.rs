@@ -108,8 +108,8 @@ async fn bad_calls_get_a_status() {
                 },
                 (200, Some(Code::Unimplemented)),
             ),
-            (headed("another content: read as gRPC", &[("content-type", "text/plain")]), (200, ok)),
-            (headed("no content type: read as gRPC", &[]), (200, ok)),
+            (headed("another content type", &[("content-type", "text/plain")]), (415, None)),
+            (headed("no content type", &[]), (415, None)),
             (BadCall { fault: "GET: read as gRPC", method: Method::GET, ..GOOD }, (200, ok)),
             (
                 bad("a prefix beyond the limit", &[0, 0xff, 0xff, 0xff, 0xff]),
@@ -128,7 +128,16 @@ async fn bad_calls_get_a_status() {
                     body: &[1, 0, 0, 0, 2, 1, 2],
                     ..GOOD
                 },
-                (200, Some(Code::Internal)),
+                (200, Some(Code::InvalidArgument)),
+            ),
+            (
+                BadCall {
+                    fault: "no gzip",
+                    headers: &[GRPC, ("grpc-encoding", "gzip")],
+                    body: &[1, 0, 0, 0, 2, 1, 2],
+                    ..GOOD
+                },
+                (200, Some(Code::InvalidArgument)),
             ),
             (
                 headed("an encoding that is not taken", &[GRPC, ("grpc-encoding", "br")]),
@@ -137,6 +146,29 @@ async fn bad_calls_get_a_status() {
         ],
     )
     .await;
+}
+
+/// The bytes would be a good call: they are not read, and nothing is counted, in particular no
+/// fault of the server.
+#[tokio::test]
+async fn other_content_types_are_no_calls() {
+    const OTHERS: [&[(&str, &str)]; 6] = [
+        &[],
+        &[("content-type", "")],
+        &[("content-type", "application/json")],
+        &[("content-type", "application/x-www-form-urlencoded")],
+        &[("content-type", "application/grpc+json")],
+        &[("content-type", "application/grpc-web+proto"), ("te", "trailers")],
+    ];
+    let mut served = GrpcServer::start(Case::Ok, ServerLimits::default()).await;
+    for headers in OTHERS {
+        let other = BadCall { fault: "another content type", headers, ..GOOD };
+        assert_eq!(ask(&served, &other).await, (415, None), "{headers:?}");
+    }
+    served.stop().await;
+    for family in ["started_total", "handled_total", "msg_received_total", "msg_sent_total"] {
+        assert_eq!(sum(&served.registry, &format!("grpc_server_{family}"), &[]), 0, "{family}");
+    }
 }
 
 #[tokio::test]

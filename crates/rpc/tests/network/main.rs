@@ -6,6 +6,7 @@
 mod attacks;
 mod bad_clients;
 mod calls;
+mod compression;
 mod frames;
 mod plain;
 #[allow(dead_code, reason = "only some of the cases need a network")]

@@ -80,7 +80,7 @@ impl TestServer {
             .route("/panic", get(async || -> &'static str { panic!("planted") }));
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        let router = problem::with_fallbacks(router);
+        let router = problem::with_fallbacks(router, problem::PortSide::Operators);
         tasks.spawn(http::serve(listener, router, bounds, shutdown.clone()));
         Self { address, shutdown, tasks, go, reached }
     }

@@ -45,7 +45,9 @@ pub(super) fn causes(attempt: &ClientAttempt, event: &ComparableEvent, opened_at
     let has_token = event.token == attempt.token;
     match &attempt.command {
         ClientCommand::Open(_) => event.kind == "OrderOpened",
-        ClientCommand::Propose { proposal } => is("NewProposal", "") && event.proposal == *proposal,
+        ClientCommand::Propose { proposal, .. } => {
+            is("NewProposal", "") && event.proposal == *proposal
+        }
         ClientCommand::Amend { proposal } => {
             is("ProposalUpdate", "amended") && event.proposal == *proposal && has_token
         }
@@ -83,7 +85,7 @@ pub(super) fn causes(attempt: &ClientAttempt, event: &ComparableEvent, opened_at
 pub(super) fn is_already_done(attempt: &ClientAttempt, state: &ReferenceState) -> bool {
     match &attempt.command {
         ClientCommand::Open(_) | ClientCommand::See => true,
-        ClientCommand::Decline => state.declined.contains(&attempt.actor),
+        ClientCommand::Decline => state.has_declined(&attempt.actor),
         ClientCommand::Withdraw { proposal } => state.status(proposal) == Some("Withdrawn"),
         ClientCommand::Pause => state.phase == "Paused",
         ClientCommand::Resume => state.phase == "Open",
@@ -110,9 +112,21 @@ pub(super) fn is_grounded(attempt: &ClientAttempt, reason: &str, state: &Referen
     match reason {
         "ORDER_NOT_FOUND" => state.seq == 0,
         "ORDER_ENDED" => state.is_over(),
-        "DEADLINE_PASSED" => state.phase == "Expired" || state.seal == Seal::Opened,
+        // The deadline also passes while an award waits to count, and no event says so then.
+        "DEADLINE_PASSED" => {
+            state.phase == "Expired" || state.is_deciding() || state.pending().is_some()
+        }
         "ORDER_PAUSED" => state.phase == "Paused",
-        "PROPOSAL_NOT_FOUND" => state.seq > 0 && state.status(proposal).is_none(),
+        "PROPOSAL_EXISTS" => {
+            matches!(attempt.command, ClientCommand::Propose { .. })
+                && state.has_one_like(&attempt.actor, attempt.command.label())
+        }
+        // Under seal, another seller's proposal is refused as one that is not there.
+        "PROPOSAL_NOT_FOUND" => {
+            let is_hidden = state.seal == Seal::Sealed
+                && state.seller(proposal) != Some(attempt.actor.as_str());
+            state.seq > 0 && (state.status(proposal).is_none() || is_hidden)
+        }
         "PROPOSAL_ENDED" => state.status(proposal).is_some_and(|status| status != "Open"),
         "LOCKED" => {
             let is_withdrawn = matches!(attempt.command, ClientCommand::Withdraw { .. });
@@ -130,13 +144,35 @@ pub(super) fn is_grounded(attempt: &ClientAttempt, reason: &str, state: &Referen
         "ORDER_SEALED" => state.seal == Seal::Sealed,
         "EXPIRY_SHRINKS" => true,
         "STALE_EPOCH" => attempt.epoch > 0,
-        // The rig does not decide whether sellers without an invitation may propose.
-        "NOT_ALLOWED" => !state.is_invited(&attempt.actor),
+        "NOT_INVITED" => is_of_seller(&attempt.command) && !state.may_take_part(&attempt.actor),
         reason if reason.starts_with("CUT") => true,
         "INVALID_FIELD" => {
             matches!(attempt.command, ClientCommand::Amend { .. })
                 && state.seller(proposal) != Some(&attempt.actor)
         }
         _ => false,
+    }
+}
+
+/// Reports whether this is a command of a seller.
+const fn is_of_seller(command: &ClientCommand) -> bool {
+    match command {
+        ClientCommand::Propose { .. }
+        | ClientCommand::Amend { .. }
+        | ClientCommand::Withdraw { .. }
+        | ClientCommand::Decline
+        | ClientCommand::Ask
+        | ClientCommand::See
+        | ClientCommand::Lock { .. }
+        | ClientCommand::Unlock { .. } => true,
+        ClientCommand::Open(_)
+        | ClientCommand::FollowUp
+        | ClientCommand::Pause
+        | ClientCommand::Resume
+        | ClientCommand::Extend { .. }
+        | ClientCommand::Award { .. }
+        | ClientCommand::UndoAward
+        | ClientCommand::Close
+        | ClientCommand::Cancel => false,
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::cause::{EventAttribution, attribution, causes};
 use super::model::ReferenceState;
 use super::{HistoryFinding, SortedHistory};
-use crate::event::ComparableEvent;
+use crate::event::{ComparableEvent, DECIDING, EXPIRED};
 use crate::history::ClientAttempt;
 
 pub(super) fn check(history: &SortedHistory<'_>) -> Vec<HistoryFinding> {
@@ -62,7 +62,7 @@ fn check_requested(
         && !events.iter().any(|event| event.kind == "ProposalsOpened");
     let states = ReferenceState::all(events);
     for (event, state) in events.iter().zip(&states) {
-        let by_itself = event.change == "expired"
+        let by_itself = matches!(event.change.as_str(), EXPIRED | DECIDING)
             || (event.kind == "SellerNotified" && event.change != "seen")
             || (event.kind == "OrderFinalised" && state.pending().is_some())
             || matches!(

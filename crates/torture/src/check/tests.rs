@@ -198,6 +198,7 @@ fn p6_finds_pages_that_go_back() {
     breaks("P6", |lines| change(lines, page_readings("order"), with(|seen| seen.last_seq = 99)));
     let paused = |seen: &mut PageSnapshot| seen.phase = "Paused".to_owned();
     breaks("P6", |lines| change(lines, page_readings("order"), with(paused)));
+    breaks("P6", |lines| change(lines, page_readings("tracking"), with(paused)));
     breaks("P6", |lines| {
         for line in lines {
             if let HistoryLine::OrderList(roll) = line {
@@ -279,15 +280,52 @@ fn p11_finds_expiries_at_wrong_times() {
     breaks("P11", |lines| change_lists(lines, late));
 }
 
+/// The buyer of an undone award has the time that it had still to run, also after the deadline.
+#[test]
+fn p11_finds_decisions_cut_short() {
+    let cut_short = |list: &mut Vec<ComparableEvent>| {
+        let proposed = list.iter().position(|event| event.kind == "NewProposal").unwrap();
+        list.truncate(proposed + 1);
+        let proposal = list[proposed].proposal.clone();
+        let deadline = list[0].until.unwrap();
+        let mut append = |at: i64, kind: &str, change: &str| {
+            let (seq, id) = (list.len() as u64 + 1, list[0].id.clone());
+            let (kind, change) = (kind.to_owned(), change.to_owned());
+            let is_award = kind == "AwardPending";
+            list.push(ComparableEvent {
+                seq,
+                at,
+                kind,
+                change,
+                id,
+                proposal: if is_award { proposal.clone() } else { String::new() },
+                until: is_award.then_some(deadline + 10),
+                ..ComparableEvent::default()
+            });
+        };
+        append(deadline - 1, "AwardPending", "");
+        append(deadline + 1, "AwardUndone", "");
+        append(deadline + 1, "OrderPaused", "expired");
+    };
+    breaks("P11", |lines| change_lists(lines, cut_short));
+}
+
 #[test]
 fn p12_finds_commands_without_linearisation() {
     // Refused for a reason that never applied.
-    for reason in
-        ["ORDER_PAUSED", "ORDER_NOT_FOUND", "ORDER_ENDED", "AWARD_PENDING", "PROPOSAL_ENDED"]
-    {
+    for (reason, seller) in [
+        ("ORDER_PAUSED", "crane"),
+        ("ORDER_NOT_FOUND", "crane"),
+        ("ORDER_ENDED", "crane"),
+        ("AWARD_PENDING", "crane"),
+        ("PROPOSAL_ENDED", "crane"),
+        ("PROPOSAL_EXISTS", "crane"),
+        ("PROPOSAL_NOT_FOUND", "bolt"),
+        ("NOT_INVITED", "bolt"),
+    ] {
         breaks("P12", |lines| {
             let lock = ClientCommand::Lock { proposal: "a".to_owned(), lease_ms: 7 };
-            let mut attempt = attempt(2_500, &lock, "crane", ClientInterface::Rest(0));
+            let mut attempt = attempt(2_500, &lock, seller, ClientInterface::Rest(0));
             attempt.result = ClientOutcome::refused(reason);
             lines.push(HistoryLine::Attempt(attempt));
         });
@@ -324,6 +362,15 @@ fn p12_finds_commands_without_linearisation() {
         });
     });
     breaks("P12", |lines| change_lists(lines, |list| list.swap(3, 4)));
+    // A seller's second proposal, and one of a seller that is not invited.
+    for seller in ["acme", "crane"] {
+        breaks("P12", |lines| {
+            change_lists(lines, |list| {
+                let second = list.iter_mut().find(|event| event.proposal == "b").unwrap();
+                second.actor = seller.to_owned();
+            });
+        });
+    }
 }
 
 #[test]

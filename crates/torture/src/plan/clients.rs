@@ -126,11 +126,19 @@ impl<'a> ClientPlanner<'a> {
         self.step(order, command, interface, at_ms)
     }
 
+    /// Draws a proposal: the seller's first one of an order, and then mostly alternatives. Another
+    /// one without a label is refused while the first one is open, and so is each one of a seller
+    /// that is not invited.
     fn propose(&mut self, order: usize, seller: &str) -> ClientCommand {
         self.serial += 1;
         let proposal = format!("p{}", self.serial);
-        self.proposals[order].push((seller.to_owned(), proposal.clone()));
-        ClientCommand::Propose { proposal }
+        let is_first = self.proposals[order].iter().all(|(by, _)| by != seller);
+        let is_alternative = !is_first && self.rng.u8(..6) != 0;
+        let invited = &self.orders[order].opening.sellers;
+        if invited.is_empty() || invited.iter().any(|name| name == seller) {
+            self.proposals[order].push((seller.to_owned(), proposal.clone()));
+        }
+        ClientCommand::Propose { proposal, is_alternative }
     }
 
     /// Draws a lock on any proposal: sellers may also lock those of others.

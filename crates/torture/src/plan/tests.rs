@@ -41,7 +41,7 @@ fn proposals_and_leases_name_their_act() {
     let all = plan.clients.iter().flat_map(|client| &client.steps);
     let (mut ids, mut leases) = (BTreeSet::new(), BTreeSet::new());
     for step in all {
-        if let ClientCommand::Propose { proposal } = &step.command {
+        if let ClientCommand::Propose { proposal, .. } = &step.command {
             assert!(ids.insert(proposal.clone()), "{proposal} twice");
         }
         if let ClientCommand::Lock { lease_ms, .. } = &step.command {

@@ -98,11 +98,15 @@ async fn end_all(plan: &TorturePlan, dispatcher: &ClientDispatcher) {
             let until = Instant::now() + ENDED_WITHIN;
             let is_short = order.opening.expires_in_ms == crate::plan::SHORT_LIFETIME_MS;
             let mut was_ended = is_short && !order.opening.sealed;
+            let mut was_decided = false;
             while Instant::now() < until {
                 match poll_phase(&dispatcher, &order.id).await {
                     PolledPhase::Ended => return,
-                    PolledPhase::Open if !was_ended => {
+                    phase @ (PolledPhase::Open | PolledPhase::Deciding)
+                        if !was_ended || (phase == PolledPhase::Deciding && !was_decided) =>
+                    {
                         was_ended = true;
+                        was_decided = phase == PolledPhase::Deciding;
                         let competing = steps.iter().map(|step| {
                             let call = dispatcher.call(index, &step.command, "ender", "buyer");
                             let (dispatcher, interface) = (dispatcher.clone(), step.interface);
@@ -113,7 +117,8 @@ async fn end_all(plan: &TorturePlan, dispatcher: &ClientDispatcher) {
                             }
                         });
                         futures_util::future::join_all(competing).await;
-                        if poll_phase(&dispatcher, &order.id).await == PolledPhase::Open {
+                        let phase = poll_phase(&dispatcher, &order.id).await;
+                        if matches!(phase, PolledPhase::Open | PolledPhase::Deciding) {
                             // A pending award blocks the other commands, but not this one.
                             dispatcher
                                 .send_as_buyer(
@@ -125,7 +130,10 @@ async fn end_all(plan: &TorturePlan, dispatcher: &ClientDispatcher) {
                                 .await;
                         }
                     }
-                    PolledPhase::Open | PolledPhase::Sealed | PolledPhase::Unreachable => {}
+                    PolledPhase::Open
+                    | PolledPhase::Deciding
+                    | PolledPhase::Sealed
+                    | PolledPhase::Unreachable => {}
                 }
                 tokio::time::sleep(POLL_INTERVAL).await;
             }
@@ -137,6 +145,7 @@ async fn end_all(plan: &TorturePlan, dispatcher: &ClientDispatcher) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PolledPhase {
     Open,
+    Deciding,
     Sealed,
     Ended,
     Unreachable,
@@ -148,13 +157,13 @@ async fn poll_phase(dispatcher: &ClientDispatcher, order: &str) -> PolledPhase {
         let Ok(response) = crate::send::http::get(*address, &path).await else { continue };
         let body = response.json();
         if response.status == 200 {
-            let is_over = !matches!(body["phase"].as_str(), Some("Open" | "Paused"));
             // The order has no decision yet: `sealed` is true until the opening.
             let is_sealed = body["sealed"] == true;
-            return match (is_over, is_sealed) {
-                (true, _) => PolledPhase::Ended,
-                (false, true) => PolledPhase::Sealed,
-                (false, false) => PolledPhase::Open,
+            return match body["phase"].as_str() {
+                Some("Deciding") => PolledPhase::Deciding,
+                Some("Open" | "Paused") if is_sealed => PolledPhase::Sealed,
+                Some("Open" | "Paused") => PolledPhase::Open,
+                _ => PolledPhase::Ended,
             };
         }
     }

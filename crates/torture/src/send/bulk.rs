@@ -24,7 +24,8 @@ pub(super) async fn send(channel: Channel, call: &ClientRequest) -> ClientOutcom
 
 /// Returns the message of a proposal, or of an amendment of this version.
 pub(super) fn submission(call: &ClientRequest, version: u32) -> Option<v1::ProposalSubmission> {
-    let (ClientCommand::Propose { proposal } | ClientCommand::Amend { proposal }) = &call.command
+    let (ClientCommand::Propose { proposal, .. } | ClientCommand::Amend { proposal }) =
+        &call.command
     else {
         return None;
     };
@@ -35,6 +36,7 @@ pub(super) fn submission(call: &ClientRequest, version: u32) -> Option<v1::Propo
         price: "10".to_owned(),
         currency: "EUR".to_owned(),
         note: call.token.clone(),
+        alternative: call.command.label().to_owned(),
         version,
         ..v1::Proposal::default()
     };

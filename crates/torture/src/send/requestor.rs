@@ -28,6 +28,9 @@ pub fn request(call: &ClientRequest) -> Option<(String, Value)> {
             let mut body = json!({"order_req_id": order, "session_id": "torture",
                 "notification_type": "email", "expires_in_ms": opening.expires_in_ms,
                 "sealed": opening.sealed});
+            if let Some(ms) = opening.decide_within_ms {
+                body["decide_within_ms"] = json!(ms);
+            }
             if !opening.sellers.is_empty() {
                 body["sellers"] = json!({"names": opening.sellers});
             }

@@ -26,15 +26,17 @@ pub fn request(call: &ClientRequest) -> Option<(String, Value)> {
     };
     let path = |proposal: &str, rest: &str| format!("/api/v1/proposals/{proposal}{rest}");
     Some(match &call.command {
-        ClientCommand::Propose { proposal } => {
-            ("POST /api/v1/proposals".to_owned(), content(proposal))
+        ClientCommand::Propose { proposal, .. } => {
+            let mut content = content(proposal);
+            content["alternative"] = json!(call.command.label());
+            ("POST /api/v1/proposals".to_owned(), content)
         }
         ClientCommand::Amend { proposal } => {
             (format!("PUT {}", path(proposal, "")), content(proposal))
         }
         ClientCommand::Withdraw { proposal } => (
             format!("POST {}", path(proposal, "/withdraw")),
-            json!({"order_req_id": order, "reason": token}),
+            json!({"order_req_id": order, "seller": actor, "reason": token}),
         ),
         ClientCommand::Lock { proposal, lease_ms } => (
             format!("POST {}", path(proposal, "/edit-lock")),

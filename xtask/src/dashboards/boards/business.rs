@@ -1,7 +1,7 @@
 //! The dashboard of orders, proposals and awards.
 
 use super::super::Board;
-use super::super::panel::{Panel, curves, quantiles, stat};
+use super::super::panel::{Panel, curves, heatmap, quantiles, stat};
 
 pub(super) fn board() -> Board {
     Board {
@@ -17,38 +17,38 @@ fn now() -> Vec<Panel> {
         stat(
             "Open orders",
             "short",
-            r#"sum(orderstream_processor_orders_open{namespace=~"$namespace"})"#,
+            r#"sum(orderstream_processor_orders_open{namespace=~"$namespace",job=~"$job"})"#,
             "Orders that are not at their end, at all processors.",
         ),
         stat(
             "Proposals a minute",
-            "short",
-            r#"60 * sum(rate(orderstream_processor_proposals_total{namespace=~"$namespace",result="accepted"}[$__rate_interval]))"#,
+            "opm",
+            r#"60 * sum(rate(orderstream_processor_proposals_total{namespace=~"$namespace",job=~"$job",result="accepted"}[$__rate_interval]))"#,
             "Proposals and amendments that were accepted.",
         ),
         stat(
             "Refused a minute",
-            "short",
-            r#"60 * sum(rate(orderstream_processor_proposals_total{namespace=~"$namespace",result="refused"}[$__rate_interval]))"#,
+            "opm",
+            r#"60 * sum(rate(orderstream_processor_proposals_total{namespace=~"$namespace",job=~"$job",result="refused"}[$__rate_interval]))"#,
             "Proposals that were refused; the seller got the reason.",
         ),
         stat(
             "Orders with an award",
             "short",
-            r#"sum(increase(orderstream_processor_orders_ended_total{namespace=~"$namespace",phase="finalised"}[$__range]))"#,
+            r#"sum(increase(orderstream_processor_orders_ended_total{namespace=~"$namespace",job=~"$job",phase="finalised"}[$__range]))"#,
             "Orders that were finalised in the time shown.",
         ),
         stat(
             "Expired unanswered",
             "short",
-            r#"sum(increase(orderstream_processor_orders_ended_total{namespace=~"$namespace",phase="expired",proposals="none"}[$__range]))"#,
+            r#"sum(increase(orderstream_processor_orders_ended_total{namespace=~"$namespace",job=~"$job",phase="expired",proposals="none"}[$__range]))"#,
             "Orders that expired in the time shown, and nobody had proposed.",
         )
         .bad_from(1.0),
         stat(
-            "Orders held",
+            "Orders in memory",
             "short",
-            r#"sum(orderstream_processor_orders{namespace=~"$namespace"})"#,
+            r#"sum(orderstream_processor_orders{namespace=~"$namespace",job=~"$job"})"#,
             "Orders in the processors' memory, ended ones included.",
         ),
     ]
@@ -60,7 +60,7 @@ fn time() -> Vec<Panel> {
             "Proposals",
             "ops",
             &[(
-                r#"sum by (result) (rate(orderstream_processor_proposals_total{namespace=~"$namespace"}[$__rate_interval]))"#,
+                r#"sum by (result) (rate(orderstream_processor_proposals_total{namespace=~"$namespace",job=~"$job"}[$__rate_interval]))"#,
                 "{{result}}",
             )],
             "Proposals and amendments a second, by result.",
@@ -68,14 +68,20 @@ fn time() -> Vec<Panel> {
         quantiles(
             "Time to first proposal",
             "orderstream_processor_first_proposal_seconds",
-            r#"namespace=~"$namespace""#,
+            r#"namespace=~"$namespace",job=~"$job""#,
             "From an order's opening to its first proposal.",
+        ),
+        heatmap(
+            "Time to first proposal: distribution",
+            "orderstream_processor_first_proposal_seconds",
+            r#"namespace=~"$namespace",job=~"$job""#,
+            "Orders by the time to their first proposal.",
         ),
         curves(
             "Ended orders",
             "short",
             &[(
-                r#"sum by (phase, proposals) (increase(orderstream_processor_orders_ended_total{namespace=~"$namespace"}[$__rate_interval]))"#,
+                r#"sum by (phase, proposals) (increase(orderstream_processor_orders_ended_total{namespace=~"$namespace",job=~"$job"}[$__rate_interval]))"#,
                 "{{phase}}, {{proposals}} proposals",
             )],
             "Orders that ended, by phase and by whether they had a proposal.",
@@ -83,7 +89,10 @@ fn time() -> Vec<Panel> {
         curves(
             "Order requests by phase",
             "short",
-            &[(r#"max by (phase) (orderstream_orders{namespace=~"$namespace"})"#, "{{phase}}")],
+            &[(
+                r#"max by (phase) (orderstream_orders{namespace=~"$namespace",job=~"$job"})"#,
+                "{{phase}}",
+            )],
             "The OrderRequest resources in the controllers' cache.",
         ),
     ]

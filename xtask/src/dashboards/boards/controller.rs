@@ -1,7 +1,7 @@
 //! The dashboard of the operator.
 
 use super::super::Board;
-use super::super::panel::{Panel, curves, quantiles, stat};
+use super::super::panel::{Panel, curves, heatmap, quantiles, stat};
 
 pub(super) fn board() -> Board {
     Board {
@@ -17,33 +17,33 @@ fn now() -> Vec<Panel> {
         stat(
             "Leaders",
             "short",
-            r#"sum(leader_election_master_status{namespace=~"$namespace"})"#,
+            r#"sum(leader_election_master_status{namespace=~"$namespace",job=~"$job",pod=~"$pod"})"#,
             "Controllers that lead: one for each installation.",
         ),
         stat(
-            "Silence before it",
+            "Fail-over time",
             "s",
-            r#"max(orderstream_failover_seconds_sum{namespace=~"$namespace"} / orderstream_failover_seconds_count{namespace=~"$namespace"})"#,
+            r#"max(orderstream_failover_seconds_sum{namespace=~"$namespace",job=~"$job"} / orderstream_failover_seconds_count{namespace=~"$namespace",job=~"$job"})"#,
             "Time from the last observed renewal of a former leader to a new lead, on average.",
         )
         .bad_from(20.0),
         stat(
             "Order requests",
             "short",
-            r#"max(orderstream_order_requests{namespace=~"$namespace"})"#,
+            r#"max(orderstream_order_requests{namespace=~"$namespace",job=~"$job"})"#,
             "Resources in the cache.",
         ),
         stat(
-            "Statuses that wait",
+            "Waiting statuses",
             "short",
-            r#"sum(orderstream_status_writes_waiting{namespace=~"$namespace"})"#,
+            r#"sum(orderstream_status_writes_waiting{namespace=~"$namespace",job=~"$job"})"#,
             "Statuses that are still to be written.",
         )
         .bad_from(100.0),
         stat(
-            "Status budget",
+            "Status write limit",
             "wps",
-            r#"max(orderstream_status_writes_per_second_limit{namespace=~"$namespace"})"#,
+            r#"max(orderstream_status_writes_per_second_limit{namespace=~"$namespace",job=~"$job"})"#,
             "Statuses that may be written a second; it halves when the API server says 429.",
         ),
     ]
@@ -52,41 +52,47 @@ fn now() -> Vec<Panel> {
 fn work() -> Vec<Panel> {
     vec![
         curves(
-            "Looks at resources",
+            "Reconciliations",
             "ops",
             &[(
-                r#"sum by (result) (rate(controller_runtime_reconcile_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                r#"sum by (result) (rate(controller_runtime_reconcile_total{namespace=~"$namespace",job=~"$job",pod=~"$pod"}[$__rate_interval]))"#,
                 "{{result}}",
             )],
-            "Reconciles a second, by result.",
+            "Reconciliations a second, by result.",
         ),
         quantiles(
-            "Time of a look",
+            "Reconcile duration",
             "controller_runtime_reconcile_time_seconds",
-            r#"namespace=~"$namespace",pod=~"$pod""#,
+            r#"namespace=~"$namespace",job=~"$job",pod=~"$pod""#,
             "A reconciliation awaits nothing; it takes far less than a millisecond.",
         )
         .bad_from(0.01),
+        heatmap(
+            "Time in the queue: distribution",
+            "workqueue_queue_duration_seconds",
+            r#"namespace=~"$namespace",job=~"$job",pod=~"$pod""#,
+            "Resources by the time from queueing to reconciliation.",
+        ),
         curves(
             "Queue",
             "short",
-            &[(r#"workqueue_depth{namespace=~"$namespace",pod=~"$pod"}"#, "{{pod}}")],
+            &[(r#"workqueue_depth{namespace=~"$namespace",job=~"$job",pod=~"$pod"}"#, "{{pod}}")],
             "Resources in the queue.",
         )
         .narrow(),
         quantiles(
             "Time in the queue",
             "workqueue_queue_duration_seconds",
-            r#"namespace=~"$namespace",pod=~"$pod""#,
+            r#"namespace=~"$namespace",job=~"$job",pod=~"$pod""#,
             "From queueing a resource to its reconciliation.",
         )
         .narrow(),
         curves(
-            "Looks repeated",
+            "Retries",
             "ops",
             &[(
-                r#"sum(rate(workqueue_retries_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
-                "repeated",
+                r#"sum(rate(workqueue_retries_total{namespace=~"$namespace",job=~"$job",pod=~"$pod"}[$__rate_interval]))"#,
+                "retries",
             )],
             "Reconciliations that failed and are retried, a second.",
         )
@@ -100,7 +106,7 @@ fn api_server() -> Vec<Panel> {
             "Status writes",
             "wps",
             &[(
-                r#"sum by (band, result) (rate(orderstream_status_writes_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                r#"sum by (band, result) (rate(orderstream_status_writes_total{namespace=~"$namespace",job=~"$job",pod=~"$pod"}[$__rate_interval]))"#,
                 "{{band}}, {{result}}",
             )],
             "Statuses written a second, by urgency and result.",
@@ -110,7 +116,7 @@ fn api_server() -> Vec<Panel> {
             "Requests to the API server",
             "reqps",
             &[(
-                r#"sum by (method, code) (rate(rest_client_requests_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                r#"sum by (method, code) (rate(rest_client_requests_total{namespace=~"$namespace",job=~"$job",pod=~"$pod"}[$__rate_interval]))"#,
                 "{{method}} {{code}}",
             )],
             "Requests a second, by method and status.",
@@ -122,11 +128,11 @@ fn api_server() -> Vec<Panel> {
             "ops",
             &[
                 (
-                    r#"sum(rate(orderstream_watch_restarts_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                    r#"sum(rate(orderstream_watch_restarts_total{namespace=~"$namespace",job=~"$job",pod=~"$pod"}[$__rate_interval]))"#,
                     "lists",
                 ),
                 (
-                    r#"sum(rate(orderstream_watch_errors_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                    r#"sum(rate(orderstream_watch_errors_total{namespace=~"$namespace",job=~"$job",pod=~"$pod"}[$__rate_interval]))"#,
                     "failures",
                 ),
             ],
@@ -134,24 +140,24 @@ fn api_server() -> Vec<Panel> {
         )
         .narrow(),
         curves(
-            "Who leads",
+            "Leader",
             "short",
             &[(
-                r#"leader_election_master_status{namespace=~"$namespace",pod=~"$pod"}"#,
+                r#"leader_election_master_status{namespace=~"$namespace",job=~"$job",pod=~"$pod"}"#,
                 "{{pod}}",
             )],
             "1 while a controller leads.",
         ),
         curves(
-            "Events published and dropped",
+            "Statuses coalesced, Events dropped",
             "ops",
             &[
                 (
-                    r#"sum(rate(orderstream_events_dropped_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                    r#"sum(rate(orderstream_events_dropped_total{namespace=~"$namespace",job=~"$job",pod=~"$pod"}[$__rate_interval]))"#,
                     "Kubernetes Events dropped",
                 ),
                 (
-                    r#"sum(rate(orderstream_status_coalesced_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                    r#"sum(rate(orderstream_status_coalesced_total{namespace=~"$namespace",job=~"$job",pod=~"$pod"}[$__rate_interval]))"#,
                     "statuses replaced before they were written",
                 ),
             ],
@@ -165,7 +171,7 @@ fn by_right() -> Panel {
             "Requests by right",
             "reqps",
             &[(
-                r#"sum by (verb, resource) (rate(orderstream_api_requests_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                r#"sum by (verb, resource) (rate(orderstream_api_requests_total{namespace=~"$namespace",job=~"$job",pod=~"$pod"}[$__rate_interval]))"#,
                 "{{verb}} {{resource}}",
             )],
             "Requests to the API server a second, by the right that each needs.",

@@ -1,7 +1,7 @@
 //! The dashboard of the processors: journal, notifications, disk, memory.
 
 use super::super::Board;
-use super::super::panel::{Panel, curves, quantiles};
+use super::super::panel::{Panel, curves, heatmap, quantiles};
 
 pub(super) fn board() -> Board {
     Board {
@@ -21,42 +21,48 @@ fn journal() -> Vec<Panel> {
         quantiles(
             "Journal sync",
             "orderstream_journal_sync_seconds",
-            r#"namespace=~"$namespace",pod=~"$pod""#,
+            r#"namespace=~"$namespace",job=~"$job",pod=~"$pod""#,
             "One write and sync, which acknowledges all commands that waited for it.",
         )
         .bad_from(0.25),
+        heatmap(
+            "Journal sync: distribution",
+            "orderstream_journal_sync_seconds",
+            r#"namespace=~"$namespace",job=~"$job",pod=~"$pod""#,
+            "Syncs by their duration.",
+        ),
         curves(
             "Syncs and records",
             "ops",
             &[
                 (
-                    r#"sum(rate(orderstream_journal_sync_seconds_count{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                    r#"sum(rate(orderstream_journal_sync_seconds_count{namespace=~"$namespace",job=~"$job",pod=~"$pod"}[$__rate_interval]))"#,
                     "syncs",
                 ),
                 (
-                    r#"sum(rate(orderstream_journal_records_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                    r#"sum(rate(orderstream_journal_records_total{namespace=~"$namespace",job=~"$job",pod=~"$pod"}[$__rate_interval]))"#,
                     "records",
                 ),
             ],
             "Records a second, and the syncs that they shared.",
         ),
         curves(
-            "Appends that wait",
+            "Waiting appends",
             "short",
-            &[(r#"orderstream_journal_waiting{namespace=~"$namespace",pod=~"$pod"}"#, "{{pod}}")],
+            &[(r#"orderstream_journal_waiting{namespace=~"$namespace",job=~"$job",pod=~"$pod"}"#, "{{pod}}")],
             "Appends in the queue of the journal's writer.",
         )
         .narrow(),
         curves(
-            "Appends not taken",
+            "Appends refused or failed",
             "short",
             &[
                 (
-                    r#"sum by (pod) (increase(orderstream_journal_append_failures_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                    r#"sum by (pod) (increase(orderstream_journal_append_failures_total{namespace=~"$namespace",job=~"$job",pod=~"$pod"}[$__rate_interval]))"#,
                     "failed, {{pod}}",
                 ),
                 (
-                    r#"sum by (pod) (increase(orderstream_journal_appends_refused_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                    r#"sum by (pod) (increase(orderstream_journal_appends_refused_total{namespace=~"$namespace",job=~"$job",pod=~"$pod"}[$__rate_interval]))"#,
                     "refused, {{pod}}",
                 ),
             ],
@@ -64,10 +70,10 @@ fn journal() -> Vec<Panel> {
         )
         .narrow(),
         curves(
-            "Free room",
+            "Free space",
             "percentunit",
             &[(
-                r#"orderstream_journal_disk_bytes{namespace=~"$namespace",pod=~"$pod",state="free"} / ignoring (state) orderstream_journal_disk_bytes{namespace=~"$namespace",pod=~"$pod",state="total"}"#,
+                r#"orderstream_journal_disk_bytes{namespace=~"$namespace",job=~"$job",pod=~"$pod",state="free"} / ignoring (state) orderstream_journal_disk_bytes{namespace=~"$namespace",job=~"$job",pod=~"$pod",state="total"}"#,
                 "{{pod}}",
             )],
             "The part of each volume that is free.",
@@ -79,38 +85,44 @@ fn journal() -> Vec<Panel> {
 fn notifications() -> Vec<Panel> {
     vec![
         curves(
-            "Attempts to tell somebody",
+            "Delivery attempts",
             "ops",
             &[(
-                r#"sum by (channel, result) (rate(orderstream_processor_notification_attempts_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                r#"sum by (channel, result) (rate(orderstream_processor_notification_attempts_total{namespace=~"$namespace",job=~"$job",pod=~"$pod"}[$__rate_interval]))"#,
                 "{{channel}} {{result}}",
             )],
             "By channel: delivered, failed (tried again) and bounced (given up).",
         ),
         curves(
-            "Seconds of an attempt",
+            "Duration of an attempt",
             "s",
             &[(
-                r#"sum by (channel) (rate(orderstream_processor_notification_attempt_seconds_sum{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval])) / clamp_min(sum by (channel) (rate(orderstream_processor_notification_attempt_seconds_count{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval])), 1e-9)"#,
+                r#"sum by (channel) (rate(orderstream_processor_notification_attempt_seconds_sum{namespace=~"$namespace",job=~"$job",pod=~"$pod"}[$__rate_interval])) / clamp_min(sum by (channel) (rate(orderstream_processor_notification_attempt_seconds_count{namespace=~"$namespace",job=~"$job",pod=~"$pod"}[$__rate_interval])), 1e-9)"#,
                 "{{channel}}",
             )],
             "One delivery attempt, from the lookup of the name to the reply: the mean; 0 when there are none.",
         )
         .bad_from(5.0),
+        heatmap(
+            "Duration of an attempt: distribution",
+            "orderstream_processor_notification_attempt_seconds",
+            r#"namespace=~"$namespace",job=~"$job",pod=~"$pod""#,
+            "Delivery attempts by their duration, over all channels.",
+        ),
         curves(
-            "Waiting and dead",
+            "Waiting notifications and dead letters",
             "short",
             &[
                 (
-                    r#"orderstream_processor_notifications_waiting{namespace=~"$namespace",pod=~"$pod"}"#,
+                    r#"orderstream_processor_notifications_waiting{namespace=~"$namespace",job=~"$job",pod=~"$pod"}"#,
                     "waiting, {{pod}}",
                 ),
                 (
-                    r#"orderstream_processor_notifications_dead{namespace=~"$namespace",pod=~"$pod"}"#,
+                    r#"orderstream_processor_notifications_dead{namespace=~"$namespace",job=~"$job",pod=~"$pod"}"#,
                     "dead, {{pod}}",
                 ),
                 (
-                    r#"sum by (pod) (increase(orderstream_processor_notifications_given_up_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                    r#"sum by (pod) (increase(orderstream_processor_notifications_given_up_total{namespace=~"$namespace",job=~"$job",pod=~"$pod"}[$__rate_interval]))"#,
                     "given up, {{pod}}",
                 ),
             ],
@@ -118,10 +130,10 @@ fn notifications() -> Vec<Panel> {
         )
         .narrow(),
         curves(
-            "The oldest that waits",
+            "Age of the oldest notification",
             "s",
             &[(
-                r#"orderstream_processor_notification_oldest_seconds{namespace=~"$namespace",pod=~"$pod"}"#,
+                r#"orderstream_processor_notification_oldest_seconds{namespace=~"$namespace",job=~"$job",pod=~"$pod"}"#,
                 "{{pod}}",
             )],
             "Age of the oldest one that is to be delivered; 0 when there is none.",
@@ -133,24 +145,24 @@ fn notifications() -> Vec<Panel> {
 fn process() -> Vec<Panel> {
     vec![
         curves(
-            "Last start: reading the journal",
+            "Replay at the last start",
             "s",
-            &[(r#"orderstream_journal_replay_seconds{namespace=~"$namespace",pod=~"$pod"}"#, "{{pod}}")],
+            &[(r#"orderstream_journal_replay_seconds{namespace=~"$namespace",job=~"$job",pod=~"$pod"}"#, "{{pod}}")],
             "Duration of reading the whole journal at the last start.",
         )
         .narrow(),
         curves(
             "Records read at the last start",
             "short",
-            &[(r#"orderstream_journal_replayed_records{namespace=~"$namespace",pod=~"$pod"}"#, "{{pod}}")],
+            &[(r#"orderstream_journal_replayed_records{namespace=~"$namespace",job=~"$job",pod=~"$pod"}"#, "{{pod}}")],
             "Records read at the last start.",
         )
         .narrow(),
         curves(
-            "Requests for others' orders",
+            "Forwarded requests",
             "reqps",
             &[(
-                r#"sum by (result) (rate(orderstream_processor_forwards_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                r#"sum by (result) (rate(orderstream_processor_forwards_total{namespace=~"$namespace",job=~"$job",pod=~"$pod"}[$__rate_interval]))"#,
                 "{{result}}",
             )],
             "Requests that were forwarded to the processor of their order.",
@@ -159,7 +171,7 @@ fn process() -> Vec<Panel> {
         curves(
             "Memory",
             "bytes",
-            &[(r#"process_resident_memory_bytes{namespace=~"$namespace",pod=~"$pod"}"#, "{{pod}}")],
+            &[(r#"process_resident_memory_bytes{namespace=~"$namespace",job=~"$job",pod=~"$pod"}"#, "{{pod}}")],
             "Resident memory of each process.",
         )
         .narrow(),
@@ -167,7 +179,7 @@ fn process() -> Vec<Panel> {
             "CPU",
             "short",
             &[(
-                r#"rate(process_cpu_seconds_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval])"#,
+                r#"rate(process_cpu_seconds_total{namespace=~"$namespace",job=~"$job",pod=~"$pod"}[$__rate_interval])"#,
                 "{{pod}}",
             )],
             "Cores that each process uses.",
@@ -177,7 +189,7 @@ fn process() -> Vec<Panel> {
             "Overdue expiry",
             "s",
             &[(
-                r#"orderstream_processor_expiry_overdue_seconds{namespace=~"$namespace",pod=~"$pod"}"#,
+                r#"orderstream_processor_expiry_overdue_seconds{namespace=~"$namespace",job=~"$job",pod=~"$pod"}"#,
                 "{{pod}}",
             )],
             "Delay of the most overdue expiry.",

@@ -85,7 +85,7 @@ pub(super) fn streams(facts: &InstallationFacts) -> Vec<InstallationFinding> {
     };
     let sum = |name: &str, labels: &[&str]| page.sum(name, labels).unwrap_or_default();
     let active = sum("orderstream_requestor_streams_active", &[]);
-    let broken = sum("orderstream_orders", &["phase=\"Reconnecting\""]);
+    let broken = sum("orderstream_order_streams", &["stream=\"Reconnecting\""]);
     let waiting = sum("orderstream_status_writes_waiting", &[]);
     let active = if broken > 0.0 {
         let status = if broken > active { Failed } else { Warning };
@@ -95,7 +95,7 @@ pub(super) fn streams(facts: &InstallationFacts) -> Vec<InstallationFinding> {
             "their processor is away or starting; nothing is lost",
             format!(
                 "see processor-ready; kubectl get oreq -A --field-selector \
-                     status.phase=Reconnecting -o wide names it; log of {}",
+                     status.tracker.stream=Reconnecting -o wide names it; log of {}",
                 pod.name
             ),
         )

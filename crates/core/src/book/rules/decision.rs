@@ -11,6 +11,7 @@ use crate::id::ProposalId;
 use crate::limits::{EVENTS_MAX, LOSERS_CLOSED_MAX, UNDO_WITHIN_MS_MAX};
 use crate::order::{Order, ProposalPhase};
 use crate::refusal::{Reason, Refusal};
+use crate::spec::Item;
 
 /// A decision as the buyer requested it.
 #[derive(Clone, Copy)]
@@ -123,22 +124,29 @@ fn check(order: &Order, award: Option<&Award>) -> Result<(), Refusal> {
 }
 
 fn check_lines(order: &Order, lines: &[(String, ProposalId)]) -> Result<(), Refusal> {
+    let items = &order.spec.items;
     let mut given = BTreeSet::new();
-    for (index, (sku, id)) in lines.iter().enumerate() {
+    for (index, (key, id)) in lines.iter().enumerate() {
         let field = format!("lines[{index}].sku");
-        if !given.insert(sku) {
+        if !given.insert(key) {
             return Err(Refusal::field(
                 field,
-                format!("{sku} is given twice; a line has one winner"),
+                format!("{key} is given twice; a line has one winner"),
             ));
         }
-        let is_item = order.spec.items.is_empty() || order.spec.items.iter().any(|i| i.sku == *sku);
-        if !is_item {
-            return Err(Refusal::field(field, format!("{sku} is not an item of the order")));
+        if !items.is_empty() && !items.iter().any(|item| item.line_key() == key) {
+            let named: Vec<_> =
+                items.iter().filter(|item| item.sku == *key).map(Item::line_key).collect();
+            let fix = if named.is_empty() {
+                String::new()
+            } else {
+                format!("; name the line: {}", named.join(", "))
+            };
+            return Err(Refusal::field(field, format!("{key} is not an item of the order{fix}")));
         }
         let offered = &find(order, id)?.content.lines;
-        if !offered.is_empty() && !offered.iter().any(|line| line.sku == *sku) {
-            return Err(Refusal::field(field, format!("{sku} is not offered by proposal {id}")));
+        if !offered.is_empty() && !offered.iter().any(|line| line.line_key(items) == key) {
+            return Err(Refusal::field(field, format!("{key} is not offered by proposal {id}")));
         }
     }
     Ok(())

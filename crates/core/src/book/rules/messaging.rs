@@ -1,12 +1,14 @@
 //! Follow-ups, questions and answers, and the notification of sellers.
 
-use super::RuleResult;
+use super::{RuleResult, must_be_before_deadline};
 use crate::event::{EventKind, NotifyResult, ProposalUpdate};
-use crate::id::{FollowUpId, SellerId};
+use crate::id::{FollowUpId, SellerId, Timestamp};
+use crate::input::{check_new_message_id, check_new_seller, check_visible};
 use crate::limits::{FOLLOW_UPS_MAX, QUESTIONS_MAX};
-use crate::order::{InvitationState, Order};
+use crate::order::{Invitation, InvitationState, Order};
 use crate::refusal::{Reason, Refusal};
 use crate::spec::{FollowUp, NotificationType};
+use crate::visible::is_blank;
 
 pub(super) fn answer(
     order: &Order,
@@ -17,6 +19,8 @@ pub(super) fn answer(
     if !order.follow_ups.contains(id) {
         return Err(Refusal::field("follow_up_id", "is not known; use the id of a follow-up"));
     }
+    check_new_seller(seller)?;
+    check_visible("message", message)?;
     let (seller, follow_up_id, message) = (seller.clone(), id.clone(), message.to_owned());
     let update = ProposalUpdate::Answered { seller, follow_up_id, message };
     Ok(vec![EventKind::ProposalUpdate(update)])
@@ -26,6 +30,8 @@ pub(super) fn follow_up(order: &Order, added: &FollowUp) -> RuleResult {
     if order.follow_ups.contains(&added.id) {
         return Err(Refusal::field("follow_up_id", "exists with other words; use another id"));
     }
+    check_new_message_id("follow_up_id", &added.id)?;
+    check_visible("message.message", &added.message.message)?;
     if let Some(question) = added.answers.as_ref().filter(|id| !order.questions.contains_key(*id)) {
         return Err(Refusal::field(
             "answers",
@@ -43,6 +49,7 @@ pub(super) fn follow_up(order: &Order, added: &FollowUp) -> RuleResult {
 
 pub(super) fn ask(
     order: &Order,
+    now: Timestamp,
     seller: &SellerId,
     id: Option<&FollowUpId>,
     message: &str,
@@ -53,9 +60,12 @@ pub(super) fn ask(
     if order.questions.contains_key(id) {
         return Err(Refusal::field("question_id", "is taken; use another id"));
     }
-    if message.is_empty() {
+    check_new_message_id("question_id", id)?;
+    check_new_seller(seller)?;
+    if is_blank(message) {
         return Err(Refusal::field("message", "is missing; write what you want to know"));
     }
+    must_be_before_deadline(order, now)?;
     if order.questions.len() >= QUESTIONS_MAX {
         return Err(Refusal::new(
             Reason::LimitReached,
@@ -73,12 +83,17 @@ pub(super) fn see(order: &Order, seller: &SellerId) -> RuleResult {
     if state.is_none_or(|state| state >= InvitationState::Seen) {
         return Ok(Vec::new());
     }
-    let (seller, channel) = (seller.clone(), "session".to_owned());
-    let result = NotifyResult::Seen;
-    Ok(vec![EventKind::SellerNotified { seller, channel, result, reason: None }])
+    Ok(vec![seen(seller)])
 }
 
-/// Records a seller's first success, and its first failure before that.
+/// Returns the event by which a seller has seen the order.
+pub(super) fn seen(seller: &SellerId) -> EventKind {
+    let (seller, channel) = (seller.clone(), "session".to_owned());
+    EventKind::SellerNotified { seller, channel, result: NotifyResult::Seen, reason: None }
+}
+
+/// Records a seller's first success, and its first failure before that. Until a sealed order is
+/// opened, this does not depend on what the seller did.
 pub(super) fn notified(
     order: &Order,
     seller: &SellerId,
@@ -86,7 +101,9 @@ pub(super) fn notified(
     failure: Option<&String>,
 ) -> RuleResult {
     let result = if failure.is_some() { NotifyResult::Bounced } else { NotifyResult::Delivered };
-    let state = order.invitation(seller).map(|held| held.state);
+    let is_sealed = order.is_sealed();
+    let shown = |held: &Invitation| if is_sealed { held.without_acts().state } else { held.state };
+    let state = order.invitation(seller).map(shown);
     if state.is_none_or(|state| state >= InvitationState::from(result)) {
         return Ok(Vec::new());
     }

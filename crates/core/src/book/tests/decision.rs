@@ -87,12 +87,58 @@ fn undone_awards_allow_another() {
     assert_eq!(harness.book.order().unwrap().award, Some(Award::Whole(proposal_id("p2"))));
 }
 
-/// The deadline passed while the award was pending, so the order expires at the next tick.
+/// The deadline passed while the award was pending, so the buyer decides anew from the next tick: as
+/// long as the order says, and at least until the award would have counted. The last column is the
+/// end of that time, after the deadline.
 #[test]
-fn awards_undone_late_leave_expired_order() {
-    let mut harness = two_proposals();
+fn awards_undone_late_leave_a_decision() {
+    const MINUTE: i64 = 60_000;
+    for (decide_within, awarded, undo_within, undone, ends) in [
+        // The time to decide is over at the undo, or there is none.
+        (60 * MINUTE, 55 * MINUTE, 15 * MINUTE, 65 * MINUTE, 70 * MINUTE),
+        (60 * MINUTE, -5 * MINUTE, 70 * MINUTE, 62 * MINUTE, 65 * MINUTE),
+        (0, -1, 5_000, 1, 4_999),
+        (0, -1, 5_000, 4_998, 4_999),
+        // The order gives more.
+        (60 * MINUTE, -1, 5_000, 1, 60 * MINUTE),
+        (60 * MINUTE, 5 * MINUTE, 15 * MINUTE, 10 * MINUTE, 60 * MINUTE),
+    ] {
+        let spec = OrderSpec {
+            expires_in_ms: 60 * MINUTE.unsigned_abs(),
+            decide_within_ms: Some(decide_within.unsigned_abs()),
+            ..OrderSpec::default()
+        };
+        let deadline = T0 + 60 * MINUTE;
+        let incarnation = Incarnation::new("uid-1").unwrap();
+        let opening = OrderOpening { incarnation, spec, choices: Vec::new() };
+        let mut harness = BookHarness::closed();
+        harness.run(CommandKind::Open(Box::new(opening))).unwrap();
+        harness.run(propose("p1", "a")).unwrap();
+        harness.run(propose("p2", "b")).unwrap();
+        harness.now = deadline + awarded;
+        harness.run(award("p1", undo_within.unsigned_abs())).unwrap();
+        harness.now = deadline + undone;
+        harness.run(UNDO).unwrap();
+        harness.run(CommandKind::Tick).unwrap();
+        let found = (harness.phase(), harness.book.deadline());
+        assert_eq!(found, (Phase::Deciding, Some(Timestamp(deadline + ends))), "{undone}");
+        let mut expired = harness.clone();
+        harness.now = deadline + ends - 1;
+        harness.run(award("p2", 0)).unwrap();
+        assert_eq!(harness.phase(), Phase::Finalised);
+        expired.now = deadline + ends;
+        expired.run(CommandKind::Tick).unwrap();
+        assert_eq!(expired.phase(), Phase::Expired);
+    }
+}
+
+/// There is nothing to decide without a proposal.
+#[test]
+fn undone_awards_to_nobody_leave_no_decision() {
+    let mut harness = BookHarness::open();
     harness.now += i64::try_from(LIFETIME_MS).unwrap() - 1;
-    harness.run(award("p1", 5_000)).unwrap();
+    let nobody = CommandKind::Finalise { award: None, reason: None, undo_within_ms: Some(5_000) };
+    harness.run(nobody).unwrap();
     harness.now += 2;
     harness.run(UNDO).unwrap();
     harness.run(CommandKind::Tick).unwrap();
@@ -128,8 +174,8 @@ fn second_awards_are_refused() {
 /// Award against amend, withdraw, propose and lock: the one that comes second is refused.
 #[test]
 fn pending_awards_freeze_proposals() {
-    let withdraw = CommandKind::Withdraw { proposal_id: proposal_id("p1"), reason: None };
-    for kind in [amend("p1", "a", "1"), withdraw, propose("p3", "c"), lock("p1", "a", 1_000)] {
+    let kinds = [amend("p1", "a", "1"), withdraw("p1"), propose("p3", "c"), lock("p1", "a", 1_000)];
+    for kind in kinds {
         let mut harness = two_proposals();
         harness.run(award("p1", 5_000)).unwrap();
         assert_eq!(harness.expect_refusal(kind.clone()), Reason::AwardPending, "{kind:?}");
@@ -141,7 +187,7 @@ fn pending_awards_freeze_proposals() {
 #[test]
 fn withdrawn_proposals_cannot_win() {
     let mut harness = two_proposals();
-    harness.run(CommandKind::Withdraw { proposal_id: proposal_id("p1"), reason: None }).unwrap();
+    harness.run(withdraw("p1")).unwrap();
     assert_eq!(harness.expect_refusal(award("p1", 5_000)), Reason::ProposalEnded);
 }
 
@@ -191,6 +237,7 @@ fn with_items(skus: &[&str]) -> BookHarness {
         description: None,
         quantity: Quantity::parse("1").unwrap(),
         unit: None,
+        line: None,
     };
     let spec = OrderSpec {
         expires_in_ms: LIFETIME_MS,
@@ -210,6 +257,8 @@ fn propose_lines(id: &str, by: &str, skus: &[&str]) -> CommandKind {
         quantity: Quantity::parse("1").unwrap(),
         unit: None,
         price: Price::parse("5", "EUR").unwrap(),
+        line: None,
+        substitutes: None,
     };
     let lines = skus.iter().map(line).collect();
     CommandKind::Propose(ProposalContent { lines, ..proposal_content(Some(id), by, "10") })
@@ -248,4 +297,41 @@ fn wrong_lines_refuse_whole_award() {
         assert_eq!(refusal.field.as_deref(), Some(field), "{lines:?}: {}", refusal.message);
         assert_eq!(harness.phase(), Phase::Open);
     }
+}
+
+/// A line is awarded by its name, and a substitute with the line that it is for.
+#[test]
+fn named_lines_are_awarded_by_name() {
+    let item = |line: &str| Item {
+        sku: "desk".to_owned(),
+        description: None,
+        quantity: Quantity::parse("1").unwrap(),
+        unit: None,
+        line: Some(line.to_owned()),
+    };
+    let items = vec![item("ground"), item("first")];
+    let spec = OrderSpec { items, expires_in_ms: LIFETIME_MS, ..OrderSpec::default() };
+    let incarnation = Incarnation::new("uid-1").unwrap();
+    let opening = OrderOpening { incarnation, spec, choices: Vec::new() };
+    let mut harness = BookHarness::closed();
+    harness.run(CommandKind::Open(Box::new(opening))).unwrap();
+    let line = |sku: &str, line: &str, substitutes: Option<&str>| crate::command::ProposalLine {
+        sku: sku.to_owned(),
+        quantity: Quantity::parse("1").unwrap(),
+        unit: None,
+        price: Price::parse("5", "EUR").unwrap(),
+        line: Some(line.to_owned()),
+        substitutes: substitutes.map(str::to_owned),
+    };
+    let lines = vec![line("desk", "ground", None), line("table", "first", Some("desk"))];
+    let offered = ProposalContent { lines, ..proposal_content(Some("p1"), "a", "10") };
+    harness.run(CommandKind::Propose(offered)).unwrap();
+    for (key, text) in [
+        ("desk", "desk is not an item of the order; name the line: ground, first"),
+        ("table", "table is not an item of the order"),
+    ] {
+        let refusal = harness.run(award_lines(&[(key, "p1")])).unwrap_err();
+        assert_eq!(refusal.message, text);
+    }
+    harness.run(award_lines(&[("ground", "p1"), ("first", "p1")])).unwrap();
 }

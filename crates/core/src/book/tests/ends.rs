@@ -3,7 +3,7 @@
 use super::decision::{UNDO, award};
 use super::*;
 use crate::book::{check_after_end_phase, outcome_after_end};
-use crate::limits::END_EVENTS_RESERVED;
+use crate::limits::{DECIDE_WITHIN_MS_DEFAULT, END_EVENTS_RESERVED};
 
 const LIFETIME: i64 = LIFETIME_MS as i64;
 
@@ -51,7 +51,7 @@ fn unopened_orders_are_not_found() {
 /// They take no amendments or locks either, until they are resumed.
 #[test]
 fn paused_orders_take_no_proposals() {
-    for kind in [propose("p2", "a"), amend("p1", "a", "9"), lock("p1", "a", 1_000)] {
+    for kind in [propose("p2", "b"), amend("p1", "a", "9"), lock("p1", "a", 1_000)] {
         let mut harness = BookHarness::open();
         harness.run(propose("p1", "a")).unwrap();
         harness.run(pause()).unwrap();
@@ -171,7 +171,8 @@ fn ended(end: &CommandKind) -> BookHarness {
     let mut harness = BookHarness::open();
     harness.run(propose("p1", "a")).unwrap();
     harness.run(follow_up("f1")).unwrap();
-    harness.now = T0 + if *end == CommandKind::Tick { LIFETIME } else { 5 };
+    let undecided = LIFETIME + i64::try_from(DECIDE_WITHIN_MS_DEFAULT).unwrap();
+    harness.now = T0 + if *end == CommandKind::Tick { undecided } else { 5 };
     harness.run(end.clone()).unwrap();
     harness
 }
@@ -233,7 +234,7 @@ fn event_times_never_run_back() {
     let mut harness = BookHarness::open();
     for (n, jump) in [5_000, -3_600_000, 10].into_iter().enumerate() {
         harness.now = T0 + jump;
-        harness.run(propose(&format!("p{n}"), "a")).unwrap();
+        harness.run(propose(&format!("p{n}"), &format!("s{n}"))).unwrap();
     }
     let times: Vec<i64> = harness.stored.iter().map(|event| event.at.0 - T0).collect();
     assert_eq!(times, [0, 0, 5_000, 5_000, 5_000]);

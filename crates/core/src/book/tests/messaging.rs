@@ -9,6 +9,7 @@ fn invited(names: &[&str]) -> BookHarness {
         seller: seller(name),
         verdict: Verdict::Chosen,
         distance_m: None,
+        display_name: None,
     };
     let spec = OrderSpec { expires_in_ms: LIFETIME_MS, ..OrderSpec::default() };
     let incarnation = Incarnation::new("uid-1").unwrap();
@@ -75,12 +76,13 @@ fn known_states_cause_no_event() {
     }
 }
 
-/// Neither a notification nor a view of the order is recorded for them.
+/// A notification is not recorded for them, and a view of the order is refused.
 #[test]
 fn uninvited_sellers_leave_no_event() {
     let mut harness = invited(&["a"]);
     harness.run(notified("stranger", None)).unwrap();
-    harness.run(CommandKind::See { seller: seller("stranger") }).unwrap();
+    let see = CommandKind::See { seller: seller("stranger") };
+    assert_eq!(harness.expect_refusal(see), Reason::NotInvited);
     assert_eq!(harness.stored.len(), 2);
 }
 
@@ -153,7 +155,7 @@ fn outdated_commands_are_refused() {
 /// Lock against expiry: a lease that ran out keeps nobody from amending, to the millisecond.
 #[test]
 fn locks_end_with_their_lease() {
-    let mut harness = invited(&["a"]);
+    let mut harness = invited(&["a", "editor"]);
     harness.run(propose("p1", "a")).unwrap();
     harness.run(lock("p1", "editor", 1_000)).unwrap();
     harness.now += 999;

@@ -126,6 +126,23 @@ fn locks_exclude_others_until_lease_ends() {
     assert_eq!(proposal(&harness).lock, Some((seller("c"), Timestamp(T0 + 1_005))));
 }
 
+/// A stranger would keep a seller from its proposal for an hour, and again and again.
+#[test]
+fn sellers_take_over_their_proposals_lock() {
+    let mut harness = with_proposal();
+    harness.run(lock("p1", "b", 1_000)).unwrap();
+    let refused = harness.run(amend("p1", "a", "9")).unwrap_err();
+    assert_eq!(refused.reason, Reason::Locked);
+    assert!(refused.to_string().contains("lock your proposal yourself"), "{refused}");
+    harness.run(lock("p1", "a", 500)).unwrap();
+    assert_eq!(proposal(&harness).lock, Some((seller("a"), Timestamp(T0 + 500))));
+    harness.run(amend("p1", "a", "9")).unwrap();
+    for kind in [lock("p1", "b", 5), unlock("p1", "b")] {
+        assert_eq!(harness.expect_refusal(kind.clone()), Reason::Locked, "{kind:?}");
+    }
+    harness.run(unlock("p1", "a")).unwrap();
+}
+
 #[test]
 fn holders_edit_renew_and_release() {
     let mut harness = with_proposal();
@@ -164,6 +181,64 @@ fn a_seller_declines_once() {
     assert!(harness.book.order().unwrap().declined.contains(&seller("a")));
 }
 
+fn decline() -> CommandKind {
+    CommandKind::Decline { seller: seller("a"), reason: None }
+}
+
+/// Returns whether the proposal is set aside, and the best one of the order.
+fn judged(harness: &BookHarness, id: &str) -> (bool, Option<ProposalId>) {
+    let order = harness.book.order().unwrap();
+    (order.proposals[&proposal_id(id)].declined, order.best_open().map(|(id, ..)| id))
+}
+
+#[test]
+fn declines_count_again_after_a_proposal() {
+    for before in [vec![decline(), propose("p1", "a")], vec![propose("p1", "a")]] {
+        let mut harness = BookHarness::open();
+        for kind in before {
+            harness.run(kind).unwrap();
+        }
+        assert_eq!(judged(&harness, "p1"), (false, Some(proposal_id("p1"))));
+        let events = harness.stored.len() + 1;
+        let second = harness.run(decline()).unwrap();
+        assert_eq!(judged(&harness, "p1"), (true, None));
+        assert_eq!(harness.run(decline()), Ok(second), "it has one effect");
+        assert_eq!(harness.stored.len(), events);
+    }
+}
+
+#[test]
+fn amendments_after_declines_compete_again() {
+    let mut harness = BookHarness::open();
+    for kind in [propose("p1", "a"), decline()] {
+        harness.run(kind).unwrap();
+    }
+    assert_eq!(judged(&harness, "p1"), (true, None));
+    harness.run_keyed("1", amend("p1", "a", "10")).unwrap();
+    assert_eq!(judged(&harness, "p1"), (true, None), "nothing was amended");
+    harness.run(amend("p1", "a", "9")).unwrap();
+    assert_eq!(judged(&harness, "p1"), (false, Some(proposal_id("p1"))));
+    harness.run(decline()).unwrap();
+    assert_eq!(judged(&harness, "p1"), (true, None));
+}
+
+/// Its repetition does not decline what was proposed since.
+#[test]
+fn declines_belong_to_their_keys() {
+    let mut harness = BookHarness::open();
+    let first = harness.run_keyed("1", decline()).unwrap();
+    let idle = harness.run_keyed("2", decline()).unwrap();
+    harness.run(propose("p1", "a")).unwrap();
+    harness.book = harness.replayed();
+    let events = harness.stored.len();
+    assert_eq!(harness.run_keyed("1", decline()), Ok(first));
+    assert_eq!(harness.run_keyed("2", decline()), Ok(idle));
+    assert_eq!(harness.stored.len(), events);
+    assert!(!judged(&harness, "p1").0);
+    harness.run_keyed("3", decline()).unwrap();
+    assert!(judged(&harness, "p1").0);
+}
+
 /// A seller can answer a follow-up once it was sent, and not before.
 #[test]
 fn follow_ups_are_taken_once() {
@@ -185,32 +260,36 @@ fn follow_ups_are_taken_once() {
 fn proposals_and_follow_ups_have_limits() {
     let mut harness = BookHarness::open();
     for n in 0..PROPOSALS_MAX {
-        harness.run(propose(&format!("p{n}"), "a")).unwrap();
+        harness.run(propose(&format!("p{n}"), &format!("s{n}"))).unwrap();
     }
     assert_eq!(harness.expect_refusal(propose("one-more", "a")), Reason::LimitReached);
-    harness.run(propose("p0", "a")).expect("a repetition is not one more");
+    harness.run(propose("p0", "s0")).expect("a repetition is not one more");
     for n in 0..FOLLOW_UPS_MAX {
         harness.run(follow_up(&format!("f{n}"))).unwrap();
     }
     assert_eq!(harness.expect_refusal(follow_up("one-more")), Reason::LimitReached);
 }
 
-/// Only proposals in the currency of the first one are compared.
+/// Prices in several currencies are not compared.
 #[test]
 fn best_price_is_lowest_open_one() {
     let mut harness = BookHarness::open();
     for (id, price) in [("p1", "10"), ("p2", "8"), ("p3", "9")] {
-        harness.run(CommandKind::Propose(proposal_content(Some(id), "a", price))).unwrap();
+        harness.run(CommandKind::Propose(proposal_content(Some(id), id, price))).unwrap();
     }
     let price = Price::parse("1", "INR").unwrap();
     harness
         .run(CommandKind::Propose(ProposalContent {
             price,
-            ..proposal_content(Some("p4"), "a", "1")
+            ..proposal_content(Some("p4"), "p4", "1")
         }))
         .unwrap();
     harness.run(withdraw("p2")).unwrap();
-    let counts = harness.book.order().unwrap().proposal_counts();
+    let order = harness.book.order().unwrap();
+    let counts = order.proposal_counts();
     assert_eq!((counts.received, counts.open, counts.withdrawn, counts.closed), (4, 3, 1, 0));
-    assert_eq!(counts.best.unwrap().0, proposal_id("p3"));
+    assert_eq!(order.best_open(), None);
+    harness.run(withdraw("p4")).unwrap();
+    let best = harness.book.order().unwrap().best_open();
+    assert_eq!(best.unwrap().0, proposal_id("p3"));
 }

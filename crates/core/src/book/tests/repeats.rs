@@ -40,7 +40,20 @@ fn extend(ms: u64) -> CommandKind {
 }
 
 fn withdraw_for(reason: &str) -> CommandKind {
-    CommandKind::Withdraw { proposal_id: proposal_id("p1"), reason: Some(reason.to_owned()) }
+    let (proposal_id, reason) = (proposal_id("p1"), Some(reason.to_owned()));
+    CommandKind::Withdraw { proposal_id, reason, seller: None }
+}
+
+fn withdraw_by(by: &str) -> CommandKind {
+    let (proposal_id, reason) = (proposal_id("p1"), Some("late".to_owned()));
+    CommandKind::Withdraw { proposal_id, reason, seller: Some(seller(by)) }
+}
+
+fn alternative(id: &str, label: &str) -> CommandKind {
+    CommandKind::Propose(ProposalContent {
+        alternative: Some(label.into()),
+        ..proposal_content(Some(id), "a", "10")
+    })
 }
 
 fn pause_for(reason: &str) -> CommandKind {
@@ -59,16 +72,17 @@ fn undo_for(reason: &str) -> CommandKind {
     CommandKind::UndoAward { reason: Some(reason.to_owned()) }
 }
 
-/// Returns an order with two invited sellers, a proposal, a lock and a follow-up: five events.
+/// Returns an order with three invited sellers, a proposal, a lock and a follow-up: five events.
 fn started_order() -> BookHarness {
     let choice = |name: &str| SellerChoice {
         seller: seller(name),
         verdict: Verdict::Chosen,
         distance_m: None,
+        display_name: None,
     };
     let spec = OrderSpec { expires_in_ms: LIFETIME_MS, ..OrderSpec::default() };
     let incarnation = Incarnation::new("uid-1").unwrap();
-    let choices = vec![choice("a"), choice("b")];
+    let choices = vec![choice("a"), choice("b"), choice("c")];
     let mut harness = BookHarness::closed();
     harness.run(CommandKind::Open(Box::new(OrderOpening { incarnation, spec, choices }))).unwrap();
     harness.run(propose("p1", "a")).unwrap();
@@ -80,12 +94,14 @@ fn started_order() -> BookHarness {
 /// Returns every command that somebody can send, where it has an effect.
 fn effective_cases() -> Vec<Case> {
     let case = |name, before, kind, other| Case { name, before, kind, other: Some(other) };
-    let new = |id: Option<&str>, price| CommandKind::Propose(proposal_content(id, "a", price));
+    let new = |id: Option<&str>, price| CommandKind::Propose(proposal_content(id, "b", price));
     vec![
-        case("propose", vec![], propose("p2", "a"), propose("p3", "a")),
+        case("propose", vec![], propose("p2", "b"), propose("p3", "b")),
+        case("propose another", vec![], alternative("p2", "blue"), alternative("p2", "red")),
         case("propose without an id", vec![], new(None, "10"), new(None, "11")),
         case("amend", vec![], amend("p1", "a", "9"), amend("p1", "a", "8")),
         case("withdraw", vec![], withdraw_for("late"), withdraw_for("later")),
+        case("withdraw by name", vec![], withdraw_by("a"), withdraw_for("late")),
         case("decline", vec![], decline("a", "far"), decline("a", "dear")),
         case("answer", vec![], answer("a", "yes"), answer("a", "no")),
         case("ask", vec![], ask(Some("q1"), "a", "when?"), ask(Some("q1"), "a", "where?")),
@@ -117,7 +133,6 @@ fn idle_cases() -> Vec<Case> {
         case("ask", vec![question()], question()),
         case("see", vec![see("b")], see("b")),
         case("see what one proposed for", vec![], see("a")),
-        case("see uninvited", vec![], see("stranger")),
         case("unlock", vec![unlock("p1", "a")], unlock("p1", "a")),
         case("follow up", vec![], follow_up("f0")),
         case("pause", vec![pause()], pause_for("again")),
@@ -275,6 +290,29 @@ fn withdrawal_keys_belong_to_sellers() {
     assert_eq!(harness.run_keyed_by("b", "1", withdraw("p2")), Ok(of_b));
     assert_eq!(harness.run_keyed("1", withdraw("p1")), Ok(of_a));
     assert_eq!(harness.run_keyed("1", ask(None, "c", "why?")), Ok(question));
+}
+
+/// A session withdraws for its seller, and REST may name one. Its own proposals are all that a
+/// seller withdraws, also once they are withdrawn.
+#[test]
+fn sellers_withdraw_only_their_own_proposals() {
+    let mut harness = started_order();
+    let refused = |harness: &mut BookHarness| {
+        let by_name = harness.run(withdraw_by("b")).unwrap_err();
+        assert_eq!(
+            (by_name.reason, by_name.field.as_deref()),
+            (Reason::InvalidField, Some("seller"))
+        );
+        by_name
+    };
+    let by_name = refused(&mut harness);
+    assert_eq!(harness.run_keyed_by("b", "1", withdraw("p1")).unwrap_err(), by_name);
+    assert_eq!(harness.stored.len(), 5);
+    let first = harness.run_keyed_by("a", "1", withdraw_by("a")).unwrap();
+    refused(&mut harness);
+    assert_eq!(harness.run(withdraw_by("a")).unwrap().seq, first.seq);
+    harness.book = harness.replayed();
+    assert_eq!(harness.run_keyed("1", withdraw_by("a")), Ok(first));
 }
 
 /// Each gets a question of its own; otherwise the second one would learn that the first one asked,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use orderstream_core::command::{Actor, CommandKind, ProposalContent};
 use orderstream_core::event::{Cause, NotifyResult, ProposalUpdate};
+use orderstream_core::spec::Verdict;
 use orderstream_core::{Command, Event, EventKind, IdempotencyKey, Reason, Reply, SellerId};
 
 use crate::simulation::history::{Entry, History};
@@ -30,6 +31,12 @@ fn same_but_for_id(requested: &ProposalContent, stored: &ProposalContent) -> boo
     id_fits && requested == *stored
 }
 
+/// An amendment without a label keeps that of its proposal.
+fn same_but_for_label(requested: &ProposalContent, stored: &ProposalContent) -> bool {
+    let alternative = requested.alternative.clone().or_else(|| stored.alternative.clone());
+    ProposalContent { alternative, ..requested.clone() } == *stored
+}
+
 /// Reports whether this event is the effect that the command requests.
 fn fulfils(kind: &EventKind, command: &CommandKind) -> bool {
     use ProposalUpdate::{Amended, Answered, Asked, Declined, Withdrawn};
@@ -38,7 +45,9 @@ fn fulfils(kind: &EventKind, command: &CommandKind) -> bool {
             same_but_for_id(asked, stored)
         }
         (CommandKind::Amend(asked), EventKind::ProposalUpdate(Amended { proposal, .. }))
-        | (CommandKind::Amend(asked), EventKind::NewProposal(proposal)) => asked == proposal,
+        | (CommandKind::Amend(asked), EventKind::NewProposal(proposal)) => {
+            same_but_for_label(asked, proposal)
+        }
         (
             CommandKind::Withdraw { proposal_id, .. },
             EventKind::ProposalUpdate(Withdrawn { proposal_id: stored, .. }),
@@ -110,6 +119,17 @@ fn may_leave_no_trace(command: &CommandKind) -> bool {
     )
 }
 
+/// Reports whether a seller sees an order to which it is not invited: there is nothing to record.
+fn is_of_uninvited(command: &CommandKind, list: &[Event]) -> bool {
+    let CommandKind::See { seller } = command else { return false };
+    !list.iter().any(|event| match &event.kind {
+        EventKind::SellersSelected(choices) => choices
+            .iter()
+            .any(|choice| choice.seller == *seller && choice.verdict == Verdict::Chosen),
+        _ => false,
+    })
+}
+
 /// A key, and the actor that uses it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct ActorKey {
@@ -143,6 +163,7 @@ pub(crate) fn durable(history: &History) -> Result<(), String> {
             Some(event) => event.seq == reply.seq && fulfils(&event.kind, &command.kind),
             None => {
                 may_leave_no_trace(&command.kind)
+                    || is_of_uninvited(&command.kind, through)
                     || through.iter().any(|event| fulfils(&event.kind, &command.kind))
             }
         };

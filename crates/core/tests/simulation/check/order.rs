@@ -4,6 +4,7 @@ use orderstream_core::command::Award;
 use orderstream_core::order::ProposalPhase;
 use orderstream_core::{Event, EventKind, Order, Phase, Seq};
 
+use super::rules::decision_time;
 use crate::simulation::history::{Entry, FinalState, History, Status};
 
 /// The longest time between two checks of the clock by a healthy owner, milliseconds.
@@ -86,7 +87,7 @@ fn unmet_difference(last: &FinalState, order: &Order) -> Option<&'static str> {
         return Some("a follow-up is missing");
     }
     if lifetime_ms < desired.spec.expires_in_ms && order.decide_until.is_none() {
-        return Some("the life is too short");
+        return Some("the order expires too early");
     }
     let is_undone = desired.award.as_ref().is_some_and(|decision| decision.undo);
     if is_undone && order.pending_award.is_some() {
@@ -113,10 +114,7 @@ pub(crate) fn converged(history: &History) -> Result<(), String> {
             }
             continue;
         }
-        let expected_phase = match order.phase {
-            Phase::Open => "Streaming",
-            phase => phase.as_str(),
-        };
+        let expected_phase = order.phase.as_str();
         let status = &last.status;
         if status.last_seq != order.last_seq || status.phase != expected_phase {
             let seq = order.last_seq;
@@ -153,7 +151,8 @@ pub(crate) fn expired(history: &History) -> Result<(), String> {
                 }
                 if matches!(event.kind, EventKind::OrderPaused { expired: true, .. }) {
                     let due = before.next_deadline().unwrap_or(before.expires_at);
-                    let late_ms = clock_at(history, number, event.seq) - due.0;
+                    let clock = clock_at(history, number, event.seq);
+                    let late_ms = decision_time(before, clock) - due.0;
                     if late_ms < 0 || (!broken && late_ms > LATE_MS) {
                         return Err(format!("order {number} expired {late_ms} ms late"));
                     }

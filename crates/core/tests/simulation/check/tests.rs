@@ -5,7 +5,7 @@ use orderstream_core::command::Award;
 use orderstream_core::event::ProposalUpdate;
 use orderstream_core::plan::DesiredOrder;
 use orderstream_core::{
-    Command, CommandKind, Epoch, Event, EventKind, Phase, Reason, SellerId, Seq,
+    Command, CommandKind, Epoch, Event, EventKind, Phase, ProposalId, Reason, SellerId, Seq,
 };
 
 use super::{ALL, check};
@@ -203,7 +203,7 @@ fn p6_finds_untrue_status() {
     caught("P6", |history| last_status(history, |status| status.observed = 0));
     caught("P6", |history| last_status(history, |status| status.epoch = Epoch(0)));
     caught("P6", |history| {
-        let live = history.finals.iter().all(|last| last.status.phase == "Streaming");
+        let live = history.finals.iter().all(|last| last.status.phase == "Open");
         live.then(|| last_status(history, |status| status.phase = "Closed"))?
     });
 }
@@ -221,7 +221,7 @@ fn p8_finds_missing_convergence() {
     for edit in edits {
         caught("P8", |history| {
             let live = |last: &&mut crate::simulation::history::FinalState| {
-                last.status.phase == "Streaming" && last.desired.award.is_none()
+                last.status.phase == "Open" && last.desired.award.is_none()
             };
             edit(&mut history.finals.iter_mut().find(live)?.desired);
             Some(())
@@ -295,6 +295,20 @@ fn p12_finds_broken_lock() {
         let at = find(history, refused)?;
         let Entry::Decided { clock, .. } = &mut history.entries[at] else { return None };
         *clock += 3_600_000 * 24;
+        Some(())
+    });
+}
+
+#[test]
+fn p12_finds_second_proposal_of_a_seller() {
+    caught("P12", |history| {
+        let (number, at) = event(history, |kind| matches!(kind, EventKind::NewProposal(_)))?;
+        let list = &mut history.finals[number].list;
+        let mut other = list[at].clone();
+        let EventKind::NewProposal(content) = &mut other.kind else { return None };
+        content.proposal_id = ProposalId::new("another").ok();
+        list.truncate(at + 1);
+        list.push(Event { seq: other.seq.next(), ..other });
         Some(())
     });
 }

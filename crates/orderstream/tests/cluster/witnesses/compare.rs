@@ -213,10 +213,10 @@ pub(super) fn comparison(compared: &Value, list: &[Entry]) {
 
 /// Checks that every observed status is the list up to its last event, and none is older than the
 /// one before.
-pub(super) fn statuses(stage: &Stage, watched: &[Value], list: &[Entry]) {
-    assert!(watched.len() > 1, "the watch saw the tender go on, and not only its end");
+pub(super) fn statuses(stage: &Stage, observed: &[Value], list: &[Entry]) {
+    assert!(observed.len() > 1, "the reader saw the tender go on, and not only its end");
     let mut last = 0;
-    for resource in watched {
+    for resource in observed {
         let status = &resource["status"];
         let seq = usize::try_from(status["tracker"]["lastSeq"].as_u64().unwrap()).unwrap();
         assert!(last <= seq, "a status went back from {last} to {seq}");

@@ -84,6 +84,12 @@ impl Parties {
             "FollowUpAdded" => {
                 to_sellers("follow-up", array(&payload["audience"]).iter().map(text))
             }
+            "OrderPaused" if payload["decide_by"].is_number() => to_buyer("opening"),
+            "OrderPaused" if payload["expired"] == true => {
+                let mut due = to_buyer("end");
+                due.extend(to_sellers("end", active()));
+                due
+            }
             "OrderPaused" => to_sellers("pause", active()),
             "OrderResumed" => to_sellers("resumption", active()),
             "OrderExtended" => to_sellers("extension", active()),
@@ -115,7 +121,10 @@ impl Parties {
                 to_buyer("decline")
             }
             ("Answered", _) => to_buyer("answer"),
-            ("Asked", _) => to_buyer("question"),
+            ("Asked", payload) => {
+                self.taking_part.insert(text(&payload["seller"]).to_owned());
+                to_buyer("question")
+            }
             (other, _) => panic!("unknown change {other}"),
         }
     }

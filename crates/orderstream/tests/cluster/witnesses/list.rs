@@ -207,9 +207,12 @@ pub(super) struct FoldedOrder {
     last_event: Value,
     opened_ms: i64,
     pub(super) expires_ms: i64,
+    pub(super) decide_by_ms: Option<i64>,
     ended_ms: Option<i64>,
 }
 
+/// The number of items of the order.
+const ITEMS: usize = 2;
 /// The states of an invited seller, each later than the ones before.
 const STATES: [&str; 6] = ["Invited", "Bounced", "Notified", "Seen", "Declined", "Proposed"];
 
@@ -238,11 +241,22 @@ impl FoldedOrder {
             }
             "ProposalUpdate" | "NewProposal" | "ProposalClosed" => self.proposal(entry),
             "FollowUpAdded" => self.follow_ups.push(text(&payload["id"]).to_owned()),
+            "OrderPaused" if payload["decide_by"].is_number() => {
+                self.phase = "Deciding";
+                self.decide_by_ms = payload["decide_by"].as_i64();
+            }
+            "OrderPaused" if payload["expired"] == true => {
+                (self.phase, self.pending, self.ended_ms) = ("Expired", None, Some(entry.at_ms));
+            }
             "OrderPaused" => self.phase = "Paused",
             "OrderResumed" => self.phase = "Open",
             "OrderExtended" => self.expires_ms = payload["expires_at"].as_i64().unwrap(),
             "AwardPending" => self.pending = payload["effective_at"].as_i64(),
-            "AwardUndone" => self.pending = None,
+            // The time to decide lasts at least until the award would have counted.
+            "AwardUndone" => {
+                let undone = self.pending.take();
+                self.decide_by_ms = self.decide_by_ms.map(|at| at.max(undone.unwrap_or(at)));
+            }
             "OrderFinalised" => {
                 (self.phase, self.pending, self.ended_ms) = ("Finalised", None, Some(entry.at_ms));
                 self.award = payload["award"].clone();
@@ -313,6 +327,11 @@ impl FoldedOrder {
     pub(super) fn status(&self) -> Value {
         let mut proposals = self.counts();
         let open = self.proposals.iter().filter(|(_, proposal)| proposal.status == "Open");
+        // Alternatives are never the best, nor what lacks a line of the order.
+        let open = open.filter(|(_, proposal)| {
+            let lines = proposal.content["lines"].as_array().map_or(0, Vec::len);
+            proposal.content["alternative"].is_null() && (lines == 0 || lines == ITEMS)
+        });
         if let Some((id, proposal)) = open.min_by_key(|(_, held)| held.cents()) {
             proposals["best"] = json!({ "proposalId": id, "price": price(&proposal.content) });
         }
@@ -332,7 +351,9 @@ impl FoldedOrder {
             },
             "followUps": { "sent": self.follow_ups.len() },
             "startTime": second(self.opened_ms),
-            "expiresAt": second(self.expires_ms),
+            // The time that runs out next.
+            "expiresAt": second(self.decide_by_ms.unwrap_or(self.expires_ms)),
+            "decideBy": self.decide_by_ms.map(second),
             "award": self.pending.map(|until| json!({ "pendingUntil": second(until) })),
             "completionTime": self.ended_ms.map(second),
         });
@@ -349,9 +370,16 @@ pub(super) fn status_part(status: &Value) -> Value {
         "lastSeq": status["tracker"]["lastSeq"],
         "lastEvent": status["tracker"]["lastEvent"],
     });
-    for field in
-        ["proposals", "sellers", "followUps", "startTime", "expiresAt", "award", "completionTime"]
-    {
+    for field in [
+        "proposals",
+        "sellers",
+        "followUps",
+        "startTime",
+        "expiresAt",
+        "decideBy",
+        "award",
+        "completionTime",
+    ] {
         part[field] = status[field].clone();
     }
     part

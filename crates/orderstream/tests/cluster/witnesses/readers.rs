@@ -132,32 +132,62 @@ impl Stage {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    /// Starts `orderstream watch`, which prints every status until the end.
+    /// Starts `orderstream watch`, which prints every event until the end.
     pub(super) fn watch(&self) -> Watch {
-        let kubeconfig = self.bed.server.kubeconfig();
+        let endpoints = self.endpoints();
         let mut command = Command::new(BINARY);
-        command.args(["watch", "tender", "-o", "json", "--kubeconfig"]).arg(kubeconfig);
-        command.args(["--namespace", &self.bed.namespace]).current_dir(root());
+        command.args(["watch", ORDER, "-o", "json", "--namespace", &endpoints.tenant]);
+        command.args(["--server", &format!("http://{}", self.controller.address("requestor"))]);
+        command.args(["--processor-rest", &format!("http://{}", endpoints.rest)]);
         let printed = self.dir.path().join("watched.json");
-        let child = command.stdout(File::create(&printed).unwrap()).spawn().unwrap();
-        Watch { child, printed }
+        command.stdout(File::create(&printed).unwrap()).current_dir(root());
+        Watch { child: command.spawn().unwrap(), printed }
+    }
+
+    /// Reads the resource again and again until its order's end; returns every state once.
+    pub(super) fn read_statuses(&self) -> JoinHandle<Vec<Value>> {
+        let (server, namespace) = (self.bed.server, self.bed.namespace.clone());
+        spawn(move || {
+            let (mut resources, began) = (Vec::<Value>::new(), Instant::now());
+            loop {
+                assert!(began.elapsed() < WAIT_TIMEOUT * 2, "the status never has an end");
+                let args = ["-n", &namespace, "get", "oreq", "tender", "-o", "json"];
+                let output = server.kubectl_with(&args, "");
+                let resource = serde_json::from_slice::<Value>(&output.stdout);
+                let is_new = |resource: &Value| resources.last() != Some(resource);
+                if let Some(resource) = resource.ok().filter(is_new) {
+                    let is_end = resource["status"]["phase"] == "Finalised";
+                    resources.push(resource);
+                    if is_end {
+                        return resources;
+                    }
+                }
+                pause(Duration::from_millis(250));
+            }
+        })
     }
 }
 
-/// A command that prints every status until the end; killed when dropped.
+/// A command that prints every event until the end; killed when dropped.
 pub(super) struct Watch {
     child: Child,
     printed: PathBuf,
 }
 
 impl Watch {
-    /// Waits until it ends by itself; returns the resources that it printed.
-    pub(super) fn resources(mut self) -> Vec<Value> {
+    /// Waits until it has printed an event: a watch that was never connected gives up at once.
+    pub(super) fn until_connected(&self) {
+        let printed = || std::fs::metadata(&self.printed).is_ok_and(|file| file.len() > 0);
+        until("the watch prints", || printed().then_some(()));
+    }
+
+    /// Waits until it ends by itself; returns the events that it printed, one on each line.
+    pub(super) fn entries(mut self) -> Vec<Entry> {
         let status = until("the watch ends", || self.child.try_wait().unwrap());
         assert!(status.success(), "the order was finalised: {status:?}");
-        let bytes = std::fs::read(&self.printed).unwrap();
-        let documents = serde_json::Deserializer::from_slice(&bytes).into_iter::<Value>();
-        documents.map(Result::unwrap).collect()
+        let text = std::fs::read_to_string(&self.printed).unwrap();
+        let data = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        data.map(|data| Entry::of_data(&data)).collect()
     }
 }
 

@@ -105,7 +105,7 @@ fn rest(endpoints: &SellerEndpoints) {
     let first = endpoints.per_line("rest", "6600.00", ["5200.00", "1400.00"]);
     endpoints.send_accepted("POST /api/v1/proposals", "rest-1", &first);
     let mut better = endpoints.per_line("rest", "6400.00", ["5000.00", "1400.00"]);
-    better["delivery_date"] = json!("2027-01-20");
+    better["delivery_date"] = json!("2030-01-20");
     let response = endpoints.send_until_reply(
         "PUT /api/v1/proposals/p-rest",
         &["idempotency-key: rest-2", "if-match: \"1\""],
@@ -176,6 +176,7 @@ fn proposed(seller: &str, price: &str, lines: &[(&str, &str, &str)]) -> Proposal
         quantity: (*quantity).to_owned(),
         unit: Some("pieces".to_owned()),
         price: (*price).to_owned(),
+        ..ProposalLineInput::default()
     };
     ProposalContent::try_from(ProposalInput {
         proposal_id: Some(format!("p-{seller}")),

@@ -138,7 +138,7 @@ impl Stage {
     pub(super) fn open(&self) {
         let contact = json!({ "channels": [{ "type": "Webhook", "address": self.webhook_servers.url("buyer") }] });
         self.apply("busy", &json!({ "expiresIn": "1h", "sellers": { "names": ["full"] } }));
-        self.bed.until_phase("busy", "Streaming");
+        self.bed.until_phase("busy", "Open");
         self.apply(
             "tender",
             &json!({
@@ -148,12 +148,13 @@ impl Stage {
                     { "sku": "CHAIR", "description": "With arms", "quantity": 40, "unit": "pieces" },
                     { "sku": "TABLE", "quantity": 10, "unit": "pieces" },
                 ],
-                "delivery": { "latitude": 48.137, "longitude": 11.576, "by": "2027-02-01T12:00:00Z" },
-                "sellers": { "maxCount": INVITED.len(), "maxDistanceKm": 100, "excluded": ["rival"] },
+                "delivery": { "latitude": 48.137, "longitude": 11.576, "by": "2030-02-01T12:00:00Z" },
+                "sellers": { "maxCount": INVITED.len(), "maxDistanceKm": 100, "excluded": ["rival"],
+                    "openToAll": true },
                 "buyer": contact,
             }),
         );
-        self.bed.until_phase("tender", "Streaming");
+        self.bed.until_phase("tender", "Open");
         let endpoints = self.endpoints();
         for (name, behaviour) in INVITED {
             let expected = match behaviour {
@@ -167,7 +168,7 @@ impl Stage {
         }
     }
 
-    fn apply(&self, name: &str, spec: &Value) {
+    pub(super) fn apply(&self, name: &str, spec: &Value) {
         let order = json!({ "apiVersion": "orderstream.dev/v1alpha1", "kind": "OrderRequest",
             "metadata": { "name": name }, "spec": spec });
         self.bed.apply(&order.to_string());

@@ -88,7 +88,8 @@ pub(super) fn to_command(
         Up::Withdraw(withdraw) => {
             let proposal_id = ProposalId::new(withdraw.proposal_id)?;
             let reason = bounded("reason", withdraw.reason)?;
-            (withdraw.order, CommandKind::Withdraw { proposal_id, reason })
+            // The owner knows the seller of a session.
+            (withdraw.order, CommandKind::Withdraw { proposal_id, reason, seller: None })
         }
         Up::Decline(decline) => {
             let reason = bounded("reason", decline.reason)?;

@@ -4,12 +4,11 @@
 use std::pin::Pin;
 
 use futures_util::{Stream, StreamExt as _, stream};
-use orderstream_core::event::SellerAudience;
-use orderstream_core::seal::SEALED;
-use orderstream_core::{EventKind, OrderKey, ProposalId, Refusal, SellerId};
+use orderstream_core::{OrderKey, ProposalId, Refusal, SellerId};
 use orderstream_rpc::convert::event_to_wire;
 use orderstream_rpc::v1;
 
+use crate::audience::concerns;
 use crate::orders::{FollowItem, FollowStream, OwnedOrders};
 
 /// An item of one order's stream, for its session.
@@ -48,22 +47,4 @@ pub(super) fn seller_view(
         })
     });
     Box::pin(items.chain(stream::once(std::future::ready(end))))
-}
-
-/// Reports whether a seller sees an event: it sees the events of its own proposals, and not those
-/// of other sellers.
-fn concerns(seller: &SellerId, kind: &EventKind, is_own: impl Fn(&ProposalId) -> bool) -> bool {
-    match kind.audience() {
-        SellerAudience::All => true,
-        SellerAudience::Nobody => false,
-        SellerAudience::Sellers(sellers) => sellers.contains(seller),
-        SellerAudience::Seller(by) => by == seller,
-        // Before the opening of a sealed order the event names no seller, so the proposal's id
-        // decides.
-        SellerAudience::Proposer(proposal) if proposal.seller.as_str() == SEALED => {
-            proposal.proposal_id.as_ref().is_some_and(is_own)
-        }
-        SellerAudience::Proposer(proposal) => proposal.seller == *seller,
-        SellerAudience::OwnerOf(proposal_id) => is_own(proposal_id),
-    }
 }

@@ -1,17 +1,18 @@
 //! Proposals and their versions as documents.
 
 use orderstream_core::command::{ProposalContent, ProposalLine};
-use orderstream_core::comparison::{FieldChange, changes};
+use orderstream_core::comparison::{FieldChange, WonLine, WonPart, changes};
 use orderstream_core::date::rfc3339;
 use orderstream_core::order::{Proposal, ProposalPhase};
-use orderstream_core::{Event, Order, ProposalId, Timestamp};
+use orderstream_core::{Event, Order, Phase, ProposalId, Timestamp};
 use orderstream_rest_types::proposal::{
     ChangeView, ContentView, ProposalLineView, ProposalView, ProposalsPage, VersionView,
+    WonPartLineView, WonPartView,
 };
 
 use crate::page;
 
-fn content_view(content: &ProposalContent) -> ContentView {
+pub(super) fn content_view(content: &ProposalContent) -> ContentView {
     ContentView {
         seller: content.seller.to_string(),
         price: content.price.amount().to_string(),
@@ -21,6 +22,8 @@ fn content_view(content: &ProposalContent) -> ContentView {
         delivery_date: content.delivery_date.clone(),
         valid_until: content.valid_until.clone(),
         attachments: content.attachments.clone(),
+        your_reference: content.your_reference.clone(),
+        alternative: content.alternative.as_deref().map(ToOwned::to_owned),
     }
 }
 
@@ -30,6 +33,8 @@ fn line_view(line: &ProposalLine) -> ProposalLineView {
         quantity: line.quantity.value().to_string(),
         unit: line.unit.clone(),
         price: line.price.amount().to_string(),
+        line: line.line.clone(),
+        substitutes: line.substitutes.clone(),
     }
 }
 
@@ -44,23 +49,58 @@ pub(in crate::rest) fn proposal(
     id: &ProposalId,
     now: Timestamp,
 ) -> Option<(u32, ProposalView)> {
-    order.proposals.get(id).map(|held| (held.version, proposal_view(id, held, now)))
+    order.proposals.get(id).map(|held| (held.version, proposal_view(order, id, held, now)))
 }
 
-fn proposal_view(id: &ProposalId, proposal: &Proposal, now: Timestamp) -> ProposalView {
-    let status = match proposal.phase {
+/// Returns what the order's end made of a proposal; `None` before it, and for a withdrawn one.
+fn outcome(order: &Order, id: &ProposalId, phase: ProposalPhase) -> Option<&'static str> {
+    if !order.phase.is_terminal() || phase == ProposalPhase::Withdrawn {
+        return None;
+    }
+    let is_decided = order.phase == Phase::Finalised;
+    Some(match (order.has_won(id), is_decided) {
+        (true, _) => "Awarded",
+        (false, true) => "NotAwarded",
+        (false, false) => "Ended",
+    })
+}
+
+fn won_part_view(part: WonPart) -> WonPartView {
+    let WonPart { is_whole, lines, total } = part;
+    WonPartView { whole: is_whole, lines: lines.into_iter().map(won_line_view).collect(), total }
+}
+
+fn won_line_view(line: WonLine) -> WonPartLineView {
+    let WonLine { line, quantity, unit, price } = line;
+    WonPartLineView { line, quantity, unit, price }
+}
+
+/// Returns the spelling of a proposal's phase.
+pub(super) const fn status(phase: ProposalPhase) -> &'static str {
+    match phase {
         ProposalPhase::Open => "Open",
         ProposalPhase::Withdrawn => "Withdrawn",
         ProposalPhase::Closed => "Closed",
-    };
+    }
+}
+
+fn proposal_view(
+    order: &Order,
+    id: &ProposalId,
+    proposal: &Proposal,
+    now: Timestamp,
+) -> ProposalView {
     let lock = proposal.lock.as_ref().filter(|(_, until)| *until > now);
     ProposalView {
         proposal_id: id.to_string(),
-        status: status.to_owned(),
+        status: status(proposal.phase).to_owned(),
+        outcome: outcome(order, id, proposal.phase).map(ToOwned::to_owned),
+        won: order.won_part(id).map(won_part_view),
         version: proposal.version,
         locked_by: lock.map(|(holder, _)| holder.to_string()),
         locked_until: lock.map(|(_, until)| rfc3339(*until)),
         at: rfc3339(proposal.at),
+        seller_name: order.display_name(&proposal.content.seller).map(ToOwned::to_owned),
         content: content_view(&proposal.content),
     }
 }
@@ -73,7 +113,8 @@ pub(in crate::rest) fn proposals(
     now: Timestamp,
 ) -> ProposalsPage {
     let page = page::proposals_after(order, after, limit);
-    let proposals = page.proposals.iter().map(|(id, held)| proposal_view(id, held, now)).collect();
+    let view = |(id, held): &(&ProposalId, &Proposal)| proposal_view(order, id, held, now);
+    let proposals = page.proposals.iter().map(view).collect();
     ProposalsPage { proposals, next: page.next.map(ToString::to_string) }
 }
 

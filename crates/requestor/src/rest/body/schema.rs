@@ -1,6 +1,6 @@
-//! The document's schemas of an order's body. The order itself is read by the core, which does not
-//! know the document; a test keeps the two equal.
-#![allow(dead_code, reason = "these types describe what `SpecInput` and `MessageInput` read")]
+//! The document's schemas of an order's body. Its parts are read by the core, which does not know
+//! the document; a test keeps the two equal.
+#![allow(dead_code, reason = "these types describe what `InitiateBody` and the core read")]
 
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -9,6 +9,7 @@ use super::super::examples;
 
 /// An order: the original's three fields, and the specification beside them.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!(examples::initiate()))]
 pub(in crate::rest) struct InitiateSchema {
     /// The order's id, 1 to 128 letters, digits or `-_.:`.
@@ -37,18 +38,29 @@ pub(in crate::rest) struct InitiateSchema {
     sellers: Option<SellersSchema>,
     /// The text for the sellers.
     message: Option<MessageBodySchema>,
-    /// The time from the opening to the expiry, milliseconds; 1 800 000 when left out.
-    #[schema(minimum = 10_000, maximum = 604_800_000)]
+    /// The time from the opening to the deadline, milliseconds; 1 800 000 when left out.
+    #[schema(minimum = 10_000, maximum = 15_552_000_000_u64)]
     expires_in_ms: Option<u64>,
+    /// The time after the deadline in which the buyer may decide, milliseconds; 2 592 000 000 (30
+    /// days) when left out. 0 ends the order at its deadline.
+    #[schema(minimum = 0, maximum = 15_552_000_000_u64)]
+    decide_within_ms: Option<u64>,
     /// Set to hide prices and the proposing sellers until the deadline.
     #[schema(required = false)]
     sealed: bool,
     /// The buyer's contact; the buyer is not notified when left out.
     buyer: Option<ContactSchema>,
+    /// The only currency of proposals, ISO 4217; any when left out.
+    #[schema(example = "EUR")]
+    currency: Option<String>,
+    /// The time zone in which dates without a time end, an IANA name; UTC when left out.
+    #[schema(example = "Europe/Berlin")]
+    time_zone: Option<String>,
 }
 
 /// One wanted item.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct ItemSchema {
     /// The buyer's article number.
     sku: String,
@@ -59,10 +71,13 @@ struct ItemSchema {
     quantity: String,
     /// The quantity's unit.
     unit: Option<String>,
+    /// The line's name, unique in the order; needed where two items have one article number.
+    line: Option<String>,
 }
 
 /// The place of delivery, and its latest time.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct DeliverySchema {
     /// The latitude, degrees.
     #[schema(minimum = -90.0, maximum = 90.0)]
@@ -72,12 +87,14 @@ struct DeliverySchema {
     longitude: Option<f64>,
     /// The address as text.
     address: Option<String>,
-    /// The latest time of delivery, `2026-12-15` or `2026-12-15T12:00:00Z`.
+    /// The latest time of delivery, `2030-12-15` or `2030-12-15T12:00:00Z`. A date counts to its
+    /// end in the order's time zone.
     by: Option<String>,
 }
 
 /// The limits on the sellers to invite.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct SellersSchema {
     /// The largest number of sellers to invite; 10 when left out.
     #[schema(minimum = 1, maximum = 100)]
@@ -90,6 +107,10 @@ struct SellersSchema {
     /// The sellers never to invite, at most 100.
     #[schema(required = false)]
     excluded: Vec<String>,
+    /// True where sellers that are not invited may propose too. Otherwise only invited ones may,
+    /// unless the order invites none.
+    #[schema(required = false)]
+    open_to_all: bool,
 }
 
 /// A text, or an object with a text.
@@ -104,6 +125,7 @@ pub(in crate::rest) enum MessageSchema {
 
 /// A text with its type and links.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(in crate::rest) struct MessageBodySchema {
     /// The text's type: `text` (the default), `html` or `markdown`, in any case.
     #[schema(example = "text")]
@@ -117,6 +139,7 @@ pub(in crate::rest) struct MessageBodySchema {
 
 /// A contact for notifications.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct ContactSchema {
     /// The channels to reach the contact, at most 16, the preferred one first.
     #[schema(required = false)]
@@ -127,6 +150,7 @@ struct ContactSchema {
 
 /// One channel to a contact.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct ChannelSchema {
     /// The channel: `GChat`, `Email`, `SMS` or `Webhook`, in any case.
     #[schema(example = "Email")]
@@ -167,5 +191,22 @@ mod tests {
         assert_eq!(described::<MessageBodySchema>(), fields(&MessageInput::default()));
         assert_eq!(described::<ContactSchema>(), fields(&ContactInput::default()));
         assert_eq!(described::<ChannelSchema>(), fields(&ChannelInput::default()));
+    }
+
+    /// A field that is documented is read, and any other one is refused.
+    #[test]
+    fn documented_groups_take_no_other_field() {
+        for schema in [
+            InitiateSchema::schema(),
+            ItemSchema::schema(),
+            DeliverySchema::schema(),
+            SellersSchema::schema(),
+            MessageBodySchema::schema(),
+            ContactSchema::schema(),
+            ChannelSchema::schema(),
+        ] {
+            let schema = serde_json::to_value(schema).unwrap();
+            assert_eq!(schema["additionalProperties"], false, "{schema}");
+        }
     }
 }

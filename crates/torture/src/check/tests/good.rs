@@ -31,13 +31,13 @@ fn steps() -> Vec<(ClientCommand, &'static str, ClientInterface, ComparableEvent
     let lock_command = ClientCommand::Lock { proposal: proposal("a"), lease_ms: 50_001 };
     vec![
         (
-            ClientCommand::Propose { proposal: proposal("a") },
+            ClientCommand::Propose { proposal: proposal("a"), is_alternative: false },
             "acme",
             rest,
             proposal_event("acme", "a", "", 1),
         ),
         (
-            ClientCommand::Propose { proposal: proposal("b") },
+            ClientCommand::Propose { proposal: proposal("b"), is_alternative: false },
             "bolt",
             rest,
             proposal_event("bolt", "b", "", 1),
@@ -282,6 +282,15 @@ fn final_readings(list: &[ComparableEvent], time: Micros) -> Vec<HistoryLine> {
     lines
 }
 
+/// Returns a pause that comes too late: an opened order waits for its decision.
+fn late_pause() -> ClientAttempt {
+    let (command, interface) = (ClientCommand::Pause, ClientInterface::Requestor);
+    ClientAttempt {
+        result: ClientOutcome::refused("DEADLINE_PASSED"),
+        ..attempt(690_000_000, &command, "buyer", interface)
+    }
+}
+
 /// Returns a sealed order that is opened at its deadline, and ends with a close.
 fn sealed() -> Vec<HistoryLine> {
     let opening = ClientCommand::Open(OpeningParameters {
@@ -291,7 +300,7 @@ fn sealed() -> Vec<HistoryLine> {
     });
     let of_sealed = |act: ClientAttempt| ClientAttempt { order: SEALED.to_owned(), ..act };
     let mut list = opened(SEALED);
-    let propose = ClientCommand::Propose { proposal: "s".to_owned() };
+    let propose = ClientCommand::Propose { proposal: "s".to_owned(), is_alternative: false };
     let proposing = of_sealed(attempt(2_000, &propose, "acme", ClientInterface::Rest(0)));
     let proposal_event = ComparableEvent {
         seq: 3,
@@ -311,17 +320,11 @@ fn sealed() -> Vec<HistoryLine> {
     list.push(proposal_event);
     let deadline = OPENED_AT + i64::try_from(LIFETIME_MS).unwrap_or_default();
     let opened = "ProposalsOpened".to_owned();
-    list.push(ComparableEvent { seq: 4, at: deadline, kind: opened, ..ComparableEvent::default() });
-    // An opened order is already paused.
-    let pause = ClientAttempt {
-        result: ClientOutcome::SUCCESS,
-        ..of_sealed(attempt(
-            690_000_000,
-            &ClientCommand::Pause,
-            "buyer",
-            ClientInterface::Requestor,
-        ))
-    };
+    let until = Some(deadline + 1_000_000);
+    let opening_event =
+        ComparableEvent { seq: 4, at: deadline, kind: opened, until, ..ComparableEvent::default() };
+    list.push(opening_event);
+    let pause = of_sealed(late_pause());
     let close =
         of_sealed(attempt(700_000_000, &ClientCommand::Close, "buyer", ClientInterface::Grpc(0)));
     list.push(ComparableEvent {
