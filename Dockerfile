@@ -10,13 +10,18 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev ca-certificates tzdata
 WORKDIR /src
 COPY . .
-# A static glibc: the resolver's files and DNS are part of it (glibc 2.34 and newer).
+# The commit that `orderstream --version` prints.
+ARG REVISION=
+ENV ORDERSTREAM_COMMIT=${REVISION}
+# A static glibc: the resolver's files and DNS are part of it (glibc 2.34 and newer). The cached folder may
+# have builds of several architectures, so the target's own is named.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
-    --mount=type=cache,target=/src/target \
-    RUSTFLAGS="-C target-feature=+crt-static" \
-    cargo build --profile dist --locked -p orderstream --target "$(rustc -vV | sed -n 's/^host: //p')" \
+    --mount=type=cache,target=/src/target,sharing=locked \
+    target="$(rustc -vV | sed -n 's/^host: //p')" \
+    && RUSTFLAGS="-C target-feature=+crt-static" \
+    cargo build --profile dist --locked -p orderstream --target "$target" \
     && mkdir -p /out/data /out/etc/ssl/certs /out/usr/share \
-    && cp target/*/dist/orderstream /out/orderstream \
+    && cp "target/$target/dist/orderstream" /out/orderstream \
     && cp /etc/ssl/certs/ca-certificates.crt /out/etc/ssl/certs/ \
     && cp -r /usr/share/zoneinfo /out/usr/share/zoneinfo \
     && rm -rf /out/usr/share/zoneinfo/posix /out/usr/share/zoneinfo/right \

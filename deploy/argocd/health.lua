@@ -22,14 +22,20 @@ elseif phase == "Failed" then
 elseif phase == "Finalised" or phase == "Closed" or phase == "Expired" or phase == "Cancelled" then
   hs.status = "Healthy"
   hs.message = "The order is over: " .. phase
+elseif conditions["Ready"] ~= nil and conditions["Ready"].status == "False" then
+  hs.status = "Progressing"
+  hs.message = conditions["Ready"].message or phase
 elseif phase == "Paused" then
   hs.status = "Suspended"
   hs.message = "The order takes no proposals"
-elseif phase == "Streaming" then
+elseif phase == "Deciding" then
+  hs.status = "Healthy"
+  hs.message = "The order waits for a decision until " .. (status.decideBy or "its expiry")
+elseif phase == "Open" then
   hs.status = "Healthy"
   hs.message = "The order takes proposals"
 else
   hs.status = "Progressing"
-  hs.message = (conditions["Reconciling"] or {}).message or phase
+  hs.message = phase
 end
 return hs

@@ -18,12 +18,27 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-import grpc
-
 sys.path.insert(0, str(Path(sys.prefix).parent / "stubs"))
-from orderstream.v1 import model_pb2, streaming_pb2, streaming_pb2_grpc  # noqa: E402
+try:
+    import grpc
+    from orderstream.v1 import event_pb2, model_pb2, streaming_pb2, streaming_pb2_grpc
+except ImportError as error:
+    sys.exit(
+        f"error: {error}; run `python3 examples/python/build.py` once, and then this by the Python "
+        "that it prints"
+    )
 
 ENDS = {"OrderFinalised", "OrderClosed", "OrderCancelled"}
+
+
+def is_end(paused: event_pb2.OrderPaused) -> bool:
+    """Reports whether an order has expired for good: its buyer cannot decide any more."""
+    return paused.expired and not paused.HasField("decide_by")
+
+
+# With these the same session would be refused again.
+FINAL = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNIMPLEMENTED)
+
 # One connection that is silent for this long is asked whether it lives.
 KEEPALIVE = [("grpc.keepalive_time_ms", 10_000), ("grpc.keepalive_timeout_ms", 5_000)]
 
@@ -62,9 +77,12 @@ class Seller:
                         if not self.left:
                             return
             except grpc.RpcError as error:
-                if error.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNIMPLEMENTED):
-                    raise
-                say(f"the session broke: {error.code().name}")
+                if error.code() in FINAL:
+                    sys.exit(f"error: {self.address} refused the session: {error.details()}")
+                say(
+                    f"no session with {self.address}, trying again: "
+                    f"{error.code().name}: {error.details()}"
+                )
             # Full jitter: all who were cut off together do not come back together.
             time.sleep(random.uniform(0, min(5.0, 0.1 * 2**attempt)))
             attempt = min(attempt + 1, 10)
@@ -106,7 +124,9 @@ class Seller:
     def answered(self, result: streaming_pb2.SellerResult) -> None:
         self.unanswered.pop(result.request_id, None)
         if result.reason:
-            say(f"refused: {result.reason}: {result.message}")
+            # The message may begin with its reason.
+            message = result.message.removeprefix(f"{result.reason}: ")
+            say(f"refused: {result.reason}: {message}")
             if not result.request_id:
                 # A cursor that cannot be used: the order is gone, or another one has its name.
                 self.orders.pop(result.order.order_req_id, None)
@@ -136,7 +156,7 @@ class Seller:
         elif status == "FollowUpAdded" and event.follow_up.answers == order.question:
             say(f"{id} the buyer answers: {event.follow_up.message.message}")
             self.propose(id, order, price="110.00", version=max(order.version, 1))
-        elif status in ENDS or (status == "OrderPaused" and event.order_paused.expired):
+        elif status in ENDS or (status == "OrderPaused" and is_end(event.order_paused)):
             won = event.order_finalised.award.proposal_id == order.proposal
             say(f"{id} is over: {'won' if won and order.proposal else 'not won'}")
             del self.orders[id]

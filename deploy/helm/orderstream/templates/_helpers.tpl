@@ -19,35 +19,73 @@
 {{- define "orderstream.headless" -}}{{ include "orderstream.fullname" . }}-processors{{- end -}}
 {{- define "orderstream.requestor" -}}{{ include "orderstream.fullname" . }}-requestor{{- end -}}
 {{- define "orderstream.test" -}}{{ include "orderstream.fullname" . }}-test{{- end -}}
+{{- define "orderstream.metricsService" -}}{{ include "orderstream.fullname" (index . 0) }}-{{ index . 1 }}-metrics{{- end -}}
 {{- define "orderstream.upgrade" -}}{{ include "orderstream.fullname" . }}-upgrade{{- end -}}
+
+{{- define "orderstream.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride -}}
+{{- end -}}
 
 {{/* What pods are selected by, for one component: (list . "controller"). */}}
 {{- define "orderstream.selector" -}}
 {{- $top := index . 0 -}}
-app.kubernetes.io/name: {{ include "orderstream.name" $top }}
-app.kubernetes.io/instance: {{ $top.Release.Name }}
+app.kubernetes.io/name: {{ include "orderstream.name" $top | quote }}
+app.kubernetes.io/instance: {{ $top.Release.Name | quote }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end -}}
 
-{{/* All labels of an object of one component: (list . "controller"). */}}
+{{/* Labels of an object of one component, and more: (list . "controller" {…}). */}}
 {{- define "orderstream.labels" -}}
 {{- $top := index . 0 -}}
-{{ include "orderstream.selector" . }}
-app.kubernetes.io/version: {{ $top.Chart.AppVersion | quote }}
-app.kubernetes.io/part-of: orderstream
-app.kubernetes.io/managed-by: {{ $top.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" $top.Chart.Name $top.Chart.Version | replace "+" "_" }}
-{{- with $top.Values.commonLabels }}
-{{ toYaml . }}
+{{- $labels := include "orderstream.selector" . | fromYaml -}}
+{{- $_ := set $labels "app.kubernetes.io/version" $top.Chart.AppVersion -}}
+{{- $_ := set $labels "app.kubernetes.io/part-of" "orderstream" -}}
+{{- $_ := set $labels "app.kubernetes.io/managed-by" $top.Release.Service -}}
+{{- $_ := set $labels "helm.sh/chart" (printf "%s-%s" $top.Chart.Name $top.Chart.Version | replace "+" "_") -}}
+{{- merge $labels (default dict (index (append . dict) 2)) $top.Values.commonLabels | toYaml -}}
+{{- end -}}
+
+{{/* Labels of the pods of one component, and more. A new version of the chart alone changes none, and
+     restarts nothing. */}}
+{{- define "orderstream.podLabels" -}}
+{{- $labels := include "orderstream.selector" . | fromYaml -}}
+{{- $_ := set $labels "app.kubernetes.io/part-of" "orderstream" -}}
+{{- merge $labels (default dict (index . 2)) (index . 0).Values.commonLabels | toYaml -}}
+{{- end -}}
+
+{{/* Metadata of an object of one component: (list . "controller" "its name"), and labels, annotations
+     and a namespace if they are given: (list . "controller" "its name" {…}). */}}
+{{- define "orderstream.metadata" -}}
+{{- $top := index . 0 -}}
+{{- $more := index (append . dict) 3 -}}
+{{- $namespace := ternary (get $more "namespace") (include "orderstream.namespace" $top) (hasKey $more "namespace") -}}
+name: {{ index . 2 | quote }}
+{{- with $namespace }}
+namespace: {{ . | quote }}
+{{- end }}
+labels:
+  {{- include "orderstream.labels" (list $top (index . 1) (get $more "labels")) | nindent 2 }}
+{{- with merge (dict) (default dict (get $more "annotations")) $top.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
 
+{{/* The name of the image, with the registry that is given instead of its own. */}}
 {{- define "orderstream.image" -}}
 {{- $image := .Values.image -}}
+{{- $name := $image.repository -}}
+{{- with default .Values.global.imageRegistry $image.registry -}}
+{{- $first := splitList "/" $name | first -}}
+{{- if and (contains "/" $name) (or (contains "." $first) (contains ":" $first) (eq $first "localhost")) -}}
+{{- $name = $name | trimPrefix $first | trimPrefix "/" -}}
+{{- end -}}
+{{- $name = printf "%s/%s" . $name -}}
+{{- end -}}
 {{- if $image.digest -}}
-{{ $image.repository }}@{{ $image.digest }}
+{{ $name }}@{{ $image.digest }}
 {{- else -}}
-{{ $image.repository }}:{{ default .Chart.AppVersion $image.tag }}
+{{ $name }}:{{ default .Chart.AppVersion $image.tag }}
 {{- end -}}
 {{- end -}}
 
@@ -65,162 +103,69 @@ helm.sh/chart: {{ printf "%s-%s" $top.Chart.Name $top.Chart.Version | replace "+
 {{/* The one namespace whose order requests are kept; empty for all. */}}
 {{- define "orderstream.watched" -}}
 {{- if eq .Values.scope "namespace" -}}
-{{- default .Release.Namespace .Values.watchNamespace -}}
+{{- default (include "orderstream.namespace" .) .Values.watchNamespace -}}
 {{- end -}}
 {{- end -}}
 
 {{- define "orderstream.sellersFromCluster" -}}
 {{- if not (or .Values.processor.sellers .Values.processor.sellersConfigMap) }}true{{ end -}}
 {{- end -}}
-{{- define "orderstream.podSecurity" -}}
-runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-fsGroup: 65532
-fsGroupChangePolicy: OnRootMismatch
-seccompProfile: {type: RuntimeDefault}
-{{- end -}}
 
-{{- define "orderstream.containerSecurity" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities: {drop: [ALL]}
-{{- end -}}
-
-{{/* How a container logs. */}}
-{{- define "orderstream.logging" -}}
-- {name: ORDERSTREAM_LOG_FORMAT, value: {{ .Values.log.format | quote }}}
-{{- with .Values.log.filter }}
-- {name: ORDERSTREAM_LOG, value: {{ . | quote }}}
+{{/* The families of a Service. */}}
+{{- define "orderstream.families" -}}
+{{- with .Values.network.ipFamilyPolicy }}
+ipFamilyPolicy: {{ . }}
+{{- end }}
+{{- with .Values.network.ipFamilies }}
+ipFamilies: {{ toJson . }}
 {{- end }}
 {{- end -}}
 
-{{/* Where and how the pods of one component run: (list . "controller"). */}}
-{{- define "orderstream.placement" -}}
-{{- $top := index . 0 -}}
-{{- $values := index $top.Values (index . 1) -}}
-{{- with $top.Values.imagePullSecrets }}
-imagePullSecrets:
+{{/* Fields of a Service that its values have: (list . "controller"). */}}
+{{- define "orderstream.service" -}}
+{{- $service := (index (index . 0).Values (index . 1)).service -}}
+type: {{ $service.type }}
+{{- range $field := list "loadBalancerClass" "externalTrafficPolicy" "internalTrafficPolicy" "trafficDistribution" }}
+{{- with index $service $field }}
+{{ $field }}: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- with $service.loadBalancerSourceRanges }}
+loadBalancerSourceRanges:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with $values.priorityClassName }}
-priorityClassName: {{ . }}
-{{- end }}
-{{- with $values.nodeSelector }}
-nodeSelector:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with $values.tolerations }}
-tolerations:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with $values.affinity }}
-affinity:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-topologySpreadConstraints:
-{{- if $values.topologySpreadConstraints }}
-  {{- toYaml $values.topologySpreadConstraints | nindent 2 }}
-{{- else }}
-  - maxSkew: 1
-    topologyKey: kubernetes.io/hostname
-    whenUnsatisfiable: ScheduleAnyway
-    labelSelector:
-      matchLabels:
-        {{- include "orderstream.selector" . | nindent 8 }}
-{{- end }}
+{{- include "orderstream.families" (index . 0) }}
 {{- end -}}
 
-{{/* Probes on the metrics port; a start may read a large journal. */}}
-{{- define "orderstream.probes" -}}
-startupProbe:
-  httpGet: {path: /healthz, port: metrics}
-  periodSeconds: 1
-  failureThreshold: 30
-livenessProbe:
-  httpGet: {path: /healthz, port: metrics}
-  periodSeconds: 10
-  timeoutSeconds: 3
-  failureThreshold: 3
-readinessProbe:
-  httpGet: {path: /readyz, port: metrics}
-  periodSeconds: 2
-  timeoutSeconds: 2
-  failureThreshold: 2
+{{/* A port of a Service, with the port of the nodes if one is given: (list "rest" 8004 0 "http"). */}}
+{{- define "orderstream.servicePort" -}}
+name: {{ index . 0 }}
+port: {{ int (index . 1) }}
+targetPort: {{ index . 0 }}
+{{- with int (index . 2) }}
+nodePort: {{ . }}
+{{- end }}
+appProtocol: {{ index . 3 }}
 {{- end -}}
 
+{{/* Annotations of a hook before an upgrade and a rollback: (list . "events" "weight"). Argo CD runs it
+     before each synchronisation, by its own annotations. */}}
 {{- define "orderstream.upgradeHook" -}}
-helm.sh/hook: pre-upgrade
+helm.sh/hook: {{ index . 1 }}
+helm.sh/hook-weight: {{ index . 2 | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+argocd.argoproj.io/hook: PreSync
+argocd.argoproj.io/hook-delete-policy: BeforeHookCreation,HookSucceeded
 {{- end -}}
 
 {{- define "orderstream.testHook" -}}
 helm.sh/hook: test
+helm.sh/hook-weight: {{ . | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end -}}
 
-{{/* The keys of the Secret that notifications need, as JSON. */}}
-{{- define "orderstream.notificationSecrets" -}}
-{{- $wanted := .Values.notifications -}}
-{{- $keys := concat $wanted.webhook.secretKeys (list $wanted.smtp.passwordKey $wanted.smtp.caKey) -}}
-{{- range $key := $wanted.sms.secretHeaders }}{{ $keys = append $keys $key }}{{ end -}}
-{{- compact $keys | uniq | sortAlpha | toJson -}}
-{{- end -}}
-
-{{/* What `--notify-config` reads: all of notifications that is no secret. */}}
-{{- define "orderstream.notifyConfig" -}}
-{{- $wanted := .Values.notifications -}}
-{{- $secret := "/etc/orderstream-notification-secrets/%s" -}}
-{{- $files := list -}}
-{{- range $wanted.webhook.secretKeys }}{{ $files = append $files (printf $secret .) }}{{ end -}}
-{{- $config := dict "webhook" (dict "secret-files" $files "allow-local" $wanted.webhook.allowLocal) -}}
-{{- with $wanted.smtp }}
-{{- if .url }}
-{{- $smtp := dict "url" .url "from" .from -}}
-{{- with .passwordKey }}{{ $_ := set $smtp "password-file" (printf $secret .) }}{{ end -}}
-{{- with .caKey }}{{ $_ := set $smtp "ca-file" (printf $secret .) }}{{ end -}}
-{{- $_ := set $config "smtp" $smtp -}}
-{{- end }}
-{{- end }}
-{{- with $wanted.sms }}
-{{- if .url }}
-{{- $files := dict -}}
-{{- range $header, $key := .secretHeaders }}{{ $_ := set $files $header (printf $secret $key) }}{{ end -}}
-{{- $sms := dict "url" .url "method" .method "headers" .headers "header-files" $files "body" .body -}}
-{{- $_ := set $config "sms" $sms -}}
-{{- end }}
-{{- end }}
-{{- with $wanted.sinks }}{{ $_ := set $config "sinks" . }}{{ end -}}
-{{- if $wanted.templatesConfigMaps }}{{ $_ := set $config "templates" "/etc/orderstream-templates" }}{{ end -}}
-{{- toYaml $config -}}
-{{- end -}}
-
-{{/* The port of a URL. */}}
-{{- define "orderstream.portOf" -}}
-{{- $url := urlParse . -}}
-{{- $given := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
-{{- $usual := dict "http" "80" "https" "443" "nats" "4222" "smtps" "465" "smtp" "587" -}}
-{{- if contains "tls=none" $url.query }}{{ $_ := set $usual "smtp" "25" }}{{ end -}}
-{{- default (get $usual $url.scheme) $given -}}
-{{- end -}}
-
-{{/* Ports of a network policy's rule, from a list of numbers, as JSON. */}}
-{{- define "orderstream.ports" -}}
-{{- $numbers := list -}}
-{{- range . }}{{ $numbers = append $numbers (int .) }}{{ end -}}
-{{- $ports := list -}}
-{{- range uniq $numbers }}{{ $ports = append $ports (dict "protocol" "TCP" "port" .) }}{{ end -}}
-{{- toJson $ports -}}
-{{- end -}}
-
-{{/* Peers of a network policy's rule: those that are given, or all but what only a node or its link
-     should reach. Some network plugins count pods to no block of addresses. */}}
-{{- define "orderstream.reachable" -}}
-{{- if . -}}
-{{ toYaml . }}
-{{- else -}}
-- ipBlock: {cidr: 0.0.0.0/0, except: [169.254.0.0/16]}
-- ipBlock: {cidr: "::/0", except: ["fe80::/10", "fd00:ec2::254/128"]}
-- namespaceSelector: {}
-{{- end -}}
+{{/* Bytes of a quantity. The API server shows 1024Mi as 1Gi. */}}
+{{- define "orderstream.bytes" -}}
+{{- $units := dict "" 1 "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "Pi" 1125899906842624 -}}
+{{- mulf (regexFind "^[0-9.]+" . | float64) (get $units (regexFind "[A-Za-z]*$" .) | float64) | int64 -}}
 {{- end -}}
