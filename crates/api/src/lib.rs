@@ -6,6 +6,7 @@ pub mod apply_merge;
 mod buyer_view;
 mod check;
 pub mod conditions;
+pub mod controller_name;
 pub mod convert;
 pub mod crd;
 pub mod duration;

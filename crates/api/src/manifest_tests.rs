@@ -86,6 +86,7 @@ fn refusals_of_times_and_decisions_name_the_fix() {
         ("currency: E1R".into(), "spec.currency", "is not an ISO 4217 code"),
         ("currency: EUX".into(), "spec.currency", "is not a currency of ISO 4217"),
         ("timeZone: Europe/Belrin".into(), "spec.timeZone", "write Europe/Berlin"),
+        ("controllerName: Team_B".into(), "spec.controllerName", "use lower-case letters"),
         ("delivery: {by: 01.12.2036}".into(), "spec.delivery.by", "write 2030-12-01"),
         ("expiresIn: 30".into(), "spec.expiresIn", "put it in quotes"),
         ("expiresIn: tomorrow".into(), "spec.expiresIn", "such as 30m"),

@@ -7,6 +7,7 @@ use orderstream_core::Refusal;
 use orderstream_core::input::check_date;
 
 use crate::check::escaped;
+use crate::controller_name;
 use crate::order_request::OrderRequestSpec;
 
 /// Checks the forms of a spec whose values are sound.
@@ -14,6 +15,10 @@ use crate::order_request::OrderRequestSpec;
 /// # Errors
 /// Names the field, and the form to write.
 pub(crate) fn check_forms(spec: &OrderRequestSpec) -> Result<(), Refusal> {
+    if let Some(name) = &spec.controller_name {
+        controller_name::check(name)
+            .map_err(|fault| Refusal::field("spec.controllerName", fault))?;
+    }
     for (index, item) in spec.items.iter().enumerate() {
         if let IntOrString::String(text) = &item.quantity
             && text.trim() != text

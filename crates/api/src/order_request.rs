@@ -19,6 +19,7 @@ mod wanted;
 use self::award_rule::award_once;
 pub use self::contact::ContactSpec;
 pub use self::wanted::{DeliverySpec, ItemSpec, SellersSpec};
+use crate::controller_name::CONTROLLER_NAME;
 pub use crate::order_status::{
     AwardStatus, BestProposalStatus, FollowUpsStatus, LastEvent, OrderRequestStatus,
     ProposalsStatus, RefusedAwardStatus, SellersStatus, StreamStatus, TrackerStatus,
@@ -61,6 +62,7 @@ pub const READ_ONLY_ANNOTATION: &str = "orderstream.dev/read-only";
     validation = immutable("buyer"),
     validation = immutable("currency"),
     validation = immutable("timeZone"),
+    validation = controller_until_taken(),
     validation = award_once()
 )]
 #[kube(
@@ -125,6 +127,11 @@ pub struct OrderRequestSpec {
             .message("orderReqId has another meaning in paths; use another one")
     )]
     pub order_req_id: Option<String>,
+    /// The controller that takes the order, as a class; the one named `orderstream` when absent. An
+    /// order of a name that no controller has is taken by none, and gets no status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub controller_name: Option<String>,
     /// The buyer's session, kept as it came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
@@ -277,6 +284,22 @@ fn fixed_field(field: &str, rule: &str) -> kube::core::Rule {
     kube::core::Rule::new(rule).message(message.as_str()).field_path(format!(".spec.{field}"))
 }
 
+/// Returns the rule for the controller's name: it may change until a controller has taken the order,
+/// which has a status then, and after the order was refused. An absent name equals the default one.
+fn controller_until_taken() -> kube::core::Rule {
+    let name = |resource: &str| {
+        let field = format!("{resource}.spec.controllerName");
+        format!("(has({field}) ? {field} : '{CONTROLLER_NAME}')")
+    };
+    let is_same = format!("{} == {}", name("self"), name("oldSelf"));
+    kube::core::Rule::new(format!("{is_same} || !has(oldSelf.status) || ({WAS_REFUSED})"))
+        .message(
+            "controllerName cannot change once a controller has taken the order; create a new \
+             OrderRequest",
+        )
+        .field_path(".spec.controllerName")
+}
+
 fn default_expires_in() -> String {
     "30m".to_owned()
 }
@@ -289,6 +312,7 @@ impl Default for OrderRequestSpec {
     fn default() -> Self {
         Self {
             order_req_id: None,
+            controller_name: None,
             session: None,
             notification_type: NotificationChannel::default(),
             title: None,

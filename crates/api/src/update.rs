@@ -3,6 +3,7 @@
 
 use orderstream_core::{Reason, Refusal};
 
+use crate::controller_name::effective;
 use crate::duration;
 use crate::order_request::{AwardSpec, OrderRequest, OrderRequestSpec, OrderRequestStatus};
 
@@ -15,6 +16,10 @@ pub fn check_edit(old: &OrderRequest, new: &OrderRequestSpec) -> Result<(), Refu
     let status = old.status.as_ref();
     if !status.is_some_and(OrderRequestStatus::is_refused) {
         check_content(&old.spec, new)?;
+        // A controller that has taken an order has written its status.
+        if status.is_some() {
+            check_controller(&old.spec, new)?;
+        }
     }
     check_steering(&old.spec, new, is_award_refused(old))
 }
@@ -33,6 +38,7 @@ pub(crate) fn is_award_refused(resource: &OrderRequest) -> bool {
 /// Names the field that may not change like this, and the fix.
 pub fn check_update(old: &OrderRequestSpec, new: &OrderRequestSpec) -> Result<(), Refusal> {
     check_content(old, new)?;
+    check_controller(old, new)?;
     check_steering(old, new, false)
 }
 
@@ -59,6 +65,15 @@ fn check_content(old: &OrderRequestSpec, new: &OrderRequestSpec) -> Result<(), R
         return Err(Refusal::field(format!("spec.{field}"), message));
     }
     Ok(())
+}
+
+/// Checks that the order stays with the controller that has taken it.
+fn check_controller(old: &OrderRequestSpec, new: &OrderRequestSpec) -> Result<(), Refusal> {
+    if effective(old.controller_name.as_deref()) == effective(new.controller_name.as_deref()) {
+        return Ok(());
+    }
+    let message = "cannot change once a controller has taken the order; create a new OrderRequest";
+    Err(Refusal::field("spec.controllerName", message))
 }
 
 /// Checks the fields that steer an order. A refused award had no effect.

@@ -43,6 +43,8 @@ pub struct RuleCase {
     pub name: Option<String>,
     /// The spec before; absent for a creation.
     pub from: Option<Value>,
+    /// The status before, where the case is about that.
+    pub status: Option<Value>,
     /// The new spec.
     pub to: Value,
 }

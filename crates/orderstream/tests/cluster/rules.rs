@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use orderstream_testbed::{ApiServer, ManifestCase, ManifestReading, Rules, resource};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::bed::shared;
 
@@ -79,7 +79,7 @@ impl Refusals {
 fn api_servers_judge_by_the_rules_table() {
     let Some(namespace) = RulesNamespace::make("rules") else { return };
     let (mut before, mut created, mut edited) = (Specs::new(), Specs::new(), Specs::new());
-    let mut expected = BTreeMap::new();
+    let (mut statuses, mut expected) = (BTreeMap::new(), BTreeMap::new());
     for (rule_number, rule) in Rules::read().rules.into_iter().enumerate() {
         let accepts = rule.accepts.into_iter().map(|case| (case, None));
         let refusal = format!("{}: {}", rule.field, rule.message);
@@ -92,11 +92,18 @@ fn api_servers_judge_by_the_rules_table() {
             if let Some(from) = &case.from {
                 before.insert(name.clone(), (rule.kind.clone(), from.clone()));
             }
+            if let Some(status) = &case.status {
+                statuses.insert(name.clone(), json!({ "status": status }).to_string());
+            }
             expected.insert(name, (refusal, format!("{case:?}")));
         }
     }
     let (accepted, refusals) = namespace.run_verb(&["create"], &before);
     assert_eq!(accepted.len(), before.len(), "{refusals:?}");
+    for (name, status) in &statuses {
+        let patch = ["patch", "oreq", name, "--subresource=status", "--type=merge", "-p", status];
+        namespace.server.kubectl(&[&["-n", namespace.namespace], &patch[..]].concat());
+    }
     let (_, mut refusals) = namespace.run_verb(&["create", "--dry-run=server"], &created);
     refusals.0.append(&mut namespace.run_verb(&["replace", "--dry-run=server"], &edited).1.0);
     let mut wrong = Vec::new();
