@@ -9,7 +9,7 @@ use kube::api::{ApiResource, DynamicObject, PostParams};
 use kube::{Api, Client};
 use orderstream_api::order_request::{OrderRequest, OrderRequestSpec};
 use orderstream_api::order_status::OrderRequestStatus;
-use orderstream_api::{buyer_view, convert, edits, phase_of};
+use orderstream_api::{buyer_view, controller_name, convert, edits, phase_of};
 use orderstream_core::buyer::{
     Buyer, BuyerCommand, BuyerCommandReply, BuyerError, BuyerFuture, BuyerOrderView,
     CommandOutcome, CommandStatus, FollowUpDraft, InitiateOutcome, TrackerTotals, ViewFuture,
@@ -49,6 +49,8 @@ const LOST_MAX: u32 = 2;
 pub struct ClusterBuyer {
     client: Client,
     cache: Arc<RwLock<Cache>>,
+    /// The name of the controller beside this, which takes the orders that are initiated here.
+    controller_name: Arc<str>,
 }
 
 impl std::fmt::Debug for ClusterBuyer {
@@ -58,9 +60,10 @@ impl std::fmt::Debug for ClusterBuyer {
 }
 
 impl ClusterBuyer {
-    /// Makes a buyer that writes with this client and reads from this cache.
-    pub const fn new(client: Client, cache: Arc<RwLock<Cache>>) -> Self {
-        Self { client, cache }
+    /// Makes a buyer that writes with this client and reads from the cache of the controller of this
+    /// name.
+    pub fn new(client: Client, cache: Arc<RwLock<Cache>>, controller_name: &str) -> Self {
+        Self { client, cache, controller_name: controller_name.into() }
     }
 
     fn api(&self, key: &OrderKey) -> Api<OrderRequest> {
@@ -90,7 +93,10 @@ impl ClusterBuyer {
             return already_initiated(&key, &resource);
         }
         let name = resource_name(key.order_req_id.as_str());
-        let spec = convert::spec_of(key.order_req_id.as_str(), &spec);
+        let spec = OrderRequestSpec {
+            controller_name: controller_name::in_spec(&self.controller_name),
+            ..convert::spec_of(key.order_req_id.as_str(), &spec)
+        };
         let metadata = ObjectMeta {
             name: Some(name.clone()),
             namespace: Some(key.tenant.to_string()),
@@ -138,13 +144,24 @@ impl ClusterBuyer {
     ) -> Result<(OrderRequest, Result<InitiateOutcome, BuyerError>), BuyerError> {
         let stored =
             with_timeout(self.api(key).get(name)).await.map_err(ApiFailure::into_buyer_error)?;
-        if convert::key(&stored).is_ok_and(|held| held == *key) {
-            let reply = already_initiated(key, &stored);
-            return Ok((stored, reply));
-        }
-        let text = format!("the OrderRequest {name} is about another order; use another id");
+        let about = match convert::key(&stored).is_ok_and(|held| held == *key) {
+            true if self.takes(&stored) => {
+                let reply = already_initiated(key, &stored);
+                return Ok((stored, reply));
+            }
+            true => "for another controller",
+            false => "about another order",
+        };
+        let text = format!("the OrderRequest {name} is {about}; use another id");
         let reply = Err(Refusal::new(Reason::OrderExists, text).into());
         Ok((stored, reply))
+    }
+
+    /// Reports whether the controller beside this takes a resource. Any other one's order is unknown
+    /// here.
+    fn takes(&self, resource: &OrderRequest) -> bool {
+        let named = resource.spec.controller_name.as_deref();
+        controller_name::is_taken_by(named, &self.controller_name)
     }
 
     /// Waits until `probe` returns a value; it is called again at each change of the order's
@@ -204,7 +221,7 @@ impl ClusterBuyer {
                 Err(_) if lost > 0 => return Ok(None),
                 Err(failure) => return Err(failure.into_buyer_error()),
             };
-            let Some(changed) = changed(key, &stored, &change)? else {
+            let Some(changed) = self.changed(key, &stored, &change)? else {
                 // The resource has the change: from an earlier request, from another client, or
                 // from a write whose response was lost.
                 self.wait_for_echo(key, version_of(&stored.metadata)).await;
@@ -264,6 +281,32 @@ impl ClusterBuyer {
         }
     }
 
+    /// Returns the resource with an edit applied; `None` where that changes nothing.
+    fn changed(
+        &self,
+        key: &OrderKey,
+        stored: &DynamicObject,
+        change: &(impl Fn(&OrderRequest, &mut OrderRequestSpec) -> Result<(), Refusal> + Sync),
+    ) -> Result<Option<DynamicObject>, BuyerError> {
+        let resource: OrderRequest = stored.clone().try_parse().map_err(unreadable)?;
+        if !convert::key(&resource).is_ok_and(|held| held == *key) || !self.takes(&resource) {
+            return Err(not_found(key).into());
+        }
+        let mut spec = resource.spec.clone();
+        let change_result = change(&resource, &mut spec);
+        if change_result.is_ok() && spec == resource.spec {
+            return Ok(None);
+        }
+        if is_terminal(&resource) {
+            return Err(ended(key).into());
+        }
+        change_result?;
+        edits::check_in_time(&resource, &spec)?;
+        let mut changed = stored.clone();
+        edits::merge(&mut changed.data, &resource.spec, &spec).map_err(unreadable)?;
+        Ok(Some(changed))
+    }
+
     async fn add_follow_up(
         &self,
         key: OrderKey,
@@ -316,31 +359,6 @@ impl ClusterBuyer {
             Refusal::new(Reason::CommandNotFound, text)
         })
     }
-}
-
-/// Returns the resource with an edit applied; `None` where that changes nothing.
-fn changed(
-    key: &OrderKey,
-    stored: &DynamicObject,
-    change: &(impl Fn(&OrderRequest, &mut OrderRequestSpec) -> Result<(), Refusal> + Sync),
-) -> Result<Option<DynamicObject>, BuyerError> {
-    let resource: OrderRequest = stored.clone().try_parse().map_err(unreadable)?;
-    if !convert::key(&resource).is_ok_and(|held| held == *key) {
-        return Err(not_found(key).into());
-    }
-    let mut spec = resource.spec.clone();
-    let change_result = change(&resource, &mut spec);
-    if change_result.is_ok() && spec == resource.spec {
-        return Ok(None);
-    }
-    if is_terminal(&resource) {
-        return Err(ended(key).into());
-    }
-    change_result?;
-    edits::check_in_time(&resource, &spec)?;
-    let mut changed = stored.clone();
-    edits::merge(&mut changed.data, &resource.spec, &spec).map_err(unreadable)?;
-    Ok(Some(changed))
 }
 
 fn is_terminal(resource: &OrderRequest) -> bool {

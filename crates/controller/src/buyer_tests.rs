@@ -52,6 +52,10 @@ impl Cluster {
     }
 
     fn empty(operate: fn(&mut Value)) -> (Arc<Self>, ClusterBuyer) {
+        Self::of_controller("orderstream", operate)
+    }
+
+    fn of_controller(name: &str, operate: fn(&mut Value)) -> (Arc<Self>, ClusterBuyer) {
         let cache = Arc::new(RwLock::new(Cache::default()));
         let cluster = Arc::new(Self {
             stored: Mutex::new(None),
@@ -64,7 +68,7 @@ impl Cluster {
             let serving = Arc::clone(&serving);
             async move { serving.serve(request).await }
         });
-        (cluster, ClusterBuyer::new(Client::new(service, "default"), cache))
+        (cluster, ClusterBuyer::new(Client::new(service, "default"), cache, name))
     }
 
     fn fated(&self, fates: &[Fate]) {
@@ -240,6 +244,38 @@ async fn unconfirmed_create_is_started_or_unknown() {
     cluster.fated(&[Fate::ResponseLost, Fate::Lost]);
     let unknown = buyer.initiate(key(), spec()).await;
     assert!(matches!(&unknown, Err(BuyerError::Refused(no)) if no.reason == Reason::Unreachable));
+}
+
+/// The resource names the controller that takes it, unless that is the default one.
+#[tokio::test(start_paused = true)]
+async fn initiated_orders_name_their_controller() {
+    for (name, expected) in [("orderstream", Value::Null), ("team-b", json!("team-b"))] {
+        let (cluster, buyer) = Cluster::of_controller(name, prompt);
+        let started = buyer.initiate(key(), OrderSpec::default()).await;
+        assert_eq!(started, Ok(InitiateOutcome::Started));
+        let stored = cluster.stored.lock().clone().unwrap();
+        assert_eq!(stored["spec"]["controllerName"], expected);
+    }
+}
+
+/// The cache of a controller has only its own resources, and the API server has all of them.
+#[tokio::test(start_paused = true)]
+async fn orders_of_other_controllers_are_unknown() {
+    let (cluster, buyer) = Cluster::of_controller("team-b", prompt);
+    *cluster.stored.lock() = Some(json!({
+        "apiVersion": "orderstream.dev/v1alpha1", "kind": "OrderRequest",
+        "metadata": { "name": "or-1", "namespace": "default", "uid": "u1", "generation": 1,
+            "resourceVersion": "1" },
+        "spec": { "orderReqId": ID },
+    }));
+    let reason = |refused: Option<BuyerError>| match refused {
+        Some(BuyerError::Refused(refusal)) => refusal.reason,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(reason(send_command(&buyer, award()).await.err()), Reason::OrderNotFound);
+    assert_eq!(outcome_of(&buyer, "award").await, Err(Reason::OrderNotFound));
+    let initiated = buyer.initiate(key(), OrderSpec::default()).await;
+    assert_eq!(reason(initiated.err()), Reason::OrderExists);
 }
 
 /// The key of the reply finds the outcome; the same id with another message is a conflict.

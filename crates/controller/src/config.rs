@@ -8,6 +8,7 @@ use clap::Args;
 use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config as KubeConfig};
+use orderstream_api::controller_name::{self, CONTROLLER_NAME};
 use orderstream_api::rbac::LEASE_NAME;
 use orderstream_core::{StoreUrl, processor_url};
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,7 @@ pub enum Error {
 /// The operator's settings.
 #[derive(Clone, Debug, Args, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[allow(clippy::struct_excessive_bools, reason = "independent flags")]
 pub struct Config {
     /// The kubeconfig; without it KUBECONFIG or ~/.kube/config, else the pod's own access
     #[arg(long, env = "ORDERSTREAM_KUBECONFIG", value_name = "FILE")]
@@ -42,6 +44,15 @@ pub struct Config {
     /// The namespace to watch; all when absent
     #[arg(long, env = "ORDERSTREAM_NAMESPACE", value_name = "NAME")]
     pub namespace: Option<String>,
+    /// The name of this controller: it takes the order requests whose `controllerName` this is, and
+    /// the one named `orderstream` also those that name none. Controllers over the same namespace
+    /// need a name, a Lease and processors of their own
+    #[arg(long, env = "ORDERSTREAM_CONTROLLER_NAME", default_value = CONTROLLER_NAME, value_name = "NAME")]
+    pub controller_name: String,
+    /// Write the number of its open orders to each seller's status; of controllers over the same
+    /// sellers, only one may
+    #[arg(long, env = "ORDERSTREAM_SELLER_STATUSES", default_value_t = true, action = clap::ArgAction::Set)]
+    pub seller_statuses: bool,
     /// A processor, such as `http://processor-0.processor:50051`; repeatable
     #[arg(long, env = "ORDERSTREAM_PROCESSOR", value_name = "URL", value_delimiter = ',')]
     pub processor: Vec<String>,
@@ -87,6 +98,8 @@ impl Default for Config {
         Self {
             kubeconfig: None,
             namespace: None,
+            controller_name: CONTROLLER_NAME.to_owned(),
+            seller_statuses: true,
             processor: Vec::new(),
             processor_service: None,
             rest_addr: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 8004)),
@@ -129,6 +142,9 @@ impl Config {
             if let Err(fault) = processor_url::check(url) {
                 return wrong(format!("--processor '{url}' {fault}"));
             }
+        }
+        if let Err(fault) = controller_name::check(&self.controller_name) {
+            return wrong(format!("--controller-name {fault}"));
         }
         if !(3..=300).contains(&self.lease_seconds) {
             let given = self.lease_seconds;
@@ -215,6 +231,8 @@ mod tests {
             (of_processor("processor:50051"), "begin it with http://"),
             (Config { lease_seconds: 2, ..valid() }, "--lease-seconds is 2"),
             (Config { connections: 0, ..valid() }, "--connections is 0"),
+            (Config { controller_name: "B".to_owned(), ..valid() }, "--controller-name 'B' is not"),
+            (Config { controller_name: String::new(), ..valid() }, "--controller-name '' is not"),
         ] {
             let error = config.validate().unwrap_err().to_string();
             assert!(error.contains(part), "{error} lacks {part}");

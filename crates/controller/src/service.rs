@@ -14,7 +14,7 @@ use crate::lease::{self, Election, Leadership};
 use crate::metrics::{Metrics, Requests};
 use crate::reconcile::{ProcessorSource, Processors, Reconciler, ReconcilerParts};
 use crate::status::Reporter;
-use crate::watch::{self, Cache, PhaseGauges};
+use crate::watch::{self, Cache, PhaseGauges, WatchParts};
 
 /// The parts of an operator.
 pub struct Parts {
@@ -24,6 +24,10 @@ pub struct Parts {
     pub requests: Requests,
     /// The namespace that is watched; all when absent.
     pub namespace: Option<String>,
+    /// The name of this controller, whose order requests it takes.
+    pub controller_name: String,
+    /// Set when this controller writes the statuses of the sellers.
+    pub seller_statuses: bool,
     /// The source of the processors: URLs, or a Service.
     pub source: ProcessorSource,
     /// The processors that take orders, kept up to date from the source.
@@ -102,6 +106,7 @@ pub fn start(parts: Parts) -> Result<(Handle, Service), prometheus::Error> {
         client: parts.client.clone(),
         requests: parts.requests.clone(),
         namespace: parts.namespace.clone(),
+        seller_statuses: parts.seller_statuses,
         processors: parts.processors.clone(),
         streams: Arc::clone(&parts.streams),
         owners: Arc::clone(&parts.owners),
@@ -144,8 +149,14 @@ impl Service {
             None => Api::all(client.clone()),
         };
         let mut tasks = JoinSet::new();
-        let sink = reconciler.watch_sink();
-        tasks.spawn(watch::run(api, cache, Arc::clone(&metrics), sink, shutdown.clone()));
+        let watch_parts = WatchParts {
+            api,
+            controller_name: parts.controller_name,
+            cache,
+            metrics: Arc::clone(&metrics),
+            sink: reconciler.watch_sink(),
+        };
+        tasks.spawn(watch::run(watch_parts, shutdown.clone()));
         tasks.spawn(reports);
         reconciler.spawn_tasks(&mut tasks);
         let waking = Arc::clone(&reconciler);

@@ -29,4 +29,4 @@ pub(crate) use self::ownership::FIELD_MANAGER;
 pub(crate) use self::phase_gauges::PhaseGauges;
 pub(crate) use self::request_snapshot::{AppliedWrite, RequestSnapshot, snapshot};
 pub(crate) use self::retry::persistent_watch;
-pub(crate) use self::watcher::{WatchSink, run};
+pub(crate) use self::watcher::{WatchParts, WatchSink, run};

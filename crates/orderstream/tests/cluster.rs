@@ -5,6 +5,7 @@ mod bed;
 mod buyers;
 mod chaos;
 mod contested;
+mod controllers;
 mod deletes;
 mod kills;
 mod leaders;

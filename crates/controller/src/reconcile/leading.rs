@@ -10,22 +10,30 @@ use tokio::task::JoinSet;
 use super::reconciler::Reconciler;
 use crate::lease::ElectionState;
 use crate::object::ObjectKey;
+use crate::sellers::SellerStatuses;
 use crate::watch::{CacheChange, WatchSink};
 
 impl Reconciler {
     /// Spawns the tasks that run until shutdown.
     pub(crate) fn spawn_tasks(self: &Arc<Self>, tasks: &mut JoinSet<()>) {
         self.wake_on_snapshots();
-        let (client, shutdown) = (self.client.clone(), self.shutdown.clone());
-        let (sellers, namespace) = (Arc::clone(&self.sellers), self.namespace.clone());
-        tasks.spawn(sellers.follow(client.clone(), namespace, shutdown.clone()));
-        let (sellers, clock) = (Arc::clone(&self.sellers), Arc::clone(&self.clock));
-        let (api, leadership) = ((client, self.requests.clone()), self.leadership.clone());
-        tasks.spawn(sellers.write(api, leadership, clock, shutdown.clone()));
-        tasks.spawn(Arc::clone(&self.writer).run(shutdown));
+        if let Some(sellers) = &self.sellers {
+            self.spawn_seller_tasks(sellers, tasks);
+        }
+        tasks.spawn(Arc::clone(&self.writer).run(self.shutdown.clone()));
         tasks.spawn(Arc::clone(self).run());
         tasks.spawn(Arc::clone(self).sweep());
         tasks.spawn(Arc::clone(self).follow_leadership());
+    }
+
+    /// Spawns the watch of sellers, and the writer of their statuses.
+    fn spawn_seller_tasks(&self, sellers: &Arc<SellerStatuses>, tasks: &mut JoinSet<()>) {
+        let (client, shutdown) = (self.client.clone(), self.shutdown.clone());
+        let (following, namespace) = (Arc::clone(sellers), self.namespace.clone());
+        tasks.spawn(following.follow(client.clone(), namespace, shutdown.clone()));
+        let (writing, clock) = (Arc::clone(sellers), Arc::clone(&self.clock));
+        let (api, leadership) = ((client, self.requests.clone()), self.leadership.clone());
+        tasks.spawn(writing.write(api, leadership, clock, shutdown));
     }
 
     /// Waits for the tasks of single resources.
@@ -61,7 +69,7 @@ impl Reconciler {
                     if led.replace(epoch) != Some(epoch) {
                         *self.leading_since.lock() = self.clock.now();
                         *self.reconcile_states.lock() = HashMap::new();
-                        self.sellers.begin();
+                        self.sellers.iter().for_each(|sellers| sellers.begin());
                         // Another process may have led, and written, since the last lead.
                         self.writer.clear();
                         let mut cache = self.cache.write();
@@ -83,7 +91,7 @@ impl Reconciler {
     fn stop_leading(&self) {
         self.writer.clear();
         self.cache.write().forget_applied();
-        self.sellers.end();
+        self.sellers.iter().for_each(|sellers| sellers.end());
         for key in self.streams.keys() {
             if let Some(snapshot) = self.streams.snapshot(&key) {
                 self.streams.stop(&key, &snapshot.incarnation);

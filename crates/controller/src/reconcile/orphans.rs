@@ -28,7 +28,7 @@ impl Reconciler {
     pub(super) fn handle_deleted(self: &Arc<Self>, deleted: DeletedRequest) {
         self.queue.forget(&deleted.object);
         self.writer.withdraw(&deleted.object);
-        self.sellers.ended(&deleted.object);
+        self.sellers.iter().for_each(|sellers| sellers.ended(&deleted.object));
         self.unreadable.lock().remove(&deleted.object);
         let state = {
             let mut states = self.reconcile_states.lock();

@@ -41,6 +41,8 @@ pub(crate) struct ReconcilerParts {
     pub(crate) requests: Requests,
     /// The namespace that is watched; all when absent.
     pub(crate) namespace: Option<String>,
+    /// Set when this controller writes the statuses of the sellers.
+    pub(crate) seller_statuses: bool,
     /// The processors that take orders.
     pub(crate) processors: Processors,
     /// The streams that follow the orders.
@@ -77,7 +79,8 @@ pub(crate) struct Reconciler {
     pub(super) writer: Arc<StatusWriter>,
     pub(super) reporter: Reporter,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) sellers: Arc<SellerStatuses>,
+    /// The statuses of the sellers; absent where another controller writes them.
+    pub(super) sellers: Option<Arc<SellerStatuses>>,
     pub(super) reconcile_states: Mutex<HashMap<ObjectKey, ReconcileState>>,
     /// The uids of resources that could not be read; their orders are not orphans.
     pub(super) unreadable: Mutex<HashMap<ObjectKey, String>>,
@@ -128,7 +131,7 @@ impl Reconciler {
             writer: Arc::new(writer),
             reporter: parts.reporter,
             metrics: parts.metrics,
-            sellers: Arc::new(SellerStatuses::default()),
+            sellers: parts.seller_statuses.then(Arc::default),
             reconcile_states: Mutex::new(HashMap::new()),
             unreadable: Mutex::new(HashMap::new()),
             owner_calls: Semaphore::new(OWNER_CALLS_MAX),
@@ -294,12 +297,13 @@ impl Reconciler {
 
     /// Counts the order for the sellers that it invites, while it is open.
     fn count_sellers(&self, facts: &ReconcileFacts) {
+        let Some(sellers) = &self.sellers else { return };
         if facts.known.is_terminal() {
-            self.sellers.ended(&facts.object);
+            sellers.ended(&facts.object);
             return;
         }
         let order = facts.snapshot.as_deref().and_then(|seen| seen.order.as_deref());
-        self.sellers.observe(&facts.object, &facts.uid, order);
+        sellers.observe(&facts.object, &facts.uid, order);
     }
 
     /// Reports whether this resource represents its order, and not another one that names the same

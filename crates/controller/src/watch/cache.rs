@@ -259,6 +259,23 @@ impl Cache {
         self.drop_object(object)
     }
 
+    /// Drops the resource of a name that one of another controller has now: the same one, which was
+    /// moved, or its successor. The new version is absent where it cannot be read.
+    pub(super) fn leave_out(
+        &mut self,
+        object: &ObjectKey,
+        observed: Option<ObservedRequest>,
+    ) -> Vec<CacheChange> {
+        let cached_uid = self.objects.get(object).map(|cached| Arc::clone(&cached.uid));
+        let is_same = |observed: &ObservedRequest| {
+            observed.resource.metadata.uid.as_deref() == cached_uid.as_deref()
+        };
+        match observed.filter(is_same) {
+            Some(moved) => self.deleted(object, moved),
+            None => self.drop_object(object),
+        }
+    }
+
     /// Drops a resource that was deleted and could no longer be read, if its uid is the cached
     /// one's.
     pub(super) fn deleted_unreadable(

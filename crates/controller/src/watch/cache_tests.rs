@@ -95,6 +95,24 @@ fn recreated_names_are_new_incarnations() {
     assert_eq!(representative(&cache, "a").as_deref(), Some("a"));
 }
 
+/// Its order is cancelled as after a deletion, unless the status shows its end. Nothing happens to
+/// a resource that was never here.
+#[test]
+fn moved_resources_are_gone() {
+    let mut cache = Cache::default();
+    let mut leave_out = |known: Option<&str>, observed: Option<OrderRequest>| {
+        known.into_iter().for_each(|uid| drop(apply(&mut cache, resource("a", uid, 1))));
+        let object = ObjectKey { namespace: "shop".into(), name: "a".into() };
+        let changes = cache.leave_out(&object, observed.map(self::observed));
+        assert_eq!(cache.len(), 0);
+        descriptions(&changes)
+    };
+    assert_eq!(leave_out(None, Some(resource("a", "u1", 1))), [""; 0]);
+    assert_eq!(leave_out(Some("u1"), Some(resource("a", "u1", 1))), ["gone a u1"]);
+    assert_eq!(leave_out(Some("u1"), Some(resource("a", "u2", 2))), ["gone a u1"], "replaced");
+    assert_eq!(leave_out(Some("u1"), None), ["gone a u1"], "it cannot be read");
+}
+
 #[test]
 fn relists_drop_missing_but_not_unreadable() {
     let mut cache = Cache::default();

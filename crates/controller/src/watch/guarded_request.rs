@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
+use orderstream_api::controller_name::{effective, is_taken_by};
 use orderstream_api::order_request::{OrderRequest, OrderRequestSpec};
 use orderstream_api::order_status::OrderRequestStatus;
 use serde::{Deserialize, Deserializer};
@@ -35,6 +36,8 @@ pub(super) struct UnreadableRequest {
     pub(super) error: String,
     /// The metadata that names it.
     pub(super) metadata: ObjectMeta,
+    /// The name of the controller that takes it; absent where that cannot be read either.
+    controller_name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -48,6 +51,18 @@ struct OrderRequestDocument {
 #[derive(Deserialize)]
 struct MetadataDocument {
     metadata: CachedMetadata,
+}
+
+#[derive(Deserialize)]
+struct ControllerNameDocument {
+    #[serde(default)]
+    spec: ControllerNameSpec,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ControllerNameSpec {
+    controller_name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -85,6 +100,17 @@ impl From<OrderRequestDocument> for ObservedRequest {
     }
 }
 
+impl GuardedOrderRequest {
+    /// Reports whether the controller of a name takes it. One whose own name cannot be read is taken
+    /// by each of them, so that it is reported.
+    pub(super) fn is_taken_by(&self, controller: &str) -> bool {
+        match &self.0 {
+            Ok(read) => is_taken_by(read.resource.spec.controller_name.as_deref(), controller),
+            Err(wrong) => wrong.controller_name.as_deref().is_none_or(|name| name == controller),
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for GuardedOrderRequest {
     /// Reads JSON text only, which is all that an API server sends of such resources.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -95,8 +121,11 @@ impl<'de> Deserialize<'de> for GuardedOrderRequest {
             Err(error) => {
                 let head: MetadataDocument =
                     serde_json::from_str(text.get()).map_err(D::Error::custom)?;
+                let named = serde_json::from_str::<ControllerNameDocument>(text.get()).ok();
+                let controller_name =
+                    named.map(|it| effective(it.spec.controller_name.as_deref()).to_owned());
                 let (error, metadata) = (error.to_string(), head.metadata.into());
-                Ok(Self(Err(UnreadableRequest { error, metadata })))
+                Ok(Self(Err(UnreadableRequest { error, metadata, controller_name })))
             }
         }
     }
@@ -193,8 +222,29 @@ mod tests {
         let event: WatchEvent<GuardedOrderRequest> = serde_json::from_str(&event).unwrap();
         let WatchEvent::Modified(guarded) = event else { panic!("{event:?}") };
         assert_eq!(guarded.meta().name.as_deref(), Some("a"));
-        let UnreadableRequest { error, metadata } = guarded.0.unwrap_err();
+        let UnreadableRequest { error, metadata, .. } = guarded.0.unwrap_err();
         assert_eq!(metadata.uid.as_deref(), Some("u1"));
         assert!(error.contains("expected a string"), "{error}");
+    }
+
+    #[test]
+    fn each_controller_takes_its_own() {
+        let table: [(Value, &[&str]); 7] = [
+            (json!({}), &["orderstream"]),
+            (json!({ "controllerName": null }), &["orderstream"]),
+            (json!({ "controllerName": "team-b" }), &["team-b"]),
+            (json!({ "controllerName": "team-c" }), &[]),
+            // These cannot be read, and the last one's name cannot be read either.
+            (json!({ "title": 7 }), &["orderstream"]),
+            (json!({ "title": 7, "controllerName": "team-b" }), &["team-b"]),
+            (json!({ "controllerName": 7 }), &["orderstream", "team-b"]),
+        ];
+        for (spec, takers) in table {
+            let read: GuardedOrderRequest =
+                serde_json::from_str(&document(&spec).to_string()).unwrap();
+            let is_taken = |name: &&str| read.is_taken_by(name);
+            let taken: Vec<_> = ["orderstream", "team-b"].into_iter().filter(is_taken).collect();
+            assert_eq!(taken, takers, "{spec}");
+        }
     }
 }

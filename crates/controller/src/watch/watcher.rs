@@ -37,19 +37,30 @@ pub(crate) trait WatchSink: Send + Sync + 'static {
     fn unreadable(&self, object: &ObjectKey, uid: Option<&str>, error: &str);
 }
 
+/// The parts of the watch.
+pub(crate) struct WatchParts {
+    /// The order requests of the API server.
+    pub(crate) api: Api<GuardedOrderRequest>,
+    /// The name of this controller; resources that name another one count as absent.
+    pub(crate) controller_name: String,
+    /// The resources that the watch delivers.
+    pub(crate) cache: Arc<RwLock<Cache>>,
+    /// The controller's metrics.
+    pub(crate) metrics: Arc<Metrics>,
+    /// The receiver of the changes.
+    pub(crate) sink: Arc<dyn WatchSink>,
+}
+
 /// Watches order requests until shutdown.
-pub(crate) async fn run(
-    api: Api<GuardedOrderRequest>,
-    cache: Arc<RwLock<Cache>>,
-    metrics: Arc<Metrics>,
-    sink: Arc<dyn WatchSink>,
-    shutdown: CancellationToken,
-) {
-    let updater = CacheUpdater { cache, metrics, sink, unreadable: UnreadableVersions::default() };
+pub(crate) async fn run(parts: WatchParts, shutdown: CancellationToken) {
+    let WatchParts { api, controller_name, cache, metrics, sink } = parts;
+    let unreadable = UnreadableVersions::default();
+    let updater = CacheUpdater { controller_name, cache, metrics, sink, unreadable };
     follow(api, SETTINGS, updater, shutdown).await;
 }
 
 struct CacheUpdater {
+    controller_name: String,
     cache: Arc<RwLock<Cache>>,
     metrics: Arc<Metrics>,
     sink: Arc<dyn WatchSink>,
@@ -66,6 +77,11 @@ impl ResourceStore<GuardedOrderRequest> for CacheUpdater {
             ResourceChange::ListBegan => {
                 self.metrics.watch_restarted();
                 Vec::new()
+            }
+            ResourceChange::Listed(object, guarded) | ResourceChange::Applied(object, guarded)
+                if !guarded.is_taken_by(&self.controller_name) =>
+            {
+                self.leave_out(&object, guarded)
             }
             ResourceChange::Listed(object, guarded) => match self.read(&object, guarded) {
                 Some(read) => self.cache.write().listed(object, read),
@@ -107,6 +123,14 @@ impl CacheUpdater {
         }
     }
 
+    /// Leaves out a resource of another controller. What had its name here is gone: it was moved to
+    /// that controller, or replaced.
+    fn leave_out(&mut self, object: &ObjectKey, guarded: GuardedOrderRequest) -> Vec<CacheChange> {
+        self.unreadable.forget(object);
+        self.sink.unreadable_deleted(object);
+        self.cache.write().leave_out(object, guarded.0.ok())
+    }
+
     /// Returns the resource; one that cannot be read is reported, and its cached version stays.
     fn read(
         &mut self,
@@ -118,7 +142,7 @@ impl CacheUpdater {
                 self.unreadable.forget(object);
                 Some(read)
             }
-            Err(UnreadableRequest { error, metadata }) => {
+            Err(UnreadableRequest { error, metadata, .. }) => {
                 if self.unreadable.record(object, metadata.resource_version) {
                     tracing::error!(%object, error, "an order request cannot be read");
                     self.sink.unreadable(object, metadata.uid.as_deref(), &error);

@@ -61,6 +61,8 @@ pub(crate) async fn run(config: Config, common: &CommonArgs) -> Result<(), CliEr
         client,
         requests,
         namespace: config.namespace.clone(),
+        controller_name: config.controller_name.clone(),
+        seller_statuses: config.seller_statuses,
         source: config.source(&own),
         processors,
         election: config.election(&own, &host()),
@@ -72,7 +74,7 @@ pub(crate) async fn run(config: Config, common: &CommonArgs) -> Result<(), CliEr
     };
     let (handle, service) =
         controller::start(parts).map_err(|error| CliError::unexpected(error.to_string()))?;
-    let buyer = ClusterBuyer::new(buyers, Arc::clone(handle.cache()));
+    let buyer = ClusterBuyer::new(buyers, Arc::clone(handle.cache()), &config.controller_name);
     let router = orderstream_requestor::rest::router(Arc::new(buyer));
     let admin = Admin::new(registry, ready);
     let mut tasks = Tasks::new(shutdown.clone());
