@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use orderstream_api::controller_name::{self, CONTROLLER_NAME};
 use orderstream_core::RequestPhase;
 use serde_json::{Value, json};
 
@@ -27,6 +28,9 @@ pub struct ProveArgs {
     /// The namespace of the order; that of the context when absent
     #[arg(long, short, value_name = "NAME")]
     namespace: Option<String>,
+    /// The name of the controller that is to take the order
+    #[arg(long, default_value = CONTROLLER_NAME, value_name = "NAME")]
+    controller_name: String,
     /// The time limit of each step
     #[arg(long, default_value = "60s", value_name = "DURATION")]
     timeout: String,
@@ -48,7 +52,8 @@ impl ProveArgs {
             .map_err(|error| CliError::input(error.to_string()))?;
         let namespace = self.namespace.unwrap_or_else(|| resources.namespace().to_owned());
         let name = format!("prove-{:08x}", fastrand::u32(..));
-        let proof = Proof { resources, sellers, namespace, name, timeout };
+        let controller_name = self.controller_name;
+        let proof = Proof { resources, sellers, namespace, name, controller_name, timeout };
         let result = proof.run_order().await;
         let cleaned = proof.clean_up().await;
         result.and(cleaned)
@@ -60,6 +65,7 @@ struct Proof {
     sellers: PlainServer,
     namespace: String,
     name: String,
+    controller_name: String,
     timeout: Duration,
 }
 
@@ -101,6 +107,9 @@ impl Proof {
             "title": "A proof that orders work", "expiresIn": "10m", "ttlAfterFinished": "1m",
             "sellers": {"openToAll": true},
         });
+        if let Some(name) = controller_name::in_spec(&self.controller_name) {
+            spec["controllerName"] = name.into();
+        }
         if !award.is_null() {
             spec["award"] = award.clone();
         }

@@ -4,13 +4,15 @@
 //! findings. A finding has a stable id, and on failure its cause and its fix.
 
 mod control_plane;
+mod controllers;
 mod data_plane;
 mod facts;
 mod gather;
 mod metrics_page;
 
 pub(crate) use self::facts::{
-    ApiServerResult, InstallationFacts, LeaseFacts, OpenOrderFacts, Pod, VolumeClaim, Workload,
+    ApiServerResult, ControllerFacts, InstallationFacts, LeaseFacts, OpenOrderFacts, Pod,
+    UntakenOrder, UntakenOrders, VolumeClaim, Workload,
 };
 pub(crate) use self::gather::{FactSelection, gather};
 pub(crate) use self::metrics_page::MetricsPage;
@@ -120,7 +122,12 @@ pub(crate) fn judge(facts: &InstallationFacts, groups: &[Group]) -> Vec<Installa
     let judged = |group: &Group| match group {
         Group::Kubernetes => control_plane::kubernetes(facts),
         Group::Crds => control_plane::crds(facts),
-        Group::Controller => control_plane::controller(facts),
+        Group::Controller => {
+            let mut findings = control_plane::controller(facts);
+            findings.extend(controllers::others(facts));
+            findings.extend(controllers::untaken(facts));
+            findings
+        }
         Group::Processors => data_plane::processors(facts),
         Group::Streams => data_plane::streams(facts),
         Group::Storage => data_plane::storage(facts),

@@ -33,6 +33,17 @@ fn workload(name: &str, wanted: u64) -> Workload {
     Workload { name: name.to_owned(), desired: wanted, ready: wanted, updated: wanted }
 }
 
+/// Returns a controller in a namespace that takes all orders without another controller's name.
+fn controller(namespace: &str) -> ControllerFacts {
+    ControllerFacts {
+        namespace: namespace.to_owned(),
+        name: "c".to_owned(),
+        release: "r".to_owned(),
+        controller_name: "orderstream".to_owned(),
+        watched: None,
+    }
+}
+
 fn definition(name: &str) -> Value {
     use kube::CustomResourceExt as _;
     let mut installed = match name.starts_with("sellers") {
@@ -57,6 +68,8 @@ fn healthy() -> InstallationFacts {
         namespace: "shop".to_owned(),
         controllers: Some(Ok(vec![workload("c", 2)])),
         processors: Some(Ok(vec![workload("p", 1)])),
+        all_controllers: Some(Ok(vec![controller("shop")])),
+        untaken: Some(Ok(UntakenOrders::default())),
         lease: Some(Ok(Some(lease))),
         pods: Some(Ok(vec![
             pod("c-a", "controller", LEADER),
@@ -104,7 +117,7 @@ fn a_healthy_installation_passes_every_check() {
 /// A change of the facts, and the finding that it causes: id, status, and part of the text.
 type Fault = (fn(&mut InstallationFacts), &'static str, CheckStatus, &'static str);
 
-const FAULTS: [Fault; 41] = [
+const FAULTS: [Fault; 45] = [
     (
         |f| f.version = Some(Err("refused".into())),
         "k8s-api",
@@ -177,6 +190,30 @@ const FAULTS: [Fault; 41] = [
         "controller-one-leader",
         CheckStatus::Warning,
         "2 say to lead: c-a, c-b",
+    ),
+    (
+        |f| f.all_controllers = Some(Ok(vec![controller("shop"), controller("team")])),
+        "controller-others",
+        CheckStatus::Failed,
+        "team/c (release r) takes the same orders as shop/c (release r)",
+    ),
+    (
+        |f| f.all_controllers = Some(Err("403".into())),
+        "controller-others",
+        CheckStatus::Warning,
+        "was not checked",
+    ),
+    (
+        |f| lose_order(f),
+        "controller-orders",
+        CheckStatus::Warning,
+        "1 orders are for no controller: shop/a (team-x)",
+    ),
+    (
+        |f| f.untaken = Some(Err("403".into())),
+        "controller-orders",
+        CheckStatus::Warning,
+        "was not checked",
     ),
     (|f| unready(f), "processor-ready", CheckStatus::Failed, "0/1 ready"),
     (
@@ -323,6 +360,13 @@ fn late(facts: &mut InstallationFacts) {
     if let Some(Ok(Some(lease))) = &mut facts.lease {
         lease.age_ms = 90_000;
     }
+}
+
+/// Adds an order for a controller that is not there.
+fn lose_order(facts: &mut InstallationFacts) {
+    let (namespace, name) = ("shop".to_owned(), "a".to_owned());
+    let order = UntakenOrder { namespace, name, controller_name: "team-x".to_owned() };
+    facts.untaken = Some(Ok(UntakenOrders { orders: vec![order], is_partial: false }));
 }
 
 fn unready(facts: &mut InstallationFacts) {

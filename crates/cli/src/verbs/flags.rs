@@ -73,6 +73,7 @@ pub(super) const OF_SUBMIT: &[FieldFlag] = &[
     ("spec.expiresIn", "--expires-in"),
     ("spec.decideWithin", "--decide-within"),
     ("spec.currency", "--currency"),
+    ("spec.controllerName", "--controller-name"),
     ("spec.sealed", "--sealed"),
     ("spec.buyer.channels", "--notify"),
 ];

@@ -106,6 +106,9 @@ struct OrderRequestArgs {
     /// The only currency of proposals, ISO 4217; any when absent
     #[arg(help_heading = "What is wanted", long, value_name = "CODE")]
     currency: Option<String>,
+    /// The controller that takes the order, on a cluster with several of them
+    #[arg(help_heading = "What is wanted", long, value_name = "NAME")]
+    controller_name: Option<String>,
     /// Hide prices and the proposing sellers until the deadline
     #[arg(help_heading = "What is wanted", long)]
     sealed: bool,
@@ -276,6 +279,7 @@ impl OrderRequestArgs {
         put("decideWithin", json!(duration("--decide-within", decide_within, limits)?));
         put("currency", json!(self.currency));
         put("timeZone", json!(self.time_zone));
+        put("controllerName", json!(self.controller_name));
         put("sealed", if self.sealed { json!(true) } else { Value::Null });
         let channels: Vec<Value> = self
             .notify

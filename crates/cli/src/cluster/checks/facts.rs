@@ -26,6 +26,10 @@ pub(crate) struct InstallationFacts {
     pub controllers: Option<ApiServerResult<Vec<Workload>>>,
     /// The processors.
     pub processors: Option<ApiServerResult<Vec<Workload>>>,
+    /// The controllers of all releases in all namespaces.
+    pub all_controllers: Option<ApiServerResult<Vec<ControllerFacts>>>,
+    /// The orders that no controller has taken.
+    pub untaken: Option<ApiServerResult<UntakenOrders>>,
     /// The election's Lease.
     pub lease: Option<ApiServerResult<Option<LeaseFacts>>>,
     /// All pods of the installation.
@@ -62,6 +66,41 @@ pub(crate) struct Workload {
     pub ready: u64,
     /// Pods of the newest template.
     pub updated: u64,
+}
+
+/// A controller's `Deployment`, of any release.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ControllerFacts {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The release that installed it; empty where it has no such label.
+    pub release: String,
+    /// The name of the controller, which orders have as `controllerName`.
+    pub controller_name: String,
+    /// The namespace that it watches; all when absent.
+    pub watched: Option<String>,
+}
+
+/// The orders without a status.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct UntakenOrders {
+    /// The orders.
+    pub orders: Vec<UntakenOrder>,
+    /// Set when there were more orders than are read.
+    pub is_partial: bool,
+}
+
+/// An order without a status.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct UntakenOrder {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The name of the controller that is to take it.
+    pub controller_name: String,
 }
 
 /// The election's Lease.

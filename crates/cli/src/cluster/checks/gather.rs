@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 use futures_util::{StreamExt as _, stream};
 use http::Request;
 use k8s_openapi::jiff::Timestamp;
+use orderstream_api::controller_name::{ALL_NAMESPACES, NAME_LABEL, WATCHED_ANNOTATION, effective};
 use orderstream_api::manifest::API_VERSION;
 use orderstream_core::request_phase::is_end;
 use serde_json::{Value, json};
 
 use super::{
-    ApiServerResult, Group, InstallationFacts, LeaseFacts, MetricsPage, OpenOrderFacts, Pod,
-    VolumeClaim, Workload,
+    ApiServerResult, ControllerFacts, Group, InstallationFacts, LeaseFacts, MetricsPage,
+    OpenOrderFacts, Pod, UntakenOrder, UntakenOrders, VolumeClaim, Workload,
 };
 use crate::cluster::resources::Resources;
 use orderstream_api::rbac::LEASE_NAME;
@@ -24,6 +25,8 @@ const PODS_AT_ONCE: usize = 8;
 const PODS_MAX: usize = 200;
 /// Orders in one page of a list.
 const PAGE: usize = 500;
+/// The most pages of orders that are searched for those without a controller: 10 000 orders.
+const PAGES_MAX: usize = 20;
 /// The rights that installing the chart needs: verb, group, resource.
 const RIGHTS_NEEDED: [(&str, &str, &str); 7] = [
     ("create", "apiextensions.k8s.io", "customresourcedefinitions"),
@@ -85,6 +88,12 @@ pub(crate) async fn gather(resources: &Resources, selection: &FactSelection) -> 
         facts.processors = Some(gatherer.workloads("statefulsets", "processor").await);
         facts.lease = Some(gatherer.lease(&facts).await);
         facts.pods = Some(gatherer.pods().await);
+    }
+    if wants(Group::Controller) {
+        facts.all_controllers = Some(gatherer.all_controllers().await);
+        if let Some(Ok(_)) = &facts.all_controllers {
+            facts.untaken = Some(gatherer.untaken(watched_namespace(&facts)).await);
+        }
     }
     if wants(Group::Storage) {
         facts.claims = Some(gatherer.claims().await);
@@ -178,6 +187,15 @@ impl FactGatherer<'_> {
         Ok(items(&self.get(&path).await?).iter().map(workload).collect())
     }
 
+    /// Lists the controllers of all releases in all namespaces.
+    async fn all_controllers(&self) -> ApiServerResult<Vec<ControllerFacts>> {
+        let path = format!(
+            "/apis/apps/v1/deployments?labelSelector={SELECTOR},\
+             app.kubernetes.io/component%3Dcontroller"
+        );
+        Ok(items(&self.get(&path).await?).iter().map(controller).collect())
+    }
+
     async fn lease(&self, facts: &InstallationFacts) -> ApiServerResult<Option<LeaseFacts>> {
         let deployed = facts.controllers.as_ref().and_then(|found| found.as_ref().ok());
         let name = deployed.and_then(|found| found.first()).map_or(LEASE_NAME, |first| &first.name);
@@ -252,13 +270,11 @@ impl FactGatherer<'_> {
     /// Lists the open orders. Without the definition of order requests there are none: Argo CD runs
     /// the upgrade's check before a first installation, when nothing is defined yet.
     async fn orders(&self, namespace: Option<&str>) -> ApiServerResult<Vec<OpenOrderFacts>> {
-        let of = namespace.map(|namespace| format!("/namespaces/{namespace}")).unwrap_or_default();
         let mut orders = Vec::new();
         let mut token = String::new();
         loop {
-            let path =
-                format!("/apis/{API_VERSION}{of}/orderrequests?limit={PAGE}&continue={token}");
-            let Some(page) = self.get_opt(&path).await? else { return Ok(orders) };
+            let page = self.order_page(namespace, &token).await?;
+            let Some(page) = page else { return Ok(orders) };
             orders.extend(items(&page).iter().filter_map(order));
             token = text(&page["metadata"]["continue"]);
             if token.is_empty() {
@@ -266,6 +282,42 @@ impl FactGatherer<'_> {
             }
         }
     }
+
+    /// Lists the orders without a status, among the first [`PAGES_MAX`] pages.
+    async fn untaken(&self, namespace: Option<&str>) -> ApiServerResult<UntakenOrders> {
+        let mut untaken = UntakenOrders::default();
+        let mut token = String::new();
+        for _ in 0..PAGES_MAX {
+            let page = self.order_page(namespace, &token).await?;
+            let Some(page) = page else { return Ok(untaken) };
+            untaken.orders.extend(items(&page).iter().filter_map(untaken_order));
+            token = text(&page["metadata"]["continue"]);
+            if token.is_empty() {
+                return Ok(untaken);
+            }
+        }
+        untaken.is_partial = true;
+        Ok(untaken)
+    }
+
+    /// Returns the page of orders after a token; `None` without the definition of order requests.
+    async fn order_page(
+        &self,
+        namespace: Option<&str>,
+        token: &str,
+    ) -> ApiServerResult<Option<Value>> {
+        let of = namespace.map(|namespace| format!("/namespaces/{namespace}")).unwrap_or_default();
+        let path = format!("/apis/{API_VERSION}{of}/orderrequests?limit={PAGE}&continue={token}");
+        self.get_opt(&path).await
+    }
+}
+
+/// Returns the namespace that the installation's controller watches; `None` where that is all of
+/// them, or is not known.
+fn watched_namespace(facts: &InstallationFacts) -> Option<&str> {
+    let controllers = facts.all_controllers.as_ref()?.as_ref().ok()?;
+    let own = controllers.iter().find(|controller| controller.namespace == facts.namespace)?;
+    own.watched.as_deref()
 }
 
 fn items(list: &Value) -> &[Value] {
@@ -310,4 +362,72 @@ fn order(item: &Value) -> Option<OpenOrderFacts> {
         name: format!("{}/{}", text(&metadata["namespace"]), text(&metadata["name"])),
         processor: text(&status["stream"]["processor"]),
     })
+}
+
+/// Returns the order of a list's item, if it has no status.
+fn untaken_order(item: &Value) -> Option<UntakenOrder> {
+    let metadata = &item["metadata"];
+    item["status"].is_null().then(|| UntakenOrder {
+        namespace: text(&metadata["namespace"]),
+        name: text(&metadata["name"]),
+        controller_name: effective(item["spec"]["controllerName"].as_str()).to_owned(),
+    })
+}
+
+/// Returns the controller of a `Deployment`. One of an earlier version has its namespace in its
+/// arguments only, and the default name.
+fn controller(item: &Value) -> ControllerFacts {
+    let metadata = &item["metadata"];
+    let args = &item["spec"]["template"]["spec"]["containers"][0]["args"];
+    let mut args = args.as_array().into_iter().flatten().filter_map(Value::as_str);
+    let watched = metadata["annotations"][WATCHED_ANNOTATION].as_str();
+    let watched = watched.or_else(|| args.find_map(|arg| arg.strip_prefix("--namespace=")));
+    ControllerFacts {
+        namespace: text(&metadata["namespace"]),
+        name: text(&metadata["name"]),
+        release: text(&metadata["labels"]["app.kubernetes.io/instance"]),
+        controller_name: effective(metadata["labels"][NAME_LABEL].as_str()).to_owned(),
+        watched: watched.filter(|it| *it != ALL_NAMESPACES).map(ToOwned::to_owned),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Deployments of earlier versions have neither the label nor the annotation.
+    #[test]
+    fn deployments_name_their_controllers() {
+        let deployment = |labels: Value, annotations: Value, args: &[&str]| {
+            controller(&json!({
+                "metadata": {
+                    "namespace": "shop", "name": "c", "labels": labels, "annotations": annotations,
+                },
+                "spec": { "template": { "spec": { "containers": [{ "args": args }] } } },
+            }))
+        };
+        let named = json!({ NAME_LABEL: "team-b", "app.kubernetes.io/instance": "b" });
+        for (deployment, name, watched) in [
+            (
+                deployment(named.clone(), json!({ WATCHED_ANNOTATION: "desks" }), &[]),
+                "team-b",
+                "desks",
+            ),
+            (deployment(named, json!({ WATCHED_ANNOTATION: "*" }), &[]), "team-b", ""),
+            (deployment(json!({}), json!({}), &["controller"]), "orderstream", ""),
+            (deployment(Value::Null, Value::Null, &["--namespace=desks"]), "orderstream", "desks"),
+        ] {
+            assert_eq!(deployment.controller_name, name);
+            assert_eq!(deployment.watched.as_deref().unwrap_or_default(), watched);
+        }
+    }
+
+    #[test]
+    fn orders_with_status_are_taken() {
+        let order =
+            |status: Value| json!({ "metadata": { "name": "a" }, "spec": {}, "status": status });
+        assert_eq!(untaken_order(&order(json!({ "phase": "Open" }))), None);
+        let untaken = untaken_order(&order(Value::Null)).unwrap();
+        assert_eq!(untaken.controller_name, "orderstream");
+    }
 }
