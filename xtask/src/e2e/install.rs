@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 
 use super::cluster::{Cluster, NAMESPACE, RELEASE, wait_until};
 
@@ -38,6 +38,7 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     ensure!(checks >= 18, "{report}");
     println!("helm test and {checks} checks pass");
     check_plugin(cluster)?;
+    second_releases_need_a_name(cluster)?;
     wrong_settings_leave_the_old_pods(cluster)
 }
 
@@ -56,6 +57,25 @@ fn check_plugin(cluster: &Cluster) -> anyhow::Result<()> {
         .output()?;
     let stdout = String::from_utf8_lossy(&output.stdout);
     ensure!(output.status.success() && stdout.contains("crd-version"), "{output:?}");
+    Ok(())
+}
+
+/// Checks that a second release that would take the same orders is refused, and that the notes of one
+/// with a name of its own mention the first.
+fn second_releases_need_a_name(cluster: &Cluster) -> anyhow::Result<()> {
+    let chart = cluster.root.join("deploy/helm/orderstream").display().to_string();
+    let install = |settings: &str| {
+        cluster.helm(&["install", "second", &chart, "--dry-run=server", "--set", settings])
+    };
+    let error = match install("crds.enabled=false") {
+        Ok(notes) => bail!("the same orders are taken twice: {notes}"),
+        Err(error) => format!("{error:#}"),
+    };
+    let rival = format!("the controller of release {RELEASE} in namespace {NAMESPACE} is named");
+    ensure!(error.contains(&rival) && error.contains("set controllerName=NAME"), "{error}");
+    let notes = install("crds.enabled=false,controllerName=second")?;
+    let beside = format!("Beside it, release {RELEASE} in namespace {NAMESPACE} takes those");
+    ensure!(notes.contains(&beside), "the notes lack {beside}: {notes}");
     Ok(())
 }
 

@@ -107,6 +107,42 @@ annotations:
 {{- end -}}
 {{- end -}}
 
+{{/* The controllers of other releases that watch a namespace in common with this one's, as a JSON list of
+     {release, namespace, name, where}. Without a cluster there are none. A release for one namespace may not
+     be allowed to read others, and sees those in its own and in the watched one. Controllers of earlier
+     versions have no label and no annotation, but the argument. */}}
+{{- define "orderstream.otherControllers" -}}
+{{- $watched := include "orderstream.watched" . -}}
+{{- $others := list -}}
+{{- $namespaces := list "" -}}
+{{- if $watched }}{{ $namespaces = list (include "orderstream.namespace" .) $watched | uniq }}{{ end -}}
+{{- range $place := $namespaces -}}
+{{- range (lookup "apps/v1" "Deployment" $place "").items -}}
+{{- $labels := default dict .metadata.labels -}}
+{{- $annotations := default dict .metadata.annotations -}}
+{{- $isController := and (eq (dig "app.kubernetes.io/part-of" "" $labels) "orderstream") (eq (dig "app.kubernetes.io/component" "" $labels) "controller") -}}
+{{- $release := dig "app.kubernetes.io/instance" .metadata.name $labels -}}
+{{- $isOwn := and (eq $release $.Release.Name) (eq (dig "meta.helm.sh/release-namespace" .metadata.namespace $annotations) $.Release.Namespace) -}}
+{{- if and $isController (not $isOwn) -}}
+{{- $theirs := dig "orderstream.dev/watched-namespace" "" $annotations -}}
+{{- if not $theirs -}}
+{{- range default list (first .spec.template.spec.containers).args -}}
+{{- if hasPrefix "--namespace=" . }}{{ $theirs = trimPrefix "--namespace=" . }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- $theirs = ternary "" $theirs (eq $theirs "*") -}}
+{{- if or (not $watched) (not $theirs) (eq $watched $theirs) -}}
+{{- $shared := default $theirs $watched -}}
+{{- $where := ternary (printf "namespace %s" $shared) "all namespaces" (ne $shared "") -}}
+{{- $name := dig "orderstream.dev/controller-name" "orderstream" $labels -}}
+{{- $others = append $others (dict "release" $release "namespace" .metadata.namespace "name" $name "where" $where) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $others -}}
+{{- end -}}
+
 {{- define "orderstream.sellersFromCluster" -}}
 {{- if not (or .Values.processor.sellers .Values.processor.sellersConfigMap) }}true{{ end -}}
 {{- end -}}
