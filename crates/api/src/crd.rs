@@ -145,6 +145,8 @@ fn schema_of(crd: &CustomResourceDefinition) -> Value {
 mod tests {
     use std::path::Path;
 
+    use orderstream_core::RequestPhase;
+
     use super::*;
 
     #[test]
@@ -172,9 +174,11 @@ mod tests {
             .flatten()
             .map(|column| (column.name.as_str(), column.type_.as_str(), column.priority))
             .collect();
-        assert_eq!(columns.len(), 9, "{columns:?}");
+        assert_eq!(columns.len(), 11, "{columns:?}");
         assert!(columns.contains(&("Expires", "string", None)), "{columns:?}");
-        assert!(columns.contains(&("Reason", "string", Some(1))), "{columns:?}");
+        for name in ["Reason", "Category", "Title"] {
+            assert!(columns.contains(&(name, "string", Some(1))), "{name}: {columns:?}");
+        }
         let selectable: Vec<_> =
             version.selectable_fields.iter().flatten().map(|field| &field.json_path).collect();
         let expected = [".status.phase", ".status.stream.processor", ".status.tracker.stream"];
@@ -188,6 +192,55 @@ mod tests {
             walk("spec", &schema["properties"]["spec"], &mut unbounded);
         }
         assert_eq!(unbounded, Vec::<String>::new());
+    }
+
+    /// The metadata is described by the API server, which takes no description of it.
+    #[test]
+    fn schemas_describe_every_field() {
+        let mut undescribed = Vec::new();
+        for schema in [order_request_schema(), seller_schema()] {
+            assert!(is_described(schema));
+            for part in ["spec", "status"] {
+                find_undescribed(part, &schema["properties"][part], &mut undescribed);
+            }
+        }
+        assert_eq!(undescribed, Vec::<String>::new());
+    }
+
+    fn is_described(schema: &Value) -> bool {
+        schema["description"].as_str().is_some_and(|text| !text.trim().is_empty())
+    }
+
+    fn find_undescribed(path: &str, schema: &Value, undescribed: &mut Vec<String>) {
+        if !is_described(schema) {
+            undescribed.push(path.to_owned());
+        }
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            find_undescribed(&format!("{path}.{name}"), property, undescribed);
+        }
+        for (mark, below) in [("[]", "items"), ("[key]", "additionalProperties")] {
+            if schema[below].is_object() {
+                find_undescribed(&format!("{path}{mark}"), &schema[below], undescribed);
+            }
+        }
+    }
+
+    /// Statuses of earlier versions are stored, and are written again after a rollback.
+    #[test]
+    fn every_written_phase_is_listed() {
+        let status = &order_request_schema()["properties"]["status"]["properties"];
+        let listed: Vec<_> = status["phase"]["enum"].as_array().into_iter().flatten().collect();
+        for phase in RequestPhase::ALL.map(RequestPhase::as_str) {
+            assert!(listed.iter().any(|text| **text == *phase), "{phase}: {listed:?}");
+        }
+        let earlier = listed.iter().filter_map(|text| text.as_str());
+        let earlier: Vec<_> = earlier.filter(|text| RequestPhase::parse(text).is_none()).collect();
+        assert_eq!(earlier, ["Streaming", "Reconnecting"]);
+        assert!(earlier.iter().all(|text| RequestPhase::read_stored(text).is_some()));
+        let stream = &status["tracker"]["properties"]["stream"]["enum"];
+        assert_eq!(*stream, json!(["Pending", "Active", "Reconnecting", "Ended"]));
+        let seller = &seller_schema()["properties"]["status"]["properties"]["phase"]["enum"];
+        assert_eq!(*seller, json!(["Ready", "Suspended", "Failed"]));
     }
 
     /// Every fixed field has a rule.

@@ -1,6 +1,6 @@
 //! Durations as manifests write them: whole days (`7d`), or hours, minutes and seconds
-//! (`30m`, `1h30m`). The same grammar as the pattern in the resource's schema. Flags take all that
-//! people write (`1d12h`, `2w`, `90 min`).
+//! (`30m`, `1h30m`). The same grammar as in the rules of the resource's definition. Flags take all
+//! that people write (`1d12h`, `2w`, `90 min`).
 
 use jiff::{Span, SpanRelativeTo};
 use orderstream_core::Refusal;

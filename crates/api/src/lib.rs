@@ -21,6 +21,7 @@ pub mod order_status;
 pub mod rbac;
 #[cfg(test)]
 mod rules_tests;
+mod schema;
 pub mod seller;
 pub mod seller_status;
 pub mod status;

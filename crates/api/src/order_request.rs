@@ -9,21 +9,28 @@
 #![allow(clippy::duplicated_attributes, reason = "columns of one type and priority")]
 
 use kube::{CustomResource, KubeSchema};
+use orderstream_core::limits::{
+    DECIDE_WITHIN_MS_MAX, EXPIRES_IN_MS_MAX, EXPIRES_IN_MS_MIN, UNDO_WITHIN_MS_MAX,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 mod award_rule;
 mod contact;
+mod duration_rules;
 mod wanted;
 
 use self::award_rule::award_once;
 pub use self::contact::ContactSpec;
+use self::duration_rules::{duration_between, only_grows};
 pub use self::wanted::{DeliverySpec, ItemSpec, SellersSpec};
 use crate::controller_name::CONTROLLER_NAME;
+use crate::duration::TTL_MS_MAX;
 pub use crate::order_status::{
     AwardStatus, BestProposalStatus, FollowUpsStatus, LastEvent, OrderRequestStatus,
     ProposalsStatus, RefusedAwardStatus, SellersStatus, StreamStatus, TrackerStatus,
 };
+use crate::schema::describe_entries;
 
 /// The annotation of an order that was initiated over REST and has no resource of its own.
 pub const READ_ONLY_ANNOTATION: &str = "orderstream.dev/read-only";
@@ -72,9 +79,10 @@ pub const READ_ONLY_ANNOTATION: &str = "orderstream.dev/read-only";
         name = "Best",
         type_ = "string",
         json_path = ".status.proposals.best.price",
-        description = "The best price of the proposals that are still valid."
+        description = "The best price of the proposals that are still valid, with its currency."
     ),
     printcolumn(name = "Stream", type_ = "string", json_path = ".status.tracker.stream"),
+    // A string: of a time to come, a column of dates prints `<invalid>`.
     printcolumn(name = "Expires", type_ = "string", json_path = ".status.expiresAt"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
@@ -94,7 +102,9 @@ pub const READ_ONLY_ANNOTATION: &str = "orderstream.dev/read-only";
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
         priority = 1
-    )
+    ),
+    printcolumn(name = "Category", type_ = "string", json_path = ".spec.category", priority = 1),
+    printcolumn(name = "Title", type_ = "string", json_path = ".spec.title", priority = 1)
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
@@ -169,22 +179,17 @@ pub struct OrderRequestSpec {
     /// The time from the order's opening to its deadline: 10s to 180d, such as 30m, 1h30m or 2d. It
     /// may only grow.
     #[serde(default = "default_expires_in")]
-    #[schemars(length(max = 16), regex(pattern = "^([0-9]{1,3}d|([0-9]{1,6}[hms])+)$"))]
+    #[schemars(length(max = 16))]
     #[x_kube(
-        validation = Rule::new(format!("{SECONDS} >= 10 && {SECONDS} <= 15552000"))
-            .message("expiresIn is out of range; give 10s to 180d"),
-        validation = Rule::new(format!("{SECONDS} >= {OLD_SECONDS}"))
-            .message("expiresIn may only grow; give at least the former value")
+        validation = duration_between("expiresIn", EXPIRES_IN_MS_MIN, EXPIRES_IN_MS_MAX),
+        validation = only_grows("expiresIn")
     )]
     pub expires_in: String,
-    /// The time after the deadline in which the buyer may decide: 0s to 180d; 30d when absent. The
-    /// order takes no proposals then. 0s ends the order at its deadline.
+    /// The time after the deadline in which the buyer may decide: 0s to 180d, such as 12h or 7d; 30d
+    /// when absent. The order takes no proposals then. 0s ends the order at its deadline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 16), regex(pattern = "^([0-9]{1,3}d|([0-9]{1,6}[hms])+)$"))]
-    #[x_kube(
-        validation = Rule::new(format!("{SECONDS} <= 15552000"))
-            .message("decideWithin is out of range; give 0s to 180d")
-    )]
+    #[schemars(length(max = 16))]
+    #[x_kube(validation = duration_between("decideWithin", 0, DECIDE_WITHIN_MS_MAX))]
     pub decide_within: Option<String>,
     /// Hide prices and the proposing sellers until the order's deadline. Then the order is opened,
     /// takes no more proposals, and waits for a decision.
@@ -227,23 +232,12 @@ pub struct OrderRequestSpec {
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["id".to_owned()]))]
     pub follow_ups: Vec<FollowUpSpec>,
-    /// The time for which the resource is kept after the order's end: 0s to 30d.
+    /// The time for which the resource is kept after the order's end: 0s to 30d, such as 12h or 7d.
     #[serde(default = "default_ttl")]
-    #[schemars(length(max = 16), regex(pattern = "^([0-9]{1,3}d|([0-9]{1,6}[hms])+)$"))]
-    #[x_kube(
-        validation = Rule::new(format!("{SECONDS} <= 2592000"))
-            .message("ttlAfterFinished is out of range; give 0s to 30d")
-    )]
+    #[schemars(length(max = 16))]
+    #[x_kube(validation = duration_between("ttlAfterFinished", 0, TTL_MS_MAX))]
     pub ttl_after_finished: String,
 }
-
-/// The CEL expression for a duration's seconds; CEL has no unit for days. Numbers keep a rule's
-/// estimated cost small: a text that a rule makes counts as one of any length.
-const SECONDS: &str = "(self.endsWith('d') ? int(self.substring(0, size(self) - 1)) * 86400 : \
-    duration(self).getSeconds())";
-/// The same expression for the field's former value.
-const OLD_SECONDS: &str = "(oldSelf.endsWith('d') ? \
-    int(oldSelf.substring(0, size(oldSelf) - 1)) * 86400 : duration(oldSelf).getSeconds())";
 
 /// The CEL expression for a resource that has an id for its order. One with a status was stored
 /// before this was a rule, and takes its updates: a new resource has no status yet.
@@ -367,7 +361,11 @@ pub struct MessageSpec {
     pub message: String,
     /// Links that belong to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 20), inner(length(min = 1, max = 256)))]
+    #[schemars(
+        length(max = 20),
+        inner(length(min = 1, max = 256)),
+        transform = describe_entries("The URL of a link.")
+    )]
     pub urls: Vec<String>,
 }
 
@@ -412,11 +410,8 @@ pub struct AwardSpec {
     /// The time in which it can be undone, before it takes effect and anybody is notified: 0s to
     /// 1d, such as 10m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 16), regex(pattern = "^([0-9]{1,3}d|([0-9]{1,6}[hms])+)$"))]
-    #[x_kube(
-        validation = Rule::new(format!("{SECONDS} <= 86400"))
-            .message("undoWithin is out of range; give 0s to 1d")
-    )]
+    #[schemars(length(max = 16))]
+    #[x_kube(validation = duration_between("undoWithin", 0, UNDO_WITHIN_MS_MAX))]
     pub undo_within: Option<String>,
     /// Undo it, while it is pending or where it was refused. Afterwards another award can be set, or
     /// the order be closed or cancelled.
@@ -471,7 +466,8 @@ pub struct FollowUpSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 100),
-        inner(length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9._:-]+$"))
+        inner(length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9._:-]+$")),
+        transform = describe_entries("The name of a seller.")
     )]
     pub audience: Vec<String>,
     /// The text.

@@ -28,8 +28,10 @@ pub struct OrderRequestStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// The phase: Pending, Open, Paused or Deciding; from the order's end on Finalised, Expired,
-    /// Closed, Cancelled or Failed. A Failed order without a start time may be corrected.
+    /// Closed, Cancelled or Failed. A Failed order without a start time may be corrected. Earlier
+    /// versions wrote Streaming and Reconnecting of an order that was Open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = phases()))]
     pub phase: Option<String>,
     /// The conditions `Ready`, `Reconciling`, `Stalled`, `SellersNotified`, `Streaming` and
     /// `ProposalsReceived`.
@@ -81,6 +83,13 @@ pub struct OrderRequestStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub completion_time: Option<String>,
+}
+
+/// Returns every phase that a status may have. Those of earlier versions are among them: they are
+/// stored, and are written again where one of these versions is returned to.
+fn phases() -> Vec<&'static str> {
+    let phases = RequestPhase::ALL.into_iter().map(RequestPhase::as_str);
+    phases.chain(["Streaming", "Reconnecting"]).collect()
 }
 
 impl OrderRequestStatus {
@@ -152,6 +161,7 @@ pub struct TrackerStatus {
     pub stream_active: bool,
     /// The phase of the stream: Pending, Active or Reconnecting; Ended from the order's end on.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = StreamPhase::ALL.map(StreamPhase::as_str)))]
     pub stream: Option<String>,
     /// The number of known follow-ups: those forwarded, and those on their way.
     pub notes: u32,

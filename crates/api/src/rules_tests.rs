@@ -4,10 +4,13 @@
 use std::collections::BTreeSet;
 
 use kube_cel::{Validator, apply_defaults};
+use orderstream_core::price::Quantity;
 use orderstream_testbed::{RuleCase, Rules, resource};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::crd::{order_request_schema, seller_schema};
+use crate::duration::ttl_ms;
 use crate::manifest::{Manifest, manifest, without_nulls};
 use crate::update::check_edit;
 
@@ -289,6 +292,96 @@ fn awards_that_follow_refused_ones_stay() {
         let to = stored("OrderRequest", "case", &json!({"award": whole("p9")}));
         let judged = Validator::new().validate(schema, &to, Some(&from));
         assert_eq!(judged.is_ok(), is_allowed, "{held} after {refused}: {judged:?}");
+    }
+}
+
+/// The rules take the durations that the one parser takes. A text that is none breaks one rule, and
+/// can be judged by all.
+#[test]
+fn rules_read_durations_as_the_parser() {
+    let rule = "ttlAfterFinished is not a duration of 0s to 30d; write it as 30m, 1h30m or 1d";
+    let texts = "0s|0d|59s|90s|1h30m|1m1m|007d|30d|31d|720h|720h1s||30|m|d|-5m|-1d|1.5h|1d12h|12h1d|\
+        5 m| 5m|5M|5D|1000d|9999999s|soon|999999h999999h9h|1e3s";
+    for text in texts.split('|').chain(["5m\n", "\u{661}m"]) {
+        let to = json!({"ttlAfterFinished": text});
+        let refusals = judge("OrderRequest", &RuleCase { name: None, from: None, to });
+        let messages: Vec<_> = refusals.iter().map(|(_, message)| message.as_str()).collect();
+        let expected = if ttl_ms(text).is_ok() { Vec::new() } else { vec![rule] };
+        assert_eq!(messages, expected, "{text}");
+    }
+}
+
+/// Reports whether the definition takes a text as a quantity.
+fn is_quantity(text: &str) -> bool {
+    let item = &schema("OrderRequest")["properties"]["spec"]["properties"]["items"]["items"];
+    let quantity = &item["properties"]["quantity"];
+    let pattern = quantity["pattern"].as_str().unwrap();
+    let rule = json!({"rule": format!("self.matches('{pattern}')"), "message": "it has no match"});
+    let form = json!({"type": "string", "x-kubernetes-validations": [rule]});
+    let is_short = text.chars().count() as u64 <= quantity["maxLength"].as_u64().unwrap();
+    is_short && Validator::new().validate(&form, &json!(text), None).is_ok()
+}
+
+/// Reports whether the one parser takes a text as a quantity, as new orders write it.
+fn is_parsed(text: &str) -> bool {
+    Quantity::parse(text).is_ok() && text.trim() == text
+}
+
+#[test]
+fn quantities_are_those_of_the_parser() {
+    for (text, is_taken) in [
+        ("1", true),
+        ("007", true),
+        ("2.50", true),
+        ("00.5", true),
+        ("0.000001", true),
+        ("0.0000010", true),
+        ("1.12345600", true),
+        ("999999999.999999", true),
+        ("1000000000", true),
+        ("01000000000.000", true),
+        ("0000000000000000000000000001", true),
+        ("999999999.000000000000000000", true),
+        ("forty", false),
+        ("", false),
+        ("0", false),
+        ("0.000", false),
+        ("-0", false),
+        ("-1", false),
+        ("+5", false),
+        (".5", false),
+        ("5.", false),
+        ("1,5", false),
+        ("1_5", false),
+        ("1 000", false),
+        (" 5", false),
+        ("5\n", false),
+        ("1e3", false),
+        ("0x10", false),
+        ("NaN", false),
+        ("1.5.0", false),
+        ("0.0000001", false),
+        ("1.1234567", false),
+        ("1000000000.000001", false),
+        ("1000000001", false),
+        ("99999999999999999999", false),
+        ("\u{661}", false),
+        ("\u{ff15}", false),
+    ] {
+        assert_eq!((is_quantity(text), is_parsed(text)), (is_taken, is_taken), "{text:?}");
+    }
+    // Of longer texts the parser takes some, for orders of former rules, and the definition none.
+    let long = format!("1.{}", "0".repeat(27));
+    assert_eq!((is_quantity(&long), is_parsed(&long)), (false, true));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+    #[test]
+    fn drawn_quantities_are_those_of_the_parser(
+        text in prop_oneof!["0{0,3}[0-9]{0,11}([.][0-9]{0,9})?", "[-+0-9.,eE_ ]{0,12}"],
+    ) {
+        prop_assert_eq!(is_quantity(&text), is_parsed(&text), "{}", text);
     }
 }
 

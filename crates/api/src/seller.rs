@@ -8,7 +8,9 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::conditions::{READY, reasons};
 use crate::order_request::NotificationChannel;
+use crate::schema::describe_entries;
 
 /// A seller: its place, its categories, its channels and its limits.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -57,7 +59,11 @@ pub struct SellerSpec {
     pub location: Option<Location>,
     /// The categories that it sells; an order's category must be one of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 100), inner(length(min = 1, max = 256)))]
+    #[schemars(
+        length(max = 100),
+        inner(length(min = 1, max = 256)),
+        transform = describe_entries("A category.")
+    )]
     pub categories: Vec<String>,
     /// The channels on which it is notified, the preferred one first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -66,7 +72,11 @@ pub struct SellerSpec {
     /// The languages that it reads, as BCP 47 tags such as en or de-AT; it is notified in the first
     /// one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), inner(length(min = 2, max = 35)))]
+    #[schemars(
+        length(max = 32),
+        inner(length(min = 2, max = 35)),
+        transform = describe_entries("A BCP 47 tag.")
+    )]
     #[x_kube(
         validation = Rule::new(format!("self.all(tag, tag.matches('{LANGUAGE}'))"))
             .message("languages has an entry that is not a BCP 47 tag; write tags such as en or de-AT")
@@ -133,6 +143,9 @@ pub struct SellerChannel {
     pub address: String,
 }
 
+/// The phases of a seller.
+const PHASES: [&str; 3] = [READY, reasons::SUSPENDED, reasons::FAILED];
+
 /// The observed state of the seller.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -142,6 +155,7 @@ pub struct SellerStatus {
     pub observed_generation: Option<i64>,
     /// The phase: Ready, Suspended or Failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = PHASES))]
     pub phase: Option<String>,
     /// The conditions `Ready` and `Stalled`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -20,7 +20,8 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     println!("{}", cluster.kubectl(&ready)?.trim());
     let table = cluster.kubectl(&["get", "oreq", "-o", "wide"])?;
     println!("{table}");
-    for column in ["PHASE", "PROPOSALS", "BEST", "STREAM", "EXPIRES", "PROCESSOR", "SELLERS"] {
+    let columns = "PHASE PROPOSALS BEST STREAM EXPIRES PROCESSOR SELLERS CATEGORY TITLE";
+    for column in columns.split(' ') {
         ensure!(table.contains(column), "no column {column}: {table}");
     }
     ensure!(!table.contains("<invalid>"), "{table}");

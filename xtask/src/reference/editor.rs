@@ -52,6 +52,11 @@ fn closed(schema: &Value) -> Value {
             (INT_OR_STRING, _) => {
                 closed.insert("type".to_owned(), json!(["integer", "string"]));
             }
+            ("x-kubernetes-validations", _) => {
+                let pattern =
+                    pattern_of(value).map(|pattern| ("pattern".to_owned(), json!(pattern)));
+                closed.extend(pattern);
+            }
             (name, _) if name.starts_with("x-kubernetes-") || name == "nullable" => {}
             // Their names are fields, which may have any name.
             ("properties", Value::Object(properties)) => {
@@ -71,9 +76,36 @@ fn closed(schema: &Value) -> Value {
     Value::Object(closed)
 }
 
+/// Returns the pattern that the rules of a text begin with: their messages are for people, and an
+/// editor understands patterns only.
+fn pattern_of(rules: &Value) -> Option<&str> {
+    rules.as_array()?.iter().find_map(|rule| {
+        let (pattern, rest) =
+            rule["rule"].as_str()?.strip_prefix("self.matches('")?.split_once("')")?;
+        (rest.is_empty() || rest.starts_with(" && ")).then_some(pattern)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rules_that_match_become_patterns() {
+        for (rules, pattern) in [
+            (json!([{ "rule": "self.matches('^a$')" }]), Some("^a$")),
+            (
+                json!([{ "rule": "self != ''" }, { "rule": "self.matches('^a$') && b" }]),
+                Some("^a$"),
+            ),
+            (json!([{ "rule": "self.matches('^a$') || b" }]), None),
+            (json!([{ "rule": "!self.matches('^a$')" }]), None),
+        ] {
+            assert_eq!(pattern_of(&rules), pattern, "{rules}");
+            let text = closed(&json!({ "type": "string", "x-kubernetes-validations": rules }));
+            assert_eq!(text["pattern"].as_str(), pattern);
+        }
+    }
 
     #[test]
     fn schemas_refuse_unknown_fields() {

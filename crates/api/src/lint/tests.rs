@@ -55,7 +55,8 @@ fn rules_are_checked_without_a_cluster() {
 #[test]
 fn rules_name_their_field_once() {
     let text = format!("{HEAD}spec:\n  decideWithin: 999d\n");
-    let expected = "5:17 999d | spec.decideWithin is out of range; give 0s to 180d";
+    let expected = "5:17 999d | spec.decideWithin is not a duration of 0s to 180d; write it as \
+        30m, 1h30m or 1d";
     assert_eq!(found(&text), [expected]);
 }
 

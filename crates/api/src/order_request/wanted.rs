@@ -7,6 +7,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::schema::describe_entries;
+
 const fn default_max_count() -> u32 {
     orderstream_core::limits::SELLERS_DEFAULT
 }
@@ -88,14 +90,16 @@ pub struct SellersSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 100),
-        inner(length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9._:-]+$"))
+        inner(length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9._:-]+$")),
+        transform = describe_entries("The name of a seller.")
     )]
     pub names: Vec<String>,
     /// The sellers never to invite.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 100),
-        inner(length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9._:-]+$"))
+        inner(length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9._:-]+$")),
+        transform = describe_entries("The name of a seller.")
     )]
     pub excluded: Vec<String>,
     /// True where sellers that are not invited may propose too. Otherwise only invited ones may,
