@@ -1,5 +1,6 @@
 //! The conditions of the statuses: their types, and the reasons that are not a phase or the code of
-//! a refusal. Users and tools match on these names; they never change.
+//! a refusal. Users and tools match on these names; they never change. Messages are for people:
+//! every condition has one, and it may change.
 
 /// The order is followed, or has ended: its phase is the reason, or what it waits for
 /// ([`reasons::AWARD_PENDING`], [`reasons::PROPOSALS_OPENED`], [`reasons::DECISION_DUE`]). False

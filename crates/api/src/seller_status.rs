@@ -31,10 +31,14 @@ pub fn status(
 ) -> SellerStatus {
     let (phase, message) = match (&facts.refusal, facts.suspended) {
         (Some(_), _) => {
-            (reasons::FAILED, "the seller cannot be read and is invited to nothing new")
+            let message = "the seller cannot be read and is invited to nothing new; correct what \
+                           the condition Stalled names";
+            (reasons::FAILED, message)
         }
-        (None, true) => (reasons::SUSPENDED, "takes no invitations until spec.suspended is false"),
-        (None, false) => (READY, "can be invited"),
+        (None, true) => {
+            (reasons::SUSPENDED, "the seller is not invited until spec.suspended is false")
+        }
+        (None, false) => (READY, "the seller can be invited"),
     };
     let stalled = match &facts.refusal {
         Some(refusal) => {
@@ -42,7 +46,10 @@ pub fn status(
             let message = format!("{field}: {}", refusal.message);
             UntimedCondition(STALLED, true, refusal.reason.as_str(), message)
         }
-        None => UntimedCondition(STALLED, false, reasons::NOTHING_WRONG, String::new()),
+        None => {
+            let message = "nothing is wrong with the seller".to_owned();
+            UntimedCondition(STALLED, false, reasons::NOTHING_WRONG, message)
+        }
     };
     let ready = UntimedCondition(READY, facts.refusal.is_none(), phase, message.to_owned());
     let made = |shown: &UntimedCondition<'_>| {
@@ -97,6 +104,9 @@ mod tests {
         assert_eq!(reason(&failed, "Stalled"), ("True", "INVALID_FIELD"));
         assert_eq!(failed.open_orders, Some(3), "what is not known stays as it was shown");
         assert!(serde_json::to_vec(&failed).unwrap().len() < 1_024);
+        for condition in [ready, asleep, failed].iter().flat_map(|status| &status.conditions) {
+            assert!(condition.message.contains(' '), "{condition:?}");
+        }
     }
 
     /// This holds at a later time, and beside conditions of others.

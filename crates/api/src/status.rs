@@ -1,16 +1,20 @@
 //! The status of an order, made from its tracker's snapshot. Pure: the same facts give the same
 //! status, and a status that did not change compares equal.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+mod facts;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use orderstream_core::date::rfc3339_seconds;
 use orderstream_core::display::line_of_bytes;
 use orderstream_core::summary::SellerCounts;
 use orderstream_core::{
-    OrderSummary, Phase, Reason, Refusal, RequestPhase, StreamPhase, Timestamp, TrackerSnapshot,
+    OrderSummary, Reason, Refusal, RequestPhase, StreamPhase, Timestamp, TrackerSnapshot,
 };
 
+use self::facts::{ConditionFacts, stalled};
+pub(crate) use self::facts::{UntimedCondition, condition};
 use crate::conditions::{
-    PROPOSALS_RECEIVED, READY, RECONCILING, SELLERS_NOTIFIED, STALLED, STREAMING, reasons,
+    PROPOSALS_RECEIVED, READY, RECONCILING, SELLERS_NOTIFIED, STALLED, STREAMING,
 };
 use crate::order_request::{
     AwardStatus, BestProposalStatus, FollowUpsStatus, LastEvent, OrderRequestStatus,
@@ -19,14 +23,8 @@ use crate::order_request::{
 
 /// The largest status, bytes of JSON.
 pub const STATUS_BYTES_MAX: usize = 4096;
-/// The largest free text in a condition, bytes.
-const MESSAGE_BYTES_MAX: usize = 200;
 /// The largest URL of a processor, bytes.
 const URL_BYTES_MAX: usize = 256;
-
-/// The warning that an order invites nobody.
-const NOBODY_INVITED: &str = "0 sellers are invited, since none fits the order, so anybody may \
-    propose; `orderstream why` has the reasons";
 
 /// The types of the conditions that the controller writes. Others may add types of their own.
 const CONDITIONS: [&str; 6] =
@@ -95,7 +93,8 @@ pub fn status(
         Some(snapshot) => snapshot.stream_phase(),
         None => StreamPhase::Pending,
     };
-    let facts = ConditionFacts { phase, stream, snapshot, order, refusal };
+    let processor = processor_of(snapshot, previous);
+    let facts = ConditionFacts { phase, stream, processor, snapshot, order, refusal };
     next.conditions = facts
         .conditions()
         .into_iter()
@@ -144,7 +143,8 @@ pub fn down(
         shown.connected_since = None;
         shown.attempts = snapshot.map_or(shown.attempts, |snapshot| snapshot.stream.attempts);
     }
-    let facts = ConditionFacts { phase, stream, snapshot, order: None, refusal: None };
+    let processor = processor_of(snapshot, previous);
+    let facts = ConditionFacts { phase, stream, processor, snapshot, order: None, refusal: None };
     for untimed in facts.conditions() {
         let about_orders = matches!(untimed.0, "SellersNotified" | "ProposalsReceived");
         let index = next.conditions.iter().position(|held| held.type_ == untimed.0);
@@ -175,6 +175,15 @@ pub fn held(
     let mut next = down(generation, previous, snapshot, now);
     set_stalled(&mut next, Some(refusal), generation, (previous, now));
     next
+}
+
+/// Returns the URL of the processor that holds the order; `None` before one was chosen.
+fn processor_of<'a>(
+    snapshot: Option<&'a TrackerSnapshot>,
+    previous: &'a OrderRequestStatus,
+) -> Option<&'a str> {
+    let followed = snapshot.and_then(|snapshot| snapshot.stream.processor.as_deref());
+    followed.or_else(|| previous.processor())
 }
 
 /// Reports whether a status shows that a processor has the order, or had it.
@@ -311,168 +320,6 @@ fn sellers(counts: &SellerCounts) -> SellersStatus {
 
 fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
-}
-
-/// The facts from which conditions are made.
-struct ConditionFacts<'a> {
-    phase: RequestPhase,
-    stream: StreamPhase,
-    snapshot: Option<&'a TrackerSnapshot>,
-    order: Option<&'a OrderSummary>,
-    refusal: Option<&'a Refusal>,
-}
-
-/// A condition before it has its times: type, status, reason, message.
-pub(crate) struct UntimedCondition<'a>(
-    pub(crate) &'static str,
-    pub(crate) bool,
-    pub(crate) &'a str,
-    pub(crate) String,
-);
-
-impl<'a> ConditionFacts<'a> {
-    fn conditions(&self) -> [UntimedCondition<'a>; 6] {
-        [
-            self.ready(),
-            self.reconciling(),
-            stalled(self.refusal),
-            self.sellers_notified(),
-            self.streaming(),
-            self.proposals_received(),
-        ]
-    }
-
-    fn ended(&self) -> bool {
-        self.order.is_some_and(|order| order.phase.is_terminal())
-    }
-
-    /// Returns the reason and message for what the order waits for; `None` where its phase shows
-    /// it.
-    fn awaited(&self) -> Option<(&'static str, &'static str)> {
-        let order = self.order.filter(|order| !order.phase.is_terminal())?;
-        if order.pending_until.is_some() {
-            let message = "the award counts at status.award.pendingUntil; undo it before, or wait";
-            return Some((reasons::AWARD_PENDING, message));
-        }
-        order.decide_by()?;
-        let order = self.snapshot.and_then(|snapshot| snapshot.order.as_deref());
-        Some(if order.is_some_and(|order| order.spec.sealed) {
-            let message = "the proposals are opened and a decision is awaited; award one of them, \
-                or end the order without an award";
-            (reasons::PROPOSALS_OPENED, message)
-        } else {
-            let message = "the order's time is over and a decision is awaited until \
-                status.decideBy; award a proposal, or end the order without an award";
-            (reasons::DECISION_DUE, message)
-        })
-    }
-
-    fn ready(&self) -> UntimedCondition<'a> {
-        if self.stream == StreamPhase::Reconnecting && self.phase != RequestPhase::Pending {
-            let message = "the stream to the processor is being opened again";
-            return UntimedCondition(READY, false, reasons::STREAM_DOWN, message.to_owned());
-        }
-        if let Some((reason, message)) = self.awaited() {
-            return UntimedCondition(READY, true, reason, message.to_owned());
-        }
-        let (holds, message) = match self.phase {
-            RequestPhase::Open => (true, "the order takes proposals"),
-            RequestPhase::Paused => (true, "the order takes no proposals for now"),
-            RequestPhase::Deciding => (true, "the order waits for a decision"),
-            RequestPhase::Pending => (false, "the order waits for its processor"),
-            RequestPhase::Failed => (self.ended(), "the order was refused; see Stalled"),
-            RequestPhase::Finalised
-            | RequestPhase::Expired
-            | RequestPhase::Closed
-            | RequestPhase::Cancelled => (self.ended(), "the order reached its end"),
-        };
-        UntimedCondition(READY, holds, self.phase.as_str(), message.to_owned())
-    }
-
-    fn reconciling(&self) -> UntimedCondition<'a> {
-        let reason = match (self.phase, self.stream) {
-            (RequestPhase::Pending, _) => self.phase.as_str(),
-            (_, StreamPhase::Reconnecting) => reasons::STREAM_DOWN,
-            _ => return UntimedCondition(RECONCILING, false, reasons::SETTLED, String::new()),
-        };
-        UntimedCondition(RECONCILING, true, reason, String::new())
-    }
-
-    fn sellers_notified(&self) -> UntimedCondition<'a> {
-        let Some(order) = self.order else {
-            return UntimedCondition(SELLERS_NOTIFIED, false, reasons::NOT_OPENED, String::new());
-        };
-        let counts = &order.sellers;
-        let (holds, reason) = match (counts.notified, counts.failed) {
-            _ if counts.selected == 0 => (false, reasons::NO_SELLER_FITS),
-            (0, 0) => (false, reasons::NOTIFYING),
-            (0, _) => (false, reasons::NOBODY_REACHED),
-            (_, 0) => (true, reasons::NOTIFIED),
-            (_, _) => (true, reasons::SOME_NOT_REACHED),
-        };
-        let message = if counts.selected == 0 { NOBODY_INVITED } else { "" };
-        UntimedCondition(SELLERS_NOTIFIED, holds, reason, message.to_owned())
-    }
-
-    fn streaming(&self) -> UntimedCondition<'a> {
-        if self.ended() {
-            return UntimedCondition(STREAMING, false, reasons::ORDER_ENDED, String::new());
-        }
-        match self.snapshot.map(|snapshot| &snapshot.stream) {
-            Some(stream) if stream.active => {
-                UntimedCondition(STREAMING, true, reasons::STREAM_UP, String::new())
-            }
-            Some(stream) => {
-                let why = stream.reason.as_deref().unwrap_or_default().to_owned();
-                UntimedCondition(STREAMING, false, reasons::STREAM_DOWN, why)
-            }
-            None => UntimedCondition(STREAMING, false, reasons::NOT_STARTED, String::new()),
-        }
-    }
-
-    fn proposals_received(&self) -> UntimedCondition<'a> {
-        let any = self.order.is_some_and(|order| order.proposals.received > 0);
-        let reason = match self.order {
-            _ if any => reasons::PROPOSALS_RECEIVED,
-            Some(order) if order.phase == Phase::Expired => reasons::EXPIRED_WITHOUT,
-            Some(_) => reasons::WAITING,
-            None => reasons::NOT_OPENED,
-        };
-        UntimedCondition(PROPOSALS_RECEIVED, any, reason, String::new())
-    }
-}
-
-fn stalled(refusal: Option<&Refusal>) -> UntimedCondition<'_> {
-    match refusal {
-        Some(refusal) => {
-            let message = match &refusal.field {
-                Some(field) => format!("{field}: {}", refusal.message),
-                None => refusal.message.clone(),
-            };
-            UntimedCondition(STALLED, true, refusal.reason.as_str(), message)
-        }
-        None => UntimedCondition(STALLED, false, reasons::NOTHING_WRONG, String::new()),
-    }
-}
-
-/// Returns a condition with its times: an unchanged one keeps its transition time.
-pub(crate) fn condition(
-    UntimedCondition(kind, holds, reason, message): &UntimedCondition<'_>,
-    generation: i64,
-    previous: &[Condition],
-    now: Timestamp,
-) -> Condition {
-    let status = if *holds { "True" } else { "False" };
-    let unchanged = previous.iter().find(|held| held.type_ == *kind && held.status == status);
-    Condition {
-        last_transition_time: unchanged
-            .map_or_else(|| Time(whole_seconds(now)), |held| held.last_transition_time.clone()),
-        message: line_of_bytes(message, MESSAGE_BYTES_MAX),
-        observed_generation: Some(generation),
-        reason: (*reason).to_owned(),
-        status: status.to_owned(),
-        type_: (*kind).to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -43,6 +43,10 @@ impl BareStatus {
 
 fn whole() -> Value {
     const TIME: &str = "2026-01-01T00:00:00Z";
+    const SETTLED: &str = "the controller has nothing to do for the order now";
+    const NOTIFYING: &str = "the invited sellers are being notified; wait";
+    const STREAM_UP: &str =
+        "the order's events are received from the processor http://127.0.0.1:50051";
     let condition = |kind: &str, status: &str, reason: &str, message: &str| {
         json!({
             "type": kind, "status": status, "reason": reason, "message": message,
@@ -54,11 +58,11 @@ fn whole() -> Value {
         "observedGeneration": 1,
         "conditions": [
             condition("Ready", "True", "Open", "the order takes proposals"),
-            condition("Reconciling", "False", "Settled", ""),
-            condition("Stalled", "False", "NothingWrong", ""),
-            condition("SellersNotified", "False", "Notifying", ""),
-            condition("Streaming", "True", "StreamUp", ""),
-            condition("ProposalsReceived", "False", "Waiting", ""),
+            condition("Reconciling", "False", "Settled", SETTLED),
+            condition("Stalled", "False", "NothingWrong", "nothing is wrong with the order request"),
+            condition("SellersNotified", "False", "Notifying", NOTIFYING),
+            condition("Streaming", "True", "StreamUp", STREAM_UP),
+            condition("ProposalsReceived", "False", "Waiting", "no proposal was received so far"),
         ],
         "tracker": {
             "streamActive": true, "stream": "Active", "notes": 0, "lastSeq": 2, "reconnects": 0,

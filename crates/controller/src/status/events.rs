@@ -1,7 +1,8 @@
-//! Kubernetes Events at edges: when an order is open, ends or is refused. Each reason has a
-//! constant note, so that the server can aggregate repetitions. One task publishes them, at a
-//! bounded rate and from a bounded queue; what does not fit is counted and dropped. An Event costs
-//! the API server as much as a status, and ten thousand orders may come up at once.
+//! Kubernetes Events at edges: when an order is open, ends or is refused. The note says what
+//! happened, at which processor, and what to do, as the condition does; repetitions of a reason are
+//! aggregated, and keep the note of the first. One task publishes them, at a bounded rate and from a
+//! bounded queue; what does not fit is counted and dropped. An Event costs the API server as much as
+//! a status, and ten thousand orders may come up at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,14 +35,23 @@ const BURST: u32 = 100;
 /// these.
 const RECORDED_MAX: u32 = 200;
 
+/// The reason of an order that was refused before it was opened.
+const FAILED: &str = RequestPhase::Failed.as_str();
+
 /// A report about a resource, to be published as an Event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct EventReport {
     object: ObjectKey,
     uid: String,
+    content: EventContent,
+}
+
+/// The content of an Event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct EventContent {
     is_warning: bool,
     reason: String,
-    note: &'static str,
+    note: String,
 }
 
 /// The sender of reports. Cheap to clone.
@@ -51,30 +61,70 @@ pub(crate) struct Reporter {
     metrics: Arc<Metrics>,
 }
 
-/// Returns whether an order's state is a warning, and its note; `None` for one without an Event.
-fn event_of_reason(reason: &str) -> Option<(bool, &'static str)> {
-    Some(match reason {
-        reasons::PROPOSALS_OPENED => (false, "the sealed order is opened and awaits a decision"),
-        reasons::DECISION_DUE => (false, "the order's time is over and it awaits a decision"),
-        reasons::AWARD_PENDING => (false, "an award waits to count and can be undone"),
-        reasons::STREAM_DOWN => (true, "the stream to the processor is down and is opened again"),
-        phase => return event_of_phase(RequestPhase::parse(phase)?),
-    })
+/// Returns the Events for a change of a status from `known` to `next`: of the order's state, or that
+/// it stalls. An order that is refused has one for both.
+fn events_of_change(known: &OrderRequestStatus, next: &OrderRequestStatus) -> Vec<EventContent> {
+    let warning = |reason: String, kind: &str| {
+        let note = message_of(next, kind).to_owned();
+        EventContent { is_warning: true, reason, note }
+    };
+    let entered = state(next).filter(|reason| state(known) != Some(*reason));
+    let of_state = entered.and_then(|reason| event_of_state(reason, next));
+    let is_refused = of_state.as_ref().is_some_and(|event| event.reason == FAILED);
+    let stalls =
+        stalled_reason(next).filter(|reason| Some(reason) != stalled_reason(known).as_ref());
+    let of_stall = stalls.filter(|_| !is_refused).map(|reason| warning(reason, STALLED));
+    let no_seller = begins_without_sellers(known, next)
+        .then(|| warning(reasons::NO_SELLER_FITS.to_owned(), SELLERS_NOTIFIED));
+    [of_state, of_stall, no_seller].into_iter().flatten().collect()
 }
 
-/// Returns whether a phase is a warning, and its note; `None` for one without an Event.
-const fn event_of_phase(phase: RequestPhase) -> Option<(bool, &'static str)> {
-    Some(match phase {
+/// Returns the Event of an order's state; `None` for one without an Event.
+fn event_of_state(reason: &str, status: &OrderRequestStatus) -> Option<EventContent> {
+    let note = match reason {
+        reasons::PROPOSALS_OPENED
+        | reasons::DECISION_DUE
+        | reasons::AWARD_PENDING
+        | reasons::STREAM_DOWN => message_of(status, READY).to_owned(),
+        phase => note_of_phase(RequestPhase::parse(phase)?, status)?,
+    };
+    let is_warning = matches!(reason, reasons::STREAM_DOWN | FAILED);
+    Some(EventContent { is_warning, reason: reason.to_owned(), note })
+}
+
+/// Returns the note of the Event of a phase; `None` for a phase without one.
+fn note_of_phase(phase: RequestPhase, status: &OrderRequestStatus) -> Option<String> {
+    let note = match phase {
         RequestPhase::Pending => return None,
-        RequestPhase::Open => (false, "the order is open and its proposals are followed"),
-        RequestPhase::Paused => (false, "the order takes no proposals for now"),
-        RequestPhase::Deciding => (false, "the order awaits a decision"),
-        RequestPhase::Finalised => (false, "the order ended with a decision"),
-        RequestPhase::Expired => (false, "the order's time ran out"),
-        RequestPhase::Closed => (false, "the order was closed"),
-        RequestPhase::Cancelled => (false, "the order was cancelled"),
-        RequestPhase::Failed => (true, "the order was refused; the condition Stalled says why"),
-    })
+        RequestPhase::Open => {
+            let processor = status.processor().unwrap_or("that has it");
+            return Some(format!(
+                "the order is open at the processor {processor} and takes proposals until \
+                 status.expiresAt"
+            ));
+        }
+        RequestPhase::Failed => {
+            let refusal = status.condition(STALLED)?;
+            let (message, reason) = (&refusal.message, &refusal.reason);
+            return Some(format!(
+                "the order was refused before it was opened: {message} [{reason}]"
+            ));
+        }
+        RequestPhase::Paused => "the order takes no proposals until spec.suspend is false",
+        RequestPhase::Deciding => {
+            "the order waits for a decision; award a proposal, or end the order without an award"
+        }
+        RequestPhase::Finalised => "the order ended with a decision",
+        RequestPhase::Expired => "the order's time ran out without a decision",
+        RequestPhase::Closed => "the buyer closed the order without an award",
+        RequestPhase::Cancelled => "the buyer cancelled the order",
+    };
+    Some(note.to_owned())
+}
+
+/// Returns the message of a condition, or an empty one where there is no such condition.
+fn message_of<'a>(status: &'a OrderRequestStatus, kind: &str) -> &'a str {
+    status.condition(kind).map_or("", |condition| condition.message.as_str())
 }
 
 impl Reporter {
@@ -103,40 +153,29 @@ impl Reporter {
         known: &OrderRequestStatus,
         next: &OrderRequestStatus,
     ) {
-        if ready_reason(known) != ready_reason(next)
-            && let Some(reason) = ready_reason(next)
-            && let Some((is_warning, note)) = event_of_reason(reason)
-        {
-            self.enqueue(object, uid, (is_warning, reason.to_owned(), note));
-        }
-        if let Some(reason) =
-            stalled_reason(next).filter(|reason| Some(reason) != stalled_reason(known).as_ref())
-        {
-            self.enqueue(object, uid, (true, reason, "see the condition Stalled"));
-        }
-        if begins_without_sellers(known, next) {
-            let note = "the order invites no seller, as none fits; anybody may propose";
-            self.enqueue(object, uid, (true, reasons::NO_SELLER_FITS.to_owned(), note));
+        for content in events_of_change(known, next) {
+            self.enqueue(object, uid, content);
         }
     }
 
     /// Reports a resource that cannot be read.
     pub(crate) fn report_unreadable(&self, object: &ObjectKey, uid: &str) {
-        let note = "this OrderRequest cannot be read; its definition and the controller differ";
-        self.enqueue(object, uid, (true, "Unreadable".to_owned(), note));
+        let note = "the order request cannot be read, as its definition and the controller are of \
+                    different versions; apply the definitions of the controller's version";
+        let (reason, note) = ("Unreadable".to_owned(), note.to_owned());
+        self.enqueue(object, uid, EventContent { is_warning: true, reason, note });
     }
 
-    fn enqueue(&self, object: &ObjectKey, uid: &str, content: (bool, String, &'static str)) {
-        let (is_warning, reason, note) = content;
+    fn enqueue(&self, object: &ObjectKey, uid: &str, content: EventContent) {
         let (object, uid) = (object.clone(), uid.to_owned());
-        if self.reports.try_send(EventReport { object, uid, is_warning, reason, note }).is_err() {
+        if self.reports.try_send(EventReport { object, uid, content }).is_err() {
             self.metrics.event_dropped();
         }
     }
 }
 
 /// Returns an order's state: the reason of its condition `Ready`, else its phase.
-fn ready_reason(status: &OrderRequestStatus) -> Option<&str> {
+fn state(status: &OrderRequestStatus) -> Option<&str> {
     let ready = status.condition(READY);
     ready.map(|ready| ready.reason.as_str()).or(status.phase.as_deref())
 }
@@ -197,10 +236,11 @@ async fn publish(
             (recorder, recorded) = (new_recorder(), 0);
         }
         recorded += 1;
+        let EventContent { is_warning, reason, note } = report.content;
         let event = Event {
-            type_: if report.is_warning { EventType::Warning } else { EventType::Normal },
-            reason: report.reason,
-            note: Some(report.note.to_owned()),
+            type_: if is_warning { EventType::Warning } else { EventType::Normal },
+            reason,
+            note: Some(note),
             action: "Reconcile".to_owned(),
             secondary: None,
         };
@@ -217,22 +257,70 @@ async fn publish(
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
+    /// Returns a condition, with a message of its own.
+    fn condition(kind: &str, holds: bool, reason: &str) -> Value {
+        json!({ "type": kind, "status": if holds { "True" } else { "False" }, "reason": reason,
+            "message": format!("{kind} is {holds}, for {reason}; wait"),
+            "lastTransitionTime": "2026-10-01T00:00:00Z" })
+    }
+
+    fn status(conditions: &[Value]) -> OrderRequestStatus {
+        let stream = json!({ "processor": "http://p:50051" });
+        serde_json::from_value(json!({ "conditions": conditions, "stream": stream })).unwrap()
+    }
+
     #[test]
     fn orders_for_nobody_are_warned_of_once() {
-        let status = |reason: &str| {
-            let condition = json!({ "type": "SellersNotified", "status": "False", "message": "",
-                "reason": reason, "lastTransitionTime": "2026-10-01T00:00:00Z" });
-            let status = json!({ "conditions": [condition] });
-            serde_json::from_value::<OrderRequestStatus>(status).unwrap()
-        };
+        let status = |reason: &str| status(&[condition("SellersNotified", false, reason)]);
         let (opening, lonely) = (status("NotOpened"), status("NoSellerFits"));
-        assert!(begins_without_sellers(&opening, &lonely));
-        assert!(!begins_without_sellers(&lonely, &lonely), "it is reported");
-        assert!(!begins_without_sellers(&opening, &status("Notifying")));
-        assert!(!begins_without_sellers(&lonely, &status("Notifying")));
+        let warned = events_of_change(&opening, &lonely);
+        let reasons: Vec<_> = warned.iter().map(|event| event.reason.as_str()).collect();
+        assert_eq!(reasons, ["NoSellerFits"]);
+        assert_eq!(events_of_change(&lonely, &lonely), [], "it is reported");
+        assert_eq!(events_of_change(&opening, &status("Notifying")), []);
+        assert_eq!(events_of_change(&lonely, &status("Notifying")), []);
+    }
+
+    #[test]
+    fn every_state_has_a_whole_note() {
+        let states = RequestPhase::ALL.map(RequestPhase::as_str).into_iter().chain([
+            reasons::PROPOSALS_OPENED,
+            reasons::DECISION_DUE,
+            reasons::AWARD_PENDING,
+            reasons::STREAM_DOWN,
+        ]);
+        for reason in states.filter(|reason| *reason != "Pending") {
+            let stalled = condition("Stalled", reason == FAILED, "INVALID_FIELD");
+            let next = status(&[condition("Ready", true, reason), stalled]);
+            let events = events_of_change(&OrderRequestStatus::default(), &next);
+            let [event] = events.as_slice() else { panic!("{reason}: {events:?}") };
+            assert_eq!(event.reason, reason);
+            assert_eq!(event.is_warning, matches!(reason, "StreamDown" | "Failed"), "{reason}");
+            assert!(event.note.contains(' ') && event.note.len() < 1_024, "{event:?}");
+            assert!(!event.note.contains("the condition"), "{event:?} says it elsewhere");
+        }
+    }
+
+    /// The order was refused, and nothing else is to be read.
+    #[test]
+    fn refused_orders_have_one_event() {
+        let pending = status(&[condition("Ready", false, "Pending")]);
+        let stalled = condition("Stalled", true, "INVALID_FIELD");
+        let failed = status(&[condition("Ready", false, "Failed"), stalled.clone()]);
+        let events = events_of_change(&pending, &failed);
+        let [event] = events.as_slice() else { panic!("{events:?}") };
+        let expected = "the order was refused before it was opened: Stalled is true, for \
+            INVALID_FIELD; wait [INVALID_FIELD]";
+        assert_eq!((event.reason.as_str(), event.note.as_str()), ("Failed", expected));
+        let open = condition("Ready", true, "Open");
+        let events =
+            events_of_change(&status(std::slice::from_ref(&open)), &status(&[open, stalled]));
+        let [event] = events.as_slice() else { panic!("{events:?}") };
+        let expected = "Stalled is true, for INVALID_FIELD; wait";
+        assert_eq!((event.reason.as_str(), event.note.as_str()), ("InvalidField", expected));
     }
 }
