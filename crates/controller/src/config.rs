@@ -205,6 +205,9 @@ pub async fn connect(
         None => KubeConfig::infer().await.map_err(|error| unusable(&error))?,
     };
     config.connect_timeout = Some(CONNECT_TIMEOUT);
+    // The API server is reached directly. In a pod the client never has a proxy; for a kubeconfig it
+    // reads HTTPS_PROXY, whatever NO_PROXY has, and ends with an error that shows the proxy's password.
+    config.proxy_url = None;
     // Writers and watches here retry and slow down by themselves, each in its own way.
     config.default_retry = false;
     let namespace = config.default_namespace.clone();

@@ -139,6 +139,9 @@ impl Resources {
         };
         let mut config = config.map_err(|fault| KubeconfigError(fault_text(&fault)))?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
+        // The API server is reached directly. The client would read HTTPS_PROXY, whatever NO_PROXY
+        // has, and end with an error that shows the proxy's password.
+        config.proxy_url = None;
         let (url, namespace) = (config.cluster_url.to_string(), config.default_namespace.clone());
         let client = client(config.clone())?;
         Ok(Self { client, config: Box::new(config), url, namespace })
