@@ -2,6 +2,7 @@
 //! lists of events. This crate has the driver and the documents; its caller decides what to project
 //! and when.
 
+mod authorities;
 mod documents;
 mod endpoint;
 mod error;

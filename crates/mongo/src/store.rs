@@ -14,6 +14,7 @@ use orderstream_core::port::{
 };
 use orderstream_core::{Event, OrderIncarnation, Seq, Timestamp};
 
+use crate::authorities::{AuthoritiesFile, trust};
 use crate::documents::{self, EVENT_COLLECTIONS, FINALISED, FOLLOW_UPS, PAUSED, SUBMISSIONS};
 use crate::endpoint::MongoEndpoint;
 use crate::error::{Error, options_error, projection_error};
@@ -38,24 +39,31 @@ const INDEX: &str = "order";
 pub struct MongoProjection {
     client: Client,
     database: Database,
+    /// The file that the driver reads the trusted authorities from.
+    _authorities: Option<Arc<AuthoritiesFile>>,
 }
 
 impl MongoProjection {
     /// Creates a projection to this MongoDB. It connects on first use, and again after an
-    /// interruption. Must be called inside a Tokio runtime.
+    /// interruption. With TLS it trusts the authorities of the PEM text and no others, unless the
+    /// URL names a file of them; without either, those that are built into the driver. Must be called
+    /// inside a Tokio runtime.
     ///
     /// # Errors
     /// When the driver does not accept the URL's combination of options, or a file that they name.
-    pub async fn new(endpoint: &MongoEndpoint) -> Result<Self, Error> {
+    pub async fn new(endpoint: &MongoEndpoint, authorities: Option<&str>) -> Result<Self, Error> {
         let wrong = |error| options_error(endpoint, &error);
         let mut options = ClientOptions::parse(endpoint.connection.clone()).await.map_err(wrong)?;
         options.app_name.get_or_insert_with(|| "orderstream".to_owned());
         options.server_selection_timeout.get_or_insert(SELECTION_TIMEOUT);
         options.connect_timeout.get_or_insert(CONNECT_TIMEOUT);
         options.max_pool_size.get_or_insert(CONNECTIONS_MAX);
+        let authorities = authorities.map(|pem| trust(&mut options, pem)).transpose();
+        let authorities = authorities
+            .map_err(|error| Error(format!("'{endpoint}' cannot trust the bundle: {error}")))?;
         let client = Client::with_options(options).map_err(wrong)?;
         let database = client.database(&endpoint.database);
-        Ok(Self { client, database })
+        Ok(Self { client, database, _authorities: authorities.flatten().map(Arc::new) })
     }
 
     fn collection(&self, name: &str) -> Collection<Document> {

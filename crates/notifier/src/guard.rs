@@ -8,8 +8,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use http::Uri;
 use hyper_util::client::legacy::connect::dns::Name;
 use tower::Service;
+use url::Host;
 
 /// The addresses of cloud metadata services outside the link-local blocks.
 const METADATA: [Ipv6Addr; 1] = [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)];
@@ -80,6 +82,13 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     }
 }
 
+/// Returns the host of a URL. Every notation of an address is one, such as `127.1`, `0x7f000001` and
+/// `127.0.0.1.`: whoever resolves it takes it for the address.
+pub(crate) fn host_of(url: &Uri) -> Option<Host> {
+    let text = url.host()?;
+    Some(Host::parse(text).unwrap_or_else(|_| Host::Domain(text.to_lowercase())))
+}
+
 /// Resolves names and omits addresses that are not allowed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GuardedResolver(pub(crate) AddressPolicy);
@@ -123,6 +132,18 @@ impl Service<Name> for GuardedResolver {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_have_many_notations() {
+        for host in ["127.0.0.1", "127.1", "0x7f000001", "2130706433", "0177.0.0.1", "127.0.0.1."] {
+            let url = format!("http://{host}:8080/x").parse().unwrap();
+            assert_eq!(host_of(&url), Some(Host::Ipv4(Ipv4Addr::LOCALHOST)), "{host}");
+        }
+        let url = Uri::from_static("http://[::1]/");
+        assert_eq!(host_of(&url), Some(Host::Ipv6(Ipv6Addr::LOCALHOST)));
+        let url = Uri::from_static("http://A.example/");
+        assert_eq!(host_of(&url), Some(Host::Domain("a.example".to_owned())));
+    }
 
     /// Link-local addresses and those of metadata services are refused too, in every form.
     #[test]

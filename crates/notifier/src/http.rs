@@ -1,63 +1,79 @@
 //! One HTTP request to an external server: to a checked address, without following redirects, and
-//! with a bounded response that is classified as accepted, to be retried, or refused.
+//! with a bounded response that is classified as accepted, to be retried, or refused. Through a
+//! proxy the target's name is resolved by the proxy, and only an address in the URL is checked.
 
 use std::borrow::Cow;
 use std::error::Error;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::RETRY_AFTER;
-use http::{HeaderMap, Request, StatusCode};
+use http::header::{PROXY_AUTHORIZATION, RETRY_AFTER};
+use http::uri::Scheme;
+use http::{HeaderMap, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use orderstream_core::Timestamp;
 use orderstream_core::notification::{Blame, DeliveryError};
 use orderstream_core::port::Clock;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
+use url::Host;
 
+use crate::Outgoing;
+use crate::authorities::Authorities;
 use crate::config::ConfigError;
-use crate::guard::{AddressPolicy, GuardedResolver, RefusedAddress};
-use crate::limits::{CONNECT_TIMEOUT, IDLE_CONNECTIONS_MAX, IDLE_TIMEOUT, RESPONSE_BYTES_MAX};
-
-type Connector = HttpsConnector<HttpConnector<GuardedResolver>>;
+use crate::connector::Connector;
+use crate::guard::{AddressPolicy, RefusedAddress, host_of};
+use crate::limits::{IDLE_CONNECTIONS_MAX, IDLE_TIMEOUT, RESPONSE_BYTES_MAX};
+use crate::proxy::{HttpProxy, ProxySettings};
 
 /// A client for external servers. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Http {
-    client: Client<Connector, Full<Bytes>>,
+    client: Client<HttpsConnector<Connector>, Full<Bytes>>,
     policy: AddressPolicy,
+    proxies: Arc<ProxySettings>,
     clock: Arc<dyn Clock>,
 }
 
 impl Http {
-    /// Creates a client that trusts the system's certificates.
-    pub(crate) fn new(policy: AddressPolicy, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
-        let mut http = HttpConnector::new_with_resolver(GuardedResolver(policy));
-        http.enforce_http(false);
-        http.set_nodelay(true);
-        http.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    /// Creates a client that trusts the system's certificates and those of `outgoing`.
+    pub(crate) fn new(
+        policy: AddressPolicy,
+        outgoing: &Outgoing,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ConfigError> {
+        let tls = tls(&outgoing.authorities)?;
+        let proxies = Arc::new(outgoing.proxies.clone());
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls()?)
+            .with_tls_config(tls.clone())
             .https_or_http()
             .enable_http1()
-            .wrap_connector(http);
+            .wrap_connector(Connector::new(policy, tls, Arc::clone(&proxies)));
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
             .build(connector);
-        Ok(Self { client, policy, clock })
+        Ok(Self { client, policy, proxies, clock })
     }
 
     /// Sends a request once. The caller sets the timeout.
-    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<(), DeliveryError> {
-        self.check(&request)?;
-        let response =
-            self.client.request(request).await.map_err(|error| connection_error(&error))?;
+    pub(crate) async fn send(
+        &self,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<(), DeliveryError> {
+        self.check(request.uri())?;
+        let proxy = self.proxies.of(request.uri());
+        // A tunnel is opened with this header; a request that is forwarded has it itself.
+        if request.uri().scheme() == Some(&Scheme::HTTP)
+            && let Some(authorization) = proxy.and_then(HttpProxy::authorization)
+        {
+            request.headers_mut().insert(PROXY_AUTHORIZATION, authorization.clone());
+        }
+        let response = self.client.request(request).await;
+        let response = response.map_err(|error| connection_error(&error, proxy))?;
         let (head, body) = response.into_parts();
         // The response is read so that the connection can be reused; an oversized response ends the
         // connection.
@@ -69,10 +85,12 @@ impl Http {
     }
 
     /// Checks an IP address in the URL, which the resolver never receives.
-    fn check(&self, request: &Request<Full<Bytes>>) -> Result<(), DeliveryError> {
-        let host = request.uri().host().unwrap_or_default();
-        let literal = host.trim_start_matches('[').trim_end_matches(']');
-        let refused = literal.parse::<IpAddr>().ok().and_then(|ip| self.policy.refusal(ip));
+    fn check(&self, url: &Uri) -> Result<(), DeliveryError> {
+        let refused = match host_of(url) {
+            Some(Host::Ipv4(address)) => self.policy.refusal(address.into()),
+            Some(Host::Ipv6(address)) => self.policy.refusal(address.into()),
+            Some(Host::Domain(_)) | None => None,
+        };
         match refused {
             Some(cause) => {
                 Err(DeliveryError::Bounced { reason: RefusedAddress(cause).to_string() })
@@ -82,18 +100,12 @@ impl Http {
     }
 }
 
-fn tls() -> Result<ClientConfig, ConfigError> {
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    let (added, _) = roots.add_parsable_certificates(found.certs);
-    if added == 0 {
-        tracing::warn!("no trusted certificates found; notifications over https will fail");
-    }
+fn tls(authorities: &Authorities) -> Result<ClientConfig, ConfigError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| ConfigError::field("tls", error.to_string()))?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+    Ok(builder.with_root_certificates(authorities.with_system()).with_no_client_auth())
 }
 
 /// Returns a URL with letters beyond ASCII as it goes over HTTP: its host in A-labels, and the rest
@@ -115,7 +127,10 @@ pub(crate) fn destination(url: &str) -> String {
     }
 }
 
-fn connection_error(error: &hyper_util::client::legacy::Error) -> DeliveryError {
+fn connection_error(
+    error: &hyper_util::client::legacy::Error,
+    proxy: Option<&HttpProxy>,
+) -> DeliveryError {
     let mut cause: Option<&dyn Error> = Some(error);
     let mut last = error.to_string();
     while let Some(source) = cause {
@@ -126,7 +141,10 @@ fn connection_error(error: &hyper_util::client::legacy::Error) -> DeliveryError 
         last = source.to_string();
         cause = source.source();
     }
-    let reason = format!("cannot be reached: {last}");
+    let reason = match proxy {
+        Some(proxy) => format!("cannot be reached through the proxy {proxy}: {last}"),
+        None => format!("cannot be reached: {last}"),
+    };
     DeliveryError::TryAgain { reason, after_ms: None, blame: Blame::Destination }
 }
 
@@ -152,7 +170,10 @@ fn verdict(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Result<()
         | StatusCode::UNPROCESSABLE_ENTITY
         | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => Err(DeliveryError::Bounced { reason }),
         status => {
-            let is_theirs = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+            // A proxy that wants other credentials forwards nothing to this destination.
+            let is_theirs = status.is_server_error()
+                || status == StatusCode::TOO_MANY_REQUESTS
+                || status == StatusCode::PROXY_AUTHENTICATION_REQUIRED;
             let blame = if is_theirs { Blame::Destination } else { Blame::Recipient };
             Err(DeliveryError::TryAgain { reason, after_ms: retry_after_ms(headers, now), blame })
         }
@@ -190,6 +211,7 @@ mod tests {
         }
         for (status, expected) in [
             (401, Blame::Recipient),
+            (407, Blame::Destination),
             (408, Blame::Recipient),
             (429, Blame::Destination),
             (500, Blame::Destination),

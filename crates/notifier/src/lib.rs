@@ -2,17 +2,21 @@
 //! feature, NATS subjects. One call is one delivery attempt within one timeout; `core::outbox`
 //! decides what to send, when and how often.
 
+pub mod authorities;
 pub mod config;
 pub mod example;
 pub mod guard;
 pub mod limits;
+pub mod proxy;
 pub mod templates;
 
 mod chat;
+mod connector;
 mod http;
 mod mail;
 #[cfg(feature = "nats")]
 mod nats;
+mod no_proxy;
 mod secret;
 mod sms;
 mod webhook;
@@ -28,14 +32,26 @@ use orderstream_core::spec::{Channel, NotificationType};
 pub use config::{Config, ConfigError};
 pub use webhook::cloud_event;
 
+use crate::authorities::Authorities;
 use crate::chat::Chat;
 use crate::guard::AddressPolicy;
 use crate::http::Http;
 use crate::limits::ATTEMPT_TIMEOUT;
 use crate::mail::Mail;
+use crate::proxy::ProxySettings;
 use crate::sms::Sms;
 use crate::templates::Templates;
 use crate::webhook::Webhook;
+
+/// The way of calls to the outside: the proxies of those over HTTP, and the authorities that all
+/// trust besides the system's.
+#[derive(Clone, Debug, Default)]
+pub struct Outgoing {
+    /// The proxies of calls over HTTP. Mail and NATS use none.
+    pub proxies: ProxySettings,
+    /// The authorities that HTTP and mail trust besides the system's.
+    pub authorities: Authorities,
+}
 
 /// The configured channels.
 #[derive(Debug)]
@@ -47,6 +63,8 @@ pub struct NotificationChannels {
     #[cfg(feature = "nats")]
     nats: nats::Nats,
     sinks: Vec<Channel>,
+    /// The proxies as a text for the log.
+    proxies: String,
 }
 
 impl NotificationChannels {
@@ -54,12 +72,20 @@ impl NotificationChannels {
     ///
     /// # Errors
     /// When a setting is invalid; the error names the field.
-    pub fn new(config: Config, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
+    pub fn new(
+        config: Config,
+        outgoing: &Outgoing,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ConfigError> {
         let templates = Arc::new(Templates::load(config.templates.as_deref())?);
         let policy =
             if config.webhook.allow_local { AddressPolicy::Open } else { AddressPolicy::Strict };
-        let http = Http::new(policy, Arc::clone(&clock))?;
-        let mail = config.smtp.map(|smtp| Mail::new(&smtp, Arc::clone(&templates))).transpose()?;
+        let http = Http::new(policy, outgoing, Arc::clone(&clock))?;
+        let authorities = &outgoing.authorities;
+        let mail = config
+            .smtp
+            .map(|smtp| Mail::new(&smtp, authorities, Arc::clone(&templates)))
+            .transpose()?;
         let sms = config
             .sms
             .map(|sms| Sms::new(&sms, http.clone(), Arc::clone(&templates)))
@@ -73,6 +99,7 @@ impl NotificationChannels {
             #[cfg(feature = "nats")]
             nats: nats::Nats::default(),
             sinks: config::sinks(&config.sinks)?,
+            proxies: outgoing.proxies.to_string(),
         })
     }
 
@@ -82,8 +109,10 @@ impl NotificationChannels {
         let state = |is_set_up| if is_set_up { "on" } else { "off" };
         let (mail, sms) = (state(self.mail.is_some()), state(self.sms.is_some()));
         let signed = if self.webhook.is_signed() { "signed" } else { "unsigned" };
-        let sinks = self.sinks.len();
-        format!("Email {mail}, SMS {sms}, GChat on, Webhook on ({signed}), {sinks} sinks")
+        let (sinks, proxies) = (self.sinks.len(), &self.proxies);
+        format!(
+            "Email {mail}, SMS {sms}, GChat on, Webhook on ({signed}), {sinks} sinks, {proxies}"
+        )
     }
 
     async fn attempt(&self, notification: &Notification) -> Result<(), DeliveryError> {

@@ -30,6 +30,10 @@ pub const SMS_CHARS_MAX: usize = 612;
 pub const SUBJECT_CHARS_MAX: usize = 200;
 /// The size of the settings file, of a secret's file and of a template's file, bytes.
 pub const FILE_BYTES_MAX: u64 = 256 * 1024;
+/// The size of a file of certificate authorities, bytes. All public ones together take 230 KB.
+pub const BUNDLE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// The number of files in a folder of certificate authorities.
+pub const BUNDLE_FILES_MAX: usize = 1_000;
 /// The number of secrets that sign a webhook: the new one, the old one, and a spare.
 pub const SECRETS_MAX: usize = 3;
 /// The number of template files in the operator's folder.

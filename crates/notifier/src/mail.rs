@@ -16,6 +16,7 @@ use lettre::{Address, AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Ex
 use orderstream_core::notification::{Blame, DeliveryError, Notification};
 use url::Url;
 
+use crate::authorities::Authorities;
 use crate::config::{ConfigError, SmtpConfig, read_secret, read_text};
 use crate::limits::{ATTEMPT_TIMEOUT, IDLE_TIMEOUT, SMTP_CONNECTIONS_MAX};
 use crate::templates::Templates;
@@ -36,13 +37,17 @@ impl fmt::Debug for Mail {
 }
 
 impl Mail {
-    pub(crate) fn new(config: &SmtpConfig, templates: Arc<Templates>) -> Result<Self, ConfigError> {
+    pub(crate) fn new(
+        config: &SmtpConfig,
+        authorities: &Authorities,
+        templates: Arc<Templates>,
+    ) -> Result<Self, ConfigError> {
         let wrong =
             || ConfigError::field("smtp.from", "is not a sender; write Name <name@example.com>");
         let from: Mailbox = config.from.parse().map_err(|_| wrong())?;
         let email = ascii_domain_address(from.email.as_ref()).ok_or_else(wrong)?;
         let from = Mailbox::new(from.name, email);
-        Ok(Self { transport: transport(config)?, from, templates })
+        Ok(Self { transport: transport(config, authorities)?, from, templates })
     }
 
     pub(crate) async fn send(&self, notification: &Notification) -> Result<(), DeliveryError> {
@@ -109,17 +114,18 @@ fn bounced(reason: &str) -> DeliveryError {
     DeliveryError::Bounced { reason: reason.to_owned() }
 }
 
-fn transport(config: &SmtpConfig) -> Result<Transport, ConfigError> {
+fn transport(config: &SmtpConfig, authorities: &Authorities) -> Result<Transport, ConfigError> {
     let wrong = |text: &str| ConfigError::field("smtp.url", text);
     let url = Url::parse(config.url.expose())
         .map_err(|_| wrong("is not a URL; write smtp://user@host:587?tls=required"))?;
     // An IPv6 address has brackets in a URL only.
     let host = url.host_str().ok_or_else(|| wrong("names no host"))?.trim_matches(['[', ']']);
     let tls_mode = url.query_pairs().find(|(name, _)| name == "tls").map(|(_, value)| value);
+    let parameters = || parameters(config, host, authorities);
     let (tls, port) = match (url.scheme(), tls_mode.as_deref()) {
-        ("smtps", None) => (Tls::Wrapper(parameters(config, host)?), 465),
-        ("smtp", None | Some("required")) => (Tls::Required(parameters(config, host)?), 587),
-        ("smtp", Some("optional")) => (Tls::Opportunistic(parameters(config, host)?), 587),
+        ("smtps", None) => (Tls::Wrapper(parameters()?), 465),
+        ("smtp", None | Some("required")) => (Tls::Required(parameters()?), 587),
+        ("smtp", Some("optional")) => (Tls::Opportunistic(parameters()?), 587),
         ("smtp", Some("none")) => (Tls::None, 25),
         ("smtp", Some(_)) => return Err(wrong("has a tls that is not required, optional or none")),
         _ => return Err(wrong("is not smtp:// or smtps:// (which takes no tls)")),
@@ -148,14 +154,23 @@ fn decoded(part: &str) -> Result<String, &'static str> {
     found.map(|(_, value)| value.into_owned()).ok_or("has a user that cannot be read")
 }
 
-fn parameters(config: &SmtpConfig, host: &str) -> Result<TlsParameters, ConfigError> {
+fn parameters(
+    config: &SmtpConfig,
+    host: &str,
+    authorities: &Authorities,
+) -> Result<TlsParameters, ConfigError> {
+    let wrong = |error: Error| ConfigError::field("smtp.url", error.to_string());
     let mut builder = TlsParameters::builder(host.to_owned());
+    for certificate in authorities.certificates() {
+        let certificate = Certificate::from_der(certificate.to_vec()).map_err(wrong)?;
+        builder = builder.add_root_certificate(certificate);
+    }
     if let Some(file) = &config.ca_file {
         let certificate = Certificate::from_pem(read_text(file)?.as_bytes())
             .map_err(|error| ConfigError::file(file, error))?;
         builder = builder.add_root_certificate(certificate);
     }
-    builder.build_rustls().map_err(|error| ConfigError::field("smtp.url", error.to_string()))
+    builder.build_rustls().map_err(wrong)
 }
 
 /// Classifies a failure of an address that every server can be given. A refused login and a server

@@ -147,7 +147,8 @@ mod tests {
         // The example of the reference libraries of Standard Webhooks.
         let secret = key("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
         let clock: Arc<dyn Clock> = Arc::new(UnreadClock);
-        let http = Http::new(crate::guard::AddressPolicy::Strict, Arc::clone(&clock)).unwrap();
+        let policy = crate::guard::AddressPolicy::Strict;
+        let http = Http::new(policy, &crate::Outgoing::default(), Arc::clone(&clock)).unwrap();
         let webhook = Webhook { http, clock, secrets: vec![secret] };
         let body = r#"{"test": 2432232314}"#;
         assert_eq!(

@@ -2,9 +2,11 @@
 
 use orderstream_core::notification::{Blame, DeliveryError, Template};
 use orderstream_core::spec::NotificationType;
+use orderstream_notifier::Outgoing;
+use orderstream_notifier::authorities::Authorities;
 use orderstream_testbed::{SmtpExtensions, SmtpServer};
 
-use crate::{channels, example, send};
+use crate::{channels, channels_to, example, send};
 
 fn to(address: &str) -> orderstream_core::notification::Notification {
     example(Template::Invitation, NotificationType::Email, address)
@@ -45,6 +47,16 @@ async fn mail_uses_starttls_and_classifies_failures() {
         "{dropped:?}"
     );
     assert_eq!(send(&channels, &to("after@north.example")).await, Ok(()), "a new connection");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_servers_of_own_authorities_are_trusted() {
+    let Some(server) = SmtpServer::start(SmtpExtensions::Starttls).await else { return };
+    let authorities = Authorities::read(&server.certificate()).unwrap();
+    let outgoing = Outgoing { authorities, ..Outgoing::default() };
+    let channels = channels_to(&server.settings("required", ""), &outgoing);
+    assert_eq!(send(&channels, &to("sales@north.example")).await, Ok(()));
+    assert!(server.mails().starts_with("=== tls "), "{}", server.mails());
 }
 
 /// The server has no SMTPUTF8, and all of the mail is 7-bit.

@@ -8,11 +8,13 @@
     reason = "a test fails by panicking, and says what it skips"
 )]
 
+mod forwarding;
 mod http;
 mod mail;
 #[cfg(feature = "nats")]
 mod nats;
 mod peer;
+mod proxy;
 
 use std::sync::Arc;
 
@@ -20,7 +22,7 @@ use orderstream_core::Timestamp;
 use orderstream_core::notification::{DeliveryError, Notification, Notifier as _, Template};
 use orderstream_core::port::Clock;
 use orderstream_core::spec::NotificationType;
-use orderstream_notifier::{Config, NotificationChannels, example};
+use orderstream_notifier::{Config, NotificationChannels, Outgoing, example};
 
 /// The clock of all channels: 2026-03-02T10:00:00Z.
 pub(crate) const NOW: Timestamp = Timestamp(1_772_445_600_000);
@@ -36,10 +38,16 @@ impl Clock for FixedClock {
 
 /// Creates channels from a settings file, as an operator would write it.
 pub(crate) fn channels(settings: &str) -> NotificationChannels {
+    channels_to(settings, &Outgoing::default())
+}
+
+/// Creates channels with proxies and authorities.
+pub(crate) fn channels_to(settings: &str, outgoing: &Outgoing) -> NotificationChannels {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("notify.yaml");
     std::fs::write(&file, settings).unwrap();
-    NotificationChannels::new(Config::load(&file).unwrap(), Arc::new(FixedClock)).unwrap()
+    let config = Config::load(&file).unwrap();
+    NotificationChannels::new(config, outgoing, Arc::new(FixedClock)).unwrap()
 }
 
 /// Returns a template's example notification to an address.

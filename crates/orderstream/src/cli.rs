@@ -18,6 +18,7 @@ use orderstream_cli::output::ErrorFormat;
 use orderstream_cli::prove::ProveArgs;
 use orderstream_cli::schema::SchemaArgs;
 use orderstream_cli::{output, verbs};
+use orderstream_notifier::authorities::Authorities;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -159,6 +160,10 @@ pub(crate) struct CommonArgs {
     /// File to which the bound addresses are written, as JSON
     #[arg(long, env = "ORDERSTREAM_ADDR_FILE")]
     pub(crate) addr_file: Option<PathBuf>,
+    /// PEM file, or folder of PEM files, of authorities that are trusted besides the public ones, for
+    /// what goes out: notifications over HTTP and mail, and MongoDB
+    #[arg(long, env = "ORDERSTREAM_CA_BUNDLE", value_name = "FILE")]
+    ca_bundle: Option<PathBuf>,
 }
 
 impl CommonArgs {
@@ -169,6 +174,13 @@ impl CommonArgs {
         matches: &ArgMatches,
     ) -> Result<T, CliError> {
         merged(flags, self.config.as_deref(), matches)
+    }
+
+    /// Reads the authorities that are trusted besides the public ones.
+    pub(crate) fn authorities(&self) -> Result<Authorities, CliError> {
+        let read = self.ca_bundle.as_deref().map(Authorities::read).transpose();
+        let read = read.map_err(|error| CliError::input(format!("--ca-bundle: {error}")))?;
+        Ok(read.unwrap_or_default())
     }
 }
 

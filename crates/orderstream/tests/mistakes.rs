@@ -1,8 +1,8 @@
 //! Mistakes of users: one clear error for each, the right exit code, and nothing half started.
 
-use std::process::Output;
+use std::process::{Command, Output};
 
-use crate::process::{dev, run};
+use crate::process::{BINARY, dev, run};
 
 /// Returns the text on standard error.
 fn error_of(output: &Output) -> String {
@@ -95,6 +95,57 @@ fn errors_name_wrong_config_keys() {
         std::fs::write(&file, text).unwrap();
         let file = file.to_str().unwrap();
         check(&["processor", "--config", file], 2, &["error: ", "--config", part]);
+    }
+}
+
+/// Otherwise every server would be refused, but only once one is called.
+#[test]
+fn errors_name_bundles_without_certificates() {
+    const PROCESSOR: &str = "http://127.0.0.1:50051";
+    let dir = tempfile::tempdir().unwrap();
+    let (data, file) = (dir.path().join("data"), dir.path().join("ca.pem"));
+    std::fs::write(&file, "").unwrap();
+    let (data, file) = (data.to_str().unwrap(), file.to_str().unwrap());
+    for args in [
+        &["processor", "--data-dir", data][..],
+        &["requestor", "--data-dir", data, "--processor", PROCESSOR],
+        &["controller", "--processor", PROCESSOR],
+        &["dev", "--data-dir", data],
+    ] {
+        let args = [args, &["--ca-bundle", file]].concat();
+        check(&args, 2, &["error: ", "--ca-bundle", file, "has no certificate"]);
+    }
+    let missing = dir.path().join("missing");
+    let args = ["processor", "--data-dir", data, "--ca-bundle", missing.to_str().unwrap()];
+    check(&args, 2, &["error: ", "--ca-bundle", "missing"]);
+    assert!(!dir.path().join("data").exists(), "nothing was begun");
+}
+
+/// A role reads the variable for notifications, and so does the client of the API server.
+#[test]
+fn errors_show_no_password_of_a_proxy() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let (notify, kubeconfig) = (dir.path().join("notify.yaml"), dir.path().join("kubeconfig"));
+    std::fs::write(&notify, "sinks: []\n").unwrap();
+    let text = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: a\n\
+         clusters: [{{name: a, cluster: {{server: 'http://{free}'}}}}]\n\
+         users: [{{name: a, user: {{}}}}]\n\
+         contexts: [{{name: a, context: {{cluster: a, user: a}}}}]\n"
+    );
+    std::fs::write(&kubeconfig, text).unwrap();
+    let (notify, kubeconfig) = (notify.to_str().unwrap(), kubeconfig.to_str().unwrap());
+    for (proxy, args, code, part) in [
+        ("socks5://ann:secret@a", ["processor", "--notify-config", notify], 2, "HTTPS_PROXY: "),
+        ("http://ann:secret@a", ["list", "--kubeconfig", kubeconfig], 5, "error: "),
+    ] {
+        let mut command = Command::new(BINARY);
+        command.args(args).env("HTTPS_PROXY", proxy).current_dir(dir.path());
+        let output = command.output().unwrap();
+        let text = error_of(&output);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {text}");
+        assert!(text.contains(part) && !text.contains("secret"), "{args:?}: {text}");
     }
 }
 

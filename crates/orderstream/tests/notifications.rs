@@ -457,9 +457,10 @@ async fn chart_settings_set_up_channels() {
         let file = dir.path().join("notify.yaml");
         std::fs::write(&file, &text).unwrap();
         let settings = orderstream_notifier::Config::load(&file).unwrap();
+        let outgoing = orderstream_notifier::Outgoing::default();
+        let clock = Arc::new(FrozenClock);
         let channels =
-            orderstream_notifier::NotificationChannels::new(settings, Arc::new(FrozenClock))
-                .unwrap();
+            orderstream_notifier::NotificationChannels::new(settings, &outgoing, clock).unwrap();
         assert_eq!(channels.summary().contains("Email on, SMS on"), text.contains("smtp:"));
     }
 }

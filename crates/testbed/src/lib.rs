@@ -14,6 +14,7 @@
 mod api_server;
 mod assets;
 mod audit;
+mod certificate;
 mod manifests;
 mod proxy;
 mod rules;
@@ -22,6 +23,7 @@ mod smtp;
 pub use api_server::{ApiServer, USERS};
 pub use assets::Assets;
 pub use audit::AuditedRequest;
+pub use certificate::make_certificate;
 pub use manifests::{ManifestCase, ManifestReading};
 pub use proxy::{HookAction, HookPoint, ProxiedWrite, Proxy, ProxyFault, WatchExpiry};
 pub use rules::{BoundCase, DefaultCase, Rule, RuleCase, Rules, resource};

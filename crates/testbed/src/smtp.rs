@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
+use crate::make_certificate;
+
 /// A server that writes mail to a file, and fails for recipients with certain names.
 const SERVER: &str = r#"
 import asyncio, ssl, sys
@@ -122,7 +124,7 @@ impl SmtpServer {
         let path = |name: &str| dir.path().join(name);
         std::fs::write(path("server.py"), SERVER).unwrap();
         std::fs::write(path("password"), "p@ss word\n").unwrap();
-        make_certificate(dir.path());
+        make_certificate("localhost", dir.path());
         let mut child = Command::new(python)
             .arg(path("server.py"))
             .args([path("out"), path("cert.pem"), path("key.pem")])
@@ -149,8 +151,13 @@ impl SmtpServer {
 
     /// Returns settings with STARTTLS that trust the server's certificate.
     pub fn trusted(&self) -> String {
-        let file = self.dir.path().join("cert.pem");
+        let file = self.certificate();
         self.settings("required", &format!("  ca-file: {}\n", file.display()))
+    }
+
+    /// Returns the PEM file with the server's certificate.
+    pub fn certificate(&self) -> PathBuf {
+        self.dir.path().join("cert.pem")
     }
 
     /// Replaces the password in the file that the settings name.
@@ -166,21 +173,6 @@ impl SmtpServer {
     pub fn mails(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("out")).unwrap_or_default()
     }
-}
-
-/// Writes a certificate of localhost, and its key.
-fn make_certificate(dir: &Path) {
-    let status = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])
-        .args(["-nodes", "-days", "2", "-subj", "/CN=localhost"])
-        .args(["-addext", "subjectAltName=DNS:localhost"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
-        .arg(dir.join("key.pem"))
-        .arg("-out")
-        .arg(dir.join("cert.pem"))
-        .stderr(Stdio::null())
-        .status();
-    assert!(status.unwrap().success());
 }
 
 /// Returns a Python environment with aiosmtpd, created once under `target/` by the first test that

@@ -15,7 +15,7 @@ use crate::roles::dev;
 const NAMED_MAX: usize = 4;
 
 /// The variables that are no flag's, each with its meaning.
-const OTHER_VARIABLES: [(&str, &str); 6] = [
+const OTHER_VARIABLES: [(&str, &str); 8] = [
     (
         "ORDERSTREAM_LOG",
         "The filter of the log, such as `warn` or `info,orderstream_processor=debug`, in the \
@@ -25,6 +25,17 @@ const OTHER_VARIABLES: [(&str, &str); 6] = [
         "ORDERSTREAM_DATA_DIR",
         "For commands without a URL: the data folder of the `dev` whose ports they take; \
          `.orderstream` where this is absent.",
+    ),
+    (
+        "HTTPS_PROXY, HTTP_PROXY",
+        "The proxies of notifications over HTTP, to targets with `https` and with `http`, such as \
+         `http://user:password@proxy.example.com:3128`; in small letters too.",
+    ),
+    (
+        "NO_PROXY",
+        "The targets that notifications reach without a proxy, separated by commas: names (and \
+         all below them), addresses, networks such as `10.0.0.0/8`, each with a port if you like, \
+         or `*`; in small letters too.",
     ),
     ("KUBECONFIG", "The kubeconfig where no flag gives one."),
     ("TZ", "The time zone in which times are printed for people, such as `Europe/Berlin`."),

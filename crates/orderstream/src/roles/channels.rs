@@ -6,16 +6,20 @@ use std::sync::Arc;
 
 use orderstream_cli::exit::CliError;
 use orderstream_core::notification::Notifier;
+use orderstream_notifier::authorities::Authorities;
 use orderstream_notifier::guard::AddressPolicy;
-use orderstream_notifier::{Config, ConfigError, NotificationChannels};
+use orderstream_notifier::proxy::ProxySettings;
+use orderstream_notifier::{Config, ConfigError, NotificationChannels, Outgoing};
 use orderstream_processor::{Parts, Processor};
 use orderstream_support::SystemClock;
 
 /// Opens the channels of the `--notify-config` file; none without a file. `webhooks` can loosen the
-/// file's setting for webhooks, not tighten it.
+/// file's setting for webhooks, not tighten it. The proxies are those of the environment: the calls
+/// of notifications are the only ones that go through them.
 pub(super) fn open(
     file: Option<&Path>,
     webhooks: AddressPolicy,
+    authorities: Authorities,
 ) -> Result<Option<Arc<dyn Notifier>>, CliError> {
     let Some(file) = file else {
         tracing::info!("notifications are disabled: --notify-config is not given");
@@ -24,7 +28,11 @@ pub(super) fn open(
     let wrong = |error: ConfigError| CliError::input(format!("--notify-config: {error}"));
     let mut settings = Config::load(file).map_err(wrong)?;
     settings.webhook.allow_local |= webhooks == AddressPolicy::Open;
-    let channels = NotificationChannels::new(settings, Arc::new(SystemClock)).map_err(wrong)?;
+    let proxies = ProxySettings::from_variables(|name| std::env::var(name).ok())
+        .map_err(|error| CliError::input(error.to_string()))?;
+    let outgoing = Outgoing { proxies, authorities };
+    let clock = Arc::new(SystemClock);
+    let channels = NotificationChannels::new(settings, &outgoing, clock).map_err(wrong)?;
     tracing::info!(channels = channels.summary(), "notifications are enabled");
     Ok(Some(Arc::new(channels)))
 }

@@ -27,8 +27,8 @@ const READY_POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Runs the operator until it is stopped.
 pub(crate) async fn run(config: Config, common: &CommonArgs) -> Result<(), CliError> {
     config.validate().map_err(|error| CliError::input(error.to_string()))?;
-    let projection =
-        projection::open_beside(config.store.as_ref(), config.namespace.as_deref()).await?;
+    let (store, tenant) = (config.store.as_ref(), config.namespace.as_deref());
+    let projection = projection::open_beside(store, tenant, &common.authorities()?).await?;
     let CommonMetrics { registry, http, ready } = CommonMetrics::register()?;
     let requests =
         Requests::register(&registry).map_err(|error| CliError::unexpected(error.to_string()))?;

@@ -141,10 +141,11 @@ struct DevListeners {
 pub(crate) async fn run(config: Config, common: &CommonArgs) -> Result<(), CliError> {
     let manifests = initial_manifests(&config.apply)?;
     let keep_ended = keep_ended(&config.keep_ended)?;
-    let projection = projection::open_beside(config.store.as_ref(), None).await?;
+    let authorities = common.authorities()?;
+    let projection = projection::open_beside(config.store.as_ref(), None, &authorities).await?;
     let webhooks =
         if config.webhook_allow_local { AddressPolicy::Open } else { AddressPolicy::Strict };
-    let notifier = channels::open(config.notify_config.as_deref(), webhooks)?;
+    let notifier = channels::open(config.notify_config.as_deref(), webhooks, authorities)?;
     let processor_journal = open_journal(&config.data_dir.join("processor"), "--data-dir").await?;
     let requestor_journal = open_journal(&config.data_dir.join("requestor"), "--data-dir").await?;
     let sellers = open_sellers(&config, manifests.sellers).await?;

@@ -37,7 +37,8 @@ pub(crate) async fn run(config: Config, common: &CommonArgs) -> Result<(), CliEr
     let sellers = SellerSource::of(&config, &registry).await?;
     let webhooks =
         if config.webhook_allow_local { AddressPolicy::Open } else { AddressPolicy::Strict };
-    let notifier = channels::open(config.notify_config.as_deref(), webhooks)?;
+    let notifier =
+        channels::open(config.notify_config.as_deref(), webhooks, common.authorities()?)?;
     let journal = open_journal(&config.data_dir, "--data-dir").await?;
     let mut addresses = ListenAddresses::new(OccupiedPortPolicy::Fail);
     let grpc = addresses.bind("grpc", "--grpc-addr", config.grpc_addr)?;

@@ -23,7 +23,7 @@ use crate::shutdown::on_signal;
 pub(crate) async fn run(config: Config, common: &CommonArgs) -> Result<(), CliError> {
     config.validate()?;
     let dir = config.store_dir()?;
-    let projection = projection::open(Some(&config.store), None).await?;
+    let projection = projection::open(Some(&config.store), None, &common.authorities()?).await?;
     let flag = if config.store.is_mongodb() { "--data-dir" } else { "--store" };
     let journal = open_journal(&dir, flag).await?;
     let mut addresses = ListenAddresses::new(OccupiedPortPolicy::Fail);
