@@ -58,7 +58,8 @@ pub(crate) fn trust(options: &mut ClientOptions, pem: &str) -> io::Result<Option
     Ok(Some(file))
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use super::*;
 

@@ -77,7 +77,7 @@ fn system() -> Vec<CertificateDer<'static>> {
     rustls_native_certs::load_native_certs().certs
 }
 
-/// Returns the files of a folder. A mounted ConfigMap has folders beside them, and links.
+/// Returns the files of a folder. A mounted `ConfigMap` has folders beside them, and links.
 fn files_in(folder: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     let wrong = |error: std::io::Error| ConfigError::file(folder, error);
     let mut files = Vec::new();

@@ -262,9 +262,9 @@ mod tests {
     use super::*;
 
     /// Returns a condition, with a message of its own.
-    fn condition(kind: &str, holds: bool, reason: &str) -> Value {
-        json!({ "type": kind, "status": if holds { "True" } else { "False" }, "reason": reason,
-            "message": format!("{kind} is {holds}, for {reason}; wait"),
+    fn condition(kind: &str, status: &str, reason: &str) -> Value {
+        json!({ "type": kind, "status": status, "reason": reason,
+            "message": format!("{kind} is {status}, for {reason}; wait"),
             "lastTransitionTime": "2026-10-01T00:00:00Z" })
     }
 
@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn orders_for_nobody_are_warned_of_once() {
-        let status = |reason: &str| status(&[condition("SellersNotified", false, reason)]);
+        let status = |reason: &str| status(&[condition("SellersNotified", "False", reason)]);
         let (opening, lonely) = (status("NotOpened"), status("NoSellerFits"));
         let warned = events_of_change(&opening, &lonely);
         let reasons: Vec<_> = warned.iter().map(|event| event.reason.as_str()).collect();
@@ -294,8 +294,12 @@ mod tests {
             reasons::STREAM_DOWN,
         ]);
         for reason in states.filter(|reason| *reason != "Pending") {
-            let stalled = condition("Stalled", reason == FAILED, "INVALID_FIELD");
-            let next = status(&[condition("Ready", true, reason), stalled]);
+            let stalled = condition(
+                "Stalled",
+                if reason == FAILED { "True" } else { "False" },
+                "INVALID_FIELD",
+            );
+            let next = status(&[condition("Ready", "True", reason), stalled]);
             let events = events_of_change(&OrderRequestStatus::default(), &next);
             let [event] = events.as_slice() else { panic!("{reason}: {events:?}") };
             assert_eq!(event.reason, reason);
@@ -308,19 +312,19 @@ mod tests {
     /// The order was refused, and nothing else is to be read.
     #[test]
     fn refused_orders_have_one_event() {
-        let pending = status(&[condition("Ready", false, "Pending")]);
-        let stalled = condition("Stalled", true, "INVALID_FIELD");
-        let failed = status(&[condition("Ready", false, "Failed"), stalled.clone()]);
+        let pending = status(&[condition("Ready", "False", "Pending")]);
+        let stalled = condition("Stalled", "True", "INVALID_FIELD");
+        let failed = status(&[condition("Ready", "False", "Failed"), stalled.clone()]);
         let events = events_of_change(&pending, &failed);
         let [event] = events.as_slice() else { panic!("{events:?}") };
-        let expected = "the order was refused before it was opened: Stalled is true, for \
+        let expected = "the order was refused before it was opened: Stalled is True, for \
             INVALID_FIELD; wait [INVALID_FIELD]";
         assert_eq!((event.reason.as_str(), event.note.as_str()), ("Failed", expected));
-        let open = condition("Ready", true, "Open");
+        let open = condition("Ready", "True", "Open");
         let events =
             events_of_change(&status(std::slice::from_ref(&open)), &status(&[open, stalled]));
         let [event] = events.as_slice() else { panic!("{events:?}") };
-        let expected = "Stalled is true, for INVALID_FIELD; wait";
+        let expected = "Stalled is True, for INVALID_FIELD; wait";
         assert_eq!((event.reason.as_str(), event.note.as_str()), ("InvalidField", expected));
     }
 }

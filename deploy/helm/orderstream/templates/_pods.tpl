@@ -95,6 +95,43 @@ topologySpreadConstraints:
 {{- with .Values.caBundle }}{{ if or .configMap .secret }}true{{ end }}{{ end -}}
 {{- end -}}
 
+{{/* The argument that names the authorities besides the public ones: the one file, or the folder of all. */}}
+{{- define "orderstream.authoritiesArgument" -}}
+--ca-bundle=/etc/orderstream-ca{{ with .Values.caBundle.key }}/ca.pem{{ end }}
+{{- end -}}
+
+{{/* Whether there is an HTTP proxy. */}}
+{{- define "orderstream.proxied" -}}
+{{- with .Values.proxy }}{{ if or .http .https .existingSecret }}true{{ end }}{{ end -}}
+{{- end -}}
+
+{{/* What is called without the proxy. Neither gRPC and REST between the pods nor the client of the API
+     server use it, whatever is here: in a pod kube-rs (5.0) takes KUBERNETES_SERVICE_HOST, which is an
+     address, and never a proxy. The cluster's names are for notifications to programs inside it, and the
+     address, which the kubelet fills in, is for a client that would read the variables. */}}
+{{- define "orderstream.noProxy" -}}
+localhost,127.0.0.1,::1,.svc,.svc.cluster.local,kubernetes.default,$(KUBERNETES_SERVICE_HOST)
+{{- with .Values.proxy.noProxy }},{{ . }}{{ end -}}
+{{- end -}}
+
+{{/* Variables of the HTTP proxy, in both spellings. */}}
+{{- define "orderstream.proxyVariables" -}}
+{{- $proxy := .Values.proxy -}}
+{{- range $key, $variable := dict "http" "HTTP_PROXY" "https" "HTTPS_PROXY" }}
+{{- range $name := list $variable (lower $variable) }}
+{{- if $proxy.existingSecret }}
+- name: {{ $name }}
+  valueFrom: {secretKeyRef: {name: {{ quote $proxy.existingSecret }}, key: {{ $key }}, optional: true}}
+{{- else if index $proxy $key }}
+- {name: {{ $name }}, value: {{ index $proxy $key | quote }}}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- range $name := list "NO_PROXY" "no_proxy" }}
+- {name: {{ $name }}, value: {{ include "orderstream.noProxy" $ | quote }}}
+{{- end }}
+{{- end -}}
+
 {{/* The volume of the authorities besides the public ones. */}}
 {{- define "orderstream.authoritiesVolume" -}}
 {{- with .Values.caBundle }}
