@@ -187,6 +187,7 @@ fn spec_input(spec: &OrderRequestSpec) -> Result<SpecInput, Refusal> {
             names: sellers.names.clone(),
             excluded: sellers.excluded.clone(),
             open_to_all: sellers.open_to_all,
+            late: Some(sellers.late),
         }),
         message: spec.message.as_ref().map(message),
         expires_in_ms: Some(expires_in_ms),
@@ -375,6 +376,7 @@ pub fn spec_of(order_req_id: &str, order: &OrderSpec) -> OrderRequestSpec {
             names: order.sellers.names.iter().map(ToString::to_string).collect(),
             excluded: order.sellers.excluded.iter().map(ToString::to_string).collect(),
             open_to_all: order.sellers.open_to_all,
+            late: order.sellers.late,
         }),
         message: order.message.as_ref().map(|message| MessageSpec {
             kind: text_type(message.kind),

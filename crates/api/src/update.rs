@@ -204,6 +204,7 @@ mod tests {
             names: Vec::new(),
             excluded: Vec::new(),
             open_to_all: false,
+            late: true,
         };
         let table = [
             (

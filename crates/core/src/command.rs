@@ -122,6 +122,12 @@ pub enum CommandKind {
         /// The cause for which it could not be notified; absent where it was.
         failure: Option<String>,
     },
+    /// Invite sellers that came while the order is open; the owner's own command. Those that are
+    /// invited already are skipped.
+    Invite {
+        /// The sellers that fit, the nearest first.
+        choices: Vec<SellerChoice>,
+    },
     /// Take the edit lock of a proposal.
     Lock {
         /// The proposal to lock.
@@ -275,6 +281,7 @@ impl CommandKind {
                 facts("see", Seller(seller), None, Some(Effect::Seen(seller.clone())))
             }
             Self::Notified { .. } => facts("notified", Unnamed, None, None),
+            Self::Invite { .. } => facts("invite", Unnamed, None, None),
             Self::Lock { proposal_id: id, holder, .. } => {
                 facts("lock", Seller(holder), Some(Id::Proposal(id)), None)
             }
@@ -317,6 +324,7 @@ impl CommandKind {
             | Self::Ask { .. }
             | Self::See { .. }
             | Self::Notified { .. }
+            | Self::Invite { .. }
             | Self::Lock { .. }
             | Self::Unlock { .. }
             | Self::Tick => return None,

@@ -42,7 +42,8 @@ pub struct Event {
 pub enum EventKind {
     /// The order was opened.
     OrderOpened(Box<OrderOpened>),
-    /// Every seller that was considered, with the verdict.
+    /// Every seller that was considered at the opening, with the verdict. A later one adds sellers
+    /// that came while the order was open, and has all that are invited by then.
     SellersSelected(Vec<SellerChoice>),
     /// A seller was notified of the order, could not be, or has seen it.
     SellerNotified {

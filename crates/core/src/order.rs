@@ -25,10 +25,11 @@ use crate::event::{Event, EventKind, ProposalUpdate};
 use crate::id::{FollowUpId, Incarnation, OrderKey, ProposalId, SellerId, Seq, Timestamp};
 use crate::limits::DECIDE_WITHIN_MS_MAX;
 use crate::seal::SEALED;
-use crate::spec::{OrderSpec, SellerChoice, Verdict};
+use crate::spec::{OrderSpec, SellerChoice};
 
 mod invitation;
 mod outcome;
+mod selection;
 
 pub use invitation::{Invitation, InvitationState};
 pub use outcome::ProposalCounts;
@@ -267,7 +268,7 @@ impl Order {
     fn apply(&mut self, seq: Seq, at: Timestamp, kind: &EventKind) {
         match kind {
             EventKind::OrderOpened(_) => {}
-            EventKind::SellersSelected(choices) => self.select(at, choices),
+            EventKind::SellersSelected(choices) => self.select(seq, at, choices),
             EventKind::SellerNotified { seller, result, reason, .. } => {
                 self.advance(seller, at, InvitationState::from(*result), reason.as_ref());
             }
@@ -314,14 +315,6 @@ impl Order {
         if self.decide_until.is_none() {
             self.phase = phase;
         }
-    }
-
-    fn select(&mut self, at: Timestamp, choices: &[SellerChoice]) {
-        self.choices = choices.to_vec();
-        let chosen = choices.iter().filter(|choice| choice.verdict == Verdict::Chosen);
-        self.invitations =
-            chosen.map(|choice| Invitation::new(choice.seller.clone(), at)).collect();
-        self.invitations.sort_by(|a, b| a.seller.cmp(&b.seller));
     }
 
     /// Moves an invited seller to a later state, and never back.

@@ -191,6 +191,7 @@ pub struct Coordinates {
 
 /// The limits on the sellers that an order invites.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(clippy::struct_excessive_bools, reason = "independent switches")]
 pub struct SellerLimits {
     /// The largest number of sellers to invite.
     pub max_count: u32,
@@ -206,6 +207,19 @@ pub struct SellerLimits {
     /// Sellers that are not invited may propose too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub open_to_all: bool,
+    /// Sellers that come while the order is open are invited too, as long as it invites fewer than
+    /// it may. Orders of earlier versions lack the field, and invite them.
+    #[serde(default = "late_by_default", skip_serializing_if = "is_true")]
+    pub late: bool,
+}
+
+const fn late_by_default() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_true(value: &bool) -> bool {
+    *value
 }
 
 impl Default for SellerLimits {
@@ -216,6 +230,7 @@ impl Default for SellerLimits {
             names: Vec::new(),
             excluded: Vec::new(),
             open_to_all: false,
+            late: late_by_default(),
         }
     }
 }

@@ -4,6 +4,7 @@ mod book;
 mod comparison;
 mod display;
 mod inputs;
+mod late;
 mod plan;
 mod published_view;
 mod tracker;

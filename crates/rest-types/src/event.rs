@@ -14,7 +14,8 @@ use crate::proposal::ContentView;
 pub enum EventContentView {
     /// `OrderOpened`: what the order wants, and its deadline.
     OrderOpened(Box<OpenedContentView>),
-    /// `SellersSelected`: every seller that was considered.
+    /// `SellersSelected`: every seller that was considered at the opening; a later one adds sellers
+    /// that came while the order was open, and has all that are invited by then.
     SellersSelected {
         /// The sellers, with the verdict on each.
         sellers: Vec<ConsideredSellerView>,

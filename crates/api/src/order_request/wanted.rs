@@ -77,6 +77,7 @@ pub struct DeliverySpec {
 /// The limits on the sellers that an order invites.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(clippy::struct_excessive_bools, reason = "independent switches")]
 pub struct SellersSpec {
     /// The largest number of sellers to invite.
     #[serde(default = "default_max_count")]
@@ -106,4 +107,17 @@ pub struct SellersSpec {
     /// unless the order invites none.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub open_to_all: bool,
+    /// False where only sellers that fit at the opening are invited. Otherwise those that come while
+    /// the order is open are invited too, as long as it invites fewer than `maxCount`.
+    #[serde(default = "late_by_default", skip_serializing_if = "is_true")]
+    pub late: bool,
+}
+
+const fn late_by_default() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_true(value: &bool) -> bool {
+    *value
 }

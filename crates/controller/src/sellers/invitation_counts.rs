@@ -86,10 +86,14 @@ impl InvitationCounts {
         uid: &Arc<str>,
         order: Option<&Order>,
     ) -> Vec<ObjectKey> {
-        let is_same = |held: &CountedOrder| held.uid == *uid;
-        match (self.orders.get(object).map(is_same), order) {
-            // The sellers that an order invites never change.
-            (Some(true), Some(order)) if order.phase.is_before_deadline() => Vec::new(),
+        let held = self.orders.get(object);
+        // An order only ever invites more; while its list is read again, fewer are known.
+        let has_all =
+            |order: &Order| held.is_some_and(|held| held.sellers.len() >= order.invitations.len());
+        match (held.map(|held| held.uid == *uid), order) {
+            (Some(true), Some(order)) if order.phase.is_before_deadline() && has_all(order) => {
+                Vec::new()
+            }
             (Some(true), None) => Vec::new(),
             (counted, Some(order)) if order.phase.is_before_deadline() && order.last_seq.0 >= 2 => {
                 let mut changed = if counted.is_some() { self.ended(object) } else { Vec::new() };
@@ -204,6 +208,28 @@ pub(super) mod tests {
         assert!(counts.sellers.indices.is_empty() && counts.orders.is_empty());
         counts.observe(&object("3"), &"u".into(), Some(&order(&["d", "e", "f"], &[])));
         assert_eq!(counts.sellers.counts.len(), 3, "places are used again");
+    }
+
+    #[test]
+    fn late_sellers_are_counted_too() {
+        let mut counts = InvitationCounts::default();
+        counts.observe(&object("1"), &"u1".into(), Some(&order(&["a"], &[])));
+        let choices = ["a", "b"].map(|name| SellerChoice {
+            seller: SellerId::new(name).unwrap(),
+            verdict: Verdict::Chosen,
+            distance_m: None,
+            display_name: None,
+        });
+        let invite = CommandKind::Invite { choices: choices.to_vec() };
+        let later = order(&["a"], &[invite]);
+        assert_eq!(
+            names(&counts.observe(&object("1"), &"u1".into(), Some(&later))),
+            ["a", "a", "b"]
+        );
+        assert_eq!(counts.observe(&object("1"), &"u1".into(), Some(&later)), []);
+        assert_eq!((counts.of(&object("a")), counts.of(&object("b"))), (1, 1));
+        counts.ended(&object("1"));
+        assert_eq!((counts.of(&object("a")), counts.of(&object("b"))), (0, 0));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::order::{Order, Phase};
 use crate::refusal::{Reason, Refusal};
 
 pub(super) mod decision;
+mod late;
 mod messaging;
 mod proposals;
 pub(super) mod sellers;
@@ -66,6 +67,7 @@ pub(super) fn decide(
         CommandKind::Notified { seller, channel, failure } => {
             messaging::notified(order, seller, *channel, failure.as_ref())
         }
+        CommandKind::Invite { choices } => late::invite(order, now, choices),
         CommandKind::FollowUp(added) => messaging::follow_up(order, added),
         CommandKind::Lock { proposal_id, holder, lease_ms } => {
             proposals::lock(order, now, proposal_id, holder, *lease_ms)
@@ -138,6 +140,7 @@ pub(super) fn restate(order: &Order, kind: &CommandKind) -> Option<EventKind> {
         | CommandKind::Ask { .. }
         | CommandKind::See { .. }
         | CommandKind::Notified { .. }
+        | CommandKind::Invite { .. }
         | CommandKind::UndoAward { .. }
         | CommandKind::Close { .. }
         | CommandKind::Cancel { .. }

@@ -16,6 +16,7 @@ mod decision;
 mod ends;
 mod invited;
 mod keys;
+mod late;
 mod messaging;
 mod proposals;
 mod repeats;

@@ -143,6 +143,38 @@ fn milli_never_competes_with_mega() {
     assert_eq!(suggested(&order).as_deref(), Some("a"));
 }
 
+/// Only a list from before that rule has another one's proposal after it.
+#[test]
+fn proposals_before_the_first_invitation_compete() {
+    let opened = OrderOpened {
+        key: OrderKey::new("", "SB1").unwrap(),
+        incarnation: Incarnation::new("uid-1").unwrap(),
+        spec: OrderSpec::default(),
+        expires_at: NOW.plus_ms(60_000),
+    };
+    let late = SellerChoice {
+        seller: SellerId::new("a").unwrap(),
+        verdict: Verdict::Chosen,
+        distance_m: None,
+        display_name: None,
+    };
+    let kinds = [
+        EventKind::OrderOpened(Box::new(opened)),
+        EventKind::SellersSelected(Vec::new()),
+        EventKind::NewProposal(whole("x", "10 EUR")),
+        EventKind::SellersSelected(vec![late]),
+        EventKind::NewProposal(whole("y", "5 EUR")),
+    ];
+    let mut order = None;
+    for (seq, kind) in (1..).zip(kinds) {
+        Order::fold(&mut order, &Event { seq: Seq(seq), at: NOW, cause: None, kind }).unwrap();
+    }
+    let comparison = compared(&order.unwrap());
+    assert_eq!(row(&comparison, "x").reasons, []);
+    assert_eq!(row(&comparison, "y").reasons, [SetAside::NotInvited]);
+    assert_eq!(best(&comparison), ["x"]);
+}
+
 /// Each one alone is enough, and the best of the others stays the best.
 #[test]
 fn every_reason_sets_a_proposal_aside() {

@@ -130,12 +130,15 @@ impl<'a> OrderTerms<'a> {
         ends.into_iter().flatten().min().map(|last| last.plus_ms(1))
     }
 
-    /// Reports whether a seller may propose: where sellers were selected, only these may.
-    fn is_invited(&self, content: &ProposalContent) -> bool {
+    /// Reports whether a seller might propose: once sellers were selected, only these may. What
+    /// others proposed before that competes.
+    fn is_invited(&self, proposal: &Proposal) -> bool {
         let order = self.order;
+        let was_first = || order.invited_since() > proposal.versions.first().copied();
         order.spec.sellers.open_to_all
             || order.invitations.is_empty()
-            || order.invitation(&content.seller).is_some()
+            || order.invitation(&proposal.content.seller).is_some()
+            || was_first()
     }
 
     /// Returns the label of an alternative; `None` for a main proposal.
@@ -152,7 +155,7 @@ impl<'a> OrderTerms<'a> {
         let delivery = self.delivery(content);
         let marks = [
             (SetAside::Alternative, Self::alternative(content).is_some()),
-            (SetAside::NotInvited, !self.is_invited(content)),
+            (SetAside::NotInvited, !self.is_invited(proposal)),
             (SetAside::OtherCurrency, is_other_currency),
             (
                 SetAside::Incomplete,

@@ -30,6 +30,7 @@ pub(super) fn bare() -> Vec<CommandKind> {
         CommandKind::Ask { seller: seller.clone(), question_id: None, message },
         CommandKind::See { seller: seller.clone() },
         CommandKind::Notified { seller: seller.clone(), channel, failure: None },
+        CommandKind::Invite { choices: Vec::new() },
         CommandKind::Lock { proposal_id: proposal_id.clone(), holder: seller.clone(), lease_ms: 0 },
         CommandKind::Unlock { proposal_id, holder: seller },
         CommandKind::Pause { reason: None },
@@ -61,6 +62,7 @@ fn full() -> Vec<CommandKind> {
         CommandKind::Ask { seller: seller.clone(), question_id, message },
         CommandKind::See { seller: seller.clone() },
         CommandKind::Notified { seller: seller.clone(), channel, failure: reason() },
+        CommandKind::Invite { choices: named_choices() },
         CommandKind::Lock {
             proposal_id: proposal_id.clone(),
             holder: seller.clone(),
@@ -97,6 +99,7 @@ fn later() -> Vec<CommandKind> {
         CommandKind::Propose(latest_proposed()),
         withdraw,
         open(open_spec()),
+        open(closed_spec()),
     ]
 }
 

@@ -117,6 +117,7 @@ fn later_kinds() -> Vec<EventKind> {
         EventKind::NewProposal(latest_proposed()),
         opened(open_spec()),
         EventKind::SellersSelected(named_choices()),
+        opened(closed_spec()),
     ]
 }
 

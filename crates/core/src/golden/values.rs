@@ -188,6 +188,7 @@ fn bare_sellers() -> SellerLimits {
         names: Vec::new(),
         excluded: Vec::new(),
         open_to_all: false,
+        late: true,
     }
 }
 
@@ -218,8 +219,13 @@ pub(super) fn open_spec() -> OrderSpec {
     OrderSpec { sellers: SellerLimits { open_to_all: true, ..bare_sellers() }, ..bare_spec() }
 }
 
-/// Returns an order's content with all parts, except those of [`later_spec`], [`latest_spec`] and
-/// [`open_spec`].
+/// Returns an order's content with the part that was added after that of [`open_spec`].
+pub(super) fn closed_spec() -> OrderSpec {
+    OrderSpec { sellers: SellerLimits { late: false, ..bare_sellers() }, ..bare_spec() }
+}
+
+/// Returns an order's content with all parts, except those of [`later_spec`], [`latest_spec`],
+/// [`open_spec`] and [`closed_spec`].
 pub(super) fn spec() -> OrderSpec {
     OrderSpec {
         title: Some("M8 bolts".into()),
@@ -234,6 +240,7 @@ pub(super) fn spec() -> OrderSpec {
             names: vec![seller("a"), seller("b")],
             excluded: vec![seller("c")],
             open_to_all: false,
+            late: true,
         },
         message: Some(Box::new(message(MessageType::Html))),
         expires_in_ms: 60_000,

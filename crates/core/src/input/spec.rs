@@ -103,6 +103,8 @@ pub struct SellersInput {
     /// Sellers that are not invited may propose too.
     #[serde(deserialize_with = "null_is_absent")]
     pub open_to_all: bool,
+    /// Sellers that come while the order is open are invited too; absent means that they are.
+    pub late: Option<bool>,
 }
 
 fn line(field: &str, value: Option<String>) -> Result<Option<Box<str>>, Refusal> {
@@ -274,6 +276,7 @@ impl TryFrom<SellersInput> for SellerLimits {
             names: seller_names("names", input.names)?,
             excluded: seller_names("excluded", input.excluded)?,
             open_to_all: input.open_to_all,
+            late: input.late.unwrap_or(true),
         })
     }
 }

@@ -139,7 +139,7 @@ fn values_at_the_limits_are_accepted() {
         "notification_type": "sms",
         "expires_in_ms": EXPIRES_IN_MS_MAX,
         "sellers": {"max_count": 100, "names": vec!["a"; NAMES_MAX], "excluded": ["b"],
-            "open_to_all": true},
+            "open_to_all": true, "late": false},
         "message": {
             "type": "HTML", "message": letters(TEXT_CHARS_MAX), "urls": vec!["u"; URLS_MAX],
         },
@@ -150,13 +150,13 @@ fn values_at_the_limits_are_accepted() {
     assert_eq!(full.notification_type, NotificationType::Sms);
     assert_eq!(full.expires_in_ms, EXPIRES_IN_MS_MAX);
     assert_eq!((full.sellers.names.len(), full.sellers.excluded.len()), (NAMES_MAX, 1));
-    assert!(full.sellers.open_to_all);
+    assert!(full.sellers.open_to_all && !full.sellers.late);
     let message = full.message.unwrap();
     assert_eq!((message.kind, message.urls.len()), (MessageType::Html, URLS_MAX));
     assert_eq!(full.delivery.unwrap().by.as_deref(), Some("soon"));
     assert_eq!(expires_in_ms(EXPIRES_IN_MS_MIN).unwrap(), EXPIRES_IN_MS_MIN);
     let least = spec(json!({"sellers": {"max_count": 1}})).unwrap();
-    assert_eq!(least.sellers.max_count, 1);
+    assert_eq!((least.sellers.max_count, least.sellers.late), (1, true));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Announcement, Recipient, Template, Topic};
 use crate::command::Award;
 use crate::event::{Event, ProposalUpdate};
-use crate::id::{ProposalId, SellerId};
+use crate::id::{ProposalId, SellerId, Seq};
 use crate::limits::{RECIPIENTS_MAX, SINKS_MAX};
 use crate::order::{Order, ProposalPhase};
 use crate::spec::{Channel, Contact, NotificationType};
@@ -66,7 +66,9 @@ pub fn due(order: &Order, event: &Event, audience: &Audience<'_>) -> Vec<DueNoti
     let mut due = Vec::new();
     let mut topics: Vec<(Topic, Template)> = Vec::new();
     let news = event.kind.announcement();
-    for (topic, template, group) in news.into_iter().flat_map(|news| recipients_of(order, news)) {
+    for (topic, template, group) in
+        news.into_iter().flat_map(|news| recipients_of(order, event.seq, news))
+    {
         if !topics.iter().any(|(known, _)| *known == topic) {
             topics.push((topic, template));
         }
@@ -176,8 +178,12 @@ fn channel<'a>(
     served.clone().find(|channel| channel.kind == preferred).or_else(|| served.next())
 }
 
-/// Returns the notifications of these news, each with its recipients.
-fn recipients_of(order: &Order, news: Announcement<'_>) -> Vec<(Topic, Template, RecipientGroup)> {
+/// Returns the notifications of these news of an event, each with its recipients.
+fn recipients_of(
+    order: &Order,
+    seq: Seq,
+    news: Announcement<'_>,
+) -> Vec<(Topic, Template, RecipientGroup)> {
     let buyer = |template| vec![(Topic::BuyerNotify, template, RecipientGroup::Buyer)];
     let sellers =
         |template, sellers| vec![(Topic::SellerNotify, template, RecipientGroup::Sellers(sellers))];
@@ -185,7 +191,7 @@ fn recipients_of(order: &Order, news: Announcement<'_>) -> Vec<(Topic, Template,
         Announcement::Opening(_) => {
             vec![(Topic::BuyerAcknowledgements, Template::Acknowledgement, RecipientGroup::Buyer)]
         }
-        Announcement::Invitation => sellers(Template::Invitation, invited_sellers(order)),
+        Announcement::Invitation => sellers(Template::Invitation, invited_by(order, seq)),
         Announcement::Proposal(proposed) => {
             let mut groups = buyer(Template::Proposal);
             groups.push(receipt(&proposed.seller));
@@ -193,19 +199,21 @@ fn recipients_of(order: &Order, news: Announcement<'_>) -> Vec<(Topic, Template,
         }
         Announcement::Update(update) => recipients_of_update(update),
         Announcement::FollowUp(follow_up) if follow_up.audience.is_empty() => {
-            sellers(Template::FollowUp, participants(order))
+            sellers(Template::FollowUp, participants(order, seq))
         }
         Announcement::FollowUp(follow_up) => {
             sellers(Template::FollowUp, follow_up.audience.clone())
         }
-        Announcement::Pause { expired: false, .. } => sellers(Template::Pause, participants(order)),
-        Announcement::Pause { expired: true, .. } | Announcement::End { .. } => {
-            end_recipients(participants(order))
+        Announcement::Pause { expired: false, .. } => {
+            sellers(Template::Pause, participants(order, seq))
         }
-        Announcement::Resumption => sellers(Template::Resumption, participants(order)),
-        Announcement::Extension(_) => sellers(Template::Extension, participants(order)),
+        Announcement::Pause { expired: true, .. } | Announcement::End { .. } => {
+            end_recipients(participants(order, seq))
+        }
+        Announcement::Resumption => sellers(Template::Resumption, participants(order, seq)),
+        Announcement::Extension(_) => sellers(Template::Extension, participants(order, seq)),
         Announcement::Deadline(_) => buyer(Template::Opening),
-        Announcement::Award { award, .. } => award_recipients(order, award),
+        Announcement::Award { award, .. } => award_recipients(order, seq, award),
     }
 }
 
@@ -239,9 +247,10 @@ fn end_recipients(sellers: Vec<SellerId>) -> Vec<(Topic, Template, RecipientGrou
 /// then those who did not propose.
 fn award_recipients(
     order: &Order,
+    seq: Seq,
     award: Option<&Award>,
 ) -> Vec<(Topic, Template, RecipientGroup)> {
-    let Some(award) = award else { return end_recipients(participants(order)) };
+    let Some(award) = award else { return end_recipients(participants(order, seq)) };
     let seller_of = |id: &ProposalId| order.proposals.get(id).map(|held| &held.content.seller);
     let winners: BTreeSet<&SellerId> = match award {
         Award::Whole(id) => seller_of(id).into_iter().collect(),
@@ -253,7 +262,7 @@ fn award_recipients(
         .map(|held| &held.content.seller)
         .filter(|seller| !winners.contains(*seller))
         .collect();
-    let others = participants(order)
+    let others = participants(order, seq)
         .into_iter()
         .filter(|seller| !winners.contains(seller) && !losers.contains(seller));
     let sellers = |sellers: BTreeSet<&SellerId>| {
@@ -268,15 +277,19 @@ fn award_recipients(
     ]
 }
 
-fn invited_sellers(order: &Order) -> Vec<SellerId> {
-    order.invitations.iter().map(|held| held.seller.clone()).collect()
+/// Returns the sellers that this event invited.
+fn invited_by(order: &Order, seq: Seq) -> Vec<SellerId> {
+    let invited = order.invitations.iter().filter(|held| held.since == seq);
+    invited.map(|held| held.seller.clone()).collect()
 }
 
-/// Returns the sellers who were invited, proposed or asked, and have not left by declining.
-fn participants(order: &Order) -> Vec<SellerId> {
+/// Returns the sellers who were invited by the time of this event, proposed or asked, and have not
+/// left by declining.
+fn participants(order: &Order, seq: Seq) -> Vec<SellerId> {
     let proposed = order.proposals.values().map(|held| &held.content.seller);
     let mut sellers: BTreeSet<&SellerId> = proposed.collect();
-    sellers.extend(order.invitations.iter().map(|held| &held.seller));
+    let invited = order.invitations.iter().filter(|held| held.since <= seq);
+    sellers.extend(invited.map(|held| &held.seller));
     sellers.extend(order.questions.values());
     sellers.into_iter().filter(|seller| !order.has_left(seller)).cloned().collect()
 }

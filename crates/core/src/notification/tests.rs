@@ -13,6 +13,7 @@ use crate::spec::{
 use serde_json::{Value, json};
 use std::sync::Arc;
 
+mod late;
 mod participants;
 
 fn seller(name: &str) -> SellerId {

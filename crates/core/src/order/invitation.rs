@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event::NotifyResult;
-use crate::id::{SellerId, Timestamp};
+use crate::id::{SellerId, Seq, Timestamp};
 
 /// The state of an invited seller; each state is later than the ones before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -41,6 +41,8 @@ impl InvitationState {
 pub struct Invitation {
     /// The seller's name.
     pub seller: SellerId,
+    /// The event that invited it.
+    pub since: Seq,
     /// The seller's state.
     pub state: InvitationState,
     /// The time since which it has this state.
@@ -52,9 +54,10 @@ pub struct Invitation {
 }
 
 impl Invitation {
-    /// Returns the invitation of a seller that was chosen at this time.
-    pub(super) const fn new(seller: SellerId, at: Timestamp) -> Self {
-        Self { seller, state: InvitationState::Invited, at, reason: None, delivery: None }
+    /// Returns the invitation of a seller that was chosen by this event, at this time.
+    pub(super) const fn new(seller: SellerId, since: Seq, at: Timestamp) -> Self {
+        let state = InvitationState::Invited;
+        Self { seller, since, state, at, reason: None, delivery: None }
     }
 
     /// Moves to a later state, and never back.

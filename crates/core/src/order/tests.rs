@@ -3,6 +3,7 @@
 use super::*;
 use crate::event::{NotifyResult, OrderOpened};
 use crate::price::Price;
+use crate::spec::Verdict;
 use crate::summary::{OrderSummary, SellerCounts};
 
 fn seller(name: &str) -> SellerId {

@@ -65,13 +65,15 @@ fn deliveries() -> impl Strategy<Value = DeliveryInput> {
 }
 
 fn sellers() -> impl Strategy<Value = SellersInput> {
-    (of(any::<u32>()), floats(100.0), vec(texts(), 0..4), any::<bool>()).prop_map(
-        |(max_count, max_distance_km, names, open_to_all)| SellersInput {
+    let switches = (any::<bool>(), of(any::<bool>()));
+    (of(any::<u32>()), floats(100.0), vec(texts(), 0..4), switches).prop_map(
+        |(max_count, max_distance_km, names, (open_to_all, late))| SellersInput {
             max_count,
             max_distance_km,
             names,
             excluded: Vec::new(),
             open_to_all,
+            late,
         },
     )
 }

@@ -71,7 +71,9 @@ fn words(kind: &EventKind) -> EventText {
         ),
         EventKind::SellersSelected(_) => text(
             "SellersSelected",
-            "Every seller that was considered, with the verdict; those that were chosen are invited.",
+            "Every seller that was considered, with the verdict; those that were chosen are invited. \
+             A later one adds sellers that came while the order was open, and has all that are \
+             invited by then.",
         ),
         EventKind::SellerNotified { .. } => text(
             "SellerNotified",

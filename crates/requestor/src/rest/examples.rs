@@ -19,7 +19,7 @@ pub(super) fn initiate() -> Value {
         "category": "office",
         "delivery": { "latitude": 48.137, "longitude": 11.575, "by": "2030-12-15" },
         "sellers": { "max_count": 10, "max_distance_km": 200.0, "excluded": ["seller9"],
-                     "open_to_all": false },
+                     "open_to_all": false, "late": true },
         "message": { "type": "text", "message": "Please quote.", "urls": [] },
         "expires_in_ms": 3_600_000,
         "decide_within_ms": 604_800_000,

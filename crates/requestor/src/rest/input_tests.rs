@@ -60,7 +60,7 @@ async fn null_counts_as_absent_below_the_top() {
         "items": [{"sku": "A", "description": null, "quantity": "1", "unit": null, "line": null}],
         "delivery": {"latitude": null, "longitude": null, "address": null, "by": null},
         "sellers": {"max_count": null, "max_distance_km": null, "names": null, "excluded": null,
-            "open_to_all": null},
+            "open_to_all": null, "late": null},
         "message": {"type": null, "message": null, "urls": null},
         "buyer": {"channels": null, "language": null},
     });

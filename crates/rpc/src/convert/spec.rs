@@ -33,6 +33,7 @@ pub fn spec_input_from_wire(spec: v1::OrderSpec) -> SpecInput {
             names: sellers.names,
             excluded: sellers.excluded,
             open_to_all: sellers.open_to_all,
+            late: sellers.late,
         }),
         message: spec.message.map(message_input),
         expires_in_ms: Some(spec.expires_in_ms).filter(|ms| *ms != 0),
@@ -132,6 +133,7 @@ fn sellers_to_wire(sellers: &SellerLimits) -> v1::SellerLimits {
         names: sellers.names.iter().map(ToString::to_string).collect(),
         excluded: sellers.excluded.iter().map(ToString::to_string).collect(),
         open_to_all: sellers.open_to_all,
+        late: Some(sellers.late).filter(|late| !late),
     }
 }
 
@@ -221,7 +223,7 @@ mod tests {
         };
         let spec = OrderSpec {
             items: vec![item],
-            sellers: SellerLimits { open_to_all: true, ..SellerLimits::default() },
+            sellers: SellerLimits { open_to_all: true, late: false, ..SellerLimits::default() },
             time_zone: Some("Europe/Berlin".into()),
             ..OrderSpec::default()
         };
@@ -247,6 +249,17 @@ mod tests {
         let read = proposal_from_wire(wire.clone()).unwrap();
         assert_eq!(read.lines[0].substitutes.as_deref(), Some("desk"));
         assert_eq!(proposal_to_wire(&read, 1), wire);
+    }
+
+    #[test]
+    fn late_sellers_are_invited_unless_refused() {
+        for (late, is_invited) in [(None, true), (Some(true), true), (Some(false), false)] {
+            let sellers = Some(v1::SellerLimits { late, ..v1::SellerLimits::default() });
+            let wire = v1::OrderSpec { sellers, ..v1::OrderSpec::default() };
+            assert_eq!(spec_from_wire(wire).unwrap().sellers.late, is_invited, "{late:?}");
+        }
+        let sent = spec_to_wire(&OrderSpec::default()).sellers.unwrap();
+        assert_eq!(sent.late, None, "as earlier versions send it");
     }
 
     fn of(change: impl FnOnce(&mut v1::Proposal)) -> Result<ProposalContent, Refusal> {

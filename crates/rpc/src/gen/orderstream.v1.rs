@@ -141,6 +141,11 @@ pub struct SellerLimits {
     /// others are refused with NOT_INVITED.
     #[prost(bool, tag = "5")]
     pub open_to_all: bool,
+    /// False where only sellers that fit at the opening are invited. Otherwise those that come while
+    /// the order is open are invited too, as long as it invites fewer than max_count. Absent means
+    /// true.
+    #[prost(bool, optional, tag = "6")]
+    pub late: ::core::option::Option<bool>,
 }
 /// A text with its format and links.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -381,10 +386,12 @@ pub struct OrderOpened {
     #[prost(string, tag = "4")]
     pub tenant: ::prost::alloc::string::String,
 }
-/// The sellers that were considered for the order, with the verdict on each.
+/// The sellers that were considered for the order at its opening, with the verdict on each. A later
+/// one adds sellers that came while the order was open.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SellersSelected {
-    /// One entry for each seller that was considered.
+    /// One entry for each seller that was considered; in a later one, for each that is invited by
+    /// then.
     #[prost(message, repeated, tag = "1")]
     pub sellers: ::prost::alloc::vec::Vec<SellerChoice>,
 }

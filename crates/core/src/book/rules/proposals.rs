@@ -22,7 +22,7 @@ fn must_be_open(order: &Order, now: Timestamp) -> Result<(), Refusal> {
 }
 
 /// Checks that the deadline has not passed, and that no award is pending.
-fn must_not_be_decided(order: &Order, now: Timestamp) -> Result<(), Refusal> {
+pub(super) fn must_not_be_decided(order: &Order, now: Timestamp) -> Result<(), Refusal> {
     must_be_before_deadline(order, now)?;
     if order.pending_award.is_some() {
         return Err(Refusal::new(

@@ -69,8 +69,9 @@ fn must_be_invited(order: &Order, seller: &SellerId) -> Result<(), Refusal> {
     Err(Refusal { field: Some("seller".to_owned()), ..Refusal::new(Reason::NotInvited, text) })
 }
 
-/// Reports whether a command is about what its seller has done before. Only lists from before there
-/// was this rule have proposals, questions and edit locks of sellers that are not invited.
+/// Reports whether a command is about what its seller has done before. Proposals, questions and edit
+/// locks of sellers that are not invited are in lists from before there was this rule, and in those
+/// of orders that invited nobody at first.
 fn is_about_own(order: &Order, seller: &SellerId, kind: &CommandKind) -> bool {
     let is_own = |held: &Proposal| held.content.seller == *seller;
     let is_open = |held: &Proposal| held.phase == ProposalPhase::Open && is_own(held);

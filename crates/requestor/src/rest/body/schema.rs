@@ -111,6 +111,9 @@ struct SellersSchema {
     /// unless the order invites none.
     #[schema(required = false)]
     open_to_all: bool,
+    /// False where only sellers that fit at the opening are invited. Otherwise those that come while
+    /// the order is open are invited too, as long as it invites fewer than `max_count`.
+    late: Option<bool>,
 }
 
 /// A text, or an object with a text.
