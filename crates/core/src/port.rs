@@ -22,6 +22,15 @@ pub trait Clock: Send + Sync + Debug + 'static {
     fn now(&self) -> Timestamp;
 }
 
+/// A party that is told of changes in a directory of sellers. It must return at once.
+pub trait SellerWatcher: Send + Sync + Debug + 'static {
+    /// A seller is new in the directory, or differs from what it was.
+    fn seller_changed(&self, tenant: &Tenant, id: &SellerId);
+
+    /// Any sellers may have changed: the first list is complete, or all were read again.
+    fn sellers_changed(&self);
+}
+
 /// The sellers that an order may invite.
 pub trait SellerDirectory: Send + Sync + Debug + 'static {
     /// Returns all of a tenant's sellers, ordered by name.
@@ -32,6 +41,10 @@ pub trait SellerDirectory: Send + Sync + Debug + 'static {
     fn is_known(&self) -> bool {
         true
     }
+
+    /// Adds a watcher, which is told of each change once the directory has it. A directory that
+    /// never changes tells nothing.
+    fn watch(&self, _watcher: Arc<dyn SellerWatcher>) {}
 
     /// Returns the number of open orders in which a seller takes part at all processors, as last
     /// counted some seconds ago; 0 where they are not counted.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orderstream_api::manifest::load_sellers;
-use orderstream_core::port::SellerDirectory;
+use orderstream_core::port::{SellerDirectory, SellerWatcher};
 use orderstream_core::spec::Seller;
 use orderstream_core::{Refusal, Tenant};
 use parking_lot::RwLock;
@@ -18,7 +18,10 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The sellers of a file; the same for every tenant. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct FileDirectory(Arc<RwLock<Arc<[Seller]>>>);
+pub struct FileDirectory {
+    sellers: Arc<RwLock<Arc<[Seller]>>>,
+    watchers: Arc<RwLock<Vec<Arc<dyn SellerWatcher>>>>,
+}
 
 impl FileDirectory {
     /// Reads the file.
@@ -60,10 +63,11 @@ impl FileDirectory {
         match load_sellers(path) {
             Ok(sellers) => {
                 let sellers: Arc<[Seller]> = sellers.into();
-                let is_new = *self.0.read() != sellers;
+                let is_new = *self.sellers.read() != sellers;
                 if is_new {
                     tracing::info!(%file, sellers = sellers.len(), "the sellers changed");
-                    *self.0.write() = sellers;
+                    *self.sellers.write() = sellers;
+                    self.watchers.read().iter().for_each(|watcher| watcher.sellers_changed());
                 }
             }
             Err(refusal) => {
@@ -93,13 +97,17 @@ impl SellerFileState {
 
 impl From<Vec<Seller>> for FileDirectory {
     fn from(sellers: Vec<Seller>) -> Self {
-        Self(Arc::new(RwLock::new(sellers.into())))
+        Self { sellers: Arc::new(RwLock::new(sellers.into())), watchers: Arc::default() }
     }
 }
 
 impl SellerDirectory for FileDirectory {
     fn sellers(&self, _: &Tenant) -> Arc<[Seller]> {
-        Arc::clone(&self.0.read())
+        Arc::clone(&self.sellers.read())
+    }
+
+    fn watch(&self, watcher: Arc<dyn SellerWatcher>) {
+        self.watchers.write().push(watcher);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Applied sellers in a folder: they outlast a restart, and the next order may invite them.
+//! Applied sellers in a folder: they outlast a restart, and orders may invite them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,7 +10,7 @@ use orderstream_api::apply_merge::{
 use orderstream_api::convert;
 use orderstream_api::manifest::namespace_of;
 use orderstream_api::seller::Seller;
-use orderstream_core::port::{Clock, SellerDirectory};
+use orderstream_core::port::{Clock, SellerDirectory, SellerWatcher};
 use orderstream_core::{Reason, Refusal, Tenant, spec};
 use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
@@ -35,6 +35,7 @@ struct SellerFolder {
     resources: Mutex<BTreeMap<String, Seller>>,
     /// The sellers that orders may invite, ordered by name.
     directory: RwLock<Arc<[spec::Seller]>>,
+    watchers: RwLock<Vec<Arc<dyn SellerWatcher>>>,
 }
 
 impl LocalSellers {
@@ -65,6 +66,7 @@ impl LocalSellers {
             writer: Mutex::new(()),
             resources: Mutex::new(resources),
             directory: RwLock::new(ordered(Vec::new())),
+            watchers: RwLock::default(),
         };
         folder.publish();
         Ok(Self(Arc::new(folder)))
@@ -113,7 +115,7 @@ impl LocalSellers {
         all.into_iter().map(displayed).collect()
     }
 
-    /// Removes a seller: no later order invites it. Blocks on the disk.
+    /// Removes a seller: no order invites it from now on. Blocks on the disk.
     ///
     /// # Errors
     /// No such seller, a failed disk write.
@@ -131,6 +133,10 @@ impl LocalSellers {
 impl SellerDirectory for LocalSellers {
     fn sellers(&self, _: &Tenant) -> Arc<[spec::Seller]> {
         Arc::clone(&self.0.directory.read())
+    }
+
+    fn watch(&self, watcher: Arc<dyn SellerWatcher>) {
+        self.0.watchers.write().push(watcher);
     }
 }
 
@@ -194,7 +200,7 @@ impl SellerFolder {
         Ok(new)
     }
 
-    /// Stores a seller, and shows it to later orders.
+    /// Stores a seller, and shows it to orders.
     fn keep(&self, seller: &Seller) -> Result<(), Refusal> {
         self.store.write(&seller.metadata, seller)?;
         let name = seller.metadata.name.clone().unwrap_or_default();
@@ -212,6 +218,7 @@ impl SellerFolder {
         let sellers =
             if sellers.is_empty() { Arc::clone(&self.stand_ins) } else { ordered(sellers) };
         *self.directory.write() = sellers;
+        self.watchers.read().iter().for_each(|watcher| watcher.sellers_changed());
     }
 
     fn find(&self, namespace: &str, name: &str) -> Result<Seller, Refusal> {

@@ -79,6 +79,21 @@ pub const NOTIFY_CIRCUIT_FAILURES: u32 = 5;
 pub const NOTIFY_CIRCUIT_MS_MIN: u64 = 5_000;
 /// The longest time for which the circuit breaker stays open, in milliseconds.
 pub const NOTIFY_CIRCUIT_MS_MAX: u64 = 300_000;
+/// Changed sellers that wait to be considered for open orders; beyond that, all are considered.
+pub const LATE_SELLERS_MAX: usize = 1_000;
+/// Orders that wait for all sellers to be considered; beyond that, all orders wait.
+pub const LATE_ORDERS_MAX: usize = 1_000;
+/// The time for which changes of sellers are gathered: those that are applied together are ranked by
+/// distance, and people do not notice it.
+pub const LATE_SELLERS_SETTLE: Duration = Duration::from_millis(250);
+/// The time after which late sellers are invited again where the disk did not take it: that of a
+/// refusal's hint.
+pub const LATE_SELLERS_RETRY: Duration = Duration::from_secs(1);
+/// Orders with free places that are taken from their index at once.
+pub const LATE_ORDERS_PER_PIECE: usize = 1_000;
+/// Late invitations that wait for the disk at once: they share its syncs, and leave room for
+/// commands.
+pub const LATE_INVITATIONS_IN_FLIGHT: usize = 64;
 /// Milliseconds between two snapshots of one order's outbox during its delivery pass.
 pub const NOTIFY_SAVE_MS: u64 = 1_000;
 /// Snapshots in one list before the next one begins the other list.

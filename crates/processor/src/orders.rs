@@ -52,6 +52,7 @@ mod history;
 mod inbox;
 mod incarnations;
 mod invitations;
+mod late;
 mod open;
 mod outbox;
 mod read_only;
@@ -61,6 +62,7 @@ mod reload;
 mod removal;
 mod replay;
 mod tail;
+mod vacancies;
 
 pub use follow::{FollowItem, FollowStream};
 pub use former::FormerEntry;
@@ -74,6 +76,8 @@ use append::CommandCaller;
 use capacity::{Capacity, Reservation};
 use entry::{BookTrust, IncarnationEntry};
 use invitations::InvitationIndex;
+use late::LateSellers;
+use vacancies::VacancyIndex;
 
 /// The orders of one processor. Clones share them.
 #[derive(Clone, Debug)]
@@ -111,6 +115,10 @@ struct OwnedOrdersInner {
     capacity: Arc<Capacity>,
     /// The open orders to which each seller is invited.
     invitations: InvitationIndex,
+    /// The open orders that have places for further sellers.
+    vacancies: VacancyIndex,
+    /// The changes of sellers that are still to be considered for these.
+    late: Arc<LateSellers>,
     /// Limits the former incarnations that are read at one time.
     former_reads: Arc<Semaphore>,
     /// The incarnation whose removal failed last; the next round begins after it.

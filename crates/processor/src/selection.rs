@@ -1,10 +1,51 @@
 //! The selection of the sellers that an order invites, with a verdict on each of the others.
 
 use geo::{Distance, Haversine, Point};
-use orderstream_core::spec::{Coordinates, Seller, SellerChoice, Verdict};
+use orderstream_core::spec::{Coordinates, Seller, SellerChoice, SellerLimits, Verdict};
 use orderstream_core::{OrderSpec, SellerId};
 
 use crate::limits::CHOICES_MAX;
+
+/// The part of an order by which its sellers are selected.
+#[derive(Clone, Debug)]
+pub(crate) struct SelectionTerms {
+    limits: SellerLimits,
+    category: Option<Box<str>>,
+    place: Option<Coordinates>,
+}
+
+impl SelectionTerms {
+    /// Returns the terms of an order.
+    pub(crate) fn of(spec: &OrderSpec) -> Self {
+        Self {
+            limits: spec.sellers.clone(),
+            category: spec.category.clone(),
+            place: spec.delivery.as_ref().and_then(|delivery| delivery.place),
+        }
+    }
+
+    /// Reports whether a seller fits, however many orders it takes part in.
+    pub(crate) fn fits(&self, seller: &Seller) -> bool {
+        consider(self, seller, &|_| 0).verdict == Verdict::Chosen
+    }
+}
+
+/// Chooses among sellers that come while an order is open: those that fit, by distance and then by
+/// name, for as many places as the order has. The verdicts are those of [`select`].
+pub(crate) fn select_late(
+    terms: &SelectionTerms,
+    sellers: &[&Seller],
+    places: usize,
+    busy: &dyn Fn(&SellerId) -> u32,
+) -> Vec<SellerChoice> {
+    let mut choices: Vec<SellerChoice> =
+        sellers.iter().map(|seller| consider(terms, seller, busy)).collect();
+    choices.retain(|choice| choice.verdict == Verdict::Chosen);
+    choices.sort_by(|a, b| rank(a).cmp(&rank(b)));
+    choices.truncate(places);
+    name_invited(&mut choices, sellers.iter().copied());
+    choices
+}
 
 /// Gives a verdict on every seller; `busy` returns the number of open orders of each. Fit sellers
 /// come first, by distance and then by name; those beyond the order's count are not chosen. The
@@ -14,22 +55,26 @@ pub fn select(
     sellers: &[Seller],
     busy: &dyn Fn(&SellerId) -> u32,
 ) -> Vec<SellerChoice> {
+    let terms = SelectionTerms::of(spec);
     let mut choices: Vec<SellerChoice> =
-        sellers.iter().map(|seller| consider(spec, seller, busy)).collect();
+        sellers.iter().map(|seller| consider(&terms, seller, busy)).collect();
     choices.sort_by(|a, b| rank(a).cmp(&rank(b)));
     let limit = usize::try_from(spec.sellers.max_count).unwrap_or(usize::MAX);
     for choice in choices.iter_mut().filter(|c| c.verdict == Verdict::Chosen).skip(limit) {
         choice.verdict = Verdict::BeyondCount;
     }
     choices.truncate(CHOICES_MAX);
-    name_invited(&mut choices, sellers);
+    name_invited(&mut choices, sellers.iter());
     choices
 }
 
 /// Adds their names for people to the invited sellers: few of many, which bounds what is stored.
-fn name_invited(choices: &mut [SellerChoice], sellers: &[Seller]) {
+fn name_invited<'a>(
+    choices: &mut [SellerChoice],
+    sellers: impl Iterator<Item = &'a Seller> + Clone,
+) {
     for choice in choices.iter_mut().filter(|held| held.verdict == Verdict::Chosen) {
-        let seller = sellers.iter().find(|seller| seller.id == choice.seller);
+        let seller = sellers.clone().find(|seller| seller.id == choice.seller);
         choice.display_name = seller.and_then(|seller| seller.display_name.clone());
     }
 }
@@ -39,19 +84,23 @@ fn rank(choice: &SellerChoice) -> (bool, u32, &str) {
     (is_out, choice.distance_m.unwrap_or(u32::MAX), choice.seller.as_str())
 }
 
-fn consider(spec: &OrderSpec, seller: &Seller, busy: &dyn Fn(&SellerId) -> u32) -> SellerChoice {
-    let from = spec.delivery.as_ref().and_then(|delivery| delivery.place);
+fn consider(
+    terms: &SelectionTerms,
+    seller: &Seller,
+    busy: &dyn Fn(&SellerId) -> u32,
+) -> SellerChoice {
+    let SelectionTerms { limits, category, place: from } = terms;
     let distance_m = from.zip(seller.place).map(|(from, to)| distance_m(from, to));
-    let verdict = if !spec.sellers.names.is_empty() && !spec.sellers.names.contains(&seller.id) {
+    let verdict = if !limits.names.is_empty() && !limits.names.contains(&seller.id) {
         Verdict::NotNamed
-    } else if spec.sellers.excluded.contains(&seller.id) {
+    } else if limits.excluded.contains(&seller.id) {
         Verdict::Excluded
     } else if seller.suspended {
         Verdict::Suspended
-    } else if spec.category.as_ref().is_some_and(|wanted| !sells(seller, wanted)) {
+    } else if category.as_ref().is_some_and(|wanted| !sells(seller, wanted)) {
         Verdict::WrongCategory
     } else {
-        let verdict = within(spec.sellers.max_distance_m.filter(|_| from.is_some()), distance_m);
+        let verdict = within(limits.max_distance_m.filter(|_| from.is_some()), distance_m);
         let is_full = verdict == Verdict::Chosen && is_full(seller, busy);
         if is_full { Verdict::Full } else { verdict }
     };
@@ -168,6 +217,25 @@ mod tests {
         let choices = select(&near_berlin(2, 300), &sellers, &|_| 0);
         let names: Vec<_> = choices.iter().map(|choice| choice.display_name.as_deref()).collect();
         assert_eq!(names, [Some("Möbel Müller"), None], "an excluded one is not shown");
+    }
+
+    #[test]
+    fn nearest_late_sellers_fill_the_places() {
+        let named = |name: &str, at| seller(name, Some(at), "steel");
+        let (hamburg, potsdam) =
+            (named("hamburg", (53.551, 9.993)), named("potsdam", (52.39, 13.06)));
+        let far = named("far", (48.137, 11.575));
+        let mut full = named("full", (52.5, 13.4));
+        full.capacity = Some(2);
+        let sellers = [&far, &full, &hamburg, &potsdam];
+        let terms = SelectionTerms::of(&near_berlin(5, 300));
+        for (places, expected) in [(1, &["potsdam"][..]), (3, &["potsdam", "hamburg"])] {
+            let choices = select_late(&terms, &sellers, places, &|_| 2);
+            let names: Vec<_> = choices.iter().map(|choice| choice.seller.as_str()).collect();
+            assert_eq!(names, expected);
+            assert!(choices.iter().all(|choice| choice.verdict == Verdict::Chosen));
+        }
+        assert_eq!([&far, &full, &hamburg].map(|it| terms.fits(it)), [false, true, true]);
     }
 
     #[test]

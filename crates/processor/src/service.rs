@@ -194,6 +194,11 @@ impl Processor {
             orders.expire(shutdown).await;
             Ok(())
         });
+        let (orders, shutdown) = (self.orders.clone(), self.shutdown.clone());
+        tasks.spawn(async move {
+            orders.invite_late_sellers(shutdown).await;
+            Ok(())
+        });
         if let Some(notifications) = self.notifications {
             let (orders, shutdown) = (self.orders.clone(), self.shutdown.clone());
             tasks.spawn(async move {

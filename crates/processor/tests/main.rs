@@ -26,6 +26,7 @@ mod inbox;
 mod incarnations;
 mod inputs;
 mod invitations;
+mod late;
 mod lines;
 mod market;
 mod notifications;

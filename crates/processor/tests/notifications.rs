@@ -53,7 +53,7 @@ impl ManualNotifier {
     }
 
     /// Waits until the accepted notifications are as expected, and returns them.
-    async fn wait_for_delivered(
+    pub(crate) async fn wait_for_delivered(
         &self,
         what: &str,
         is_complete: impl Fn(&[Notification]) -> bool,

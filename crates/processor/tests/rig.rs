@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use orderstream_core::notification::Notifier;
-use orderstream_core::port::{Clock, SellerDirectory};
+use orderstream_core::port::{Clock, SellerDirectory, SellerWatcher};
 use orderstream_core::spec::{Channel, Contact, NotificationType, Seller};
 use orderstream_core::{SellerId, Tenant, Timestamp};
 use orderstream_journal::{Embedded, OpenError, Options};
 use orderstream_processor::limits::KEEP_ENDED;
 use orderstream_processor::{Error, OwnedOrders, Parts, PeersConfig, Processor};
 use orderstream_rpc::server::http_metrics::HttpMetrics;
+use parking_lot::RwLock;
 use prometheus::Registry;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -78,25 +79,39 @@ impl Clock for ManualClock {
 
 #[derive(Clone, Debug)]
 struct Sellers {
-    all: Arc<[Seller]>,
+    all: Arc<RwLock<Arc<[Seller]>>>,
     is_known: Arc<AtomicBool>,
+    watchers: Arc<RwLock<Vec<Arc<dyn SellerWatcher>>>>,
 }
 
 impl SellerDirectory for Sellers {
     fn sellers(&self, _: &Tenant) -> Arc<[Seller]> {
-        if self.is_known() { Arc::clone(&self.all) } else { Arc::default() }
+        if self.is_known() { Arc::clone(&self.all.read()) } else { Arc::default() }
     }
 
     fn is_known(&self) -> bool {
         self.is_known.load(Ordering::SeqCst)
+    }
+
+    fn watch(&self, watcher: Arc<dyn SellerWatcher>) {
+        self.watchers.write().push(watcher);
     }
 }
 
 impl Sellers {
     /// Makes sellers without a location, each with a webhook.
     fn named(names: impl IntoIterator<Item = String>) -> Self {
-        let seller = |name: String| Seller {
-            id: SellerId::new(name.as_str()).unwrap(),
+        let all = names.into_iter().map(|name| Self::seller(&name)).collect();
+        Self {
+            all: Arc::new(RwLock::new(all)),
+            is_known: Arc::new(AtomicBool::new(true)),
+            watchers: Arc::default(),
+        }
+    }
+
+    fn seller(name: &str) -> Seller {
+        Seller {
+            id: SellerId::new(name).unwrap(),
             place: None,
             categories: Vec::new(),
             contact: Contact {
@@ -110,9 +125,20 @@ impl Sellers {
             capacity: None,
             suspended: false,
             display_name: None,
-        };
-        let all = names.into_iter().map(seller).collect();
-        Self { all, is_known: Arc::new(AtomicBool::new(true)) }
+        }
+    }
+
+    /// Adds sellers, or changes them, and tells of each.
+    fn apply(&self, sellers: Vec<Seller>) {
+        let mut all = self.all.read().to_vec();
+        all.retain(|held| sellers.iter().all(|seller| seller.id != held.id));
+        all.extend(sellers.iter().cloned());
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        *self.all.write() = all.into();
+        for watcher in self.watchers.read().iter() {
+            let changed = |seller: &Seller| watcher.seller_changed(&Tenant::default(), &seller.id);
+            sellers.iter().for_each(changed);
+        }
     }
 }
 
@@ -198,6 +224,21 @@ impl Rig {
     /// Hides the list of sellers, as at a start while the API server is unreachable.
     pub(crate) fn hide_sellers(&self) {
         self.sellers.is_known.store(false, Ordering::SeqCst);
+    }
+
+    /// Adds sellers with these names.
+    pub(crate) fn add_sellers(&self, names: &[&str]) {
+        self.sellers.apply(names.iter().map(|name| Sellers::seller(name)).collect());
+    }
+
+    /// Adds a seller that takes part in at most this number of open orders.
+    pub(crate) fn add_seller_with_capacity(&self, name: &str, capacity: u32) {
+        self.sellers.apply(vec![Seller { capacity: Some(capacity), ..Sellers::seller(name) }]);
+    }
+
+    /// Suspends a seller.
+    pub(crate) fn suspend_seller(&self, name: &str) {
+        self.sellers.apply(vec![Seller { suspended: true, ..Sellers::seller(name) }]);
     }
 
     /// Makes the list of sellers known.

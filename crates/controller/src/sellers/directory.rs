@@ -12,7 +12,7 @@ use std::sync::Arc;
 use kube::runtime::watcher;
 use kube::{Client, ResourceExt as _};
 use orderstream_api::convert;
-use orderstream_core::port::SellerDirectory;
+use orderstream_core::port::{SellerDirectory, SellerWatcher};
 use orderstream_core::spec::Seller;
 use orderstream_core::{SellerId, Tenant};
 use parking_lot::RwLock;
@@ -28,11 +28,13 @@ use crate::watch::{OutageProgress, ResourceChange, ResourceStore, UnreadableVers
 pub struct ClusterSellers {
     cache: Arc<RwLock<SellerCache>>,
     is_listed: watch::Sender<bool>,
+    watchers: Arc<RwLock<Vec<Arc<dyn SellerWatcher>>>>,
 }
 
 impl Default for ClusterSellers {
     fn default() -> Self {
-        Self { cache: Arc::default(), is_listed: watch::Sender::new(false) }
+        let is_listed = watch::Sender::new(false);
+        Self { cache: Arc::default(), is_listed, watchers: Arc::default() }
     }
 }
 
@@ -40,6 +42,12 @@ impl ClusterSellers {
     /// Keeps the sellers up to date until shutdown: those of one namespace, or of all.
     pub async fn follow(self, client: Client, namespace: Option<String>, stop: CancellationToken) {
         follow(seller_watch::api(&client, namespace.as_deref()), SETTINGS, self, stop).await;
+    }
+
+    fn report_change(&self, object: &ObjectKey) {
+        let tenant = Tenant::try_from(Arc::clone(&object.namespace));
+        let (Ok(tenant), Ok(id)) = (tenant, SellerId::new(&*object.name)) else { return };
+        self.watchers.read().iter().for_each(|watcher| watcher.seller_changed(&tenant, &id));
     }
 
     /// Waits until the first list is complete.
@@ -53,9 +61,13 @@ impl ClusterSellers {
 impl ResourceStore<GuardedSeller> for ClusterSellers {
     fn take(&mut self, change: ResourceChange<GuardedSeller>) {
         let is_complete = matches!(change, ResourceChange::ListComplete(_));
-        self.cache.write().take(change);
+        let changed = self.cache.write().take(change);
+        if let Some(object) = changed {
+            self.report_change(&object);
+        }
         if is_complete && !self.is_listed.send_replace(true) {
             tracing::info!(sellers = self.cache.read().count, "the sellers are known");
+            self.watchers.read().iter().for_each(|watcher| watcher.sellers_changed());
         }
     }
 
@@ -83,6 +95,10 @@ impl SellerDirectory for ClusterSellers {
 
     fn is_known(&self) -> bool {
         *self.is_listed.borrow()
+    }
+
+    fn watch(&self, watcher: Arc<dyn SellerWatcher>) {
+        self.watchers.write().push(watcher);
     }
 }
 
@@ -113,19 +129,22 @@ struct SellerCache {
 }
 
 impl SellerCache {
-    fn take(&mut self, change: ResourceChange<GuardedSeller>) {
+    /// Takes in a change. Returns the seller that is new or different then, if it is one.
+    fn take(&mut self, change: ResourceChange<GuardedSeller>) -> Option<ObjectKey> {
         match change {
             ResourceChange::ListBegan => {}
             ResourceChange::Listed(object, seller) | ResourceChange::Applied(object, seller) => {
-                self.put(&object, seller);
+                return self.put(&object, seller).then_some(object);
             }
             ResourceChange::ListComplete(listed) => self.complete_list(&listed),
             ResourceChange::Deleted(object, _) => self.remove(&object),
         }
+        None
     }
 
-    /// Takes in a seller that can be read. Of one that cannot, the last readable version stays.
-    fn put(&mut self, object: &ObjectKey, guarded: GuardedSeller) {
+    /// Takes in a seller that can be read, and reports whether it is new or different. Of one that
+    /// cannot, the last readable version stays.
+    fn put(&mut self, object: &ObjectKey, guarded: GuardedSeller) -> bool {
         let version = guarded.resource_version();
         let read = guarded.0.map_err(|wrong| wrong.error.clone());
         let read = read.and_then(|it| {
@@ -136,17 +155,18 @@ impl SellerCache {
         match read {
             Ok((seller, open_orders)) => {
                 self.unreadable.forget(object);
-                self.insert(object, seller, open_orders);
+                self.insert(object, seller, open_orders)
             }
             Err(error) => {
                 if self.unreadable.record(object, version) {
                     tracing::error!(%object, error, "a seller cannot be read and is left out");
                 }
+                false
             }
         }
     }
 
-    fn insert(&mut self, object: &ObjectKey, seller: Seller, open_orders: u32) {
+    fn insert(&mut self, object: &ObjectKey, seller: Seller, open_orders: u32) -> bool {
         let is_new = self
             .tenants
             .get(&object.namespace)
@@ -155,15 +175,17 @@ impl SellerCache {
             if !std::mem::replace(&mut self.is_full, true) {
                 tracing::error!(%object, "more than {SELLERS_MAX} sellers; further ones are left out");
             }
-            return;
+            return false;
         }
         self.count = self.count.saturating_add(usize::from(is_new));
         let tenant = self.tenants.entry(Arc::clone(&object.namespace)).or_default();
         tenant.open_orders.insert(seller.id.clone(), open_orders);
-        if tenant.sellers.get(&seller.id) != Some(&seller) {
+        let is_changed = tenant.sellers.get(&seller.id) != Some(&seller);
+        if is_changed {
             tenant.sorted = None;
             tenant.sellers.insert(seller.id.clone(), seller);
         }
+        is_changed
     }
 
     fn remove(&mut self, object: &ObjectKey) {

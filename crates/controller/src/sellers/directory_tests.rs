@@ -25,12 +25,12 @@ fn object(name: &str) -> ObjectKey {
 /// Takes in a seller that was created or changed.
 fn apply(sellers: &ClusterSellers, seller: GuardedSeller) {
     let object = object(&seller.name_any());
-    sellers.cache.write().take(ResourceChange::Applied(object, seller));
+    sellers.clone().take(ResourceChange::Applied(object, seller));
 }
 
 fn delete(sellers: &ClusterSellers, seller: GuardedSeller) {
     let object = object(&seller.name_any());
-    sellers.cache.write().take(ResourceChange::Deleted(object, seller));
+    sellers.clone().take(ResourceChange::Deleted(object, seller));
 }
 
 fn names(sellers: &ClusterSellers, tenant: &str) -> Vec<String> {
@@ -39,9 +39,23 @@ fn names(sellers: &ClusterSellers, tenant: &str) -> Vec<String> {
 }
 
 fn list(sellers: &ClusterSellers, names: &[&str]) {
-    let mut cache = sellers.cache.write();
-    names.iter().for_each(|name| cache.take(ResourceChange::Listed(object(name), seller(name))));
-    cache.take(ResourceChange::ListComplete(names.iter().map(|name| object(name)).collect()));
+    let mut sellers = sellers.clone();
+    names.iter().for_each(|name| sellers.take(ResourceChange::Listed(object(name), seller(name))));
+    sellers.take(ResourceChange::ListComplete(names.iter().map(|name| object(name)).collect()));
+}
+
+/// A watcher that records what it is told: a seller's name, or `all`.
+#[derive(Debug, Default)]
+struct RecordingWatcher(RwLock<Vec<String>>);
+
+impl SellerWatcher for RecordingWatcher {
+    fn seller_changed(&self, tenant: &Tenant, id: &SellerId) {
+        self.0.write().push(format!("{tenant}/{id}"));
+    }
+
+    fn sellers_changed(&self) {
+        self.0.write().push("all".to_owned());
+    }
 }
 
 #[test]
@@ -93,12 +107,31 @@ fn new_counts_keep_seller_list() {
     assert_eq!(sellers.open_orders(&tenant, &id), 0);
 }
 
+/// A new count is no change of a seller, and nobody is invited because one is gone.
+#[test]
+fn watchers_are_told_of_changed_sellers() {
+    let (sellers, watcher) = (ClusterSellers::default(), Arc::new(RecordingWatcher::default()));
+    sellers.watch(Arc::<RecordingWatcher>::clone(&watcher));
+    let told = || std::mem::take(&mut *watcher.0.write());
+    list(&sellers, &["a", "b"]);
+    assert_eq!(told(), ["shop/a", "shop/b", "all"]);
+    apply(&sellers, seller("a"));
+    apply(&sellers, guarded("a", &json!({ "capacity": "many" })));
+    delete(&sellers, seller("b"));
+    assert_eq!(told(), [""; 0]);
+    apply(&sellers, guarded("a", &json!({ "suspended": true })));
+    apply(&sellers, seller("c"));
+    assert_eq!(told(), ["shop/a", "shop/c"]);
+    list(&sellers, &["c", "d"]);
+    assert_eq!(told(), ["shop/d"], "a later list tells what differs");
+}
+
 /// Nothing is lost before the list is complete.
 #[test]
 fn complete_lists_drop_missing_sellers() {
     let sellers = ClusterSellers::default();
     list(&sellers, &["a", "b"]);
-    sellers.cache.write().take(ResourceChange::ListBegan);
+    sellers.clone().take(ResourceChange::ListBegan);
     assert_eq!(names(&sellers, "shop"), ["a", "b"], "the API server may be away for long");
     list(&sellers, &["b"]);
     assert_eq!(names(&sellers, "shop"), ["b"]);

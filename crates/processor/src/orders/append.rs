@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use orderstream_core::book::BookOutput;
-use orderstream_core::{Epoch, Event, OrderIncarnation, Refusal, Reply, Seq, Withheld};
+use orderstream_core::spec::Verdict;
+use orderstream_core::{
+    Epoch, Event, EventKind, OrderIncarnation, Refusal, Reply, SellerId, Seq, Withheld,
+};
 use orderstream_journal::{Append, AppendError, AppendReceipt, DurableProof};
 use tokio::sync::oneshot;
 
@@ -29,7 +32,8 @@ pub(super) struct CommandCaller {
     pub(super) permit: InFlightPermit,
     /// The channel for its reply.
     pub(super) sender: oneshot::Sender<Result<Reply, Refusal>>,
-    /// The seller capacity that is reserved for the order that it opens.
+    /// The seller capacity that is reserved for the order that it opens, or for the sellers that it
+    /// adds to one.
     pub(super) reservation: Option<Reservation>,
     /// The epoch of the tracker for which it opens the order.
     pub(super) opener: Option<Epoch>,
@@ -97,7 +101,7 @@ impl OwnedOrders {
     /// Runs on the journal's thread, after the sync or its failure.
     fn on_appended(&self, pending: PendingAppend, outcome: Result<AppendReceipt, AppendError>) {
         let PendingAppend { order_incarnation, events, reply: withheld, caller } = pending;
-        let CommandCaller { permit, sender, reservation, opener: _ } = caller;
+        let CommandCaller { permit, sender, mut reservation, opener: _ } = caller;
         let mut guard = self.shard(&order_incarnation.key).lock();
         let shard = &mut *guard;
         let Some(entry) = entry_of(&mut shard.openings, &mut shard.orders, &order_incarnation)
@@ -113,7 +117,9 @@ impl OwnedOrders {
                     entry.proposals = metrics.events_stored(order, &events, entry.proposals);
                 }
                 let on_disk = OnDisk::from(DurableProof::from(&appended));
+                let invited = if entry.place.is_some() { chosen(&events) } else { Vec::new() };
                 let mut wakers = publish(entry, on_disk, events);
+                wakers.extend(self.index_invited(entry, &invited, &mut reservation));
                 wakers.extend(self.index_open(entry, reservation));
                 let released = on_disk.release(withheld).ok();
                 outbox::wake(self, entry);
@@ -149,9 +155,9 @@ impl OwnedOrders {
     }
 
     /// Brings the indexes of open orders in step with the disk: the sellers' capacity, their
-    /// invitations, and the number of open orders. Has an effect once when the order opens, at its
-    /// deadline, which frees the sellers' capacity, and when it ends. Returns the wakers of the
-    /// sellers' sessions, to be woken without the lock.
+    /// invitations, the free places, and the number of open orders. Has an effect when the order
+    /// opens, when its places are taken or free, at its deadline, which frees the sellers' capacity,
+    /// and when it ends. Returns the wakers of the sellers' sessions, to be woken without the lock.
     pub(super) fn index_open(
         &self,
         entry: &mut IncarnationEntry,
@@ -166,31 +172,96 @@ impl OwnedOrders {
             return Vec::new();
         }
         let takes_capacity = order.phase.is_before_deadline() || order.last_seq > on_disk;
-        if entry.place.is_some() {
+        if let Some(place) = entry.place {
             if entry.takes_capacity && !takes_capacity {
-                self.inner.capacity.end(order);
+                let sellers = self.inner.invitations.sellers_of(order, place);
+                self.inner.capacity.end(&order.key.tenant, &sellers);
                 entry.takes_capacity = false;
+            }
+            // Changes of sellers while it had no place did not concern it.
+            if self.index_vacancy(entry) {
+                self.inner.late.consider_order(entry.book.key());
             }
             return Vec::new();
         }
         let (place, wakers) = self.inner.invitations.open(order);
+        let seen = reservation.as_ref().map(Reservation::revision);
         if takes_capacity {
-            self.inner.capacity.open(order, reservation);
+            let sellers: Vec<SellerId> =
+                order.invitations.iter().map(|held| held.seller.clone()).collect();
+            self.inner.capacity.open(&order.key.tenant, &sellers, reservation);
         }
         self.inner.parts.metrics.order_opened();
         (entry.place, entry.takes_capacity) = (Some(place), takes_capacity);
+        // A change since its sellers were chosen may have been considered without it. One that comes
+        // after this comparison finds it in the index.
+        if self.index_vacancy(entry) && seen != Some(self.inner.late.revision()) {
+            self.inner.late.consider_order(entry.book.key());
+        }
         wakers
+    }
+
+    /// Adds sellers whose later invitations are on disk to the indexes of an open order. Returns the
+    /// wakers of their sessions.
+    pub(super) fn index_invited(
+        &self,
+        entry: &mut IncarnationEntry,
+        invited: &[SellerId],
+        reservation: &mut Option<Reservation>,
+    ) -> Vec<std::task::Waker> {
+        let Some(place) = entry.place.filter(|_| !invited.is_empty()) else { return Vec::new() };
+        let key = entry.book.key();
+        let (added, wakers) = self.inner.invitations.add(key, place, invited);
+        if added.is_empty() {
+            return wakers;
+        }
+        if entry.takes_capacity {
+            self.inner.capacity.open(&key.tenant, &added, reservation.take());
+        }
+        // One of them may be reachable where nobody was.
+        entry.needs_notifications = None;
+        wakers
+    }
+
+    /// Brings the index of orders with free places in step with an order; returns true if it has
+    /// become one of them.
+    fn index_vacancy(&self, entry: &mut IncarnationEntry) -> bool {
+        let (Some(order), Some(place)) = (entry.book.order(), entry.place) else { return false };
+        let has_places = order.free_places() > 0;
+        if has_places == entry.is_vacant {
+            return false;
+        }
+        if has_places {
+            self.inner.vacancies.insert(&order.key, place);
+        } else {
+            self.inner.vacancies.remove(&order.key, place);
+        }
+        entry.is_vacant = has_places;
+        has_places
     }
 
     /// Removes an order from the indexes of open orders.
     pub(super) fn close(&self, entry: &mut IncarnationEntry) {
         let (Some(order), Some(place)) = (entry.book.order(), entry.place.take()) else { return };
-        self.inner.invitations.end(order, place);
         if std::mem::take(&mut entry.takes_capacity) {
-            self.inner.capacity.end(order);
+            let sellers = self.inner.invitations.sellers_of(order, place);
+            self.inner.capacity.end(&order.key.tenant, &sellers);
+        }
+        self.inner.invitations.end(order, place);
+        if std::mem::take(&mut entry.is_vacant) {
+            self.inner.vacancies.remove(&order.key, place);
         }
         self.inner.parts.metrics.order_closed();
     }
+}
+
+/// Returns the sellers that these events name as invited.
+fn chosen(events: &[Arc<Event>]) -> Vec<SellerId> {
+    let selections = events.iter().filter_map(|event| {
+        if let EventKind::SellersSelected(choices) = &event.kind { Some(choices) } else { None }
+    });
+    let chosen = selections.flatten().filter(|choice| choice.verdict == Verdict::Chosen);
+    chosen.map(|choice| choice.seller.clone()).collect()
 }
 
 /// Logs stored events, under their order's trace.

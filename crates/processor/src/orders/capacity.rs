@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use orderstream_core::spec::{SellerChoice, Verdict};
-use orderstream_core::{Order, SellerId, Tenant};
+use orderstream_core::{SellerId, Tenant};
 use parking_lot::Mutex;
 
 /// The counts of this processor.
@@ -16,15 +16,28 @@ pub(super) struct Capacity {
     counts: Mutex<OpenOrderCounts>,
 }
 
-/// Capacity at the sellers that were chosen for an order that is opening; released on drop.
+/// Capacity at the sellers that were chosen for an order; released on drop.
 #[derive(Debug)]
 pub(super) struct Reservation {
     capacity: Arc<Capacity>,
     tenant: Tenant,
     sellers: BTreeSet<SellerId>,
+    /// The changes of the directory that the choice includes.
+    revision: u64,
 }
 
 impl Reservation {
+    /// Returns the reservation of a choice that includes the changes up to this revision.
+    pub(super) fn through(mut self, revision: u64) -> Self {
+        self.revision = revision;
+        self
+    }
+
+    /// Returns the changes of the directory that the choice includes.
+    pub(super) const fn revision(&self) -> u64 {
+        self.revision
+    }
+
     fn release(&mut self, counts: &mut OpenOrderCounts) {
         for seller in std::mem::take(&mut self.sellers) {
             counts.release(&self.tenant, &seller);
@@ -82,61 +95,50 @@ impl Capacity {
             counts.acquire(tenant, seller);
         }
         let capacity = Arc::clone(self);
-        (choices, Reservation { capacity, tenant: tenant.clone(), sellers })
+        (choices, Reservation { capacity, tenant: tenant.clone(), sellers, revision: 0 })
     }
 
-    /// Counts an order whose opening is on disk.
-    pub(super) fn open(&self, order: &Order, reservation: Option<Reservation>) {
+    /// Counts an order for sellers whose invitations are on disk.
+    pub(super) fn open(
+        &self,
+        tenant: &Tenant,
+        sellers: &[SellerId],
+        reservation: Option<Reservation>,
+    ) {
         let mut counts = self.counts.lock();
         if let Some(mut reservation) = reservation {
             reservation.release(&mut counts);
         }
-        for invitation in &order.invitations {
-            counts.acquire(&order.key.tenant, &invitation.seller);
+        for seller in sellers {
+            counts.acquire(tenant, seller);
         }
     }
 
-    /// Stops counting an order that has ended.
-    pub(super) fn end(&self, order: &Order) {
+    /// Stops counting an order for these sellers.
+    pub(super) fn end(&self, tenant: &Tenant, sellers: &[SellerId]) {
         let mut counts = self.counts.lock();
-        for invitation in &order.invitations {
-            counts.release(&order.key.tenant, &invitation.seller);
+        for seller in sellers {
+            counts.release(tenant, seller);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use orderstream_core::event::OrderOpened;
-    use orderstream_core::{Event, EventKind, Incarnation, OrderKey, OrderSpec, Seq, Timestamp};
-
     use super::*;
 
+    fn ids() -> Vec<SellerId> {
+        ["a", "b"].map(|name| SellerId::new(name).unwrap()).to_vec()
+    }
+
     fn choices() -> Vec<SellerChoice> {
-        let chosen = |name: &str| SellerChoice {
-            seller: SellerId::new(name).unwrap(),
+        let chosen = |seller: SellerId| SellerChoice {
+            seller,
             verdict: Verdict::Chosen,
             distance_m: None,
             display_name: None,
         };
-        ["a", "b"].map(chosen).to_vec()
-    }
-
-    fn order() -> Order {
-        let opened = OrderOpened {
-            key: OrderKey::new("", "SB1").unwrap(),
-            incarnation: Incarnation::new("uid-1").unwrap(),
-            spec: OrderSpec::default(),
-            expires_at: Timestamp(60_000),
-        };
-        let kinds =
-            [EventKind::OrderOpened(Box::new(opened)), EventKind::SellersSelected(choices())];
-        let mut order = None;
-        for (seq, kind) in (1..).zip(kinds) {
-            let event = Event { seq: Seq(seq), at: Timestamp(0), cause: None, kind };
-            Order::fold(&mut order, &event).unwrap();
-        }
-        order.unwrap()
+        ids().into_iter().map(chosen).collect()
     }
 
     fn open_counts(capacity: &Capacity) -> [u32; 2] {
@@ -149,9 +151,9 @@ mod tests {
         let capacity = Arc::new(Capacity::default());
         let (_, reservation) = capacity.reserve(&Tenant::default(), |_| choices());
         assert_eq!(open_counts(&capacity), [1, 1], "while the opening is on its way");
-        capacity.open(&order(), Some(reservation));
+        capacity.open(&Tenant::default(), &ids(), Some(reservation));
         assert_eq!(open_counts(&capacity), [1, 1]);
-        capacity.end(&order());
+        capacity.end(&Tenant::default(), &ids());
         assert_eq!(open_counts(&capacity), [0, 0]);
     }
 

@@ -30,6 +30,7 @@ pub(super) enum BookTrust {
 
 /// One order in the map.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(super) struct IncarnationEntry {
     pub(super) book: Book,
     pub(super) incarnation: Incarnation,
@@ -63,6 +64,8 @@ pub(super) struct IncarnationEntry {
     pub(super) place: Option<u64>,
     /// The order counts against its sellers' capacity.
     pub(super) takes_capacity: bool,
+    /// The order is in the index of those with free places.
+    pub(super) is_vacant: bool,
     waiters: Vec<Waiter>,
 }
 
@@ -97,6 +100,7 @@ impl IncarnationEntry {
             deadline: None,
             place: None,
             takes_capacity: false,
+            is_vacant: false,
             waiters: Vec::new(),
         }
     }

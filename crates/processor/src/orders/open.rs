@@ -4,10 +4,10 @@ use orderstream_core::command::OrderOpening;
 use orderstream_core::spec::SellerChoice;
 use orderstream_core::{
     Command, CommandKind, Epoch, Incarnation, OrderIncarnation, OrderKey, OrderSpec, Reason,
-    Refusal, SellerId, Seq, Timestamp,
+    Refusal, SellerId, Seq, Tenant, Timestamp,
 };
 
-use super::capacity::Reservation;
+use super::capacity::{OpenOrderCounts, Reservation};
 use super::follow::ahead;
 use super::{OwnedOrders, not_found};
 use crate::selection;
@@ -67,17 +67,22 @@ impl OwnedOrders {
     }
 
     fn choose(&self, join: &Join) -> (Vec<SellerChoice>, Reservation) {
-        let tenant = join.key.tenant.clone();
-        let sellers = self.inner.parts.directory.sellers(&tenant);
-        let directory = &self.inner.parts.directory;
-        self.inner.capacity.reserve(&tenant, |counts| {
-            // The count is exact for this processor and a little late for the others. Capacity that
-            // was released counts as used until then, so that no seller is invited beyond its
-            // capacity.
-            let busy =
-                |id: &SellerId| counts.of(&tenant, id).max(directory.open_orders(&tenant, id));
+        let tenant = &join.key.tenant;
+        // Read before the sellers: they include the changes up to it.
+        let revision = self.inner.late.revision();
+        let sellers = self.inner.parts.directory.sellers(tenant);
+        let (choices, reservation) = self.inner.capacity.reserve(tenant, |counts| {
+            let busy = |id: &SellerId| self.busy(counts, tenant, id);
             selection::select(&join.spec, &sellers, &busy)
-        })
+        });
+        (choices, reservation.through(revision))
+    }
+
+    /// Returns the number of open orders in which a seller takes part. It is exact for this processor
+    /// and a little late for the others. Capacity that was released counts as used until then, so
+    /// that no seller is invited beyond its capacity.
+    pub(super) fn busy(&self, counts: &OpenOrderCounts, tenant: &Tenant, id: &SellerId) -> u32 {
+        counts.of(tenant, id).max(self.inner.parts.directory.open_orders(tenant, id))
     }
 
     /// Checks that this processor has the list in which a tracker wants to resume. The order is

@@ -127,6 +127,10 @@ impl OwnedOrders {
         }
         entry.tail.set_redaction(Redaction::of(entry.book.order()));
         let mut wakers = publish(entry, fresh.on_disk, Vec::new());
+        let invited = entry.book.order().map(|order| {
+            order.invitations.iter().map(|held| held.seller.clone()).collect::<Vec<_>>()
+        });
+        wakers.extend(self.index_invited(entry, &invited.unwrap_or_default(), &mut None));
         wakers.extend(self.index_open(entry, None));
         outbox::wake(self, entry);
         index_deadline(&mut shard.deadlines, entry);

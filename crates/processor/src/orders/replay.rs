@@ -16,8 +16,10 @@ use super::append::index_deadline;
 use super::entry::IncarnationEntry;
 use super::former::FormerEntry;
 use super::invitations::InvitationIndex;
+use super::late::LateSellers;
 use super::record::{self, ListKind, OnDisk};
 use super::tail::Tail;
+use super::vacancies::VacancyIndex;
 use super::{OwnedOrders, OwnedOrdersInner, Parts, Shard};
 use crate::limits::{FORMER_READS_MAX, PAGE_EVENTS, SHARDS};
 use crate::metrics::ProposalsLabel;
@@ -59,6 +61,8 @@ impl OwnedOrders {
                 fold(entry, kind, record);
             }
         })?;
+        let late = Arc::new(LateSellers::default());
+        parts.directory.watch(Arc::<LateSellers>::clone(&late));
         let shards = (0..SHARDS).map(|_| Mutex::new(Shard::default())).collect();
         let inner = OwnedOrdersInner {
             parts,
@@ -70,6 +74,8 @@ impl OwnedOrders {
             stopping: CancellationToken::new(),
             capacity: Arc::default(),
             invitations: InvitationIndex::default(),
+            vacancies: VacancyIndex::default(),
+            late,
             former_reads: Arc::new(Semaphore::new(FORMER_READS_MAX)),
             last_failed_removal: Mutex::new(None),
             notifications: OnceLock::new(),
