@@ -36,8 +36,8 @@ pub trait SellerDirectory: Send + Sync + Debug + 'static {
     /// Returns all of a tenant's sellers, ordered by name.
     fn sellers(&self, tenant: &Tenant) -> Arc<[Seller]>;
 
-    /// Reports whether the sellers are known by now. An order that is opened before then never
-    /// invites anybody.
+    /// Reports whether the sellers are known by now. An order that is opened before then invites
+    /// nobody at first.
     fn is_known(&self) -> bool {
         true
     }
