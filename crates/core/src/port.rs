@@ -22,7 +22,7 @@ pub trait Clock: Send + Sync + Debug + 'static {
     fn now(&self) -> Timestamp;
 }
 
-/// A party that is told of changes in a directory of sellers. It must return at once.
+/// A party that is notified of changes in a directory of sellers. It must return at once.
 pub trait SellerWatcher: Send + Sync + Debug + 'static {
     /// A seller is new in the directory, or differs from what it was.
     fn seller_changed(&self, tenant: &Tenant, id: &SellerId);
@@ -42,8 +42,8 @@ pub trait SellerDirectory: Send + Sync + Debug + 'static {
         true
     }
 
-    /// Adds a watcher, which is told of each change once the directory has it. A directory that
-    /// never changes tells nothing.
+    /// Adds a watcher, which is notified of each change once the directory has it. A directory that
+    /// never changes needs none.
     fn watch(&self, _watcher: Arc<dyn SellerWatcher>) {}
 
     /// Returns the number of open orders in which a seller takes part at all processors, as last

@@ -128,7 +128,7 @@ impl Sellers {
         }
     }
 
-    /// Adds sellers, or changes them, and tells of each.
+    /// Adds sellers, or changes them, and notifies the watchers of each.
     fn apply(&self, sellers: Vec<Seller>) {
         let mut all = self.all.read().to_vec();
         all.retain(|held| sellers.iter().all(|seller| seller.id != held.id));

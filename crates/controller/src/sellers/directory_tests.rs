@@ -44,7 +44,7 @@ fn list(sellers: &ClusterSellers, names: &[&str]) {
     sellers.take(ResourceChange::ListComplete(names.iter().map(|name| object(name)).collect()));
 }
 
-/// A watcher that records what it is told: a seller's name, or `all`.
+/// A watcher that records each call: a seller's name, or `all`.
 #[derive(Debug, Default)]
 struct RecordingWatcher(RwLock<Vec<String>>);
 
@@ -109,21 +109,21 @@ fn new_counts_keep_seller_list() {
 
 /// A new count is no change of a seller, and nobody is invited because one is gone.
 #[test]
-fn watchers_are_told_of_changed_sellers() {
+fn changed_sellers_reach_watchers() {
     let (sellers, watcher) = (ClusterSellers::default(), Arc::new(RecordingWatcher::default()));
     sellers.watch(Arc::<RecordingWatcher>::clone(&watcher));
-    let told = || std::mem::take(&mut *watcher.0.write());
+    let recorded = || std::mem::take(&mut *watcher.0.write());
     list(&sellers, &["a", "b"]);
-    assert_eq!(told(), ["shop/a", "shop/b", "all"]);
+    assert_eq!(recorded(), ["shop/a", "shop/b", "all"]);
     apply(&sellers, seller("a"));
     apply(&sellers, guarded("a", &json!({ "capacity": "many" })));
     delete(&sellers, seller("b"));
-    assert_eq!(told(), [""; 0]);
+    assert_eq!(recorded(), [""; 0]);
     apply(&sellers, guarded("a", &json!({ "suspended": true })));
     apply(&sellers, seller("c"));
-    assert_eq!(told(), ["shop/a", "shop/c"]);
+    assert_eq!(recorded(), ["shop/a", "shop/c"]);
     list(&sellers, &["c", "d"]);
-    assert_eq!(told(), ["shop/d"], "a later list tells what differs");
+    assert_eq!(recorded(), ["shop/d"], "a later list reports what differs");
 }
 
 /// Nothing is lost before the list is complete.

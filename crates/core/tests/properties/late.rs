@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use orderstream_core::EventKind;
 use orderstream_core::spec::SellerLimits;
 use proptest::collection::{btree_set, vec};
+use proptest::prelude::*;
 
 use super::*;
 

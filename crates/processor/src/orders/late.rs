@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_changes_are_a_look_at_everything() {
+    fn too_many_changes_become_one_for_all() {
         let late = LateSellers::default();
         late.take();
         (0..LATE_SELLERS_MAX).for_each(|number| change(&late, number));

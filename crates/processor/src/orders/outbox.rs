@@ -287,7 +287,7 @@ pub(super) fn wake(orders: &OwnedOrders, entry: &mut IncarnationEntry) {
     }
 }
 
-/// Reports whether an order may need notifications; decided once, when the sellers are chosen.
+/// Reports whether an order may need notifications; decided each time that sellers are chosen.
 /// While the sellers are not known, it may.
 fn needs_notifications(
     orders: &OwnedOrders,

@@ -46,7 +46,7 @@ fn former_news_are_not_for_late_sellers() {
     let order = scenario.order.as_ref().unwrap();
     let somebody = |_: &SellerId| Some(contact(&[(NotificationType::Sms, "+49171")], "en"));
     let audience = Audience { contact: &somebody, serves: &|_| true, sinks: &[] };
-    for (seq, kind) in [(2, selected(1)), (3, paused())] {
+    for (seq, kind) in [(2_u64, selected(1)), (3, paused())] {
         let event = Event { seq: Seq(seq), at: Timestamp(seq.cast_signed()), cause: None, kind };
         let recipients: Vec<_> =
             due(order, &event, &audience).into_iter().map(|due| due.recipient).collect();
