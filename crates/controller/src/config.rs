@@ -12,7 +12,8 @@ use orderstream_api::controller_name::{self, CONTROLLER_NAME};
 use orderstream_api::rbac::LEASE_NAME;
 use orderstream_core::{StoreUrl, processor_url};
 use serde::{Deserialize, Serialize};
-use tower::util::MapRequestLayer;
+use tower::BoxError;
+use tower::util::{MapErrLayer, MapRequestLayer};
 
 use crate::lease::{Election, ElectionTimings};
 use crate::metrics::Requests;
@@ -31,6 +32,14 @@ pub enum Error {
     /// There is no usable kubeconfig, and this is not a pod.
     #[error("no way to the API server: {0}; give --kubeconfig, or run in a pod")]
     Kubeconfig(String),
+}
+
+/// A request that the API server did not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{url} is not reached: {cause}")]
+struct ApiServerNotReached {
+    url: String,
+    cause: String,
 }
 
 /// The operator's settings.
@@ -210,10 +219,27 @@ pub async fn connect(
     config.proxy_url = None;
     // Writers and watches here retry and slow down by themselves, each in its own way.
     config.default_retry = false;
-    let namespace = config.default_namespace.clone();
+    let (url, namespace) = (config.cluster_url.to_string(), config.default_namespace.clone());
     let builder = ClientBuilder::try_from(config).map_err(|error| unusable(&error))?;
+    let named = MapErrLayer::new(move |error: BoxError| named_error(&url, error));
     let consistent = MapRequestLayer::new(consistent);
-    Ok((builder.with_layer(requests).with_layer(&consistent).build(), namespace))
+    let builder = builder.with_layer(&named).with_layer(requests).with_layer(&consistent);
+    Ok((builder.build(), namespace))
+}
+
+/// Adds the API server's address to the error of a request that it did not answer; errors of the
+/// client itself, such as one of its credentials, stay as they are.
+fn named_error(url: &str, error: BoxError) -> BoxError {
+    match error.downcast::<kube::Error>() {
+        Ok(known) => known,
+        Err(error) => Box::new(ApiServerNotReached { url: url.to_owned(), cause: causes(&*error) }),
+    }
+}
+
+/// Formats an error with its causes.
+fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]
@@ -240,6 +266,16 @@ mod tests {
             let error = config.validate().unwrap_err().to_string();
             assert!(error.contains(part), "{error} lacks {part}");
         }
+    }
+
+    #[test]
+    fn unanswered_requests_name_the_api_server() {
+        let inner = || std::io::Error::other("connection refused");
+        let text = named_error("https://10.0.0.1/", Box::new(inner())).to_string();
+        assert_eq!(text, "https://10.0.0.1/ is not reached: connection refused");
+        let error = kube::Error::ReadEvents(inner());
+        let own = error.to_string();
+        assert_eq!(named_error("https://10.0.0.1/", Box::new(error)).to_string(), own);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod follow;
 mod guarded_request;
 mod last_applied;
 mod listing;
+mod outage;
 mod ownership;
 mod phase_gauges;
 mod request_snapshot;
@@ -19,12 +20,13 @@ mod watcher;
 pub use self::cache::Cache;
 pub(crate) use self::cache::{CacheChange, CachedRequest, DeletedRequest};
 pub(crate) use self::follow::{
-    OutageProgress, ResourceChange, ResourceStore, UnreadableVersions, WatchSettings, follow,
+    ResourceChange, ResourceStore, UnreadableVersions, WatchSettings, follow,
 };
 #[cfg(test)]
 pub(crate) use self::guarded_request::ObservedRequest;
 pub(crate) use self::last_applied::{AppliedStatus, is_applied};
 pub(crate) use self::listing::{Listing, consistent};
+pub(crate) use self::outage::{OutageProgress, OutageReports};
 pub(crate) use self::ownership::FIELD_MANAGER;
 pub(crate) use self::phase_gauges::PhaseGauges;
 pub(crate) use self::request_snapshot::{AppliedWrite, RequestSnapshot, snapshot};

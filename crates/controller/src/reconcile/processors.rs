@@ -11,9 +11,10 @@ use kube::{Api, Client, ResourceExt as _};
 use orderstream_core::port::ProcessorAddresses;
 use orderstream_core::{OrderKey, placement};
 use parking_lot::RwLock;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::watch::{Listing, persistent_watch};
+use crate::watch::{Listing, OutageReports, persistent_watch};
 
 /// The source of the processors.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,17 +107,24 @@ impl Processors {
             .timeout(60);
         let mut events = std::pin::pin!(persistent_watch(api, config, Listing::Paged));
         let mut slices = Slices::new(&namespace, &name);
+        let mut outages = OutageReports::default();
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 event = events.next() => match event {
                     Some(Ok(event)) => {
+                        outages.record_event(&event);
                         if slices.take(event) && self.set(slices.endpoints()) {
                             tracing::info!(processors = ?self.all(), "the processors changed");
                             changed();
                         }
                     }
-                    Some(Err(error)) => tracing::warn!(%error, "the watch of processors failed"),
+                    Some(Err(error)) => {
+                        let outage = outages.record_failure(&error, Instant::now());
+                        if outage.is_reported() {
+                            tracing::warn!(%error, "the watch of processors failed");
+                        }
+                    }
                     None => return,
                 },
             }

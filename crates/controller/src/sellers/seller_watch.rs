@@ -24,12 +24,11 @@ pub(super) fn api(client: &Client, namespace: Option<&str>) -> Api<GuardedSeller
     }
 }
 
-/// Reports a failure of the watch; an outage is a warning once.
+/// Reports a failure of the watch; an outage is a warning once a minute.
 pub(super) fn report_failure(error: &watcher::Error, outage: OutageProgress) {
-    match outage {
-        OutageProgress::Begins => {
-            tracing::warn!(%error, "the watch of sellers failed; the known ones stay");
-        }
-        OutageProgress::Continues => tracing::debug!(%error, "the watch of sellers fails still"),
+    if outage.is_reported() {
+        tracing::warn!(%error, "the watch of sellers failed; the known ones stay");
+    } else {
+        tracing::debug!(%error, "the watch of sellers fails still");
     }
 }

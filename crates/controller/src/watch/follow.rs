@@ -13,9 +13,11 @@ use kube::Api;
 use kube::api::Resource;
 use kube::runtime::watcher::{self, Event};
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::listing::Listing;
+use super::outage::{OutageProgress, OutageReports};
 use super::retry::persistent_watch;
 use crate::object::ObjectKey;
 
@@ -63,15 +65,6 @@ pub(crate) trait ResourceStore<K> {
     fn report_failure(&self, error: &watcher::Error, outage: OutageProgress);
 }
 
-/// The place of a failure in an outage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OutageProgress {
-    /// It is the first one.
-    Begins,
-    /// Nothing was received since the last one.
-    Continues,
-}
-
 /// Keeps the resources of a watch in a store until shutdown.
 pub(crate) async fn follow<K>(
     api: Api<K>,
@@ -85,7 +78,7 @@ pub(crate) async fn follow<K>(
     let config = watcher::Config::default().timeout(seconds).page_size(page);
     let mut events = pin!(persistent_watch(api, config, listing));
     let mut list = ListProgress::default();
-    let mut outage = OutageProgress::Begins;
+    let mut outages = OutageReports::default();
     loop {
         let event = tokio::select! {
             () = stop.cancelled() => return,
@@ -93,17 +86,14 @@ pub(crate) async fn follow<K>(
         };
         match event {
             Some(Ok(event)) => {
-                // The beginning of a list does not prove that the server responds.
-                if !matches!(event, Event::Init) {
-                    outage = OutageProgress::Begins;
-                }
+                outages.record_event(&event);
                 if let Some(change) = list.change(event, |metadata| store.object_of(metadata)) {
                     store.take(change);
                 }
             }
             Some(Err(error)) => {
-                store.report_failure(&error, outage);
-                outage = OutageProgress::Continues;
+                let progress = outages.record_failure(&error, Instant::now());
+                store.report_failure(&error, progress);
                 tokio::time::sleep(PAUSE).await;
             }
             None => return,

@@ -12,11 +12,10 @@ use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
 use super::cache::{Cache, CacheChange};
-use super::follow::{
-    OutageProgress, ResourceChange, ResourceStore, UnreadableVersions, WatchSettings, follow,
-};
+use super::follow::{ResourceChange, ResourceStore, UnreadableVersions, WatchSettings, follow};
 use super::guarded_request::{GuardedOrderRequest, ObservedRequest, UnreadableRequest};
 use super::listing::Listing;
+use super::outage::OutageProgress;
 use crate::metrics::Metrics;
 use crate::object::ObjectKey;
 
@@ -98,9 +97,13 @@ impl ResourceStore<GuardedOrderRequest> for CacheUpdater {
         self.sink.changed(changes);
     }
 
-    fn report_failure(&self, error: &watcher::Error, _outage: OutageProgress) {
+    fn report_failure(&self, error: &watcher::Error, outage: OutageProgress) {
         self.metrics.watch_failed();
-        tracing::warn!(%error, "the watch of order requests failed; it is opened again");
+        if outage.is_reported() {
+            tracing::warn!(%error, "the watch of order requests failed; it is opened again");
+        } else {
+            tracing::debug!(%error, "the watch of order requests fails still");
+        }
     }
 }
 
