@@ -5,6 +5,7 @@
 //! cluster, if there is one, with an image that is built here.
 
 mod backup;
+mod causes;
 mod cluster;
 mod disruption;
 mod docs;
@@ -49,12 +50,13 @@ pub(crate) enum NetworkLocation {
 type E2eStep = (&'static str, fn(&Cluster) -> anyhow::Result<()>);
 
 /// The steps in order; each depends on those before it.
-const STEPS: [E2eStep; 10] = [
+const STEPS: [E2eStep; 11] = [
     ("install", install::run),
     ("orders", orders::run),
     ("disruption", disruption::run),
     ("monitoring", monitoring::run),
     ("rights", rights::run),
+    ("causes", causes::run),
     ("scaling", scaling::run),
     ("notifications", notifications::run),
     ("removal", removal::run),

@@ -3,6 +3,7 @@
 
 mod bed;
 mod buyers;
+mod causes;
 mod chaos;
 mod contested;
 mod controllers;

@@ -9,13 +9,20 @@ mod data_plane;
 mod facts;
 mod gather;
 mod metrics_page;
+mod rights;
+mod volumes;
+mod workloads;
 
 pub(crate) use self::facts::{
-    ApiServerResult, ControllerFacts, InstallationFacts, LeaseFacts, OpenOrderFacts, Pod,
-    UntakenOrder, UntakenOrders, VolumeClaim, Workload,
+    ApiServerResult, ControllerFacts, ControllerRights, InstallationFacts, LeaseFacts,
+    OpenOrderFacts, Pod, StorageClass, UntakenOrder, UntakenOrders, VolumeClaim, Workload,
 };
 pub(crate) use self::gather::{FactSelection, gather};
 pub(crate) use self::metrics_page::MetricsPage;
+
+/// The longest text of a finding, characters. The message of an event names objects and repeats
+/// itself; the log of a container that ended may have pages.
+const TEXT_CHARS_MAX: usize = 600;
 
 /// A group of checks, in the order of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,7 +110,8 @@ pub(crate) struct InstallationFinding {
 
 impl InstallationFinding {
     fn good(group: Group, id: &'static str, text: impl Into<String>) -> Self {
-        Self { group, id, status: CheckStatus::Good, text: text.into(), advice: None }
+        let text = bounded(&text.into());
+        Self { group, id, status: CheckStatus::Good, text, advice: None }
     }
 
     fn bad(
@@ -112,8 +120,18 @@ impl InstallationFinding {
         cause: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
-        let advice = Some(Advice { cause: cause.into(), fix: fix.into() });
-        Self { group, id, status, text: text.into(), advice }
+        let (cause, fix) = (bounded(&cause.into()), bounded(&fix.into()));
+        Self { group, id, status, text: bounded(&text.into()), advice: Some(Advice { cause, fix }) }
+    }
+}
+
+/// Returns a text in one line, and shortened if it is too long.
+fn bounded(text: &str) -> String {
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control());
+    let line = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(TEXT_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
+        None => line,
     }
 }
 

@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 
 use super::*;
 
+#[path = "checks_causes_tests.rs"]
+mod causes;
+
 const PROCESSOR: &str = "orderstream_processor_expiry_overdue_seconds 0\n\
     orderstream_journal_disk_bytes{state=\"free\"} 60\n\
     orderstream_journal_disk_bytes{state=\"total\"} 100\n\
@@ -23,6 +26,7 @@ fn pod(name: &str, component: &str, page: &str) -> Pod {
         name: name.to_owned(),
         component: component.to_owned(),
         is_ready: true,
+        address: "10.0.0.1".to_owned(),
         reason: String::new(),
         restarts: 0,
         metrics: Ok(MetricsPage::parse(page)),
@@ -30,7 +34,14 @@ fn pod(name: &str, component: &str, page: &str) -> Pod {
 }
 
 fn workload(name: &str, wanted: u64) -> Workload {
-    Workload { name: name.to_owned(), desired: wanted, ready: wanted, updated: wanted }
+    Workload {
+        name: name.to_owned(),
+        desired: wanted,
+        ready: wanted,
+        updated: wanted,
+        created: wanted,
+        ..Workload::default()
+    }
 }
 
 /// Returns a controller in a namespace that takes all orders without another controller's name.
@@ -70,6 +81,9 @@ fn healthy() -> InstallationFacts {
         processors: Some(Ok(vec![workload("p", 1)])),
         all_controllers: Some(Ok(vec![controller("shop")])),
         untaken: Some(Ok(UntakenOrders::default())),
+        controller_rights: Some(Ok(ControllerRights { count: 19, ..ControllerRights::default() })),
+        refused_statuses: 0.0,
+        unanswered: Some(Ok(Vec::new())),
         lease: Some(Ok(Some(lease))),
         pods: Some(Ok(vec![
             pod("c-a", "controller", LEADER),
@@ -79,7 +93,9 @@ fn healthy() -> InstallationFacts {
         claims: Some(Ok(vec![VolumeClaim {
             name: "data-p-0".to_owned(),
             phase: "Bound".to_owned(),
+            ..VolumeClaim::default()
         }])),
+        storage_classes: None,
         monitors: Some(Ok(Some(1))),
         orders: Some(Ok(vec![OpenOrderFacts {
             name: "shop/a".to_owned(),
@@ -117,7 +133,7 @@ fn a_healthy_installation_passes_every_check() {
 /// A change of the facts, and the finding that it causes: id, status, and part of the text.
 type Fault = (fn(&mut InstallationFacts), &'static str, CheckStatus, &'static str);
 
-const FAULTS: [Fault; 45] = [
+const FAULTS: [Fault; 50] = [
     (
         |f| f.version = Some(Err("refused".into())),
         "k8s-api",
@@ -215,6 +231,7 @@ const FAULTS: [Fault; 45] = [
         CheckStatus::Warning,
         "was not checked",
     ),
+    (|f| lose_right(f), "controller-rights", CheckStatus::Failed, "lacks 1 of its 19 rights"),
     (|f| unready(f), "processor-ready", CheckStatus::Failed, "0/1 ready"),
     (
         |f| f.processors = Some(Ok(vec![])),
@@ -257,6 +274,24 @@ const FAULTS: [Fault; 45] = [
         "streams-status",
         CheckStatus::Warning,
         "900 statuses",
+    ),
+    (
+        |f| f.refused_statuses = 3.0,
+        "streams-status",
+        CheckStatus::Failed,
+        "3 writes of statuses failed just now, 2 statuses wait",
+    ),
+    (
+        |f| f.unanswered = Some(Ok(vec!["shop/a".into()])),
+        "streams-first-status",
+        CheckStatus::Failed,
+        "1 order requests have had no status for a minute: shop/a",
+    ),
+    (
+        |f| f.unanswered = Some(Err("403".into())),
+        "streams-first-status",
+        CheckStatus::Warning,
+        "cannot be found out",
     ),
     (|f| claim(f, "Pending"), "storage-volumes", CheckStatus::Failed, "data-p-0 is Pending"),
     (
@@ -313,6 +348,7 @@ const FAULTS: [Fault; 45] = [
         CheckStatus::Failed,
         "p-0: no metrics",
     ),
+    (|f| lose_address(f), "monitoring-metrics", CheckStatus::Failed, "p-0: no metrics"),
     (
         |f| f.pods = Some(Err("403".into())),
         "monitoring-metrics",
@@ -373,6 +409,17 @@ fn unready(facts: &mut InstallationFacts) {
     first(&mut facts.processors).ready = 0;
     let pod = &mut all_pods(facts)[2];
     (pod.is_ready, pod.reason) = (false, "CrashLoopBackOff".to_owned());
+}
+
+fn lose_right(facts: &mut InstallationFacts) {
+    if let Some(Ok(rights)) = &mut facts.controller_rights {
+        rights.refused.push("patch orderrequests/status".to_owned());
+    }
+}
+
+fn lose_address(facts: &mut InstallationFacts) {
+    let pod = &mut all_pods(facts)[2];
+    (pod.address, pod.metrics) = (String::new(), Err("not asked".to_owned()));
 }
 
 fn claim(facts: &mut InstallationFacts, phase: &str) {

@@ -6,7 +6,8 @@ use orderstream_api::seller::Seller;
 use serde_json::Value;
 
 use super::CheckStatus::{Failed, Warning};
-use super::{ApiServerResult, Group, InstallationFacts, InstallationFinding, Workload};
+use super::workloads::deployed;
+use super::{ApiServerResult, Group, InstallationFacts, InstallationFinding, Pod, rights};
 
 /// The oldest minor version of Kubernetes 1 whose fields the chart uses.
 const MINOR_MIN: u32 = 30;
@@ -93,13 +94,15 @@ fn minor(version: &str) -> Option<u32> {
 }
 
 pub(super) fn crds(facts: &InstallationFacts) -> Vec<InstallationFinding> {
-    facts.crds.iter().flat_map(|(name, crd)| definition(name, crd)).collect()
+    facts.crds.iter().flat_map(|(name, crd)| definition(facts, name, crd)).collect()
 }
 
-fn definition(name: &str, crd: &ApiServerResult<Option<Value>>) -> Vec<InstallationFinding> {
+fn definition(
+    facts: &InstallationFacts,
+    name: &str,
+    crd: &ApiServerResult<Option<Value>>,
+) -> Vec<InstallationFinding> {
     let group = Group::Crds;
-    let upgrade = "run helm upgrade with crds.enabled=true, or: orderstream crd | kubectl apply \
-                   --server-side -f -";
     let installed = match crd {
         Ok(Some(installed)) => installed,
         Ok(None) => {
@@ -107,7 +110,13 @@ fn definition(name: &str, crd: &ApiServerResult<Option<Value>>) -> Vec<Installat
                 (group, "crd-installed", Failed),
                 format!("{name} is not installed"),
                 "the chart was installed with crds.enabled=false, or it was deleted",
-                upgrade,
+                format!(
+                    "{}; or without Helm: orderstream crd | kubectl apply --server-side -f -",
+                    helm_upgrade(
+                        facts.controller().map(|it| it.release.as_str()),
+                        &facts.namespace
+                    )
+                ),
             )];
         }
         Err(error) => {
@@ -131,18 +140,41 @@ fn definition(name: &str, crd: &ApiServerResult<Option<Value>>) -> Vec<Installat
         )];
     }
     let served = InstallationFinding::good(group, "crd-installed", format!("{name} is served"));
+    vec![served, version(name, installed)]
+}
+
+/// Checks whether a definition is the one of this binary.
+fn version(name: &str, installed: &Value) -> InstallationFinding {
+    let (group, id) = (Group::Crds, "crd-version");
     let desired = desired_definition(name);
-    let version = if is_part(&desired["spec"]["versions"], &installed["spec"]["versions"]) {
-        InstallationFinding::good(group, "crd-version", format!("{name} is what this binary knows"))
-    } else {
-        InstallationFinding::bad(
-            (group, "crd-version", Failed),
-            format!("{name} is not what this binary knows"),
-            "the definition comes from another version",
-            upgrade,
-        )
+    let (desired, held) = (&desired["spec"]["versions"], &installed["spec"]["versions"]);
+    let Some(path) = difference(desired, held, "versions") else {
+        return InstallationFinding::good(group, id, format!("{name} is what this binary knows"));
     };
-    vec![served, version]
+    let metadata = &installed["metadata"];
+    let origin = metadata["labels"]["helm.sh/chart"].as_str().unwrap_or("another version");
+    let binary = env!("CARGO_PKG_VERSION");
+    // What Helm installed has Helm's marks; it takes over nothing else.
+    let owner = |field: &str| metadata["annotations"][format!("meta.helm.sh/{field}")].as_str();
+    let upgrade = match (owner("release-name"), owner("release-namespace")) {
+        (Some(release), Some(namespace)) => helm_upgrade(Some(release), namespace),
+        _ => "orderstream crd | kubectl apply --server-side --force-conflicts -f -".to_owned(),
+    };
+    InstallationFinding::bad(
+        (group, id, Failed),
+        format!("{name} is not what this binary knows"),
+        format!("it comes from {origin}, this binary is {binary}, and they differ at {path}"),
+        format!("{upgrade}; or use the binary of its version"),
+    )
+}
+
+/// Returns the command that installs the definitions with the chart.
+fn helm_upgrade(release: Option<&str>, namespace: &str) -> String {
+    let release = release.filter(|name| !name.is_empty()).unwrap_or("RELEASE");
+    format!(
+        "helm upgrade {release} CHART -n {namespace} --reset-then-reuse-values \
+         --set crds.enabled=true"
+    )
 }
 
 fn desired_definition(name: &str) -> Value {
@@ -154,24 +186,33 @@ fn desired_definition(name: &str) -> Value {
     }
 }
 
-/// Reports whether `installed` contains everything that is desired; the API server adds fields of
-/// its own.
-fn is_part(desired: &Value, installed: &Value) -> bool {
-    match (desired, installed) {
+/// Returns the path of the first value that `installed` lacks or has differently; the API server
+/// adds fields of its own.
+fn difference(desired: &Value, installed: &Value, path: &str) -> Option<String> {
+    let is_same = match (desired, installed) {
         (Value::Object(desired), Value::Object(installed)) => {
-            desired.iter().all(|(name, value)| {
-                value.is_null() || installed.get(name).is_some_and(|held| is_part(value, held))
-            })
+            return desired.iter().filter(|(_, value)| !value.is_null()).find_map(
+                |(name, value)| {
+                    let path = format!("{path}.{name}");
+                    match installed.get(name) {
+                        Some(held) => difference(value, held, &path),
+                        None => Some(path),
+                    }
+                },
+            );
         }
-        (Value::Array(desired), Value::Array(installed)) => {
-            desired.len() == installed.len()
-                && desired.iter().zip(installed).all(|(wanted, held)| is_part(wanted, held))
+        (Value::Array(desired), Value::Array(installed)) if desired.len() == installed.len() => {
+            let mut pairs = desired.iter().zip(installed).enumerate();
+            return pairs.find_map(|(index, (wanted, held))| {
+                difference(wanted, held, &format!("{path}[{index}]"))
+            });
         }
         (Value::Number(desired), Value::Number(installed)) => {
             desired.as_f64() == installed.as_f64()
         }
         (desired, installed) => desired == installed,
-    }
+    };
+    (!is_same).then(|| path.to_owned())
 }
 
 pub(super) fn controller(facts: &InstallationFacts) -> Vec<InstallationFinding> {
@@ -180,7 +221,8 @@ pub(super) fn controller(facts: &InstallationFacts) -> Vec<InstallationFinding> 
     if let Some(found) = &facts.controllers {
         findings.push(deployed((group, "controller-ready"), found, facts, "controller"));
     }
-    findings.extend(facts.lease.as_ref().map(leader));
+    findings.extend(facts.lease.as_ref().map(|lease| leader(facts, lease)));
+    findings.extend(rights::controller(facts));
     let leads = |page: &super::MetricsPage| {
         page.sum("leader_election_master_status", &[]).is_some_and(|leads| leads > 0.5)
     };
@@ -198,7 +240,10 @@ pub(super) fn controller(facts: &InstallationFacts) -> Vec<InstallationFinding> 
     findings
 }
 
-fn leader(lease: &ApiServerResult<Option<super::LeaseFacts>>) -> InstallationFinding {
+fn leader(
+    facts: &InstallationFacts,
+    lease: &ApiServerResult<Option<super::LeaseFacts>>,
+) -> InstallationFinding {
     let (group, id) = (Group::Controller, "controller-leader");
     let none = |text: &str, cause: &str| {
         let fix = "look at the controller's log; without a leader no order is begun or ended, and \
@@ -207,6 +252,9 @@ fn leader(lease: &ApiServerResult<Option<super::LeaseFacts>>) -> InstallationFin
     };
     match lease {
         Err(error) => none("the election's Lease cannot be read", error),
+        Ok(None) if facts.controller().is_some_and(|it| it.ready == 0) => {
+            none("nobody has ever led", "no controller is ready yet: see controller-ready")
+        }
         Ok(None) => none("nobody has ever led", "no controller has reached the API server"),
         Ok(Some(lease)) if lease.holder.is_empty() => {
             none("nobody leads", "the last leader stopped, and no other controller runs")
@@ -227,74 +275,11 @@ fn leader(lease: &ApiServerResult<Option<super::LeaseFacts>>) -> InstallationFin
     }
 }
 
-/// Checks whether a workload is installed and ready; its pods give the cause where it is not.
-pub(super) fn deployed(
-    (group, id): (Group, &'static str),
-    found: &ApiServerResult<Vec<Workload>>,
-    facts: &InstallationFacts,
-    component: &str,
-) -> InstallationFinding {
-    let namespace = &facts.namespace;
-    let workload = match found {
-        Ok(found) if !found.is_empty() => &found[0],
-        Ok(_) => {
-            return InstallationFinding::bad(
-                (group, id, Failed),
-                format!("no {component} is installed in namespace {namespace}"),
-                "the chart is not installed there",
-                "give --namespace, or install the chart: helm install",
-            );
-        }
-        Err(error) => {
-            return InstallationFinding::bad(
-                (group, id, Failed),
-                format!("whether a {component} is installed cannot be found out"),
-                error,
-                "give the kubeconfig's user the right to read workloads in the namespace",
-            );
-        }
-    };
-    let Workload { name, desired: wanted, ready, updated } = workload;
-    if ready >= wanted && updated >= wanted {
-        return InstallationFinding::good(group, id, format!("{name}: {ready}/{wanted} ready"));
-    }
-    let unready = facts.pods().iter().find(|pod| pod.component == component && !pod.is_ready);
-    let (cause, fix) = match unready {
-        Some(pod) => (
-            format!("{}: {}", pod.name, pod.reason),
-            format!(
-                "kubectl -n {namespace} describe pod {0}; kubectl -n {namespace} logs {0}",
-                pod.name
-            ),
-        ),
-        None => (
-            "its pods are being made or replaced".to_owned(),
-            format!("kubectl -n {namespace} get pods -w"),
-        ),
-    };
-    let status = if *ready == 0 { Failed } else { Warning };
-    let text = format!("{name}: {ready}/{wanted} ready, {updated} of the newest kind");
-    InstallationFinding::bad((group, id, status), text, cause, fix)
-}
-
 pub(super) fn monitoring(facts: &InstallationFacts) -> Vec<InstallationFinding> {
     let group = Group::Monitoring;
     let pods = facts.pods();
     let mut findings = Vec::new();
-    let silent = pods.iter().find_map(|pod| Some((pod.name.as_str(), pod.metrics.as_ref().err()?)));
-    let unlisted = facts.pods.as_ref().and_then(|pods| pods.as_ref().err());
-    findings.push(match silent.or_else(|| unlisted.map(|why| ("the pods", why))) {
-        Some((pod, why)) => InstallationFinding::bad(
-            (group, "monitoring-metrics", Failed),
-            format!("{pod}: no metrics"),
-            why,
-            "check the pod; the kubeconfig's user needs the right to get pods/proxy",
-        ),
-        None => {
-            let text = format!("{} pods give metrics", pods.len());
-            InstallationFinding::good(group, "monitoring-metrics", text)
-        }
-    });
+    findings.push(metrics(facts));
     let series = pods.iter().filter_map(|pod| pod.metrics.as_ref().ok()).map(|f| f.series());
     let most = series.max().unwrap_or_default();
     findings.push(if most > SERIES_MAX {
@@ -313,6 +298,35 @@ pub(super) fn monitoring(facts: &InstallationFacts) -> Vec<InstallationFinding> 
     });
     findings.extend(facts.monitors.as_ref().map(scraped));
     findings
+}
+
+/// Checks whether every pod gives metrics.
+fn metrics(facts: &InstallationFacts) -> InstallationFinding {
+    let (group, id) = (Group::Monitoring, "monitoring-metrics");
+    if let Some(Err(error)) = &facts.pods {
+        let fix = "give the kubeconfig's user the right to list pods";
+        return InstallationFinding::bad((group, id, Failed), "the pods: no metrics", error, fix);
+    }
+    let pods = facts.pods();
+    let silent = pods.iter().find_map(|pod| Some((pod, pod.metrics.as_ref().err()?)));
+    let Some((pod, error)) = silent else {
+        return InstallationFinding::good(group, id, format!("{} pods give metrics", pods.len()));
+    };
+    let Pod { name, component, address, reason, .. } = pod;
+    let namespace = &facts.namespace;
+    let (cause, fix) = if address.is_empty() {
+        let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+        (format!("the pod has no address yet{reason}"), format!("see {component}-ready"))
+    } else if error.starts_with("403") {
+        let fix = "give the kubeconfig's user the right to get pods/proxy";
+        (error.clone(), fix.to_owned())
+    } else {
+        let fix = format!(
+            "kubectl -n {namespace} describe pod {name}; the API server has to reach its port 9090"
+        );
+        (error.clone(), fix)
+    };
+    InstallationFinding::bad((group, id, Failed), format!("{name}: no metrics"), cause, fix)
 }
 
 fn scraped(found: &ApiServerResult<Option<usize>>) -> InstallationFinding {

@@ -2,8 +2,12 @@
 //! that are to be removed.
 
 use super::CheckStatus::{Failed, Warning};
-use super::control_plane::deployed;
-use super::{Group, InstallationFacts, InstallationFinding, MetricsPage, OpenOrderFacts, Pod};
+use super::volumes::volumes;
+use super::workloads::deployed;
+use super::{
+    ApiServerResult, Group, InstallationFacts, InstallationFinding, MetricsPage, OpenOrderFacts,
+    Pod,
+};
 
 /// The free fraction of a volume below which there is a warning; below [`FREE_FAIL`] the check
 /// fails.
@@ -17,6 +21,8 @@ const STATUSES_WAITING_MAX: f64 = 100.0;
 const OVERDUE_SECONDS_MAX: f64 = 2.0;
 /// Orders that are named in one finding.
 const NAMED_MAX: usize = 5;
+/// Order requests without a status that are read at most.
+pub(super) const UNANSWERED_MAX: usize = 500;
 
 fn pods<'a>(
     facts: &'a InstallationFacts,
@@ -75,13 +81,15 @@ pub(super) fn streams(facts: &InstallationFacts) -> Vec<InstallationFinding> {
     let leader = pods(facts, "controller").find(|(_, page)| {
         page.sum("leader_election_master_status", &[]).is_some_and(|leads| leads > 0.5)
     });
+    let unanswered = facts.unanswered.as_ref().map(unanswered);
     let Some((pod, page)) = leader else {
-        return vec![InstallationFinding::bad(
+        let absent = InstallationFinding::bad(
             (group, "streams-active", Failed),
             "no leading controller reports streams",
             "nobody leads, or its metrics cannot be read",
             "see controller-leader and monitoring-metrics",
-        )];
+        );
+        return [Some(absent), unanswered].into_iter().flatten().collect();
     };
     let sum = |name: &str, labels: &[&str]| page.sum(name, labels).unwrap_or_default();
     let active = sum("orderstream_requestor_streams_active", &[]);
@@ -106,54 +114,76 @@ pub(super) fn streams(facts: &InstallationFacts) -> Vec<InstallationFinding> {
             format!("{active} streams are up, none is broken"),
         )
     };
-    let statuses = if waiting > STATUSES_WAITING_MAX {
-        InstallationFinding::bad(
-            (group, "streams-status", Warning),
-            format!("{waiting} statuses wait to be written"),
+    let statuses = statuses(facts, &pod.name, waiting);
+    [Some(active), Some(statuses), unanswered].into_iter().flatten().collect()
+}
+
+/// Checks whether the controller's statuses are written.
+fn statuses(facts: &InstallationFacts, leader: &str, waiting: f64) -> InstallationFinding {
+    let (group, id) = (Group::Streams, "streams-status");
+    let text = format!("{waiting} statuses wait to be written");
+    if facts.refused_statuses > 0.0 {
+        let (namespace, count) = (&facts.namespace, facts.refused_statuses);
+        let cause = if facts.may_not_write_statuses() {
+            "the controller may not write the status of order requests: 403"
+        } else {
+            "a policy or a webhook refuses them, the definitions are of another version, or the \
+             API server does not respond"
+        };
+        return InstallationFinding::bad(
+            (group, id, Failed),
+            format!("{count:.0} writes of statuses failed just now, {text}"),
+            cause,
+            format!(
+                "see controller-rights and crd-version; kubectl -n {namespace} logs {leader} | grep \
+                 'a status was not written'"
+            ),
+        );
+    }
+    if waiting > STATUSES_WAITING_MAX {
+        return InstallationFinding::bad(
+            (group, id, Warning),
+            text,
             "the API server slows the controller down, or many orders changed at once",
             "check again in a minute; enable flowSchema if it stays",
-        )
-    } else {
-        InstallationFinding::good(
-            group,
-            "streams-status",
-            format!("{waiting} statuses wait to be written"),
-        )
+        );
+    }
+    InstallationFinding::good(group, id, text)
+}
+
+/// Checks whether every order request gets a status.
+fn unanswered(found: &ApiServerResult<Vec<String>>) -> InstallationFinding {
+    let (group, id) = (Group::Streams, "streams-first-status");
+    let orders = match found {
+        Ok(orders) => orders,
+        Err(error) => {
+            return InstallationFinding::bad(
+                (group, id, Warning),
+                "whether every order request has a status cannot be found out",
+                error,
+                "give the kubeconfig's user the right to list orderrequests",
+            );
+        }
     };
-    vec![active, statuses]
+    let count = orders.len();
+    if count == 0 {
+        let text = "no order request waits for its first status";
+        return InstallationFinding::good(group, id, text);
+    }
+    let first = orders.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = if count > NAMED_MAX { ", …" } else { "" };
+    let least = if count >= UNANSWERED_MAX { "at least " } else { "" };
+    InstallationFinding::bad(
+        (group, id, Failed),
+        format!("{least}{count} order requests have had no status for a minute: {first}{more}"),
+        "no controller takes them, or it may not write their status",
+        "see controller-leader, controller-rights and streams-status",
+    )
 }
 
 pub(super) fn storage(facts: &InstallationFacts) -> Vec<InstallationFinding> {
     let findings = [volumes(facts), space(facts), journal(facts), damaged(facts), sync(facts)];
     findings.into_iter().flatten().collect()
-}
-
-fn volumes(facts: &InstallationFacts) -> Option<InstallationFinding> {
-    let (group, id) = (Group::Storage, "storage-volumes");
-    match facts.claims.as_ref()? {
-        Ok(claims) => {
-            let unbound = claims.iter().find(|claim| claim.phase != "Bound");
-            Some(match unbound {
-                Some(claim) => InstallationFinding::bad(
-                    (group, id, Failed),
-                    format!("{} is {}", claim.name, claim.phase),
-                    "no volume fits the claim",
-                    format!("kubectl -n {} describe pvc {}", facts.namespace, claim.name),
-                ),
-                None => InstallationFinding::good(
-                    group,
-                    id,
-                    format!("every volume is bound, {} in all", claims.len()),
-                ),
-            })
-        }
-        Err(error) => Some(InstallationFinding::bad(
-            (group, id, Warning),
-            "the volumes cannot be listed",
-            error,
-            "give the kubeconfig's user the right to list persistentvolumeclaims",
-        )),
-    }
 }
 
 fn space(facts: &InstallationFacts) -> Option<InstallationFinding> {

@@ -6,6 +6,9 @@ use serde_json::Value;
 
 use super::MetricsPage;
 
+/// The right to write the status of order requests.
+const STATUS_RIGHT: &str = "patch orderrequests/status";
+
 /// A response of the API server, or the text of the failure.
 pub(crate) type ApiServerResult<T> = Result<T, String>;
 
@@ -30,12 +33,21 @@ pub(crate) struct InstallationFacts {
     pub all_controllers: Option<ApiServerResult<Vec<ControllerFacts>>>,
     /// The orders that no controller has taken.
     pub untaken: Option<ApiServerResult<UntakenOrders>>,
+    /// The controller's rights; an error where the API server does not answer for others.
+    pub controller_rights: Option<ApiServerResult<ControllerRights>>,
+    /// The number of statuses that were refused between two reads of the controllers' metrics.
+    pub refused_statuses: f64,
+    /// The order requests that have had no status for a minute: namespace and name, with a slash
+    /// between them.
+    pub unanswered: Option<ApiServerResult<Vec<String>>>,
     /// The election's Lease.
     pub lease: Option<ApiServerResult<Option<LeaseFacts>>>,
     /// All pods of the installation.
     pub pods: Option<ApiServerResult<Vec<Pod>>>,
     /// The processors' volumes.
     pub claims: Option<ApiServerResult<Vec<VolumeClaim>>>,
+    /// The cluster's storage classes; absent while every claim is bound.
+    pub storage_classes: Option<ApiServerResult<Vec<StorageClass>>>,
     /// The number of the Prometheus operator's monitors of the installation; the inner `None` where
     /// the cluster has no such kinds.
     pub monitors: Option<ApiServerResult<Option<usize>>>,
@@ -46,6 +58,17 @@ pub(crate) struct InstallationFacts {
 }
 
 impl InstallationFacts {
+    /// Returns the controllers' `Deployment`, where there is one.
+    pub(super) fn controller(&self) -> Option<&Workload> {
+        self.controllers.as_ref()?.as_ref().ok()?.first()
+    }
+
+    /// Reports whether it is known that the controller may not write statuses.
+    pub(super) fn may_not_write_statuses(&self) -> bool {
+        let rights = self.controller_rights.as_ref().and_then(|rights| rights.as_ref().ok());
+        rights.is_some_and(|rights| rights.refused.iter().any(|right| right == STATUS_RIGHT))
+    }
+
     /// Returns the pods; none where they could not be listed.
     pub(super) fn pods(&self) -> &[Pod] {
         match &self.pods {
@@ -66,6 +89,27 @@ pub(crate) struct Workload {
     pub ready: u64,
     /// Pods of the newest template.
     pub updated: u64,
+    /// Pods that exist.
+    pub created: u64,
+    /// The release that installed it; empty where it has no such label.
+    pub release: String,
+    /// The service account of its pods.
+    pub service_account: String,
+    /// The namespace that its flag `--namespace` names; all when absent.
+    pub watched: Option<String>,
+    /// The message about pods that cannot be created; empty where there is none.
+    pub creation_failure: String,
+}
+
+/// The rights of the controller's service account.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ControllerRights {
+    /// The name of the account as a user.
+    pub account: String,
+    /// The number of rights that the controller needs.
+    pub count: usize,
+    /// Those that it does not have, such as `patch orderrequests/status`.
+    pub refused: Vec<String>,
 }
 
 /// A controller's `Deployment`, of any release.
@@ -123,6 +167,8 @@ pub(crate) struct Pod {
     pub component: String,
     /// Set when the pod is ready.
     pub is_ready: bool,
+    /// Its address; empty while it has none.
+    pub address: String,
     /// The reasons and messages of its status, joined by `; `; empty where it has none.
     pub reason: String,
     /// The restarts of its container.
@@ -138,6 +184,26 @@ pub(crate) struct VolumeClaim {
     pub name: String,
     /// `Bound`, `Pending` or `Lost`.
     pub phase: String,
+    /// The storage class that it names; absent where it takes the default one.
+    pub class: Option<String>,
+    /// The message of its newest warning; empty where there is none, or it is not asked for.
+    pub event: String,
+}
+
+impl VolumeClaim {
+    /// Reports whether it has a volume.
+    pub(super) fn is_bound(&self) -> bool {
+        self.phase == "Bound"
+    }
+}
+
+/// A storage class of the cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StorageClass {
+    /// Its name.
+    pub name: String,
+    /// Set when claims without a class take it.
+    pub is_default: bool,
 }
 
 /// An order that has not ended.

@@ -1,5 +1,7 @@
 //! Asks the API server for the facts, each request with a deadline. A failed request is a fact too.
 
+mod causes;
+
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, stream};
@@ -104,9 +106,12 @@ pub(crate) async fn gather(resources: &Resources, selection: &FactSelection) -> 
     if wants(Group::Stranding) {
         facts.orders = Some(gatherer.orders(selection.orders_of.as_deref()).await);
     }
+    gatherer.causes(&mut facts, &wants).await;
     facts
 }
 
+/// The path of reviews of the user's own rights.
+const OWN_REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 /// The label selector of the chart's objects, URL-encoded.
 const SELECTOR: &str = "app.kubernetes.io/part-of%3Dorderstream";
@@ -126,8 +131,11 @@ impl FactGatherer<'_> {
                 let (code, message) = (status.code, &status.message);
                 Err(format!("{code}: {message}"))
             }
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err(format!("no answer within {} s", REQUEST_TIMEOUT.as_secs())),
+            Ok(Err(error)) => Err(format!("{} is not reached: {error}", self.resources.url())),
+            Err(_) => {
+                let (url, seconds) = (self.resources.url(), REQUEST_TIMEOUT.as_secs());
+                Err(format!("{url} did not answer within {seconds} s"))
+            }
         }
     }
 
@@ -155,14 +163,14 @@ impl FactGatherer<'_> {
                         "group": group, "resource": resource,
                     }},
                 });
-                (format!("{verb} {resource}"), self.review(&review).await)
+                (format!("{verb} {resource}"), self.review(OWN_REVIEWS, &review).await)
             })
             .collect()
             .await
     }
 
-    async fn review(&self, review: &Value) -> ApiServerResult<bool> {
-        let request = Request::post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews")
+    async fn review(&self, path: &str, review: &Value) -> ApiServerResult<bool> {
+        let request = Request::post(path)
             .header("content-type", "application/json")
             .body(review.to_string().into_bytes())
             .map_err(|error| error.to_string())?;
@@ -177,14 +185,12 @@ impl FactGatherer<'_> {
              app.kubernetes.io/component%3D{component}",
             self.namespace
         );
-        let number = |value: &Value| value.as_u64().unwrap_or_default();
-        let workload = |item: &Value| Workload {
-            name: text(&item["metadata"]["name"]),
-            desired: number(&item["spec"]["replicas"]),
-            ready: number(&item["status"]["readyReplicas"]),
-            updated: number(&item["status"]["updatedReplicas"]),
-        };
-        Ok(items(&self.get(&path).await?).iter().map(workload).collect())
+        let list = self.get(&path).await?;
+        let mut workloads: Vec<_> = items(&list).iter().map(causes::workload).collect();
+        for workload in &mut workloads {
+            self.add_creation_failure(kind, workload).await;
+        }
+        Ok(workloads)
     }
 
     /// Lists the controllers of all releases in all namespaces.
@@ -224,7 +230,11 @@ impl FactGatherer<'_> {
             .map(pod)
             .filter(|pod| matches!(pod.component.as_str(), "controller" | "processor"));
         let scrapes = stream::iter(pods).map(|pod| async move {
-            let metrics = self.scrape(&pod.name).await;
+            // The API server connects to no pod without an address.
+            let metrics = match pod.address.is_empty() {
+                true => Err("the pod has no address yet".to_owned()),
+                false => self.scrape(&pod.name).await,
+            };
             Pod { metrics, ..pod }
         });
         let mut pods: Vec<_> = scrapes.buffer_unordered(PODS_AT_ONCE).collect().await;
@@ -249,6 +259,8 @@ impl FactGatherer<'_> {
         let claim = |item: &Value| VolumeClaim {
             name: text(&item["metadata"]["name"]),
             phase: text(&item["status"]["phase"]),
+            class: item["spec"]["storageClassName"].as_str().map(ToOwned::to_owned),
+            event: String::new(),
         };
         Ok(items(&self.get(&path).await?).iter().map(claim).collect())
     }
@@ -347,6 +359,7 @@ fn pod(item: &Value) -> Pod {
         name: text(&item["metadata"]["name"]),
         component: text(&item["metadata"]["labels"]["app.kubernetes.io/component"]),
         is_ready,
+        address: text(&status["podIP"]),
         reason: reasons.collect::<Vec<_>>().join("; ").trim().to_owned(),
         restarts: container["restartCount"].as_u64().unwrap_or_default(),
         metrics: Err("not asked".to_owned()),
