@@ -7,6 +7,7 @@
 mod backup;
 mod causes;
 mod cluster;
+mod definitions;
 mod disruption;
 mod docs;
 mod install;
@@ -15,9 +16,12 @@ mod monitoring;
 mod namespaced;
 mod notifications;
 mod orders;
+mod reinstall;
 mod removal;
 mod rights;
 mod scaling;
+mod taints;
+mod unpullable;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -50,14 +54,18 @@ pub(crate) enum NetworkLocation {
 type E2eStep = (&'static str, fn(&Cluster) -> anyhow::Result<()>);
 
 /// The steps in order; each depends on those before it.
-const STEPS: [E2eStep; 11] = [
+const STEPS: [E2eStep; 15] = [
     ("install", install::run),
     ("orders", orders::run),
     ("disruption", disruption::run),
     ("monitoring", monitoring::run),
     ("rights", rights::run),
     ("causes", causes::run),
+    ("reinstall", reinstall::run),
     ("scaling", scaling::run),
+    ("definitions", definitions::run),
+    ("taints", taints::run),
+    ("unpullable", unpullable::run),
     ("notifications", notifications::run),
     ("removal", removal::run),
     ("namespaced", namespaced::run),

@@ -103,19 +103,42 @@ impl Cluster {
 
     /// Installs or upgrades the release with these settings in addition to those of the run.
     pub(super) fn upgrade(&self, settings: &[&str]) -> anyhow::Result<String> {
+        self.upgrade_with(&["--wait", "--timeout=180s"], settings)
+    }
+
+    /// Installs or upgrades the release with these settings in addition to those of the run, and with
+    /// flags of Helm, which win over the settings.
+    pub(super) fn upgrade_with(&self, flags: &[&str], settings: &[&str]) -> anyhow::Result<String> {
         // Records the counts of the pods that will be replaced.
         drop(self.used_rights());
         let chart = self.root.join("deploy/helm/orderstream").display().to_string();
         let (repository, tag) = self.image.rsplit_once(':').context("the image's tag")?;
         let (repository, tag) =
             (format!("image.repository={repository}"), format!("image.tag={tag}"));
-        let mut args = vec!["upgrade", "--install", RELEASE, &chart, "--wait", "--timeout=180s"];
-        args.extend(["--reset-values", "--set", &repository, "--set-string", &tag]);
+        let mut args = vec!["upgrade", "--install", RELEASE, &chart, "--reset-values"];
+        args.extend(["--set", &repository, "--set-string", &tag]);
         args.extend(["--set", "image.pullPolicy=IfNotPresent"]);
         for setting in settings {
             args.extend(["--set", setting]);
         }
+        args.extend(flags);
         self.helm(&args)
+    }
+
+    /// Returns the number of the revision that is deployed.
+    pub(super) fn deployed_revision(&self) -> anyhow::Result<String> {
+        let history: Value =
+            serde_json::from_str(&self.helm(&["history", RELEASE, "-o", "json"])?)?;
+        let mut revisions = history.as_array().into_iter().flatten();
+        let deployed = revisions.rfind(|revision| revision["status"] == "deployed");
+        let number = deployed.and_then(|revision| revision["revision"].as_u64());
+        number.map(|number| number.to_string()).with_context(|| format!("none: {history}"))
+    }
+
+    /// Rolls the release back to a revision.
+    pub(super) fn rollback(&self, revision: &str) -> anyhow::Result<String> {
+        drop(self.used_rights());
+        self.helm(&["rollback", RELEASE, revision, "--wait", "--timeout=60s"])
     }
 
     /// Applies the example sellers, as resources that the processors watch.
@@ -131,16 +154,22 @@ impl Cluster {
         output(Command::new(self.binary()?).args(args), None)
     }
 
+    /// Checks the installation as an operator would, with these flags; returns the report, in which
+    /// checks may have failed.
+    pub(super) fn report(&self, flags: &[&str]) -> anyhow::Result<Value> {
+        let check = ["check", "-n", NAMESPACE, "-o", "json"];
+        let output = Command::new(self.binary()?).args(check).args(flags).output()?;
+        serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("no report of the checks: {output:?}"))
+    }
+
     /// Checks the installation as an operator would, prints the report, and returns it.
     ///
     /// # Errors
     /// When a check fails. Full volumes do not count: a volume of a test cluster may be a folder on
     /// the machine's own disk, whose free space does not depend on the installation.
     pub(super) fn check(&self) -> anyhow::Result<Value> {
-        let check = ["check", "-n", NAMESPACE, "--wait", "30s", "-o", "json"];
-        let output = Command::new(self.binary()?).args(check).output()?;
-        let report: Value = serde_json::from_slice(&output.stdout)
-            .with_context(|| format!("no report of the checks: {output:?}"))?;
+        let report = self.report(&["--wait", "30s"])?;
         for check in report["checks"].as_array().into_iter().flatten() {
             let text = |name: &str| check[name].as_str().unwrap_or_default();
             println!("   {:<8} {}: {}", text("mark"), text("id"), text("text"));
@@ -275,6 +304,21 @@ impl Cluster {
     }
 }
 
+/// Returns the text of a refusal, which must contain `expected`.
+///
+/// # Errors
+/// When nothing was refused, or for another reason.
+pub(super) fn refusal(result: anyhow::Result<String>, expected: &str) -> anyhow::Result<String> {
+    match result {
+        Ok(output) => bail!("it was not refused with '{expected}': {output}"),
+        Err(error) => {
+            let text = format!("{error:#}");
+            ensure!(text.contains(expected), "the refusal lacks '{expected}': {text}");
+            Ok(text)
+        }
+    }
+}
+
 /// Returns the failed checks of a report, except that of free disk space.
 fn failed_checks(report: &Value) -> anyhow::Result<Vec<&str>> {
     let checks = report["checks"].as_array().context("the report has no checks")?;
@@ -359,6 +403,14 @@ mod tests {
         ]});
         assert_eq!(failed_checks(&report).unwrap(), ["storage-sync"]);
         assert!(failed_checks(&json!({"status": "ok"})).is_err());
+    }
+
+    #[test]
+    fn a_refusal_has_the_expected_reason() {
+        let failed = || Err(anyhow::anyhow!("3 open orders").context("helm failed"));
+        assert_eq!(refusal(failed(), "open orders").unwrap(), "helm failed: 3 open orders");
+        assert!(refusal(failed(), "conflict").is_err());
+        assert!(refusal(Ok("upgraded".to_owned()), "upgraded").is_err());
     }
 
     /// A sample of 0 is an unused right.
