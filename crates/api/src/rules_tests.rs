@@ -304,7 +304,8 @@ fn rules_read_durations_as_the_parser() {
         5 m| 5m|5M|5D|1000d|9999999s|soon|999999h999999h9h|1e3s";
     for text in texts.split('|').chain(["5m\n", "\u{661}m"]) {
         let to = json!({"ttlAfterFinished": text});
-        let refusals = judge("OrderRequest", &RuleCase { name: None, from: None, status: None, to });
+        let refusals =
+            judge("OrderRequest", &RuleCase { name: None, from: None, status: None, to });
         let messages: Vec<_> = refusals.iter().map(|(_, message)| message.as_str()).collect();
         let expected = if ttl_ms(text).is_ok() { Vec::new() } else { vec![rule] };
         assert_eq!(messages, expected, "{text}");

@@ -43,7 +43,7 @@ pub(crate) fn select_late(
     choices.retain(|choice| choice.verdict == Verdict::Chosen);
     choices.sort_by(|a, b| rank(a).cmp(&rank(b)));
     choices.truncate(places);
-    name_invited(&mut choices, sellers.iter().copied());
+    name_invited(&mut choices, &sellers.iter().copied());
     choices
 }
 
@@ -64,14 +64,14 @@ pub fn select(
         choice.verdict = Verdict::BeyondCount;
     }
     choices.truncate(CHOICES_MAX);
-    name_invited(&mut choices, sellers.iter());
+    name_invited(&mut choices, &sellers.iter());
     choices
 }
 
 /// Adds their names for people to the invited sellers: few of many, which bounds what is stored.
 fn name_invited<'a>(
     choices: &mut [SellerChoice],
-    sellers: impl Iterator<Item = &'a Seller> + Clone,
+    sellers: &(impl Iterator<Item = &'a Seller> + Clone),
 ) {
     for choice in choices.iter_mut().filter(|held| held.verdict == Verdict::Chosen) {
         let seller = sellers.clone().find(|seller| seller.id == choice.seller);

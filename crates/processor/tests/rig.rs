@@ -129,7 +129,7 @@ impl Sellers {
     }
 
     /// Adds sellers, or changes them, and notifies the watchers of each.
-    fn apply(&self, sellers: Vec<Seller>) {
+    fn apply(&self, sellers: &[Seller]) {
         let mut all = self.all.read().to_vec();
         all.retain(|held| sellers.iter().all(|seller| seller.id != held.id));
         all.extend(sellers.iter().cloned());
@@ -228,17 +228,17 @@ impl Rig {
 
     /// Adds sellers with these names.
     pub(crate) fn add_sellers(&self, names: &[&str]) {
-        self.sellers.apply(names.iter().map(|name| Sellers::seller(name)).collect());
+        self.sellers.apply(&names.iter().map(|name| Sellers::seller(name)).collect::<Vec<_>>());
     }
 
     /// Adds a seller that takes part in at most this number of open orders.
     pub(crate) fn add_seller_with_capacity(&self, name: &str, capacity: u32) {
-        self.sellers.apply(vec![Seller { capacity: Some(capacity), ..Sellers::seller(name) }]);
+        self.sellers.apply(&[Seller { capacity: Some(capacity), ..Sellers::seller(name) }]);
     }
 
     /// Suspends a seller.
     pub(crate) fn suspend_seller(&self, name: &str) {
-        self.sellers.apply(vec![Seller { suspended: true, ..Sellers::seller(name) }]);
+        self.sellers.apply(&[Seller { suspended: true, ..Sellers::seller(name) }]);
     }
 
     /// Makes the list of sellers known.

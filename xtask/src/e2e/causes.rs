@@ -34,7 +34,7 @@ fn expect(cluster: &Cluster, expected: &ExpectedCause) -> anyhow::Result<()> {
     let ExpectedCause { group, id, cause, fix } = expected;
     let mut last = Value::Null;
     let found = wait_until(&format!("{id} names the cause"), STATE_TIMEOUT, || {
-        let report = cluster.report(group)?;
+        let report = cluster.report(&["--only", group])?;
         let mut checks = report["checks"].as_array().into_iter().flatten();
         let check = checks.find(|check| check["id"] == *id).context("the check is missing")?;
         last = check.clone();
@@ -169,7 +169,7 @@ fn binding_is_removed(cluster: &Cluster) -> anyhow::Result<()> {
     let open = "--for=jsonpath={.status.phase}=Open";
     cluster.kubectl(&["wait", "oreq/unwritten", open, "--timeout=30s"])?;
     cluster.kubectl(&["delete", "oreq", "unwritten", "--timeout=30s"])?;
-    let rights = cluster.report("controller")?.to_string();
+    let rights = cluster.report(&["--only", "controller"])?.to_string();
     ensure!(rights.contains("the controller has all its"), "rights are missing still: {rights}");
     println!("   helm upgrade put the binding back, and the status was written");
     Ok(())

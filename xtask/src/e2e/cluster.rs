@@ -179,14 +179,6 @@ impl Cluster {
         Ok(report)
     }
 
-    /// Returns the report of one group of checks, whether or not they fail.
-    pub(super) fn report(&self, group: &str) -> anyhow::Result<Value> {
-        let check = ["check", "-n", NAMESPACE, "--only", group, "-o", "json"];
-        let output = Command::new(self.binary()?).args(check).output()?;
-        serde_json::from_slice(&output.stdout)
-            .with_context(|| format!("no report of the checks: {output:?}"))
-    }
-
     /// Creates a folder with the image's binary under its own name and that of a kubectl plugin.
     pub(super) fn plugins(&self) -> anyhow::Result<PathBuf> {
         let dir = self.root.join("target/e2e/bin");

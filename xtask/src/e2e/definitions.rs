@@ -1,12 +1,16 @@
 //! Deleted custom resource definitions: an upgrade creates them again, and orders and sellers that
 //! are applied together work as on a new cluster.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::cluster::Cluster;
+use serde_json::Value;
+
+use super::cluster::{Cluster, wait_until};
 
 /// The definitions of the chart.
 const DEFINITIONS: [&str; 2] = ["crd/orderrequests.orderstream.dev", "crd/sellers.orderstream.dev"];
+/// The time within which sellers are invited that came after the orders.
+const STATE_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     let [orders, sellers] = DEFINITIONS;
@@ -31,6 +35,11 @@ fn apply_examples(cluster: &Cluster) -> anyhow::Result<()> {
     cluster.kubectl(&["wait", "oreq", "--all", streaming, "--timeout=60s"])?;
     let ready = "--for=condition=Ready";
     cluster.kubectl(&["wait", "sellers", "--all", ready, "--timeout=60s"])?;
+    let is_invited =
+        |order: &Value| order["status"]["sellers"]["selected"].as_u64().is_some_and(|it| it > 0);
+    wait_until("every order invites sellers, whichever came first", STATE_TIMEOUT, || {
+        Ok(cluster.orders()?.iter().all(is_invited).then_some(()))
+    })?;
     let took = began.elapsed();
     println!("all examples, applied together, are taken up after {:.1} s", took.as_secs_f32());
     cluster.kubectl(&["delete", "oreq", "--all", "--timeout=60s"])?;

@@ -146,8 +146,8 @@ mod tests {
     #[test]
     fn only_shared_names_and_namespaces_fail() {
         for (other, status, text) in [
-            (("a", Some("desks")), CheckStatus::Failed, "team/c takes the same orders as shop/c"),
-            (("a", None), CheckStatus::Failed, "team/c takes the same orders as shop/c"),
+            (("a", Some("desks")), Failed, "team/c takes the same orders as shop/c"),
+            (("a", None), Failed, "team/c takes the same orders as shop/c"),
             (("a", Some("team")), CheckStatus::Good, "no other controller watches"),
             (("b", None), CheckStatus::Good, "with other names watch beside it: b (team)"),
         ] {

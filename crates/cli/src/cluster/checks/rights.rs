@@ -98,7 +98,7 @@ mod tests {
             (["create leases", "list sellers"], false),
         ] {
             let finding = controller(&facts(Ok(rights(&refused)))).unwrap();
-            assert_eq!(finding.status, CheckStatus::Failed);
+            assert_eq!(finding.status, Failed);
             assert!(finding.text.contains(&refused.join(", ")), "{}", finding.text);
             let cause = finding.advice.unwrap().cause;
             assert!(
@@ -130,9 +130,9 @@ mod tests {
         let allowed = "rest_client_requests_total{code=\"200\",method=\"GET\"} 7\n";
         let refused = "rest_client_requests_total{code=\"403\",method=\"PATCH\"} 4\n";
         for (page, status, text) in [
-            (None, CheckStatus::Warning, "cannot be found out"),
+            (None, Warning, "cannot be found out"),
             (Some(allowed), CheckStatus::Good, "no request of the controller was refused"),
-            (Some(refused), CheckStatus::Warning, "4 requests of the controller were refused"),
+            (Some(refused), Warning, "4 requests of the controller were refused"),
         ] {
             let finding = check(page);
             assert_eq!(finding.status, status, "{}", finding.text);

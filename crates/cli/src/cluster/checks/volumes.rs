@@ -59,7 +59,7 @@ fn class_fault(class: Option<&str>, classes: &[StorageClass]) -> Option<String> 
 }
 
 /// Returns the fix for a wrong class. Claims keep the class of their creation, and so does the
-/// template in the StatefulSet.
+/// template in the `StatefulSet`.
 fn class_fix(namespace: &str, claim: &VolumeClaim, classes: &[StorageClass]) -> String {
     let described = |class: &StorageClass| {
         let default = if class.is_default { " (default)" } else { "" };
@@ -83,8 +83,12 @@ fn class_fix(namespace: &str, claim: &VolumeClaim, classes: &[StorageClass]) -> 
 mod tests {
     use super::*;
 
-    fn class(name: &str, is_default: bool) -> StorageClass {
-        StorageClass { name: name.to_owned(), is_default }
+    fn class(name: &str) -> StorageClass {
+        StorageClass { name: name.to_owned(), is_default: false }
+    }
+
+    fn default_class(name: &str) -> StorageClass {
+        StorageClass { is_default: true, ..class(name) }
     }
 
     fn advice_of(
@@ -112,7 +116,7 @@ mod tests {
     #[test]
     fn pending_claims_name_the_missing_class() {
         let event = "storageclass.storage.k8s.io \"fast-ssd\" not found";
-        let known = || Some(vec![class("local-path", true), class("standard", false)]);
+        let known = || Some(vec![default_class("local-path"), class("standard")]);
         for (named, event, classes, expected) in [
             (Some("fast-ssd"), event, known(), "the storage class fast-ssd does not exist"),
             (Some("fast-ssd"), event, None, event),
@@ -123,7 +127,7 @@ mod tests {
             (
                 None,
                 "",
-                Some(vec![class("standard", false)]),
+                Some(vec![class("standard")]),
                 "the claim names no storage class, and the cluster has no default one",
             ),
         ] {
@@ -133,11 +137,11 @@ mod tests {
 
     #[test]
     fn the_fix_lists_the_existing_classes() {
-        let known = vec![class("local-path", true), class("standard", false)];
+        let known = vec![default_class("local-path"), class("standard")];
         let fix = advice_of(Some("fast-ssd"), "", Some(known)).fix;
         let names = "processor.storage.className (local-path (default), standard)";
         assert!(fix.contains(names) && fix.contains("-n shop delete pvc data-p-0"), "{fix}");
-        let many = (0..7).map(|number| class(&format!("c{number}"), false)).collect();
+        let many = (0..7).map(|number| class(&format!("c{number}"))).collect();
         let fix = advice_of(Some("fast-ssd"), "", Some(many)).fix;
         assert!(fix.contains("(c0, c1, c2, c3, c4, …)"), "{fix}");
         let fix = advice_of(Some("fast-ssd"), "", Some(Vec::new())).fix;

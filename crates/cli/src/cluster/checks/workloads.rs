@@ -99,7 +99,7 @@ fn creation_fix(message: &str, namespace: &str, component: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{CheckStatus, MetricsPage, Pod};
+    use super::super::{MetricsPage, Pod};
     use super::*;
 
     fn check(workload: Workload, pods: Vec<Pod>) -> InstallationFinding {
@@ -140,7 +140,7 @@ mod tests {
         }
     }
 
-    /// The event of a StatefulSet puts words of its own before the API server's message.
+    /// The event of a `StatefulSet` puts words of its own before the API server's message.
     #[test]
     fn refused_pods_name_the_value_to_set() {
         for (message, part) in [
@@ -180,10 +180,10 @@ mod tests {
     fn refused_pods_come_before_unready_ones() {
         let pods = || vec![waiting("ImagePullBackOff")];
         let finding = check(workload(1, "exceeded quota: q"), pods());
-        assert_eq!(finding.status, CheckStatus::Warning, "one of two is ready");
+        assert_eq!(finding.status, Warning, "one of two is ready");
         assert_eq!(advice_of(finding).cause, "exceeded quota: q");
         let finding = check(workload(0, ""), pods());
-        assert_eq!(finding.status, CheckStatus::Failed);
+        assert_eq!(finding.status, Failed);
         assert_eq!(advice_of(finding).cause, "p-1: ImagePullBackOff");
         let Advice { cause, fix } = advice_of(check(workload(0, ""), Vec::new()));
         assert_eq!(cause, "its pods are being made or replaced");
