@@ -66,7 +66,7 @@ mod tests {
             index.insert(&key(name), place);
         }
         let tenant = Tenant::new("shop").unwrap();
-        assert_eq!(index.tenants(), [tenant.clone()]);
+        assert_eq!(index.tenants(), std::slice::from_ref(&tenant));
         let first = index.piece(&tenant, 0, 2);
         assert_eq!(first.iter().map(|it| it.place).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(index.piece(&tenant, 2, 2), [Vacancy { place: 3, key: key("c") }]);
