@@ -16,6 +16,7 @@ use orderstream_core::buyer::{
 };
 use orderstream_core::{
     FollowUpId, IdempotencyKey, OrderKey, OrderSpec, Reason, Refusal, RequestPhase, StreamPhase,
+    TenantScope,
 };
 use parking_lot::RwLock;
 use uuid::Uuid;
@@ -24,7 +25,9 @@ mod failure;
 mod names;
 mod outcome;
 
-use self::failure::{ApiFailure, ended, not_found, unconfirmed_create, unreadable, with_timeout};
+use self::failure::{
+    ApiFailure, ended, not_found, not_watched, unconfirmed_create, unreadable, with_timeout,
+};
 use self::names::resource_name;
 use self::outcome::{EditIntent, IntentGeneration, outcome};
 use crate::object::version_of;
@@ -51,6 +54,8 @@ pub struct ClusterBuyer {
     cache: Arc<RwLock<Cache>>,
     /// The name of the controller beside this, which takes the orders that are initiated here.
     controller_name: Arc<str>,
+    /// The namespaces whose orders the controller beside this takes.
+    scope: TenantScope,
 }
 
 impl std::fmt::Debug for ClusterBuyer {
@@ -61,9 +66,14 @@ impl std::fmt::Debug for ClusterBuyer {
 
 impl ClusterBuyer {
     /// Makes a buyer that writes with this client and reads from the cache of the controller of this
-    /// name.
-    pub fn new(client: Client, cache: Arc<RwLock<Cache>>, controller_name: &str) -> Self {
-        Self { client, cache, controller_name: controller_name.into() }
+    /// name, which has the resources of a scope.
+    pub fn new(
+        client: Client,
+        cache: Arc<RwLock<Cache>>,
+        controller_name: &str,
+        scope: TenantScope,
+    ) -> Self {
+        Self { client, cache, controller_name: controller_name.into(), scope }
     }
 
     fn api(&self, key: &OrderKey) -> Api<OrderRequest> {
@@ -89,6 +99,10 @@ impl ClusterBuyer {
         key: OrderKey,
         spec: OrderSpec,
     ) -> Result<InitiateOutcome, BuyerError> {
+        // Nobody here would take the order.
+        if !self.scope.includes(&key.tenant) {
+            return Err(not_watched().into());
+        }
         if let Some(resource) = self.cached(&key).and_then(|kept| kept.resource()) {
             return already_initiated(&key, &resource);
         }
@@ -203,6 +217,9 @@ impl ClusterBuyer {
         key: &OrderKey,
         change: impl Fn(&OrderRequest, &mut OrderRequestSpec) -> Result<(), Refusal> + Send + Sync,
     ) -> Result<Option<IntentGeneration>, BuyerError> {
+        if !self.scope.includes(&key.tenant) {
+            return Err(not_found(key).into());
+        }
         let api = self.raw(key);
         let cached_name =
             self.cache.read().of_order(key).map(|(object, _)| object.name.to_string());

@@ -68,7 +68,8 @@ impl Cluster {
             let serving = Arc::clone(&serving);
             async move { serving.serve(request).await }
         });
-        (cluster, ClusterBuyer::new(Client::new(service, "default"), cache, name))
+        let client = Client::new(service, "default");
+        (cluster, ClusterBuyer::new(client, cache, name, TenantScope::All))
     }
 
     fn fated(&self, fates: &[Fate]) {
@@ -276,6 +277,22 @@ async fn orders_of_other_controllers_are_unknown() {
     assert_eq!(outcome_of(&buyer, "award").await, Err(Reason::OrderNotFound));
     let initiated = buyer.initiate(key(), OrderSpec::default()).await;
     assert_eq!(reason(initiated.err()), Reason::OrderExists);
+}
+
+/// Nobody would take such an order, or another controller does.
+#[tokio::test(start_paused = true)]
+async fn unwatched_namespaces_are_not_written() {
+    let (cluster, buyer) = Cluster::empty(prompt);
+    let buyer = ClusterBuyer { scope: TenantScope::AllBut(vec![key().tenant]), ..buyer };
+    let initiated = buyer.initiate(key(), OrderSpec::default()).await;
+    let refused = |error: BuyerError| {
+        let BuyerError::Refused(refusal) = error else { panic!("{error}") };
+        refusal.reason
+    };
+    assert_eq!(refused(initiated.unwrap_err()), Reason::InvalidField);
+    let commanded = send_command(&buyer, award()).await;
+    assert_eq!(refused(commanded.unwrap_err()), Reason::OrderNotFound);
+    assert!(cluster.stored.lock().is_none());
 }
 
 /// The key of the reply finds the outcome; the same id with another message is a conflict.

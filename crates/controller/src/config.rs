@@ -10,13 +10,14 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config as KubeConfig};
 use orderstream_api::controller_name::{self, CONTROLLER_NAME};
 use orderstream_api::rbac::LEASE_NAME;
-use orderstream_core::{StoreUrl, processor_url};
+use orderstream_core::{StoreUrl, TenantScope, processor_url, tenant_scope};
 use serde::{Deserialize, Serialize};
 use tower::BoxError;
 use tower::util::{MapErrLayer, MapRequestLayer};
 
 use crate::lease::{Election, ElectionTimings};
 use crate::metrics::Requests;
+use crate::namespaces::{NamespaceFlag, namespace_scope};
 use crate::reconcile::ProcessorSource;
 use crate::watch::consistent;
 
@@ -50,11 +51,16 @@ pub struct Config {
     /// The kubeconfig; without it KUBECONFIG or ~/.kube/config, else the pod's own access
     #[arg(long, env = "ORDERSTREAM_KUBECONFIG", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
-    /// The namespace to watch; all when absent
-    #[arg(long, env = "ORDERSTREAM_NAMESPACE", value_name = "NAME")]
-    pub namespace: Option<String>,
+    /// A namespace to watch; repeatable. All are watched when none is given
+    #[arg(long, env = "ORDERSTREAM_NAMESPACE", value_name = "NAME", value_delimiter = ',')]
+    #[serde(deserialize_with = "tenant_scope::names")]
+    pub namespace: Vec<String>,
+    /// A namespace that is not watched, while all others are; repeatable
+    #[arg(long, env = "ORDERSTREAM_EXCEPT_NAMESPACE", value_name = "NAME", value_delimiter = ',')]
+    #[serde(deserialize_with = "tenant_scope::names")]
+    pub except_namespace: Vec<String>,
     /// The name of this controller: it takes the order requests whose `controllerName` this is, and
-    /// the one named `orderstream` also those that name none. Controllers over the same namespace
+    /// the one named `orderstream` also those that name none. Controllers over the same namespaces
     /// need a name, a Lease and processors of their own
     #[arg(long, env = "ORDERSTREAM_CONTROLLER_NAME", default_value = CONTROLLER_NAME, value_name = "NAME")]
     pub controller_name: String,
@@ -106,7 +112,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             kubeconfig: None,
-            namespace: None,
+            namespace: Vec::new(),
+            except_namespace: Vec::new(),
             controller_name: CONTROLLER_NAME.to_owned(),
             seller_statuses: true,
             processor: Vec::new(),
@@ -162,7 +169,18 @@ impl Config {
         if self.connections == 0 || self.connections > 64 {
             return wrong(format!("--connections is {}; give 1 to 64", self.connections));
         }
-        Ok(())
+        self.scope().map(drop)
+    }
+
+    /// Returns the namespaces that are watched.
+    ///
+    /// # Errors
+    /// Names the flag, the fault, and the fix.
+    pub fn scope(&self) -> Result<TenantScope, Error> {
+        namespace_scope(
+            NamespaceFlag { flag: "--namespace", names: &self.namespace },
+            NamespaceFlag { flag: "--except-namespace", names: &self.except_namespace },
+        )
     }
 
     /// Returns the source of the processors; `own` is this process's namespace.
@@ -244,6 +262,8 @@ fn causes(error: &(dyn std::error::Error + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use orderstream_core::Tenant;
+
     use super::*;
 
     #[test]
@@ -262,10 +282,33 @@ mod tests {
             (Config { connections: 0, ..valid() }, "--connections is 0"),
             (Config { controller_name: "B".to_owned(), ..valid() }, "--controller-name 'B' is not"),
             (Config { controller_name: String::new(), ..valid() }, "--controller-name '' is not"),
+            (Config { namespace: vec!["A".to_owned()], ..valid() }, "--namespace 'A' is not"),
         ] {
             let error = config.validate().unwrap_err().to_string();
             assert!(error.contains(part), "{error} lacks {part}");
         }
+    }
+
+    /// A file from before there could be several has one text.
+    #[test]
+    fn namespaces_are_read_from_flags_and_files() {
+        use clap::FromArgMatches as _;
+        let command = Config::augment_args(clap::Command::new("controller"));
+        let args = ["controller", "--namespace", "a,b", "--namespace", "c"];
+        let from_flags = Config::from_arg_matches(&command.get_matches_from(args)).unwrap();
+        assert_eq!(from_flags.namespace, ["a", "b", "c"]);
+        for (file, namespace) in [
+            (serde_json::json!({}), vec![]),
+            (serde_json::json!({ "namespace": "desks" }), vec!["desks"]),
+            (serde_json::json!({ "namespace": ["a", "b"] }), vec!["a", "b"]),
+        ] {
+            let config: Config = serde_json::from_value(file).unwrap();
+            assert_eq!(config.namespace, namespace);
+            assert_eq!(config.except_namespace, [""; 0]);
+        }
+        let file = serde_json::json!({ "except-namespace": "a" });
+        let config: Config = serde_json::from_value(file).unwrap();
+        assert_eq!(config.scope().unwrap(), TenantScope::AllBut(vec![Tenant::new("a").unwrap()]));
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use kube::{Api, Client};
+use kube::Client;
 use orderstream_api::rbac::LEASE_NAME;
+use orderstream_core::TenantScope;
 use orderstream_core::port::{Clock, OrderOwners, OrderStreams};
 use parking_lot::RwLock;
 use tokio::task::JoinSet;
@@ -22,8 +23,8 @@ pub struct Parts {
     pub client: Client,
     /// The counters of requests to the API server, and the back-off that it asks for.
     pub requests: Requests,
-    /// The namespace that is watched; all when absent.
-    pub namespace: Option<String>,
+    /// The namespaces that are watched.
+    pub scope: TenantScope,
     /// The name of this controller, whose order requests it takes.
     pub controller_name: String,
     /// Set when this controller writes the statuses of the sellers.
@@ -48,7 +49,7 @@ pub struct Parts {
 
 impl std::fmt::Debug for Parts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Parts").field("namespace", &self.namespace).finish_non_exhaustive()
+        f.debug_struct("Parts").field("scope", &self.scope).finish_non_exhaustive()
     }
 }
 
@@ -65,7 +66,7 @@ impl Handle {
         &self.cache
     }
 
-    /// Reports whether the first list is complete.
+    /// Reports whether the first list of every watch is complete.
     pub fn is_ready(&self) -> bool {
         self.cache.read().is_ready()
     }
@@ -105,7 +106,7 @@ pub fn start(parts: Parts) -> Result<(Handle, Service), prometheus::Error> {
     let reconciler = Arc::new(Reconciler::new(ReconcilerParts {
         client: parts.client.clone(),
         requests: parts.requests.clone(),
-        namespace: parts.namespace.clone(),
+        scope: parts.scope.clone(),
         seller_statuses: parts.seller_statuses,
         processors: parts.processors.clone(),
         streams: Arc::clone(&parts.streams),
@@ -144,13 +145,10 @@ impl Service {
         let Self { reconciler, handle, metrics, parts, reports } = self;
         let Handle { cache, leadership } = handle;
         let (shutdown, client) = (parts.shutdown.clone(), parts.client.clone());
-        let api = match &parts.namespace {
-            Some(namespace) => Api::namespaced(client.clone(), namespace),
-            None => Api::all(client.clone()),
-        };
         let mut tasks = JoinSet::new();
         let watch_parts = WatchParts {
-            api,
+            client: client.clone(),
+            scope: parts.scope.clone(),
             controller_name: parts.controller_name,
             cache,
             metrics: Arc::clone(&metrics),

@@ -15,12 +15,13 @@ mod ownership;
 mod phase_gauges;
 mod request_snapshot;
 mod retry;
+mod scope_watches;
 mod watcher;
 
 pub use self::cache::Cache;
 pub(crate) use self::cache::{CacheChange, CachedRequest, DeletedRequest};
 pub(crate) use self::follow::{
-    ResourceChange, ResourceStore, UnreadableVersions, WatchSettings, follow,
+    CompleteList, ResourceChange, ResourceStore, UnreadableVersions, WatchSettings, follow,
 };
 #[cfg(test)]
 pub(crate) use self::guarded_request::ObservedRequest;

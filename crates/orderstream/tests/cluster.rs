@@ -13,6 +13,7 @@ mod leaders;
 mod lifecycle;
 mod many;
 mod market;
+mod namespaces;
 mod rbac;
 mod rules;
 mod tender;

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
-use orderstream_core::{Refusal, processor_url};
+use orderstream_core::{Refusal, processor_url, tenant_scope};
 use serde::{Deserialize, Serialize};
 
 /// The processor's settings.
@@ -31,9 +31,21 @@ pub struct Config {
     /// Take the sellers from the cluster's Seller resources; a tenant is a namespace
     #[arg(long, env = "ORDERSTREAM_SELLERS_FROM_CLUSTER")]
     pub sellers_from_cluster: bool,
-    /// With --sellers-from-cluster: the only namespace to read sellers from; all when not given
-    #[arg(long, env = "ORDERSTREAM_SELLERS_NAMESPACE", value_name = "NAME")]
-    pub sellers_namespace: Option<String>,
+    /// With --sellers-from-cluster: a namespace to read sellers from; repeatable. They are read from
+    /// all when none is given
+    #[arg(long, env = "ORDERSTREAM_SELLERS_NAMESPACE", value_name = "NAME", value_delimiter = ',')]
+    #[serde(deserialize_with = "tenant_scope::names")]
+    pub sellers_namespace: Vec<String>,
+    /// With --sellers-from-cluster: a namespace to read no sellers from, while all others are read;
+    /// repeatable
+    #[arg(
+        long,
+        env = "ORDERSTREAM_SELLERS_EXCEPT_NAMESPACE",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    #[serde(deserialize_with = "tenant_scope::names")]
+    pub sellers_except_namespace: Vec<String>,
     /// With --sellers-from-cluster: the kubeconfig; without it KUBECONFIG or ~/.kube/config, else
     /// the pod's own access
     #[arg(long, env = "ORDERSTREAM_KUBECONFIG", value_name = "FILE")]
@@ -80,7 +92,8 @@ impl Default for Config {
             data_dir: PathBuf::from("data"),
             sellers: None,
             sellers_from_cluster: false,
-            sellers_namespace: None,
+            sellers_namespace: Vec::new(),
+            sellers_except_namespace: Vec::new(),
             kubeconfig: None,
             name: None,
             peers: None,

@@ -15,10 +15,10 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use orderstream_core::OrderKey;
 use orderstream_core::port::{
     OrderProjection, ProcessorAddresses, ProjectionError, ProjectionFuture,
 };
+use orderstream_core::{OrderKey, TenantScope};
 use orderstream_support::jitter;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -45,15 +45,15 @@ const SWEEP_EVERY: Duration = Duration::from_secs(600);
 pub struct Projection {
     /// The store that orders are projected to.
     pub store: Arc<dyn OrderProjection>,
-    /// The tenant whose orders are projected; all tenants' when absent.
-    pub tenant: Option<String>,
+    /// The tenants whose orders are projected.
+    pub scope: TenantScope,
 }
 
 /// The projection's one task, as other parts see it.
 #[derive(Debug)]
 pub(crate) struct Projector {
     store: Arc<dyn OrderProjection>,
-    tenant: Option<String>,
+    scope: TenantScope,
     addresses: Arc<dyn ProcessorAddresses>,
     metrics: ProjectionMetrics,
     queue: Mutex<ProjectionQueue>,
@@ -71,7 +71,7 @@ impl Projector {
     ) -> Self {
         Self {
             store: projection.store,
-            tenant: projection.tenant,
+            scope: projection.scope,
             addresses,
             metrics,
             queue: Mutex::default(),

@@ -139,7 +139,8 @@ impl Rig {
 }
 
 fn projection_over(store: &Arc<MemoryProjection>) -> Projection {
-    Projection { store: Arc::clone(store) as Arc<dyn OrderProjection>, tenant: None }
+    let store = Arc::clone(store) as Arc<dyn OrderProjection>;
+    Projection { store, scope: TenantScope::All }
 }
 
 fn key(n: usize) -> OrderKey {

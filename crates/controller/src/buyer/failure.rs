@@ -63,6 +63,10 @@ pub(super) fn ended(key: &OrderKey) -> Refusal {
     Refusal::new(Reason::OrderEnded, format!("order {id} has ended; use a new order_req_id"))
 }
 
+pub(super) fn not_watched() -> Refusal {
+    Refusal::field("tenant", "is a namespace whose orders are not taken here")
+}
+
 pub(super) fn not_found(key: &OrderKey) -> Refusal {
     let id = &key.order_req_id;
     Refusal::new(Reason::OrderNotFound, format!("order {id} is not tracked here"))

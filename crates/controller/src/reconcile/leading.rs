@@ -29,8 +29,8 @@ impl Reconciler {
     /// Spawns the watch of sellers, and the writer of their statuses.
     fn spawn_seller_tasks(&self, sellers: &Arc<SellerStatuses>, tasks: &mut JoinSet<()>) {
         let (client, shutdown) = (self.client.clone(), self.shutdown.clone());
-        let (following, namespace) = (Arc::clone(sellers), self.namespace.clone());
-        tasks.spawn(following.follow(client.clone(), namespace, shutdown.clone()));
+        let (following, scope) = (Arc::clone(sellers), self.scope.clone());
+        tasks.spawn(following.follow(client.clone(), scope, shutdown.clone()));
         let (writing, clock) = (Arc::clone(sellers), Arc::clone(&self.clock));
         let (api, leadership) = ((client, self.requests.clone()), self.leadership.clone());
         tasks.spawn(writing.write(api, leadership, clock, shutdown));

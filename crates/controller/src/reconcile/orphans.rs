@@ -1,13 +1,18 @@
 //! Orders whose resource is gone. There is no finalizer, so a delete never hangs; instead an order
 //! is cancelled when the watch delivers its resource's deletion, and a sweep finds deletions that
 //! happened while no process watched.
+//!
+//! The sweep judges only orders of namespaces that are watched, once each of these was listed. Of any
+//! other namespace the cache has no resources, which proves nothing: its orders are never orphans here,
+//! whoever opened them. A namespace that is taken out of the scope keeps its open orders at their
+//! processors, where nobody follows them.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use orderstream_core::port::OwnedOrder;
-use orderstream_core::{Epoch, Incarnation, OrderKey};
+use orderstream_core::{Epoch, Incarnation, OrderKey, Tenant, TenantScope};
 use orderstream_support::jitter_around;
 
 use super::placement::Placement;
@@ -115,8 +120,9 @@ impl Reconciler {
         let mut found = HashSet::new();
         let unreadable: HashSet<_> = self.unreadable.lock().values().cloned().collect();
         for processor in self.processors.all() {
-            let orders = match self.owners.owned_orders(&processor, self.namespace.as_deref()).await
-            {
+            // A processor lists one tenant or all of them.
+            let tenant = self.scope.single().map(Tenant::as_str);
+            let orders = match self.owners.owned_orders(&processor, tenant).await {
                 Ok(orders) => orders,
                 Err(refusal) => {
                     tracing::warn!(%processor, %refusal, "a processor's orders cannot be listed");
@@ -132,14 +138,18 @@ impl Reconciler {
             let is_here = |held: &OwnedOrder| {
                 has_resource(held) || unreadable.contains(held.incarnation.as_str())
             };
-            let ours =
-                orders.into_iter().filter(|held| is_uid(&held.incarnation) && !held.is_ended);
+            let ours = orders.into_iter().filter(|held| is_swept(held, &self.scope));
             for order in ours.filter(|held| !is_here(held)) {
                 found.insert((processor.clone(), order.key, order.incarnation));
             }
         }
         found
     }
+}
+
+/// Reports whether an order is an orphan where it has no resource.
+fn is_swept(held: &OwnedOrder, scope: &TenantScope) -> bool {
+    scope.includes(&held.key.tenant) && is_uid(&held.incarnation) && !held.is_ended
 }
 
 /// Reports whether an incarnation is a resource's: the API server gives random UUIDs (version 4).
@@ -152,10 +162,42 @@ fn is_uid(incarnation: &Incarnation) -> bool {
 mod tests {
     use super::*;
 
+    const UID: &str = "7d3c8f0e-3b1a-4d5e-9f6a-0b1c2d3e4f50";
+
+    fn held(tenant: &str) -> OwnedOrder {
+        OwnedOrder {
+            key: OrderKey::new(tenant, "OR-1").unwrap(),
+            incarnation: Incarnation::new(UID).unwrap(),
+            epoch: Epoch(1),
+            is_ended: false,
+        }
+    }
+
+    /// Not even by a controller that opened them, before they were taken out of its scope.
+    #[test]
+    fn unwatched_namespaces_are_never_swept() {
+        let tenants = |names: &[&str]| -> Vec<Tenant> {
+            names.iter().map(|name| Tenant::new(name).unwrap()).collect()
+        };
+        for (scope, swept) in [
+            (TenantScope::All, [true, true, true]),
+            (TenantScope::AllBut(tenants(&["a"])), [false, true, true]),
+            (TenantScope::AllBut(tenants(&["a", "b"])), [false, false, true]),
+            (TenantScope::Only(tenants(&["a"])), [true, false, false]),
+            (TenantScope::Only(tenants(&["a", "b"])), [true, true, false]),
+        ] {
+            let is = |tenant: &str| is_swept(&held(tenant), &scope);
+            assert_eq!(["a", "b", "c"].map(is), swept, "{scope:?}");
+        }
+        assert!(!is_swept(&OwnedOrder { is_ended: true, ..held("a") }, &TenantScope::All));
+        let incarnation = Incarnation::new("rest-1").unwrap();
+        assert!(!is_swept(&OwnedOrder { incarnation, ..held("a") }, &TenantScope::All));
+    }
+
     #[test]
     fn only_api_server_incarnations_are_swept() {
         let is = |text: &str| is_uid(&Incarnation::new(text).unwrap());
-        assert!(is("7d3c8f0e-3b1a-4d5e-9f6a-0b1c2d3e4f50"));
+        assert!(is(UID));
         assert!(!is(&uuid::Uuid::now_v7().to_string()));
         assert!(!is("rest-1"));
     }

@@ -10,7 +10,7 @@ use orderstream_api::status::{ended, held};
 use orderstream_core::date::parse_rfc3339;
 use orderstream_core::plan::{DesiredOrder, OrderObservation, plan};
 use orderstream_core::port::{Clock, OrderOwners, OrderStreams};
-use orderstream_core::{Incarnation, OrderKey, Reason, Refusal, Timestamp};
+use orderstream_core::{Incarnation, OrderKey, Reason, Refusal, TenantScope, Timestamp};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -39,8 +39,8 @@ pub(crate) struct ReconcilerParts {
     pub(crate) client: Client,
     /// The back-off that the API server asks for.
     pub(crate) requests: Requests,
-    /// The namespace that is watched; all when absent.
-    pub(crate) namespace: Option<String>,
+    /// The namespaces that are watched.
+    pub(crate) scope: TenantScope,
     /// Set when this controller writes the statuses of the sellers.
     pub(crate) seller_statuses: bool,
     /// The processors that take orders.
@@ -67,8 +67,8 @@ pub(crate) struct ReconcilerParts {
 pub(crate) struct Reconciler {
     pub(super) client: Client,
     pub(super) requests: Requests,
-    /// The namespace that is watched; all when absent.
-    pub(super) namespace: Option<String>,
+    /// The namespaces that are watched.
+    pub(super) scope: TenantScope,
     pub(super) streams: Arc<dyn OrderStreams>,
     pub(super) owners: Arc<dyn OrderOwners>,
     pub(super) clock: Arc<dyn Clock>,
@@ -120,7 +120,7 @@ impl Reconciler {
         Self {
             client: parts.client,
             requests: parts.requests,
-            namespace: parts.namespace,
+            scope: parts.scope,
             streams: parts.streams,
             owners: parts.owners,
             clock: parts.clock,

@@ -1,4 +1,4 @@
-//! The sellers of a cluster, cached by one watch: a processor chooses from them, and uses the last
+//! The sellers of a cluster, cached by a watch: a processor chooses from them, and uses the last
 //! known ones while the API server is unreachable.
 //!
 //! ```text
@@ -6,7 +6,7 @@
 //!                                                       after a change
 //! ```
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use kube::runtime::watcher;
@@ -14,14 +14,16 @@ use kube::{Client, ResourceExt as _};
 use orderstream_api::convert;
 use orderstream_core::port::{SellerDirectory, SellerWatcher};
 use orderstream_core::spec::Seller;
-use orderstream_core::{SellerId, Tenant};
+use orderstream_core::{SellerId, Tenant, TenantScope};
 use parking_lot::RwLock;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::seller_watch::{self, GuardedSeller, SELLERS_MAX, SETTINGS};
 use crate::object::ObjectKey;
-use crate::watch::{OutageProgress, ResourceChange, ResourceStore, UnreadableVersions, follow};
+use crate::watch::{
+    CompleteList, OutageProgress, ResourceChange, ResourceStore, UnreadableVersions, follow,
+};
 
 /// The sellers of a cluster; a tenant is a namespace. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -39,9 +41,9 @@ impl Default for ClusterSellers {
 }
 
 impl ClusterSellers {
-    /// Keeps the sellers up to date until shutdown: those of one namespace, or of all.
-    pub async fn follow(self, client: Client, namespace: Option<String>, stop: CancellationToken) {
-        follow(seller_watch::api(&client, namespace.as_deref()), SETTINGS, self, stop).await;
+    /// Keeps the sellers of these namespaces up to date until shutdown.
+    pub async fn follow(self, client: Client, scope: TenantScope, stop: CancellationToken) {
+        follow::<GuardedSeller>(&client, &scope, SETTINGS, self, stop).await;
     }
 
     fn report_change(&self, object: &ObjectKey) {
@@ -50,7 +52,7 @@ impl ClusterSellers {
         self.watchers.read().iter().for_each(|watcher| watcher.seller_changed(&tenant, &id));
     }
 
-    /// Waits until the first list is complete.
+    /// Waits until the first list of every watch is complete.
     pub async fn listed(&self) {
         let mut is_listed = self.is_listed.subscribe();
         // This keeps the sender; the wait ends with the list.
@@ -60,12 +62,16 @@ impl ClusterSellers {
 
 impl ResourceStore<GuardedSeller> for ClusterSellers {
     fn take(&mut self, change: ResourceChange<GuardedSeller>) {
-        let is_complete = matches!(change, ResourceChange::ListComplete(_));
+        let is_listed = matches!(
+            &change,
+            ResourceChange::ListComplete(list) if list.is_every_watch_listed
+        );
         let changed = self.cache.write().take(change);
         if let Some(object) = changed {
             self.report_change(&object);
         }
-        if is_complete && !self.is_listed.send_replace(true) {
+        // Not before: a seller of a namespace that is not listed yet is not absent.
+        if is_listed && !self.is_listed.send_replace(true) {
             tracing::info!(sellers = self.cache.read().count, "the sellers are known");
             self.watchers.read().iter().for_each(|watcher| watcher.sellers_changed());
         }
@@ -136,7 +142,7 @@ impl SellerCache {
             ResourceChange::Listed(object, seller) | ResourceChange::Applied(object, seller) => {
                 return self.put(&object, seller).then_some(object);
             }
-            ResourceChange::ListComplete(listed) => self.complete_list(&listed),
+            ResourceChange::ListComplete(list) => self.complete_list(&list),
             ResourceChange::Deleted(object, _) => self.remove(&object),
         }
         None
@@ -203,16 +209,16 @@ impl SellerCache {
         }
     }
 
-    /// Completes a list: sellers that were not in it are gone.
-    fn complete_list(&mut self, listed: &HashSet<ObjectKey>) {
-        self.unreadable.retain(listed);
+    /// Completes a list: sellers that it lacks are gone.
+    fn complete_list(&mut self, list: &CompleteList) {
+        self.unreadable.complete_list(list);
         let mut missing: Vec<ObjectKey> = Vec::new();
         for (namespace, tenant) in &self.tenants {
             let objects = tenant
                 .sellers
                 .keys()
                 .map(|id| ObjectKey { namespace: Arc::clone(namespace), name: id.as_str().into() });
-            missing.extend(objects.filter(|object| !listed.contains(object)));
+            missing.extend(objects.filter(|object| list.lacks(object)));
         }
         missing.iter().for_each(|object| self.remove(object));
     }

@@ -38,10 +38,16 @@ fn names(sellers: &ClusterSellers, tenant: &str) -> Vec<String> {
     sellers.iter().map(|seller| seller.id.to_string()).collect()
 }
 
+/// Returns the complete list of all sellers, which has these.
+fn complete(names: &[&str]) -> CompleteList {
+    let listed = names.iter().map(|name| object(name)).collect();
+    CompleteList { namespace: None, listed, is_every_watch_listed: true }
+}
+
 fn list(sellers: &ClusterSellers, names: &[&str]) {
     let mut sellers = sellers.clone();
     names.iter().for_each(|name| sellers.take(ResourceChange::Listed(object(name), seller(name))));
-    sellers.take(ResourceChange::ListComplete(names.iter().map(|name| object(name)).collect()));
+    sellers.take(ResourceChange::ListComplete(complete(names)));
 }
 
 /// A watcher that records each call: a seller's name, or `all`.
@@ -126,6 +132,28 @@ fn changed_sellers_reach_watchers() {
     assert_eq!(recorded(), ["shop/d"], "a later list reports what differs");
 }
 
+/// The sellers of a namespace that is not listed yet are not absent.
+#[test]
+fn sellers_are_known_once_all_watches_listed() {
+    let (sellers, watcher) = (ClusterSellers::default(), Arc::new(RecordingWatcher::default()));
+    sellers.watch(Arc::<RecordingWatcher>::clone(&watcher));
+    let recorded = || std::mem::take(&mut *watcher.0.write());
+    let mut store = sellers.clone();
+    store.take(ResourceChange::Listed(object("a"), seller("a")));
+    let mut shop = CompleteList { namespace: Some("shop".into()), ..complete(&["a"]) };
+    shop.is_every_watch_listed = false;
+    store.take(ResourceChange::ListComplete(shop));
+    assert_eq!(recorded(), ["shop/a"]);
+    assert!(!sellers.is_known());
+    let team = CompleteList { namespace: Some("team".into()), ..complete(&[]) };
+    store.take(ResourceChange::ListComplete(team.clone()));
+    assert_eq!(recorded(), ["all"]);
+    assert!(sellers.is_known());
+    store.take(ResourceChange::ListComplete(team));
+    assert_eq!(recorded(), [""; 0]);
+    assert_eq!(names(&sellers, "shop"), ["a"]);
+}
+
 /// Nothing is lost before the list is complete.
 #[test]
 fn complete_lists_drop_missing_sellers() {
@@ -135,6 +163,27 @@ fn complete_lists_drop_missing_sellers() {
     assert_eq!(names(&sellers, "shop"), ["a", "b"], "the API server may be away for long");
     list(&sellers, &["b"]);
     assert_eq!(names(&sellers, "shop"), ["b"]);
+}
+
+/// The sellers are known once every namespace was listed.
+#[test]
+fn lists_of_a_namespace_keep_other_sellers() {
+    let mut sellers = ClusterSellers::default();
+    for tenant in ["shop", "team"] {
+        let object = ObjectKey { namespace: tenant.into(), name: "a".into() };
+        sellers.take(ResourceChange::Listed(object, seller("a")));
+    }
+    let empty = |namespace: &str, is_every_watch_listed: bool| {
+        let namespace = Some(namespace.into());
+        let list = CompleteList { namespace, is_every_watch_listed, ..CompleteList::default() };
+        ResourceChange::ListComplete(list)
+    };
+    sellers.take(empty("shop", false));
+    assert_eq!((names(&sellers, "shop"), names(&sellers, "team")), (vec![], vec!["a".to_owned()]));
+    assert!(!sellers.is_known());
+    sellers.take(empty("team", true));
+    assert_eq!(names(&sellers, "team"), [""; 0]);
+    assert!(sellers.is_known());
 }
 
 /// Of each, the last version that could be read stays.

@@ -2,7 +2,6 @@
 
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher;
-use kube::{Api, Client};
 use orderstream_api::seller::Seller;
 
 use crate::watch::{Listing, OutageProgress, WatchSettings};
@@ -15,14 +14,6 @@ pub(super) const SETTINGS: WatchSettings =
 
 /// A seller, or the fault of one that cannot be read.
 pub(super) type GuardedSeller = DeserializeGuard<Seller>;
-
-/// Returns the API of the sellers of one namespace, or of all.
-pub(super) fn api(client: &Client, namespace: Option<&str>) -> Api<GuardedSeller> {
-    match namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    }
-}
 
 /// Reports a failure of the watch; an outage is a warning once a minute.
 pub(super) fn report_failure(error: &watcher::Error, outage: OutageProgress) {

@@ -19,7 +19,7 @@ use orderstream_api::manifest::API_VERSION;
 use orderstream_api::seller::{Seller, SellerStatus};
 use orderstream_api::seller_status::{SellerFacts, own, status};
 use orderstream_core::port::Clock;
-use orderstream_core::{Order, Refusal, Timestamp};
+use orderstream_core::{Order, Refusal, TenantScope, Timestamp};
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::time::Instant;
@@ -111,10 +111,10 @@ impl SellerStatuses {
     pub(crate) async fn follow(
         self: Arc<Self>,
         client: Client,
-        namespace: Option<String>,
+        scope: TenantScope,
         stop: CancellationToken,
     ) {
-        follow(seller_watch::api(&client, namespace.as_deref()), SETTINGS, self, stop).await;
+        follow::<GuardedSeller>(&client, &scope, SETTINGS, self, stop).await;
     }
 
     /// Writes statuses until shutdown, while this process leads.
@@ -207,8 +207,8 @@ impl SellerStatusState {
             ResourceChange::Listed(object, seller) | ResourceChange::Applied(object, seller) => {
                 self.put(object, seller);
             }
-            ResourceChange::ListComplete(listed) => {
-                self.sellers.retain(|seller, _| listed.contains(seller));
+            ResourceChange::ListComplete(list) => {
+                self.sellers.retain(|seller, _| !list.lacks(seller));
             }
             ResourceChange::Deleted(object, _) => {
                 self.sellers.remove(&object);

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::watch::CompleteList;
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
@@ -28,7 +29,9 @@ fn key() -> ObjectKey {
 fn leader(began: Instant) -> SellerStatusState {
     let mut state = SellerStatusState { counts_since: Some(began), ..SellerStatusState::default() };
     state.take(ResourceChange::Listed(key(), seller(1, &json!({}), None)));
-    state.take(ResourceChange::ListComplete(HashSet::from([key()])));
+    let listed = HashSet::from([key()]);
+    let list = CompleteList { listed, ..CompleteList::default() };
+    state.take(ResourceChange::ListComplete(list));
     state
 }
 
@@ -64,6 +67,17 @@ async fn changed_sellers_are_written_once() {
     state.record_write(&key(), &write, Err(()));
     tokio::time::advance(GAP).await;
     assert_eq!(state.due(Instant::now()), [key()], "a write that failed is tried again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn lists_of_other_namespaces_keep_sellers() {
+    let mut state = leader(Instant::now());
+    for (namespace, is_kept) in [("team", true), ("shop", false)] {
+        let namespace = Some(namespace.into());
+        let list = CompleteList { namespace, ..CompleteList::default() };
+        state.take(ResourceChange::ListComplete(list));
+        assert_eq!(state.sellers.contains_key(&key()), is_kept);
+    }
 }
 
 /// The longest delay is [`SETTLE_MAX`].

@@ -1,6 +1,6 @@
 //! The order requests as the watch last delivered them, and the one that represents each order.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use super::change_notifiers::ChangeNotifiers;
 use super::compressed::CompressedRequest;
+use super::follow::CompleteList;
 use super::guarded_request::ObservedRequest;
 use super::last_applied::AppliedStatuses;
 use super::phase_gauges::CountedPhase;
@@ -167,7 +168,7 @@ impl Cache {
         self.notifiers.subscribe(key)
     }
 
-    /// Reports whether the first list is complete.
+    /// Reports whether the first list of every watch is complete.
     pub(crate) const fn is_ready(&self) -> bool {
         self.is_ready
     }
@@ -236,11 +237,10 @@ impl Cache {
         self.put(object, observed, ResourceOrigin::Listed)
     }
 
-    /// Completes a list: resources that were not in it are gone.
-    pub(super) fn complete_list(&mut self, listed: &HashSet<ObjectKey>) -> Vec<CacheChange> {
-        self.is_ready = true;
-        let missing: Vec<_> =
-            self.objects.keys().filter(|key| !listed.contains(key)).cloned().collect();
+    /// Completes a list: resources that it lacks are gone.
+    pub(super) fn complete_list(&mut self, list: &CompleteList) -> Vec<CacheChange> {
+        self.is_ready |= list.is_every_watch_listed;
+        let missing: Vec<_> = self.objects.keys().filter(|key| list.lacks(key)).cloned().collect();
         missing.into_iter().flat_map(|object| self.drop_object(&object)).collect()
     }
 

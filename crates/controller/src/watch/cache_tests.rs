@@ -51,7 +51,8 @@ fn deleted(cache: &mut Cache, resource: OrderRequest) -> Vec<CacheChange> {
 /// Completes a list of these names.
 fn complete(cache: &mut Cache, names: &[&str]) -> Vec<CacheChange> {
     let object = |name: &&str| ObjectKey { namespace: "shop".into(), name: (*name).into() };
-    cache.complete_list(&names.iter().map(object).collect())
+    let listed = names.iter().map(object).collect();
+    cache.complete_list(&CompleteList { namespace: None, listed, is_every_watch_listed: true })
 }
 
 fn descriptions(changes: &[CacheChange]) -> Vec<String> {
@@ -121,6 +122,30 @@ fn relists_drop_missing_but_not_unreadable() {
     }
     listed(&mut cache, resource("a", "a", 1));
     assert_eq!(descriptions(&complete(&mut cache, &["a", "b"])), ["gone c c"]);
+    assert_eq!(cache.len(), 2);
+}
+
+/// The cache is ready once every watch has listed.
+#[test]
+fn lists_of_a_namespace_drop_only_its_own() {
+    let mut cache = Cache::default();
+    let in_team = |name: &str| {
+        let mut resource = resource(name, name, 1);
+        resource.metadata.namespace = Some("team".to_owned());
+        resource
+    };
+    for resource in [resource("a", "a", 1), resource("b", "b", 1), in_team("c"), in_team("d")] {
+        apply(&mut cache, resource);
+    }
+    let list = |namespace: &str, name: &str, is_every_watch_listed: bool| CompleteList {
+        namespace: Some(namespace.into()),
+        listed: [ObjectKey { namespace: namespace.into(), name: name.into() }].into(),
+        is_every_watch_listed,
+    };
+    assert_eq!(descriptions(&cache.complete_list(&list("shop", "a", false))), ["gone b b"]);
+    assert!(!cache.is_ready(), "the other namespace is not listed");
+    assert_eq!(descriptions(&cache.complete_list(&list("team", "d", true))), ["gone c c"]);
+    assert!(cache.is_ready());
     assert_eq!(cache.len(), 2);
 }
 

@@ -1,18 +1,20 @@
-//! The one watch of all order requests: maintains the cache, and reports its changes. A watch that
+//! The watch of all order requests: maintains the cache, and reports its changes. A watch that
 //! has gone silent is detected by its time-out and renewed; a resource that cannot be read is
 //! reported and harms no other.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Api;
+use kube::Client;
 use kube::runtime::watcher;
+use orderstream_core::TenantScope;
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
 use super::cache::{Cache, CacheChange};
-use super::follow::{ResourceChange, ResourceStore, UnreadableVersions, WatchSettings, follow};
+use super::follow::{
+    CompleteList, ResourceChange, ResourceStore, UnreadableVersions, WatchSettings, follow,
+};
 use super::guarded_request::{GuardedOrderRequest, ObservedRequest, UnreadableRequest};
 use super::listing::Listing;
 use super::outage::OutageProgress;
@@ -38,8 +40,10 @@ pub(crate) trait WatchSink: Send + Sync + 'static {
 
 /// The parts of the watch.
 pub(crate) struct WatchParts {
-    /// The order requests of the API server.
-    pub(crate) api: Api<GuardedOrderRequest>,
+    /// The API server.
+    pub(crate) client: Client,
+    /// The namespaces that are watched.
+    pub(crate) scope: TenantScope,
     /// The name of this controller; resources that name another one count as absent.
     pub(crate) controller_name: String,
     /// The resources that the watch delivers.
@@ -52,10 +56,10 @@ pub(crate) struct WatchParts {
 
 /// Watches order requests until shutdown.
 pub(crate) async fn run(parts: WatchParts, shutdown: CancellationToken) {
-    let WatchParts { api, controller_name, cache, metrics, sink } = parts;
+    let WatchParts { client, scope, controller_name, cache, metrics, sink } = parts;
     let unreadable = UnreadableVersions::default();
     let updater = CacheUpdater { controller_name, cache, metrics, sink, unreadable };
-    follow(api, SETTINGS, updater, shutdown).await;
+    follow::<GuardedOrderRequest>(&client, &scope, SETTINGS, updater, shutdown).await;
 }
 
 struct CacheUpdater {
@@ -86,7 +90,7 @@ impl ResourceStore<GuardedOrderRequest> for CacheUpdater {
                 Some(read) => self.cache.write().listed(object, read),
                 None => Vec::new(),
             },
-            ResourceChange::ListComplete(listed) => self.complete(&listed),
+            ResourceChange::ListComplete(list) => self.complete(&list),
             ResourceChange::Applied(object, guarded) => match self.read(&object, guarded) {
                 Some(read) => self.cache.write().apply(object, read),
                 None => Vec::new(),
@@ -108,9 +112,9 @@ impl ResourceStore<GuardedOrderRequest> for CacheUpdater {
 }
 
 impl CacheUpdater {
-    fn complete(&mut self, listed: &HashSet<ObjectKey>) -> Vec<CacheChange> {
-        self.unreadable.retain(listed);
-        let changes = self.cache.write().complete_list(listed);
+    fn complete(&mut self, list: &CompleteList) -> Vec<CacheChange> {
+        self.unreadable.complete_list(list);
+        let changes = self.cache.write().complete_list(list);
         tracing::debug!(resources = self.cache.read().len(), "the list is complete");
         changes
     }

@@ -26,15 +26,14 @@ const READY_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Runs the operator until it is stopped.
 pub(crate) async fn run(config: Config, common: &CommonArgs) -> Result<(), CliError> {
-    config.validate().map_err(|error| CliError::input(error.to_string()))?;
-    let (store, tenant) = (config.store.as_ref(), config.namespace.as_deref());
-    let projection = projection::open_beside(store, tenant, &common.authorities()?).await?;
+    config.validate().map_err(wrong)?;
+    let scope = config.scope().map_err(wrong)?;
+    let (store, authorities) = (config.store.as_ref(), common.authorities()?);
+    let projection = projection::open_beside(store, scope.clone(), &authorities).await?;
     let CommonMetrics { registry, http, ready } = CommonMetrics::register()?;
     let requests =
         Requests::register(&registry).map_err(|error| CliError::unexpected(error.to_string()))?;
-    let (client, own) = connect(config.kubeconfig.as_deref(), &requests)
-        .await
-        .map_err(|error| CliError::input(error.to_string()))?;
+    let (client, own) = connect(config.kubeconfig.as_deref(), &requests).await.map_err(wrong)?;
     let mut addresses = ListenAddresses::new(OccupiedPortPolicy::Fail);
     let rest = addresses.bind("requestor", "--rest-addr", config.rest_addr)?;
     let metrics = addresses.bind("metrics", "--metrics-addr", config.metrics_addr)?;
@@ -60,7 +59,7 @@ pub(crate) async fn run(config: Config, common: &CommonArgs) -> Result<(), CliEr
     let parts = controller::Parts {
         client,
         requests,
-        namespace: config.namespace.clone(),
+        scope: scope.clone(),
         controller_name: config.controller_name.clone(),
         seller_statuses: config.seller_statuses,
         source: config.source(&own),
@@ -74,7 +73,8 @@ pub(crate) async fn run(config: Config, common: &CommonArgs) -> Result<(), CliEr
     };
     let (handle, service) =
         controller::start(parts).map_err(|error| CliError::unexpected(error.to_string()))?;
-    let buyer = ClusterBuyer::new(buyers, Arc::clone(handle.cache()), &config.controller_name);
+    let (cache, name) = (Arc::clone(handle.cache()), &config.controller_name);
+    let buyer = ClusterBuyer::new(buyers, cache, name, scope);
     let router = orderstream_requestor::rest::router(Arc::new(buyer));
     let admin = Admin::new(registry, ready);
     let mut tasks = Tasks::new(shutdown.clone());
@@ -89,6 +89,11 @@ pub(crate) async fn run(config: Config, common: &CommonArgs) -> Result<(), CliEr
     tasks.start(set_ready_when_synced(handle, admin, shutdown));
     addresses.write(common.addr_file.as_deref())?;
     tasks.join().await
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "made for map_err")]
+fn wrong(error: controller::Error) -> CliError {
+    CliError::input(error.to_string())
 }
 
 async fn set_ready_when_synced(

@@ -17,7 +17,7 @@ use orderstream_cli::lint::read_with_notes;
 use orderstream_cli::{dev_addresses, output};
 use orderstream_core::port::{ProcessorAddresses, SellerDirectory as _};
 use orderstream_core::spec::Seller;
-use orderstream_core::{Reason, StoreUrl, Tenant};
+use orderstream_core::{Reason, StoreUrl, Tenant, TenantScope};
 use orderstream_journal::Embedded;
 use orderstream_local::{FileDirectory, LocalApplyOutcome, LocalOrderRequests, LocalSellers};
 use orderstream_notifier::guard::AddressPolicy;
@@ -142,7 +142,8 @@ pub(crate) async fn run(config: Config, common: &CommonArgs) -> Result<(), CliEr
     let manifests = initial_manifests(&config.apply)?;
     let keep_ended = keep_ended(&config.keep_ended)?;
     let authorities = common.authorities()?;
-    let projection = projection::open_beside(config.store.as_ref(), None, &authorities).await?;
+    let projection =
+        projection::open_beside(config.store.as_ref(), TenantScope::All, &authorities).await?;
     let webhooks =
         if config.webhook_allow_local { AddressPolicy::Open } else { AddressPolicy::Strict };
     let notifier = channels::open(config.notify_config.as_deref(), webhooks, authorities)?;

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use orderstream_api::duration::parse_friendly_ms;
 use orderstream_cli::exit::CliError;
-use orderstream_controller::{Client, ClusterSellers, Requests, connect};
+use orderstream_controller::{
+    Client, ClusterSellers, NamespaceFlag, Requests, connect, namespace_scope,
+};
+use orderstream_core::TenantScope;
 use orderstream_core::port::SellerDirectory;
 use orderstream_local::FileDirectory;
 use orderstream_notifier::guard::AddressPolicy;
@@ -135,12 +138,22 @@ fn peers(config: &Config, grpc: SocketAddr, rest: SocketAddr) -> Result<PeersCon
     Ok(PeersConfig { file: config.peers.clone(), name, rest_url, grpc_url })
 }
 
+/// Returns the namespaces whose sellers are read.
+fn sellers_scope(config: &Config) -> Result<TenantScope, CliError> {
+    let only = NamespaceFlag { flag: "--sellers-namespace", names: &config.sellers_namespace };
+    let except = NamespaceFlag {
+        flag: "--sellers-except-namespace",
+        names: &config.sellers_except_namespace,
+    };
+    namespace_scope(only, except).map_err(|error| CliError::input(error.to_string()))
+}
+
 /// The source of the sellers.
 enum SellerSource {
     /// A file, which is followed; no sellers without one.
     File(FileDirectory, Option<PathBuf>),
-    /// The cluster, all of it or one namespace.
-    Cluster(ClusterSellers, Client, Option<String>),
+    /// The cluster, all of it or some namespaces.
+    Cluster(ClusterSellers, Client, TenantScope),
 }
 
 impl SellerSource {
@@ -149,18 +162,22 @@ impl SellerSource {
             let text = "--sellers and --sellers-from-cluster exclude each other; give one of them";
             return Err(CliError::input(text.to_owned()));
         }
+        let scope = sellers_scope(config)?;
         if config.sellers_from_cluster {
             let requests = Requests::register_of_processor(registry)
                 .map_err(|error| CliError::unexpected(error.to_string()))?;
             let (client, _) = connect(config.kubeconfig.as_deref(), &requests)
                 .await
                 .map_err(|error| CliError::input(error.to_string()))?;
-            let namespace = config.sellers_namespace.clone();
-            return Ok(Self::Cluster(ClusterSellers::default(), client, namespace));
+            return Ok(Self::Cluster(ClusterSellers::default(), client, scope));
         }
-        if config.sellers.is_some() && config.sellers_namespace.is_some() {
-            let text = "--sellers-namespace needs --sellers-from-cluster; a file has no namespaces";
-            return Err(CliError::input(text.to_owned()));
+        if config.sellers.is_some() && scope != TenantScope::All {
+            let flag = match scope {
+                TenantScope::AllBut(_) => "--sellers-except-namespace",
+                TenantScope::All | TenantScope::Only(_) => "--sellers-namespace",
+            };
+            let text = format!("{flag} needs --sellers-from-cluster; a file has no namespaces");
+            return Err(CliError::input(text));
         }
         let directory = match &config.sellers {
             Some(file) => FileDirectory::load(file)?,
@@ -188,9 +205,7 @@ impl SellerSource {
         match self {
             Self::File(_, None) => {}
             Self::File(directory, Some(file)) => directory.follow(file, shutdown).await,
-            Self::Cluster(sellers, client, namespace) => {
-                sellers.follow(client, namespace, shutdown).await;
-            }
+            Self::Cluster(sellers, client, scope) => sellers.follow(client, scope, shutdown).await,
         }
         Ok(())
     }

@@ -4,16 +4,16 @@
 use std::sync::Arc;
 
 use orderstream_cli::exit::CliError;
-use orderstream_core::StoreUrl;
+use orderstream_core::{StoreUrl, TenantScope};
 use orderstream_mongo::{MongoEndpoint, MongoProjection};
 use orderstream_notifier::authorities::Authorities;
 use orderstream_requestor::Projection;
 
 /// Opens the projection of a role; none where orders are in the lists only. Projects the orders of
-/// `tenant` only, or of all where it is absent.
+/// the tenants of a scope.
 pub(super) async fn open(
     store: Option<&StoreUrl>,
-    tenant: Option<&str>,
+    scope: TenantScope,
     authorities: &Authorities,
 ) -> Result<Option<Projection>, CliError> {
     let Some(store) = store.filter(|store| store.embedded_dir().is_none()) else { return Ok(None) };
@@ -22,13 +22,13 @@ pub(super) async fn open(
     let trusted = authorities.pem_with_system();
     let projection = MongoProjection::new(&place, trusted.as_deref()).await.map_err(wrong)?;
     tracing::info!(%place, "order status and follow-ups are projected");
-    Ok(Some(Projection { store: Arc::new(projection), tenant: tenant.map(str::to_owned) }))
+    Ok(Some(Projection { store: Arc::new(projection), scope }))
 }
 
 /// Opens the projection of a role that stores its orders otherwise: a folder is refused.
 pub(super) async fn open_beside(
     store: Option<&StoreUrl>,
-    tenant: Option<&str>,
+    scope: TenantScope,
     authorities: &Authorities,
 ) -> Result<Option<Projection>, CliError> {
     if let Some(store) = store.filter(|store| store.embedded_dir().is_some()) {
@@ -36,5 +36,5 @@ pub(super) async fn open_beside(
             "--store '{store}' has no use here; give mongodb://host/database, or leave it out"
         )));
     }
-    open(store, tenant, authorities).await
+    open(store, scope, authorities).await
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use orderstream_cli::exit::CliError;
+use orderstream_core::TenantScope;
 use orderstream_core::port::DnsAddresses;
 use orderstream_requestor::{Config, JournalLists, Parts, Requestor};
 use orderstream_rpc::server::http_metrics::with_metrics;
@@ -23,7 +24,8 @@ use crate::shutdown::on_signal;
 pub(crate) async fn run(config: Config, common: &CommonArgs) -> Result<(), CliError> {
     config.validate()?;
     let dir = config.store_dir()?;
-    let projection = projection::open(Some(&config.store), None, &common.authorities()?).await?;
+    let (store, scope) = (Some(&config.store), TenantScope::All);
+    let projection = projection::open(store, scope, &common.authorities()?).await?;
     let flag = if config.store.is_mongodb() { "--data-dir" } else { "--store" };
     let journal = open_journal(&dir, flag).await?;
     let mut addresses = ListenAddresses::new(OccupiedPortPolicy::Fail);

@@ -119,7 +119,8 @@ async fn fetch_page(
 ) -> Result<SweepPage, Refusal> {
     let mut control = client::control(shared.channels.for_projection(processor)?);
     let mut request = Request::new(v1::ListOrdersRequest {
-        tenant: projector.tenant.clone().unwrap_or_default(),
+        // A processor lists one tenant or all of them.
+        tenant: projector.scope.single().map(ToString::to_string).unwrap_or_default(),
         after,
         max_orders: PAGE_ORDERS,
         ..v1::ListOrdersRequest::default()
@@ -138,7 +139,8 @@ async fn fetch_page(
     };
     let is_full = u32::try_from(summaries.len()).is_ok_and(|len| len >= PAGE_ORDERS);
     let next = summaries.last().and_then(|last| last.order.clone()).filter(|_| is_full);
-    let found = summaries.iter().map(order_of).collect::<Result<_, _>>()?;
+    let mut found = summaries.iter().map(order_of).collect::<Result<Vec<_>, _>>()?;
+    found.retain(|(order, _)| projector.scope.includes(&order.key.tenant));
     Ok(SweepPage { found, next })
 }
 
