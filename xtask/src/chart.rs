@@ -110,9 +110,13 @@ fn judge(case: &Value, output: &std::process::Output) -> anyhow::Result<()> {
     let objects = documents(&String::from_utf8_lossy(&output.stdout))?;
     for claim in case["claims"].as_array().into_iter().flatten() {
         let text = |field: &str| claim[field].as_str().unwrap_or_default();
+        let is_named = |object: &Value, field: &str| {
+            text(field).is_empty() || object["metadata"][field] == text(field)
+        };
         let object = objects.iter().find(|object| {
             object["kind"] == text("kind")
-                && (text("name").is_empty() || object["metadata"]["name"] == text("name"))
+                && is_named(object, "name")
+                && is_named(object, "namespace")
         });
         if claim["absent"] == true {
             ensure!(object.is_none(), "{claim}: it is there");

@@ -18,7 +18,7 @@ const OWN: &str = "orderstream-controller-own";
 const PROCESSOR: &str = "orderstream-processor";
 
 /// Returns the controller's rights to order requests and sellers, in every namespace it serves:
-/// bound in all namespaces by a `ClusterRoleBinding`, or for `--namespace` in that one by a
+/// bound in all namespaces by a `ClusterRoleBinding`, or for `--namespace` in each of those by a
 /// `RoleBinding`.
 pub fn orders() -> Vec<PolicyRule> {
     vec![
@@ -62,7 +62,7 @@ pub fn roles() -> String {
 /// Returns each role's file name and YAML text.
 fn files() -> [(String, String); 3] {
     let orders = ClusterRole {
-        metadata: named(ORDERS, "bind it in all namespaces, or in the one that --namespace names"),
+        metadata: named(ORDERS, "bind it in all namespaces, or in those that --namespace names"),
         rules: Some(orders()),
         aggregation_rule: None,
     };
@@ -73,7 +73,7 @@ fn files() -> [(String, String); 3] {
     let processor = ClusterRole {
         metadata: named(
             PROCESSOR,
-            "bind it in all namespaces, or in the one that --sellers-namespace names",
+            "bind it in all namespaces, or in those that --sellers-namespace names",
         ),
         rules: Some(processor()),
         aggregation_rule: None,

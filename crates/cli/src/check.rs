@@ -49,9 +49,9 @@ pub struct CheckArgs {
     /// removed
     #[arg(long, value_name = "SET=COUNT", value_parser = processor_count)]
     processors: Option<(String, u32)>,
-    /// Namespace of the installation; with `--only stranding`, the namespace of the orders
-    #[arg(long, short, value_name = "NAME")]
-    namespace: Option<String>,
+    /// Namespace of the installation; with `--only stranding`, a namespace of the orders, repeatable
+    #[arg(long, short, value_name = "NAME", value_delimiter = ',')]
+    namespace: Vec<String>,
     /// The kubeconfig; without it the one that kubectl would use, else the pod's own access
     #[arg(long, env = "ORDERSTREAM_KUBECONFIG", value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
@@ -142,9 +142,13 @@ impl CheckArgs {
             let text = "--only stranding needs --processors SET=COUNT, how many there are to be";
             return Err(CliError::input(text.to_owned()));
         }
+        if self.namespace.len() > 1 && groups != [Group::Stranding] {
+            let text = "--namespace names several; only --only stranding takes more than one";
+            return Err(CliError::input(text.to_owned()));
+        }
         Ok(FactSelection {
             groups,
-            namespace: self.namespace.as_deref().unwrap_or(default).to_owned(),
+            namespace: self.namespace.first().map_or(default, String::as_str).to_owned(),
             before_install: self.pre,
             orders_of: self.namespace.clone(),
             desired_processors: self.processors.clone(),
@@ -257,4 +261,31 @@ fn document(findings: &[InstallationFinding]) -> InstallationReport {
     };
     let status = if has_failed(findings) { "failed" } else { "ok" };
     InstallationReport { status, checks: findings.iter().map(to_check).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, FromArgMatches as _};
+
+    use super::*;
+
+    #[test]
+    fn only_stranding_takes_several_namespaces() {
+        let request = |line: &str| {
+            let command = CheckArgs::augment_args(clap::Command::new("check"));
+            let matches = command.get_matches_from(line.split(' '));
+            CheckArgs::from_arg_matches(&matches).unwrap().check_request("own")
+        };
+        for (namespaces, orders_of) in
+            [("", vec![]), (" -n a", vec!["a"]), (" -n a,b -n c", vec!["a", "b", "c"])]
+        {
+            let line = format!("check --only stranding --processors p=1{namespaces}");
+            assert_eq!(request(&line).unwrap().orders_of, orders_of);
+        }
+        for (line, namespace) in [("check", "own"), ("check -n a", "a")] {
+            assert_eq!(request(line).unwrap().namespace, namespace);
+        }
+        let error = request("check -n a,b").unwrap_err().to_string();
+        assert!(error.contains("--namespace names several"), "{error}");
+    }
 }

@@ -100,22 +100,57 @@ annotations:
 {{- end -}}
 {{- end -}}
 
-{{/* The one namespace whose order requests are kept; empty for all. */}}
+{{/* The namespaces whose order requests are kept, with commas between them; empty for all, or all but
+     those of exceptNamespaces. */}}
 {{- define "orderstream.watched" -}}
 {{- if eq .Values.scope "namespace" -}}
-{{- default (include "orderstream.namespace" .) .Values.watchNamespace -}}
+{{- join "," .Values.watchNamespaces | default .Values.watchNamespace | default (include "orderstream.namespace" .) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The same as the annotation of the controller's Deployment has it: `a,b`, `*` for all, `*,!a,!b` for all but some. */}}
+{{- define "orderstream.watchedScope" -}}
+{{- $watched := include "orderstream.watched" . -}}
+{{- if $watched }}{{ $watched }}{{ else }}*{{ range .Values.exceptNamespaces }},!{{ . }}{{ end }}{{ end -}}
+{{- end -}}
+
+{{/* The namespaces that two controllers watch both, as text; empty for none: (list "a,b" "*,!a"). */}}
+{{- define "orderstream.sharedNamespaces" -}}
+{{- $isAll := true -}}
+{{- $only := list -}}
+{{- $except := list -}}
+{{- range . -}}
+{{- $names := splitList "," . -}}
+{{- if eq (first $names) "*" -}}
+{{- range rest $names }}{{ $except = append $except (trimPrefix "!" .) }}{{ end -}}
+{{- else if $isAll -}}
+{{- $isAll = false -}}
+{{- $only = $names -}}
+{{- else -}}
+{{- $both := list -}}
+{{- range $only }}{{ if has . $names }}{{ $both = append $both . }}{{ end }}{{ end -}}
+{{- $only = $both -}}
+{{- end -}}
+{{- end -}}
+{{- $shared := list -}}
+{{- range $only }}{{ if not (has . $except) }}{{ $shared = append $shared . }}{{ end }}{{ end -}}
+{{- if $isAll -}}
+all namespaces{{ with $except }} but {{ uniq . | sortAlpha | join ", " }}{{ end }}
+{{- else if $shared -}}
+namespace{{ if gt (len $shared) 1 }}s{{ end }} {{ join ", " $shared }}
 {{- end -}}
 {{- end -}}
 
 {{/* The controllers of other releases that watch a namespace in common with this one's, as a JSON list of
-     {release, namespace, name, where}. Without a cluster there are none. A release for one namespace may not
-     be allowed to read others, and sees those in its own and in the watched one. Controllers of earlier
-     versions have no label and no annotation, but the argument. */}}
+     {release, namespace, name, where}. Without a cluster there are none. A release for some namespaces may not
+     be allowed to read others, and sees those in its own and in the watched ones. Controllers of earlier
+     versions have no label and no annotation, but the arguments. */}}
 {{- define "orderstream.otherControllers" -}}
 {{- $watched := include "orderstream.watched" . -}}
+{{- $own := include "orderstream.watchedScope" . -}}
 {{- $others := list -}}
 {{- $namespaces := list "" -}}
-{{- if $watched }}{{ $namespaces = list (include "orderstream.namespace" .) $watched | uniq }}{{ end -}}
+{{- if $watched }}{{ $namespaces = splitList "," $watched | concat (list (include "orderstream.namespace" .)) | uniq }}{{ end -}}
 {{- range $place := $namespaces -}}
 {{- range (lookup "apps/v1" "Deployment" $place "").items -}}
 {{- $labels := default dict .metadata.labels -}}
@@ -124,16 +159,15 @@ annotations:
 {{- $release := dig "app.kubernetes.io/instance" .metadata.name $labels -}}
 {{- $isOwn := and (eq $release $.Release.Name) (eq (dig "meta.helm.sh/release-namespace" .metadata.namespace $annotations) $.Release.Namespace) -}}
 {{- if and $isController (not $isOwn) -}}
-{{- $theirs := dig "orderstream.dev/watched-namespace" "" $annotations -}}
+{{- $theirs := dig "orderstream.dev/watched-namespaces" "" $annotations -}}
 {{- if not $theirs -}}
 {{- range default list (first .spec.template.spec.containers).args -}}
 {{- if hasPrefix "--namespace=" . }}{{ $theirs = trimPrefix "--namespace=" . }}{{ end -}}
+{{- if hasPrefix "--except-namespace=" . }}{{ $theirs = trimPrefix "--except-namespace=" . | replace "," ",!" | printf "*,!%s" }}{{ end -}}
 {{- end -}}
 {{- end -}}
-{{- $theirs = ternary "" $theirs (eq $theirs "*") -}}
-{{- if or (not $watched) (not $theirs) (eq $watched $theirs) -}}
-{{- $shared := default $theirs $watched -}}
-{{- $where := ternary (printf "namespace %s" $shared) "all namespaces" (ne $shared "") -}}
+{{- $where := include "orderstream.sharedNamespaces" (list $own (default "*" $theirs)) -}}
+{{- if $where -}}
 {{- $name := dig "orderstream.dev/controller-name" "orderstream" $labels -}}
 {{- $others = append $others (dict "release" $release "namespace" .metadata.namespace "name" $name "where" $where) -}}
 {{- end -}}

@@ -50,8 +50,8 @@ pub(crate) struct FactSelection {
     /// Set when the chart is still to be installed: only the facts that an installation needs are
     /// gathered.
     pub before_install: bool,
-    /// The namespace whose orders are listed; all when absent.
-    pub orders_of: Option<String>,
+    /// The namespaces whose orders are listed; all when there is none.
+    pub orders_of: Vec<String>,
     /// The name of the processors' set, and the number of processors that it is to have.
     pub desired_processors: Option<(String, u32)>,
 }
@@ -104,7 +104,7 @@ pub(crate) async fn gather(resources: &Resources, selection: &FactSelection) -> 
         facts.monitors = Some(gatherer.monitors().await);
     }
     if wants(Group::Stranding) {
-        facts.orders = Some(gatherer.orders(selection.orders_of.as_deref()).await);
+        facts.orders = Some(gatherer.orders_of(&selection.orders_of).await);
     }
     gatherer.causes(&mut facts, &wants).await;
     facts
@@ -277,6 +277,18 @@ impl FactGatherer<'_> {
             }
         }
         Ok(count)
+    }
+
+    /// Lists the open orders of these namespaces, or of all when there is none.
+    async fn orders_of(&self, namespaces: &[String]) -> ApiServerResult<Vec<OpenOrderFacts>> {
+        if namespaces.is_empty() {
+            return self.orders(None).await;
+        }
+        let mut orders = Vec::new();
+        for namespace in namespaces {
+            orders.extend(self.orders(Some(namespace)).await?);
+        }
+        Ok(orders)
     }
 
     /// Lists the open orders. Without the definition of order requests there are none: Argo CD runs
