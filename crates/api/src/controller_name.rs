@@ -1,17 +1,19 @@
 //! The names of controllers. An order request names the one that takes it, as a class, so that two
 //! controllers over the same namespaces never take the same order. Pure.
 
+use orderstream_core::{Tenant, TenantScope};
+
 use crate::check::escaped;
 
 /// The name of a controller that is given no other one. It takes the orders that name none.
 pub const CONTROLLER_NAME: &str = "orderstream";
 /// The label of a controller's Deployment that has its name.
 pub const NAME_LABEL: &str = "orderstream.dev/controller-name";
-/// The annotation of a controller's Deployment with the namespace that it watches, or
-/// [`ALL_NAMESPACES`].
-pub const WATCHED_ANNOTATION: &str = "orderstream.dev/watched-namespace";
-/// The value of [`WATCHED_ANNOTATION`] for all namespaces.
-pub const ALL_NAMESPACES: &str = "*";
+/// The annotation of a controller's Deployment with the namespaces that it watches: `a,b`, `*` for
+/// all, or `*,!a,!b` for all but some.
+pub const WATCHED_ANNOTATION: &str = "orderstream.dev/watched-namespaces";
+/// What [`WATCHED_ANNOTATION`] begins with for all namespaces.
+const ALL_NAMESPACES: &str = "*";
 /// The longest name, characters: the length of a label's value.
 const NAME_CHARS_MAX: usize = 63;
 
@@ -48,10 +50,18 @@ pub fn check(name: &str) -> Result<(), String> {
     ))
 }
 
-/// Reports whether two controllers watch a namespace in common; a controller without a namespace
-/// watches all.
-pub fn overlap(one: Option<&str>, other: Option<&str>) -> bool {
-    one.zip(other).is_none_or(|(one, other)| one == other)
+/// Returns the namespaces that a [`WATCHED_ANNOTATION`] names. A text that is not a name of a
+/// namespace names none.
+pub fn watched_scope(annotation: &str) -> TenantScope {
+    let tenants = |names: &str, prefix: &str| -> Vec<Tenant> {
+        let names = names.split(',').filter_map(|name| name.strip_prefix(prefix));
+        names.filter_map(|name| Tenant::new(name).ok()).collect()
+    };
+    match annotation.strip_prefix(ALL_NAMESPACES) {
+        Some("") => TenantScope::All,
+        Some(excluded) => TenantScope::AllBut(tenants(excluded, "!")),
+        None => TenantScope::Only(tenants(annotation, "")),
+    }
 }
 
 #[cfg(test)]
@@ -90,15 +100,20 @@ mod tests {
     }
 
     #[test]
-    fn all_namespaces_overlap_with_each() {
-        for (one, other, is_shared) in [
-            (None, None, true),
-            (None, Some("a"), true),
-            (Some("a"), Some("a"), true),
-            (Some("a"), Some("b"), false),
+    fn annotations_name_the_watched_namespaces() {
+        let tenants = |names: &[&str]| -> Vec<Tenant> {
+            names.iter().map(|name| Tenant::new(name).unwrap()).collect()
+        };
+        for (annotation, expected) in [
+            ("*", TenantScope::All),
+            ("desks", TenantScope::Only(tenants(&["desks"]))),
+            ("desks,chairs", TenantScope::Only(tenants(&["desks", "chairs"]))),
+            ("*,!desks", TenantScope::AllBut(tenants(&["desks"]))),
+            ("*,!desks,!chairs", TenantScope::AllBut(tenants(&["desks", "chairs"]))),
+            ("", TenantScope::Only(Vec::new())),
+            ("desks,", TenantScope::Only(tenants(&["desks"]))),
         ] {
-            assert_eq!(overlap(one, other), is_shared, "{one:?} and {other:?}");
-            assert_eq!(overlap(other, one), is_shared, "{other:?} and {one:?}");
+            assert_eq!(watched_scope(annotation), expected, "{annotation}");
         }
     }
 }

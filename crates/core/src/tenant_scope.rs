@@ -26,6 +26,26 @@ impl TenantScope {
         }
     }
 
+    /// Returns the tenants that two scopes both include: an empty [`Self::Only`] where there are none.
+    pub fn shared(&self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::All, scope) | (scope, Self::All) => scope.clone(),
+            (Self::AllBut(one), Self::AllBut(other)) => {
+                let further = other.iter().filter(|tenant| !one.contains(tenant));
+                Self::AllBut(one.iter().chain(further).cloned().collect())
+            }
+            (Self::Only(named), scope) | (scope, Self::Only(named)) => {
+                let shared = named.iter().filter(|tenant| scope.includes(tenant));
+                Self::Only(shared.cloned().collect())
+            }
+        }
+    }
+
+    /// Reports whether two scopes include a tenant in common.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        !matches!(self.shared(other), Self::Only(named) if named.is_empty())
+    }
+
     /// Returns the one tenant that is served; `None` where there may be several.
     pub fn single(&self) -> Option<&Tenant> {
         match self {
@@ -84,6 +104,33 @@ mod tests {
             let includes = |name: &str| scope.includes(&Tenant::new(name).unwrap());
             assert_eq!(["a", "b", "c"].map(includes), included, "{scope:?}");
             assert_eq!(scope.single().map(Tenant::as_str), single, "{scope:?}");
+        }
+    }
+
+    #[test]
+    fn scopes_share_what_both_include() {
+        let all_but = |names: &[&str]| TenantScope::AllBut(tenants(names));
+        let only = |names: &[&str]| TenantScope::Only(tenants(names));
+        for (one, other, shared, is_shared) in [
+            (TenantScope::All, TenantScope::All, TenantScope::All, true),
+            (TenantScope::All, all_but(&["a"]), all_but(&["a"]), true),
+            (TenantScope::All, only(&["a", "b"]), only(&["a", "b"]), true),
+            (all_but(&["a"]), all_but(&["a"]), all_but(&["a"]), true),
+            (all_but(&["a"]), all_but(&["a", "b"]), all_but(&["a", "b"]), true),
+            (all_but(&["a"]), only(&["a"]), only(&[]), false),
+            (all_but(&["a", "b"]), only(&["b", "a"]), only(&[]), false),
+            (all_but(&["a"]), only(&["a", "b"]), only(&["b"]), true),
+            (only(&["a", "b"]), only(&["b"]), only(&["b"]), true),
+            (only(&["a"]), only(&["b", "c"]), only(&[]), false),
+        ] {
+            for (one, other) in [(&one, &other), (&other, &one)] {
+                let found = one.shared(other);
+                for name in ["a", "b", "c"] {
+                    let tenant = Tenant::new(name).unwrap();
+                    assert_eq!(found.includes(&tenant), shared.includes(&tenant), "{found:?}");
+                }
+                assert_eq!(one.overlaps(other), is_shared, "{one:?} and {other:?}");
+            }
         }
     }
 

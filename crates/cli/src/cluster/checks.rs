@@ -11,6 +11,7 @@ mod gather;
 mod metrics_page;
 mod rights;
 mod volumes;
+mod watched;
 mod workloads;
 
 pub(crate) use self::facts::{

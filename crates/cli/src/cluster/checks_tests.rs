@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use orderstream_core::TenantScope;
 use serde_json::{Value, json};
 
 use super::*;
@@ -51,7 +52,7 @@ fn controller(namespace: &str) -> ControllerFacts {
         name: "c".to_owned(),
         release: "r".to_owned(),
         controller_name: "orderstream".to_owned(),
-        watched: None,
+        watched: TenantScope::All,
     }
 }
 

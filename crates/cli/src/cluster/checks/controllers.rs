@@ -1,11 +1,12 @@
 //! The checks of the controllers of all releases: that no two of them take the same orders, and that
 //! one takes each order.
 
-use orderstream_api::controller_name::overlap;
 use orderstream_api::escaped;
 
 use super::CheckStatus::{Failed, Warning};
-use super::{ControllerFacts, Group, InstallationFacts, InstallationFinding, UntakenOrder};
+use super::{
+    ControllerFacts, Group, InstallationFacts, InstallationFinding, UntakenOrder, watched,
+};
 
 /// Orders that are named in one finding.
 const NAMED_MAX: usize = 5;
@@ -35,10 +36,10 @@ pub(super) fn others(facts: &InstallationFacts) -> Option<InstallationFinding> {
                 "both controllers are named {}, and both watch {}: each opens every order, at its \
                  own processors",
                 own.controller_name,
-                shared_namespaces(own, other)
+                watched::described(&own.watched.shared(&other.watched))
             ),
-            "helm upgrade one of the two releases with controllerName=NAME, or with another \
-             watchNamespace",
+            "helm upgrade one of the two releases with controllerName=NAME, or with other \
+             namespaces",
         ));
     }
     let named =
@@ -61,9 +62,9 @@ fn overlapping<'a>(
 ) -> Vec<(&'a ControllerFacts, &'a ControllerFacts)> {
     let own = controllers.iter().filter(|controller| controller.namespace == namespace);
     own.flat_map(|own| {
-        let others = controllers.iter().filter(move |other| {
-            *other != own && overlap(own.watched.as_deref(), other.watched.as_deref())
-        });
+        let others = controllers
+            .iter()
+            .filter(move |other| *other != own && own.watched.overlaps(&other.watched));
         others.map(move |other| (own, other))
     })
     .collect()
@@ -75,11 +76,6 @@ fn described(controller: &ControllerFacts) -> String {
         return format!("{namespace}/{name}");
     }
     format!("{namespace}/{name} (release {release})")
-}
-
-fn shared_namespaces(one: &ControllerFacts, other: &ControllerFacts) -> String {
-    let namespace = one.watched.as_ref().or(other.watched.as_ref());
-    namespace.map_or_else(|| "all namespaces".to_owned(), |it| format!("namespace {it}"))
 }
 
 /// Checks whether there are orders that no controller takes, because none has the name that they
@@ -102,7 +98,7 @@ pub(super) fn untaken(facts: &InstallationFacts) -> Option<InstallationFinding> 
     let has_controller = |order: &&UntakenOrder| {
         controllers.iter().any(|controller| {
             controller.controller_name == order.controller_name
-                && overlap(controller.watched.as_deref(), Some(&order.namespace))
+                && watched::includes(&controller.watched, &order.namespace)
         })
     };
     let lost = untaken.orders.iter().filter(|order| !has_controller(order));
@@ -130,37 +126,47 @@ fn described_order(order: &UntakenOrder) -> String {
 
 #[cfg(test)]
 mod tests {
+    use orderstream_api::controller_name::watched_scope;
+
     use super::super::{CheckStatus, UntakenOrders};
     use super::*;
 
-    fn controller(namespace: &str, name: &str, watched: Option<&str>) -> ControllerFacts {
+    /// Returns a controller that watches the namespaces of an annotation.
+    fn controller(namespace: &str, name: &str, watched: &str) -> ControllerFacts {
         ControllerFacts {
             namespace: namespace.to_owned(),
             name: "c".to_owned(),
             release: String::new(),
             controller_name: name.to_owned(),
-            watched: watched.map(ToOwned::to_owned),
+            watched: watched_scope(watched),
         }
     }
 
     #[test]
     fn only_shared_names_and_namespaces_fail() {
-        for (other, status, text) in [
-            (("a", Some("desks")), Failed, "team/c takes the same orders as shop/c"),
-            (("a", None), Failed, "team/c takes the same orders as shop/c"),
-            (("a", Some("team")), CheckStatus::Good, "no other controller watches"),
-            (("b", None), CheckStatus::Good, "with other names watch beside it: b (team)"),
+        let (rival, none) =
+            ("team/c takes the same orders as shop/c", "no other controller watches");
+        for (own, other, status, text) in [
+            ("desks", ("a", "desks"), Failed, rival),
+            ("desks", ("a", "*"), Failed, rival),
+            ("desks", ("a", "team"), CheckStatus::Good, none),
+            ("desks", ("b", "*"), CheckStatus::Good, "watch beside it: b (team)"),
+            ("desks,team", ("a", "team,chairs"), Failed, rival),
+            ("desks,team", ("a", "chairs"), CheckStatus::Good, none),
+            ("desks,team", ("a", "*,!desks"), Failed, rival),
+            ("desks,team", ("a", "*,!team,!desks"), CheckStatus::Good, none),
+            ("*,!desks", ("a", "*,!team"), Failed, rival),
+            ("*,!desks", ("a", "desks"), CheckStatus::Good, none),
         ] {
             let (name, watched) = other;
-            let controllers =
-                vec![controller("shop", "a", Some("desks")), controller("team", name, watched)];
+            let controllers = vec![controller("shop", "a", own), controller("team", name, watched)];
             let facts = InstallationFacts {
                 namespace: "shop".to_owned(),
                 all_controllers: Some(Ok(controllers)),
                 ..InstallationFacts::default()
             };
             let finding = others(&facts).unwrap();
-            assert_eq!(finding.status, status, "{other:?}");
+            assert_eq!(finding.status, status, "{own} beside {other:?}");
             assert!(finding.text.contains(text), "{}", finding.text);
         }
     }
@@ -173,16 +179,18 @@ mod tests {
             name: "o".to_owned(),
             controller_name: controller.to_owned(),
         };
-        let orders = vec![order("desks", "a"), order("team", "a"), order("team", "b")];
+        let orders =
+            [("desks", "a"), ("chairs", "a"), ("team", "a"), ("team", "b"), ("chairs", "b")];
+        let orders = orders.map(|(namespace, controller)| order(namespace, controller)).to_vec();
         let facts = InstallationFacts {
             all_controllers: Some(Ok(vec![
-                controller("shop", "a", Some("desks")),
-                controller("team", "b", None),
+                controller("shop", "a", "desks,chairs"),
+                controller("team", "b", "*,!chairs"),
             ])),
             untaken: Some(Ok(UntakenOrders { orders, is_partial: false })),
             ..InstallationFacts::default()
         };
         let finding = untaken(&facts).unwrap();
-        assert_eq!(finding.text, "1 orders are for no controller: team/o (a)");
+        assert_eq!(finding.text, "2 orders are for no controller: team/o (a), chairs/o (b)");
     }
 }

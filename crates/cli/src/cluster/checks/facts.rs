@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use orderstream_core::TenantScope;
 use serde_json::Value;
 
-use super::MetricsPage;
+use super::{MetricsPage, watched};
 
 /// The right to write the status of order requests.
 const STATUS_RIGHT: &str = "patch orderrequests/status";
@@ -37,8 +38,8 @@ pub(crate) struct InstallationFacts {
     pub controller_rights: Option<ApiServerResult<ControllerRights>>,
     /// The number of statuses that were refused between two reads of the controllers' metrics.
     pub refused_statuses: f64,
-    /// The order requests that have had no status for a minute: namespace and name, with a slash
-    /// between them.
+    /// The order requests for this installation that have had no status for a minute: namespace and
+    /// name, with a slash between them.
     pub unanswered: Option<ApiServerResult<Vec<String>>>,
     /// The election's Lease.
     pub lease: Option<ApiServerResult<Option<LeaseFacts>>>,
@@ -60,13 +61,22 @@ pub(crate) struct InstallationFacts {
 impl InstallationFacts {
     /// Returns the controllers' `Deployment`, where there is one.
     pub(super) fn controller(&self) -> Option<&Workload> {
-        self.controllers.as_ref()?.as_ref().ok()?.first()
+        self.controller_workloads().first()
+    }
+
+    /// Returns the controllers' `Deployment`s; none where they could not be listed.
+    pub(super) fn controller_workloads(&self) -> &[Workload] {
+        match &self.controllers {
+            Some(Ok(controllers)) => controllers,
+            Some(Err(_)) | None => &[],
+        }
     }
 
     /// Reports whether it is known that the controller may not write statuses.
     pub(super) fn may_not_write_statuses(&self) -> bool {
         let rights = self.controller_rights.as_ref().and_then(|rights| rights.as_ref().ok());
-        rights.is_some_and(|rights| rights.refused.iter().any(|right| right == STATUS_RIGHT))
+        let is_of_statuses = |right: &String| right.starts_with(STATUS_RIGHT);
+        rights.is_some_and(|rights| rights.refused.iter().any(is_of_statuses))
     }
 
     /// Returns the pods; none where they could not be listed.
@@ -95,10 +105,19 @@ pub(crate) struct Workload {
     pub release: String,
     /// The service account of its pods.
     pub service_account: String,
-    /// The namespace that its flag `--namespace` names; all when absent.
-    pub watched: Option<String>,
+    /// The name of the controller, which orders have as `controllerName`.
+    pub controller_name: String,
+    /// The namespaces that it watches.
+    pub watched: TenantScope,
     /// The message about pods that cannot be created; empty where there is none.
     pub creation_failure: String,
+}
+
+impl Workload {
+    /// Reports whether this controller takes the orders of a namespace that name a controller.
+    pub(super) fn takes(&self, namespace: &str, controller_name: &str) -> bool {
+        self.controller_name == controller_name && watched::includes(&self.watched, namespace)
+    }
 }
 
 /// The rights of the controller's service account.
@@ -108,7 +127,8 @@ pub(crate) struct ControllerRights {
     pub account: String,
     /// The number of rights that the controller needs.
     pub count: usize,
-    /// Those that it does not have, such as `patch orderrequests/status`.
+    /// Those that it does not have, such as `patch orderrequests/status`; where it watches several
+    /// namespaces, with the namespace.
     pub refused: Vec<String>,
 }
 
@@ -123,8 +143,8 @@ pub(crate) struct ControllerFacts {
     pub release: String,
     /// The name of the controller, which orders have as `controllerName`.
     pub controller_name: String,
-    /// The namespace that it watches; all when absent.
-    pub watched: Option<String>,
+    /// The namespaces that it watches.
+    pub watched: TenantScope,
 }
 
 /// The orders without a status.

@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 use futures_util::{StreamExt as _, stream};
 use http::Request;
 use k8s_openapi::jiff::Timestamp;
-use orderstream_api::controller_name::{ALL_NAMESPACES, NAME_LABEL, WATCHED_ANNOTATION, effective};
+use orderstream_api::controller_name::effective;
 use orderstream_api::manifest::API_VERSION;
 use orderstream_core::request_phase::is_end;
+use orderstream_core::{Tenant, TenantScope};
 use serde_json::{Value, json};
 
 use super::{
     ApiServerResult, ControllerFacts, Group, InstallationFacts, LeaseFacts, MetricsPage,
-    OpenOrderFacts, Pod, UntakenOrder, UntakenOrders, VolumeClaim, Workload,
+    OpenOrderFacts, Pod, UntakenOrder, UntakenOrders, VolumeClaim, Workload, watched,
 };
 use crate::cluster::resources::Resources;
 use orderstream_api::rbac::LEASE_NAME;
@@ -94,7 +95,7 @@ pub(crate) async fn gather(resources: &Resources, selection: &FactSelection) -> 
     if wants(Group::Controller) {
         facts.all_controllers = Some(gatherer.all_controllers().await);
         if let Some(Ok(_)) = &facts.all_controllers {
-            facts.untaken = Some(gatherer.untaken(watched_namespace(&facts)).await);
+            facts.untaken = Some(gatherer.untaken(&own_scope(&facts)).await);
         }
     }
     if wants(Group::Storage) {
@@ -307,14 +308,16 @@ impl FactGatherer<'_> {
         }
     }
 
-    /// Lists the orders without a status, among the first [`PAGES_MAX`] pages.
-    async fn untaken(&self, namespace: Option<&str>) -> ApiServerResult<UntakenOrders> {
+    /// Lists the orders of a scope without a status, among the first [`PAGES_MAX`] pages.
+    async fn untaken(&self, scope: &TenantScope) -> ApiServerResult<UntakenOrders> {
+        let namespace = scope.single().map(Tenant::as_str);
         let mut untaken = UntakenOrders::default();
         let mut token = String::new();
         for _ in 0..PAGES_MAX {
             let page = self.order_page(namespace, &token).await?;
             let Some(page) = page else { return Ok(untaken) };
-            untaken.orders.extend(items(&page).iter().filter_map(untaken_order));
+            let orders = items(&page).iter().filter_map(untaken_order);
+            untaken.orders.extend(orders.filter(|it| watched::includes(scope, &it.namespace)));
             token = text(&page["metadata"]["continue"]);
             if token.is_empty() {
                 return Ok(untaken);
@@ -336,12 +339,11 @@ impl FactGatherer<'_> {
     }
 }
 
-/// Returns the namespace that the installation's controller watches; `None` where that is all of
-/// them, or is not known.
-fn watched_namespace(facts: &InstallationFacts) -> Option<&str> {
-    let controllers = facts.all_controllers.as_ref()?.as_ref().ok()?;
-    let own = controllers.iter().find(|controller| controller.namespace == facts.namespace)?;
-    own.watched.as_deref()
+/// Returns the namespaces that the installation's controller watches; all where it is not known.
+fn own_scope(facts: &InstallationFacts) -> TenantScope {
+    let mut controllers = facts.all_controllers.iter().flatten().flatten();
+    let own = controllers.find(|it| it.namespace == facts.namespace);
+    own.map_or(TenantScope::All, |own| own.watched.clone())
 }
 
 fn items(list: &Value) -> &[Value] {
@@ -399,51 +401,67 @@ fn untaken_order(item: &Value) -> Option<UntakenOrder> {
     })
 }
 
-/// Returns the controller of a `Deployment`. One of an earlier version has its namespace in its
-/// arguments only, and the default name.
+/// Returns the controller of a `Deployment`.
 fn controller(item: &Value) -> ControllerFacts {
     let metadata = &item["metadata"];
-    let args = &item["spec"]["template"]["spec"]["containers"][0]["args"];
-    let mut args = args.as_array().into_iter().flatten().filter_map(Value::as_str);
-    let watched = metadata["annotations"][WATCHED_ANNOTATION].as_str();
-    let watched = watched.or_else(|| args.find_map(|arg| arg.strip_prefix("--namespace=")));
     ControllerFacts {
         namespace: text(&metadata["namespace"]),
         name: text(&metadata["name"]),
         release: text(&metadata["labels"]["app.kubernetes.io/instance"]),
-        controller_name: effective(metadata["labels"][NAME_LABEL].as_str()).to_owned(),
-        watched: watched.filter(|it| *it != ALL_NAMESPACES).map(ToOwned::to_owned),
+        controller_name: watched::controller_name_of(item),
+        watched: watched::scope_of(item),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use orderstream_api::controller_name::{NAME_LABEL, WATCHED_ANNOTATION};
+
     use super::*;
 
-    /// Deployments of earlier versions have neither the label nor the annotation.
+    /// Deployments of earlier versions have no label with the name.
     #[test]
     fn deployments_name_their_controllers() {
-        let deployment = |labels: Value, annotations: Value, args: &[&str]| {
+        let deployment = |labels: Value| {
             controller(&json!({
                 "metadata": {
-                    "namespace": "shop", "name": "c", "labels": labels, "annotations": annotations,
+                    "namespace": "shop", "name": "c", "labels": labels,
+                    "annotations": { WATCHED_ANNOTATION: "*,!desks" },
                 },
-                "spec": { "template": { "spec": { "containers": [{ "args": args }] } } },
             }))
         };
+        let excluded = vec![Tenant::new("desks").unwrap()];
         let named = json!({ NAME_LABEL: "team-b", "app.kubernetes.io/instance": "b" });
-        for (deployment, name, watched) in [
-            (
-                deployment(named.clone(), json!({ WATCHED_ANNOTATION: "desks" }), &[]),
-                "team-b",
-                "desks",
-            ),
-            (deployment(named, json!({ WATCHED_ANNOTATION: "*" }), &[]), "team-b", ""),
-            (deployment(json!({}), json!({}), &["controller"]), "orderstream", ""),
-            (deployment(Value::Null, Value::Null, &["--namespace=desks"]), "orderstream", "desks"),
+        for (found, name) in [
+            (deployment(named), "team-b"),
+            (deployment(json!({})), "orderstream"),
+            (deployment(Value::Null), "orderstream"),
         ] {
-            assert_eq!(deployment.controller_name, name);
-            assert_eq!(deployment.watched.as_deref().unwrap_or_default(), watched);
+            assert_eq!(found.controller_name, name);
+            assert_eq!(found.watched, TenantScope::AllBut(excluded.clone()));
+        }
+    }
+
+    #[test]
+    fn orders_are_listed_where_the_controller_watches() {
+        let of = |namespace: &str, watched: TenantScope| ControllerFacts {
+            namespace: namespace.to_owned(),
+            watched,
+            ..ControllerFacts::default()
+        };
+        let desks = || TenantScope::Only(vec![Tenant::new("desks").unwrap()]);
+        for (controllers, expected) in [
+            (None, TenantScope::All),
+            (Some(Err("403".to_owned())), TenantScope::All),
+            (Some(Ok(vec![of("team", desks())])), TenantScope::All),
+            (Some(Ok(vec![of("team", TenantScope::All), of("shop", desks())])), desks()),
+        ] {
+            let facts = InstallationFacts {
+                namespace: "shop".to_owned(),
+                all_controllers: controllers,
+                ..InstallationFacts::default()
+            };
+            assert_eq!(own_scope(&facts), expected);
         }
     }
 

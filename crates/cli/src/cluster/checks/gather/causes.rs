@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use k8s_openapi::jiff::Timestamp;
+use orderstream_api::controller_name::effective;
 use orderstream_api::manifest::API_VERSION;
 use orderstream_api::rbac;
+use orderstream_core::{Tenant, TenantScope};
 use serde_json::{Value, json};
 
-use super::{FactGatherer, items, text};
+use super::{FactGatherer, PAGES_MAX, items, text};
 use crate::cluster::checks::data_plane::UNANSWERED_MAX;
 use crate::cluster::checks::{
     ApiServerResult, ControllerRights, Group, InstallationFacts, MetricsPage, Pod, StorageClass,
-    Workload,
+    Workload, watched,
 };
 
 /// The path of reviews of another user's rights.
@@ -42,8 +44,7 @@ impl FactGatherer<'_> {
         }
         if wants(Group::Streams) {
             facts.refused_statuses = self.refused_statuses(facts.pods()).await;
-            let watched = facts.controller().and_then(|controller| controller.watched.as_deref());
-            let unanswered = self.unanswered(watched).await;
+            let unanswered = self.unanswered(facts.controller_workloads()).await;
             facts.unanswered = unanswered;
         }
         if wants(Group::Storage)
@@ -93,19 +94,31 @@ impl FactGatherer<'_> {
         count
     }
 
-    /// Lists the order requests without a status; `None` where there is no definition of them, and
-    /// on Kubernetes before 1.31, which selects them by no field.
-    async fn unanswered(&self, namespace: Option<&str>) -> Option<ApiServerResult<Vec<String>>> {
+    /// Lists the order requests for these controllers that have no status; `None` where there is no
+    /// definition of them, and on Kubernetes before 1.31, which selects them by no field.
+    async fn unanswered(&self, controllers: &[Workload]) -> Option<ApiServerResult<Vec<String>>> {
+        let namespace = listed_namespace(controllers);
         let of = namespace.map(|namespace| format!("/namespaces/{namespace}")).unwrap_or_default();
-        let path = format!(
-            "/apis/{API_VERSION}{of}/orderrequests?fieldSelector=status.phase%3D\
-             &limit={UNANSWERED_MAX}"
-        );
-        match self.get_opt(&path).await {
-            Ok(list) => Some(Ok(unanswered(items(&list?), Timestamp::now()))),
-            Err(error) if error.starts_with("400") => None,
-            Err(error) => Some(Err(error)),
+        let mut found = Vec::new();
+        let mut token = String::new();
+        // Those of other controllers are in the pages, too.
+        for _ in 0..PAGES_MAX {
+            let path = format!(
+                "/apis/{API_VERSION}{of}/orderrequests?fieldSelector=status.phase%3D\
+                 &limit={UNANSWERED_MAX}&continue={token}"
+            );
+            let page = match self.get_opt(&path).await {
+                Ok(page) => page?,
+                Err(error) if error.starts_with("400") => return None,
+                Err(error) => return Some(Err(error)),
+            };
+            found.extend(unanswered(items(&page), controllers, Timestamp::now()));
+            token = text(&page["metadata"]["continue"]);
+            if token.is_empty() || found.len() >= UNANSWERED_MAX {
+                break;
+            }
         }
+        Some(Ok(found))
     }
 
     async fn storage_classes(&self) -> ApiServerResult<Vec<StorageClass>> {
@@ -141,9 +154,6 @@ pub(super) fn workload(item: &Value) -> Workload {
     let (metadata, spec, status) = (&item["metadata"], &item["spec"], &item["status"]);
     let number = |value: &Value| value.as_u64().unwrap_or_default();
     let pod = &spec["template"]["spec"];
-    let args = pod["containers"][0]["args"].as_array().into_iter().flatten();
-    let mut args = args.filter_map(Value::as_str);
-    let watched = args.find_map(|arg| arg.strip_prefix("--namespace="));
     let conditions = status["conditions"].as_array().into_iter().flatten();
     let failures = conditions.filter(|it| it["type"] == "ReplicaFailure" && it["status"] == "True");
     Workload {
@@ -154,7 +164,8 @@ pub(super) fn workload(item: &Value) -> Workload {
         created: number(&status["replicas"]),
         release: text(&metadata["labels"]["app.kubernetes.io/instance"]),
         service_account: pod["serviceAccountName"].as_str().unwrap_or("default").to_owned(),
-        watched: watched.map(ToOwned::to_owned),
+        controller_name: watched::controller_name_of(item),
+        watched: watched::scope_of(item),
         creation_failure: failures.map(|it| text(&it["message"])).next().unwrap_or_default(),
     }
 }
@@ -177,11 +188,21 @@ struct RightReview {
 }
 
 /// Returns a review for each right that the controller of a namespace needs: to orders and sellers in
-/// all namespaces or in the watched one, and to the rest in its own.
+/// all namespaces or in each of the watched ones, and to the rest in its own.
 fn right_reviews(namespace: &str, controller: &Workload) -> Vec<RightReview> {
-    let watched = controller.watched.as_deref().unwrap_or_default();
-    let orders = rbac::orders().into_iter().map(|rule| (rule, watched));
-    let own = rbac::own().into_iter().map(|rule| (rule, namespace));
+    let watched: Vec<&str> = match &controller.watched {
+        TenantScope::All | TenantScope::AllBut(_) => vec![""],
+        TenantScope::Only(named) => named.iter().map(Tenant::as_str).collect(),
+    };
+    let suffix = |place: &str| match watched.len() {
+        1 => String::new(),
+        _ => format!(" in {place}"),
+    };
+    let orders = watched.iter().copied().flat_map(|place| {
+        let in_place = suffix(place);
+        rbac::orders().into_iter().map(move |rule| (rule, place, in_place.clone()))
+    });
+    let own = rbac::own().into_iter().map(|rule| (rule, namespace, String::new()));
     let groups = [
         "system:serviceaccounts".to_owned(),
         format!("system:serviceaccounts:{namespace}"),
@@ -189,14 +210,14 @@ fn right_reviews(namespace: &str, controller: &Workload) -> Vec<RightReview> {
     ];
     let user = account(namespace, controller);
     let mut reviews = Vec::new();
-    for (rule, namespace) in orders.chain(own) {
+    for (rule, namespace, suffix) in orders.chain(own) {
         // The chart gives the Lease the name of the Deployment.
         let name = if rule.resource_names.is_some() { controller.name.as_str() } else { "" };
         let api_groups = rule.api_groups.iter().flatten();
         for (group, resource) in api_groups.zip(rule.resources.iter().flatten()) {
             let (kind, part) = resource.split_once('/').unwrap_or((resource.as_str(), ""));
             for verb in &rule.verbs {
-                let right = format!("{verb} {resource}");
+                let right = format!("{verb} {resource}{suffix}");
                 let review = json!({
                     "apiVersion": "authorization.k8s.io/v1",
                     "kind": "SubjectAccessReview",
@@ -212,8 +233,21 @@ fn right_reviews(namespace: &str, controller: &Workload) -> Vec<RightReview> {
     reviews
 }
 
-/// Returns those of some order requests that have had no status for a minute.
-fn unanswered(orders: &[Value], now: Timestamp) -> Vec<String> {
+/// Returns the one namespace that these controllers watch; `None` where there may be several.
+fn listed_namespace(controllers: &[Workload]) -> Option<&Tenant> {
+    let first = controllers.first()?.watched.single()?;
+    let is_only = controllers.iter().all(|it| it.watched.single() == Some(first));
+    is_only.then_some(first)
+}
+
+/// Returns those of some order requests for these controllers that have had no status for a minute;
+/// without a controller, those for any.
+fn unanswered(orders: &[Value], controllers: &[Workload], now: Timestamp) -> Vec<String> {
+    let is_taken_here = |order: &&Value| {
+        let namespace = order["metadata"]["namespace"].as_str().unwrap_or_default();
+        let named = effective(order["spec"]["controllerName"].as_str());
+        controllers.is_empty() || controllers.iter().any(|it| it.takes(namespace, named))
+    };
     let is_unanswered = |order: &&Value| {
         let metadata = &order["metadata"];
         let created: Option<Timestamp> =
@@ -227,7 +261,7 @@ fn unanswered(orders: &[Value], now: Timestamp) -> Vec<String> {
         let metadata = &order["metadata"];
         format!("{}/{}", text(&metadata["namespace"]), text(&metadata["name"]))
     };
-    orders.iter().filter(is_unanswered).map(name).collect()
+    orders.iter().filter(is_unanswered).filter(is_taken_here).map(name).collect()
 }
 
 fn storage_class(item: &Value) -> StorageClass {
@@ -254,6 +288,8 @@ fn newest_message(events: &[Value]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use orderstream_api::controller_name::watched_scope;
+
     use super::*;
 
     fn deployment(args: &[&str], conditions: &Value) -> Value {
@@ -276,11 +312,12 @@ mod tests {
         let read = workload(&deployment(&["controller", "--namespace=shop"], &conditions));
         assert_eq!((read.desired, read.created, read.ready, read.updated), (2, 1, 1, 0));
         assert_eq!((read.release.as_str(), read.service_account.as_str()), ("quotes", "account"));
-        assert_eq!(read.watched.as_deref(), Some("shop"));
+        assert_eq!(read.watched.single().map(Tenant::as_str), Some("shop"));
+        assert_eq!(read.controller_name, "orderstream");
         assert_eq!(read.creation_failure, message);
         let over = json!([{ "type": "ReplicaFailure", "status": "False", "message": message }]);
         let read = workload(&deployment(&["controller"], &over));
-        assert_eq!((read.watched, read.creation_failure), (None, String::new()));
+        assert_eq!((read.watched, read.creation_failure), (TenantScope::All, String::new()));
         assert_eq!(workload(&json!({})).service_account, "default");
     }
 
@@ -289,11 +326,11 @@ mod tests {
     fn every_right_is_reviewed_in_its_namespace() {
         let verbs = rbac::orders().into_iter().chain(rbac::own()).map(|rule| rule.verbs.len());
         let count: usize = verbs.sum();
-        for watched in [None, Some("desks")] {
+        for (annotation, namespace) in [("*", ""), ("*,!desks", ""), ("desks", "desks")] {
             let controller = Workload {
                 name: "c".to_owned(),
                 service_account: "account".to_owned(),
-                watched: watched.map(ToOwned::to_owned),
+                watched: watched_scope(annotation),
                 ..Workload::default()
             };
             let reviews = right_reviews("shop", &controller);
@@ -306,7 +343,7 @@ mod tests {
             assert_eq!(status["user"], "system:serviceaccount:shop:account");
             assert_eq!(status["groups"][1], "system:serviceaccounts:shop");
             let expected = json!({
-                "namespace": watched.unwrap_or_default(), "verb": "patch",
+                "namespace": namespace, "verb": "patch",
                 "group": "orderstream.dev", "resource": "orderrequests", "subresource": "status",
                 "name": "",
             });
@@ -315,6 +352,67 @@ mod tests {
             let lease = &lease["resourceAttributes"];
             assert_eq!((&lease["namespace"], &lease["name"]), (&json!("shop"), &json!("c")));
             assert_eq!(spec("create leases")["resourceAttributes"]["name"], "");
+        }
+    }
+
+    #[test]
+    fn rights_are_reviewed_in_each_watched_namespace() {
+        let controller = Workload { watched: watched_scope("desks,chairs"), ..Workload::default() };
+        let reviews = right_reviews("shop", &controller);
+        let of_statuses: Vec<_> = reviews
+            .iter()
+            .filter(|review| review.right.starts_with("patch orderrequests/status"))
+            .map(|it| (&*it.right, &it.review["spec"]["resourceAttributes"]["namespace"]))
+            .collect();
+        let (desks, chairs) = (json!("desks"), json!("chairs"));
+        assert_eq!(
+            of_statuses,
+            [
+                ("patch orderrequests/status in desks", &desks),
+                ("patch orderrequests/status in chairs", &chairs),
+            ]
+        );
+        assert!(reviews.iter().any(|review| review.right == "update leases"));
+    }
+
+    /// Those of other namespaces and of other controllers wait for other installations.
+    #[test]
+    fn only_orders_for_this_installation_are_unanswered() {
+        let now: Timestamp = "2026-03-01T12:01:00Z".parse().unwrap();
+        let order = |namespace: &str, controller: Value| {
+            json!({
+                "metadata": {
+                    "namespace": namespace, "name": "a",
+                    "creationTimestamp": "2026-03-01T12:00:00Z",
+                },
+                "spec": { "controllerName": controller },
+            })
+        };
+        let orders = [
+            order("desks", Value::Null),
+            order("chairs", Value::Null),
+            order("chairs", json!("team-b")),
+        ];
+        let controller = |name: &str, annotation: &str| Workload {
+            controller_name: name.to_owned(),
+            watched: watched_scope(annotation),
+            ..Workload::default()
+        };
+        let table: [(Vec<Workload>, &[&str], Option<&str>); 6] = [
+            (vec![], &["desks/a", "chairs/a", "chairs/a"], None),
+            (vec![controller("orderstream", "*")], &["desks/a", "chairs/a"], None),
+            (vec![controller("orderstream", "*,!desks")], &["chairs/a"], None),
+            (vec![controller("orderstream", "desks")], &["desks/a"], Some("desks")),
+            (vec![controller("team-b", "desks,lamps")], &[], None),
+            (
+                vec![controller("team-b", "chairs"), controller("orderstream", "desks")],
+                &["desks/a", "chairs/a"],
+                None,
+            ),
+        ];
+        for (controllers, expected, namespace) in table {
+            assert_eq!(unanswered(&orders, &controllers, now), expected, "{controllers:?}");
+            assert_eq!(listed_namespace(&controllers).map(Tenant::as_str), namespace);
         }
     }
 
@@ -338,7 +436,7 @@ mod tests {
             ("2026-03-01T12:00:00Z", json!({ "conditions": [] }), Value::Null, false),
             ("2026-03-01T12:00:00Z", Value::Null, deleted, false),
         ] {
-            let found = unanswered(&[order(created, status, deleted)], now);
+            let found = unanswered(&[order(created, status, deleted)], &[], now);
             assert_eq!(found == ["shop/a"], expected, "{created}");
         }
     }
