@@ -31,6 +31,8 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
         let mut lint = helm(&["lint", "--strict", CHART, "--values", &example]);
         step::run("lint the chart with an example", &mut lint)?;
     }
+    // All cases are judged: one change of a template may concern several.
+    let mut failed = 0;
     for case in cases(root)? {
         let name = case["name"].as_str().context("a case's name")?.to_owned();
         let release = case["release"].as_str().unwrap_or("shop");
@@ -39,9 +41,15 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
         args.extend(example.iter().flat_map(|path| ["--values", path]));
         let settings = case["set"].as_array().cloned().unwrap_or_default();
         args.extend(settings.iter().filter_map(Value::as_str).flat_map(|set| ["--set", set]));
-        judge(&case, &step::output(&mut helm(&args))?).with_context(|| name.clone())?;
-        println!("   {name}: ok");
+        match judge(&case, &step::output(&mut helm(&args))?) {
+            Ok(()) => println!("   {name}: ok"),
+            Err(error) => {
+                failed += 1;
+                println!("   {name}: FAILED, {error:#}");
+            }
+        }
     }
+    ensure!(failed == 0, "{failed} cases of the chart failed");
     score(root, &tools)?;
     docs(root, &tools)
 }

@@ -301,7 +301,7 @@ fn awards_that_follow_refused_ones_stay() {
 fn rules_read_durations_as_the_parser() {
     let rule = "ttlAfterFinished is not a duration of 0s to 30d; write it as 30m, 1h30m or 1d";
     let texts = "0s|0d|59s|90s|1h30m|1m1m|007d|30d|31d|720h|720h1s||30|m|d|-5m|-1d|1.5h|1d12h|12h1d|\
-        5 m| 5m|5M|5D|1000d|9999999s|soon|999999h999999h9h|1e3s";
+        5 m| 5m|5M|5D|1000d|9999999s|soon|99999h99999h99h|1e3s";
     for text in texts.split('|').chain(["5m\n", "\u{661}m"]) {
         let to = json!({"ttlAfterFinished": text});
         let refusals =

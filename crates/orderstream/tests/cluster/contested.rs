@@ -126,7 +126,9 @@ fn persistent_foreign_writers_are_reported() {
     let before = settled(&bed, "a");
     let count = writes(&bed, "a");
     for number in 0..FOREIGN {
-        write_foreign_status(&bed, "a", &json!({ "phase": format!("Wrong{number}") }));
+        // Each write differs from the one before.
+        let phase = if number % 2 == 0 { "Paused" } else { "Deciding" };
+        write_foreign_status(&bed, "a", &json!({ "phase": phase }));
     }
     let reported =
         bed.until_status("a", "it is told", |status| condition(status, "Stalled") == "True");

@@ -109,6 +109,8 @@ pub(crate) struct Workload {
     pub controller_name: String,
     /// The namespaces that it watches.
     pub watched: TenantScope,
+    /// Set where another controller writes the statuses of the sellers.
+    pub leaves_sellers: bool,
     /// The message about pods that cannot be created; empty where there is none.
     pub creation_failure: String,
 }

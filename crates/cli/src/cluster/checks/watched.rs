@@ -29,6 +29,12 @@ fn scope_of_arguments(deployment: &Value) -> TenantScope {
     }
 }
 
+/// Reports whether the controller of a `Deployment` leaves the statuses of sellers to another one.
+pub(super) fn leaves_sellers(deployment: &Value) -> bool {
+    let arguments = &deployment["spec"]["template"]["spec"]["containers"][0]["args"];
+    arguments.as_array().into_iter().flatten().any(|argument| argument == "--seller-statuses=false")
+}
+
 /// Returns the name of the controller of a `Deployment`; one of an earlier version has the default
 /// one.
 pub(super) fn controller_name_of(deployment: &Value) -> String {

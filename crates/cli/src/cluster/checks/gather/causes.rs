@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
+use k8s_openapi::api::rbac::v1::PolicyRule;
 use k8s_openapi::jiff::Timestamp;
 use orderstream_api::controller_name::effective;
 use orderstream_api::manifest::API_VERSION;
@@ -166,6 +167,7 @@ pub(super) fn workload(item: &Value) -> Workload {
         service_account: pod["serviceAccountName"].as_str().unwrap_or("default").to_owned(),
         controller_name: watched::controller_name_of(item),
         watched: watched::scope_of(item),
+        leaves_sellers: watched::leaves_sellers(item),
         creation_failure: failures.map(|it| text(&it["message"])).next().unwrap_or_default(),
     }
 }
@@ -200,7 +202,8 @@ fn right_reviews(namespace: &str, controller: &Workload) -> Vec<RightReview> {
     };
     let orders = watched.iter().copied().flat_map(|place| {
         let in_place = suffix(place);
-        rbac::orders().into_iter().map(move |rule| (rule, place, in_place.clone()))
+        let rules = rbac::orders().into_iter().filter(|rule| is_needed(controller, rule));
+        rules.map(move |rule| (rule, place, in_place.clone()))
     });
     let own = rbac::own().into_iter().map(|rule| (rule, namespace, String::new()));
     let groups = [
@@ -231,6 +234,13 @@ fn right_reviews(namespace: &str, controller: &Workload) -> Vec<RightReview> {
         }
     }
     reviews
+}
+
+/// Reports whether a controller needs a right: one that leaves the statuses of sellers to another
+/// controller does not read them.
+fn is_needed(controller: &Workload, rule: &PolicyRule) -> bool {
+    let is_of_sellers = |resource: &String| resource.starts_with("sellers");
+    !(controller.leaves_sellers && rule.resources.iter().flatten().any(is_of_sellers))
 }
 
 /// Returns the one namespace that these controllers watch; `None` where there may be several.
@@ -319,6 +329,14 @@ mod tests {
         let read = workload(&deployment(&["controller"], &over));
         assert_eq!((read.watched, read.creation_failure), (TenantScope::All, String::new()));
         assert_eq!(workload(&json!({})).service_account, "default");
+    }
+
+    #[test]
+    fn controllers_without_sellers_need_no_such_rights() {
+        let controller = workload(&deployment(&["--seller-statuses=false"], &json!([])));
+        let reviews = right_reviews("shop", &controller);
+        assert!(reviews.iter().any(|review| review.right == "patch orderrequests/status"));
+        assert!(reviews.iter().all(|review| !review.right.contains("sellers")));
     }
 
     /// The rights to orders are asked for where the controller watches, the others where it is.
