@@ -206,6 +206,9 @@ impl SellerFolder {
         let name = seller.metadata.name.clone().unwrap_or_default();
         self.resources.lock().insert(name, seller.clone());
         self.publish();
+        // They are those of every tenant. A deletion makes nobody fit: the sellers that stand in for
+        // none are for new orders.
+        self.watchers.read().iter().for_each(|watcher| watcher.sellers_changed());
         Ok(())
     }
 
@@ -218,7 +221,6 @@ impl SellerFolder {
         let sellers =
             if sellers.is_empty() { Arc::clone(&self.stand_ins) } else { ordered(sellers) };
         *self.directory.write() = sellers;
-        self.watchers.read().iter().for_each(|watcher| watcher.sellers_changed());
     }
 
     fn find(&self, namespace: &str, name: &str) -> Result<Seller, Refusal> {

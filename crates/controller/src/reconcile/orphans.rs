@@ -130,13 +130,15 @@ impl Reconciler {
                 }
             };
             let cache = self.cache.read();
+            let left_out = cache.left_out();
             let has_resource = |held: &OwnedOrder| {
                 cache
                     .of_order(&held.key)
                     .is_some_and(|(_, kept)| *kept.uid == *held.incarnation.as_str())
             };
             let is_here = |held: &OwnedOrder| {
-                has_resource(held) || unreadable.contains(held.incarnation.as_str())
+                let uid = held.incarnation.as_str();
+                has_resource(held) || unreadable.contains(uid) || left_out.contains(uid)
             };
             let ours = orders.into_iter().filter(|held| is_swept(held, &self.scope));
             for order in ours.filter(|held| !is_here(held)) {

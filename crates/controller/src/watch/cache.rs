@@ -1,6 +1,6 @@
 //! The order requests as the watch last delivered them, and the one that represents each order.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -154,6 +154,9 @@ pub struct Cache {
     by_order: HashMap<OrderKey, ObjectKey>,
     /// The resources that name an order that another one represents.
     rivals: HashMap<OrderKey, BTreeSet<ObjectKey>>,
+    /// The uids of resources with other controllers' names that some controller has opened. Their
+    /// orders have a resource, also where they are at this controller's processors.
+    left_out: HashMap<ObjectKey, Arc<str>>,
     /// The statuses that this process applied to the resources.
     pub(super) applied: AppliedStatuses,
     /// The resources that were read last, with their versions; the oldest is compressed first.
@@ -240,6 +243,7 @@ impl Cache {
     /// Completes a list: resources that it lacks are gone.
     pub(super) fn complete_list(&mut self, list: &CompleteList) -> Vec<CacheChange> {
         self.is_ready |= list.is_every_watch_listed;
+        self.left_out.retain(|object, _| !list.lacks(object));
         let missing: Vec<_> = self.objects.keys().filter(|key| list.lacks(key)).cloned().collect();
         missing.into_iter().flat_map(|object| self.drop_object(&object)).collect()
     }
@@ -250,6 +254,7 @@ impl Cache {
         object: &ObjectKey,
         observed: ObservedRequest,
     ) -> Vec<CacheChange> {
+        self.left_out.remove(object);
         let Some(cached) = self.objects.get_mut(object) else { return Vec::new() };
         if *cached.uid != *observed.resource.metadata.uid.as_deref().unwrap_or_default() {
             return Vec::new();
@@ -266,6 +271,7 @@ impl Cache {
         object: &ObjectKey,
         observed: Option<ObservedRequest>,
     ) -> Vec<CacheChange> {
+        self.left_out.remove(object);
         let cached_uid = self.objects.get(object).map(|cached| Arc::clone(&cached.uid));
         let is_same = |observed: &ObservedRequest| {
             observed.resource.metadata.uid.as_deref() == cached_uid.as_deref()
@@ -283,11 +289,26 @@ impl Cache {
         object: &ObjectKey,
         uid: Option<&str>,
     ) -> Vec<CacheChange> {
-        let is_same = |kept: &CachedRequest| *kept.uid == *uid.unwrap_or_default();
-        if self.objects.get(object).is_some_and(is_same) {
+        self.left_out.remove(object);
+        if self.has(object, uid) {
             return self.drop_object(object);
         }
         Vec::new()
+    }
+
+    /// Reports whether the resource of this uid is cached.
+    pub(super) fn has(&self, object: &ObjectKey, uid: Option<&str>) -> bool {
+        self.objects.get(object).is_some_and(|cached| *cached.uid == *uid.unwrap_or_default())
+    }
+
+    /// Records a resource that was left out, and that a controller has opened.
+    pub(super) fn record_left_out(&mut self, object: &ObjectKey, uid: &str) {
+        self.left_out.insert(object.clone(), uid.into());
+    }
+
+    /// Returns the uids of the resources that were left out, and that a controller has opened.
+    pub(crate) fn left_out(&self) -> HashSet<&str> {
+        self.left_out.values().map(|uid| &**uid).collect()
     }
 
     fn put(
@@ -298,6 +319,7 @@ impl Cache {
     ) -> Vec<CacheChange> {
         let mut changes = Vec::new();
         let mut former_key = None;
+        self.left_out.remove(&object);
         let mut cached = CachedRequest::new(observed, origin);
         cached.key = cached.key.map(|key| interned_key(&object, key));
         match self.objects.get(&object) {

@@ -114,6 +114,25 @@ fn moved_resources_are_gone() {
     assert_eq!(leave_out(Some("u1"), None), ["gone a u1"], "it cannot be read");
 }
 
+/// Their orders are not orphans, whichever processor has them.
+#[test]
+fn left_out_orders_are_known() {
+    let mut cache = Cache::default();
+    let object = |name: &str| ObjectKey { namespace: "shop".into(), name: name.into() };
+    let leave_out = |cache: &mut Cache, name: &str| {
+        drop(cache.leave_out(&object(name), Some(observed(resource(name, name, 1)))));
+        cache.record_left_out(&object(name), name);
+    };
+    for name in ["a", "b", "c", "d"] {
+        leave_out(&mut cache, name);
+    }
+    apply(&mut cache, resource("b", "b", 1));
+    deleted(&mut cache, resource("c", "c", 1));
+    assert_eq!(cache.left_out(), HashSet::from(["a", "d"]));
+    complete(&mut cache, &["a", "b"]);
+    assert_eq!(cache.left_out(), HashSet::from(["a"]));
+}
+
 #[test]
 fn relists_drop_missing_but_not_unreadable() {
     let mut cache = Cache::default();

@@ -62,6 +62,11 @@ pub(crate) async fn run(parts: WatchParts, shutdown: CancellationToken) {
     follow::<GuardedOrderRequest>(&client, &scope, SETTINGS, updater, shutdown).await;
 }
 
+/// Reports whether a controller has opened the order, as its status shows.
+fn is_opened(read: &ObservedRequest) -> bool {
+    read.resource.status.as_ref().is_some_and(|status| status.start_time.is_some())
+}
+
 struct CacheUpdater {
     controller_name: String,
     cache: Arc<RwLock<Cache>>,
@@ -82,7 +87,7 @@ impl ResourceStore<GuardedOrderRequest> for CacheUpdater {
                 Vec::new()
             }
             ResourceChange::Listed(object, guarded) | ResourceChange::Applied(object, guarded)
-                if !guarded.is_taken_by(&self.controller_name) =>
+                if self.is_for_another(&object, &guarded) =>
             {
                 self.leave_out(&object, guarded)
             }
@@ -130,12 +135,32 @@ impl CacheUpdater {
         }
     }
 
+    /// Reports whether a resource is for another controller. An order that is open stays with the
+    /// controller that has it: its name changes only where the definition was replaced by one that
+    /// lacks the field.
+    fn is_for_another(&self, object: &ObjectKey, guarded: &GuardedOrderRequest) -> bool {
+        if guarded.is_taken_by(&self.controller_name) {
+            return false;
+        }
+        let is_kept = |read: &ObservedRequest| {
+            is_opened(read) && self.cache.read().has(object, read.resource.metadata.uid.as_deref())
+        };
+        !guarded.0.as_ref().is_ok_and(is_kept)
+    }
+
     /// Leaves out a resource of another controller. What had its name here is gone: it was moved to
     /// that controller, or replaced.
     fn leave_out(&mut self, object: &ObjectKey, guarded: GuardedOrderRequest) -> Vec<CacheChange> {
         self.unreadable.forget(object);
         self.sink.unreadable_deleted(object);
-        self.cache.write().leave_out(object, guarded.0.ok())
+        let uid = guarded.0.as_ref().ok().filter(|read| is_opened(read));
+        let uid = uid.and_then(|read| read.resource.metadata.uid.clone());
+        let mut cache = self.cache.write();
+        let changes = cache.leave_out(object, guarded.0.ok());
+        if let Some(uid) = uid {
+            cache.record_left_out(object, &uid);
+        }
+        changes
     }
 
     /// Returns the resource; one that cannot be read is reported, and its cached version stays.

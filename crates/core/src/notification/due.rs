@@ -277,9 +277,14 @@ fn award_recipients(
     ]
 }
 
-/// Returns the sellers that this event invited.
+/// Returns the sellers that this event invited, but those that had proposed before.
 fn invited_by(order: &Order, seq: Seq) -> Vec<SellerId> {
+    let has_proposed = |seller: &SellerId| {
+        let mut proposals = order.proposals.values().filter(|held| held.content.seller == *seller);
+        proposals.any(|held| held.versions.first().is_some_and(|first| *first < seq))
+    };
     let invited = order.invitations.iter().filter(|held| held.since == seq);
+    let invited = invited.filter(|held| !has_proposed(&held.seller));
     invited.map(|held| held.seller.clone()).collect()
 }
 

@@ -1,6 +1,6 @@
 //! The sellers that an order invites: at its opening, and those that come while it is open.
 
-use super::{Invitation, Order};
+use super::{Invitation, InvitationState, Order, Phase};
 use crate::id::{Seq, Timestamp};
 use crate::spec::{SellerChoice, Verdict};
 
@@ -12,7 +12,14 @@ impl Order {
         let is_new = |choice: &&SellerChoice| {
             choice.verdict == Verdict::Chosen && self.invitation(&choice.seller).is_none()
         };
-        let invitation = |choice: &SellerChoice| Invitation::new(choice.seller.clone(), seq, at);
+        let invitation = |choice: &SellerChoice| {
+            let mut invitation = Invitation::new(choice.seller.clone(), seq, at);
+            // While nobody was invited, anybody might propose.
+            if self.proposals.values().any(|held| held.content.seller == choice.seller) {
+                invitation.state = InvitationState::Proposed;
+            }
+            invitation
+        };
         let added: Vec<Invitation> = choices.iter().filter(is_new).map(invitation).collect();
         self.invitations.reserve_exact(added.len());
         self.invitations.extend(added);
@@ -35,10 +42,10 @@ impl Order {
     }
 
     /// Returns the number of sellers that the order may still invite: none where it refuses late
-    /// ones, while an award is pending, and from its deadline on.
+    /// ones, while it is paused or an award is pending, and from its deadline on.
     pub fn free_places(&self) -> usize {
-        let is_decided = !self.phase.is_before_deadline() || self.pending_award.is_some();
-        if is_decided || !self.spec.sellers.late {
+        let takes_proposals = self.phase == Phase::Open && self.pending_award.is_none();
+        if !takes_proposals || !self.spec.sellers.late {
             return 0;
         }
         let max_count = usize::try_from(self.spec.sellers.max_count).unwrap_or(usize::MAX);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::bed::Bed;
 use crate::http::{get, post};
-use crate::process::Role;
+use crate::process::{Role, until};
 
 /// Two beds, of which the second one's controller watches the first one's namespace.
 struct TwoControllers {
@@ -103,4 +103,31 @@ fn buyers_rest_serves_its_controllers_orders() {
     let unknown = post(requestor, &path, "").unwrap();
     assert_eq!((unknown.status, &unknown.json()["reason"]), (404, &json!("ORDER_NOT_FOUND")));
     assert_eq!(bed.get("plain").unwrap()["spec"].get("suspend"), Some(&Value::Bool(false)));
+}
+
+/// A controller that got another name finds the orders without a resource, and leaves those that it
+/// opened under its former name.
+#[test]
+fn renamed_controllers_cancel_no_open_orders() {
+    let Some(bed) = Bed::make() else { return };
+    let mut controller = bed.controller();
+    for name in ["kept", "deleted"] {
+        bed.order(name);
+        bed.until_phase(name, "Open");
+    }
+    controller.kill();
+    bed.kubectl(&["delete", "oreq", "deleted"]);
+    let processor = format!("http://{}", bed.processor.address("grpc"));
+    let flags = [
+        ["--processor", &processor],
+        ["--namespace", &bed.namespace],
+        ["--controller-name", "team-b"],
+    ];
+    let _renamed = bed.controller_of(&bed.server.kubeconfig(), &flags.concat());
+    let phase = |name: &str| {
+        let path = format!("/api/v1/orders/{name}?tenant={}", bed.namespace);
+        get(bed.sellers(), &path).unwrap().json()["phase"].clone()
+    };
+    until("the deleted order is cancelled", || (phase("deleted") == "Cancelled").then_some(()));
+    assert_eq!(phase("kept"), "Open");
 }

@@ -79,10 +79,8 @@ fn kubectl_prints_promised_order_columns() {
     let columns = ["NAME", "PHASE", "PROPOSALS", "BEST", "STREAM", "EXPIRES", "AGE"];
     assert_eq!(cells(&table, 0), columns, "{table}");
     let wide = bed.kubectl(&["get", "oreq", "-o", "wide"]);
-    assert!(
-        cells(&wide, 0).ends_with(&["PROCESSOR", "SELLERS", "REASON"].map(String::from)),
-        "{wide}"
-    );
+    let columns = ["PROCESSOR", "SELLERS", "REASON", "CATEGORY", "TITLE"].map(String::from);
+    assert!(cells(&wide, 0).ends_with(&columns), "{wide}");
     let selected = |phase: &str| {
         let selector = format!("status.phase={phase}");
         bed.kubectl(&["get", "oreq", "--field-selector", &selector, "-o", "name"])

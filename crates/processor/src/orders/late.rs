@@ -10,6 +10,7 @@
 //! At the start all sellers are pending: some may have come while this processor was down.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
@@ -122,6 +123,12 @@ impl SellerWatcher for LateSellers {
     }
 }
 
+/// The sellers that a round considers for the orders of a tenant.
+enum Candidates {
+    All,
+    Named(Vec<SellerId>),
+}
+
 /// The part of an order with free places by which late sellers are chosen.
 struct VacantOrder {
     incarnation: Incarnation,
@@ -158,6 +165,10 @@ impl OwnedOrders {
             tokio::time::sleep(NOTIFY_SELLERS_POLL).await;
         }
         loop {
+            if self.is_read_only() {
+                tokio::time::sleep(LATE_SELLERS_RETRY).await;
+                continue;
+            }
             let Some(work) = self.inner.late.take() else {
                 self.inner.late.changed.notified().await;
                 tokio::time::sleep(LATE_SELLERS_SETTLE).await;
@@ -176,12 +187,15 @@ impl OwnedOrders {
         let mut unfinished = Vec::new();
         if work.is_for_all {
             for tenant in self.inner.vacancies.tenants() {
-                let sellers = self.directory().sellers(&tenant);
-                unfinished.extend(self.consider_for_all(&tenant, &sellers).await);
+                unfinished.extend(self.consider_for_all(&tenant, &Candidates::All).await);
             }
         }
-        for (tenant, sellers) in self.changed_sellers(work.sellers) {
-            unfinished.extend(self.consider_for_all(&tenant, &sellers).await);
+        let mut changed: BTreeMap<Tenant, Vec<SellerId>> = BTreeMap::new();
+        for (tenant, id) in work.sellers {
+            changed.entry(tenant).or_default().push(id);
+        }
+        for (tenant, ids) in changed {
+            unfinished.extend(self.consider_for_all(&tenant, &Candidates::Named(ids)).await);
         }
         for key in work.orders {
             let sellers = self.directory().sellers(&key.tenant);
@@ -190,29 +204,27 @@ impl OwnedOrders {
         unfinished
     }
 
-    /// Returns the sellers as the directory has them, by tenant.
-    fn changed_sellers(
-        &self,
-        changed: BTreeSet<(Tenant, SellerId)>,
-    ) -> BTreeMap<Tenant, Vec<Seller>> {
-        let mut by_tenant: BTreeMap<Tenant, Vec<Seller>> = BTreeMap::new();
-        for (tenant, id) in changed {
-            if let Some(seller) = self.directory().seller(&tenant, &id) {
-                by_tenant.entry(tenant).or_default().push(seller);
+    /// Returns the candidates as the directory has them now.
+    fn read_candidates(&self, tenant: &Tenant, candidates: &Candidates) -> Arc<[Seller]> {
+        match candidates {
+            Candidates::All => self.directory().sellers(tenant),
+            Candidates::Named(ids) => {
+                ids.iter().filter_map(|id| self.directory().seller(tenant, id)).collect()
             }
         }
-        by_tenant
     }
 
-    /// Considers sellers for each order of a tenant that has free places.
-    async fn consider_for_all(&self, tenant: &Tenant, sellers: &[Seller]) -> Vec<OrderKey> {
+    /// Considers sellers for each order of a tenant that has free places. They are read again for
+    /// each piece: one may be suspended in a long round.
+    async fn consider_for_all(&self, tenant: &Tenant, candidates: &Candidates) -> Vec<OrderKey> {
         let (mut unfinished, mut after) = (Vec::new(), 0);
         loop {
             let piece = self.inner.vacancies.piece(tenant, after, LATE_ORDERS_PER_PIECE);
             let Some(last) = piece.last() else { return unfinished };
             after = last.place;
+            let sellers = self.read_candidates(tenant, candidates);
             let again: Vec<OrderKey> = stream::iter(piece)
-                .map(|vacancy| self.invite_fitting(vacancy.key, sellers))
+                .map(|vacancy| self.invite_fitting(vacancy.key, &sellers))
                 .buffer_unordered(LATE_INVITATIONS_IN_FLIGHT)
                 .filter_map(std::future::ready)
                 .collect()

@@ -79,8 +79,9 @@ impl OwnedOrders {
     }
 
     /// Returns the number of open orders in which a seller takes part. It is exact for this processor
-    /// and a little late for the others. Capacity that was released counts as used until then, so
-    /// that no seller is invited beyond its capacity.
+    /// and a little late for the others. Capacity that was released counts as used until then. What
+    /// other processors reserve at the same time does not count: several may invite a seller that has
+    /// just come, each up to its capacity.
     pub(super) fn busy(&self, counts: &OpenOrderCounts, tenant: &Tenant, id: &SellerId) -> u32 {
         counts.of(tenant, id).max(self.inner.parts.directory.open_orders(tenant, id))
     }

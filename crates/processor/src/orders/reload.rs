@@ -132,6 +132,10 @@ impl OwnedOrders {
         });
         wakers.extend(self.index_invited(entry, &invited.unwrap_or_default(), &mut None));
         wakers.extend(self.index_open(entry, None));
+        // An invitation may not have reached the disk, though the order in memory had it.
+        if entry.is_vacant {
+            self.inner.late.consider_order(entry.book.key());
+        }
         outbox::wake(self, entry);
         index_deadline(&mut shard.deadlines, entry);
         if entry.is_empty() {

@@ -13,7 +13,7 @@ use crate::refusal::{Reason, Refusal};
 use crate::seal;
 
 /// Checks that the order takes proposals now.
-fn must_be_open(order: &Order, now: Timestamp) -> Result<(), Refusal> {
+pub(super) fn must_be_open(order: &Order, now: Timestamp) -> Result<(), Refusal> {
     must_not_be_decided(order, now)?;
     if order.phase == Phase::Paused {
         return Err(Refusal::new(Reason::OrderPaused, "the order is paused; try when it resumes"));
@@ -22,7 +22,7 @@ fn must_be_open(order: &Order, now: Timestamp) -> Result<(), Refusal> {
 }
 
 /// Checks that the deadline has not passed, and that no award is pending.
-pub(super) fn must_not_be_decided(order: &Order, now: Timestamp) -> Result<(), Refusal> {
+fn must_not_be_decided(order: &Order, now: Timestamp) -> Result<(), Refusal> {
     must_be_before_deadline(order, now)?;
     if order.pending_award.is_some() {
         return Err(Refusal::new(

@@ -85,8 +85,11 @@ fn nobody_is_invited_where_nothing_is_taken() {
     assert_eq!(open(refused, &["a"]).expect_refusal(invite(&["b"])), Reason::NotInvited);
     let mut harness = open(up_to(5), &["a"]);
     harness.run(pause()).unwrap();
-    harness.run(invite(&["b"])).expect("a paused order goes on");
+    assert_eq!(harness.expect_refusal(invite(&["b"])), Reason::OrderPaused);
+    assert_eq!(harness.book.order().unwrap().free_places(), 0);
     harness.run(CommandKind::Resume).unwrap();
+    assert_eq!(harness.book.order().unwrap().free_places(), 4);
+    harness.run(invite(&["b"])).unwrap();
     harness.run(propose("p1", "a")).unwrap();
     let award = Some(Award::Whole(proposal_id("p1")));
     let pending = CommandKind::Finalise { award, reason: None, undo_within_ms: Some(5_000) };
@@ -131,6 +134,22 @@ fn first_invitation_ends_proposals_of_others() {
     harness.run(amend("p1", "stranger", "9")).unwrap();
     assert_eq!(harness.expect_refusal(propose("p2", "other")), Reason::NotInvited);
     harness.run(propose("p2", "a")).unwrap();
+}
+
+/// A seller that declined is not asked again; one that proposed is in that state from the start.
+#[test]
+fn invitations_know_what_sellers_did_before() {
+    let mut harness = open(up_to(5), &[]);
+    harness.run(propose("p1", "a")).unwrap();
+    harness.run(CommandKind::Decline { seller: seller("b"), reason: None }).unwrap();
+    harness.run(invite(&["b"])).unwrap();
+    assert_eq!(invited(&harness), [""; 0]);
+    harness.run(invite(&["a", "b", "c"])).unwrap();
+    assert_eq!(invited(&harness), ["a", "c"]);
+    let order = harness.book.order().unwrap();
+    let state = |name| order.invitation(&seller(name)).unwrap().state;
+    assert_eq!((state("a"), state("c")), (InvitationState::Proposed, InvitationState::Invited));
+    assert_eq!(harness.replayed(), harness.book);
 }
 
 #[test]

@@ -39,7 +39,12 @@ impl SessionOrders {
     /// Returns the number of the stream that begins to follow this incarnation of an order; `None`
     /// where another stream follows it, or has followed it to its end.
     pub(super) fn begin(&mut self, key: &OrderKey, incarnation: Incarnation) -> Option<u64> {
-        if self.incarnation(key) == Some(&incarnation) || self.finished.has(key, &incarnation) {
+        if self.incarnation(key) == Some(&incarnation) {
+            // It may be invited only now: what it acknowledged before was not recorded.
+            self.unmark_seen(key);
+            return None;
+        }
+        if self.finished.has(key, &incarnation) {
             return None;
         }
         self.last_number = self.last_number.saturating_add(1);

@@ -290,7 +290,7 @@ fn newest_message(events: &[Value]) -> String {
             &event["eventTime"],
             &event["metadata"]["creationTimestamp"],
         ];
-        times.into_iter().filter_map(Value::as_str).max().map(ToOwned::to_owned)
+        times.into_iter().find_map(Value::as_str).map(ToOwned::to_owned)
     };
     let newest = events.iter().max_by_key(|event| time(event));
     newest.map(|event| text(&event["message"])).unwrap_or_default()
