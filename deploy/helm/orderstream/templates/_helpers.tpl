@@ -108,6 +108,19 @@ annotations:
 {{- end -}}
 {{- end -}}
 
+{{/* The name of a Role and its binding in one of the watched namespaces: (list . "its name" "-orders" "desks").
+     In a namespace that is not the release's, another release of the same name may have roles, too, so that
+     the release's namespace is in the name; likewise without a namespace, for a ClusterRole. */}}
+{{- define "orderstream.roleName" -}}
+{{- $namespace := include "orderstream.namespace" (index . 0) -}}
+{{- $place := index . 3 -}}
+{{- if $place -}}
+{{- if ne $place $namespace }}{{ $namespace }}-{{ end }}{{ index . 1 }}{{ index . 2 }}
+{{- else -}}
+{{ $namespace }}-{{ index . 1 }}
+{{- end -}}
+{{- end -}}
+
 {{/* The same as the annotation of the controller's Deployment has it: `a,b`, `*` for all, `*,!a,!b` for all but some. */}}
 {{- define "orderstream.watchedScope" -}}
 {{- $watched := include "orderstream.watched" . -}}
