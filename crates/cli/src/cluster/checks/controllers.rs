@@ -38,8 +38,8 @@ pub(super) fn others(facts: &InstallationFacts) -> Option<InstallationFinding> {
                 own.controller_name,
                 watched::described(&own.watched.shared(&other.watched))
             ),
-            "helm upgrade one of the two releases with controllerName=NAME, or with other \
-             namespaces",
+            "once its orders have ended, uninstall one of the two releases and install it with \
+             another controllerName, or let them watch different namespaces",
         ));
     }
     let named =
@@ -48,7 +48,7 @@ pub(super) fn others(facts: &InstallationFacts) -> Option<InstallationFinding> {
     names.sort();
     names.dedup();
     let text = match names.as_slice() {
-        [] => "no other controller watches the same namespaces".to_owned(),
+        [] => "no other release's controller watches the same namespaces".to_owned(),
         names => format!("controllers with other names watch beside it: {}", names.join(", ")),
     };
     Some(InstallationFinding::good(group, id, text))
@@ -113,7 +113,8 @@ pub(super) fn untaken(facts: &InstallationFacts) -> Option<InstallationFinding> 
     Some(InstallationFinding::bad(
         (group, id, Warning),
         format!("{count} orders are for no controller: {}{more}", first.join(", ")),
-        "no controller has the name in their spec.controllerName and watches their namespace",
+        "no release's controller has the name in their spec.controllerName and watches their \
+         namespace",
         "correct the name, which may change until a controller has taken the order; or install a \
          controller of that name",
     ))
@@ -145,7 +146,7 @@ mod tests {
     #[test]
     fn only_shared_names_and_namespaces_fail() {
         let (rival, none) =
-            ("team/c takes the same orders as shop/c", "no other controller watches");
+            ("team/c takes the same orders as shop/c", "no other release's controller watches");
         for (own, other, status, text) in [
             ("desks", ("a", "desks"), Failed, rival),
             ("desks", ("a", "*"), Failed, rival),
