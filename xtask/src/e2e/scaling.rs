@@ -49,12 +49,13 @@ fn scale_by_hand(cluster: &Cluster) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks that values that would leave the volumes behind, or that Kubernetes cannot apply, are
-/// refused with the way to do it.
+/// Checks that values that would leave the volumes or the open orders behind, or that Kubernetes
+/// cannot apply, are refused with the way to do it.
 fn names_and_sizes_stay(cluster: &Cluster) -> anyhow::Result<()> {
     for (setting, expected) in [
         ("nameOverride=quotes", "set nameOverride and fullnameOverride as they were"),
         ("namespaceOverride=default", "would move from namespace"),
+        ("controllerName=other", "keeps its name"),
         ("processor.storage.size=20Gi", "which Kubernetes does not change in place"),
         ("processor.storage.className=fast-ssd", "which Kubernetes does not change"),
         ("processor.storage.labels.team=buying", "processor.storage.labels cannot change"),
