@@ -97,10 +97,20 @@ impl HttpProxy {
     fn parse(text: &str) -> Result<Self, &'static str> {
         const WRONG: &str = "is not the URL of an HTTP proxy; write http://host:port, and \
                              percent-encode what is special in a user or password";
+        // In a URL a backslash is a slash, so that a user after it would be taken for a host.
+        if text.contains('\\') {
+            return Err(WRONG);
+        }
         let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
         let url = Url::parse(&whole).map_err(|_| WRONG)?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err("is not a proxy that speaks HTTP; write http://host:port");
+        }
+        // So do a slash, a question mark and a number sign end the host: what follows one may well
+        // be a part of a password.
+        let is_longer = url.query().is_some() || url.fragment().is_some();
+        if is_longer || !matches!(url.path(), "" | "/") {
+            return Err(WRONG);
         }
         let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
             return Err(WRONG);
@@ -223,5 +233,30 @@ mod tests {
             assert!(error.starts_with("HTTPS_PROXY: ") && error.contains(part), "{error}");
             assert!(!error.contains("sec"), "{error}");
         }
+    }
+
+    /// Each value parses as the URL of another host, with a part of the credentials in it.
+    #[test]
+    fn unencoded_credentials_are_refused_unprinted() {
+        for given in [
+            r"http://CORP\ann:secret@p.example:3128",
+            r"CORP\ann:secret@p.example:3128",
+            r"http://ann:12\secret@p.example:3128",
+            "http://CORP/ann:secret@p.example:3128",
+            "http://CORP?ann:secret@p.example:3128",
+            "http://CORP#ann:secret@p.example:3128",
+            "http://ann:12/secret@p.example:3128",
+            "http://ann:12?secret@p.example:3128",
+            "http://ann:12#secret@p.example:3128",
+        ] {
+            let error = settings(&[("HTTPS_PROXY", given)]).unwrap_err().to_string();
+            assert!(error.starts_with("HTTPS_PROXY: is not the URL"), "{given}: {error}");
+            let lower = error.to_lowercase();
+            for secret in ["corp", "ann", "12", "secret"] {
+                assert!(!lower.contains(secret), "{given}: {error}");
+            }
+        }
+        let encoded = settings(&[("HTTPS_PROXY", "http://CORP%5Cann:s%2Fe@p.example:3128/")]);
+        assert_eq!(encoded.unwrap().to_string(), "proxy p.example:3128 for https");
     }
 }
