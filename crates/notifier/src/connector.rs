@@ -26,24 +26,64 @@ use crate::limits::{ATTEMPT_TIMEOUT, CONNECT_TIMEOUT};
 use crate::proxy::ProxySettings;
 
 type BoxError = Box<dyn Error + Send + Sync>;
-type ConnectFuture = Pin<Box<dyn Future<Output = Result<ConnectorStream, BoxError>> + Send>>;
+type ConnectFuture<S> = Pin<Box<dyn Future<Output = Result<S, BoxError>> + Send>>;
 
-/// Connects to the targets of calls. Cheap to clone.
+/// Connects to the targets of calls, with TLS where their URL is https, within the time of one
+/// attempt. Cheap to clone.
+///
+/// The client finishes connecting even if the call that wanted it was served by another connection,
+/// and a proxy or a target that is silent, also in the handshake, would keep it forever.
+#[derive(Clone, Debug)]
+pub(crate) struct DeadlineConnector(HttpsConnector<Connector>);
+
+impl DeadlineConnector {
+    /// Creates a connector; `tls` is for targets and proxies with an https URL, and `policy` is for
+    /// the targets that are called directly: the name of another target is resolved by its proxy.
+    pub(crate) fn new(
+        policy: AddressPolicy,
+        tls: ClientConfig,
+        proxies: Arc<ProxySettings>,
+    ) -> Self {
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls.clone())
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(Connector::new(policy, tls, proxies));
+        Self(connector)
+    }
+}
+
+impl Service<Uri> for DeadlineConnector {
+    type Response = MaybeHttpsStream<ConnectorStream>;
+    type Error = BoxError;
+    type Future = ConnectFuture<Self::Response>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, target: Uri) -> Self::Future {
+        let connecting = tokio::time::timeout(ATTEMPT_TIMEOUT, self.0.call(target));
+        Box::pin(async move {
+            match connecting.await {
+                Ok(connected) => connected,
+                Err(elapsed) => Err(BoxError::from(elapsed)),
+            }
+        })
+    }
+}
+
+/// Connects to the targets of calls, without TLS to them and without a deadline.
 #[derive(Clone)]
-pub(crate) struct Connector {
+struct Connector {
     direct: HttpConnector<GuardedResolver>,
     to_proxy: HttpsConnector<HttpConnector<GuardedResolver>>,
     proxies: Arc<ProxySettings>,
 }
 
 impl Connector {
-    /// Creates a connector; `tls` is for proxies with an https URL, and `policy` is for the targets
-    /// that are called directly: the name of another target is resolved by its proxy.
-    pub(crate) fn new(
-        policy: AddressPolicy,
-        tls: ClientConfig,
-        proxies: Arc<ProxySettings>,
-    ) -> Self {
+    /// Creates a connector; `tls` is for proxies with an https URL.
+    fn new(policy: AddressPolicy, tls: ClientConfig, proxies: Arc<ProxySettings>) -> Self {
         // The operator chose the proxy, which may well be on this machine.
         let to_proxy = HttpsConnectorBuilder::new()
             .with_tls_config(tls)
@@ -71,7 +111,7 @@ fn tcp(policy: AddressPolicy) -> HttpConnector<GuardedResolver> {
 impl Service<Uri> for Connector {
     type Response = ConnectorStream;
     type Error = BoxError;
-    type Future = ConnectFuture;
+    type Future = ConnectFuture<ConnectorStream>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         if let Err(error) = ready!(self.direct.poll_ready(cx)) {
@@ -80,11 +120,11 @@ impl Service<Uri> for Connector {
         self.to_proxy.poll_ready(cx)
     }
 
-    fn call(&mut self, target: Uri) -> ConnectFuture {
+    fn call(&mut self, target: Uri) -> Self::Future {
         let Some(proxy) = self.proxies.of(&target) else {
             let connecting = self.direct.call(target);
             return Box::pin(async move {
-                let connected = within_deadline(connecting).await;
+                let connected = connecting.await.map_err(BoxError::from);
                 connected.map(|stream| ConnectorStream::to_target(MaybeHttpsStream::Http(stream)))
             });
         };
@@ -95,25 +135,15 @@ impl Service<Uri> for Connector {
             }
             let connecting = tunnel.call(target);
             return Box::pin(async move {
-                within_deadline(connecting).await.map(ConnectorStream::to_target)
+                let connected = connecting.await.map_err(BoxError::from);
+                connected.map(ConnectorStream::to_target)
             });
         }
         let connecting = self.to_proxy.call(proxy.url().clone());
         Box::pin(async move {
-            let connected = within_deadline(connecting).await;
+            let connected = connecting.await;
             connected.map(|stream| ConnectorStream { stream, is_to_proxy: true })
         })
-    }
-}
-
-/// Awaits a connection for no longer than one attempt takes. The client finishes connecting even if
-/// the call that wanted it was served by another connection, and a silent proxy would keep it forever.
-async fn within_deadline<S, E: Into<BoxError>>(
-    connecting: impl Future<Output = Result<S, E>>,
-) -> Result<S, BoxError> {
-    match tokio::time::timeout(ATTEMPT_TIMEOUT, connecting).await {
-        Ok(connected) => connected.map_err(Into::into),
-        Err(elapsed) => Err(elapsed.into()),
     }
 }
 

@@ -34,6 +34,20 @@ impl AddressPolicy {
             (Self::Strict, IpAddr::V6(address)) => refused_v6(address),
         }
     }
+
+    /// Returns the reason for which the host of a URL is refused; `None` if it is allowed, or a name
+    /// that the resolver checks.
+    pub(crate) fn refusal_of(self, host: &Host) -> Option<&'static str> {
+        match host {
+            Host::Ipv4(address) => self.refusal((*address).into()),
+            Host::Ipv6(address) => self.refusal((*address).into()),
+            // Such as `[fe80::1%25eth0]`: a proxy may take it for the address before the zone.
+            Host::Domain(name) if name.starts_with('[') => {
+                (self == Self::Strict).then_some("not a plain IPv6 address")
+            }
+            Host::Domain(_) => None,
+        }
+    }
 }
 
 fn refused_v4(address: Ipv4Addr) -> Option<&'static str> {
@@ -143,6 +157,28 @@ mod tests {
         assert_eq!(host_of(&url), Some(Host::Ipv6(Ipv6Addr::LOCALHOST)));
         let url = Uri::from_static("http://A.example/");
         assert_eq!(host_of(&url), Some(Host::Domain("a.example".to_owned())));
+    }
+
+    #[test]
+    fn brackets_hold_plain_addresses_only() {
+        for (host, expected) in [
+            ("[fe80::1%25eth0]", Some("not a plain IPv6 address")),
+            ("[::1%25lo]", Some("not a plain IPv6 address")),
+            ("[2606:4700::1111%25eth0]", Some("not a plain IPv6 address")),
+            ("[v1.a]", Some("not a plain IPv6 address")),
+            ("[localhost]", Some("not a plain IPv6 address")),
+            ("[127.0.0.1]", Some("not a plain IPv6 address")),
+            ("[fe80::1]", Some("link-local")),
+            ("[::ffff:127.0.0.1]", Some("loopback")),
+            ("127.1", Some("loopback")),
+            ("[2606:4700::1111]", None),
+            ("a.example", None),
+        ] {
+            let url = format!("https://{host}:8443/").parse().unwrap();
+            let host = host_of(&url).unwrap();
+            assert_eq!(AddressPolicy::Strict.refusal_of(&host), expected, "{host}");
+            assert_eq!(AddressPolicy::Open.refusal_of(&host), None, "{host}");
+        }
     }
 
     /// Link-local addresses and those of metadata services are refused too, in every form.

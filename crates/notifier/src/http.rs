@@ -8,22 +8,20 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{PROXY_AUTHORIZATION, RETRY_AFTER};
-use http::uri::Scheme;
+use http::uri::{Authority, Scheme};
 use http::{HeaderMap, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use orderstream_core::Timestamp;
 use orderstream_core::notification::{Blame, DeliveryError};
 use orderstream_core::port::Clock;
 use rustls::ClientConfig;
-use url::Host;
 
 use crate::Outgoing;
 use crate::authorities::Authorities;
 use crate::config::ConfigError;
-use crate::connector::Connector;
+use crate::connector::DeadlineConnector;
 use crate::guard::{AddressPolicy, RefusedAddress, host_of};
 use crate::limits::{IDLE_CONNECTIONS_MAX, IDLE_TIMEOUT, RESPONSE_BYTES_MAX};
 use crate::proxy::{HttpProxy, ProxySettings};
@@ -31,7 +29,7 @@ use crate::proxy::{HttpProxy, ProxySettings};
 /// A client for external servers. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Http {
-    client: Client<HttpsConnector<Connector>, Full<Bytes>>,
+    client: Client<DeadlineConnector, Full<Bytes>>,
     policy: AddressPolicy,
     proxies: Arc<ProxySettings>,
     clock: Arc<dyn Clock>,
@@ -46,11 +44,7 @@ impl Http {
     ) -> Result<Self, ConfigError> {
         let tls = tls(&outgoing.authorities)?;
         let proxies = Arc::new(outgoing.proxies.clone());
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls.clone())
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(Connector::new(policy, tls, Arc::clone(&proxies)));
+        let connector = DeadlineConnector::new(policy, tls, Arc::clone(&proxies));
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
@@ -65,6 +59,10 @@ impl Http {
         mut request: Request<Full<Bytes>>,
     ) -> Result<(), DeliveryError> {
         self.check(request.uri())?;
+        let url = without_credentials(request.uri()).map_err(|_| DeliveryError::Bounced {
+            reason: "the address is not a URL that can be asked".to_owned(),
+        })?;
+        *request.uri_mut() = url;
         let proxy = self.proxies.of(request.uri());
         // A tunnel is opened with this header; a request that is forwarded has it itself.
         if request.uri().scheme() == Some(&Scheme::HTTP)
@@ -84,14 +82,9 @@ impl Http {
         verdict(head.status, &head.headers, self.clock.now())
     }
 
-    /// Checks an IP address in the URL, which the resolver never receives.
+    /// Checks the host of the URL: an IP address, which the resolver never receives.
     fn check(&self, url: &Uri) -> Result<(), DeliveryError> {
-        let refused = match host_of(url) {
-            Some(Host::Ipv4(address)) => self.policy.refusal(address.into()),
-            Some(Host::Ipv6(address)) => self.policy.refusal(address.into()),
-            Some(Host::Domain(_)) | None => None,
-        };
-        match refused {
+        match host_of(url).and_then(|host| self.policy.refusal_of(&host)) {
             Some(cause) => {
                 Err(DeliveryError::Bounced { reason: RefusedAddress(cause).to_string() })
             }
@@ -115,6 +108,16 @@ pub(crate) fn ascii_url(url: &str) -> Cow<'_, str> {
         return Cow::Borrowed(url);
     }
     url::Url::parse(url).map_or(Cow::Borrowed(url), |parsed| Cow::Owned(parsed.into()))
+}
+
+/// Returns a URL without a user and a password, which a request that is forwarded would show to its
+/// proxy.
+fn without_credentials(url: &Uri) -> Result<Uri, http::Error> {
+    let mut parts = url.clone().into_parts();
+    if let Some((_, host)) = url.authority().and_then(|whole| whole.as_str().rsplit_once('@')) {
+        parts.authority = Some(Authority::try_from(host)?);
+    }
+    Ok(Uri::from_parts(parts)?)
 }
 
 /// Returns the host and the port of a URL; `nowhere` if it has none.
@@ -193,7 +196,10 @@ fn retry_after_ms(headers: &HeaderMap, now: Timestamp) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use tower::Service as _;
+
     use super::*;
+    use crate::limits::ATTEMPT_TIMEOUT;
 
     #[test]
     fn replies_accept_retry_or_bounce() {
@@ -242,6 +248,31 @@ mod tests {
         assert_eq!(destination("nats://n.example:4222/x"), "n.example:4222");
         assert_eq!(destination("https://bücher.example/x"), "xn--bcher-kva.example:443");
         assert_eq!(destination("?"), "nowhere");
+    }
+
+    #[test]
+    fn credentials_leave_urls() {
+        for (url, expected) in [
+            ("http://ann:s%40c@a.example:81/x?a=b@c", "http://a.example:81/x?a=b@c"),
+            ("https://ann@[2001:db8::1]/", "https://[2001:db8::1]/"),
+            ("http://a@b@c.example/", "http://c.example/"),
+            ("http://a.example/x@y", "http://a.example/x@y"),
+        ] {
+            assert_eq!(without_credentials(&url.parse().unwrap()).unwrap().to_string(), expected);
+        }
+    }
+
+    /// The peer accepts the connection, and never answers the handshake.
+    #[tokio::test(start_paused = true)]
+    async fn stalled_handshakes_cost_one_deadline() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target: Uri = format!("https://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        let tls = tls(&Authorities::default()).unwrap();
+        let mut connector = DeadlineConnector::new(AddressPolicy::Open, tls, Arc::default());
+        std::future::poll_fn(|cx| connector.poll_ready(cx)).await.unwrap();
+        let connecting = tokio::time::timeout(2 * ATTEMPT_TIMEOUT, connector.call(target));
+        let error = connecting.await.unwrap().unwrap_err();
+        assert!(error.is::<tokio::time::error::Elapsed>(), "{error}");
     }
 
     #[test]

@@ -57,6 +57,23 @@ async fn plain_requests_are_forwarded() {
     assert_eq!(peer.next_request().await.path, "/rfq");
 }
 
+/// They are in the URL of the notification, and a proxy receives the whole URL.
+#[tokio::test]
+async fn credentials_of_receivers_stay_here() {
+    let peer = Peer::start(ok).await;
+    let proxy = ForwardProxy::start(peer.address).await;
+    let outgoing = outgoing(&[("HTTP_PROXY", format!("http://{}", proxy.address))], None);
+    let url = format!("http://ann:s%40cret@{RECEIVER}:81/rfq?a=b");
+    assert_eq!(post("sinks: []", &outgoing, &url).await, Ok(()));
+    let head = proxy.next_head().await;
+    assert!(head.starts_with(&format!("POST http://{RECEIVER}:81/rfq?a=b HTTP/1.1\r\n")), "{head}");
+    assert!(head.to_lowercase().contains("\r\nhost: receiver.example:81\r\n"), "{head}");
+    for secret in ["ann:", "cret", "YW5u"] {
+        assert!(!head.contains(secret), "{head}");
+    }
+    assert_eq!(peer.next_request().await.path, "/rfq");
+}
+
 /// The proxy learns the name of the receiver, and nothing else of the request.
 #[tokio::test]
 async fn encrypted_requests_go_through_tunnels() {
@@ -125,7 +142,15 @@ async fn proxies_receive_no_local_addresses() {
     let address = format!("http://{}", proxy.address);
     let variables = [("HTTP_PROXY", address.clone()), ("HTTPS_PROXY", address)];
     let outgoing = outgoing(&variables, None);
-    for host in ["127.0.0.1", "127.1", "localhost", "[::1]", "169.254.169.254", "0.0.0.0"] {
+    for host in [
+        "127.0.0.1",
+        "127.1",
+        "localhost",
+        "[::1]",
+        "[fe80::1%25eth0]",
+        "169.254.169.254",
+        "0.0.0.0",
+    ] {
         for scheme in ["http", "https"] {
             let refused = post("sinks: []", &outgoing, &format!("{scheme}://{host}/")).await;
             assert!(
