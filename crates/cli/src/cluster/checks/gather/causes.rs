@@ -37,16 +37,17 @@ impl FactGatherer<'_> {
         facts: &mut InstallationFacts,
         wants: &impl Fn(Group) -> bool,
     ) {
-        if wants(Group::Controller)
-            && let Some(controller) = facts.controller()
-        {
-            let rights = self.controller_rights(controller).await;
-            facts.controller_rights = Some(rights);
-        }
         if wants(Group::Streams) {
             facts.refused_statuses = self.refused_statuses(facts.pods()).await;
             let unanswered = self.unanswered(facts.controller_workloads()).await;
             facts.unanswered = unanswered;
+        }
+        // A missing right is the cause of refused statuses, too.
+        if (wants(Group::Controller) || facts.refused_statuses > 0.0)
+            && let Some(controller) = facts.controller()
+        {
+            let rights = self.controller_rights(controller).await;
+            facts.controller_rights = Some(rights);
         }
         if wants(Group::Storage)
             && let Some(Ok(claims)) = &mut facts.claims
