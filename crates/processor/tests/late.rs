@@ -67,6 +67,19 @@ async fn full_orders_invite_nobody() {
     }
 }
 
+/// It would have been first, and takes no place.
+#[tokio::test]
+async fn sellers_that_declined_take_no_place() {
+    let rig = Rig::start_among([]).await;
+    let wire = rig.wire().await;
+    let mut follow = open(&wire, "a", up_to(1)).await;
+    let declined = json!({ "seller": "early" });
+    assert_eq!(post(rig.rest(), "/api/v1/orders/a/decline", &declined).await.status, 200);
+    rig.add_sellers(&["early", "later"]);
+    assert_eq!(follow.through(4).await, ["ProposalUpdate", "SellersSelected"]);
+    assert_eq!(invited(&wire, "a").await, ["later"]);
+}
+
 /// One of them came back from its suspension meanwhile.
 #[tokio::test]
 async fn sellers_that_came_while_down_are_invited() {

@@ -133,15 +133,15 @@ enum Candidates {
 struct VacantOrder {
     incarnation: Incarnation,
     terms: SelectionTerms,
-    /// The sellers that it invites, sorted.
-    invited: Vec<SellerId>,
+    /// The sellers that it invites, and those that declined.
+    settled: BTreeSet<SellerId>,
     places: usize,
 }
 
 impl VacantOrder {
-    /// Returns those of the sellers that fit and are not invited yet.
+    /// Returns those of the sellers that fit, are not invited yet, and have not declined.
     fn fitting<'a>(&self, sellers: &'a [Seller]) -> Vec<&'a Seller> {
-        let is_new = |seller: &&Seller| self.invited.binary_search(&seller.id).is_err();
+        let is_new = |seller: &&Seller| !self.settled.contains(&seller.id);
         sellers.iter().filter(is_new).filter(|seller| self.terms.fits(seller)).collect()
     }
 }
@@ -149,9 +149,6 @@ impl VacantOrder {
 impl OwnedOrders {
     /// Invites sellers that come while orders are open, until shutdown.
     pub(crate) async fn invite_late_sellers(&self, shutdown: CancellationToken) {
-        if self.is_read_only() {
-            return;
-        }
         // Cancel-safe: a command that was submitted is stored, and at the next start all sellers are
         // considered again.
         tokio::select! {
@@ -256,10 +253,12 @@ impl OwnedOrders {
         let shard = self.shard(key).lock();
         let order = shard.orders.get(key)?.book.order()?;
         let places = order.free_places();
+        let invited = order.invitations.iter().map(|held| &held.seller);
+        let left = order.declined.iter().filter(|seller| order.has_left(seller));
         (places > 0).then(|| VacantOrder {
             incarnation: order.incarnation.clone(),
             terms: SelectionTerms::of(&order.spec),
-            invited: order.invitations.iter().map(|held| held.seller.clone()).collect(),
+            settled: invited.chain(left).cloned().collect(),
             places,
         })
     }
