@@ -130,7 +130,7 @@ impl Reconciler {
                 }
             };
             let cache = self.cache.read();
-            let left_out = cache.left_out();
+            let left_out = cache.left_out_at(&processor);
             let has_resource = |held: &OwnedOrder| {
                 cache
                     .of_order(&held.key)

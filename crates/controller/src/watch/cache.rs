@@ -56,6 +56,24 @@ pub(crate) struct DeletedRequest {
     pub had_ended: bool,
 }
 
+/// An order that a controller has opened, as the status of its resource shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct PlacedIncarnation {
+    /// The resource's uid, which is the order's incarnation.
+    uid: Arc<str>,
+    /// The order's owner.
+    processor: Arc<str>,
+}
+
+impl PlacedIncarnation {
+    fn of(observed: &ObservedRequest) -> Option<Self> {
+        let ObservedRequest { resource, .. } = observed;
+        let status = resource.status.as_ref().filter(|_| observed.is_opened())?;
+        let (uid, processor) = (resource.metadata.uid.as_deref()?, status.processor()?);
+        Some(Self { uid: uid.into(), processor: processor.into() })
+    }
+}
+
 /// A change of the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CacheChange {
@@ -154,9 +172,9 @@ pub struct Cache {
     by_order: HashMap<OrderKey, ObjectKey>,
     /// The resources that name an order that another one represents.
     rivals: HashMap<OrderKey, BTreeSet<ObjectKey>>,
-    /// The uids of resources with other controllers' names that some controller has opened. Their
-    /// orders have a resource, also where they are at this controller's processors.
-    left_out: HashMap<ObjectKey, Arc<str>>,
+    /// The places of the open orders whose resources name other controllers. One may be at a
+    /// processor of this controller: it was opened under a former name of it.
+    left_out: HashMap<ObjectKey, PlacedIncarnation>,
     /// The statuses that this process applied to the resources.
     pub(super) applied: AppliedStatuses,
     /// The resources that were read last, with their versions; the oldest is compressed first.
@@ -271,7 +289,10 @@ impl Cache {
         object: &ObjectKey,
         observed: Option<ObservedRequest>,
     ) -> Vec<CacheChange> {
-        self.left_out.remove(object);
+        match observed.as_ref().and_then(PlacedIncarnation::of) {
+            Some(placed) => drop(self.left_out.insert(object.clone(), placed)),
+            None => drop(self.left_out.remove(object)),
+        }
         let cached_uid = self.objects.get(object).map(|cached| Arc::clone(&cached.uid));
         let is_same = |observed: &ObservedRequest| {
             observed.resource.metadata.uid.as_deref() == cached_uid.as_deref()
@@ -301,14 +322,11 @@ impl Cache {
         self.objects.get(object).is_some_and(|cached| *cached.uid == *uid.unwrap_or_default())
     }
 
-    /// Records a resource that was left out, and that a controller has opened.
-    pub(super) fn record_left_out(&mut self, object: &ObjectKey, uid: &str) {
-        self.left_out.insert(object.clone(), uid.into());
-    }
-
-    /// Returns the uids of the resources that were left out, and that a controller has opened.
-    pub(crate) fn left_out(&self) -> HashSet<&str> {
-        self.left_out.values().map(|uid| &**uid).collect()
+    /// Returns the uids of the resources that name other controllers, and whose orders are open at
+    /// this processor.
+    pub(crate) fn left_out_at(&self, processor: &str) -> HashSet<&str> {
+        let held = self.left_out.values().filter(|placed| *placed.processor == *processor);
+        held.map(|placed| &*placed.uid).collect()
     }
 
     fn put(

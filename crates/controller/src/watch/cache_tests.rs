@@ -114,23 +114,37 @@ fn moved_resources_are_gone() {
     assert_eq!(leave_out(Some("u1"), None), ["gone a u1"], "it cannot be read");
 }
 
-/// Their orders are not orphans, whichever processor has them.
+/// Their orders are not orphans where their statuses say that they are; a copy elsewhere is.
 #[test]
-fn left_out_orders_are_known() {
+fn left_out_orders_are_known_at_their_place() {
     let mut cache = Cache::default();
-    let object = |name: &str| ObjectKey { namespace: "shop".into(), name: name.into() };
-    let leave_out = |cache: &mut Cache, name: &str| {
-        drop(cache.leave_out(&object(name), Some(observed(resource(name, name, 1)))));
-        cache.record_left_out(&object(name), name);
+    let opened = |name: &str, processor: &str| {
+        let mut resource = resource(name, name, 1);
+        resource.status = Some(OrderRequestStatus {
+            start_time: Some("2026-12-01T12:00:00Z".to_owned()),
+            stream: Some(StreamStatus {
+                processor: Some(processor.to_owned()),
+                ..StreamStatus::default()
+            }),
+            ..OrderRequestStatus::default()
+        });
+        resource
+    };
+    let leave_out = |cache: &mut Cache, resource: OrderRequest| {
+        drop(cache.leave_out(&ObjectKey::of(&resource.metadata), Some(observed(resource))));
     };
     for name in ["a", "b", "c", "d"] {
-        leave_out(&mut cache, name);
+        leave_out(&mut cache, opened(name, "http://p-0"));
     }
+    leave_out(&mut cache, resource("unopened", "unopened", 1));
     apply(&mut cache, resource("b", "b", 1));
     deleted(&mut cache, resource("c", "c", 1));
-    assert_eq!(cache.left_out(), HashSet::from(["a", "d"]));
+    assert_eq!(cache.left_out_at("http://p-0"), HashSet::from(["a", "d"]));
+    assert_eq!(cache.left_out_at("http://p-1"), HashSet::new());
+    leave_out(&mut cache, opened("a", "http://p-1"));
     complete(&mut cache, &["a", "b"]);
-    assert_eq!(cache.left_out(), HashSet::from(["a"]));
+    assert_eq!(cache.left_out_at("http://p-0"), HashSet::new());
+    assert_eq!(cache.left_out_at("http://p-1"), HashSet::from(["a"]));
 }
 
 #[test]

@@ -29,6 +29,13 @@ pub(crate) struct ObservedRequest {
     pub is_status_ours: bool,
 }
 
+impl ObservedRequest {
+    /// Reports whether a controller has opened the order, as the status shows.
+    pub(super) fn is_opened(&self) -> bool {
+        self.resource.status.as_ref().is_some_and(|status| status.start_time.is_some())
+    }
+}
+
 /// A resource that cannot be read.
 #[derive(Clone, Debug)]
 pub(super) struct UnreadableRequest {

@@ -62,11 +62,6 @@ pub(crate) async fn run(parts: WatchParts, shutdown: CancellationToken) {
     follow::<GuardedOrderRequest>(&client, &scope, SETTINGS, updater, shutdown).await;
 }
 
-/// Reports whether a controller has opened the order, as its status shows.
-fn is_opened(read: &ObservedRequest) -> bool {
-    read.resource.status.as_ref().is_some_and(|status| status.start_time.is_some())
-}
-
 struct CacheUpdater {
     controller_name: String,
     cache: Arc<RwLock<Cache>>,
@@ -143,7 +138,7 @@ impl CacheUpdater {
             return false;
         }
         let is_kept = |read: &ObservedRequest| {
-            is_opened(read) && self.cache.read().has(object, read.resource.metadata.uid.as_deref())
+            read.is_opened() && self.cache.read().has(object, read.resource.metadata.uid.as_deref())
         };
         !guarded.0.as_ref().is_ok_and(is_kept)
     }
@@ -153,14 +148,7 @@ impl CacheUpdater {
     fn leave_out(&mut self, object: &ObjectKey, guarded: GuardedOrderRequest) -> Vec<CacheChange> {
         self.unreadable.forget(object);
         self.sink.unreadable_deleted(object);
-        let uid = guarded.0.as_ref().ok().filter(|read| is_opened(read));
-        let uid = uid.and_then(|read| read.resource.metadata.uid.clone());
-        let mut cache = self.cache.write();
-        let changes = cache.leave_out(object, guarded.0.ok());
-        if let Some(uid) = uid {
-            cache.record_left_out(object, &uid);
-        }
-        changes
+        self.cache.write().leave_out(object, guarded.0.ok())
     }
 
     /// Returns the resource; one that cannot be read is reported, and its cached version stays.
